@@ -1,0 +1,148 @@
+"""Every knob of a session, with its default, validated before any thread starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+class Gates(_Section):
+    """Conditions that must all hold before the review window opens."""
+
+    warmup_epochs: int = Field(default=5, ge=0)
+    #: accuracy must reach 1 / classes plus this
+    above_chance: Fraction = 0.15
+    #: the best accuracy of the last so many epochs ...
+    plateau_epochs: int = Field(default=4, ge=1)
+    #: ... exceeds the best before them by at most this
+    plateau_delta: Fraction = 0.005
+    #: share of samples still wrong
+    min_error: Fraction = 0.08
+    #: overlap of successive rankings' top candidates ...
+    overlap: Fraction = 0.60
+    #: ... in each of the last so many rankings
+    overlap_rankings: int = Field(default=3, ge=1)
+    cooldown_epochs: int = Field(default=3, ge=0)
+
+
+class ForecastConfig(_Section):
+    """What is forecast and when a person is asked to look."""
+
+    horizon_epochs: int = Field(default=4, ge=1)
+    top: int = Field(default=10, ge=1, le=100)
+    gates: Gates = Gates()
+
+
+class AttributionConfig(_Section):
+    """How maps are computed and what they may cost."""
+
+    method: Literal["livecam", "smoothgrad", "consensus"] = "consensus"
+    #: name of the module whose output LiveCAM reads, as in model.named_modules(); found if None
+    layer: str | None = None
+    smoothgrad_samples: int = Field(default=16, ge=1, le=1024)
+    #: standard deviation of SmoothGrad's noise as a share of the input's range
+    smoothgrad_sigma: float = Field(default=0.15, gt=0, le=1)
+    #: processor seconds a minute that background overlays may use
+    budget: float = Field(default=6.0, ge=0, le=60)
+    #: seconds after which a job counts as hung
+    deadline: float = Field(default=60.0, gt=0)
+
+
+class GuidanceConfig(_Section):
+    """How strokes change the loss."""
+
+    strength: Fraction = 0.3
+    #: what an "ignore" stroke becomes; None lets the engine choose
+    ignore_loss: Literal["fill", "input_gradient"] | None = None
+    #: guided rows in each batch, as a share of the batch size
+    replay_share: float = Field(default=0.25, gt=0, le=1)
+
+
+class DisplayConfig(_Section):
+    """How an input becomes a picture: pixel = value * std + mean, per channel; None finds out."""
+
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+
+class Config(_Section):
+    """Settings of a session.
+
+    Parameters are grouped in sections; unknown names are errors that suggest the nearest
+    name. ``Config.from_mapping({"seed": 1, "forecast": {"top": 5}})`` is what
+    ``Session(config={...})`` does.
+    """
+
+    #: makes two equal runs equal: order of samples, guidance, dropout
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    #: "cpu", "cuda", "cuda:1", "mps"; None takes the fastest present
+    device: str | None = None
+    #: None switches it on where the device has it (CUDA)
+    mixed_precision: bool | None = None
+    #: steps between two records of training metrics
+    log_every: Steps = 10
+    #: steps between two rankings
+    forecast_every: Steps = 20
+    #: steps between two periodic overlays
+    xai_every: Steps = 100
+    #: processes that a torch DataLoader may use; 0 reads samples on the training thread
+    loader_workers: int = Field(default=0, ge=0)
+    #: name that the ledger gives as author; None takes the user name of the machine
+    author: str | None = None
+    forecast: ForecastConfig = ForecastConfig()
+    attribution: AttributionConfig = AttributionConfig()
+    guidance: GuidanceConfig = GuidanceConfig()
+    display: DisplayConfig = DisplayConfig()
+
+    @classmethod
+    def from_mapping(cls, values: Config | Mapping[str, Any] | None) -> Config:
+        """Check `values` and fill in defaults.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown (the nearest one is suggested) or a value does not fit.
+        """
+        if values is None:
+            return cls()
+        if isinstance(values, Config):
+            return values
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"config must be a coflect.Config or a mapping, not {type(values).__name__}; "
+                'for example config={"seed": 1}'
+            )
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ValueError("\n".join(_explain(cls, e) for e in error.errors())) from None
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' Did you mean ...?' for the known name closest to `name`, or the list of all."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(sorted(known))}"
+
+
+def _explain(root: type[BaseModel], error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = "config[" + "][".join(repr(part) for part in path) + "]"
+    if error["type"] != "extra_forbidden":
+        return f"{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    section: type[BaseModel] = root
+    for part in path[:-1]:
+        inner = section.model_fields[part].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        section = inner
+    return f"{where} is not a setting; {nearest(path[-1], list(section.model_fields))}"

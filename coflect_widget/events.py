@@ -1,0 +1,368 @@
+"""The typed events of a run and the commands that a person sends back.
+
+An event is an envelope (who, when, where in training) round a payload whose class
+follows from ``type``. The same models are written to ``events.jsonl``, shown by the
+dashboard and returned by ``session.events()``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer, model_validator
+
+SCHEMA_VERSION = 1
+
+RunState = Literal["idle", "training", "paused", "stopped", "finished", "failed"]
+Split = Literal["train", "val"]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None
+
+
+class Payload(BaseModel):
+    """Fields of one event; readable as attributes or, like a mapping, by key."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return getattr(self, key)
+        except AttributeError:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key in self.keys()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Value of `key`, or `default` where the event has no such field."""
+        return self[key] if key in self else default
+
+    def keys(self) -> list[str]:
+        """Names of the fields of this event."""
+        return [*type(self).model_fields, *(self.__pydantic_extra__ or {})]
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Pairs of field name and value."""
+        return ((key, self[key]) for key in self.keys())
+
+
+class RunStarted(Payload):
+    """The run folder was made; what is needed to show the run without its data."""
+
+    classes: list[str] | None = None
+    num_train: int = 0
+    num_val: int = 0
+    backend: str = ""
+    device: str = ""
+
+
+class TrainStarted(Payload):
+    """A call of ``train`` began; `total_steps` is the step at which it will end."""
+
+    total_steps: int
+    steps_per_epoch: int
+    batch_size: int
+
+
+class StateChanged(Payload):
+    """The run went into another state; `by` tells who or what asked for it."""
+
+    state: RunState
+    previous: RunState | None = None
+    by: str = "session"
+
+
+class Metrics(Payload):
+    """Means of the named metrics since the event before; NaN and infinity become null."""
+
+    values: dict[str, float | None]
+
+    @field_serializer("values")
+    def _nulls(self, values: dict[str, float | None]) -> dict[str, float | None]:
+        return {name: _finite(value) for name, value in values.items()}
+
+
+class Forecast(Payload):
+    """One ranking: the samples most likely to be wrong `horizon` epochs from now."""
+
+    index: list[int]
+    risk: list[float]
+    target: list[int]
+    predicted: list[int]
+    reason: list[str]
+    horizon: int
+    named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
+
+
+class GateStatus(BaseModel):
+    """One condition of the review window and how far it is."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    passed: bool
+    value: float | None = None
+    needed: float
+    progress: float = Field(ge=0, le=1)
+    sentence: str
+
+
+class Window(Payload):
+    """The review window's gates; written when one of them changes and at each epoch's end."""
+
+    open: bool
+    gates: list[GateStatus]
+
+
+class ForecastScored(Payload):
+    """How a ranking named earlier came out: `hits` of `named` were wrong at `epoch_due`."""
+
+    epoch_named: int
+    epoch_due: int
+    named: int
+    hits: int
+    chance: float  #: hits to be expected from as many samples drawn at random
+    window_open: bool = False  #: whether the review window was open when it was named
+
+
+class Overlay(Payload):
+    """An explanation was computed; the maps and the picture are files of the run."""
+
+    index: int
+    target: int | None
+    predicted: int
+    top_classes: list[int]
+    top_probs: list[float]
+    agreement: float | None
+    focus_bbox: tuple[float, float, float, float] | None
+    model_step: int
+    method: str
+    quality: str | None = None
+    purpose: Literal["periodic", "candidate", "person"] = "periodic"
+    seconds: float = 0.0  #: processor time of the worker
+    maps: str = ""  #: npz file, relative to the run folder
+    picture: str = ""  #: png file, relative to the run folder
+
+
+class OverlayFailed(Payload):
+    """An explanation was asked for and could not be given."""
+
+    index: int
+    reason: str
+    purpose: Literal["periodic", "candidate", "person"] = "periodic"
+
+
+class StrokeRecord(BaseModel):
+    """One region of interest: what kind, where (JSON form of the ROI), and on which sample."""
+
+    model_config = ConfigDict(frozen=True)
+    kind: Literal["look", "ignore"]
+    roi: dict[str, Any]
+    sample: int | None = None  #: None means everywhere
+
+
+class InterventionRecord(Payload):
+    """What a person told the training, and what was understood."""
+
+    id: str
+    author: str = ""
+    sample: int | None = None
+    strokes: list[StrokeRecord] = []
+    instruction: str | None = None
+    understood: str = ""
+    strength: float | None = None  #: of the strokes, after this intervention
+    focus_change: float | None = None  #: added to the strength of all guidance
+    focus: float | None = None  #: strength of new strokes, after this intervention
+    clears: bool = False  #: ends the guidance given before it
+    loss: str = ""  #: the loss terms it became
+
+
+class Undone(Payload):
+    """An intervention was taken out; later ones stay."""
+
+    id: str
+    author: str = ""
+    understood: str = ""
+
+
+class CommandReceived(Payload):
+    """A person pressed pause, resume or stop, or changed a setting."""
+
+    command: str
+    author: str = ""
+
+
+class CheckpointSaved(Payload):
+    """Weights were written, relative to the run folder."""
+
+    path: str
+    reason: str = ""
+
+
+class Notice(Payload):
+    """Something a person should know; `level` orders how loudly."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class Failure(Payload):
+    """Training ended with an exception."""
+
+    error: str
+    traceback: str
+
+
+class Unknown(Payload):
+    """Payload of a type that this version does not know; its fields are kept as they are."""
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    "run_started": RunStarted,
+    "train_started": TrainStarted,
+    "state": StateChanged,
+    "metrics": Metrics,
+    "forecast": Forecast,
+    "window": Window,
+    "forecast_scored": ForecastScored,
+    "overlay": Overlay,
+    "overlay_failed": OverlayFailed,
+    "intervention": InterventionRecord,
+    "undo": Undone,
+    "command": CommandReceived,
+    "checkpoint": CheckpointSaved,
+    "notice": Notice,
+    "failure": Failure,
+}
+_TYPE_OF = {payload: name for name, payload in PAYLOADS.items()}
+
+#: Events that a person caused or must not lose: synced to disk before anyone hears of them.
+DURABLE = frozenset(
+    {"run_started", "state", "intervention", "undo", "command", "checkpoint", "failure"}
+)
+
+
+class Event(BaseModel):
+    """One record of the run's stream.
+
+    Attributes
+    ----------
+    seq : int
+        Position in the stream, from 0, without gaps.
+    ts : datetime
+        Time of writing, UTC.
+    type : str
+        Key of `PAYLOADS`; it decides the class of `data`.
+    step, epoch : int
+        Optimizer steps done and epochs completed when it happened.
+    split : {"train", "val"} or None
+    data : Payload
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    seq: int
+    ts: datetime
+    run_id: str
+    type: str
+    step: int
+    epoch: int
+    split: Split | None = None
+    data: Payload
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typed_payload(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and isinstance(value.get("data"), Mapping):
+            payload = PAYLOADS.get(str(value.get("type")), Unknown)
+            return {**value, "data": payload.model_validate(value["data"])}
+        return value
+
+    @field_serializer("data")
+    def _whole_payload(self, data: Payload) -> dict[str, Any]:
+        return data.model_dump(mode="json")
+
+
+def make_event(
+    seq: int, run_id: str, data: Payload, step: int, epoch: int, split: Split | None = None
+) -> Event:
+    """Wrap `data` in an envelope stamped with the present time."""
+    return Event(
+        seq=seq,
+        ts=datetime.now(UTC),
+        run_id=run_id,
+        type=_TYPE_OF[type(data)],
+        step=step,
+        epoch=epoch,
+        split=split,
+        data=data,
+    )
+
+
+# --- commands: what a person (or the session's methods) asks of a run ---------------------
+
+
+class Command(BaseModel):
+    """Base of everything that is sent to a run. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Pause(Command):
+    """Hold training at the next step boundary."""
+
+    kind: Literal["pause"] = "pause"
+
+
+class Resume(Command):
+    """Go on after a pause."""
+
+    kind: Literal["resume"] = "resume"
+
+
+class Stop(Command):
+    """End training at the next step boundary and write a checkpoint."""
+
+    kind: Literal["stop"] = "stop"
+
+
+class StrokeInput(Command):
+    """A region drawn or named by a person; coordinates are fractions of width and height."""
+
+    kind: Literal["look", "ignore"]
+    roi: Any  # checked by guidance.roi.parse_roi, which knows the three forms
+
+
+class Feedback(Command):
+    """Strokes on a sample (or everywhere), an instruction, a strength; any of them."""
+
+    kind: Literal["feedback"] = "feedback"
+    sample: int | None = None
+    strokes: list[StrokeInput] = Field(default=[], max_length=64)
+    instruction: str | None = Field(default=None, max_length=500)
+    strength: float | None = Field(default=None, ge=0, le=1)
+
+
+class Undo(Command):
+    """Take one intervention out again."""
+
+    kind: Literal["undo"] = "undo"
+    intervention: str = Field(max_length=64)
+
+
+class Explain(Command):
+    """Compute the maps of one sample, before anything else."""
+
+    kind: Literal["explain"] = "explain"
+    index: int = Field(ge=0)
+
+
+AnyCommand = Annotated[
+    Pause | Resume | Stop | Feedback | Undo | Explain, Field(discriminator="kind")
+]
+COMMAND: TypeAdapter[Pause | Resume | Stop | Feedback | Undo | Explain] = TypeAdapter(AnyCommand)
