@@ -1,0 +1,185 @@
+"""The messages between kernel and browser. ``js/src/protocol.ts`` says the same in TypeScript;
+``tests/protocol/*.json`` are examples that both sides are tested against.
+
+Kernel to browser: custom messages on the dashboard's model.
+
+``{"kind": "update", "seq": n, "full": bool, ...sections}``
+    At most 20 a second. Each section is present only when it changed; a section replaces the
+    one before, except ``metrics``, which appends. ``seq`` grows by one; on a gap, or at first,
+    the browser sends ``hello`` and gets a message with ``full: true`` and every section that
+    exists. Binary parts are numbered: a field ending in ``_buffer`` is an index into the
+    message's buffers, or null. The trait ``_snapshot`` holds ``{"update": <full update>,
+    "buffers": [bytes, ...]}`` so that a saved notebook shows the last state without a kernel.
+``{"kind": "reply", "id": str, "ok": bool, "text": str, "step": int | null}``
+    The answer to the browser's message with that id, sent after what it did is on disk.
+
+Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
+``events.AnyCommand`` plus an ``id``, or ``{"kind": "hello", "id": str}``.
+
+Text is text: neither side ever treats a field as HTML.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class Status(TypedDict):
+    """The header. ``mode`` is "live" with a kernel, "replay" for a run opened from disk."""
+
+    mode: Literal["live", "replay"]
+    run_id: str
+    state: str  # events.RunState
+    step: int
+    epoch: int  # epochs completed
+    total_steps: int | None
+    steps_per_epoch: int | None
+    steps_per_second: float | None
+    seconds_left: float | None
+    learning_rate: float | None
+    device: str
+    classes: list[str]
+    num_train: int
+    #: tool's own cost: processor seconds of overlays a minute, overlays made and skipped
+    overlays_made: int
+    overlays_skipped: int
+    overlay_seconds: float
+    focus: float  # strength of new strokes, 0 to 1
+    error: str | None  # last line of the exception, where state is "failed"
+
+
+class Series(TypedDict):
+    """Points of one metric: buffer of float64 pairs (step, value); NaN where undefined."""
+
+    name: str  # "train/loss", "val/accuracy", ...
+    points_buffer: int
+
+
+class Marker(TypedDict):
+    """A moment worth a line in the charts."""
+
+    step: int
+    kind: Literal["intervention", "window_open", "window_shut"]
+    text: str
+    id: str | None  # of the intervention
+
+
+class Gate(TypedDict):
+    """One gate of the review window."""
+
+    name: str
+    passed: bool
+    value: float | None
+    needed: float
+    progress: float  # 0 to 1
+    sentence: str
+
+
+class WindowSection(TypedDict):
+    """The review window; ``score`` is a sentence about past forecasts, or null."""
+
+    open: bool
+    gates: list[Gate]
+    score: str | None
+
+
+class QueueItem(TypedDict):
+    """One candidate; the thumbnail is a PNG."""
+
+    index: int
+    risk: float  # 0 to 1
+    target: int
+    predicted: int
+    reason: str
+    thumbnail_buffer: int | None
+
+
+class Queue(TypedDict):
+    """The forecast queue, riskiest first."""
+
+    step: int
+    horizon: int  # epochs ahead
+    items: list[QueueItem]
+
+
+class TopClass(TypedDict):
+    """One of the three most probable classes."""
+
+    index: int
+    probability: float
+
+
+class ExplanationSection(TypedDict):
+    """Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255.
+
+    The browser colours, scales and thresholds. Where ``failed`` is set the rest is null.
+    """
+
+    index: int
+    failed: str | None
+    target: int | None
+    predicted: int | None
+    top: list[TopClass]
+    agreement: float | None  # 0 to 1; null: not defined
+    quality: str | None
+    bbox: list[float] | None  # x0, y0, x1, y1 as fractions
+    model_step: int | None
+    method: str  # the map shown first
+    seconds: float | None
+    purpose: str
+    width: int
+    height: int
+    picture_buffer: int | None
+    map_width: int
+    map_height: int
+    livecam_buffer: int | None
+    smoothgrad_buffer: int | None
+    consensus_buffer: int | None
+
+
+class LedgerItem(TypedDict):
+    """One intervention as the ledger shows it."""
+
+    id: str
+    step: int
+    epoch: int
+    text: str  # what was understood
+    author: str
+    sample: int | None
+    strokes: list[dict[str, object]]  # {"kind", "roi", "sample"}
+    strength: float | None
+    undone: bool
+
+
+class NoticeItem(TypedDict):
+    """A line for the person, newest last; ``level`` is info, warning or error."""
+
+    level: str
+    text: str
+    step: int
+
+
+class Update(TypedDict):
+    """What the kernel sends; see the module's text."""
+
+    kind: Literal["update"]
+    seq: int
+    full: bool
+    status: NotRequired[Status]
+    metrics: NotRequired[list[Series]]  # appended; with full: replaces
+    markers: NotRequired[list[Marker]]
+    window: NotRequired[WindowSection]
+    queue: NotRequired[Queue]
+    explanation: NotRequired[ExplanationSection]
+    ledger: NotRequired[list[LedgerItem]]
+    notices: NotRequired[list[NoticeItem]]
+
+
+class Reply(TypedDict):
+    """The answer to one message of the browser."""
+
+    kind: Literal["reply"]
+    id: str
+    ok: bool
+    text: str
+    step: int | None
