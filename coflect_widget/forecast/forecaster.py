@@ -1,0 +1,344 @@
+"""The thread that consumes telemetry: outputs of steps in; metrics and rankings out.
+
+The training thread appends references to a deque and goes on. This thread looks about every
+50 ms, converts what waits, updates the store batch by batch, and calls back. It is never
+woken by the training thread: a notification costs more there than everything else.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import StepOutput
+from coflect_widget.forecast.metrics import MetricWindows
+from coflect_widget.forecast.risk import rank, reasons, risk
+from coflect_widget.forecast.store import SampleStore
+
+T = TypeVar("T")
+
+#: Seconds between two looks at what waits.
+PERIOD = 0.05
+#: Seconds between two rankings, at least.
+RANKING_PERIOD = 0.2
+#: Outputs converted at once.
+CHUNK = 64
+
+
+class Converter(Protocol):
+    """The part of a backend that reads what a step left behind."""
+
+    def telemetry_arrays(
+        self, outputs: Sequence[StepOutput]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """(B, C) logits and (B,) targets of each output, on the calling thread."""
+
+    def scalar(self, value: object) -> float:
+        """A detached scalar as a float."""
+
+
+class OnRanking(Protocol):
+    """Takes one ranking; all sequences have one entry for each candidate, riskiest first."""
+
+    def __call__(
+        self,
+        indices: NDArray[np.int64],
+        risk: NDArray[np.float32],
+        target: NDArray[np.int32],
+        predicted: NDArray[np.int32],
+        reasons: list[str],
+        step: int,
+        epoch: int,
+    ) -> None:
+        """Arrays and lists are (top,) or shorter; `step` and `epoch` are the newest seen."""
+
+
+#: (sequence number, step, epoch, output)
+_Item = tuple[int, int, int, StepOutput]
+
+
+class Forecaster:
+    """Consumer of telemetry; a context manager that starts and ends its thread.
+
+    Callbacks run on the forecaster's thread, one at a time, and should return soon. What they
+    raise is reported to `on_error` and ends nothing.
+
+    Parameters
+    ----------
+    store : SampleStore
+        Written by this thread alone; callbacks may read it.
+    backend : Converter
+        A `backends.base.Backend`.
+    top : int
+        Candidates in a ranking.
+    log_every, forecast_every : int
+        Steps between two calls of `on_metrics` (exactly at multiples, so that equal runs log
+        equal points) and of `on_ranking` (at multiples too; of several that are due at once
+        only the newest is made, and at most five a second, the last one late rather than not).
+    on_metrics : callable (values, step, epoch)
+        `values` holds "loss" and "accuracy", means over the samples since the call before,
+        and "guidance_loss", mean over the steps that had one.
+    on_ranking : OnRanking
+    on_non_finite : callable (step), optional
+        A step's logits were NaN or infinite; called for the first of several such in a row.
+    on_error : callable (exception), optional
+        Called once for each kind of failure; later ones of that kind are only counted.
+    on_epoch : callable (epoch, step), optional
+        Called for each `epoch_boundary`.
+    backlog : int
+        Outputs that may wait; beyond it the oldest is dropped and counted.
+
+    Attributes
+    ----------
+    dropped : int
+        Outputs lost to a full backlog.
+    failures : int
+        Exceptions caught in callbacks and conversions.
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        backend: Converter,
+        *,
+        top: int,
+        log_every: int,
+        forecast_every: int,
+        on_metrics: Callable[[dict[str, float], int, int], None],
+        on_ranking: OnRanking,
+        on_non_finite: Callable[[int], None] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
+        on_epoch: Callable[[int, int], None] | None = None,
+        backlog: int = 1024,
+    ) -> None:
+        self.store = store
+        self.dropped = 0
+        self.failures = 0
+        self._backend = backend
+        self._top = top
+        self._forecast_every = forecast_every
+        self._metrics = MetricWindows(log_every)
+        self._on_metrics = on_metrics
+        self._on_ranking = on_ranking
+        self._on_non_finite = on_non_finite
+        self._on_error = on_error
+        self._on_epoch = on_epoch
+        # A full deque drops its oldest entry by itself; gaps in the numbers tell how many.
+        self._waiting: deque[_Item] = deque(maxlen=backlog)
+        self._sent = 0
+        self._marks: deque[tuple[int, Callable[[], None]]] = deque()
+        # The rest is the forecaster's thread's own.
+        self._taken = 0
+        self._held: _Item | None = None
+        self._position = (0, 0)  # step and epoch of the newest output in the store
+        self._ranked_period = 0
+        self._ranked_at = -RANKING_PERIOD
+        self._ranking_due = False
+        self._non_finite = False
+        self._reported: set[tuple[str, type[BaseException]]] = set()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="coflect-forecaster", daemon=True)
+        self._thread.start()
+
+    # --- called by the training thread ----------------------------------------------------
+
+    def observe(self, step: int, epoch: int, output: StepOutput) -> None:
+        """Enqueue what a step left behind; by one thread only. Never blocks."""
+        self._sent = sent = self._sent + 1
+        self._waiting.append((sent, step, epoch, output))
+
+    def epoch_boundary(self, epoch: int, step: int) -> None:
+        """Have `on_epoch(epoch, step)` called when everything observed so far is in the store."""
+        if self._on_epoch is not None:
+            self.mark(partial(self._on_epoch, epoch, step))
+
+    # --- called by any thread -------------------------------------------------------------
+
+    def mark(self, callback: Callable[[], None]) -> None:
+        """Have `callback()` called, on the forecaster's thread, at this point of the stream.
+
+        All outputs observed before are in the store then, and, where the observing thread
+        set the mark, none observed after. Marks are never dropped. After `close` nothing
+        calls them.
+        """
+        self._marks.append((self._sent, callback))
+        self._wake.set()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until everything observed so far is in the store.
+
+        Returns
+        -------
+        bool
+            False if `timeout` seconds passed first, or the thread has ended with work left,
+            or this is the forecaster's own thread, which cannot wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            return False
+        reached = threading.Event()
+        self.mark(reached.set)
+        until = None if timeout is None else time.monotonic() + timeout
+        while not reached.wait(PERIOD if until is None else min(PERIOD, _left(until))):
+            if not self._thread.is_alive():
+                return self._taken == self._sent
+            if until is not None and _left(until) <= 0:
+                return reached.is_set()
+        return True
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Consume what waits, then end the thread; True when it ended in `timeout` seconds."""
+        self._closing = True
+        self._wake.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def __enter__(self) -> Forecaster:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # --- the forecaster's thread ----------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closing  # read first: what was observed before it is consumed
+            self._consume()
+            if closing:
+                return
+            self._wake.wait(PERIOD)
+            self._wake.clear()
+
+    def _consume(self) -> None:
+        while True:
+            chunk = self._take()
+            if chunk:
+                self._absorb(chunk)
+            called = self._call_marks()
+            if not chunk and not called:
+                break
+        if self._ranking_due and time.monotonic() - self._ranked_at >= RANKING_PERIOD:
+            self._rank()
+
+    def _take(self) -> list[_Item]:
+        """Next outputs, up to `CHUNK` and not beyond the next mark."""
+        chunk: list[_Item] = []
+        while len(chunk) < CHUNK:
+            item, self._held = self._held, None
+            if item is None:
+                try:
+                    item = self._waiting.popleft()
+                except IndexError:
+                    break
+            # Looked at only now: a mark is set before the outputs that come after it.
+            if self._marks and self._marks[0][0] < item[0]:
+                self._held = item
+                break
+            self.dropped += item[0] - self._taken - 1
+            self._taken = item[0]
+            chunk.append(item)
+        return chunk
+
+    def _call_marks(self) -> bool:
+        """Call the marks whose turn it is; True if there was one."""
+        before_held = self._held[0] - 1 if self._held is not None else self._taken
+        called = False
+        while self._marks and self._marks[0][0] <= before_held:
+            _, callback = self._marks.popleft()
+            self._guarded("mark", callback)
+            called = True
+        return called
+
+    def _absorb(self, chunk: list[_Item]) -> None:
+        outputs = [item[3] for item in chunk]
+        arrays = self._guarded("conversion", partial(self._backend.telemetry_arrays, outputs))
+        if arrays is None:
+            return
+        newest_due = max(step // self._forecast_every for _, step, _, _ in chunk)
+        for (_, step, epoch, output), (logits, targets) in zip(chunk, arrays, strict=True):
+            self._guarded("update", partial(self._step, step, epoch, output, logits, targets))
+            self._position = (step, epoch)
+            period = step // self._forecast_every
+            if period == newest_due and period > self._ranked_period:
+                self._ranked_period = period
+                self._ranking_due = True
+                if time.monotonic() - self._ranked_at >= RANKING_PERIOD:
+                    self._rank()
+
+    def _step(
+        self,
+        step: int,
+        epoch: int,
+        output: StepOutput,
+        logits: NDArray[np.float32],
+        targets: NDArray[np.int64],
+    ) -> None:
+        stats = self.store.update(output.indices, logits, targets, step)
+        guidance = output.guidance_loss
+        done = self._metrics.add(
+            step,
+            epoch,
+            rows=stats.rows,
+            loss=self._backend.scalar(output.loss),
+            accuracy=stats.accuracy,
+            guidance=None if guidance is None else self._backend.scalar(guidance),
+        )
+        for window in done:
+            self._guarded("on_metrics", partial(self._on_metrics, *window))
+        first = stats.non_finite > 0 and not self._non_finite
+        self._non_finite = stats.non_finite > 0
+        if first and self._on_non_finite is not None:
+            self._guarded("on_non_finite", partial(self._on_non_finite, step))
+
+    def _rank(self) -> None:
+        self._ranking_due = False
+        self._ranked_at = time.monotonic()
+        self._guarded("on_ranking", self._publish_ranking)
+
+    def _publish_ranking(self) -> None:
+        scores = risk(self.store)
+        top = rank(self.store, self._top, scores)
+        if not len(top):
+            return
+        step, epoch = self._position
+        self._on_ranking(
+            top,
+            scores[top],
+            self.store.target[top],
+            self.store.predicted[top],
+            reasons(self.store, top),
+            step,
+            epoch,
+        )
+
+    def _guarded(self, where: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - telemetry must outlive every failure
+            self.failures += 1
+            kind = (where, type(error))
+            if kind not in self._reported:
+                self._reported.add(kind)
+                self._report(error)
+            return None
+
+    def _report(self, error: BaseException) -> None:
+        try:
+            if self._on_error is not None:
+                self._on_error(error)
+        except Exception as second:  # noqa: BLE001 - nobody is left to tell but stderr
+            sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())

@@ -1,0 +1,208 @@
+"""The review window: six conditions that must hold before a person is asked to look.
+
+Too early every sample looks risky, too late nothing can be helped; while a gate is shut its
+sentence says which one holds the window and how far it is.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coflect_widget.config import Gates
+from coflect_widget.events import GateStatus, Window
+
+
+class ReviewWindow:
+    """Tells whether now is a good time to ask a person, and if not, why not.
+
+    Epochs are counted as completed ones: after the first epoch of training ``epoch`` is 1.
+    Methods may be called from different threads.
+
+    Parameters
+    ----------
+    settings : config.Gates
+    num_classes : int
+        At least 2; chance is 1 / num_classes.
+
+    Attributes
+    ----------
+    passed_at : dict of str to int
+        For each gate that has passed at least once: at which epoch it first did.
+    opened_at : list of int
+        Epochs at which the window went from shut to open.
+    """
+
+    def __init__(self, settings: Gates, num_classes: int) -> None:
+        if num_classes < 2:
+            raise ValueError(f"num_classes = {num_classes}; expected at least 2")
+        self.settings = settings
+        self.num_classes = num_classes
+        self.passed_at: dict[str, int] = {}
+        self.opened_at: list[int] = []
+        self._epoch = 0
+        self._accuracy: list[float] = []  # of each epoch that had one
+        self._top: NDArray[np.int64] | None = None
+        self._overlaps: list[float] = []  # of the newest comparisons only
+        self._intervened: int | None = None
+        self._open = False
+        self._gates: list[GateStatus] = []
+        self._lock = threading.Lock()
+        self._judge()
+
+    @property
+    def open(self) -> bool:
+        """Whether every gate has passed."""
+        return self._open
+
+    def epoch_ended(self, epoch: int, accuracy: float | None) -> None:
+        """Take in that `epoch` epochs are done, the last with this accuracy in [0, 1].
+
+        None or NaN (no validation in this epoch) leaves what is known of the accuracy.
+        """
+        with self._lock:
+            self._epoch = epoch
+            if accuracy is not None and math.isfinite(accuracy):
+                self._accuracy.append(float(accuracy))
+            self._judge()
+
+    def ranked(self, top_indices: ArrayLike) -> None:
+        """Take in the newest ranking's top candidates (K,), in any order."""
+        top = np.unique(np.asarray(top_indices, dtype=np.int64))
+        with self._lock:
+            if self._top is not None and max(len(top), len(self._top)) > 0:
+                same = len(np.intersect1d(top, self._top, assume_unique=True))
+                self._overlaps.append(same / max(len(top), len(self._top)))
+                del self._overlaps[: -self.settings.overlap_rankings]
+            self._top = top
+            self._judge()
+
+    def intervened(self, epoch: int) -> None:
+        """Take in that a person intervened after `epoch` completed epochs."""
+        with self._lock:
+            self._intervened = epoch
+            self._judge()
+
+    def status(self) -> Window:
+        """State of the window and of each gate, as it is recorded and shown."""
+        with self._lock:
+            return Window(open=self._open, gates=list(self._gates))
+
+    def _judge(self) -> None:
+        self._gates = [
+            self._warmup(),
+            self._above_chance(),
+            self._plateau(),
+            self._error(),
+            self._stable(),
+            self._cooldown(),
+        ]
+        for gate in self._gates:
+            if gate.passed:
+                self.passed_at.setdefault(gate.name, self._epoch)
+        was_open, self._open = self._open, all(gate.passed for gate in self._gates)
+        if self._open and not was_open and self._epoch not in self.opened_at[-1:]:
+            self.opened_at.append(self._epoch)
+
+    def _warmup(self) -> GateStatus:
+        needed = self.settings.warmup_epochs
+        return _at_least(
+            "warm-up", self._epoch, needed, f"Epoch {self._epoch} of the {needed} of warm-up."
+        )
+
+    def _above_chance(self) -> GateStatus:
+        needed = min(1.0, 1 / self.num_classes + self.settings.above_chance)
+        if not self._accuracy:
+            return _unknown("accuracy", needed, f"Accuracy not known yet; {needed:.2f} needed.")
+        value = self._accuracy[-1]
+        return _at_least(
+            "accuracy", value, needed, f"Accuracy {value:.2f} of the {needed:.2f} needed."
+        )
+
+    def _plateau(self) -> GateStatus:
+        span, needed = self.settings.plateau_epochs, self.settings.plateau_delta
+        missing = span + 1 - len(self._accuracy)
+        if missing > 0:
+            epochs = "epoch" if missing == 1 else "epochs"
+            return GateStatus(
+                name="plateau",
+                passed=False,
+                needed=needed,
+                # Enough epochs to compare is half of the way.
+                progress=0.5 * len(self._accuracy) / (span + 1),
+                sentence=f"Plateau not known yet; {missing} more {epochs} needed.",
+            )
+        gain = max(0.0, max(self._accuracy[-span:]) - max(self._accuracy[:-span]))
+        passed = gain <= needed + 1e-12  # 0.905 - 0.9 must not fail a delta of 0.005
+        return GateStatus(
+            name="plateau",
+            passed=passed,
+            value=gain,
+            needed=needed,
+            progress=1.0 if passed else 0.5 + 0.5 * needed / gain,
+            sentence=f"Accuracy gained {gain:.3f} in {span} epochs; at most {needed:.3f} allowed.",
+        )
+
+    def _error(self) -> GateStatus:
+        needed = self.settings.min_error
+        if not self._accuracy:
+            return _unknown("error", needed, f"Error not known yet; {needed:.2f} needed.")
+        value = 1 - self._accuracy[-1]
+        return _at_least("error", value, needed, f"Error {value:.2f} of the {needed:.2f} needed.")
+
+    def _stable(self) -> GateStatus:
+        needed, span = self.settings.overlap, self.settings.overlap_rankings
+        if not self._overlaps:
+            return _unknown(
+                "overlap", needed, f"Rankings not compared yet; {span} comparisons needed."
+            )
+        stable = 0  # newest comparisons in a row that are good enough
+        for overlap in reversed(self._overlaps):
+            if overlap < needed:
+                break
+            stable += 1
+        return GateStatus(
+            name="overlap",
+            passed=stable >= span,
+            value=min(self._overlaps),
+            needed=needed,
+            progress=min(1.0, stable / span),
+            sentence=(
+                f"{stable} of the last {span} rankings in a row share at least {needed:.2f} "
+                "of their candidates."
+            ),
+        )
+
+    def _cooldown(self) -> GateStatus:
+        needed = self.settings.cooldown_epochs
+        if self._intervened is None:
+            return GateStatus(
+                name="cooldown",
+                passed=True,
+                needed=needed,
+                progress=1.0,
+                sentence="No intervention to wait for.",
+            )
+        since = max(0, self._epoch - self._intervened)
+        return _at_least(
+            "cooldown", since, needed, f"{since} of {needed} epochs since the last intervention."
+        )
+
+
+def _at_least(name: str, value: float, needed: float, sentence: str) -> GateStatus:
+    passed = value >= needed - 1e-12  # 1 - 0.92 must pass a needed error of 0.08
+    return GateStatus(
+        name=name,
+        passed=passed,
+        value=value,
+        needed=needed,
+        progress=1.0 if passed else max(0.0, value / needed),
+        sentence=sentence,
+    )
+
+
+def _unknown(name: str, needed: float, sentence: str) -> GateStatus:
+    return GateStatus(name=name, passed=False, needed=needed, progress=0.0, sentence=sentence)
