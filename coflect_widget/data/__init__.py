@@ -1,0 +1,7 @@
+"""Demo data sets: deterministic or real, all `ArrayDataset`-like sets of (x, y)."""
+
+from coflect_widget.data.cifar10 import cifar10_catsdogs
+from coflect_widget.data.decoy_digits import decoy_digits
+from coflect_widget.data.synthetic import synthetic
+
+__all__ = ["cifar10_catsdogs", "decoy_digits", "synthetic"]
