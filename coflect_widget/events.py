@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer, model_validator
@@ -40,7 +40,7 @@ class Payload(BaseModel):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Value of `key`, or `default` where the event has no such field."""
-        return self[key] if key in self else default
+        return getattr(self, key, default) if key in self else default
 
     def keys(self) -> list[str]:
         """Names of the fields of this event."""
@@ -203,6 +203,16 @@ class CheckpointSaved(Payload):
     reason: str = ""
 
 
+class Cost(Payload):
+    """What the parts around the training used so far; written at each epoch's end."""
+
+    overlays_made: int = 0
+    overlays_skipped: int = 0
+    overlays_failed: int = 0
+    overlay_seconds: float = 0.0  #: processor seconds in the workers
+    telemetry_dropped: int = 0
+
+
 class Notice(Payload):
     """Something a person should know; `level` orders how loudly."""
 
@@ -235,10 +245,12 @@ PAYLOADS: dict[str, type[Payload]] = {
     "undo": Undone,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
+    "cost": Cost,
     "notice": Notice,
     "failure": Failure,
 }
-_TYPE_OF = {payload: name for name, payload in PAYLOADS.items()}
+#: Name of each payload class's type, the reverse of `PAYLOADS`.
+TYPE_OF = {payload: name for name, payload in PAYLOADS.items()}
 
 #: Events that a person caused or must not lose: synced to disk before anyone hears of them.
 DURABLE = frozenset(
@@ -286,22 +298,6 @@ class Event(BaseModel):
     @field_serializer("data")
     def _whole_payload(self, data: Payload) -> dict[str, Any]:
         return data.model_dump(mode="json")
-
-
-def make_event(
-    seq: int, run_id: str, data: Payload, step: int, epoch: int, split: Split | None = None
-) -> Event:
-    """Wrap `data` in an envelope stamped with the present time."""
-    return Event(
-        seq=seq,
-        ts=datetime.now(UTC),
-        run_id=run_id,
-        type=_TYPE_OF[type(data)],
-        step=step,
-        epoch=epoch,
-        split=split,
-        data=data,
-    )
 
 
 # --- commands: what a person (or the session's methods) asks of a run ---------------------

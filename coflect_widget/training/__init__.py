@@ -1,0 +1,1 @@
+"""The loop thread and what controls it."""

@@ -1,0 +1,1 @@
+"""The dashboard and everything between kernel and browser."""

@@ -1,0 +1,328 @@
+"""PyTorch: a ``torch.nn.Module`` with its data, trained one step at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_model
+
+from coflect_widget.backends.base import (
+    Batch,
+    NonFiniteLossError,
+    Sample,
+    StepOutput,
+    WeightSpec,
+)
+from coflect_widget.backends.torch_data import Source
+from coflect_widget.config import Config
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
+
+
+class TorchBackend:
+    """Implements `backends.base.Backend` for PyTorch.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Gives logits (B, classes) for inputs (B, C, H, W).
+    loss : callable or None
+        ``loss(logits, targets) -> scalar``; cross-entropy if None.
+    optimizer : torch.optim.Optimizer, callable or None
+        An optimizer over the model's parameters, or what makes one from them;
+        AdamW with a learning rate of 1e-3 if None.
+    """
+
+    name = "torch"
+    explainer = "coflect_widget.attribution.torch_methods:load"
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        num_classes: int | None,
+        loss: Loss | None,
+        optimizer: torch.optim.Optimizer | OptimizerFactory | None,
+        batch_size: int,
+        config: Config,
+    ) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        self.seed = config.seed
+        self.batch_size = batch_size
+        self.train_source = Source(train_data, "train_data", config.loader_workers)
+        self.val_source = (
+            None if val_data is None else Source(val_data, "val_data", config.loader_workers)
+        )
+        self.num_train = self.train_source.length
+        self.num_val = 0 if self.val_source is None else self.val_source.length
+        self._device = _choose_device(model, config.device)
+        self.device = str(self._device)
+        self.model = model.to(self._device)
+        self.num_classes = self._checked_outputs(num_classes)
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                self._check_labels(source)
+        self.loss: Loss = loss or F.cross_entropy
+        self.optimizer = self._make_optimizer(optimizer)
+        self._amp = config.mixed_precision
+        if self._amp is None:
+            self._amp = self._device.type == "cuda"
+        half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        self._amp_type = torch.float16 if half else torch.bfloat16
+        self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
+        self._guidance: Any = None
+        self._destinations: dict[int, list[torch.Tensor]] = {}
+
+    # --- shape of the task -----------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.train_source.steps(self.batch_size)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        shape = self.train_source.sample(0).input.shape
+        return (int(shape[-2]), int(shape[-1]))
+
+    def _checked_outputs(self, num_classes: int | None) -> int:
+        sample = torch.from_numpy(self.train_source.sample(0).input)[None].to(self._device)
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                logits = self.model(sample)
+        except RuntimeError as error:
+            raise ValueError(
+                f"model fails on a batch of shape {tuple(sample.shape)} made from train_data[0]: "
+                f"{error}"
+            ) from error
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+            got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise ValueError(f"model gives {got} for one sample; it must give logits (1, classes)")
+        outputs = int(logits.shape[1])
+        if num_classes is not None and outputs != num_classes:
+            raise ValueError(
+                f"model has {outputs} outputs but classes= names {num_classes}; give the last "
+                f"layer {num_classes} outputs or name {outputs} classes"
+            )
+        return outputs
+
+    def _check_labels(self, source: Source) -> None:
+        labels = source.labels()
+        wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
+        if len(wrong):
+            where = int(wrong[0])
+            at = where if len(labels) == source.length else source.probes()[where]
+            raise ValueError(
+                f"{source.argument} has the label {int(labels[where])} at index {at}, outside "
+                f"0..{self.num_classes - 1} for {self.num_classes} classes; correct the labels, or "
+                "add classes and outputs"
+            )
+
+    def _make_optimizer(self, given: Any) -> torch.optim.Optimizer:
+        if given is None:
+            return torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+        if isinstance(given, torch.optim.Optimizer):
+            own = {id(p) for p in self.model.parameters()}
+            used = {id(p) for group in given.param_groups for p in group["params"]}
+            if not own & used:
+                raise ValueError(
+                    "optimizer holds none of the model's parameters; make it from "
+                    "model.parameters() of this model"
+                )
+            return given
+        if callable(given):
+            made = given(self.model.parameters())
+            if isinstance(made, torch.optim.Optimizer):
+                return made
+        raise TypeError(
+            f"optimizer={given!r} must be a torch.optim.Optimizer, or a function that makes one "
+            "from parameters, for example lambda p: torch.optim.SGD(p, lr=0.1)"
+        )
+
+    # --- training --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step."""
+        torch.manual_seed(self.seed)
+
+    def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
+        return self.train_source.batches(order, self.batch_size, self._device, skip)
+
+    def train_step(self, batch: Batch) -> StepOutput:
+        model = self.model
+        if not model.training:  # after an evaluation, here or in another cell
+            model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            logits = model(batch.inputs)
+            task_loss = self.loss(logits, batch.targets)
+            extra: torch.Tensor | None = None
+            if self._guidance is not None and self._guidance.active:
+                extra = self._guidance.loss(batch.inputs, batch.targets, task_loss.detach())
+        total = task_loss if extra is None else task_loss + extra
+        # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
+        # device, and the telemetry finds out a few steps later.
+        if self._device.type == "cpu" and not math.isfinite(total.item()):
+            raise NonFiniteLossError(f"the loss is {total.item()}")
+        if self._scaler is None:
+            total.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        else:
+            self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        return StepOutput(
+            indices=batch.indices,
+            targets=batch.targets,
+            logits=logits.detach(),
+            loss=task_loss.detach(),
+            guidance_loss=None if extra is None else extra.detach(),
+        )
+
+    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        source = self.val_source
+        if source is None:
+            return {}
+        total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
+        hits = torch.zeros((), dtype=torch.int64, device=self._metric_device())
+        order = np.arange(source.length)
+        self.model.eval()
+        try:
+            with torch.no_grad(), self._autocast():
+                for batch in source.batches(order, max(self.batch_size, 128), self._device):
+                    if not boundary():
+                        return None
+                    if self.model.training:
+                        self.model.eval()
+                    logits = self.model(batch.inputs)
+                    loss = self.loss(logits, batch.targets)
+                    total += loss.to(total) * len(batch.indices)
+                    hits += (logits.argmax(1) == batch.targets).sum().to(hits)
+        finally:
+            self.model.train()
+        return {
+            "loss": float(total) / source.length,
+            "accuracy": float(hits) / source.length,
+        }
+
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def end_epoch(self) -> None:
+        """Nothing to do; schedulers of the learning rate hook in here."""
+
+    def telemetry_arrays(
+        self, outputs: Sequence[StepOutput]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        if self._device.type == "cpu":
+            return [(o.logits.float().numpy(), o.targets.numpy()) for o in outputs]
+        # One copy for all that waits: each copy from a device costs a wait.
+        logits = torch.cat([o.logits for o in outputs]).float().cpu().numpy()
+        targets = torch.cat([o.targets for o in outputs]).cpu().numpy()
+        cuts = np.cumsum([len(o.indices) for o in outputs])[:-1]
+        return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
+
+    def scalar(self, value: Any) -> float:
+        return float(value)
+
+    def attach_guidance(self, guidance: Any) -> None:
+        """Let `guidance` (guidance.torch_losses.TorchGuidance) add its loss to each step."""
+        self._guidance = guidance
+
+    def set_guidance(self, guidance: Any) -> str:
+        return "" if self._guidance is None else str(self._guidance.set_state(guidance))
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device."""
+        samples = [self.train_source.sample(int(i)) for i in indices]
+        inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(self._device)
+        return inputs, torch.tensor([s.target for s in samples], device=self._device)
+
+    # --- weights ---------------------------------------------------------------------------
+
+    def weight_specs(self) -> list[WeightSpec]:
+        return [
+            WeightSpec(name, tuple(tensor.shape), _numpy_type(tensor))
+            for name, tensor in self.model.state_dict().items()
+        ]
+
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
+        views = self._destinations.get(id(destination))
+        if views is None:
+            views = [torch.from_numpy(array) for array in destination]
+            self._destinations[id(destination)] = views
+        with torch.no_grad():
+            for view, tensor in zip(views, self.model.state_dict().values(), strict=True):
+                view.copy_(tensor)
+
+    def read_sample(self, index: int) -> Sample:
+        return self.train_source.sample(index)
+
+    def labels(self) -> NDArray[np.int64]:
+        """Labels of the training data, as far as they are known without reading it all."""
+        return self.train_source.labels()
+
+    def probes(self) -> list[NDArray[np.float32]]:
+        """A spread of inputs, for the fingerprint of the data."""
+        return [self.train_source.sample(i).input for i in self.train_source.probes()]
+
+    def save_checkpoint(self, path: Path) -> Path:
+        file = path.with_suffix(".safetensors")
+        temporary = file.with_suffix(".part")
+        save_model(self.model, str(temporary))
+        temporary.replace(file)
+        return file
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self._amp:
+            return nullcontext()
+        return cast(
+            "AbstractContextManager[Any]",
+            torch.autocast(self._device.type, dtype=self._amp_type),
+        )
+
+    def _metric_device(self) -> torch.device:
+        # Apple's GPUs have no float64.
+        return torch.device("cpu") if self._device.type == "mps" else self._device
+
+
+def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
+    if wanted is not None:
+        try:
+            device = torch.device(wanted)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"config['device'] = {wanted!r} cannot be used here ({error}); "
+                "use 'cpu', or leave it out to take the best device present"
+            ) from error
+        return device
+    first = next(model.parameters(), None)
+    if first is None:
+        raise ValueError("model has no parameters; there is nothing to train")
+    if first.device.type != "cpu":
+        return first.device
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _numpy_type(tensor: torch.Tensor) -> str:
+    if tensor.dtype == torch.bfloat16:
+        return "float32"  # numpy has no bfloat16; float32 holds each of its values
+    return str(tensor.dtype).removeprefix("torch.")

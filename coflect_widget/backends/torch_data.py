@@ -1,0 +1,216 @@
+"""A person's data for the Torch backend: checked once, numbered, served batch by batch.
+
+Arrays are indexed as a whole; a map-style data set goes through a DataLoader. The order of an
+epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from coflect_widget.backends.base import Batch, Sample
+from coflect_widget.data.arrays import ArrayDataset
+
+_PROBES = 64  # samples of a map-style data set that are looked at before training
+
+
+class Source:
+    """Samples by index, and batches of an epoch.
+
+    Parameters
+    ----------
+    data : map-style data set of (x, y) or (x, y, index), or pair of arrays
+    argument : str
+        Name used in error messages, "train_data" or "val_data".
+    num_classes : int or None
+        Labels must lie in ``range(num_classes)``.
+    """
+
+    def __init__(self, data: Any, argument: str, loader_workers: int = 0) -> None:
+        self.argument = argument
+        self.loader_workers = loader_workers
+        self.inputs: torch.Tensor | None = None
+        self.targets: torch.Tensor | None = None
+        self.dataset: Any = None
+        arrays = _as_arrays(data)
+        if arrays is not None:
+            self.inputs, self.targets = self._checked_arrays(*arrays)
+            self.length = len(self.inputs)
+        else:
+            self.dataset = self._checked_dataset(data)
+            self.length = len(data)
+        if self.length == 0:
+            raise ValueError(f"{argument} is empty; it needs at least one sample")
+        if self.dataset is not None:
+            self._check_shapes()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def sample(self, index: int) -> Sample:
+        """Input (C, H, W) float32 and label of one sample."""
+        if self.inputs is not None and self.targets is not None:
+            x, y = self.inputs[index], self.targets[index]
+        else:
+            x, y, *_ = self.dataset[index]
+        return Sample(input=_as_float(x, self.argument).numpy(), target=int(y))
+
+    def labels(self) -> NDArray[np.int64]:
+        """All labels, where they are known without reading every sample; else of the probes."""
+        if self.targets is not None:
+            return self.targets.numpy()
+        for name in ("targets", "labels"):
+            known = getattr(self.dataset, name, None)
+            if known is not None and len(known) == self.length:
+                return np.asarray(known).astype(np.int64).reshape(-1)
+        return np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
+
+    def probes(self) -> list[int]:
+        """Indices spread evenly over the data."""
+        count = min(_PROBES, self.length)
+        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+
+    def steps(self, batch_size: int) -> int:
+        """Batches an epoch."""
+        return len(self._cuts(batch_size))
+
+    def batches(
+        self, order: NDArray[np.int64], batch_size: int, device: torch.device, skip: int = 0
+    ) -> Iterator[Batch]:
+        """Batches in the given order, inputs and targets on `device`."""
+        groups = [order[a:b] for a, b in self._cuts(batch_size)[skip:]]
+        if self.inputs is not None and self.targets is not None:
+            for group in groups:
+                picked = torch.from_numpy(group)
+                yield Batch(
+                    group,
+                    self.inputs[picked].to(device, non_blocking=True),
+                    self.targets[picked].to(device, non_blocking=True),
+                )
+            return
+        loader = DataLoader(
+            _Numbered(self.dataset, self.argument),
+            batch_sampler=[[int(i) for i in group] for group in groups],
+            num_workers=self.loader_workers,
+            pin_memory=device.type == "cuda",
+        )
+        for x, y, index in loader:
+            yield Batch(
+                index.numpy(),
+                x.to(device, non_blocking=True),
+                y.to(device, non_blocking=True).long().reshape(-1),
+            )
+
+    def _cuts(self, batch_size: int) -> list[tuple[int, int]]:
+        starts = range(0, self.length, batch_size)
+        cuts = [(a, min(a + batch_size, self.length)) for a in starts]
+        # BatchNorm cannot train on one sample; a single left over joins the batch before it.
+        if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
+            last = cuts.pop()
+            cuts[-1] = (cuts[-1][0], last[1])
+        return cuts
+
+    # --- checking --------------------------------------------------------------------------
+
+    def _checked_arrays(self, x: Any, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            inputs, targets = torch.as_tensor(x), torch.as_tensor(y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.argument}: the arrays cannot be used ({error}); inputs must be one array "
+                "(N, C, H, W), all of one shape, and labels one array (N,)"
+            ) from error
+        if len(inputs) != len(targets):
+            raise ValueError(
+                f"{self.argument} has {len(inputs)} inputs but {len(targets)} labels; "
+                "pass one label for each input"
+            )
+        if targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
+            raise ValueError(
+                f"{self.argument} has labels of shape {tuple(targets.shape)} and type "
+                f"{targets.dtype}; pass class numbers as integers of shape (N,)"
+            )
+        return _as_float(inputs, self.argument), targets.long().contiguous()
+
+    def _checked_dataset(self, data: Any) -> Any:
+        if isinstance(data, DataLoader):
+            raise TypeError(
+                f"{self.argument} is a DataLoader; pass its data set, {self.argument}=loader.dataset,"
+                " and batch_size=, because the tool must know each sample by its index"
+            )
+        if isinstance(data, IterableDataset) or not (
+            hasattr(data, "__getitem__") and hasattr(data, "__len__")
+        ):
+            raise TypeError(
+                f"{self.argument}={type(data).__name__} is neither a map-style data set "
+                "(__len__ and __getitem__ giving (x, y)) nor a pair of arrays (inputs, labels)"
+            )
+        return data
+
+    def _check_shapes(self) -> None:
+        shape: tuple[int, ...] | None = None
+        for index in self.probes():
+            item = self.dataset[index]
+            if not isinstance(item, Sequence) or len(item) not in (2, 3):
+                raise ValueError(
+                    f"{self.argument}[{index}] is a {type(item).__name__}, expected (x, y) "
+                    "or (x, y, index)"
+                )
+            if len(item) == 3 and int(item[2]) != index:
+                raise ValueError(
+                    f"{self.argument}[{index}] says that its index is {int(item[2])}; the third "
+                    "element must be the position in the data set, or leave it out"
+                )
+            x = item[0]
+            if not isinstance(x, torch.Tensor | np.ndarray):
+                raise ValueError(
+                    f"{self.argument}[{index}][0] is a {type(x).__name__}; a data set must give "
+                    "tensors or numpy arrays (C, H, W): add a transform that converts"
+                )
+            if shape is not None and tuple(x.shape) != shape:
+                raise ValueError(
+                    f"{self.argument}[{index}] has shape {tuple(x.shape)}, but sample 0 has "
+                    f"{shape}; images must be of one shape: resize or crop them in the data set"
+                )
+            shape = tuple(x.shape)
+            _as_float(x, self.argument)
+
+
+class _Numbered(torch.utils.data.Dataset[tuple[torch.Tensor, int, int]]):
+    """Adds the index to each sample of a map-style data set."""
+
+    def __init__(self, dataset: Any, argument: str) -> None:
+        self.dataset = dataset
+        self.argument = argument
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
+        x, y, *_ = self.dataset[index]
+        return _as_float(x, self.argument), int(y), index
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+def _as_arrays(data: Any) -> tuple[Any, Any] | None:
+    if isinstance(data, ArrayDataset):
+        return data.images, data.labels
+    if isinstance(data, TensorDataset) and len(data.tensors) == 2:
+        return data.tensors[0], data.tensors[1]
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(a, "shape") for a in data):
+        return data[0], data[1]
+    return None
+
+
+def _as_float(x: Any, argument: str) -> torch.Tensor:
+    tensor = torch.as_tensor(x)
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f"{argument} has inputs of type {tensor.dtype}; the model needs floating point, "
+            "for example images.astype('float32') / 255"
+        )
+    return tensor.float()

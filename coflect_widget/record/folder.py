@@ -1,0 +1,127 @@
+"""The run folder: its name, its layout, and the facts that are written once at the start."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from coflect_widget.config import Config
+from coflect_widget.events import SCHEMA_VERSION
+
+_NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
+_PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "captum", "numpy", "anywidget")
+
+
+def make_run_folder(run_dir: Path) -> Path:
+    """Make the next ``run_NNN_YYYYMMDD_HHMM`` under `run_dir`; safe against other processes.
+
+    Raises
+    ------
+    OSError
+        If `run_dir` cannot be made or written to; the message says what to do.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        number = max(
+            (int(found[1]) for path in run_dir.iterdir() if (found := _NAME.match(path.name))),
+            default=0,
+        )
+        while True:
+            number += 1
+            path = run_dir / f"run_{number:03d}_{datetime.now():%Y%m%d_%H%M}"
+            if any(run_dir.glob(f"run_{number:03d}_*")):
+                continue
+            try:
+                path.mkdir()  # atomic: of two processes that ask for one name, one fails
+            except FileExistsError:
+                continue
+            break
+        for part in ("overlays", "checkpoints"):
+            (path / part).mkdir()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"run_dir={str(run_dir)!r} cannot be used: {error.strerror}; "
+            "pass a folder you may write to, for example Session(..., run_dir='/tmp/runs')",
+        ) from error
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace `path` by `text` so that a reader sees the old file or the new, never half."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_facts(path: Path, config: Config, data: dict[str, Any]) -> None:
+    """Write ``config.yaml`` (settings, versions, data) and ``meta.json`` (where and when)."""
+    versions = {name: _version(name) for name in _PACKAGES}
+    write_whole(
+        path / "config.yaml",
+        yaml.safe_dump(
+            {
+                "config": config.model_dump(mode="json"),
+                "seed": config.seed,
+                "data": data,
+                "versions": {"python": platform.python_version(), **versions},
+            },
+            sort_keys=False,
+            allow_unicode=True,
+        ),
+    )
+    write_whole(
+        path / "meta.json",
+        json.dumps(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "run_id": path.name,
+                "started": datetime.now(UTC).isoformat(),
+                "platform": platform.platform(),
+                "processors": os.cpu_count(),
+                "user": user_name(),
+                "script": str(Path(sys.argv[0]).name) if sys.argv and sys.argv[0] else None,
+            },
+            indent=1,
+        ),
+    )
+
+
+def user_name() -> str | None:
+    """The machine's name for the user, or None where it has none (some containers)."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None
+
+
+def fingerprint(labels: NDArray[Any], inputs: list[NDArray[Any]]) -> str:
+    """SHA-256 over the number of samples, all labels and the given inputs (a spread of them)."""
+    digest = hashlib.sha256(str(len(labels)).encode())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    for sample in inputs:
+        digest.update(np.ascontiguousarray(sample).tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,157 @@
+"""Pictures of a run: samples as PNG thumbnails, explanations as maps (npz) and a PNG beside it."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from coflect_widget.config import DisplayConfig
+
+THUMBNAIL_SIDE = 64  # pixels; small inputs are enlarged without blur, large ones reduced
+
+
+class Maps(Protocol):
+    """What is stored of an explanation: maps (H, W) float32 in [0, 1], and where it looked."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def model_step(self) -> int: ...
+    @property
+    def map(self) -> NDArray[np.float32]: ...
+    @property
+    def livecam(self) -> NDArray[np.float32]: ...
+    @property
+    def smoothgrad(self) -> NDArray[np.float32]: ...
+
+
+def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.uint8]:
+    """Turn a model input (C, H, W) or (H, W) into RGB bytes (H, W, 3).
+
+    With ``display.mean`` and ``display.std`` the normalisation is undone; without them values
+    outside [0, 1] are stretched to it. One channel becomes gray; of more than three the first
+    three are shown.
+    """
+    x = np.nan_to_num(np.asarray(x, dtype=np.float32))
+    if x.ndim == 2:
+        x = x[None]
+    channels = x if len(x) in (1, 3) else x[:3] if len(x) > 3 else x[:1]
+    if display.mean is not None or display.std is not None:
+        shape = (-1, 1, 1)
+        mean = np.asarray(display.mean or [0.0], dtype=np.float32).reshape(shape)
+        std = np.asarray(display.std or [1.0], dtype=np.float32).reshape(shape)
+        channels = channels * std + mean
+    elif channels.min() < 0 or channels.max() > 1:
+        low, high = channels.min(), channels.max()
+        channels = (channels - low) / (high - low)
+    rgb = np.broadcast_to(channels, (3, *channels.shape[1:])).transpose(1, 2, 0)
+    return (rgb.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Map of values in [0, 1] as bytes."""
+    clipped: NDArray[np.uint8] = (values.clip(0, 1) * 255).round().astype(np.uint8)
+    return clipped
+
+
+class Gallery:
+    """Writes and reads the pictures of one run; safe from several threads.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    read_input : callable (index) -> (C, H, W) array, or None where there is no data
+        Used for thumbnails that are not on disk yet.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        display: DisplayConfig | None = None,
+        read_input: Callable[[int], NDArray[np.float32]] | None = None,
+    ) -> None:
+        self.path = path
+        self._display = display or DisplayConfig()
+        self._read_input = read_input
+        self._thumbnails: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One sample as RGB bytes (H, W, 3)."""
+        if self._read_input is None:
+            raise LookupError("a run opened from disk has no data to make pictures from")
+        return to_picture(self._read_input(index), self._display)
+
+    def thumbnail(self, index: int) -> bytes | None:
+        """One sample as PNG, from memory, disk or data; None if it is in none of them."""
+        with self._lock:
+            if index in self._thumbnails:
+                return self._thumbnails[index]
+            file = self.path / "overlays" / "thumbnails" / f"sample_{index:06d}.png"
+            if file.is_file():
+                png = file.read_bytes()
+            elif self._read_input is not None:
+                image = Image.fromarray(self.picture(index))
+                side = max(image.size)
+                scale = THUMBNAIL_SIDE / side
+                how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+                size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+                buffer = io.BytesIO()
+                image.resize(size, how).save(buffer, "PNG")
+                png = buffer.getvalue()
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(png)
+            else:
+                return None
+            self._thumbnails[index] = png
+            return png
+
+    def save(self, maps: Maps) -> tuple[str, str]:
+        """Write one explanation; returns the npz and the PNG file, relative to the run folder."""
+        stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
+        folder = self.path / "overlays"
+        picture = self.picture(maps.index)
+        np.savez_compressed(
+            folder / f"{stem}.npz",
+            picture=picture,
+            map=to_bytes(maps.map),
+            livecam=to_bytes(maps.livecam),
+            smoothgrad=to_bytes(maps.smoothgrad),
+        )
+        # For people who browse the folder: the picture with the map glowing on it.
+        heat = maps.map[..., None]
+        glow = np.array([255, 200, 40], dtype=np.float32)
+        blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
+        image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
+        enlarge = max(1, 256 // max(image.size))
+        image.resize(
+            (image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST
+        ).save(folder / f"{stem}.png")
+        return f"overlays/{stem}.npz", f"overlays/{stem}.png"
+
+    def load(self, file: str) -> dict[str, NDArray[np.uint8]]:
+        """Arrays of one explanation, as `save` named them. Nothing is unpickled.
+
+        Raises
+        ------
+        ValueError
+            If the file is outside the run folder.
+        OSError
+            If it is missing or damaged.
+        """
+        path = (self.path / file).resolve()
+        if not path.is_relative_to(self.path.resolve()):
+            raise ValueError(f"{file!r} is outside the run folder")
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (ValueError, KeyError, EOFError) as error:
+            raise OSError(f"{file!r} is damaged: {error}") from error

@@ -1,0 +1,212 @@
+"""The run's one append-only stream: any thread emits, one thread writes, then others hear.
+
+What a person did is synced to disk before any listener, and so the screen, learns of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coflect_widget.events import DURABLE, TYPE_OF, Event, Metrics, Notice, Payload, Split
+from coflect_widget.record.locks import hold_for_writing
+from coflect_widget.record.scalars import ScalarsFile
+
+#: Lines kept in memory while the disk refuses them; past this the oldest metrics go first.
+MAX_UNWRITTEN = 100_000
+_FLUSH_SECONDS = 1.0
+
+Listener = Callable[[Event], None]
+Recorded = Callable[[Event, OSError | None], None]
+
+
+class EventStream:
+    """Writes ``events.jsonl`` and ``scalars.csv`` of one run and hands every event on.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+
+    Notes
+    -----
+    A full or lost disk does not stop training: lines wait in memory and are tried again every
+    second, listeners get a `Notice`, and whoever waits for a record is told that it is not on
+    disk yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._next_seq = 0
+        self._waiting: deque[tuple[Event, Recorded | None]] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._listeners: list[Listener] = []
+        self._idle = threading.Condition()
+        self._handled = 0  # events that went through the writer
+        # Unbuffered: a group is one write, so nothing is left in a buffer when the kernel dies.
+        self._file = (path / "events.jsonl").open("ab", buffering=0)
+        self._size = self._file.tell()
+        hold_for_writing(self._file)
+        self._scalars = ScalarsFile(path / "scalars.csv")
+        self._unwritten: list[tuple[bytes, bool]] = []
+        self._last_flush = time.monotonic()
+        self._last_error: str | None = None
+        self._thread = threading.Thread(target=self._run, name="coflect-run-writer", daemon=True)
+        self._thread.start()
+
+    def emit(
+        self,
+        data: Payload,
+        step: int,
+        epoch: int,
+        split: Split | None = None,
+        on_recorded: Recorded | None = None,
+    ) -> int:
+        """Queue one event and return its number; never blocks on the disk.
+
+        `on_recorded(event, error)` is called on the writer's thread once the event is written
+        (and synced, if a person caused it); `error` is None, or why it is not on disk.
+        """
+        with self._lock:
+            seq = self._next_seq
+            self._next_seq += 1
+            event = Event.model_construct(
+                seq=seq,
+                ts=datetime.now(UTC),
+                run_id=self.path.name,
+                type=TYPE_OF[type(data)],
+                step=step,
+                epoch=epoch,
+                split=split,
+                data=data,
+            )
+            self._waiting.append((event, on_recorded))
+        self._wake.set()
+        return seq
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event from now on; returns what ends that."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until everything emitted so far is in the file and was handed on."""
+        with self._lock:
+            target = self._next_seq
+        self._wake.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: self._handled >= target, timeout)
+
+    def close(self) -> None:
+        """Write what waits, sync, and end the thread."""
+        self._closing = True
+        self._wake.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=10)
+
+    # --- on the writer's thread ----------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(timeout=_FLUSH_SECONDS)
+            self._wake.clear()
+            closing = self._closing
+            group: list[tuple[Event, Recorded | None]] = []
+            while self._waiting:
+                group.append(self._waiting.popleft())
+            self._write(group, closing=closing)
+            if closing and not self._waiting:
+                break
+        self._file.close()
+
+    def _write(self, group: list[tuple[Event, Recorded | None]], *, closing: bool) -> None:
+        durable = closing
+        for event, _ in group:
+            keep = event.type in DURABLE
+            durable = durable or keep
+            self._unwritten.append((event.model_dump_json().encode() + b"\n", keep))
+        error = self._flush_to_disk(sync=durable)
+        for event, on_recorded in group:
+            if isinstance(event.data, Metrics):
+                self._scalars.add(event.step, event.epoch, event.split, event.data.values)
+            self._hand_on(event, on_recorded, error)
+        if time.monotonic() - self._last_flush >= _FLUSH_SECONDS or closing:
+            self._last_flush = time.monotonic()
+            try:
+                self._scalars.flush()
+            except OSError as problem:
+                error = error or problem
+        self._report(error)
+        with self._idle:
+            self._handled += len(group)
+            self._idle.notify_all()
+
+    def _flush_to_disk(self, *, sync: bool) -> OSError | None:
+        if not self._unwritten:
+            return None
+        size = self._size
+        block = b"".join(line for line, _ in self._unwritten)
+        try:
+            written = self._file.write(block)
+            if written != len(block):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            # Cut off a half-written group: the file must end with a whole record. If even that
+            # is refused the disk is gone as a whole, and the next attempt says so again.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), size)
+            self._bound_unwritten()
+            return error
+        self._size = size + len(block)
+        self._unwritten.clear()
+        return None
+
+    def _bound_unwritten(self) -> None:
+        if len(self._unwritten) > MAX_UNWRITTEN:
+            excess = len(self._unwritten) - MAX_UNWRITTEN
+            kept: list[tuple[bytes, bool]] = []
+            for line, keep in self._unwritten:
+                if excess and not keep:
+                    excess -= 1
+                else:
+                    kept.append((line, keep))
+            self._unwritten = kept
+
+    def _hand_on(self, event: Event, on_recorded: Recorded | None, error: OSError | None) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(event)
+            except Exception as problem:  # noqa: BLE001 - a listener's fault must not end the record
+                self._last_error = f"a listener failed: {problem!r}"
+        if on_recorded is not None:
+            on_recorded(event, error)
+
+    def _report(self, error: OSError | None) -> None:
+        text = None if error is None else f"{error.strerror or error}"
+        if text and text != self._last_error:
+            self.emit(
+                Notice(
+                    level="error",
+                    text=f"The run folder cannot be written: {text}. Training goes on; "
+                    "records wait in memory and are tried again every second.",
+                ),
+                step=0,
+                epoch=0,
+            )
+        self._last_error = text

@@ -1,0 +1,184 @@
+"""The training thread: batches, steps, epochs, and nothing that has to wait for others.
+
+Each step does three things beside training: it looks at one flag for commands, at one for a
+wanted snapshot, and appends a reference to what it computed to the telemetry.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
+from coflect_widget.events import RunState
+from coflect_widget.training.controls import Controls
+
+
+class SnapshotSlots(Protocol):
+    """What the loop needs of attribution.snapshots.Snapshots."""
+
+    wanted: bool
+
+    def write(self, step: int, copy: Callable[[Sequence[NDArray[Any]]], None]) -> bool:
+        """Copy the weights into the free slot; False if it is being read."""
+
+
+class Observer(Protocol):
+    """What the loop tells; each method is called on the training thread and must be quick."""
+
+    def observe(self, step: int, epoch: int, output: StepOutput) -> None: ...
+    def state_changed(self, state: RunState, by: str) -> None: ...
+    def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None: ...
+    def non_finite(self, step: int, error: str) -> None: ...
+    def ended(self, state: RunState) -> None: ...
+    def failed(self, error: BaseException, text: str) -> None: ...
+
+
+class TrainingLoop:
+    """Trains `backend` in a thread of its own.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps done since the session began.
+    epoch : int
+        Epochs completed.
+    state : RunState
+    error : BaseException or None
+        What ended the last training, if it failed.
+    """
+
+    def __init__(
+        self, backend: Backend, controls: Controls, snapshots: SnapshotSlots, observer: Observer
+    ) -> None:
+        self.backend = backend
+        self.controls = controls
+        self.snapshots = snapshots
+        self.observer = observer
+        self.step = 0
+        self.epoch = 0
+        self.state: RunState = "idle"
+        self.error: BaseException | None = None
+        self.target_step = 0
+        self._batch_in_epoch = 0
+        self._begun = False
+        self._done = threading.Event()
+        self._done.set()
+        self._thread: threading.Thread | None = None
+        self._one_writer = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether a training is under way, held or not."""
+        return not self._done.is_set()
+
+    def start(self, steps: int) -> None:
+        """Train `steps` more steps in a new thread; returns when that thread has taken over."""
+        if self.running:
+            raise RuntimeError("training is already running; stop() it first, or wait() for it")
+        self.target_step = self.step + steps
+        self.error = None
+        self._done.clear()
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name="coflect-training", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Block until the training has ended; False if `timeout` seconds passed first."""
+        return self._done.wait(timeout)
+
+    def snapshot_now(self) -> bool:
+        """Take the wanted snapshot on the calling thread, if nothing trains.
+
+        While training, the thread itself does it at the next boundary.
+        """
+        if self.running:
+            self.controls.nudge()
+            return False
+        with self._one_writer:
+            self._take_snapshot()
+        return True
+
+    # --- on the training thread --------------------------------------------------------------
+
+    def _run(self, ready: threading.Event) -> None:
+        end: RunState = "failed"
+        self.controls.attach()
+        try:
+            self._set_state("training", by="train")
+            ready.set()
+            if not self._begun:
+                self.backend.begin()
+                self._begun = True
+            end = self._train()
+        except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
+            self.error = error
+            self.observer.failed(error, traceback.format_exc())
+        finally:
+            ready.set()
+            self.observer.ended(end)
+            self.controls.detach()
+            self._set_state(end, by="train")
+            self._done.set()
+
+    def _train(self) -> RunState:
+        backend, observer, snapshots = self.backend, self.observer, self.snapshots
+        per_epoch = backend.steps_per_epoch
+        boundary = self._boundary
+        if not boundary():
+            return "stopped"
+        while self.step < self.target_step:
+            for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
+                try:
+                    output = backend.train_step(batch)
+                except NonFiniteLossError as error:
+                    self._batch_in_epoch += 1  # the batch is left out; no weight has changed
+                    self.controls.pause()
+                    observer.non_finite(self.step, str(error))
+                else:
+                    self._batch_in_epoch += 1
+                    self.step += 1
+                    observer.observe(self.step, self.epoch, output)
+                if snapshots.wanted:
+                    self._take_snapshot()
+                if self._batch_in_epoch == per_epoch:
+                    break  # the epoch's end comes before the boundary: a stop keeps it whole
+                if not boundary():
+                    return "stopped"
+                if self.step >= self.target_step:
+                    return "finished"
+            if not self._end_epoch():
+                return "stopped"
+        return "finished"
+
+    def _end_epoch(self) -> bool:
+        self.epoch += 1
+        self._batch_in_epoch = 0
+        self.backend.end_epoch()
+        validation = self.backend.evaluate(self._boundary)
+        self.observer.epoch_ended(self.step, self.epoch, validation or {})
+        return validation is not None and self._boundary()
+
+    def _boundary(self) -> bool:
+        return self.controls.boundary(self._held, self._take_snapshot_if_wanted)
+
+    def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        self._set_state("paused" if holding else "training", by="person")
+
+    def _take_snapshot_if_wanted(self) -> None:
+        if self.snapshots.wanted:
+            self._take_snapshot()
+
+    def _take_snapshot(self) -> None:
+        self.snapshots.write(self.step, self.backend.copy_weights)
+
+    def _set_state(self, state: RunState, by: str) -> None:
+        self.state = state
+        self.observer.state_changed(state, by)

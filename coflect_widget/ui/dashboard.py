@@ -1,0 +1,30 @@
+"""The dashboard widget: one model, shown in a cell, in the side panel, or in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+_STATIC = Path(__file__).parent.parent / "static"
+
+
+class Dashboard(anywidget.AnyWidget):  # type: ignore[misc]
+    """Streams kernel to browser; `Controls` carries browser to kernel.
+
+    The text of the front end is read once: a path would be watched, and leak each instance.
+    """
+
+    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
+
+    #: Model id of the controls; empty where there is no kernel side (a replay).
+    _controls = traitlets.Unicode("").tag(sync=True)
+    #: The last state, so that a saved notebook shows something; see ui.protocol.
+    _snapshot = traitlets.Dict().tag(sync=True)
+
+    def keep(self, snapshot: dict[str, Any]) -> None:
+        """Refresh what a saved notebook shows."""
+        self._snapshot = snapshot

@@ -1,0 +1,365 @@
+"""What the screen shows, folded from the run's events: the same for a live run and a replay.
+
+`View` takes events one by one and gives the sections of an update that have changed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from coflect_widget import events
+from coflect_widget.events import Event
+from coflect_widget.record.pictures import Gallery
+from coflect_widget.ui.decimate import decimate
+
+MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
+MAX_NOTICES = 20
+_HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
+SECTIONS = ("status", "metrics", "markers", "window", "queue", "explanation", "ledger", "notices")
+
+
+class View:
+    """The dashboard's state. Used by one thread (the publisher's) or by a replay.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        Gives thumbnails, pictures and maps.
+    mode : {"live", "replay"}
+    """
+
+    def __init__(self, gallery: Gallery, mode: str, run_id: str) -> None:
+        self._gallery = gallery
+        self._dirty: set[str] = set()
+        self._series: dict[str, array[float]] = {}
+        self._sent: dict[str, int] = {}
+        self._selected: int | None = None
+        self._shown: Event | None = None  # the overlay, or its failure, on the screen
+        self._newest: dict[int, Event] = {}  # newest overlay of each sample
+        self._forecast: Event | None = None
+        self._window: events.Window | None = None
+        self._score: events.ForecastScored | None = None
+        self._markers: list[dict[str, Any]] = []
+        self._ledger: dict[str, dict[str, Any]] = {}
+        self._notices: list[dict[str, Any]] = []
+        self._status: dict[str, Any] = {
+            "mode": mode,
+            "run_id": run_id,
+            "state": "idle",
+            "step": 0,
+            "epoch": 0,
+            "total_steps": None,
+            "steps_per_epoch": None,
+            "steps_per_second": None,
+            "seconds_left": None,
+            "learning_rate": None,
+            "device": "",
+            "classes": [],
+            "num_train": 0,
+            "overlays_made": 0,
+            "overlays_skipped": 0,
+            "overlay_seconds": 0.0,
+            "focus": 0.3,
+            "error": None,
+        }
+        self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
+            events.RunStarted: self._run_started,
+            events.TrainStarted: self._train_started,
+            events.StateChanged: self._state,
+            events.Metrics: self._metrics,
+            events.Forecast: self._ranking,
+            events.Window: self._window_changed,
+            events.ForecastScored: self._scored,
+            events.Overlay: self._overlay,
+            events.OverlayFailed: self._overlay,
+            events.InterventionRecord: self._intervention,
+            events.Undone: self._undone,
+            events.Cost: self._cost,
+            events.Notice: self._notice,
+            events.Failure: self._failure,
+        }
+
+    # --- in: events and what a person selects ----------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        if event.type not in ("notice", "overlay", "overlay_failed"):
+            self._status["step"] = max(self._status["step"], event.step)
+            self._status["epoch"] = max(self._status["epoch"], event.epoch)
+            self._dirty.add("status")
+        applier = self._appliers.get(type(event.data))
+        if applier is not None:
+            applier(event, event.data)
+
+    def select(self, index: int) -> None:
+        """Show this sample from now on, with its newest maps if there are any."""
+        self._selected = index
+        self._shown = self._newest.get(index)
+        self._dirty.add("explanation")
+
+    def _run_started(self, _: Event, data: events.RunStarted) -> None:
+        self._status.update(
+            classes=data.classes or [], num_train=data.num_train, device=data.device
+        )
+        if data.get("focus") is not None:
+            self._status["focus"] = data["focus"]
+
+    def _train_started(self, _: Event, data: events.TrainStarted) -> None:
+        self._status.update(
+            total_steps=data.total_steps, steps_per_epoch=data.steps_per_epoch, error=None
+        )
+
+    def _state(self, _: Event, data: events.StateChanged) -> None:
+        self._status["state"] = data.state
+        if data.state != "training":
+            self._status["steps_per_second"] = self._status["seconds_left"] = None
+
+    def _metrics(self, event: Event, data: events.Metrics) -> None:
+        status = self._status
+        for name, value in data.values.items():
+            if name in _HEADER_METRICS:
+                status[name] = value
+                continue
+            series = self._series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
+            series.extend((event.step, float("nan") if value is None else value))
+        speed, total = status["steps_per_second"], status["total_steps"]
+        if speed and total is not None:
+            status["seconds_left"] = max(0.0, (total - status["step"]) / speed)
+        self._dirty.add("metrics")
+
+    def _ranking(self, event: Event, _: events.Forecast) -> None:
+        self._forecast = event
+        self._dirty.add("queue")
+
+    def _window_changed(self, event: Event, data: events.Window) -> None:
+        was_open = self._window is not None and self._window.open
+        if data.open != was_open:
+            kind = "window_open" if data.open else "window_shut"
+            text = f"review window {'opened' if data.open else 'shut'}"
+            self._mark(event, kind, text, None)
+        self._window = data
+        self._dirty.add("window")
+
+    def _scored(self, _: Event, data: events.ForecastScored) -> None:
+        self._score = data
+        self._dirty.add("window")
+
+    def _overlay(self, event: Event, data: events.Overlay | events.OverlayFailed) -> None:
+        if isinstance(data, events.Overlay):
+            self._newest[data.index] = event
+            self._status["overlays_made"] += 1
+            self._status["overlay_seconds"] += data.seconds
+            self._dirty.add("status")
+        # A picture that a person looks at, and may be drawing on, changes only for its own maps.
+        if self._selected in (None, data.index):
+            self._shown = event
+            self._dirty.add("explanation")
+
+    def _intervention(self, event: Event, data: events.InterventionRecord) -> None:
+        self._ledger[data.id] = {
+            "id": data.id,
+            "step": event.step,
+            "epoch": event.epoch,
+            "text": data.understood,
+            "author": data.author,
+            "sample": data.sample,
+            "strokes": [stroke.model_dump() for stroke in data.strokes],
+            "strength": data.strength,
+            "undone": False,
+        }
+        if data.focus is not None:
+            self._status["focus"] = data.focus
+        self._mark(event, "intervention", data.understood, data.id)
+        self._dirty |= {"ledger", "status"}
+
+    def _undone(self, _: Event, data: events.Undone) -> None:
+        if data.id in self._ledger:
+            self._ledger[data.id]["undone"] = True
+        if data.get("focus") is not None:
+            self._status["focus"] = data["focus"]
+        self._dirty |= {"ledger", "status"}
+
+    def _cost(self, _: Event, data: events.Cost) -> None:
+        self._status["overlays_skipped"] = data.overlays_skipped
+
+    def _notice(self, event: Event, data: events.Notice) -> None:
+        self._notices.append({"level": data.level, "text": data.text, "step": event.step})
+        del self._notices[:-MAX_NOTICES]
+        self._dirty.add("notices")
+
+    def _failure(self, _: Event, data: events.Failure) -> None:
+        self._status["error"] = data.error
+
+    def _mark(self, event: Event, kind: str, text: str, identifier: str | None) -> None:
+        self._markers.append({"step": event.step, "kind": kind, "text": text, "id": identifier})
+        self._dirty.add("markers")
+
+    # --- out: sections of an update --------------------------------------------------------
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything has changed since the last update."""
+        return bool(self._dirty)
+
+    def update(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
+        """Sections that changed (or all, if `full`), and the buffers they refer to."""
+        names = SECTIONS if full else [name for name in SECTIONS if name in self._dirty]
+        self._dirty.clear()
+        buffers: list[bytes] = []
+        update: dict[str, Any] = {}
+        for name in names:
+            section = self._section(name, buffers, full=full)
+            if section is not None:
+                update[name] = section
+        return update, buffers
+
+    def _section(self, name: str, buffers: list[bytes], *, full: bool) -> Any:
+        if name == "status":
+            return dict(self._status)
+        if name == "metrics":
+            return self._metrics_section(buffers, full=full)
+        if name == "window":
+            return self._window_section()
+        if name == "queue":
+            return self._queue_section(buffers)
+        if name == "explanation":
+            return self._explanation_section(buffers)
+        if name == "ledger":
+            return list(self._ledger.values())
+        return list({"markers": self._markers, "notices": self._notices}[name])
+
+    def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[dict[str, Any]]:
+        section = []
+        for name, values in self._series.items():
+            start = 0 if full else self._sent.get(name, 0)
+            points = np.array(values[start:], dtype=np.float64).reshape(-1, 2)
+            self._sent[name] = len(values)
+            if not len(points):
+                continue
+            section.append({"name": name, "points_buffer": len(buffers)})
+            buffers.append(decimate(points, MAX_POINTS).tobytes())
+        return section
+
+    def _window_section(self) -> dict[str, Any] | None:
+        if self._window is None and self._score is None:
+            return None
+        score = self._score
+        return {
+            "open": self._window is not None and self._window.open,
+            "gates": [] if self._window is None else [g.model_dump() for g in self._window.gates],
+            "score": None
+            if score is None
+            else f"{score.hits} of the {score.named} named at epoch {score.epoch_named} "
+            f"were wrong at epoch {score.epoch_due}; chance {score.chance:.1f}",
+        }
+
+    def _queue_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
+        if self._forecast is None:
+            return None
+        data = self._forecast.data
+        assert isinstance(data, events.Forecast)  # noqa: S101 - narrows the type
+        rows = zip(data.index, data.risk, data.target, data.predicted, data.reason, strict=True)
+        items = [
+            {
+                "index": index,
+                "risk": risk,
+                "target": target,
+                "predicted": predicted,
+                "reason": reason,
+                "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+            }
+            for index, risk, target, predicted, reason in rows
+        ]
+        return {"step": self._forecast.step, "horizon": data.horizon, "items": items}
+
+    def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
+        shown = None if self._shown is None else self._shown.data
+        index = self._selected if shown is None else shown["index"]
+        if index is None:
+            return None
+        section: dict[str, Any] = {
+            "index": index,
+            "failed": None,
+            "target": None,
+            "predicted": None,
+            "top": [],
+            "agreement": None,
+            "quality": None,
+            "bbox": None,
+            "model_step": None,
+            "method": "consensus",
+            "seconds": None,
+            "purpose": "person",
+            "width": 0,
+            "height": 0,
+            "picture_buffer": None,
+            "map_width": 0,
+            "map_height": 0,
+            "livecam_buffer": None,
+            "smoothgrad_buffer": None,
+            "consensus_buffer": None,
+        }
+        if isinstance(shown, events.OverlayFailed):
+            section.update(failed=shown.reason, purpose=shown.purpose)
+        if isinstance(shown, events.Overlay):
+            self._describe_overlay(section, shown, buffers)
+        if section["picture_buffer"] is None:
+            try:
+                picture = self._gallery.picture(index)
+            except (LookupError, OSError):
+                return section
+            _add_picture(section, picture, buffers)
+        return section
+
+    def _describe_overlay(
+        self, section: dict[str, Any], shown: events.Overlay, buffers: list[bytes]
+    ) -> None:
+        section.update(
+            target=shown.target,
+            predicted=shown.predicted,
+            top=[
+                {"index": c, "probability": p}
+                for c, p in zip(shown.top_classes, shown.top_probs, strict=True)
+            ],
+            agreement=shown.agreement,
+            quality=shown.quality,
+            bbox=None if shown.focus_bbox is None else list(shown.focus_bbox),
+            model_step=shown.model_step,
+            method=shown.method,
+            seconds=shown.seconds,
+            purpose=shown.purpose,
+        )
+        try:
+            maps = self._gallery.load(shown.maps)
+        except (OSError, ValueError) as error:
+            section["failed"] = f"the maps cannot be read: {error}"
+            return
+        _add_picture(section, maps["picture"], buffers)
+        section["map_height"], section["map_width"] = maps["map"].shape
+        for name in ("livecam", "smoothgrad", "consensus"):
+            if name in maps:
+                section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
+
+
+def replay(gallery: Gallery, run_id: str, recorded: Iterable[Event]) -> View:
+    """View of a run that is read from disk."""
+    view = View(gallery, "replay", run_id)
+    for event in recorded:
+        view.apply(event)
+    return view
+
+
+def _add(buffers: list[bytes], data: bytes | None) -> int | None:
+    if data is None:
+        return None
+    buffers.append(data)
+    return len(buffers) - 1
+
+
+def _add_picture(section: dict[str, Any], picture: Any, buffers: list[bytes]) -> None:
+    section["height"], section["width"] = picture.shape[:2]
+    section["picture_buffer"] = _add(buffers, picture.tobytes())
