@@ -1,0 +1,157 @@
+"""The ledger: every intervention in order, and the guidance that follows from it.
+
+The guidance in force is a fold over the interventions that are not undone. Nothing else is
+remembered, so that taking one out gives what would be in force had it never been given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from coflect_widget.config import nearest
+from coflect_widget.events import Event, InterventionRecord, Undone
+from coflect_widget.guidance.interpret import Interpretation, clip, interpret
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+
+__all__ = ["Interpretation", "Intervention", "Ledger", "fold", "interpret"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """One entry: what was told, at which step it came into force, and whether it still is."""
+
+    record: InterventionRecord
+    step: int
+    undone: bool = False
+
+    @property
+    def id(self) -> str:
+        """Name of the intervention, unique in its run."""
+        return self.record.id
+
+    @property
+    def understood(self) -> str:
+        """What was understood, in words."""
+        return self.record.understood
+
+
+class Ledger:
+    """Interventions in the order in which they came into force; safe to use from any thread.
+
+    Parameters
+    ----------
+    focus : float
+        Strength of strokes before any instruction, in [0, 1].
+    """
+
+    def __init__(self, focus: float = 0.3) -> None:
+        self._focus = focus
+        self._entries: list[Intervention] = []
+        self._issued = 0
+        self._lock = threading.Lock()
+
+    @property
+    def interventions(self) -> tuple[Intervention, ...]:
+        """All entries, oldest first, undone ones too."""
+        with self._lock:
+            return tuple(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, intervention: str) -> Intervention:
+        with self._lock:
+            return self._entries[self._find(intervention)]
+
+    def new_id(self) -> str:
+        """An id that no entry has: "i1", "i2", ..."""
+        with self._lock:
+            taken = {entry.id for entry in self._entries}
+            self._issued += 1
+            while f"i{self._issued}" in taken:
+                self._issued += 1
+            return f"i{self._issued}"
+
+    def append(self, record: InterventionRecord, step: int) -> Intervention:
+        """Put `record` into force from `step` on.
+
+        Raises
+        ------
+        ValueError
+            If its id is taken or a stroke is no region; then the ledger is as before.
+        """
+        entry = Intervention(record, step)
+        fold((entry,), self._focus)  # what cannot be folded must not get in
+        with self._lock:
+            if any(known.id == record.id for known in self._entries):
+                raise ValueError(f"intervention {record.id!r} is in the ledger already")
+            self._entries.append(entry)
+        return entry
+
+    def undo(self, intervention: str) -> Intervention:
+        """Take one out; later ones stay in force.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that id, or it is undone already.
+        """
+        with self._lock:
+            position = self._find(intervention)
+            if self._entries[position].undone:
+                raise ValueError(f"intervention {intervention!r} is undone already")
+            self._entries[position] = replace(self._entries[position], undone=True)
+            return self._entries[position]
+
+    def state(self) -> GuidanceState:
+        """The guidance in force."""
+        return fold(self.interventions, self._focus)
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event], focus: float = 0.3) -> Ledger:
+        """The ledger as a recorded run left it."""
+        ledger = cls(focus)
+        for event in events:
+            if isinstance(event.data, InterventionRecord):
+                ledger.append(event.data, event.step)
+            elif isinstance(event.data, Undone):
+                ledger.undo(event.data.id)
+        return ledger
+
+    def _find(self, intervention: str) -> int:
+        ids = [entry.id for entry in self._entries]
+        if intervention not in ids:
+            hint = nearest(intervention, ids) if ids else "the ledger is empty"
+            raise ValueError(f"there is no intervention {intervention!r}; {hint}")
+        return ids.index(intervention)
+
+
+def fold(interventions: Iterable[Intervention], focus: float) -> GuidanceState:
+    """The guidance that follows from `interventions`, beginning with strength `focus`.
+
+    Within one intervention the strokes come first and what it says about strength second.
+    """
+    strokes: list[ActiveStroke] = []
+    for entry in interventions:
+        if entry.undone:
+            continue
+        record = entry.record
+        if record.clears:
+            strokes.clear()
+        change, value = record.focus_change, record.get("focus_set")
+        given = record.get("stroke_strength", record.strength)
+        given = focus if given is None else given
+        strokes += [
+            ActiveStroke(s.kind, parse_roi(s.roi, s.kind), s.sample, given, record.id)
+            for s in record.strokes
+        ]
+        if value is not None:
+            focus = value
+            strokes = [replace(stroke, strength=value) for stroke in strokes]
+        elif change is not None:
+            focus = clip(focus + change)
+            strokes = [replace(s, strength=clip(s.strength + change)) for s in strokes]
+    return GuidanceState(tuple(strokes), focus)

@@ -1,0 +1,79 @@
+"""What guidance is in force: the strokes and their strength, and the pixels they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
+
+Kind = Literal["look", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveStroke:
+    """One region that the loss respects now.
+
+    Attributes
+    ----------
+    kind : {"look", "ignore"}
+    roi : Roi
+    sample : int or None
+        Index in the training data; None means every sample.
+    strength : float
+        In [0, 1], relative to the task loss.
+    id : str
+        The intervention it came with.
+    """
+
+    kind: Kind
+    roi: Roi
+    sample: int | None
+    strength: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceState:
+    """All strokes in force, oldest first, and the strength that new ones get."""
+
+    strokes: tuple[ActiveStroke, ...] = ()
+    focus: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMasks:
+    """The strokes of one sample as pixels.
+
+    Attributes
+    ----------
+    look, ignore : ndarray (H, W) of bool
+        No pixel is in both.
+    look_strength, ignore_strength : float
+        Greatest strength among the strokes that still mark a pixel; 0 where none does.
+    """
+
+    look: BoolArray
+    ignore: BoolArray
+    look_strength: float
+    ignore_strength: float
+
+
+def masks(strokes: Sequence[ActiveStroke], height: int, width: int) -> SampleMasks:
+    """Rasterise strokes that concern one image; where kinds contradict, the later one wins."""
+    owner = np.full((height, width), -1, dtype=np.int64)
+    for number, stroke in enumerate(strokes):
+        owner[rasterise(stroke.roi, height, width)] = number
+    found: dict[Kind, tuple[BoolArray, float]] = {}
+    for kind in ("look", "ignore"):
+        kept = [
+            number
+            for number, stroke in enumerate(strokes)
+            if stroke.kind == kind and stroke.strength > 0 and (owner == number).any()
+        ]
+        strength = max((strokes[number].strength for number in kept), default=0.0)
+        found[kind] = (np.isin(owner, kept), strength)
+    return SampleMasks(found["look"][0], found["ignore"][0], found["look"][1], found["ignore"][1])

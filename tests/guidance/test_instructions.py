@@ -1,0 +1,120 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coflect_widget.guidance.instructions import (
+    EXAMPLES,
+    REGIONS,
+    NotUnderstood,
+    Understood,
+    parse,
+)
+from coflect_widget.guidance.roi import Box
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("increase focus by 10%", Understood("change", delta=0.10)),
+        ("Increase  Focus by 10 %.", Understood("change", delta=0.10)),
+        ("increase the focus by 10 percent", Understood("change", delta=0.10)),
+        ("increase focus by .05", Understood("change", delta=0.05)),
+        ("increase focus", Understood("change", delta=0.10)),
+        ("decrease focus", Understood("change", delta=-0.10)),
+        ("decrease focus by 25%!", Understood("change", delta=-0.25)),
+        ("set focus to 0.4", Understood("set", value=0.4)),
+        ("set focus to 40%", Understood("set", value=0.4)),
+        ("SET FOCUS 1", Understood("set", value=1.0)),
+        ("stop focus", Understood("clear")),
+        ("focus center", Understood("region", rois=REGIONS["center"], region="center")),
+        ("focus on the centre", Understood("region", rois=REGIONS["center"], region="center")),
+        (
+            "look at the top-right",
+            Understood("region", rois=REGIONS["top right"], region="top right"),
+        ),
+        ("focus left top", Understood("region", rois=REGIONS["top left"], region="top left")),
+        (
+            "focus upper left corner",
+            Understood("region", rois=REGIONS["top left corner"], region="top left corner"),
+        ),
+        (
+            "ignore the borders",
+            Understood("region", kind="ignore", rois=REGIONS["borders"], region="borders"),
+        ),
+        ("focus x0=.2 y0=.2 x1=.8 y1=.8", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
+        ("x0=.2, y0=.2, x1=.8, y1=.8", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
+        ("y1 = 0.8 x1=.8 y0=.2 x0=.2", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
+        (
+            "ignore x=.7 y=.7 w=.3 h=.3",
+            Understood("region", kind="ignore", rois=(Box(0.7, 0.7, 1.0, 1.0),)),
+        ),
+    ],
+)
+def test_meaning(text, meaning):
+    assert parse(text) == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("increse focus by 10%", "'increase focus by 10%'"),
+        ("", "empty"),
+        ("...", "empty"),
+        ("focus", "'focus"),
+        ("stop", "'stop focus'"),
+        ("left", "no such instruction"),
+        ("set focus to 40", "write 40%"),
+        ("set focus to 400", "from 0 to 1"),
+        ("set focus to 140%", "from 0 to 1"),
+        ("set focus to -0.4", "changes nothing"),
+        ("increase focus by 10", "write 10%"),
+        ("increase focus by 10% and ignore borders", "changes nothing"),
+        ("increase focus by 10%; stop focus", "changes nothing"),
+        ("focus x0=.2 y0=.2 x1=.8", "needs x0, y0, x1, y1"),
+        ("focus x0=.2 y0=.2 x1=.8 w=.8", "needs x0"),
+        ("focus x0=.2 y0=.2 x1=1.8 y1=.8", r"outside [0, 1]"),
+        ("focus x0=.9 y0=.2 x1=.8 y1=.8", "empty box"),
+        ("x=.9 y=.9 w=.2 h=.1", "outside [0, 1]"),
+        ("x0=.1 x0=.2 y0=.2 x1=.8 y1=.8", "given twice"),
+        ("x0=.1y0=.2x1=.8y1=.8", "no such instruction"),
+        ("focus x0=.2 y0=.2 x1=.8 y1=.8 now", "no such instruction"),
+        ("x" * 600, "longer than"),
+    ],
+)
+def test_not_understood_says_why_and_offers_phrases_that_work(text, words):
+    answer = parse(text)
+    assert isinstance(answer, NotUnderstood)
+    assert words in answer.message
+    assert "\n" not in answer.message
+    assert answer.nearest
+    assert all(isinstance(parse(phrase), Understood) for phrase in answer.nearest)
+
+
+def test_every_example_and_region_is_understood():
+    assert all(isinstance(parse(phrase), Understood) for phrase in EXAMPLES)
+    for name in REGIONS:
+        assert parse(f"focus {name}") == Understood("region", rois=REGIONS[name], region=name)
+
+
+WORDS = """increase decrease set focus to by ignore stop the 10% 0.4 % . left top corner
+borders x0=.1 y0=.1 x1=.9 y1=.9 x=.1 w=.5 = , 5 1e5 nan inf ²"""
+word = st.sampled_from(WORDS.split())
+
+
+@given(st.one_of(st.text(max_size=200), st.lists(word, max_size=8).map(" ".join)))
+def test_any_string_has_an_answer_and_its_echo_means_the_same(text):
+    answer = parse(text)
+    if isinstance(answer, NotUnderstood):
+        assert answer.nearest
+        assert answer.message
+        return
+    assert parse(answer.echo()) == answer
+
+
+@given(st.floats(0, 1), st.booleans())
+def test_echo_keeps_numbers(number, up):
+    number = round(number, 6)
+    said = Understood("change", delta=number if up else -number)
+    answer = parse(said.echo())
+    assert answer.action == "change"
+    assert answer.delta == pytest.approx(said.delta, abs=1e-8)
