@@ -1,0 +1,13 @@
+"""Steer a running training from the notebook cell it was started in.
+
+``session = coflect.Session(model, train, val); session.train(epochs=10); session``
+"""
+
+from coflect_widget import data
+from coflect_widget.config import Config
+from coflect_widget.demo import demo
+from coflect_widget.recorded import open_run
+from coflect_widget.session import Session
+
+__version__ = "0.1.0"
+__all__ = ["Config", "Session", "data", "demo", "open_run"]

@@ -59,6 +59,7 @@ class RunStarted(Payload):
     num_val: int = 0
     backend: str = ""
     device: str = ""
+    focus: float | None = None  #: strength of strokes before anybody changed it
 
 
 class TrainStarted(Payload):
@@ -175,7 +176,9 @@ class InterventionRecord(Payload):
     instruction: str | None = None
     understood: str = ""
     strength: float | None = None  #: of the strokes, after this intervention
+    stroke_strength: float | None = None  #: given with the strokes; None follows the focus
     focus_change: float | None = None  #: added to the strength of all guidance
+    focus_set: float | None = None  #: the strength that all guidance was set to
     focus: float | None = None  #: strength of new strokes, after this intervention
     clears: bool = False  #: ends the guidance given before it
     loss: str = ""  #: the loss terms it became
@@ -187,6 +190,7 @@ class Undone(Payload):
     id: str
     author: str = ""
     understood: str = ""
+    focus: float | None = None  #: strength of new strokes afterwards
 
 
 class CommandReceived(Payload):

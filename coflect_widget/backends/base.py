@@ -70,11 +70,16 @@ class Backend(Protocol):
     num_val: int
     batch_size: int
     image_size: tuple[int, int]  # (H, W)
-    #: import path "module:function" that a worker process calls with `structure()`
+    #: import path "module:function" that a worker process calls with the model's structure
     explainer: str
 
     @property
-    def steps_per_epoch(self) -> int: ...
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch."""
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step."""
+
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Batches of one epoch in the order that (seed, epoch) gives, after the first `skip`."""
 
@@ -84,7 +89,9 @@ class Backend(Protocol):
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         """Mean loss and accuracy on the validation data; None if `boundary()` said to stop."""
 
-    def learning_rate(self) -> float: ...
+    def learning_rate(self) -> float:
+        """The optimizer's present learning rate."""
+
     def end_epoch(self) -> None:
         """Called after the last step of each epoch."""
 
@@ -99,13 +106,14 @@ class Backend(Protocol):
     def set_guidance(self, guidance: Any) -> str:
         """Use `guidance` (a GuidanceState) from the next step on; returns the losses chosen."""
 
-    def weight_specs(self) -> list[WeightSpec]: ...
+    def weight_specs(self) -> list[WeightSpec]:
+        """What `copy_weights` copies, in order."""
+
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
         """Copy parameters and buffers, in the order of `weight_specs`, into `destination`."""
 
-    def structure(self) -> bytes:
-        """What a worker needs to rebuild the model without its weights; sent once."""
+    def read_sample(self, index: int) -> Sample:
+        """One training sample as the model sees it."""
 
-    def read_sample(self, index: int) -> Sample: ...
     def save_checkpoint(self, path: Path) -> Path:
         """Write the weights as safetensors or npz beside `path`; returns the file."""

@@ -51,8 +51,8 @@ def find_backend(model: object, name: str | None) -> BackendParts:
         name = next((known for known in BACKENDS if known in roots), None)
         if name is None:
             raise ValueError(
-                f"model={type(model).__name__!r} is not a model of a known framework "
-                f"({', '.join(BACKENDS)}); pass a torch.nn.Module, or name the backend with backend="
+                f"model={type(model).__name__!r} is of no known framework "
+                f"({', '.join(BACKENDS)}); pass a torch.nn.Module, or name one with backend="
             )
     if name not in BACKENDS:
         raise ValueError(f"backend={name!r} is not known; known are: {', '.join(BACKENDS)}")

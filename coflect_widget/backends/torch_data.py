@@ -140,8 +140,9 @@ class Source:
     def _checked_dataset(self, data: Any) -> Any:
         if isinstance(data, DataLoader):
             raise TypeError(
-                f"{self.argument} is a DataLoader; pass its data set, {self.argument}=loader.dataset,"
-                " and batch_size=, because the tool must know each sample by its index"
+                f"{self.argument} is a DataLoader; pass its data set, "
+                f"{self.argument}=loader.dataset, and batch_size=, because the tool must know "
+                "each sample by its index"
             )
         if isinstance(data, IterableDataset) or not (
             hasattr(data, "__getitem__") and hasattr(data, "__len__")

@@ -21,15 +21,24 @@ class Maps(Protocol):
     """What is stored of an explanation: maps (H, W) float32 in [0, 1], and where it looked."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """The sample."""
+
     @property
-    def model_step(self) -> int: ...
+    def model_step(self) -> int:
+        """Step of the weights that were explained."""
+
     @property
-    def map(self) -> NDArray[np.float32]: ...
+    def map(self) -> NDArray[np.float32]:
+        """The map shown first."""
+
     @property
-    def livecam(self) -> NDArray[np.float32]: ...
+    def livecam(self) -> NDArray[np.float32]:
+        """Class activation map."""
+
     @property
-    def smoothgrad(self) -> NDArray[np.float32]: ...
+    def smoothgrad(self) -> NDArray[np.float32]:
+        """SmoothGrad map."""
 
 
 def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.uint8]:

@@ -99,6 +99,26 @@ class Run:
                 columns[name] = np.array([float(cell) if cell else np.nan for cell in cells])
         return columns
 
+    def repair(self) -> int:
+        """Cut a torn last line off the stream if nobody writes the run; returns bytes cut."""
+        try:
+            with (self.path / "events.jsonl").open("r+b") as file:
+                if not hold_for_writing(file):
+                    return 0
+                end = position = file.seek(0, 2)
+                while position > 0:
+                    start = max(0, position - 65536)
+                    file.seek(start)
+                    newline = file.read(position - start).rfind(b"\n")
+                    if newline >= 0:
+                        position = start + newline + 1
+                        break
+                    position = start
+                file.truncate(position)
+                return end - position
+        except OSError:
+            return 0  # read-only media: reading leaves the torn line out anyway
+
     def _mapping(self, name: str) -> dict[str, Any]:
         path = self.path / name
         if not path.is_file():
@@ -106,26 +126,3 @@ class Run:
         text = path.read_text(encoding="utf-8")
         value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
         return value if isinstance(value, dict) else {}
-
-
-def repair(path: Path) -> int:
-    """Cut a torn last line off ``events.jsonl`` if nobody writes the run; returns bytes cut."""
-    stream = path / "events.jsonl"
-    try:
-        with stream.open("r+b") as file:
-            if not hold_for_writing(file):
-                return 0
-            data_end = file.seek(0, 2)
-            position = data_end
-            while position > 0:
-                start = max(0, position - 65536)
-                file.seek(start)
-                newline = file.read(position - start).rfind(b"\n")
-                if newline >= 0:
-                    position = start + newline + 1
-                    break
-                position = start
-            file.truncate(position)
-            return data_end - position
-    except OSError:
-        return 0  # read-only media: reading leaves the torn line out anyway

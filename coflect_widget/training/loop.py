@@ -30,12 +30,23 @@ class SnapshotSlots(Protocol):
 class Observer(Protocol):
     """What the loop tells; each method is called on the training thread and must be quick."""
 
-    def observe(self, step: int, epoch: int, output: StepOutput) -> None: ...
-    def state_changed(self, state: RunState, by: str) -> None: ...
-    def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None: ...
-    def non_finite(self, step: int, error: str) -> None: ...
-    def ended(self, state: RunState) -> None: ...
-    def failed(self, error: BaseException, text: str) -> None: ...
+    def observe(self, step: int, epoch: int, output: StepOutput) -> None:
+        """A step was done."""
+
+    def state_changed(self, state: RunState, by: str) -> None:
+        """The loop went into another state."""
+
+    def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
+        """An epoch was trained and validated."""
+
+    def non_finite(self, step: int, error: str) -> None:
+        """A loss was NaN or infinite; the loop holds at the next boundary."""
+
+    def ended(self, state: RunState) -> None:
+        """The thread is about to end in this state."""
+
+    def failed(self, error: BaseException, text: str) -> None:
+        """Training met an exception; `text` is its traceback."""
 
 
 class TrainingLoop:
@@ -75,6 +86,10 @@ class TrainingLoop:
     def running(self) -> bool:
         """Whether a training is under way, held or not."""
         return not self._done.is_set()
+
+    def steps_for_epochs(self, epochs: int) -> int:
+        """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
+        return epochs * self.backend.steps_per_epoch - self._batch_in_epoch
 
     def start(self, steps: int) -> None:
         """Train `steps` more steps in a new thread; returns when that thread has taken over."""

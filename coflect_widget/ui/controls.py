@@ -22,15 +22,21 @@ Reply = Callable[[bool, str, int | None], None]
 class Commandable(Protocol):
     """What takes a person's commands; `reply` is called once, on any thread."""
 
-    def handle(self, command: Command, reply: Reply) -> None: ...
+    def handle(self, command: Command, reply: Reply) -> None:
+        """Check and enqueue one command; raises what the person should read."""
 
 
 class Answers(Protocol):
     """Where answers go: the publisher of the dashboard."""
 
-    def hello(self) -> None: ...
-    def select(self, index: int) -> None: ...
-    def reply(self, identifier: str, *, ok: bool, text: str, step: int | None) -> None: ...
+    def hello(self) -> None:
+        """A browser asks for everything."""
+
+    def select(self, index: int) -> None:
+        """A person wants to see this sample."""
+
+    def reply(self, identifier: str, *, ok: bool, text: str, step: int | None) -> None:
+        """Answer the message of this id."""
 
 
 class Controls(ipywidgets.Widget):  # type: ignore[misc]
@@ -69,12 +75,12 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
             self.malformed += 1
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "message"
-            reply(False, f"Not understood: {where}: {first['msg']}", None)  # noqa: FBT003
+            reply(False, f"Not understood: {where}: {first['msg']}", None)
             return
         try:
             self._target.handle(command, reply)
         except Exception as error:  # noqa: BLE001 - the person gets the reason
-            reply(False, str(error) or repr(error), None)  # noqa: FBT003
+            reply(False, str(error) or repr(error), None)
             return
         if isinstance(command, Explain):
             answers.select(command.index)

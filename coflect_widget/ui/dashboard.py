@@ -11,7 +11,7 @@ import traitlets
 _STATIC = Path(__file__).parent.parent / "static"
 
 
-class Dashboard(anywidget.AnyWidget):  # type: ignore[misc]
+class Dashboard(anywidget.AnyWidget):
     """Streams kernel to browser; `Controls` carries browser to kernel.
 
     The text of the front end is read once: a path would be watched, and leak each instance.

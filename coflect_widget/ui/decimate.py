@@ -27,9 +27,7 @@ def decimate(points: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
     lengths = np.diff(edges)
     position = np.arange(len(values))
     far = len(values)
-    at_low = np.minimum.reduceat(
-        np.where(values == np.repeat(low, lengths), position, far), starts
-    )
+    at_low = np.minimum.reduceat(np.where(values == np.repeat(low, lengths), position, far), starts)
     at_high = np.minimum.reduceat(
         np.where(values == np.repeat(high, lengths), position, far), starts
     )

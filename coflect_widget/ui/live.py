@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from coflect_widget.events import Event
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 from coflect_widget.record.stream import EventStream
@@ -18,11 +17,16 @@ class LiveRun(Commandable, Protocol):
     """What a dashboard needs of a session."""
 
     @property
-    def stream(self) -> EventStream: ...
+    def stream(self) -> EventStream:
+        """Its events."""
+
     @property
-    def gallery(self) -> Gallery: ...
+    def gallery(self) -> Gallery:
+        """Its pictures."""
+
     @property
-    def run(self) -> Run: ...
+    def run(self) -> Run:
+        """Its run folder."""
 
 
 class LiveDashboard:
@@ -37,25 +41,17 @@ class LiveDashboard:
     def __init__(self, live: LiveRun) -> None:
         run = live.run
         view = View(live.gallery, "live", run.id)
-        # What happened before the dashboard was opened is read from disk, what happens from
-        # now on is heard; an event that comes both ways is taken once, by its number.
-        live.stream.flush()
-        heard: list[Event] = []
-        unsubscribe = live.stream.subscribe(heard.append)
-        live.stream.flush()
-        last = -1
-        for event in run.iter_events():
-            view.apply(event)
-            last = event.seq
         self.widget = Dashboard()
         self._publisher = Publisher(view, self.widget)
+        # What happened before the dashboard was opened is read from disk, what happens from
+        # now on is heard; the view takes an event that comes both ways only once.
         self._stop_hearing = live.stream.subscribe(self._publisher.event)
-        unsubscribe()
-        for event in heard:
-            if event.seq > last:
-                self._publisher.event(event)
+        live.stream.flush()
+        for event in run.iter_events():
+            view.apply(event)
+        self._publisher.start()
         self.controls = Controls(live, self._publisher)
-        self.widget._controls = self.controls.model_id  # noqa: SLF001 - set once, from here
+        self.widget._controls = self.controls.model_id
 
     def close(self) -> None:
         """Send the last state and stop; the widget goes on showing it."""

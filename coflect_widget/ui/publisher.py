@@ -23,8 +23,11 @@ _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
 class Screen(Protocol):
     """The part of a widget that the publisher uses."""
 
-    def send(self, content: Any, buffers: list[bytes] | None = None) -> None: ...
-    def keep(self, snapshot: dict[str, Any]) -> None: ...
+    def send(self, content: Any, buffers: list[bytes] | None = None) -> None:
+        """Send one message."""
+
+    def keep(self, snapshot: dict[str, Any]) -> None:
+        """Refresh what a saved notebook shows."""
 
 
 class Publisher:
@@ -45,6 +48,9 @@ class Publisher:
         self._keep_due = True
         self.error: str | None = None
         self._thread = threading.Thread(target=self._run, name="coflect-publisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send; from now on the view belongs to the publisher's thread."""
         self._thread.start()
 
     def event(self, event: Event) -> None:

@@ -34,6 +34,7 @@ class View:
 
     def __init__(self, gallery: Gallery, mode: str, run_id: str) -> None:
         self._gallery = gallery
+        self._last_seq = -1
         self._dirty: set[str] = set()
         self._series: dict[str, array[float]] = {}
         self._sent: dict[str, int] = {}
@@ -86,7 +87,10 @@ class View:
     # --- in: events and what a person selects ----------------------------------------------
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
+        """Take in one event; one that was taken before is left out."""
+        if event.seq <= self._last_seq:
+            return
+        self._last_seq = event.seq
         if event.type not in ("notice", "overlay", "overlay_failed"):
             self._status["step"] = max(self._status["step"], event.step)
             self._status["epoch"] = max(self._status["epoch"], event.epoch)
@@ -105,8 +109,8 @@ class View:
         self._status.update(
             classes=data.classes or [], num_train=data.num_train, device=data.device
         )
-        if data.get("focus") is not None:
-            self._status["focus"] = data["focus"]
+        if data.focus is not None:
+            self._status["focus"] = data.focus
 
     def _train_started(self, _: Event, data: events.TrainStarted) -> None:
         self._status.update(
@@ -179,8 +183,8 @@ class View:
     def _undone(self, _: Event, data: events.Undone) -> None:
         if data.id in self._ledger:
             self._ledger[data.id]["undone"] = True
-        if data.get("focus") is not None:
-            self._status["focus"] = data["focus"]
+        if data.focus is not None:
+            self._status["focus"] = data.focus
         self._dirty |= {"ledger", "status"}
 
     def _cost(self, _: Event, data: events.Cost) -> None:

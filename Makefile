@@ -1,0 +1,60 @@
+# make demo   environment for the demo, then JupyterLab on the first notebook
+# make setup  environment of a developer; does nothing when it is there and up to date
+# make test   everything CI runs
+PYTHON ?= python3
+VENV := .venv
+DEMO_VENV := .venv-demo
+BIN := $(VENV)/bin
+NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_dogs.ipynb
+# Torch first and by its number: an open range would bring several gigabytes of CUDA along.
+TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
+
+.PHONY: demo setup test unit lint types front-end notebooks e2e bench clean
+
+demo: $(DEMO_VENV)/.ready
+	$(DEMO_VENV)/bin/python examples/hitl/open_demo.py
+
+setup: $(VENV)/.ready node_modules/.ready
+
+$(DEMO_VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --quiet $(TORCH)
+	$(DEMO_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[torch,lab]'
+	touch $@
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+node_modules/.ready: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+test: setup lint types front-end unit notebooks e2e
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+front-end:
+	npm run --silent check
+	npm test --silent
+	npm run --silent check:static
+
+unit:
+	$(BIN)/python -m pytest -m "not e2e"
+
+notebooks:
+	COFLECT_DATA=$${COFLECT_DATA:-$(abspath ../shared/data)} $(BIN)/python -m pytest --nbval-lax \
+	  --nbval-current-env --nbval-cell-timeout=600 --timeout=900 $(NOTEBOOKS)
+
+e2e:
+	$(BIN)/python -m pytest -m e2e
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) node_modules runs build dist

@@ -1,0 +1,479 @@
+"""The one object a user holds: it checks what it is given and wires the parts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from coflect_widget import events
+from coflect_widget.arguments import class_names, whole_number
+from coflect_widget.backends.registry import find_backend, resolve
+from coflect_widget.config import Config, nearest
+from coflect_widget.events import Command
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.roi import parse_rois
+from coflect_widget.guidance.state import Kind
+from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
+from coflect_widget.record.run import Run
+from coflect_widget.wiring import Wiring
+
+if TYPE_CHECKING:
+    from coflect_widget.attribution.explanation import Explanation
+    from coflect_widget.guidance.ledger import Intervention
+    from coflect_widget.record.pictures import Gallery
+    from coflect_widget.record.stream import EventStream
+
+T = TypeVar("T")
+
+_ARGUMENTS = [
+    "model", "train_data", "val_data", "classes", "loss", "optimizer", "batch_size", "backend",
+    "run_dir", "config",
+]  # fmt: skip
+
+
+class Session:
+    """A training with a person in its loop.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Gives logits (B, classes) for inputs (B, C, H, W).
+    train_data, val_data
+        Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels).
+    classes : sequence of str, optional
+        Names of the classes, in the order of the labels.
+    loss : callable, optional
+        ``loss(logits, targets) -> scalar``; cross-entropy if left out.
+    optimizer : torch.optim.Optimizer or callable, optional
+        An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
+    batch_size : int
+    backend : str, optional
+        Name of the framework; found from the model if left out.
+    run_dir : path
+        Each session makes one run folder in it.
+    config : Config or mapping, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument cannot be used, before any thread starts; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        train_data: Any,
+        val_data: Any = None,
+        *,
+        classes: Sequence[str] | None = None,
+        loss: Callable[..., Any] | None = None,
+        optimizer: Any = None,
+        batch_size: int = 64,
+        backend: str | None = None,
+        run_dir: str | Path = "runs",
+        config: Config | Mapping[str, Any] | None = None,
+        **unknown: Any,
+    ) -> None:
+        self._wiring: Wiring | None = None  # close() must work on a half-made session
+        if unknown:
+            name = next(iter(unknown))
+            raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
+        checked = Config.from_mapping(config)
+        names = class_names(classes)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r} must be a whole number of at least 1")
+        parts = find_backend(model, backend)
+        engine = resolve(parts.backend)(
+            model,
+            train_data,
+            val_data,
+            num_classes=None if names is None else len(names),
+            loss=loss,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            config=checked,
+        )
+        if engine.num_classes < 2:
+            raise ValueError(
+                f"model has {engine.num_classes} output; a classifier needs at least 2: give a "
+                "binary classifier two outputs"
+            )
+        self.classes = names or [str(i) for i in range(engine.num_classes)]
+        self.config = checked
+        structure = _structure(parts, engine, checked)
+        guidance = resolve(parts.guidance)(
+            engine.model,
+            engine.read_rows,
+            engine.image_size,
+            checked.guidance,
+            seed=checked.seed,
+            device=engine.device,
+        )
+        engine.attach_guidance(guidance)
+        path = make_run_folder(Path(run_dir))
+        write_facts(
+            path,
+            checked,
+            {
+                "fingerprint": fingerprint(engine.labels(), engine.probes()),
+                "num_train": engine.num_train,
+                "num_val": engine.num_val,
+                "classes": self.classes,
+            },
+        )
+        self._backend = engine
+        self._wiring = Wiring(engine, structure, checked, path)
+        self._run = Run(path)
+        self._dashboard: Any = None
+        self._wiring.emit(
+            events.RunStarted(
+                classes=self.classes,
+                num_train=engine.num_train,
+                num_val=engine.num_val,
+                backend=engine.name,
+                device=engine.device,
+                focus=checked.guidance.strength,
+            )
+        )
+        if isinstance(structure, Exception):
+            self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
+
+    # --- training --------------------------------------------------------------------------
+
+    def train(self, epochs: int | None = None, *, steps: int | None = None) -> None:
+        """Train in a thread of its own and return at once.
+
+        A second call goes on from where the first ended.
+
+        Parameters
+        ----------
+        epochs, steps : int
+            How long; give one of them.
+
+        Raises
+        ------
+        RuntimeError
+            If training is running already, or the session is closed.
+        """
+        wiring = self._open()
+        if (epochs is None) == (steps is None):
+            raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
+        name, count = ("epochs", epochs) if epochs is not None else ("steps", steps)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name}={count!r} must be a whole number of at least 1")
+        if wiring.loop.running:
+            raise RuntimeError("training is already running; stop() it first, or wait() for it")
+        per_epoch = self._backend.steps_per_epoch
+        if epochs is not None:
+            steps = wiring.loop.steps_for_epochs(epochs)
+        assert steps is not None  # noqa: S101 - narrows the type
+        wiring.emit(
+            events.TrainStarted(
+                total_steps=wiring.loop.step + steps,
+                steps_per_epoch=per_epoch,
+                batch_size=self._backend.batch_size,
+            )
+        )
+        wiring.scheduler.start()
+        wiring.loop.start(steps)
+
+    def pause(self) -> None:
+        """Hold training at the next step boundary; returns when it holds."""
+        self._command("pause")
+        self._until(lambda state: state != "training")
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._command("resume")
+        self._until(lambda state: state != "paused")
+
+    def stop(self) -> None:
+        """End training at the next step boundary and write a checkpoint; returns when done."""
+        wiring = self._open()
+        self._command("stop")
+        wiring.loop.wait(60)
+        wiring.stream.flush()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until training has ended.
+
+        Returns
+        -------
+        bool
+            True when it has ended (or never began), False if `timeout` seconds passed first.
+
+        Raises
+        ------
+        Exception
+            What ended the training, if it failed.
+        KeyboardInterrupt
+            If interrupted; training is stopped cleanly first, with a checkpoint.
+        """
+        wiring = self._open()
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        try:
+            # In slices, because a plain wait cannot be interrupted on every system.
+            while not wiring.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
+                if time.monotonic() >= until:
+                    return False
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+        wiring.forecaster.drain(30)
+        wiring.stream.flush()
+        error = wiring.loop.error
+        if error is not None:
+            raise error
+        return True
+
+    @property
+    def state(self) -> str:
+        """One of "idle", "training", "paused", "stopped", "finished" and "failed"."""
+        return self._made().loop.state
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """Last value of each metric ("loss", "accuracy", "val_loss", ...), "step" and "epoch"."""
+        wiring = self._made()
+        return {**wiring.last, "step": wiring.loop.step, "epoch": wiring.loop.epoch}
+
+    # --- looking ---------------------------------------------------------------------------
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The forecast queue, riskiest first; empty before the first ranking."""
+        wiring = self._made()
+        forecast = wiring.forecast
+        if forecast is None:
+            return []
+        return [
+            Candidate(index, risk, target, predicted, reason, wiring.gallery.thumbnail(index))
+            for index, risk, target, predicted, reason in zip(
+                forecast.index,
+                forecast.risk,
+                forecast.target,
+                forecast.predicted,
+                forecast.reason,
+                strict=True,
+            )
+        ]
+
+    def explain(self, index: int, timeout: float = 120.0) -> Explanation:
+        """Where the model looks on one training sample, now.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        RuntimeError
+            If no explanation can be given; the message says why.
+        TimeoutError
+            If it takes longer than `timeout` seconds.
+        """
+        wiring = self._open()
+        wiring.scheduler.start()
+        explanation = _result(wiring.explain(whole_number(index, "index")), timeout, "explain()")
+        wiring.stream.flush()
+        return explanation
+
+    def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
+        """Recorded events, oldest first; only those of `type`, if given."""
+        if self._wiring is not None:
+            self._wiring.forecaster.drain(5)
+            self._wiring.stream.flush()
+        return self._run.events(type)
+
+    @property
+    def run(self) -> Run:
+        """The run folder: ``.id``, ``.path``, ``.events()``, ``.scalars()``, ``.config``."""
+        return self._run
+
+    # --- steering --------------------------------------------------------------------------
+
+    def feedback(
+        self,
+        sample: int | None = None,
+        look: Any = None,
+        ignore: Any = None,
+        instruction: str | None = None,
+        strength: float | None = None,
+    ) -> Intervention:
+        """Tell the training where to look, or what to ignore; returns once it is in force.
+
+        Parameters
+        ----------
+        sample : int, optional
+            The training sample that the regions are drawn on; everywhere if left out.
+        look, ignore : ROI or list of ROI, optional
+            A box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask (H, W);
+            coordinates are fractions of width and height from the top left.
+        instruction : str, optional
+            Such as "increase focus by 10%", "focus top right", "ignore borders".
+        strength : float, optional
+            From 0 to 1, relative to the task loss.
+
+        Raises
+        ------
+        ValueError
+            If anything in it cannot be used; nothing has changed then.
+        """
+        given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
+        strokes = [
+            events.StrokeInput(kind=kind, roi=roi.to_json())
+            for kind, given in given_by_kind.items()
+            if given is not None
+            for roi in parse_rois(given, kind)
+        ]
+        if strength is not None and not (isinstance(strength, int | float) and 0 <= strength <= 1):
+            raise ValueError(f"strength={strength!r} must be a number from 0 to 1")
+        command = events.Feedback(
+            sample=None if sample is None else whole_number(sample, "sample"),
+            strokes=strokes,
+            instruction=instruction,
+            strength=strength,
+        )
+        return _result(self._open().feedback(command), 60, "feedback()")
+
+    def undo(self, intervention: Intervention | str) -> Intervention:
+        """Take one intervention out again; later ones stay."""
+        identifier = intervention if isinstance(intervention, str) else intervention.id
+        return _result(self._open().undo(identifier), 60, "undo()")
+
+    @property
+    def interventions(self) -> list[Intervention]:
+        """The ledger: everything that was told to this training, oldest first."""
+        return list(self._made().ledger.interventions)
+
+    # --- showing ---------------------------------------------------------------------------
+
+    def dashboard(self) -> Any:
+        """The dashboard widget; one per session, however often it is shown."""
+        from coflect_widget.ui.live import LiveDashboard  # above this layer; only when shown
+
+        if self._dashboard is None:
+            self._open().scheduler.start()
+            self._dashboard = LiveDashboard(self)
+        return self._dashboard.widget
+
+    def sidebar(self) -> Any:
+        """Show the dashboard in JupyterLab's right side panel; below the cell elsewhere."""
+        from coflect_widget.ui.sidebar import show_in_sidebar
+
+        return show_in_sidebar(self.dashboard(), title=f"Coflect {self._run.id}")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.dashboard()._repr_mimebundle_(**kwargs)
+
+    def __repr__(self) -> str:
+        return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"
+
+    # --- for the dashboard -------------------------------------------------------------------
+
+    @property
+    def stream(self) -> EventStream:
+        """The run's stream of events."""
+        return self._made().stream
+
+    @property
+    def gallery(self) -> Gallery:
+        """The run's pictures."""
+        return self._made().gallery
+
+    def handle(self, command: Command, reply: Callable[[bool, str, int | None], None]) -> None:
+        """Take one command of the dashboard; returns at once, `reply` is called when it is done."""
+        wiring = self._open()
+        if isinstance(command, events.Pause | events.Resume | events.Stop):
+            if not wiring.loop.running:
+                raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
+            self._command(command.kind)
+            reply(True, command.kind, wiring.loop.step)
+        elif isinstance(command, events.Feedback):
+            _answer(wiring.feedback(command), "Applied at step", reply)
+        elif isinstance(command, events.Undo):
+            _answer(wiring.undo(command.intervention), "Undone; given at step", reply)
+        elif isinstance(command, events.Explain):
+            wiring.scheduler.start()
+            wiring.explain(command.index)
+            reply(True, f"Explaining sample {command.index}", None)
+
+    # --- life ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop training, end every worker and thread, and leave the run folder complete."""
+        wiring = self._wiring
+        if wiring is None or wiring.closed:
+            return
+        if wiring.loop.running:
+            wiring.controls.stop()
+            wiring.loop.wait(60)
+        wiring.close()
+        if self._dashboard is not None:
+            self._dashboard.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _made(self) -> Wiring:
+        if self._wiring is None:
+            raise RuntimeError("this session was not made; its constructor raised an error")
+        return self._wiring
+
+    def _open(self) -> Wiring:
+        wiring = self._made()
+        if wiring.closed:
+            raise RuntimeError("the session is closed; make a new one to go on")
+        return wiring
+
+    def _command(self, kind: str) -> None:
+        wiring = self._open()
+        if not wiring.loop.running:
+            return
+        wiring.emit(events.CommandReceived(command=kind, author=wiring.author))
+        getattr(wiring.controls, kind)()
+
+    def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
+        """Wait until the loop has done what it was asked to; a long step may take its time."""
+        until = time.monotonic() + seconds
+        wiring = self._made()
+        while wiring.loop.running and not reached(self.state) and time.monotonic() < until:
+            time.sleep(0.005)
+
+
+def _structure(parts: Any, engine: Any, config: Config) -> bytes | Exception:
+    """The model for the workers, or why it cannot be sent: training goes on without overlays."""
+    try:
+        structure: bytes = resolve(parts.structure)(engine.model)
+    except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        return error
+    return structure
+
+
+def _result(future: Future[T], timeout: float, what: str) -> T:
+    try:
+        return future.result(timeout)
+    except FutureTimeoutError:
+        if future.done():
+            raise
+        raise TimeoutError(f"{what} did not finish within {timeout:g} s") from None
+
+
+def _answer(
+    future: Future[Intervention], words: str, reply: Callable[[bool, str, int | None], None]
+) -> None:
+    def done(finished: Future[Intervention]) -> None:
+        error = finished.exception()
+        if error is not None:
+            reply(False, str(error), None)
+        else:
+            entry = finished.result()
+            reply(True, f"{words} {entry.step}: {entry.understood}", entry.step)
+
+    future.add_done_callback(done)
