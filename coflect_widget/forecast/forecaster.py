@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
 from coflect_widget.forecast.metrics import MetricWindows
-from coflect_widget.forecast.risk import rank, reasons, risk
+from coflect_widget.forecast.risk import bounded, rank, reasons, severity
 from coflect_widget.forecast.store import SampleStore
 
 T = TypeVar("T")
@@ -306,14 +306,14 @@ class Forecaster:
         self._guarded("on_ranking", self._publish_ranking)
 
     def _publish_ranking(self) -> None:
-        scores = risk(self.store)
+        scores = severity(self.store)
         top = rank(self.store, self._top, scores)
         if not len(top):
             return
         step, epoch = self._position
         self._on_ranking(
             top,
-            scores[top],
+            bounded(scores[top]),
             self.store.target[top],
             self.store.predicted[top],
             reasons(self.store, top),

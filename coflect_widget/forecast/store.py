@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Weight of the newest sighting in the slow averages (a memory of about four epochs) ...
-SLOW = 0.25
+#: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
+#: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
+SLOW = 0.35
 #: ... and in the fast average of the loss, which `trend` compares with the slow one.
-FAST = 0.6
+FAST = 0.7
 
 _MOST = np.iinfo(np.uint16).max
 
