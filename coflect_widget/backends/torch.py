@@ -163,7 +163,9 @@ class TorchBackend:
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
-        return self.train_source.batches(order, self.batch_size, self._device, skip)
+        return self.train_source.batches(
+            order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
+        )
 
     def train_step(self, batch: Batch) -> StepOutput:
         model = self.model

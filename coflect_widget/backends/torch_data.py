@@ -80,9 +80,19 @@ class Source:
         return len(self._cuts(batch_size))
 
     def batches(
-        self, order: NDArray[np.int64], batch_size: int, device: torch.device, skip: int = 0
+        self,
+        order: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+        *,
+        skip: int = 0,
+        seed: int = 0,
     ) -> Iterator[Batch]:
-        """Batches in the given order, inputs and targets on `device`."""
+        """Batches in the given order, inputs and targets on `device`.
+
+        `seed` is what a DataLoader's processes get, so that it takes none from the global
+        generator, which dropout uses.
+        """
         groups = [order[a:b] for a, b in self._cuts(batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
             for group in groups:
@@ -98,6 +108,7 @@ class Source:
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator().manual_seed(seed),
         )
         for x, y, index in loader:
             yield Batch(

@@ -1,0 +1,112 @@
+"""Commands reach the training thread at step boundaries, in order, and never block the sender."""
+
+import threading
+import time
+
+import pytest
+
+from coflect_widget.training.controls import Controls
+
+
+class Steps:
+    """A thread that does nothing but boundaries."""
+
+    def __init__(self, controls):
+        self.controls = controls
+        self.count = 0
+        self.holds = []
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        self.controls.attach()
+        while self.controls.boundary(self.holds.append):
+            self.count += 1
+            time.sleep(0.0005)
+        self.controls.detach()
+
+    def __enter__(self):
+        self.thread.start()
+        wait(lambda: self.count > 0)
+        return self
+
+    def __exit__(self, *exception):
+        self.controls.stop()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+
+def wait(condition, seconds=5):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.001)
+
+
+def test_pause_holds_and_resume_lets_go():
+    controls = Controls()
+    with Steps(controls) as steps:
+        controls.pause()
+        wait(lambda: steps.holds == [True])
+        held_at = steps.count
+        time.sleep(0.1)
+        assert steps.count == held_at
+        controls.resume()
+        wait(lambda: steps.count > held_at)
+        assert steps.holds == [True, False]
+
+
+def test_commands_run_on_the_training_thread_in_order():
+    controls = Controls()
+    ran = []
+    with Steps(controls) as steps:
+        futures = [
+            controls.submit(lambda i=i: ran.append((i, threading.current_thread())) or i)
+            for i in range(100)
+        ]
+        assert [future.result(5) for future in futures] == list(range(100))
+        assert {thread for _, thread in ran} == {steps.thread}
+    assert [i for i, _ in ran] == list(range(100))
+
+
+def test_commands_run_while_held():
+    controls = Controls()
+    with Steps(controls) as steps:
+        controls.pause()
+        wait(lambda: steps.holds == [True])
+        assert controls.submit(lambda: "done").result(5) == "done"
+        assert controls.paused
+
+
+def test_commands_run_at_once_where_nothing_trains():
+    assert Controls().submit(threading.current_thread).result(0) is threading.current_thread()
+
+
+def test_a_failing_command_reaches_its_sender_and_not_the_training():
+    controls = Controls()
+    with Steps(controls) as steps:
+        future = controls.submit(lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            future.result(5)
+        before = steps.count
+        wait(lambda: steps.count > before)
+
+
+def test_stop_ends_a_held_training_and_leaves_no_command_unanswered():
+    controls = Controls()
+    with Steps(controls) as steps:
+        controls.pause()
+        wait(lambda: steps.holds == [True])
+        controls.stop()
+        last = controls.submit(lambda: "answered")
+        steps.thread.join(5)
+        assert last.result(5) == "answered"
+
+
+def test_ten_thousand_pauses_and_resumes_end_in_a_running_training():
+    controls = Controls()
+    with Steps(controls) as steps:
+        for _ in range(10_000):
+            controls.pause()
+            controls.resume()
+        before = steps.count
+        wait(lambda: steps.count > before + 5)

@@ -1,0 +1,182 @@
+"""The Torch backend: what it refuses, and that equal seeds give equal runs."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.config import Config
+from coflect_widget.data import synthetic
+
+
+def make_model(outputs=4, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.2), nn.Linear(8, outputs),
+    )  # fmt: skip
+
+
+def make_backend(train, val=None, model=None, *, num_classes=4, config=None, **arguments):
+    options = {"loss": None, "optimizer": None, "batch_size": 16, **arguments}
+    return TorchBackend(
+        model or make_model(), train, val, num_classes=num_classes,
+        config=Config.from_mapping(config), **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    return synthetic(n=100)
+
+
+class Pairs:
+    """A map-style data set of whatever it is given."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+def image(side=32):
+    return np.zeros((3, side, side), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("train", "error", "words"),
+    [
+        ((np.zeros((0, 3, 32, 32), np.float32), np.zeros(0, int)), ValueError, "is empty"),
+        (Pairs([]), ValueError, "is empty"),
+        ((image()[None], np.array([4])), ValueError, r"label 4 at index 0, outside 0\.\.3"),
+        (Pairs([(image(), 0)] * 9 + [(image(), -1)]), ValueError, "label -1 at index 9"),
+        (Pairs([(image(), 0), (image(16), 0)]), ValueError, r"\(3, 16, 16\).*one shape"),
+        (Pairs([(image(), 0, 0), (image(), 0, 7)]), ValueError, "its index is 7"),
+        (Pairs([(image(),)]), ValueError, r"expected \(x, y\)"),
+        (Pairs([("cat.png", 0)]), ValueError, "add a transform"),
+        ((image()[None], np.array([0, 1])), ValueError, "1 inputs but 2 labels"),
+        ((image()[None], np.array([0.5])), ValueError, "class numbers as integers"),
+        ((image()[None].astype(np.uint8), np.array([0])), ValueError, r"astype\('float32'\)"),
+        (DataLoader(TensorDataset(torch.zeros(1), torch.zeros(1))), TypeError, r"loader\.dataset"),
+        (3, TypeError, "neither a map-style data set"),
+    ],
+)
+def test_bad_data_is_named_with_the_remedy(train, error, words):
+    with pytest.raises(error, match=words):
+        make_backend(train)
+
+
+def test_a_model_that_does_not_match_the_classes_says_both_numbers(data):
+    with pytest.raises(ValueError, match="4 outputs but classes= names 3"):
+        make_backend(data, num_classes=3)
+
+
+def test_a_model_that_cannot_read_the_images_says_which_shape_it_met(data):
+    with pytest.raises(ValueError, match=r"fails on a batch of shape \(1, 3, 32, 32\)"):
+        make_backend(data, model=nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 4)))
+
+
+def test_a_device_that_is_not_there_says_what_to_use(data):
+    with pytest.raises(ValueError, match="use 'cpu'"):
+        make_backend(data, config={"device": "cuda:7"})
+
+
+def test_an_optimizer_of_another_model_is_refused(data):
+    other = torch.optim.SGD(make_model().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="none of the model's parameters"):
+        make_backend(data, optimizer=other)
+    with pytest.raises(TypeError, match="function that makes one"):
+        make_backend(data, optimizer="adam")
+
+
+def test_checking_a_model_leaves_its_modes_as_they_were(data):
+    model = make_model()
+    model[0].eval()
+    make_backend(data, model=model)
+    assert [module.training for module in model] == [False, True, True, True, True, True]
+
+
+def train(backend, epochs=2):
+    backend.begin()
+    losses = [
+        float(backend.train_step(batch).loss)
+        for epoch in range(epochs)
+        for batch in backend.train_batches(epoch)
+    ]
+    return losses, [p.detach().clone() for p in backend.model.parameters()]
+
+
+def test_equal_seeds_give_equal_runs_and_another_seed_another(data):
+    runs = [train(make_backend(data, config={"seed": seed})) for seed in (0, 0, 1)]
+    assert runs[0][0] == runs[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(runs[0][1], runs[1][1], strict=True))
+    assert runs[0][0] != runs[2][0]
+
+
+def test_arrays_and_a_map_style_data_set_train_alike(data):
+    items = Pairs([(data.images[i], int(data.labels[i])) for i in range(len(data))])
+    assert train(make_backend(data))[0] == train(make_backend(items))[0]
+
+
+def test_an_epoch_shows_every_sample_once_and_a_begun_one_goes_on(data):
+    backend = make_backend(data)
+    whole = [batch.indices for batch in backend.train_batches(3)]
+    assert sorted(np.concatenate(whole)) == list(range(100))
+    rest = [batch.indices for batch in backend.train_batches(3, skip=4)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole[4:], rest, strict=True))
+
+
+def test_no_batch_of_one_for_batch_normalisation(data):
+    backend = make_backend(data, batch_size=33)  # 100 = 3 * 33 + 1
+    sizes = [len(batch.indices) for batch in backend.train_batches(0)]
+    assert sizes == [33, 33, 34]
+    assert backend.steps_per_epoch == 3
+
+
+def test_a_non_finite_loss_changes_no_weight(data):
+    backend = make_backend(data, loss=lambda logits, targets: logits.sum() * float("nan"))
+    before = [p.detach().clone() for p in backend.model.parameters()]
+    with pytest.raises(NonFiniteLossError):
+        backend.train_step(next(backend.train_batches(0)))
+    after = backend.model.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_evaluation_is_exact_and_gives_up_at_a_boundary(data):
+    backend = make_backend(data, val=data)
+    model = backend.model.eval()
+    with torch.no_grad():
+        logits = model(torch.from_numpy(data.images))
+    expected = float((logits.argmax(1).numpy() == data.labels).mean())
+    assert backend.evaluate(lambda: True)["accuracy"] == pytest.approx(expected)
+    assert backend.evaluate(lambda: False) is None
+    assert model.training
+
+
+def test_copied_weights_are_the_models(data):
+    backend = make_backend(data)
+    specs = backend.weight_specs()
+    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
+    backend.copy_weights(copies)
+    state = backend.model.state_dict()
+    for spec, copy in zip(specs, copies, strict=True):
+        assert np.array_equal(copy, state[spec.name].numpy())
+
+
+def test_a_checkpoint_is_safetensors_and_loads_into_the_model(data, tmp_path):
+    from safetensors.torch import load_model
+
+    backend = make_backend(data)
+    file = backend.save_checkpoint(tmp_path / "step_1")
+    fresh = make_model(seed=5)
+    load_model(fresh, file)
+    pairs = zip(fresh.parameters(), backend.model.parameters(), strict=True)
+    assert file.suffix == ".safetensors"
+    assert all(torch.equal(a, b) for a, b in pairs)
