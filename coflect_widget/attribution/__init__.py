@@ -1,0 +1,1 @@
+"""Where the model looks: snapshots of its weights, worker processes, maps."""

@@ -1,0 +1,31 @@
+"""What can go wrong with an explanation, each with a remedy in its message."""
+
+from __future__ import annotations
+
+
+class ExplanationError(RuntimeError):
+    """A map could not be computed; the message says for which reason."""
+
+
+class ExplanationSkippedError(ExplanationError):
+    """A background request was dropped, because of the budget or for newer requests."""
+
+
+class WorkerLostError(ExplanationError):
+    """The worker died, hung or ran out of memory twice with the same job."""
+
+
+class PoolClosedError(ExplanationError):
+    """The session was closed before the explanation was ready."""
+
+
+class StaleSnapshotError(ExplanationError):
+    """The weights changed while they were being read; nothing of them may be used."""
+
+
+class NoSuitableLayerError(ValueError):
+    """No module's output can be read as a map, or the named one cannot."""
+
+
+class ModelNotSendableError(TypeError):
+    """The model cannot be pickled, so no worker can rebuild it."""

@@ -1,0 +1,293 @@
+"""Worker processes: one that works only while the machine is idle, one for a person who waits.
+
+There are two because a process that made itself idle (SCHED_IDLE) cannot, without privileges,
+return to the normal class. Each is a single-worker executor of its own: when a process dies,
+its executor is lost with all its tasks, and only its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import psutil
+from loky.process_executor import ProcessPoolExecutor
+
+from coflect_widget.attribution import worker
+from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+
+logger = logging.getLogger(__name__)
+
+SlotName = Literal["background", "interactive"]
+
+#: Seconds that a new worker may take for its imports, on a machine that is busy training.
+START_SECONDS = 120.0
+#: Libraries that would otherwise start a thread for each core.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
+
+
+class WorkerSlot:
+    """One worker process, replaced when it dies or hangs. `run` is for one thread at a time.
+
+    Parameters
+    ----------
+    model : Model
+    idle : bool
+        Let the worker run only on processor time that nobody else wants.
+    input_shape : (C, H, W), optional
+        For a rehearsal while the worker starts.
+    """
+
+    def __init__(
+        self, model: Model, *, idle: bool, input_shape: tuple[int, ...] | None = None
+    ) -> None:
+        self._model = model
+        self._idle = idle
+        self._input_shape = input_shape
+        self._executor: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()  # of _executor and closed, held for moments only
+        self._starting = threading.Lock()
+        self._refused: str | None = None
+        self.closed = False
+        #: process number of the worker, None while there is none
+        self.pid: int | None = None
+        #: workers that were replaced
+        self.replaced = 0
+
+    #: whether a job must carry model and weights
+    inline = False
+
+    def start(self) -> None:
+        """Start the worker and wait until it is warm; does nothing if it runs.
+
+        Raises
+        ------
+        ExplanationError
+            If the model cannot be rebuilt in a worker.
+        WorkerLostError
+            If the worker did not come up.
+        PoolClosedError
+        """
+        with self._starting:
+            if self.pid is not None:
+                return
+            if self._refused is not None:
+                raise ExplanationError(self._refused)
+            with self._lock:
+                if self.closed:
+                    raise PoolClosedError("the session is closed")
+                executor = self._executor = ProcessPoolExecutor(
+                    max_workers=1,
+                    initializer=worker.initialise,
+                    initargs=(os.getpid(),),
+                    env=_ONE_THREAD,
+                )
+            try:
+                with _interrupt_blocked():
+                    future = executor.submit(
+                        worker.warm_up, self._model, self._input_shape, idle=self._idle
+                    )
+                answer = future.result(START_SECONDS)
+            except (BrokenExecutor, FutureTimeoutError, RuntimeError, OSError) as error:
+                self._discard()
+                if self.closed:
+                    raise PoolClosedError("the session is closed") from None
+                raise WorkerLostError(f"a worker process did not start: {error!r}") from error
+            if isinstance(answer, JobError):
+                self._refused = answer.reason
+                self._discard()
+                raise ExplanationError(answer.reason)
+            self.pid = answer
+
+    def run(self, job: Job, deadline: float) -> JobResult | JobError:
+        """Answer one job; blocks. A worker that is lost is replaced and the job tried again.
+
+        Parameters
+        ----------
+        job : Job
+        deadline : float
+            Seconds after which the worker counts as hung.
+
+        Raises
+        ------
+        WorkerLostError
+            If two workers were lost with this job.
+        PoolClosedError
+            If `close` was called meanwhile.
+        ExplanationError
+            If no worker can rebuild the model.
+        """
+        reason = ""
+        for _ in range(2):
+            self.start()
+            try:
+                answer = self._submit(job).result(deadline)
+            except FutureTimeoutError:
+                reason = f"the worker gave no answer within {deadline:g} s"
+            except (BrokenExecutor, RuntimeError) as error:
+                reason = f"the worker process ended unexpectedly ({type(error).__name__})"
+            else:
+                if not (isinstance(answer, JobError) and answer.kind == "memory"):
+                    return answer
+                reason = f"the worker ran out of memory ({answer.reason})"
+            if self.closed:
+                raise PoolClosedError("the session was closed before the map was ready")
+            logger.info("replacing a worker: %s", reason)
+            self.replaced += 1
+            self._discard()
+        raise WorkerLostError(f"{reason}, twice with this sample")
+
+    def _submit(self, job: Job) -> Future[JobResult | JobError]:
+        with self._lock:
+            executor = self._executor
+        if executor is None:
+            raise RuntimeError("the worker was discarded")
+        with _interrupt_blocked():
+            future: Future[JobResult | JobError] = executor.submit(worker.run_job, job)
+        return future
+
+    def _discard(self) -> None:
+        with self._lock:
+            executor, self._executor = self._executor, None
+        pid, self.pid = self.pid, None
+        if executor is not None:
+            if pid is not None:
+                # At once, also if it is stopped or hangs in a library; the executor notices.
+                with contextlib.suppress(psutil.Error):
+                    psutil.Process(pid).kill()
+            executor.shutdown(wait=True, kill_workers=True)
+
+    def close(self) -> None:
+        """End the worker, also in the middle of a job."""
+        with self._lock:
+            self.closed = True
+        self._discard()
+
+
+class ForeignSlot:
+    """The same face for an executor that somebody else made, perhaps on other machines."""
+
+    inline = True
+    pid: int | None = None
+    replaced = 0
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._running: Future[Any] | None = None
+        self.closed = False
+
+    def start(self) -> None:
+        """Nothing to do: the executor's owner has started it."""
+
+    def run(self, job: Job, deadline: float) -> JobResult | JobError:
+        """As `WorkerSlot.run`, except that a hung worker cannot be replaced from here."""
+        reason = ""
+        for _ in range(2):
+            if self.closed:
+                raise PoolClosedError("the session is closed")
+            self._running = self._executor.submit(worker.run_job, job)
+            try:
+                answer: JobResult | JobError = self._running.result(deadline)
+            except FutureTimeoutError:
+                reason = f"the executor gave no answer within {deadline:g} s"
+                self._running.cancel()
+            except Exception as error:  # noqa: BLE001 - each executor has errors of its own
+                reason = f"the executor failed: {type(error).__name__}: {error}"
+            else:
+                if not (isinstance(answer, JobError) and answer.kind == "memory"):
+                    return answer
+                reason = answer.reason
+        raise WorkerLostError(f"{reason}, twice with this sample")
+
+    def close(self) -> None:
+        """Leave the executor to its owner."""
+        self.closed = True
+        if self._running is not None:
+            self._running.cancel()
+
+
+class WorkerPool:
+    """The two slots of a session; a context manager.
+
+    Parameters
+    ----------
+    model : Model
+    input_shape : (C, H, W), optional
+    executor : concurrent.futures.Executor, optional
+        Take this for both slots; its workers must be processes. It is not shut down.
+
+    Attributes
+    ----------
+    background, interactive : WorkerSlot or ForeignSlot
+        They start at their first job, or at ``start()``.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self.background: WorkerSlot | ForeignSlot
+        self.interactive: WorkerSlot | ForeignSlot
+        if executor is None:
+            self.background = WorkerSlot(model, idle=True, input_shape=input_shape)
+            self.interactive = WorkerSlot(model, idle=False, input_shape=input_shape)
+        elif isinstance(executor, ThreadPoolExecutor):
+            raise TypeError(
+                "executor is a ThreadPoolExecutor; explaining on the kernel's threads would "
+                "disturb the training and its random numbers: pass an executor of processes"
+            )
+        else:
+            self.background = ForeignSlot(executor)
+            self.interactive = ForeignSlot(executor)
+
+    def slot(self, name: SlotName) -> WorkerSlot | ForeignSlot:
+        """The slot of that name."""
+        return self.background if name == "background" else self.interactive
+
+    def close(self) -> None:
+        """End both workers, also in the middle of a job."""
+        self.background.close()
+        self.interactive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Processes started inside inherit a blocked SIGINT.
+
+    The worker ignores it as soon as it runs our code, but Jupyter's Interrupt goes to the whole
+    process group and may come while the worker still imports.
+    """
+    if sys.platform == "win32" or threading.current_thread() is threading.main_thread():
+        yield  # on the main thread it would hold back the person's own Ctrl-C
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,168 @@
+"""A PyTorch model as bytes without its weights, and back, in a process that never saw its code.
+
+cloudpickle carries classes that were defined in a notebook cell. Tensors of the state dict
+become placeholders; hooks, gradients and devices stay behind.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import cloudpickle
+import torch
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from coflect_widget.attribution.errors import ModelNotSendableError
+
+_HOOK_TABLES = (
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+def structure(model: torch.nn.Module) -> bytes:
+    """What a worker needs to rebuild `model`, except the values of its weights.
+
+    The model is not changed; hooks (other than those of ``torch.nn.utils``, which compute
+    weights) and gradients are not sent, and every device becomes the CPU.
+
+    Raises
+    ------
+    ModelNotSendableError
+        If something in the model cannot be pickled; the message names it.
+    """
+    names: dict[int, str] = {}
+    known: list[str] = []
+    for name, value in model.state_dict(keep_vars=True).items():
+        if isinstance(value, UninitializedParameter | UninitializedBuffer):
+            raise ModelNotSendableError(
+                f"model has a lazy weight {name!r} whose shape is not known yet; call the model "
+                "once on a sample first"
+            )
+        if isinstance(value, torch.Tensor):
+            names.setdefault(id(value), name)
+            known.append(name)
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer, names).dump((_unwrapped(model), known))
+    except Exception as error:
+        raise ModelNotSendableError(
+            f"model cannot be sent to a worker: {_culprit(model, names) or error}. Create what "
+            "cannot be pickled (locks, open files, loggers with handlers, generators) outside "
+            "the model, or leave it out in the model's __getstate__"
+        ) from error
+    return buffer.getvalue()
+
+
+def rebuild(data: bytes) -> tuple[torch.nn.Module, dict[str, torch.Tensor], set[str]]:
+    """The model of `structure` on the CPU, in eval mode, without gradients for its weights.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        Its weights hold whatever was in memory.
+    weights : dict of str to Tensor
+        The tensors to fill, by name; of weights that are tied only one name.
+    known : set of str
+        All names of the state dict.
+    """
+    unpickler = _Unpickler(io.BytesIO(data))
+    model, known = unpickler.load()
+    for weight in unpickler.weights.values():
+        weight.requires_grad_(False)
+    model.eval()
+    return model, unpickler.weights, set(known)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    def __init__(self, file: io.BytesIO, names: dict[int, str]) -> None:
+        super().__init__(file)
+        self._names = names
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, torch.Tensor) and id(obj) in self._names:
+            is_parameter = isinstance(obj, torch.nn.Parameter)
+            return (self._names[id(obj)], tuple(obj.shape), obj.dtype, is_parameter)
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, torch.nn.Module):
+            reduced = obj.__reduce_ex__(4)
+            if isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], dict):
+                return (*reduced[:2], _without_hooks(reduced[2]), *reduced[3:])
+            return reduced
+        if isinstance(obj, torch.device):
+            return (torch.device, ("cpu",))
+        if isinstance(obj, torch.Tensor):
+            # Not in the state dict, so its values travel; a result of other tensors (as weight
+            # normalisation keeps them) cannot take its history along.
+            value = obj.detach().cpu()
+            if isinstance(obj, torch.nn.Parameter):
+                value = torch.nn.Parameter(value, requires_grad=False)
+            return value.__reduce_ex__(4)  # type: ignore[no-untyped-call]  # torch's has no types
+        return super().reducer_override(obj)
+
+
+class _Unpickler(pickle.Unpickler):
+    # The bytes come from the process that started this one.
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def persistent_load(self, pid: Any) -> torch.Tensor:
+        name, shape, dtype, is_parameter = pid
+        if name not in self.weights:
+            empty = torch.empty(shape, dtype=dtype)
+            self.weights[name] = (
+                torch.nn.Parameter(empty, requires_grad=False) if is_parameter else empty
+            )
+        return self.weights[name]
+
+
+def _without_hooks(state: dict[str, Any]) -> dict[str, Any]:
+    state = dict(state)
+    for table in _HOOK_TABLES:
+        hooks = state.get(table)
+        if hooks:
+            # Weight and spectral normalisation and pruning compute weights in hooks.
+            kept = {
+                key: hook
+                for key, hook in hooks.items()
+                if type(hook).__module__.startswith("torch.nn.utils")
+            }
+            state[table] = type(hooks)(kept)
+    return state
+
+
+def _unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The model inside torch.compile's or a data-parallel wrapper."""
+    inner = getattr(model, "_orig_mod", None)
+    if isinstance(inner, torch.nn.Module):
+        return _unwrapped(inner)
+    if isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+        return _unwrapped(model.module)
+    return model
+
+
+def _culprit(model: torch.nn.Module, names: dict[int, str]) -> str | None:
+    for path, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute in {"_modules", "_parameters", "_buffers", *_HOOK_TABLES}:
+                continue
+            try:
+                _Pickler(io.BytesIO(), names).dump(value)
+            except Exception as error:  # noqa: BLE001 - any of them is the answer
+                where = f"{path}.{attribute}" if path else attribute
+                return f"its attribute {where!r} ({type(value).__name__}): {error}"
+    return None
