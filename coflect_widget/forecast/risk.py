@@ -15,6 +15,8 @@ _TREND = 0.1
 _ERROR = 0.01
 _FLIPS = 0.01
 
+_BLOCK = 32_768  # samples
+
 
 def severity(store: SampleStore) -> NDArray[np.float32]:
     """What `risk` orders by, without an upper bound, in nats of loss.
@@ -28,25 +30,26 @@ def severity(store: SampleStore) -> NDArray[np.float32]:
     (N,) float32
         0 or more; NaN for samples never seen.
     """
-    seen = store.times_seen
-    # In place throughout: at a million samples the passes over memory are the cost.
-    margin_loss = np.abs(store.margin)  # softplus(-margin), without overflow
-    np.negative(margin_loss, out=margin_loss)
-    np.exp(margin_loss, out=margin_loss)
-    margin_loss += np.float32(1)
-    np.log(margin_loss, out=margin_loss)
-    margin_loss -= np.minimum(store.margin, np.float32(0))
+    nats = np.empty(store.num_samples, np.float32)
+    # In blocks whose temporary arrays stay in the processor's cache: at a million samples the
+    # passes over memory are the cost, and they would slow the training beside it.
+    for start in range(0, store.num_samples, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        nats[part] = _severity(store, part)
+    return nats
 
-    nats = store.trend
-    nats *= np.float32(_TREND)
-    nats += store.loss
-    margin_loss *= np.float32(_MARGIN)
-    nats += margin_loss
+
+def _severity(store: SampleStore, part: slice) -> NDArray[np.float32]:
+    margin, loss, seen = store.margin[part], store.loss[part], store.times_seen[part]
+    # softplus(-margin), without overflow
+    margin_loss = np.log(np.float32(1) + np.exp(-np.abs(margin))) - np.minimum(margin, 0)
+    trend = store.loss_fast[part] - loss
+    nats = loss + np.float32(_TREND) * trend + np.float32(_MARGIN) * margin_loss
     nats *= np.float32(1 / (1 + _MARGIN))
-    nats += np.float32(_ERROR) * store.error
-    again = np.maximum(seen, 2) - 1  # sightings that could differ from the one before
-    nats += np.float32(_FLIPS) * (store.flips / again).astype(np.float32, copy=False)
-    np.maximum(nats, np.float32(0), out=nats)  # a custom loss may be negative: no risk at all
+    nats += np.float32(_ERROR) * store.error[part]
+    chances = np.maximum(seen, 2).astype(np.float32) - 1  # sightings that could be a flip
+    nats += np.float32(_FLIPS) * store.flips[part] / chances
+    np.maximum(nats, 0, out=nats)  # a custom loss may be negative: no risk at all
     nats[seen == 0] = np.nan
     return nats
 
@@ -90,16 +93,22 @@ def rank(
         raise ValueError(f"top = {top}; expected at least 1")
     if scores is None:
         scores = severity(store)
-    known = np.where(np.isnan(scores), np.float32(-1), scores)  # below every risk
-    top = min(top, int(np.count_nonzero(known >= 0)))
+    top = min(top, int(np.count_nonzero(scores >= 0)))
     if top == 0:
         return np.empty(0, np.int64)
-    # argpartition alone would leave it to chance which of several equals is in.
-    lowest = known[np.argpartition(known, len(known) - top)[-top:]].min()
-    above = np.flatnonzero(known > lowest)
-    level = np.flatnonzero(known == lowest)[: top - len(above)]
+    # At least `top` scores reach the top-th largest of the block maxima, so that only the few
+    # that do need ordering; a partition of everything costs more than the rest together.
+    peaks = np.fmax.reduceat(scores, np.arange(0, len(scores), 256))
+    peaks[np.isnan(peaks)] = 0
+    floor = np.partition(peaks, -top)[-top] if len(peaks) > top else np.float32(0)
+    near = np.flatnonzero(scores >= floor)
+    # A partition alone would leave it to chance which of several equals is in.
+    values = scores[near]
+    lowest = np.partition(values, -top)[-top]
+    above = near[values > lowest]
+    level = near[values == lowest][: top - len(above)]
     chosen = np.concatenate([above, level])
-    order = np.lexsort((chosen, -known[chosen]))
+    order = np.lexsort((chosen, -scores[chosen]))
     return chosen[order].astype(np.int64, copy=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,6 +89,24 @@ def test_ties_are_broken_by_index(scores: np.ndarray, top: int) -> None:
     chosen = rank(SampleStore(len(scores), 2), top, scores)
     wanted = [i for i in np.argsort(-scores, kind="stable") if not np.isnan(scores[i])][:top]
     assert chosen.tolist() == wanted
+
+
+@pytest.mark.parametrize("n", [255, 256, 257, 5000, 100_000])
+@pytest.mark.parametrize("levels", [1, 3, 1_000_000])
+def test_rank_equals_a_full_sort_at_any_size(n: int, levels: int) -> None:
+    rng = np.random.default_rng(n)
+    scores = rng.integers(0, levels, n).astype(np.float32)
+    scores[rng.random(n) < 0.3] = np.nan
+    wanted = np.argsort(-scores, kind="stable")[:20]
+    assert rank(SampleStore(n, 2), 20, scores).tolist() == wanted.tolist()
+
+
+def test_severity_is_the_same_in_one_block_or_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = random_store(500, seen=300)
+    whole = severity(store)
+    module = importlib.import_module("coflect_widget.forecast.risk")
+    monkeypatch.setattr(module, "_BLOCK", 64)
+    assert np.array_equal(severity(store), whole, equal_nan=True)
 
 
 @pytest.mark.parametrize(
