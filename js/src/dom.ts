@@ -1,0 +1,72 @@
+// Making and changing elements; text is only ever set as text.
+
+type Attributes = Readonly<Record<string, string | number | boolean>>;
+type Child = Node | string;
+
+function fill(element: Element, attributes: Attributes, children: readonly Child[]): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false) continue;
+    element.setAttribute(name === "testid" ? "data-testid" : name, value === true ? "" : String(value));
+  }
+  element.append(...children);
+}
+
+/** An HTML element; the attribute `testid` becomes `data-testid`. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K, attributes: Attributes = {}, ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+/** An SVG element. */
+export function s<K extends keyof SVGElementTagNameMap>(
+  tag: K, attributes: Attributes = {}, ...children: Child[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  fill(element, attributes, children);
+  return element;
+}
+
+/** A push button; `name` is its accessible name where the label alone does not say enough. */
+export function button(label: string, attributes: Attributes = {}, ...children: Child[]): HTMLButtonElement {
+  return h("button", { type: "button", ...attributes }, ...(label === "" ? [] : [label]), ...children);
+}
+
+/** Text of foreign origin, kept apart from the writing direction of what is around it. */
+export function isolated(className = ""): HTMLElement {
+  return h("bdi", className === "" ? { dir: "auto" } : { dir: "auto", class: className });
+}
+
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export function setAttr(element: Element, name: string, value: string | number | boolean | null): void {
+  if (value === null || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+    return;
+  }
+  const text = value === true ? "" : String(value);
+  if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+export function setHidden(element: HTMLElement, hidden: boolean): void {
+  if (element.hidden !== hidden) element.hidden = hidden;
+}
+
+export function setVar(element: HTMLElement | SVGElement, name: string, value: string): void {
+  if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+}
+
+/** As many children as there are items, made once and reused; each is then brought up to date. */
+export function syncChildren<T, E extends Element>(
+  parent: Element, items: readonly T[], make: () => E, update: (element: E, item: T, i: number) => void,
+): void {
+  while (parent.children.length > items.length) parent.lastElementChild?.remove();
+  while (parent.children.length < items.length) parent.append(make());
+  items.forEach((item, i) => {
+    update(parent.children[i] as E, item, i);
+  });
+}

@@ -1,0 +1,48 @@
+// The review window: while it is shut, what it still waits for; and how earlier forecasts came out.
+
+import { h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
+import type { Gate } from "./protocol";
+import type { Context, Part } from "./view";
+
+/** Failing gates first, the one that is furthest from passing at the top. */
+export function ordered(gates: readonly Gate[]): Gate[] {
+  return [...gates].sort((a, b) => Number(a.passed) - Number(b.passed) || a.progress - b.progress);
+}
+
+export function createGates({ announce }: Context): Part {
+  const badge = h("span", { class: "cw-badge", testid: "cw-window" });
+  const list = h("ul", { class: "cw-gates-list" });
+  const score = h("p", { class: "cw-score", testid: "cw-score" });
+  const el = h("div", { class: "cw-gates", testid: "cw-gates" }, badge, list, score);
+  let known: boolean | null = null;
+
+  function make(): HTMLLIElement {
+    return h("li", { class: "cw-gate" }, h("span", { class: "cw-gate-mark", "aria-hidden": "true" }),
+      h("span", { class: "cw-gate-sentence" }), h("span", { class: "cw-meter", "aria-hidden": "true" }));
+  }
+
+  return {
+    el,
+    keys: ["window"],
+    update({ window }) {
+      setHidden(el, window === null);
+      if (window === null) return;
+      if (known !== null && known !== window.open) announce(window.open ? "Review window open" : "Review window shut");
+      known = window.open;
+      setText(badge, window.open ? "review window open" : "review window shut");
+      setAttr(badge, "data-open", window.open);
+      setAttr(el, "data-open", window.open);
+      syncChildren(list, window.open ? [] : ordered(window.gates), make, (row, gate) => {
+        const [mark, sentence, meter] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+        setText(mark, gate.passed ? "✓" : "");
+        setText(sentence, gate.sentence);
+        setAttr(row, "title", gate.sentence);
+        setAttr(row, "data-passed", gate.passed);
+        setVar(meter, "--cw-share", gate.progress.toFixed(3));
+      });
+      setHidden(list, window.open);
+      setText(score, window.score ?? "");
+      setHidden(score, window.score === null);
+    },
+  };
+}

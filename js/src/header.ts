@@ -1,0 +1,144 @@
+// The top line: state, position, speed, connection, and the buttons that hold or end training.
+
+import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
+import { duration, rate, speed } from "./format";
+import type { RunState, Status } from "./protocol";
+import { noticeKey, type Connection, type State } from "./state";
+import type { Context, Part } from "./view";
+
+const STATE_WORDS: Record<RunState, string> = {
+  idle: "Idle", training: "Training", paused: "Paused", stopped: "Stopped", finished: "Finished", failed: "Failed",
+};
+const CONNECTION: Record<Connection, [string, string]> = {
+  connecting: ["connecting", "Looking for the kernel."],
+  live: ["live", "Connected to the kernel."],
+  silent: ["no answer", "The kernel has not answered a request yet; it may be busy."],
+  saved: ["saved view", "No kernel answered: this is the state that the notebook saved."],
+  gone: ["kernel gone", "The kernel was restarted or shut down: this is the last state it sent."],
+  replay: ["replay", "A run read from disk; there is nothing to steer."],
+};
+
+/** "epoch 7 of 20": the epoch being trained, or the last one where training is over. */
+export function epochText(status: Status): string {
+  const { epoch, total_steps: total, steps_per_epoch: each, state } = status;
+  const epochs = total !== null && each !== null && each > 0 ? Math.max(1, Math.ceil(total / each)) : null;
+  const over = state === "finished" || state === "idle";
+  const current = over ? epoch : epochs === null ? epoch + 1 : Math.min(epoch + 1, epochs);
+  return epochs === null ? `epoch ${current}` : `epoch ${current} of ${epochs}`;
+}
+
+function fact(name: string, testid = ""): [HTMLElement, HTMLElement] {
+  const value = h("span", { class: "cw-fact-value", ...(testid === "" ? {} : { testid }) });
+  return [h("span", { class: "cw-fact", title: name }, h("span", { class: "cw-sr" }, `${name} `), value), value];
+}
+
+export function createHeader({ actions, signal, announce }: Context, openHelp: () => void): Part {
+  const dot = h("span", { class: "cw-dot", "aria-hidden": "true" });
+  const word = h("span", { class: "cw-state-word", testid: "cw-state" });
+  const epoch = h("span", { class: "cw-epoch" });
+  const step = h("span", { class: "cw-step", testid: "cw-step" });
+  const [left, leftValue] = fact("time left");
+  const [pace, paceValue] = fact("speed");
+  const [learning, learningValue] = fact("learning rate");
+  const [device, deviceValue] = fact("device");
+  const connection = h("span", { class: "cw-connection", testid: "cw-connection" });
+  const pause = button("Pause", { class: "cw-button cw-primary cw-hold", testid: "cw-pause" });
+  const stop = button("Stop", { class: "cw-button", testid: "cw-stop" });
+  const help = button("?", { class: "cw-button cw-icon", "aria-label": "Keys and help", title: "Keys and help", testid: "cw-help" });
+  const bar = h("div", { class: "cw-progress", role: "progressbar", "aria-label": "Training progress", "aria-valuemin": 0, "aria-valuemax": 100 },
+    h("div", { class: "cw-progress-fill" }));
+  const failure = h("p", { class: "cw-failure", role: "alert", testid: "cw-error" });
+  failure.hidden = true;
+  const el = h("header", { class: "cw-header" },
+    h("div", { class: "cw-header-line" },
+      h("span", { class: "cw-state" }, dot, word),
+      h("span", { class: "cw-position" }, epoch, h("span", { class: "cw-sep", "aria-hidden": "true" }, " · "), step),
+      h("span", { class: "cw-facts" }, left, pace, learning, device),
+      connection,
+      h("span", { class: "cw-buttons" }, pause, stop, help)),
+    bar, failure);
+
+  pause.addEventListener("click", () => void actions.pauseOrResume(), { signal });
+  stop.addEventListener("click", () => void actions.stop(), { signal });
+  help.addEventListener("click", openHelp, { signal });
+
+  let announced = "";
+  function showStatus(state: State): void {
+    const { status } = state;
+    const run = status?.state ?? "idle";
+    setAttr(el, "data-state", run);
+    setText(word, status === null ? "Waiting" : STATE_WORDS[run]);
+    if (status === null) return;
+    if (announced !== "" && announced !== run) announce(`${STATE_WORDS[run]} at step ${status.step}`);
+    announced = run;
+    const total = status.total_steps;
+    setText(epoch, epochText(status));
+    setText(step, total === null ? `step ${status.step}` : `step ${status.step} of ${total}`);
+    setAttr(step, "data-step", status.step);
+    const done = total !== null && total > 0 ? Math.min(1, status.step / total) : 0;
+    setAttr(bar, "aria-valuenow", Math.round(done * 100));
+    setVar(bar, "--cw-done", done.toFixed(4));
+    const running = run === "training";
+    setText(leftValue, running && status.seconds_left !== null ? `${duration(status.seconds_left)} left` : "");
+    setText(paceValue, running && status.steps_per_second !== null ? speed(status.steps_per_second) : "");
+    setText(learningValue, status.learning_rate === null ? "" : `lr ${rate(status.learning_rate)}`);
+    setText(deviceValue, status.device);
+    setText(failure, run === "failed" ? (status.error ?? "Training failed.") : "");
+    setHidden(failure, run !== "failed");
+  }
+
+  function showButtons(state: State): void {
+    const run = state.status?.state ?? "idle";
+    const reachable = state.connection === "live" || state.connection === "silent";
+    const paused = run === "paused";
+    const label = state.asked === "pause" ? "Pausing" : state.asked === "resume" ? "Resuming" : paused ? "Resume" : "Pause";
+    setText(pause, label);
+    setText(stop, state.asked === "stop" ? "Stopping" : "Stop");
+    const steerable = reachable && (paused || run === "training");
+    pause.disabled = !steerable || state.asked === "stop";
+    stop.disabled = !steerable;
+    setAttr(pause, "aria-busy", state.asked === "pause" || state.asked === "resume" ? "true" : null);
+    const [text, title] = CONNECTION[state.connection];
+    setText(connection, text);
+    setAttr(connection, "title", title);
+    setAttr(connection, "data-connection", state.connection);
+  }
+
+  return {
+    el,
+    keys: ["status", "asked", "connection"],
+    update(state, changed) {
+      if (changed.has("status")) showStatus(state);
+      showButtons(state);
+    },
+  };
+}
+
+/** The last line: the newest notice or failed request, and what the tool itself has cost. */
+export function createFooter({ store, signal }: Context): Part {
+  const text = h("span", { class: "cw-notice-text", testid: "cw-notice" });
+  const dismiss = button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Dismiss notice" });
+  const notice = h("div", { class: "cw-notice", role: "status" }, text, dismiss);
+  const cost = h("span", { class: "cw-cost" });
+  const el = h("footer", { class: "cw-footer" }, notice, cost);
+  dismiss.addEventListener("click", () => {
+    const newest = store.state.notices[store.state.notices.length - 1];
+    store.patch(store.state.problem === null && newest ? { dismissed: noticeKey(newest) } : { problem: null });
+  }, { signal });
+  return {
+    el,
+    keys: ["notices", "problem", "dismissed", "status"],
+    update(state) {
+      const newest = state.notices[state.notices.length - 1];
+      const fresh = newest !== undefined && noticeKey(newest) !== state.dismissed ? newest : null;
+      const shown = state.problem ?? fresh?.text ?? "";
+      setText(text, shown);
+      setAttr(text, "title", shown);
+      setAttr(notice, "data-level", state.problem !== null ? "error" : (fresh?.level ?? null));
+      notice.classList.toggle("cw-empty", shown === "");
+      const { status } = state;
+      setText(cost, status === null || status.overlays_made === 0 ? "" :
+        `${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time`);
+    },
+  };
+}

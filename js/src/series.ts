@@ -1,0 +1,135 @@
+// Chart data: points of one metric in growing typed arrays, thinned for drawing, and several
+// metrics brought onto one axis of steps.
+
+/** How many points of a series are drawn at most. */
+export const DRAWN_POINTS = 4000;
+
+/** Points of one metric, in order of step. */
+export class Series {
+  steps = new Float64Array(256);
+  values = new Float64Array(256);
+  length = 0;
+
+  constructor(readonly name: string) {}
+
+  /** Add pairs (step, value); points older than the newest are dropped, the same step replaces. */
+  append(pairs: Float64Array): void {
+    for (let i = 0; i + 1 < pairs.length; i += 2) {
+      const step = pairs[i] ?? NaN;
+      const newest = this.length > 0 ? (this.steps[this.length - 1] ?? -Infinity) : -Infinity;
+      if (!(step >= newest)) continue;
+      if (step > newest) this.#grow();
+      this.steps[this.length - 1] = step;
+      this.values[this.length - 1] = pairs[i + 1] ?? NaN;
+    }
+  }
+
+  /** The newest value that is defined, or null. */
+  last(): number | null {
+    for (let i = this.length - 1; i >= 0; i--) {
+      const value = this.values[i] ?? NaN;
+      if (Number.isFinite(value)) return value;
+    }
+    return null;
+  }
+
+  /** The newest value at or before `step`, or null. */
+  at(step: number): number | null {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.steps[middle] ?? Infinity) <= step) low = middle + 1;
+      else high = middle;
+    }
+    const value = this.values[low - 1] ?? NaN;
+    return Number.isFinite(value) ? value : null;
+  }
+
+  #grow(): void {
+    if (this.length === this.steps.length) {
+      const steps = new Float64Array(this.length * 2);
+      const values = new Float64Array(this.length * 2);
+      steps.set(this.steps);
+      values.set(this.values);
+      this.steps = steps;
+      this.values = values;
+    }
+    this.length++;
+  }
+}
+
+/** Positions to draw: all, or the lowest and highest of each of `limit / 2` runs of points. */
+export function thin(values: Float64Array, length: number, limit = DRAWN_POINTS): number[] {
+  if (length <= limit) return Array.from({ length }, (_, i) => i);
+  const kept: number[] = [];
+  const buckets = Math.floor(limit / 2) - 1;
+  kept.push(0);
+  for (let b = 0; b < buckets; b++) {
+    const from = 1 + Math.floor((b * (length - 2)) / buckets);
+    const to = 1 + Math.floor(((b + 1) * (length - 2)) / buckets);
+    let low = -1;
+    let high = -1;
+    for (let i = from; i < to; i++) {
+      const value = values[i] ?? NaN;
+      if (Number.isNaN(value)) continue;
+      if (low < 0 || value < (values[low] ?? 0)) low = i;
+      if (high < 0 || value > (values[high] ?? 0)) high = i;
+    }
+    if (low < 0) kept.push(from);
+    else if (low === high) kept.push(low);
+    else kept.push(Math.min(low, high), Math.max(low, high));
+  }
+  kept.push(length - 1);
+  return kept;
+}
+
+/** One axis of steps and a column a series; null where a series has no point or it is undefined. */
+export function align(series: readonly Series[]): [number[], ...(number | null)[][]] {
+  const drawn = series.map((one) => thin(one.values, one.length));
+  const all = new Set<number>();
+  series.forEach((one, s) => {
+    for (const i of drawn[s] ?? []) all.add(one.steps[i] ?? 0);
+  });
+  const steps = [...all].sort((a, b) => a - b);
+  const row = new Map(steps.map((step, i) => [step, i]));
+  const columns = series.map((one, s) => {
+    const column = new Array<number | null>(steps.length).fill(null);
+    for (const i of drawn[s] ?? []) {
+      const value = one.values[i] ?? NaN;
+      column[row.get(one.steps[i] ?? 0) ?? 0] = Number.isFinite(value) ? value : null;
+    }
+    return column;
+  });
+  return [steps, ...columns];
+}
+
+/** "train/loss" is the line "train" of the chart "loss"; a bare name is a chart of its own. */
+export function splitName(name: string): { split: string; metric: string } {
+  const slash = name.indexOf("/");
+  return slash < 0 ? { split: "", metric: name } : { split: name.slice(0, slash), metric: name.slice(slash + 1) };
+}
+
+const FIRST = ["loss", "accuracy"];
+const SPLITS = ["train", "val"];
+
+function rank(order: readonly string[], name: string): number {
+  const at = order.indexOf(name);
+  return at < 0 ? order.length : at;
+}
+
+/** Charts in order (loss, accuracy, the others by name), each with its lines in order. */
+export function chartsOf(all: Iterable<Series>): { metric: string; lines: Series[] }[] {
+  const charts = new Map<string, Series[]>();
+  for (const one of all) {
+    const { metric } = splitName(one.name);
+    const lines = charts.get(metric);
+    if (lines) lines.push(one);
+    else charts.set(metric, [one]);
+  }
+  const bySplit = (a: Series, b: Series): number =>
+    rank(SPLITS, splitName(a.name).split) - rank(SPLITS, splitName(b.name).split) || (a.name < b.name ? -1 : 1);
+  return [...charts]
+    .map(([metric, lines]) => ({ metric, lines: lines.sort(bySplit) }))
+    .sort((a, b) => rank(FIRST, a.metric) - rank(FIRST, b.metric) || (a.metric < b.metric ? -1 : 1));
+}

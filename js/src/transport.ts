@@ -1,0 +1,206 @@
+// Talks to the kernel: messages in on the dashboard's model, requests out on the controls'
+// model, sequence numbers, hello, and what the connection looks like.
+
+import { decode, ProtocolError, type Buffers, type Command, type Reply, type Update } from "./protocol";
+import { reduce } from "./state";
+import type { Store } from "./store";
+
+/** The parts of anywidget's model that are used; it stands for one dashboard. */
+export interface DashboardModel {
+  get(name: string): unknown;
+  on(name: string, callback: (...args: never[]) => void): void;
+  off(name: string, callback: (...args: never[]) => void): void;
+  widget_manager: { get_model(id: string): Promise<ControlsModel> };
+}
+
+/** The view-less model that carries requests; a widget model of ipywidgets. */
+export interface ControlsModel {
+  send(content: unknown, callbacks?: object, buffers?: ArrayBuffer[]): void;
+  on(name: string, callback: () => void): void;
+  off(name: string, callback: () => void): void;
+  comm_live?: boolean;
+}
+
+export const HELLO_TIMEOUT = 3000;
+const REPLY_TIMEOUT = 20_000;
+const LOOKUP_PERIOD = 250;
+const LOOKUPS = 40;
+
+/** The kernel was asked and did not answer in time. */
+export class NoAnswer extends Error {}
+
+interface Waiting {
+  resolve: (reply: Reply) => void;
+  reject: (error: Error) => void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+export class Transport {
+  #controls: ControlsModel | null = null;
+  #waiting = new Map<string, Waiting>();
+  #late = new Set<string>();
+  #seq: number | null = null;
+  #helloTimer: ReturnType<typeof setTimeout> | null = null;
+  #lookups = 0;
+  #lookupTimer: ReturnType<typeof setTimeout> | null = null;
+  #stopped = false;
+
+  constructor(
+    private readonly model: DashboardModel,
+    private readonly store: Store,
+    /** Hears answers that came after their request had been given up. */
+    private readonly onLate: (reply: Reply) => void,
+  ) {}
+
+  /** Paint what the notebook saved, then look for the kernel. */
+  start(): void {
+    this.#paintSnapshot();
+    this.model.on("msg:custom", this.#receive);
+    this.model.on("change:_controls", this.#connect);
+    this.model.on("change:_snapshot", this.#snapshotChanged);
+    this.model.on("comm_live_update", this.#liveness);
+    this.#connect();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.model.off("msg:custom", this.#receive);
+    this.model.off("change:_controls", this.#connect);
+    this.model.off("change:_snapshot", this.#snapshotChanged);
+    this.model.off("comm_live_update", this.#liveness);
+    this.#controls?.off("comm_live_update", this.#liveness);
+    if (this.#helloTimer !== null) clearTimeout(this.#helloTimer);
+    if (this.#lookupTimer !== null) clearTimeout(this.#lookupTimer);
+    for (const waiting of this.#waiting.values()) clearTimeout(waiting.timer);
+    this.#waiting.clear();
+  }
+
+  /** Send a command; resolves with the kernel's answer. */
+  request(command: Command, timeout = REPLY_TIMEOUT): Promise<Reply> {
+    const id = crypto.randomUUID();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        this.#late.add(id);
+        if (this.store.state.connection === "live") this.store.patch({ connection: "silent" });
+        reject(new NoAnswer("No answer from the kernel yet; it may be busy."));
+      }, timeout);
+      this.#waiting.set(id, { resolve, reject, timer });
+      if (!this.#post({ ...command, id })) {
+        clearTimeout(timer);
+        this.#waiting.delete(id);
+        reject(new NoAnswer("There is no kernel to ask: this is a saved view."));
+      }
+    });
+  }
+
+  #post(message: Command & { id: string }): boolean {
+    if (this.#controls === null || this.#controls.comm_live === false) return false;
+    try {
+      this.#controls.send(message, {}, []);
+      return true;
+    } catch {
+      return false; // ipywidgets throws where the comm is closed
+    }
+  }
+
+  readonly #connect = (): void => {
+    const id = this.model.get("_controls");
+    if (typeof id !== "string" || id === "") {
+      this.#offline();
+      return;
+    }
+    this.store.patch({ connection: "connecting" });
+    // After a page reload the two models come in any order; the controls may not be there yet.
+    this.model.widget_manager.get_model(id).then(
+      (controls) => {
+        if (this.#stopped) return;
+        this.#controls = controls;
+        controls.on("comm_live_update", this.#liveness);
+        this.#hello();
+      },
+      () => {
+        if (this.#stopped) return;
+        if (++this.#lookups >= LOOKUPS) {
+          this.#offline();
+          return;
+        }
+        if (this.#lookups * LOOKUP_PERIOD >= HELLO_TIMEOUT) this.#offline();
+        this.#lookupTimer = setTimeout(this.#connect, LOOKUP_PERIOD);
+      },
+    );
+  };
+
+  #hello(): void {
+    if (this.#helloTimer !== null) return; // one is on its way
+    this.#helloTimer = setTimeout(() => {
+      this.#helloTimer = null;
+      if (this.store.state.connection === "connecting") this.#offline();
+    }, HELLO_TIMEOUT);
+    if (!this.#post({ kind: "hello", id: crypto.randomUUID() })) this.#offline();
+  }
+
+  #offline(): void {
+    this.store.patch({ connection: this.store.state.status?.mode === "replay" ? "replay" : "saved" });
+  }
+
+  readonly #liveness = (): void => {
+    if (this.#controls?.comm_live === false) {
+      this.store.patch({ connection: "gone", asked: null, explaining: null });
+    } else if (this.store.state.connection === "gone") {
+      this.store.patch({ connection: "connecting" });
+      this.#hello();
+    }
+  };
+
+  readonly #receive = (content: unknown, buffers: Buffers | undefined): void => {
+    try {
+      const message = decode(content, buffers ?? []);
+      if (message?.kind === "reply") this.#answer(message);
+      else if (message?.kind === "update") this.#update(message);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.store.patch({ problem: `A message of the kernel could not be read: ${error.message}` });
+    }
+  };
+
+  #update(update: Update): void {
+    const gap = !update.full && (this.#seq === null || update.seq !== this.#seq + 1);
+    this.#seq = update.seq;
+    this.store.patch(reduce(this.store.state, update));
+    if (update.full && this.#helloTimer !== null) {
+      clearTimeout(this.#helloTimer);
+      this.#helloTimer = null;
+    }
+    this.store.patch({ connection: "live" });
+    if (gap) this.#hello();
+  }
+
+  #answer(reply: Reply): void {
+    if (this.store.state.connection === "silent") this.store.patch({ connection: "live" });
+    const waiting = this.#waiting.get(reply.id);
+    if (waiting !== undefined) {
+      this.#waiting.delete(reply.id);
+      clearTimeout(waiting.timer);
+      waiting.resolve(reply);
+    } else if (this.#late.delete(reply.id)) {
+      this.onLate(reply);
+    }
+  }
+
+  readonly #snapshotChanged = (): void => {
+    if (this.#seq === null) this.#paintSnapshot();
+  };
+
+  #paintSnapshot(): void {
+    const saved = this.model.get("_snapshot") as { update?: unknown; buffers?: Buffers } | null | undefined;
+    if (saved?.update === undefined) return;
+    try {
+      const message = decode(saved.update, saved.buffers ?? []);
+      if (message?.kind === "update") this.store.patch(reduce(this.store.state, message));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.store.patch({ problem: "The saved state of this dashboard could not be read." });
+    }
+  }
+}
