@@ -46,16 +46,13 @@ class WorkerSlot:
     model : Model
     idle : bool
         Let the worker run only on processor time that nobody else wants.
-    input_shape : (C, H, W), optional
-        For a rehearsal while the worker starts.
     """
 
-    def __init__(
-        self, model: Model, *, idle: bool, input_shape: tuple[int, ...] | None = None
-    ) -> None:
+    def __init__(self, model: Model, *, idle: bool) -> None:
         self._model = model
         self._idle = idle
-        self._input_shape = input_shape
+        #: (C, H, W) of a sample, for a rehearsal while the worker starts
+        self.input_shape: tuple[int, ...] | None = None
         self._executor: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()  # of _executor and closed, held for moments only
         self._starting = threading.Lock()
@@ -97,7 +94,7 @@ class WorkerSlot:
             try:
                 with _interrupt_blocked():
                     future = executor.submit(
-                        worker.warm_up, self._model, self._input_shape, idle=self._idle
+                        worker.warm_up, self._model, self.input_shape, idle=self._idle
                     )
                 answer = future.result(START_SECONDS)
             except (BrokenExecutor, FutureTimeoutError, RuntimeError, OSError) as error:
@@ -182,6 +179,7 @@ class ForeignSlot:
     inline = True
     pid: int | None = None
     replaced = 0
+    input_shape: tuple[int, ...] | None = None
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -224,7 +222,6 @@ class WorkerPool:
     Parameters
     ----------
     model : Model
-    input_shape : (C, H, W), optional
     executor : concurrent.futures.Executor, optional
         Take this for both slots; its workers must be processes. It is not shut down.
 
@@ -238,14 +235,13 @@ class WorkerPool:
         self,
         model: Model,
         *,
-        input_shape: tuple[int, ...] | None = None,
         executor: Executor | None = None,
     ) -> None:
         self.background: WorkerSlot | ForeignSlot
         self.interactive: WorkerSlot | ForeignSlot
         if executor is None:
-            self.background = WorkerSlot(model, idle=True, input_shape=input_shape)
-            self.interactive = WorkerSlot(model, idle=False, input_shape=input_shape)
+            self.background = WorkerSlot(model, idle=True)
+            self.interactive = WorkerSlot(model, idle=False)
         elif isinstance(executor, ThreadPoolExecutor):
             raise TypeError(
                 "executor is a ThreadPoolExecutor; explaining on the kernel's threads would "

@@ -1,8 +1,7 @@
-"""Decides which sample is explained next, and brings the result back.
+"""Brings samples to the workers and their explanations back.
 
 Two lanes, each a thread with a worker of its own: a person's requests never wait behind a
-background job. Within a lane the newest request is served first, because older ones are about
-a model that is gone.
+background job.
 """
 
 from __future__ import annotations
@@ -11,58 +10,27 @@ import hashlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from types import TracebackType
+from typing import Self
 
-from coflect_widget.attribution.errors import (
-    ExplanationError,
-    ExplanationSkippedError,
-    PoolClosedError,
-)
+from coflect_widget.attribution.errors import ExplanationError
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.pool import SlotName, WorkerPool
+from coflect_widget.attribution.requests import Counts, Purpose, Request, RequestQueue
 from coflect_widget.attribution.snapshots import Lease, Snapshots
 from coflect_widget.attribution.worker import Job, JobResult, Model
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
 
+__all__ = ["Counts", "ExplanationScheduler", "Purpose"]
+
 logger = logging.getLogger(__name__)
 
-Purpose = Literal["periodic", "candidate", "person"]
-
-#: Background requests that may wait; the oldest is skipped for a newer one.
-MOST_WAITING = 32
 #: Seconds to wait for the trainer's next step boundary, and between two reminders.
 _SNAPSHOT_SECONDS = 10.0
 _REMIND_SECONDS = 0.1
-#: Seconds of the rolling window that the budget counts in.
-_BUDGET_WINDOW = 60.0
-
-
-@dataclass(slots=True)
-class Counts:
-    """Requests so far: answered, skipped for the budget or for newer ones, failed."""
-
-    made: int = 0
-    skipped: int = 0
-    failed: int = 0
-    seconds: float = 0.0  #: processor time of all workers, also of failed jobs
-    person_seconds: float = 0.0  #: that part of it for which a person waited
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    index: int
-    purpose: Purpose
-    target: int | None
-    future: Future[Explanation] = field(default_factory=Future)
-
-    @property
-    def lane(self) -> SlotName:
-        return "interactive" if self.purpose == "person" else "background"
 
 
 class ExplanationScheduler:
@@ -127,29 +95,18 @@ class ExplanationScheduler:
         # blake2b as a name only: workers of a foreign executor may know several models.
         self._model = Model(hashlib.blake2b(data, digest_size=16).hexdigest(), explainer, data)
         self.pool = WorkerPool(self._model, executor=executor)
-        self._counts = Counts()
-        self._spent: deque[tuple[float, float]] = deque()  # when, processor seconds
-        self._waiting: dict[SlotName, deque[_Request]] = {
-            "background": deque(),
-            "interactive": deque(),
-        }
-        self._in_flight: dict[SlotName, _Request | None] = {
-            "background": None,
-            "interactive": None,
-        }
+        self._queue = RequestQueue(config.budget)
         self._threads: dict[SlotName, threading.Thread] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # of _threads
         self._reading = threading.Lock()
-        self._closed = False
         self._copying = False
 
     # --- any thread --------------------------------------------------------------------------
 
     @property
     def counts(self) -> Counts:
-        """A copy of the counters."""
-        with self._changed:
-            return replace(self._counts)
+        """A copy of the counters: made, skipped, failed, seconds, person_seconds."""
+        return self._queue.counts
 
     def start(self) -> None:
         """Start the background worker, without waiting for it; harmless the second time."""
@@ -180,121 +137,64 @@ class ExplanationScheduler:
             Its exception is an `ExplanationError`: `ExplanationSkippedError` where the budget
             was spent.
         """
-        request = _Request(index, purpose, target)
-        dropped: _Request | None = None
-        with self._changed:
-            if self._closed:
-                request.future.set_exception(PoolClosedError("the session is closed"))
-                return request.future
-            same = self._same(request)
-            if same is not None:
-                return same.future
-            waiting = self._waiting[request.lane]
-            if purpose != "person" and len(waiting) >= MOST_WAITING:
-                dropped = waiting.popleft()
-                self._counts.skipped += 1
-            waiting.append(request)
-            self._changed.notify_all()
-        if dropped is not None:
-            _fail(dropped, ExplanationSkippedError("newer requests came before it"))
+        request = self._queue.put(Request(index, purpose, target))
         self._start_lane(request.lane)
         return request.future
 
-    def _same(self, request: _Request) -> _Request | None:
-        def equal(other: _Request) -> bool:
-            return (other.index, other.target) == (request.index, request.target)
-
-        for lane, waiting in self._waiting.items():
-            for other in waiting:
-                if not equal(other) or other.future.cancelled():
-                    continue
-                waiting.remove(other)
-                if request.purpose == "person" and lane == "background":
-                    other.purpose = "person"  # now somebody waits for it
-                self._waiting[other.lane].append(other)  # and it is the newest
-                self._changed.notify_all()
-                self._start_lane(other.lane)
-                return other
-        running = self._in_flight[request.lane]
-        return running if running is not None and equal(running) else None
-
     def close(self) -> None:
         """End workers and threads; what waits fails with `PoolClosedError`."""
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            waiting = [request for lane in self._waiting.values() for request in lane]
-            for lane in self._waiting.values():
-                lane.clear()
-            self._changed.notify_all()
-            threads = list(self._threads.values())
+        self._queue.close()
         self.pool.close()
-        for request in waiting:
-            _fail(request, PoolClosedError("the session was closed"))
+        with self._lock:
+            threads = list(self._threads.values())
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(10)
 
-    def __enter__(self) -> ExplanationScheduler:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     # --- the lanes' threads ------------------------------------------------------------------
 
     def _start_lane(self, lane: SlotName) -> None:
-        with self._changed:
-            if self._closed or lane in self._threads:
+        with self._lock:
+            if self._queue.closed or lane in self._threads:
                 return
-            thread = threading.Thread(
+            self._threads[lane] = threading.Thread(
                 target=self._serve, args=(lane,), daemon=True, name=f"coflect-explain-{lane}"
             )
-            self._threads[lane] = thread
-            thread.start()
+            self._threads[lane].start()
 
     def _serve(self, lane: SlotName) -> None:
         if self._unsendable is None:
-            try:
-                self.pool.slot(lane).start()
-            except ExplanationError as error:
-                logger.info("%s", error)  # each request will meet it again and be answered
-        while (request := self._next(lane)) is not None:
+            self._start_worker(lane)
+        while (request := self._queue.take(lane)) is not None:
             try:
                 self._answer(request)
             except Exception as error:  # the thread must go on whatever happens
                 logger.exception("explaining sample %d failed", request.index)
                 self._failed(request, ExplanationError(f"{type(error).__name__}: {error}"))
             finally:
-                with self._changed:
-                    self._in_flight[lane] = None
+                self._queue.done(lane)
 
-    def _next(self, lane: SlotName) -> _Request | None:
-        """The newest request of this lane, when there is one; None at the end."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._waiting[lane])
-                if self._closed:
-                    return None
-                request = self._waiting[lane].pop()
-                skip = lane == "background" and self._over_budget()
-                if skip:
-                    self._counts.skipped += 1
-                else:
-                    self._in_flight[lane] = request
-            if skip:
-                _fail(request, ExplanationSkippedError("this minute's budget is spent"))
-            elif request.future.set_running_or_notify_cancel():
-                return request
+    def _start_worker(self, lane: SlotName) -> None:
+        slot = self.pool.slot(lane)
+        try:
+            with self._reading:
+                slot.input_shape = self._read_sample(0).input.shape
+            slot.start()
+        except Exception as error:  # noqa: BLE001 - each request will meet it and name it
+            logger.info("the %s worker did not start: %s", lane, error)
 
-    def _over_budget(self) -> bool:
-        now = time.monotonic()
-        while self._spent and self._spent[0][0] < now - _BUDGET_WINDOW:
-            self._spent.popleft()
-        return sum(seconds for _, seconds in self._spent) >= self._config.budget
-
-    def _answer(self, request: _Request) -> None:
+    def _answer(self, request: Request) -> None:
         try:
             if self._unsendable is not None:
                 raise ExplanationError(str(self._unsendable)) from self._unsendable
@@ -321,8 +221,7 @@ class ExplanationScheduler:
             quality=None,
             seconds=result.seconds,
         )
-        with self._changed:
-            self._counts.made += 1
+        self._queue.answered(made=True)
         if self._on_explained is not None:
             try:
                 self._on_explained(explanation, request.purpose)
@@ -330,7 +229,7 @@ class ExplanationScheduler:
                 logger.exception("on_explained failed for sample %d", request.index)
         request.future.set_result(explanation)
 
-    def _compute(self, request: _Request, sample: Sample) -> tuple[JobResult, int]:
+    def _compute(self, request: Request, sample: Sample) -> tuple[JobResult, int]:
         slot = self.pool.slot(request.lane)
         reason = ""
         for attempt in range(2):
@@ -349,7 +248,7 @@ class ExplanationScheduler:
                     seed=self._seed * 1_000_003 + request.index,
                 )
                 answer = slot.run(job, self._config.deadline)
-            self._spend(request, answer.seconds)
+            self._queue.spend(request, answer.seconds)
             if isinstance(answer, JobResult):
                 return answer, job.step
             reason = answer.reason
@@ -359,19 +258,11 @@ class ExplanationScheduler:
                 break
         raise ExplanationError(reason)
 
-    def _spend(self, request: _Request, seconds: float) -> None:
-        with self._changed:
-            self._counts.seconds += seconds
-            if request.purpose == "person":
-                self._counts.person_seconds += seconds
-            else:
-                self._spent.append((time.monotonic(), seconds))
-
-    def _lease(self, request: _Request, *, fresh: bool) -> Lease:
+    def _lease(self, request: Request, *, fresh: bool) -> Lease:
         if not (self._reusable(request) and not fresh):
             seen = self._snapshots.written
             until = time.monotonic() + _SNAPSHOT_SECONDS
-            while self._snapshots.written == seen and not self._closed:
+            while self._snapshots.written == seen and not self._queue.closed:
                 self._snapshots.wanted = True
                 self._request_snapshot()
                 left = until - time.monotonic()
@@ -385,7 +276,7 @@ class ExplanationScheduler:
             )
         return lease
 
-    def _reusable(self, request: _Request) -> bool:
+    def _reusable(self, request: Request) -> bool:
         if request.purpose == "person":
             return False  # who looks at a map wants the model as it is now
         step = self._snapshots.newest_step
@@ -395,19 +286,12 @@ class ExplanationScheduler:
             return self._snapshots.age < self._reuse_seconds
         return self._current_step() - step <= self._reuse_steps
 
-    def _failed(self, request: _Request, error: ExplanationError) -> None:
-        if not self._closed:
-            with self._changed:
-                self._counts.failed += 1
+    def _failed(self, request: Request, error: ExplanationError) -> None:
+        if not self._queue.closed:
+            self._queue.answered(made=False)
             if self._on_failed is not None:
                 try:
                     self._on_failed(request.index, request.purpose, str(error))
                 except Exception:
                     logger.exception("on_failed failed for sample %d", request.index)
-        if not request.future.done():
-            request.future.set_exception(error)
-
-
-def _fail(request: _Request, error: ExplanationError) -> None:
-    if request.future.set_running_or_notify_cancel():
-        request.future.set_exception(error)
+        request.fail(error)

@@ -42,6 +42,12 @@ def check_layer(data: bytes, input_shape: Sequence[int], layer: str | None = Non
         With the list of candidates.
     """
     model, weights, _ = rebuild(data)
+    _fill(weights)
+    return find_layer(model, input_shape, layer).name
+
+
+def _fill(weights: Mapping[str, Tensor]) -> None:
+    """Give weights some values with which a model can run."""
     generator = torch.Generator().manual_seed(0)
     for weight in weights.values():
         if weight.is_floating_point():
@@ -49,7 +55,6 @@ def check_layer(data: bytes, input_shape: Sequence[int], layer: str | None = Non
             weight.copy_(torch.rand(weight.shape, generator=generator) * 0.1)
         else:
             weight.zero_()
-    return find_layer(model, input_shape, layer).name
 
 
 class TorchExplainer:
@@ -89,6 +94,13 @@ class TorchExplainer:
                 weight.copy_(torch.from_numpy(np.array(views[name])))
             else:
                 np.copyto(weight.numpy(), views[name])
+
+    def rehearse(self, input_shape: Sequence[int]) -> None:
+        """Run once on a blank input (C, H, W): the first run imports and allocates."""
+        _fill(self._weights)
+        blank = np.zeros((1, *input_shape), np.float32)
+        self.explain(blank, 0, ("livecam", "smoothgrad"), _NOISE_BATCH, 0.1, None, 0)
+        self._layers.clear()
 
     def explain(
         self,

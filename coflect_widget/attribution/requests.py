@@ -1,0 +1,181 @@
+"""What waits to be explained: two lanes, newest first, nothing twice, within a budget."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from coflect_widget.attribution.errors import (
+    ExplanationError,
+    ExplanationSkippedError,
+    PoolClosedError,
+)
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.attribution.pool import SlotName
+
+Purpose = Literal["periodic", "candidate", "person"]
+
+#: Background requests that may wait; the oldest is skipped for a newer one.
+MOST_WAITING = 32
+#: Seconds of the rolling window that the budget counts in.
+BUDGET_WINDOW = 60.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Requests so far: answered, skipped for the budget or for newer ones, failed."""
+
+    made: int = 0
+    skipped: int = 0
+    failed: int = 0
+    seconds: float = 0.0  #: processor time of all workers, also of failed jobs
+    person_seconds: float = 0.0  #: that part of it for which a person waited
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One sample that somebody or something wants explained."""
+
+    index: int
+    purpose: Purpose
+    target: int | None
+    future: Future[Explanation] = field(default_factory=Future)
+
+    @property
+    def lane(self) -> SlotName:
+        """Who serves it."""
+        return "interactive" if self.purpose == "person" else "background"
+
+    def same(self, other: Request) -> bool:
+        """Whether one answer serves both."""
+        return (self.index, self.target) == (other.index, other.target)
+
+    def fail(self, error: ExplanationError) -> None:
+        """End it with `error`, if nobody has cancelled it."""
+        if self.future.done():
+            return
+        if self.future.running() or self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+class RequestQueue:
+    """The waiting requests of both lanes and the counters; safe from any thread.
+
+    Parameters
+    ----------
+    budget : float
+        Processor seconds a minute that background requests may use.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.closed = False
+        self._counts = Counts()
+        self._spent: deque[tuple[float, float]] = deque()  # when, processor seconds
+        self._waiting: dict[SlotName, deque[Request]] = {
+            "background": deque(),
+            "interactive": deque(),
+        }
+        self._in_flight: dict[SlotName, Request] = {}
+        self._changed = threading.Condition()
+
+    @property
+    def counts(self) -> Counts:
+        """A copy of the counters."""
+        with self._changed:
+            return replace(self._counts)
+
+    def put(self, request: Request) -> Request:
+        """Queue `request`; returns it, or the one that waits for the same already."""
+        dropped: Request | None = None
+        with self._changed:
+            if not self.closed:
+                known = self._known(request)
+                if known is not None:
+                    return known
+                waiting = self._waiting[request.lane]
+                if request.lane == "background" and len(waiting) >= MOST_WAITING:
+                    dropped = waiting.popleft()
+                    self._counts.skipped += 1
+                waiting.append(request)
+                self._changed.notify_all()
+        # Outside the lock: whoever waits for a future may call back at once.
+        if self.closed:
+            request.fail(PoolClosedError("the session is closed"))
+        if dropped is not None:
+            dropped.fail(ExplanationSkippedError("newer requests came before it"))
+        return request
+
+    def _known(self, request: Request) -> Request | None:
+        for lane, waiting in self._waiting.items():
+            for other in waiting:
+                if other.same(request) and not other.future.cancelled():
+                    waiting.remove(other)
+                    if lane == "background" and request.purpose == "person":
+                        other.purpose = "person"  # now somebody waits for it
+                    self._waiting[other.lane].append(other)  # and it is the newest
+                    self._changed.notify_all()
+                    return other
+        running = self._in_flight.get(request.lane)
+        return running if running is not None and running.same(request) else None
+
+    def take(self, lane: SlotName) -> Request | None:
+        """Wait for the newest request of `lane`; None once the queue is closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self.closed or self._waiting[lane])
+                if self.closed:
+                    return None
+                request = self._waiting[lane].pop()
+                skip = lane == "background" and self._over_budget()
+                if skip:
+                    self._counts.skipped += 1
+                else:
+                    self._in_flight[lane] = request
+            if skip:
+                request.fail(ExplanationSkippedError("this minute's budget is spent"))
+            elif request.future.set_running_or_notify_cancel():
+                return request
+
+    def _over_budget(self) -> bool:
+        now = time.monotonic()
+        while self._spent and self._spent[0][0] < now - BUDGET_WINDOW:
+            self._spent.popleft()
+        return sum(seconds for _, seconds in self._spent) >= self.budget
+
+    def spend(self, request: Request, seconds: float) -> None:
+        """Count processor time that `request` used."""
+        with self._changed:
+            self._counts.seconds += seconds
+            if request.lane == "interactive":
+                self._counts.person_seconds += seconds
+            else:
+                self._spent.append((time.monotonic(), seconds))
+
+    def answered(self, *, made: bool) -> None:
+        """Count one request that was answered or has failed."""
+        with self._changed:
+            if made:
+                self._counts.made += 1
+            else:
+                self._counts.failed += 1
+
+    def done(self, lane: SlotName) -> None:
+        """Nothing of `lane` is in flight any more."""
+        with self._changed:
+            self._in_flight.pop(lane, None)
+
+    def close(self) -> None:
+        """Fail what waits and let `take` return None."""
+        with self._changed:
+            self.closed = True
+            waiting = [request for lane in self._waiting.values() for request in lane]
+            for lane in self._waiting.values():
+                lane.clear()
+            self._changed.notify_all()
+        for request in waiting:
+            request.fail(PoolClosedError("the session was closed"))
