@@ -91,6 +91,8 @@ class Wiring:
             request_snapshot=self.loop.snapshot_now,
             on_explained=self._on_explained,
             on_failed=self._on_failed,
+            current_step=lambda: self.loop.step,
+            seed=config.seed,
         )
 
     def close(self) -> None:

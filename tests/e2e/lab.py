@@ -1,0 +1,121 @@
+"""A real JupyterLab with a real kernel, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import nbformat
+from playwright.sync_api import sync_playwright
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def write_notebook(path, cells):
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {
+        "name": "python3", "display_name": "Python 3", "language": "python",
+    }  # fmt: skip
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
+    nbformat.write(notebook, path)
+
+
+@contextmanager
+def jupyterlab(root):
+    """A server on `root`; gives its address and token."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    log = (root / "jupyterlab.log").open("w")
+    server = subprocess.Popen(
+        [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+            f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+            "--LabApp.news_url=None", "--LabApp.check_for_updates_class="
+            "jupyterlab.NeverCheckForUpdate",
+        ],
+        stdout=log, stderr=subprocess.STDOUT, cwd=root,
+        env={
+            **os.environ,
+            "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
+            "JUPYTER_RUNTIME_DIR": str(root / ".runtime"),
+            "IPYTHONDIR": str(root / ".ipython"),
+        },
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            assert server.poll() is None, (root / "jupyterlab.log").read_text()
+            try:
+                urllib.request.urlopen(f"{address}/api?token={token}", timeout=1).read()
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            raise AssertionError((root / "jupyterlab.log").read_text())
+        yield address, token
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+@contextmanager
+def chromium(width=1600, height=1100, *, dark=False):
+    """A page in a headless Chromium; fails at the end if the page met an error."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "Chromium is missing; on Debian: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+        )
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        try:
+            yield page
+        finally:
+            browser.close()
+        assert not [e for e in errors if "cw" in e or "widget" in e.lower()], errors
+
+
+def open_notebook(page, address, token, name, *, dark=False):
+    """Open a notebook with a fresh layout and a ready kernel."""
+    page.goto(f"{address}/lab/workspaces/e2e/tree/{name}?reset&token={token}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
+    if dark:
+        page.evaluate("document.body.dataset.jpThemeLight")
+    return page
+
+
+def run_cell(page, number):
+    """Run one cell with Shift+Enter, as a person would."""
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    cell.locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Shift+Enter")
+    return cell
+
+
+def recorded(run, kind=None):
+    """Whole records of a run folder, read as plain JSON."""
+    lines = (run / "events.jsonl").read_text().split("\n")[:-1]
+    found = [json.loads(line) for line in lines]
+    return [event for event in found if kind is None or event["type"] == kind]

@@ -1,0 +1,421 @@
+"""The whole of a session without a browser: real threads, real workers, a real run folder."""
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch import nn
+
+import coflect_widget as coflect
+from tests.conftest import eventually, tiny_cnn
+
+# --- training ----------------------------------------------------------------------------------
+
+
+def test_train_returns_at_once_and_wait_sees_the_end(make_session, shapes):
+    session = make_session(val=shapes, classes=["circle", "square", "triangle", "cross"])
+    assert session.state == "idle"
+    session.train(epochs=3)
+    assert session.state == "training"
+    assert session.wait(60)
+    assert session.state == "finished"
+    assert session.metrics["step"] == 12
+    assert session.metrics["epoch"] == 3
+    assert 0 <= session.metrics["val_accuracy"] <= 1
+    assert session.metrics["loss"] > 0
+
+
+def test_a_second_train_goes_on_where_the_first_ended(make_session):
+    session = make_session()
+    session.train(steps=6)
+    session.wait(60)
+    assert session.metrics["step"] == 6
+    session.train(epochs=1)  # the begun epoch to its end
+    session.wait(60)
+    assert (session.metrics["step"], session.metrics["epoch"]) == (8, 2)
+    assert [e.data["total_steps"] for e in session.events("train_started")] == [6, 8]
+
+
+def test_pause_holds_resume_goes_on_and_stop_leaves_a_checkpoint(make_session):
+    session = make_session()
+    session.train(steps=100_000)
+    eventually(lambda: session.metrics["step"] > 3)
+    session.pause()
+    assert session.state == "paused"
+    held = session.metrics["step"]
+    time.sleep(0.3)
+    assert session.metrics["step"] == held
+    session.resume()
+    eventually(lambda: session.metrics["step"] > held)
+    session.stop()
+    assert session.state == "stopped"
+    saved = session.events("checkpoint")[-1]
+    assert (session.run.path / saved.data["path"]).is_file()
+    assert session.wait(1)
+
+
+def test_an_exception_is_recorded_and_raised_by_wait(make_session):
+    calls = []
+
+    def loss(logits, targets):
+        calls.append(1)
+        if len(calls) == 5:
+            raise RuntimeError("the disk of the data is gone")
+        return nn.functional.cross_entropy(logits, targets)
+
+    session = make_session(loss=loss)
+    session.train(epochs=10)
+    with pytest.raises(RuntimeError, match="disk of the data"):
+        session.wait(60)
+    assert session.state == "failed"
+    failure = session.events("failure")[-1].data
+    assert failure["error"] == "RuntimeError: the disk of the data is gone"
+    assert "in loss" in failure["traceback"]
+
+
+def test_a_nan_loss_pauses_with_a_notice_and_spoils_no_weight(make_session):
+    poison = threading.Event()
+
+    def loss(logits, targets):
+        value = nn.functional.cross_entropy(logits, targets)
+        return value * float("nan") if poison.is_set() else value
+
+    session = make_session(loss=loss)
+    session.train(steps=100_000)
+    eventually(lambda: session.metrics["step"] > 2)
+    poison.set()
+    eventually(lambda: session.state == "paused")
+    assert "not finite" in "".join(e.data["text"] for e in session.events("notice")) or any(
+        "nan" in e.data["text"] for e in session.events("notice")
+    )
+    weights = torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
+    assert torch.isfinite(weights).all()
+    poison.clear()
+    before = session.metrics["step"]
+    session.resume()
+    eventually(lambda: session.metrics["step"] > before)
+
+
+def test_interrupt_while_waiting_stops_cleanly(tmp_path):
+    code = f"""
+import _thread, threading, coflect_widget as coflect
+from tests.conftest import tiny_cnn
+session = coflect.Session(tiny_cnn(), coflect.data.synthetic(n=256), run_dir={str(tmp_path)!r})
+session.train(steps=10**6)
+threading.Timer(1.5, _thread.interrupt_main).start()
+try:
+    session.wait()
+except KeyboardInterrupt:
+    print(session.state, len(session.events("checkpoint")))
+session.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "stopped 1", done.stderr
+
+
+def test_equal_seeds_log_equal_metrics(make_session):
+    def losses(seed):
+        session = make_session(config={"seed": seed, "log_every": 2})
+        session.train(epochs=3)
+        session.wait(60)
+        return [(e.step, e.data["values"]["loss"]) for e in session.events("metrics")]
+
+    first = losses(0)
+    assert first == losses(0)
+    assert first != losses(1)
+    assert [step for step, _ in first] == [2, 4, 6, 8, 10, 12]
+
+
+# --- forecast ----------------------------------------------------------------------------------
+
+
+def test_every_sample_is_seen_and_the_queue_names_those_that_are_wrong(make_session, shapes):
+    labels = shapes.labels.copy()
+    flipped = [3, 40, 77, 100, 200]
+    labels[flipped] = (labels[flipped] + 1) % 4
+    session = make_session(data=(shapes.images, labels), config={"forecast_every": 4})
+    session.train(epochs=25)
+    session.wait(120)
+    queue = session.candidates
+    assert len(queue) == 10
+    assert [c.risk for c in queue] == sorted((c.risk for c in queue), reverse=True)
+    assert len(set(flipped) & {c.index for c in queue}) >= 3
+    assert queue[0].thumbnail.startswith(b"\x89PNG")
+    assert session._wiring.forecaster.store.seen.all()
+    assert len(session.events("forecast_scored")) > 5
+    gates = session.events("window")[-1].data["gates"]
+    assert [gate.name for gate in gates][0] == "warm-up"
+    assert all(gate.sentence for gate in gates)
+
+
+# --- attribution -------------------------------------------------------------------------------
+
+
+def test_explain_before_during_and_after_training(make_session):
+    session = make_session(classes=["a", "b", "c", "d"])
+    first = session.explain(7)
+    assert first.model_step == 0
+    session.train(steps=100_000)
+    eventually(lambda: session.metrics["step"] > 5)
+    during = session.explain(np.int64(7))
+    assert during.model_step > 0
+    session.stop()
+    after = session.explain(7)
+    assert after.model_step == session.metrics["step"]
+    for explanation in (first, during, after):
+        assert explanation.map.shape == (32, 32)
+        assert explanation.map.dtype == np.float32
+        assert 0 <= explanation.map.min() <= explanation.map.max() <= 1
+        assert sum(explanation.modality_focus.values()) == pytest.approx(1)
+    overlays = session.events("overlay")
+    assert {7} <= {e.data["index"] for e in overlays}
+    assert (session.run.path / overlays[0].data["picture"]).is_file()
+
+
+def test_explaining_gives_the_models_own_probabilities(make_session, shapes):
+    session = make_session()
+    session.train(epochs=1)
+    session.wait(60)
+    explanation = session.explain(11)
+    model = session._backend.model.eval()
+    with torch.no_grad():
+        probabilities = model(torch.from_numpy(shapes.images[11:12])).softmax(1)[0].numpy()
+    assert explanation.predicted == probabilities.argmax()
+    assert explanation.top_probs[0] == pytest.approx(probabilities.max(), abs=1e-5)
+
+
+def test_explaining_changes_nothing_in_the_kernel(make_session):
+    session = make_session()
+    model = session._backend.model
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    random = torch.random.get_rng_state()
+    session.explain(0)
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    assert modes == [module.training for module in model.modules()]
+    assert torch.equal(random, torch.random.get_rng_state())
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_model_that_cannot_be_sent_trains_without_overlays(make_session):
+    model = tiny_cnn()
+    model.lock = threading.Lock()  # no process can be sent this
+    session = make_session(model=model)
+    session.train(epochs=1)
+    assert session.wait(60)
+    assert "overlays do not" in session.events("notice")[0].data["text"]
+    with pytest.raises(RuntimeError, match="cannot be sent"):
+        session.explain(0)
+
+
+# --- guidance ----------------------------------------------------------------------------------
+
+
+def test_feedback_changes_the_loss_and_undo_takes_it_back(make_session):
+    session = make_session(config={"log_every": 1})
+    session.train(steps=100_000)
+    eventually(lambda: session.metrics["step"] > 3)
+    session.pause()
+    entry = session.feedback(sample=5, ignore=(0.0, 0.0, 0.3, 0.3), strength=0.8)
+    assert entry.step == session.metrics["step"]
+    record = session.events("intervention")[0]
+    assert record.step == entry.step
+    assert record.data["strokes"][0].kind == "ignore"
+    assert "sample 5" in record.data["understood"]
+    assert record.data["loss"]
+    session.resume()
+    eventually(lambda: session.metrics.get("guidance_loss"))
+    session.pause()
+    session.undo(entry)
+    undone_at = session.metrics["step"]
+    assert session.interventions[0].undone
+    session.resume()
+    eventually(lambda: session.metrics["step"] > undone_at + 3)
+    session.stop()
+    guided = [e.step for e in session.events("metrics") if "guidance_loss" in e.data["values"]]
+    assert entry.step < min(guided)
+    assert max(guided) <= undone_at
+
+
+def test_guided_and_unguided_runs_end_in_different_weights(make_session):
+    def weights(guide):
+        session = make_session()
+        if guide:
+            session.feedback(sample=5, ignore=[(0, 0, 0.4, 0.4), (0.6, 0.6, 1, 1)])
+        session.train(epochs=2)
+        session.wait(60)
+        return torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
+
+    plain = weights(guide=False)
+    assert torch.equal(plain, weights(guide=False))
+    assert not torch.equal(plain, weights(guide=True))
+
+
+def test_an_instruction_is_echoed_and_anything_else_changes_nothing(make_session):
+    session = make_session()
+    entry = session.feedback(instruction="increase focus by 10%")
+    assert "0.30 -> 0.40" in entry.understood
+    with pytest.raises(ValueError, match="increase focus"):
+        session.feedback(instruction="make it better")
+    assert len(session.interventions) == 1
+    assert len(session.events("intervention")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sample": 256, "look": (0, 0, 1, 0.5)}, "indices go from 0 to 255"),
+        ({"sample": 1, "look": (0, 0, 1.2, 1)}, "look"),
+        ({"sample": 1, "ignore": (0.5, 0.5, 0.5, 0.9)}, "ignore"),
+        ({"sample": 1, "look": (0, 0, 1, 0.5), "strength": 2}, "strength=2"),
+        ({}, "feedback is empty"),
+    ],
+)
+def test_bad_feedback_is_refused_and_leaves_no_trace(make_session, arguments, words):
+    session = make_session()
+    with pytest.raises(ValueError, match=words):
+        session.feedback(**arguments)
+    assert session.interventions == []
+    assert session.events("intervention") == []
+
+
+# --- bad input, before any thread starts ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"clases": ["a", "b"]}, TypeError, "did you mean 'classes'"),
+        ({"config": {"xai_evry": 5}}, ValueError, "did you mean 'xai_every'"),
+        ({"classes": ["a", "b"]}, ValueError, "4 outputs but classes= names 2"),
+        ({"classes": "abcd"}, TypeError, "list of names"),
+        ({"classes": ["a", "a", "b", "c"]}, ValueError, "all different"),
+        ({"batch_size": 0}, ValueError, "batch_size=0"),
+        ({"backend": "tensorflo"}, ValueError, "tensorflo"),
+    ],
+)
+def test_a_bad_argument_is_named_and_nothing_is_left_behind(
+    shapes, tmp_path, arguments, error, words
+):
+    threads = threading.active_count()
+    with pytest.raises(error, match=words):
+        coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path / "runs", **arguments)
+    assert threading.active_count() == threads
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_of_no_framework_is_refused(shapes, tmp_path):
+    with pytest.raises(ValueError, match=r"torch\.nn\.Module"):
+        coflect.Session(lambda x: x, shapes, run_dir=tmp_path)
+
+
+def test_a_missing_framework_gives_the_pip_command(tmp_path):
+    code = f"""
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+import coflect_widget as coflect, numpy as np
+try:
+    coflect.Session(object(), (np.zeros((1, 3, 8, 8)), np.zeros(1, int)), backend="torch",
+                    run_dir={str(tmp_path)!r})
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "pip install 'coflect-widget[torch]'" in done.stdout, done.stderr
+
+
+def test_importing_the_package_imports_no_framework():
+    code = "import sys, coflect_widget; print([m for m in ('torch', 'tensorflow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"epochs": 1, "steps": 1}, {"epochs": 0}, {"epochs": 1.5}, {"epochs": True}]
+)
+def test_train_says_what_it_needs(make_session, arguments):
+    with pytest.raises(ValueError, match="epochs"):
+        make_session().train(**arguments)
+
+
+def test_training_twice_at_once_is_refused(make_session):
+    session = make_session()
+    session.train(steps=100_000)
+    with pytest.raises(RuntimeError, match="already running"):
+        session.train(epochs=1)
+
+
+def test_no_such_sample(make_session):
+    session = make_session()
+    with pytest.raises(IndexError, match="indices go from 0 to 255"):
+        session.explain(256)
+    with pytest.raises(TypeError, match="whole number"):
+        session.explain("7")
+
+
+# --- life --------------------------------------------------------------------------------------
+
+
+def test_close_ends_every_thread_and_process(make_session):
+    threads = set(threading.enumerate())
+    session = make_session()
+    session.train(steps=100_000)
+    session.explain(0)
+    children = psutil.Process().children(recursive=True)
+    assert children
+    session.close()
+    ours = {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("coflect")}
+    assert ours == set()
+    eventually(lambda: not [c for c in children if c.is_running() and "loky" in str(c.cmdline())])
+    with pytest.raises(RuntimeError, match="closed"):
+        session.train(epochs=1)
+    assert session.events("state")[-1].data["state"] == "stopped"
+    assert not multiprocessing.active_children()
+
+
+def test_a_run_opens_again_with_all_it_had(make_session, shapes):
+    with make_session(val=shapes, classes=["circle", "square", "triangle", "cross"]) as session:
+        session.train(epochs=2)
+        session.wait(60)
+        session.explain(3)
+        session.feedback(sample=3, look=(0.2, 0.2, 0.8, 0.8))
+    run = coflect.open_run(session.run.path)
+    assert run.state == "finished"
+    assert [e.seq for e in run.events()] == list(range(len(run.events())))
+    assert run.config["data"]["classes"][0] == "circle"
+    assert run.config["data"]["fingerprint"].startswith("sha256:")
+    assert np.nanmax(run.scalars()["accuracy"]) > 0
+    assert run.events("intervention")[0].data["sample"] == 3
+
+
+def test_a_killed_kernel_leaves_no_worker_and_a_run_that_opens(tmp_path):
+    code = f"""
+import time, coflect_widget as coflect
+from tests.conftest import tiny_cnn
+session = coflect.Session(tiny_cnn(), coflect.data.synthetic(n=256), run_dir={str(tmp_path)!r})
+session.train(steps=10**7)
+session.explain(0)
+print("going", flush=True)
+time.sleep(60)
+"""
+    kernel = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert kernel.stdout.readline() == "going\n"
+    children = psutil.Process(kernel.pid).children(recursive=True)
+    assert children
+    kernel.kill()
+    kernel.wait()
+    time.sleep(2)
+    assert [child for child in children if child.is_running()] == []
+    run = coflect.open_run(next(tmp_path.iterdir()))
+    assert run.state == "interrupted"
+    recorded = run.events()
+    assert run.damaged == 0
+    assert [e.seq for e in recorded] == list(range(len(recorded)))
+    assert run.events("overlay")
