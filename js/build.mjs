@@ -37,7 +37,7 @@ async function main(argv) {
     await build({
       ...widgetOptions(path.join(root, "js/harness/dist")),
       entryPoints: { harness: "js/harness/harness.ts" },
-      external: ["*/widget.js"],
+      external: [],
       banner: {},
       minify: false,
     });

@@ -48,7 +48,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const key = h("p", { class: "cw-chart-key" });
   const keyIntervention = h("span", {}, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
   const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "review window open");
-  key.append(keyIntervention, keyWindow);
+  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-axis" }, "step"));
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
@@ -181,7 +181,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const last = interventions[interventions.length - 1];
     const opened = markers.some((one) => one.kind === "window_open");
     const text = keyIntervention.lastElementChild;
-    if (text) setText(text, last === undefined ? "" : interventions.length === 1 ? `intervention at step ${last.step}` : `${interventions.length} interventions, last at step ${last.step}`);
+    if (text) setText(text, last === undefined ? "" : interventions.length === 1 ? `intervention at ${last.step}` : `${interventions.length} interventions, last at ${last.step}`);
     setHidden(keyIntervention, last === undefined);
     setHidden(keyWindow, !opened);
   }
@@ -217,6 +217,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         const order = wanted.map(({ metric }) => charts.get(metric)?.el);
         if (order.some((one, i) => one !== list.children[i])) list.append(...order.filter((one) => one !== undefined));
         setHidden(empty, wanted.length > 0);
+        setHidden(key, wanted.length === 0);
       } else {
         repaint();
       }

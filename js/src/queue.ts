@@ -46,7 +46,7 @@ export function createQueue({ actions, signal }: Context, gates: HTMLElement): P
   const title = h("h3", { class: "cw-title" }, "Likely to fail");
   const number = h("input", {
     type: "number", min: 0, step: 1, class: "cw-input cw-sample-number", testid: "cw-explain-index",
-    "aria-label": "Explain the sample of this number", placeholder: "sample no.", inputmode: "numeric",
+    "aria-label": "Explain the sample of this number", placeholder: "sample", inputmode: "numeric",
   });
   const explain = button("Explain", { class: "cw-button", testid: "cw-explain" });
   const form = h("form", { class: "cw-explain" }, number, explain);

@@ -1,0 +1,238 @@
+// A made-up run for the harness: a kernel in the page that sends what a real one would.
+
+import type { DashboardModel, ControlsModel } from "../src/transport";
+
+type Sections = Record<string, unknown>;
+const TOTAL = 2500;
+const EACH = 125;
+const NAMES = ["cat", "dog"];
+
+function wobble(n: number): number {
+  const x = Math.sin(n * 12.9898) * 43758.5453;
+  return x - Math.floor(x);
+}
+
+function digit(index: number): Uint8Array {
+  const size = 32;
+  const pixels = new Uint8Array(size * size * 3);
+  const hue = [[214, 96, 60], [70, 130, 220], [90, 170, 90], [190, 150, 60]][index % 4] ?? [200, 200, 200];
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      const ring = Math.abs(Math.hypot(x - 15 - (index % 3), (y - 14) * 0.8) - 8) < 2.2 ? 1 : 0;
+      const square = x > 23 && x < 31 && y > 23 && y < 31;
+      for (let c = 0; c < 3; c++) {
+        const noise = 50 + 40 * wobble(x * 7 + y * 131 + c * 17 + index * 3);
+        pixels[(y * size + x) * 3 + c] = square ? (hue[c] ?? 0) : Math.min(255, noise + ring * 140);
+      }
+    }
+  }
+  return pixels;
+}
+
+function blob(cx: number, cy: number, spread: number, rough: number): Uint8Array {
+  return Uint8Array.from({ length: 32 * 32 }, (_, i) => {
+    const d = Math.hypot((i % 32) - cx, Math.floor(i / 32) - cy);
+    return 255 * Math.min(1, Math.exp(-(d * d) / (2 * spread * spread)) * (1 - rough * wobble(i)));
+  });
+}
+
+async function png(rgb: Uint8Array): Promise<Uint8Array> {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 32;
+  const data = new ImageData(32, 32);
+  for (let i = 0; i < 1024; i++) data.data.set([rgb[i * 3] ?? 0, rgb[i * 3 + 1] ?? 0, rgb[i * 3 + 2] ?? 0, 255], i * 4);
+  canvas.getContext("2d")?.putImageData(data, 0, 0);
+  const made = await new Promise<Blob | null>((resolve) => {
+    canvas.toBlob(resolve);
+  });
+  return new Uint8Array(made === null ? new ArrayBuffer(0) : await made.arrayBuffer());
+}
+
+export interface Options {
+  state: string;
+  window: "open" | "shut";
+  classes: string[];
+  empty: boolean;
+  dead: boolean;
+}
+
+/** The model that the widget gets, and the kernel behind it. */
+export class FakeKernel {
+  readonly sent: unknown[] = [];
+  #handlers = new Map<string, Set<(...args: never[]) => void>>();
+  #seq = 0;
+  #step = 874;
+  #state: string;
+  #ledger: Sections[] = [
+    { id: "a1", step: 540, epoch: 4, text: "ignore lower right, everywhere, strength 0.30", author: "", sample: null, strokes: [], strength: 0.3, undone: false },
+    { id: "a2", step: 610, epoch: 4, text: "look at the centre of sample 311", author: "", sample: 311, strokes: [], strength: 0.3, undone: true },
+    { id: "a3", step: 742, epoch: 5, text: "increase focus by 10%: 0.30 to 0.40", author: "", sample: null, strokes: [], strength: null, undone: false },
+  ];
+  #selected: number | null = null;
+
+  constructor(private readonly options: Options) {
+    this.#state = options.state;
+  }
+
+  readonly model: DashboardModel = {
+    get: (name) => (name === "_controls" ? "controls" : {}),
+    on: (name, callback) => {
+      const handlers = this.#handlers.get(name) ?? new Set();
+      this.#handlers.set(name, handlers.add(callback));
+    },
+    off: (name, callback) => {
+      this.#handlers.get(name)?.delete(callback);
+    },
+    widget_manager: { get_model: () => Promise.resolve(this.#controls) },
+  };
+
+  readonly #controls: ControlsModel = {
+    on: () => undefined,
+    off: () => undefined,
+    send: (content) => {
+      this.sent.push(content);
+      if (!this.options.dead) setTimeout(() => void this.#handle(content as Sections), 30);
+    },
+  };
+
+  async tick(): Promise<void> {
+    if (this.#state !== "training") return;
+    this.#step += 2;
+    const buffers: Uint8Array[] = [];
+    const metrics = ["train/loss", "train/accuracy"].map((name) => ({
+      name, points_buffer: buffers.push(bytes([this.#step, curve(name, this.#step)])) - 1,
+    }));
+    this.#emit({ status: this.#status(), metrics }, buffers, false);
+    await Promise.resolve();
+  }
+
+  async #handle(message: Sections): Promise<void> {
+    const reply = (ok: boolean, text: string): void => {
+      this.#send({ kind: "reply", id: message["id"], ok, text, step: this.#step }, []);
+    };
+    switch (message["kind"]) {
+      case "hello":
+        await this.#full();
+        return;
+      case "pause":
+      case "resume":
+      case "stop":
+        this.#state = { pause: "paused", resume: "training", stop: "stopped" }[message["kind"]];
+        this.#emit({ status: this.#status() }, [], false);
+        reply(true, "");
+        return;
+      case "explain": {
+        reply(true, `explaining sample ${String(message["index"])}`);
+        this.#selected = Number(message["index"]);
+        const buffers: Uint8Array[] = [];
+        const explanation = this.#explanation(buffers);
+        setTimeout(() => {
+          this.#emit({ explanation }, buffers, false);
+        }, 400);
+        return;
+      }
+      case "undo":
+        this.#ledger = this.#ledger.map((item) => (item["id"] === message["intervention"] ? { ...item, undone: true } : item));
+        this.#emit({ ledger: this.#ledger }, [], false);
+        reply(true, `Undone at step ${this.#step}`);
+        return;
+      case "feedback": {
+        const text = typeof message["instruction"] === "string" ? message["instruction"] : "ignore upper left";
+        if (text.includes("focsu")) {
+          reply(false, "instruction 'focsu' changes nothing: there is no such instruction; try increase focus by 10% | focus center");
+          return;
+        }
+        this.#ledger = [...this.#ledger, { id: `b${this.#step}`, step: this.#step, epoch: 6, text, author: "", sample: message["sample"], strokes: [], strength: 0.4, undone: false }];
+        this.#emit({ ledger: this.#ledger }, [], false);
+        reply(true, `Applied at step ${this.#step}: ${text}`);
+      }
+    }
+  }
+
+  #status(): Sections {
+    const failed = this.#state === "failed";
+    return {
+      mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
+      total_steps: TOTAL, steps_per_epoch: EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
+      learning_rate: 0.01, device: "cpu", classes: this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
+      overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, focus: 0.4,
+      error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
+    };
+  }
+
+  async #full(): Promise<void> {
+    if (this.options.empty) {
+      this.#emit({ status: { ...this.#status(), state: "idle", step: 0, epoch: 0, steps_per_second: null, seconds_left: null, overlays_made: 0, total_steps: null } }, [], true);
+      return;
+    }
+    const buffers: Uint8Array[] = [];
+    const metrics = ["train/loss", "val/loss", "train/accuracy", "val/accuracy"].map((name) => {
+      const every = name.startsWith("val") ? EACH : 2;
+      const pairs: number[] = [];
+      for (let step = every; step <= this.#step; step += every) pairs.push(step, curve(name, step));
+      return { name, points_buffer: buffers.push(bytes(pairs)) - 1 };
+    });
+    const reasons = ["losing confidence", "flip-flopping", "confidently wrong", "never learned", "forgotten at epoch 5"];
+    const items: Sections[] = [];
+    for (let i = 0; i < 10; i++) {
+      const index = 4187 + i * 331;
+      const thumbnail_buffer = buffers.push(await png(digit(index))) - 1;
+      items.push({ index, risk: 0.94 - i * 0.027, target: i % 3 === 0 ? 0 : 1, predicted: i % 3 === 0 ? 1 : 0, reason: reasons[i % 5], thumbnail_buffer });
+    }
+    const open = this.options.window === "open";
+    const gate = (name: string, progress: number, sentence: string): Sections => ({ name, passed: progress >= 1, value: progress, needed: 1, progress, sentence });
+    this.#emit({
+      status: this.#status(), metrics, ledger: this.#ledger,
+      markers: [
+        { step: 380, kind: "window_open", text: "review window opened", id: null },
+        { step: 470, kind: "window_shut", text: "review window shut", id: null },
+        { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
+        { step: 610, kind: "intervention", text: "look at the centre", id: "a2" },
+        { step: 742, kind: "intervention", text: "increase focus by 10%", id: "a3" },
+        ...(open ? [{ step: 800, kind: "window_open", text: "review window opened", id: null }] : []),
+      ],
+      window: {
+        open,
+        gates: [gate("coverage", 1, "every sample seen 3 times"), gate("stability", 0.62, "ranking stable for 2 of 3 epochs"), gate("skill", 1, "forecasts beat chance"), gate("epochs", 0.8, "4 of 5 epochs completed")],
+        score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
+      },
+      queue: { step: this.#step, horizon: 4, items },
+      explanation: this.#explanation(buffers),
+      notices: [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
+    }, buffers, true);
+  }
+
+  #explanation(buffers: Uint8Array[]): Sections {
+    const index = this.#selected ?? 4187;
+    const put = (data: Uint8Array): number => buffers.push(data) - 1;
+    const livecam = blob(26, 26, 6, 0);
+    const smoothgrad = blob(24, 24, 7, 0.8);
+    return {
+      index, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }, ...(this.options.classes.length > 2 ? [{ index: 2, probability: 0.01 }] : [])],
+      agreement: 0.71, quality: "reliable", bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
+      seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
+      map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
+      consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),
+    };
+  }
+
+  #emit(sections: Sections, buffers: Uint8Array[], full: boolean): void {
+    this.#send({ kind: "update", seq: ++this.#seq, full, ...sections }, buffers);
+  }
+
+  #send(content: Sections, buffers: Uint8Array[]): void {
+    const views = buffers.map((one) => new DataView(one.buffer, one.byteOffset, one.byteLength));
+    for (const handler of this.#handlers.get("msg:custom") ?? []) (handler as (...args: unknown[]) => void)(content, views);
+  }
+}
+
+function bytes(numbers: number[]): Uint8Array {
+  return new Uint8Array(new Float64Array(numbers).buffer);
+}
+
+function curve(name: string, step: number): number {
+  const t = step / 900;
+  const noise = name.startsWith("train") ? (wobble(step) - 0.5) * 0.06 : 0;
+  const loss = 0.32 + 0.55 * Math.exp(-2.2 * t) + (name.startsWith("val") ? 0.045 : 0);
+  return name.endsWith("loss") ? loss + noise : 1.13 - loss * 0.72 - noise * 0.4;
+}

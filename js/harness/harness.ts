@@ -1,0 +1,26 @@
+// Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
+// width in pixels, classes=long, empty, dead, views=2.
+
+import createWidget from "../../coflect_widget/static/widget.js";
+import { FakeKernel } from "./fake";
+
+const query = new URLSearchParams(location.search);
+const theme = query.get("theme");
+if (theme !== null) document.body.setAttribute("data-jp-theme-light", String(theme === "light"));
+const kernel = new FakeKernel({
+  state: query.get("state") ?? "training",
+  window: query.get("window") === "shut" ? "shut" : "open",
+  classes: query.get("classes") === "long" ? ["<img src=x onerror=alert(1)> a very long class name", "قطة صغيرة", "third"] : [],
+  empty: query.has("empty"),
+  dead: query.has("dead"),
+});
+const widget = createWidget();
+widget.initialize({ model: kernel.model });
+for (let i = 0; i < Number(query.get("views") ?? 1); i++) {
+  const el = document.createElement("div");
+  if (query.get("width") !== null) el.style.width = `${query.get("width") ?? ""}px`;
+  document.body.append(el);
+  const remove = widget.render({ model: { ...kernel.model }, el });
+  Object.assign(window, { remove, kernel });
+}
+if (!query.has("still")) setInterval(() => void kernel.tick(), 100);
