@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
+from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.snapshots import Snapshots
@@ -247,7 +248,8 @@ class Wiring:
     # --- on the scheduler's thread ----------------------------------------------------------
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
-        maps, picture = self.gallery.save(explanation)
+        blend = consensus(explanation.livecam, explanation.smoothgrad)
+        maps, picture = self.gallery.save(explanation, blend)
         self._explained_at[explanation.index] = explanation.model_step
         self.emit(
             events.Overlay(

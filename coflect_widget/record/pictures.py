@@ -123,8 +123,11 @@ class Gallery:
             self._thumbnails[index] = png
             return png
 
-    def save(self, maps: Maps) -> tuple[str, str]:
-        """Write one explanation; returns the npz and the PNG file, relative to the run folder."""
+    def save(self, maps: Maps, consensus: NDArray[np.float32]) -> tuple[str, str]:
+        """Write one explanation; returns the npz and the PNG file, relative to the run folder.
+
+        `consensus` (H, W) in [0, 1] is kept beside the others whichever map is shown first.
+        """
         stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
@@ -134,6 +137,7 @@ class Gallery:
             map=to_bytes(maps.map),
             livecam=to_bytes(maps.livecam),
             smoothgrad=to_bytes(maps.smoothgrad),
+            consensus=to_bytes(consensus),
         )
         # For people who browse the folder: the picture with the map glowing on it.
         heat = maps.map[..., None]

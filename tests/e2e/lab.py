@@ -32,24 +32,31 @@ def write_notebook(path, cells):
 
 
 @contextmanager
-def jupyterlab(root):
+def jupyterlab(root, *, dark=False):
     """A server on `root`; gives its address and token."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
+    settings = root / ".settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}'
+    )
+    (settings / "themes.jupyterlab-settings").write_text(
+        '{"theme": "%s"}' % ("JupyterLab Dark" if dark else "JupyterLab Light")
+    )
     log = (root / "jupyterlab.log").open("w")
     server = subprocess.Popen(
         [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
             f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-            "--LabApp.news_url=None", "--LabApp.check_for_updates_class="
-            "jupyterlab.NeverCheckForUpdate",
         ],
         stdout=log, stderr=subprocess.STDOUT, cwd=root,
         env={
             **os.environ,
+            "JUPYTERLAB_SETTINGS_DIR": str(root / ".settings"),
             "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
             "JUPYTER_RUNTIME_DIR": str(root / ".runtime"),
             "IPYTHONDIR": str(root / ".ipython"),
@@ -96,14 +103,11 @@ def chromium(width=1600, height=1100, *, dark=False):
         assert not [e for e in errors if "cw" in e or "widget" in e.lower()], errors
 
 
-def open_notebook(page, address, token, name, *, dark=False):
+def open_notebook(page, address, token, name):
     """Open a notebook with a fresh layout and a ready kernel."""
     page.goto(f"{address}/lab/workspaces/e2e/tree/{name}?reset&token={token}")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
-    if dark:
-        page.evaluate("document.body.dataset.jpThemeLight")
-    return page
 
 
 def run_cell(page, number):
