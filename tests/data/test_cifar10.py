@@ -190,6 +190,7 @@ def test_a_hostile_archive_writes_nowhere_else(
             f"{FOLDER}/../../data_batch_1.bin": b"x",
             str(tmp_path / "absolute.bin"): b"x",
             f"{FOLDER}/run.sh": b"x",
+            "elsewhere/test_batch.bin": CONTENT["test_batch.bin"].tobytes(),
             **{f"{FOLDER}/{name}": CONTENT[name].tobytes() for name in TRAIN},
         },
         links={f"{FOLDER}/test_batch.bin": str(secret)},

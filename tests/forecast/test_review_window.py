@@ -91,6 +91,7 @@ def test_accuracy_sentence() -> None:
         ([0.9, 0.906, 0.9, 0.9, 0.9], False),
         ([0.9, 0.8, 0.8, 0.8, 0.8], True),  # worse is no gain
         ([0.5, 0.9, 0.9, 0.9, 0.9, 0.9], True),  # the best before was 0.9 already
+        ([0.9, 0.5, 0.9, 0.9, 0.9, 0.9], True),  # the best before, not the last before
         ([0.5, 0.6, 0.9, 0.9, 0.9, 0.9], False),
         ([0.9, None, 0.9, float("nan"), 0.9], False),  # only three known
     ],

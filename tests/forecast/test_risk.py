@@ -48,6 +48,14 @@ def test_a_falling_margin_is_riskier_than_the_same_margins_rising() -> None:
     assert risk(history(4, 2, 1, 0.5))[0] > risk(history(0.5, 1, 2, 4))[0]
 
 
+def test_a_rising_loss_is_riskier_than_a_falling_one_with_the_same_averages() -> None:
+    store = history(1, 1, 1)
+    store.loss_fast[0] = store.loss[0] + 0.2
+    rising = risk(store)[0]
+    store.loss_fast[0] = store.loss[0] - 0.2
+    assert rising > risk(store)[0]
+
+
 def test_a_negative_custom_loss_is_no_risk() -> None:
     store = SampleStore(1, 2)
     store.update([0], [[5.0, 0.0]], [0], 1, losses=[-3.0])
