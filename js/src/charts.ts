@@ -47,7 +47,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps.");
   const key = h("p", { class: "cw-chart-key" });
   const keyIntervention = h("span", {}, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
-  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "review window open");
+  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "window open");
   key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-axis" }, "step"));
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
   const charts = new Map<string, Chart>();

@@ -53,7 +53,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     h("div", { class: "cw-header-line" },
       h("span", { class: "cw-state" }, dot, word),
       h("span", { class: "cw-position" }, epoch, h("span", { class: "cw-sep", "aria-hidden": "true" }, " · "), step),
-      h("span", { class: "cw-facts" }, left, pace, learning, device),
+      h("span", { class: "cw-facts" }, pace, learning, device, left),
       connection,
       h("span", { class: "cw-buttons" }, pause, stop, help)),
     bar, failure);

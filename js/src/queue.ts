@@ -43,10 +43,10 @@ export function createQueue({ actions, signal }: Context, gates: HTMLElement): P
   signal.addEventListener("abort", () => {
     thumbnails.clear();
   });
-  const title = h("h3", { class: "cw-title" }, "Likely to fail");
+  const title = h("h3", { class: "cw-title" }, "At risk");
   const number = h("input", {
     type: "number", min: 0, step: 1, class: "cw-input cw-sample-number", testid: "cw-explain-index",
-    "aria-label": "Explain the sample of this number", placeholder: "sample", inputmode: "numeric",
+    "aria-label": "Explain the sample of this number", title: "Explain any sample by its number", placeholder: "sample", inputmode: "numeric",
   });
   const explain = button("Explain", { class: "cw-button", testid: "cw-explain" });
   const form = h("form", { class: "cw-explain" }, number, explain);
@@ -127,7 +127,7 @@ export function createQueue({ actions, signal }: Context, gates: HTMLElement): P
       setHidden(empty, items.length > 0);
       if (queue !== null && status !== null) {
         const due = status.steps_per_epoch ? Math.floor(queue.step / status.steps_per_epoch) + queue.horizon : null;
-        setText(title, due === null ? "Likely to fail" : `Likely to fail by epoch ${due}`);
+        setText(title, due === null ? "At risk" : `At risk by epoch ${due}`);
       }
       syncChildren(list, items, make, (row, item) => {
         show(row, item, state);

@@ -38,7 +38,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
   const handles = s("g", { class: "cw-handles" });
   const svg = s("svg", {
     class: "cw-strokes", testid: "cw-picture", role: "group",
-    "aria-label": "Boxes on the picture. Draw with the pointer, or use the button Add box.",
+    "aria-label": "Boxes on the picture. Draw with the pointer, or use the button Add box below.",
   }, focus, boxes, handles);
   let drag: Drag | null = null;
 

@@ -17,13 +17,13 @@ export function createTools({ store, actions, signal, root }: Context): Part {
       store.patch({ tool: kind });
     }, { signal });
   }
-  const add = button("Add box", { class: "cw-button", testid: "cw-add-box", title: "Put a box in the middle; arrow keys move it" });
+  const add = button("Add", { class: "cw-button", testid: "cw-add-box", "aria-label": "Add box", title: "Put a box in the middle; arrow keys move it" });
   add.addEventListener("click", () => {
     const id = actions.addStroke({ kind: store.state.tool, box: centredBox(draftsOf(store.state).length) });
     store.flush(); // the box must exist before it can be focused
     if (id !== null) root.querySelector<SVGElement>(`[data-stroke="${id}"]`)?.focus({ preventScroll: true });
   }, { signal });
-  const remove = button("Delete", { class: "cw-button", testid: "cw-delete-box", title: "Delete the selected box (Delete)" });
+  const remove = button("Delete", { class: "cw-button", testid: "cw-delete-box", "aria-label": "Delete box", title: "Delete the selected box (Delete)" });
   remove.addEventListener("click", () => {
     if (store.state.selected !== null) actions.removeStroke(store.state.selected);
   }, { signal });
@@ -51,8 +51,8 @@ export function createTools({ store, actions, signal, root }: Context): Part {
       h("div", { class: "cw-group" }, add, remove)),
     h("div", { class: "cw-bar" },
       h("div", { class: "cw-segments", role: "group", "aria-label": "Where the boxes hold" }, ...scopes.map(([, one]) => one)),
-      h("label", { class: "cw-labelled cw-strength" }, h("span", {}, "strength"), strength, strengthValue),
-      submit));
+      h("div", { class: "cw-send" },
+        h("label", { class: "cw-labelled cw-strength" }, h("span", {}, "strength"), strength, strengthValue), submit)));
 
   return {
     el,

@@ -1,0 +1,102 @@
+// Writes tests/protocol/*.json: examples of every message, which both sides are tested against.
+// Buffers stand in the file as base64 under "buffers"; on the wire they are binary.
+import { mkdir, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { deflateSync, crc32 } from "node:zlib";
+import path from "node:path";
+
+const folder = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../tests/protocol");
+const base64 = (bytes) => Buffer.from(bytes).toString("base64");
+const doubles = (...numbers) => base64(new Uint8Array(new Float64Array(numbers).buffer));
+
+/** A PNG of one colour. */
+function png(width, height, rgb) {
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type, "ascii"), data]);
+    const out = Buffer.alloc(body.length + 8);
+    out.writeUInt32BE(data.length, 0);
+    body.copy(out, 4);
+    out.writeUInt32BE(crc32(body), body.length + 4);
+    return out;
+  };
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(width, 0);
+  head.writeUInt32BE(height, 4);
+  head.set([8, 2, 0, 0, 0], 8);
+  const row = [0, ...Array.from({ length: width }, () => rgb).flat()];
+  const pixels = Buffer.from(Array.from({ length: height }, () => row).flat());
+  return Buffer.concat([Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]), chunk("IHDR", head), chunk("IDAT", deflateSync(pixels)), chunk("IEND", Buffer.alloc(0))]);
+}
+
+const status = {
+  mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500,
+  steps_per_epoch: 125, steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
+  classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
+  overlay_seconds: 1.4, focus: 0.4, error: null,
+};
+const maps = Array.from({ length: 16 }, (_, i) => i * 17);
+const full = {
+  kind: "update", seq: 1, full: true, status,
+  metrics: [{ name: "train/loss", points_buffer: 0 }, { name: "val/loss", points_buffer: 1 }, { name: "train/accuracy", points_buffer: 2 }],
+  markers: [
+    { step: 500, kind: "window_open", text: "review window opened", id: null },
+    { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
+    { step: 700, kind: "window_shut", text: "review window shut", id: null },
+  ],
+  window: {
+    open: false,
+    gates: [
+      { name: "coverage", passed: true, value: 3, needed: 3, progress: 1, sentence: "every sample seen 3 times" },
+      { name: "stability", passed: false, value: null, needed: 3, progress: 0.62, sentence: "ranking not stable yet" },
+    ],
+    score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
+  },
+  queue: {
+    step: 870, horizon: 4,
+    items: [
+      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", thumbnail_buffer: 3 },
+      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", thumbnail_buffer: null },
+    ],
+  },
+  explanation: {
+    index: 4187, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }],
+    agreement: 0.71, quality: "reliable", bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
+    purpose: "periodic", width: 4, height: 2, picture_buffer: 4, map_width: 4, map_height: 4, livecam_buffer: 5,
+    smoothgrad_buffer: null, consensus_buffer: 5,
+  },
+  ledger: [{
+    id: "a1", step: 540, epoch: 4, text: "ignore lower right, strength 0.30", author: "ada", sample: 4187,
+    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187 }], strength: 0.3, undone: false,
+  }],
+  notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
+};
+const fixtures = {
+  update_full: {
+    message: full,
+    buffers: [
+      doubles(10, 0.9, 20, 0.7, 30, NaN), doubles(125, 0.8), doubles(10, 0.4, 20, 0.55),
+      base64(png(2, 2, [200, 40, 40])), base64(Array.from({ length: 24 }, (_, i) => i * 10)), base64(maps),
+    ],
+  },
+  update_metrics: {
+    message: { kind: "update", seq: 2, full: false, status: { ...status, step: 876 }, metrics: [{ name: "train/loss", points_buffer: 0 }] },
+    buffers: [doubles(40, 0.6)],
+  },
+  reply: { message: { kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 }, buffers: [] },
+  hello: { message: { kind: "hello", id: "h1" } },
+  pause: { message: { kind: "pause", id: "p1" } },
+  feedback: {
+    message: {
+      kind: "feedback", id: "f1", sample: 4187,
+      strokes: [{ kind: "ignore", roi: [0.66, 0.66, 0.97, 0.97] }, { kind: "look", roi: [0.2, 0.2, 0.6, 0.6] }],
+      instruction: "increase focus by 10%", strength: 0.35,
+    },
+  },
+  undo: { message: { kind: "undo", id: "u1", intervention: "a1" } },
+  explain: { message: { kind: "explain", id: "e1", index: 311 } },
+};
+
+await mkdir(folder, { recursive: true });
+for (const [name, fixture] of Object.entries(fixtures)) {
+  await writeFile(path.join(folder, `${name}.json`), `${JSON.stringify(fixture, null, 1)}\n`);
+}

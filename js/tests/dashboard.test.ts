@@ -1,0 +1,202 @@
+// @vitest-environment happy-dom
+// The whole dashboard in a document: what it shows, what it sends, and that it leaves nothing behind.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+vi.mock("uplot/dist/uPlot.min.css", () => ({}));
+vi.mock("../src/style.css", () => ({}));
+// Charts need a canvas, which this document does not have; their data is tested in series.test.ts.
+vi.mock("uplot", () => ({
+  default: class {
+    setData = vi.fn();
+    redraw = vi.fn();
+    destroy = vi.fn();
+  },
+}));
+
+import createWidget from "../src/widget";
+import { buffers, raw, sentByBrowser } from "./fixtures";
+import { settle, TestModel } from "./model";
+
+let test: TestModel;
+let remove: () => void;
+let stop: () => void;
+
+async function frame(): Promise<void> {
+  await settle(40);
+}
+
+function get(testid: string): HTMLElement {
+  const found = document.querySelector<HTMLElement>(`[data-testid="${testid}"]`);
+  if (!found) throw new Error(`no ${testid}`);
+  return found;
+}
+
+function press(on: Element, key: string, more: KeyboardEventInit = {}): void {
+  on.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
+}
+
+function last(): Record<string, unknown> {
+  return test.sent[test.sent.length - 1] ?? {};
+}
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame"] });
+  test = new TestModel();
+  const widget = createWidget();
+  stop = widget.initialize({ model: test.model });
+  // anywidget hands another proxy of the same model to render
+  remove = widget.render({ model: { ...test.model }, el: document.body.appendChild(document.createElement("div")) });
+  await settle();
+  test.receive(raw.updateFull.message, buffers(raw.updateFull));
+  await frame();
+});
+
+afterEach(() => {
+  remove();
+  stop();
+  document.body.replaceChildren();
+  vi.useRealTimers();
+});
+
+describe("what it shows", () => {
+  it("state, step, metrics, sample", () => {
+    expect(get("cw-state").textContent).toBe("Training");
+    expect(get("cw-step").getAttribute("data-step")).toBe("874");
+    expect(get("cw-metric-train-loss").textContent).toBe("0.700");
+    expect(get("cw-focus").getAttribute("data-sample")).toBe("4187");
+    expect(get("cw-agreement").textContent).toBe("0.71");
+    expect(get("cw-model-step").textContent).toContain("870");
+    expect(get("cw-connection").textContent).toBe("live");
+    expect(document.querySelectorAll("[data-testid='cw-queue-item']")).toHaveLength(2);
+    expect(get("cw-gates").textContent).toContain("ranking not stable yet");
+    expect(get("cw-notice").textContent).toContain("No validation data");
+  });
+
+  it("class names as text, never as markup", () => {
+    expect(document.body.textContent).toContain("<img src=x onerror=alert(1)>");
+    expect(document.querySelector("img[src='x']")).toBeNull();
+    expect(document.querySelector("[onerror]")).toBeNull();
+  });
+
+  it("keeps the nodes of a list when its content changes", async () => {
+    const before = get("cw-ledger-item");
+    test.receive({ kind: "update", seq: 2, full: false, ledger: raw.updateFull.message.ledger.map((item) => ({ ...item, undone: true })) });
+    await frame();
+    expect(get("cw-ledger-item")).toBe(before);
+    expect(before.hasAttribute("data-undone")).toBe(true);
+  });
+
+  it("the exception of a failed run", async () => {
+    test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad" } });
+    await frame();
+    expect(get("cw-error").textContent).toBe("ValueError: bad");
+    expect((get("cw-pause") as HTMLButtonElement).disabled).toBe(true);
+  });
+});
+
+describe("what it sends", () => {
+  it("pause, then resume", async () => {
+    get("cw-pause").click();
+    expect(Object.keys(last()).sort()).toEqual(Object.keys(sentByBrowser.pause.message).sort());
+    expect(last()["kind"]).toBe("pause");
+    await frame();
+    expect(get("cw-pause").textContent).toBe("Pausing");
+    test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "paused" } });
+    await frame();
+    expect(get("cw-pause").textContent).toBe("Resume");
+    get("cw-pause").click();
+    expect(last()["kind"]).toBe("resume");
+  });
+
+  it("boxes drawn by keyboard, with strength and instruction, and forgets them once they are taken", async () => {
+    get("cw-tool-ignore").click();
+    get("cw-add-box").click();
+    const picture = get("cw-picture");
+    for (let i = 0; i < 3; i++) press(picture, "ArrowRight");
+    press(picture, "ArrowDown", { shiftKey: true });
+    const strength = (get("cw-strength") as HTMLInputElement);
+    strength.value = "0.35";
+    strength.dispatchEvent(new Event("input"));
+    const line = (get("cw-instruction") as HTMLInputElement);
+    line.value = "increase focus by 10%";
+    line.dispatchEvent(new Event("input"));
+    await frame();
+    get("cw-submit").click();
+    expect(Object.keys(last()).sort()).toEqual(Object.keys(sentByBrowser.feedback.message).sort());
+    expect(last()).toMatchObject({
+      kind: "feedback", sample: 4187, instruction: "increase focus by 10%", strength: 0.35,
+      strokes: [{ kind: "ignore", roi: [0.38, 0.35, 0.68, 0.66] }],
+    });
+    expect(get("cw-echo").textContent).not.toContain("Applied");
+    test.reply(true, "Applied at step 876: increase focus by 10%");
+    await frame();
+    expect(get("cw-echo").textContent).toBe("Applied at step 876: increase focus by 10%");
+    expect(line.value).toBe("");
+    expect(document.querySelectorAll(".cw-stroke")).toHaveLength(0);
+  });
+
+  it("keeps everything when the kernel refuses", async () => {
+    const line = (get("cw-instruction") as HTMLInputElement);
+    line.value = "focsu";
+    line.dispatchEvent(new Event("input"));
+    press(line, "Enter");
+    expect(last()).toMatchObject({ kind: "feedback", strokes: [], strength: null });
+    test.reply(false, "there is no such instruction");
+    await frame();
+    expect(get("cw-echo").getAttribute("data-level")).toBe("error");
+    expect(line.value).toBe("focsu");
+  });
+
+  it("brings back earlier instructions", async () => {
+    const line = (get("cw-instruction") as HTMLInputElement);
+    line.value = "focus left";
+    line.dispatchEvent(new Event("input"));
+    press(line, "Enter");
+    test.reply(true, "Applied");
+    await frame();
+    press(line, "ArrowUp");
+    await frame();
+    expect(line.value).toBe("focus left");
+    press(line, "ArrowDown");
+    await frame();
+    expect(line.value).toBe("");
+  });
+
+  it("explain from the queue and by number", async () => {
+    document.querySelectorAll<HTMLElement>("[data-testid='cw-queue-item']")[1]?.click();
+    expect(last()).toMatchObject({ kind: "explain", index: 12 });
+    const number = (get("cw-explain-index") as HTMLInputElement);
+    number.value = "311";
+    get("cw-explain").click();
+    expect(last()).toMatchObject({ kind: "explain", index: 311 });
+    test.reply(false, "there are 100 samples");
+    await frame();
+    expect(get("cw-notice").textContent).toBe("there are 100 samples");
+  });
+
+  it("undo", async () => {
+    get("cw-ledger-item").querySelector<HTMLElement>("button:last-child")?.click();
+    expect(last()).toMatchObject({ kind: "undo", intervention: "a1" });
+    await frame();
+  });
+});
+
+describe("keys and the end", () => {
+  it("hears its keys and keeps them from the page", () => {
+    const heard = vi.fn();
+    document.addEventListener("keydown", heard);
+    press(get("cw-root"), "p");
+    expect(last()["kind"]).toBe("pause");
+    press(get("cw-instruction"), "p");
+    expect(test.kinds().filter((kind) => kind === "pause")).toHaveLength(1);
+    expect(heard).not.toHaveBeenCalled();
+    document.removeEventListener("keydown", heard);
+  });
+
+  it("revokes its pictures and removes itself", () => {
+    const revoke = vi.spyOn(URL, "revokeObjectURL");
+    remove();
+    expect(revoke).toHaveBeenCalled();
+    expect(document.querySelector(".cw-root")).toBeNull();
+  });
+});

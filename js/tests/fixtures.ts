@@ -1,0 +1,35 @@
+// The example messages of tests/protocol, with their buffers as they are on the wire.
+import explain from "../../tests/protocol/explain.json";
+import feedback from "../../tests/protocol/feedback.json";
+import hello from "../../tests/protocol/hello.json";
+import pause from "../../tests/protocol/pause.json";
+import reply from "../../tests/protocol/reply.json";
+import undo from "../../tests/protocol/undo.json";
+import updateFull from "../../tests/protocol/update_full.json";
+import updateMetrics from "../../tests/protocol/update_metrics.json";
+import { decode, type Reply, type Update } from "../src/protocol";
+
+export const sentByBrowser = { explain, feedback, hello, pause, undo };
+export const raw = { updateFull, updateMetrics, reply };
+
+/** Buffers at an odd offset, as Jupyter may cut them out of one message. */
+export function buffers(fixture: { buffers: string[] }): DataView[] {
+  return fixture.buffers.map((text) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const shifted = new Uint8Array(bytes.length + 3);
+    shifted.set(bytes, 3);
+    return new DataView(shifted.buffer, 3, bytes.length);
+  });
+}
+
+export function fullUpdate(): Update {
+  return decode(updateFull.message, buffers(updateFull)) as Update;
+}
+
+export function metricsUpdate(): Update {
+  return decode(updateMetrics.message, buffers(updateMetrics)) as Update;
+}
+
+export function aReply(): Reply {
+  return decode(reply.message, []) as Reply;
+}

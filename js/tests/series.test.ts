@@ -1,0 +1,79 @@
+// Chart data: appending, thinning without losing extremes, one axis for all lines of a chart.
+import { describe, expect, it } from "vitest";
+import { openSpans } from "../src/charts";
+import { align, chartsOf, Series, splitName, thin } from "../src/series";
+
+function series(name: string, ...pairs: number[]): Series {
+  const one = new Series(name);
+  one.append(new Float64Array(pairs));
+  return one;
+}
+
+describe("Series", () => {
+  it("grows past its first room and keeps order", () => {
+    const one = new Series("train/loss");
+    for (let step = 1; step <= 1000; step++) one.append(new Float64Array([step, 1 / step]));
+    expect(one.length).toBe(1000);
+    expect(one.steps[999]).toBe(1000);
+    expect(one.last()).toBeCloseTo(0.001);
+  });
+
+  it("replaces the same step and drops older ones", () => {
+    const one = series("a", 1, 10, 2, 20, 2, 21, 1, 99);
+    expect(one.length).toBe(2);
+    expect(one.last()).toBe(21);
+  });
+
+  it("passes over undefined values when asked for the newest", () => {
+    expect(series("a", 1, 0.5, 2, NaN).last()).toBe(0.5);
+    expect(series("a", 1, NaN).last()).toBeNull();
+  });
+
+  it("finds the value at a step", () => {
+    const one = series("a", 10, 1, 20, 2, 30, 3);
+    expect([5, 10, 25, 99].map((step) => one.at(step))).toEqual([null, 1, 2, 3]);
+  });
+});
+
+describe("thin", () => {
+  it("keeps few points, in order, with the extremes", () => {
+    const values = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i / 50));
+    values[43_210] = 9;
+    values[77_777] = -9;
+    const kept = thin(values, values.length, 4000);
+    expect(kept.length).toBeLessThanOrEqual(4000);
+    expect(kept).toContain(43_210);
+    expect(kept).toContain(77_777);
+    expect(kept[0]).toBe(0);
+    expect(kept[kept.length - 1]).toBe(99_999);
+    expect(kept.every((at, i) => i === 0 || at > (kept[i - 1] ?? 0))).toBe(true);
+  });
+
+  it("leaves short series alone", () => {
+    expect(thin(new Float64Array(3), 3)).toEqual([0, 1, 2]);
+  });
+});
+
+describe("charts", () => {
+  it("brings lines onto one axis of steps", () => {
+    const aligned = align([series("train/loss", 1, 0.9, 2, 0.8, 3, NaN), series("val/loss", 2, 0.85, 4, 0.7)]);
+    expect(aligned).toEqual([[1, 2, 3, 4], [0.9, 0.8, null, null], [null, 0.85, null, 0.7]]);
+  });
+
+  it("orders charts and their lines", () => {
+    const charts = chartsOf(["val/accuracy", "train/zeta", "val/loss", "train/loss", "alpha"].map((name) => new Series(name)));
+    expect(charts.map((one) => one.metric)).toEqual(["loss", "accuracy", "alpha", "zeta"]);
+    expect(charts[0]?.lines.map((line) => line.name)).toEqual(["train/loss", "val/loss"]);
+  });
+
+  it("splits names at the first slash", () => {
+    expect(splitName("train/guidance/loss")).toEqual({ split: "train", metric: "guidance/loss" });
+    expect(splitName("loss")).toEqual({ split: "", metric: "loss" });
+  });
+
+  it("knows when the review window was open", () => {
+    const at = (step: number, kind: "window_open" | "window_shut") => ({ step, kind, text: "", id: null });
+    expect(openSpans([at(5, "window_open"), at(9, "window_shut"), at(12, "window_open")], 20)).toEqual([[5, 9], [12, 20]]);
+    expect(openSpans([at(9, "window_shut")], 20)).toEqual([]);
+  });
+});

@@ -1,0 +1,141 @@
+// @vitest-environment happy-dom
+// Hello, gaps, requests and what the connection says, against a kernel made of plain objects.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Store } from "../src/store";
+import { HELLO_TIMEOUT, NoAnswer, Transport } from "../src/transport";
+import type { Reply } from "../src/protocol";
+import { buffers, raw } from "./fixtures";
+import { settle, TestModel } from "./model";
+
+let test: TestModel;
+let store: Store;
+let transport: Transport;
+let late: Reply[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  test = new TestModel();
+  store = new Store();
+  late = [];
+  transport = new Transport(test.model, store, (reply) => void late.push(reply));
+});
+
+afterEach(() => {
+  transport.stop();
+  vi.useRealTimers();
+});
+
+const full = (): void => {
+  test.receive(raw.updateFull.message, buffers(raw.updateFull));
+};
+const metrics = (seq: number): void => {
+  test.receive({ ...raw.updateMetrics.message, seq }, buffers(raw.updateMetrics));
+};
+
+describe("start", () => {
+  it("says hello and is live after the answer", async () => {
+    transport.start();
+    await settle();
+    expect(test.kinds()).toEqual(["hello"]);
+    expect(store.state.connection).toBe("connecting");
+    full();
+    expect(store.state.connection).toBe("live");
+    expect(store.state.status?.step).toBe(874);
+  });
+
+  it("waits for controls that are made later, as after a page reload", async () => {
+    test.missing = 3;
+    transport.start();
+    await settle(1000);
+    expect(test.kinds()).toEqual(["hello"]);
+  });
+
+  it("paints what the notebook saved, and says so when nobody answers", async () => {
+    test.state["_snapshot"] = { update: raw.updateFull.message, buffers: buffers(raw.updateFull) };
+    transport.start();
+    expect(store.state.status?.step).toBe(874);
+    await settle(HELLO_TIMEOUT + 1);
+    expect(store.state.connection).toBe("saved");
+    full(); // the kernel was only busy
+    expect(store.state.connection).toBe("live");
+  });
+
+  it("is a replay or a saved view where there are no controls", () => {
+    test.state["_controls"] = "";
+    const { status } = raw.updateFull.message;
+    test.state["_snapshot"] = { update: { ...raw.updateFull.message, status: { ...status, mode: "replay" } }, buffers: buffers(raw.updateFull) };
+    transport.start();
+    expect(store.state.connection).toBe("replay");
+    expect(test.sent).toEqual([]);
+  });
+});
+
+describe("updates", () => {
+  it("asks for everything again after a gap, once", async () => {
+    transport.start();
+    await settle();
+    full();
+    metrics(2);
+    expect(test.kinds()).toEqual(["hello"]);
+    metrics(4);
+    metrics(6);
+    expect(test.kinds()).toEqual(["hello", "hello"]);
+    test.receive({ ...raw.updateFull.message, seq: 7 }, buffers(raw.updateFull));
+    metrics(8);
+    expect(test.kinds()).toEqual(["hello", "hello"]);
+    expect(store.state.metrics.get("train/loss")?.length).toBe(4);
+  });
+
+  it("survives a message that breaks the protocol", async () => {
+    transport.start();
+    await settle();
+    test.receive({ kind: "update", seq: 1, full: true, status: { step: "x" } });
+    expect(store.state.problem).toContain("could not be read");
+  });
+});
+
+describe("requests", () => {
+  it("resolves with the reply of the same id", async () => {
+    transport.start();
+    await settle();
+    const first = transport.request({ kind: "pause" });
+    const second = transport.request({ kind: "undo", intervention: "a1" });
+    const [, pause, undo] = test.sent;
+    expect(pause?.["id"]).not.toBe(undo?.["id"]);
+    test.reply(true, "second", undo?.["id"]);
+    test.reply(false, "first", pause?.["id"]);
+    expect((await first).text).toBe("first");
+    expect((await second).ok).toBe(true);
+  });
+
+  it("gives up in time, and still hears a late answer", async () => {
+    transport.start();
+    await settle();
+    full();
+    const request = transport.request({ kind: "pause" }, 500);
+    const failed = expect(request).rejects.toBeInstanceOf(NoAnswer);
+    await settle(501);
+    await failed;
+    expect(store.state.connection).toBe("silent");
+    test.reply(true, "done after all");
+    expect(late.map((reply) => reply.text)).toEqual(["done after all"]);
+    expect(store.state.connection).toBe("live");
+  });
+
+  it("refuses at once when the kernel is gone", async () => {
+    transport.start();
+    await settle();
+    full();
+    (test.controls as { comm_live: boolean }).comm_live = false;
+    test.fire(test.controlHandlers, "comm_live_update");
+    expect(store.state.connection).toBe("gone");
+    await expect(transport.request({ kind: "stop" })).rejects.toBeInstanceOf(NoAnswer);
+  });
+
+  it("listens to nothing after stop", async () => {
+    transport.start();
+    await settle();
+    transport.stop();
+    expect([...test.handlers.values(), ...test.controlHandlers.values()].every((set) => set.size === 0)).toBe(true);
+  });
+});
