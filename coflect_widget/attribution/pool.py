@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -282,6 +283,9 @@ def _interrupt_blocked() -> Iterator[None]:
     if sys.platform == "win32" or threading.current_thread() is threading.main_thread():
         yield  # on the main thread it would hold back the person's own Ctrl-C
         return
+    # Starting the standard library's tracker of named resources, which loky does on the way,
+    # unblocks SIGINT again: have it run before.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

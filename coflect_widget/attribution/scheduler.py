@@ -259,17 +259,23 @@ class ExplanationScheduler:
         raise ExplanationError(reason)
 
     def _lease(self, request: Request, *, fresh: bool) -> Lease:
-        if not (self._reusable(request) and not fresh):
-            seen = self._snapshots.written
-            until = time.monotonic() + _SNAPSHOT_SECONDS
-            while self._snapshots.written == seen and not self._queue.closed:
-                self._snapshots.wanted = True
+        snapshots = self._snapshots
+        seen = snapshots.written
+        wait = fresh or not self._reusable(request)
+        until = time.monotonic() + _SNAPSHOT_SECONDS
+        while not self._queue.closed and (left := until - time.monotonic()) > 0:
+            if not wait or snapshots.written > seen:
+                lease = snapshots.lease()
+                if lease is not None:
+                    return lease  # otherwise it is being overwritten right now
+            else:
+                snapshots.wanted = True
                 self._request_snapshot()
-                left = until - time.monotonic()
-                if self._snapshots.wait_newer(seen, min(_REMIND_SECONDS, left)) or left <= 0:
-                    break
+                if snapshots.written > seen:
+                    continue
+            snapshots.wait_newer(snapshots.written, min(_REMIND_SECONDS, left))
         # A step may take longer than that; then an older snapshot is better than none.
-        lease = self._snapshots.lease()
+        lease = snapshots.lease()
         if lease is None:
             raise ExplanationError(
                 f"training gave no snapshot of its weights within {_SNAPSHOT_SECONDS:g} s"

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from coflect_widget.attribution.consensus import agreement, consensus, focus_bbox, normalise
+
+maps = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(4, 24), st.integers(4, 24)),
+    elements=st.floats(0, 1, width=32),
+)
+
+
+@settings(deadline=None)
+@given(maps)
+def test_a_map_agrees_with_itself_unless_it_is_flat(a):
+    found = agreement(a, a)
+    if np.ptp(a) == 0:
+        assert found is None
+    else:
+        assert found is None or found == pytest.approx(1)
+
+
+@settings(deadline=None)
+@given(maps, st.integers(0, 100))
+def test_agreement_is_symmetric_and_bounded(a, seed):
+    b = np.random.default_rng(seed).permutation(a.ravel()).reshape(a.shape)
+    forth, back = agreement(a, b), agreement(b, a)
+    if forth is None:
+        assert back is None
+    else:
+        assert 0 <= forth <= 1
+        assert forth == pytest.approx(back)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_unrelated_maps_hardly_agree(sparse):
+    rng = np.random.default_rng(0)
+    scores = []
+    for _ in range(100):
+        a, b = rng.random((2, 32, 32))
+        if sparse:  # as ReLU leaves them
+            a, b = np.maximum(a - 0.95, 0), np.maximum(b - 0.95, 0)
+        scores.append(agreement(a, b))
+    assert np.mean(scores) < 0.05
+
+
+def test_a_flat_map_has_no_agreement_and_opposites_score_zero():
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    assert agreement(ramp, np.full((8, 8), 0.3)) is None
+    assert agreement(ramp, np.zeros((8, 8))) is None
+    assert agreement(ramp, 1 - ramp) == 0
+    with pytest.raises(ValueError, match="shapes"):
+        agreement(ramp, ramp[1:])
+
+
+def test_agreement_does_not_depend_on_scale():
+    a, b = np.random.default_rng(1).random((2, 16, 16)) ** 3
+    assert agreement(a, b) == pytest.approx(agreement(a, b * 7))
+    assert agreement(a, np.exp(a)) == pytest.approx(1)
+
+
+@settings(deadline=None)
+@given(maps)
+def test_normalised_maps_lie_in_0_1_and_reach_1(a):
+    found = normalise(a - np.float32(0.25))
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() == pytest.approx(1) or (found == 0).all()
+
+
+def test_non_finite_maps_are_refused():
+    for bad in (np.nan, np.inf):
+        with pytest.raises(FloatingPointError, match="NaN or infinite"):
+            normalise(np.array([[0.1, bad]]))
+
+
+def test_consensus_is_where_both_look():
+    a, b = np.zeros((2, 8, 8), np.float32)
+    a[:, :4] = 1
+    b[:4] = 0.5
+    found = consensus(a, b)
+    assert found[:4, :4].min() == 1
+    assert found[4:].max() == found[:, 4:].max() == 0
+
+
+def test_the_box_is_tight_round_the_strongest_region():
+    a = np.zeros((32, 64), np.float32)
+    a[8:16, 32:48] = 1
+    a[28:30, 2:4] = 1  # smaller, and apart
+    x0, y0, x1, y1 = focus_bbox(a)
+    assert (x0, y0, x1, y1) == pytest.approx((0.5, 0.25, 0.75, 0.5), abs=1 / 32)
+
+
+@settings(deadline=None)
+@given(maps)
+def test_a_box_lies_in_the_picture(a):
+    box = focus_bbox(a)
+    if box is not None:
+        x0, y0, x1, y1 = box
+        assert 0 <= x0 < x1 <= 1
+        assert 0 <= y0 < y1 <= 1
+
+
+def test_a_flat_map_has_no_box():
+    assert focus_bbox(np.zeros((8, 8), np.float32)) is None
+    assert focus_bbox(np.ones((8, 8), np.float32)) is None

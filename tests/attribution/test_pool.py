@@ -1,0 +1,327 @@
+"""Real workers that die, hang, are interrupted or lose their kernel."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from attribution_models import PlainCNN, copier, snapshots_of
+
+from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.pool import WorkerPool
+from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+
+HERE = str(Path(__file__).parent)
+
+
+class Faulty:
+    """An explainer that does what the input's first value says; it needs no framework."""
+
+    def __init__(self, data):
+        self.value = None
+
+    def rehearse(self, shape):
+        pass
+
+    def load_weights(self, views):
+        self.value = float(views["w"][0])
+
+    def explain(self, x, target, methods, samples, sigma, layer, seed):
+        what = int(x.flat[0])
+        if what == 1:
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == 2:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if what == 3:
+            raise MemoryError("no room")
+        if what == 4:
+            raise ValueError("cannot do this one")
+        if what == 5:
+            time.sleep(1.0)
+        maps = np.arange(64, dtype=np.float32).reshape(8, 8)
+        bad = np.full((8, 8), np.nan, np.float32) if what == 7 else maps
+        probabilities = np.array([0.2, 0.8], np.float32)
+        return {
+            "livecam": bad,
+            "smoothgrad": maps,
+            "probabilities": probabilities,
+            "explained": 1,
+        }
+
+
+def make(data):
+    return Faulty(data)
+
+
+FAULTY = Model("faulty", f"{__name__}:make", b"")
+
+
+def job(what, explained=FAULTY, **more):
+    fields = {
+        "model_id": explained.id,
+        "model": None,
+        "weights": {"w": np.ones(1, np.float32)},
+        "step": 0,
+        "input": np.full((3, 8, 8), what, np.float32),
+        "target": None,
+        "method": "consensus",
+        "samples": 4,
+        "sigma": 0.1,
+        "layer": None,
+        "seed": 0,
+    }
+    return Job(**{**fields, **more})
+
+
+def gone(pids, within=2.0):
+    end = time.monotonic() + within
+    while alive := [p for p in pids if _alive(p)]:
+        if time.monotonic() > end:
+            return [psutil.Process(p).cmdline() for p in alive]
+        time.sleep(0.02)
+    return []
+
+
+def _alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool(FAULTY) as pool:
+        yield pool
+
+
+def test_the_background_worker_is_idle_and_the_other_is_not(pool):
+    pool.background.start()
+    assert isinstance(pool.background.run(job(0), 20), JobResult)
+    assert isinstance(pool.interactive.run(job(0), 20), JobResult)
+    if sys.platform == "linux":
+        assert os.sched_getscheduler(pool.background.pid) == os.SCHED_IDLE
+        assert os.sched_getscheduler(pool.interactive.pid) == os.SCHED_OTHER
+
+
+def test_a_worker_killed_in_mid_job_is_replaced_and_the_job_answered(pool):
+    slot = pool.interactive
+    slot.start()
+    before = slot.pid
+
+    def kill():
+        time.sleep(0.4)
+        os.kill(before, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    answer = slot.run(job(5), 20)
+    assert isinstance(answer, JobResult)
+    assert slot.pid != before
+    assert gone([before]) == []
+
+
+def test_a_job_that_kills_two_workers_is_given_up_and_the_next_works(pool):
+    replaced = pool.interactive.replaced
+    with pytest.raises(WorkerLostError, match=r"ended unexpectedly.*twice"):
+        pool.interactive.run(job(1), 20)
+    assert pool.interactive.replaced == replaced + 2
+    assert isinstance(pool.interactive.run(job(0), 20), JobResult)
+
+
+def test_a_worker_that_hangs_is_killed_at_the_deadline(pool):
+    slot = pool.interactive
+    slot.start()
+    hung = slot.pid
+    began = time.monotonic()
+    with pytest.raises(WorkerLostError, match=r"no answer within 0.5 s"):
+        slot.run(job(2), 0.5)  # stopped, so only SIGKILL ends it
+    assert time.monotonic() - began < 20
+    assert gone([hung]) == []
+
+
+def test_out_of_memory_gets_a_new_worker_and_then_is_named(pool):
+    with pytest.raises(WorkerLostError, match=r"out of memory.*no room"):
+        pool.interactive.run(job(3), 20)
+
+
+def test_an_exception_is_reported_and_costs_no_worker(pool):
+    slot = pool.interactive
+    slot.start()
+    before = slot.pid
+    answer = slot.run(job(4), 20)
+    assert isinstance(answer, JobError)
+    assert answer.reason == "ValueError: cannot do this one"
+    answer = slot.run(job(7), 20)
+    assert "NaN or infinite" in answer.reason
+    assert slot.pid == before
+
+
+def test_close_ends_a_running_job_at_once():
+    pool = WorkerPool(FAULTY)
+    pool.interactive.start()
+    pid = pool.interactive.pid
+    errors = []
+
+    def run():
+        try:
+            pool.interactive.run(job(2), 30)
+        except PoolClosedError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.3)
+    pool.close()
+    thread.join(3)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+    assert gone([pid]) == []
+    with pytest.raises(PoolClosedError):
+        pool.interactive.run(job(0), 5)
+
+
+def test_a_model_that_no_worker_can_rebuild_is_said_once():
+    broken = Model("broken", "coflect_widget.attribution.torch_methods:load", b"not a pickle")
+    with WorkerPool(broken) as pool:
+        for _ in range(2):
+            with pytest.raises(ExplanationError, match="cannot be rebuilt"):
+                pool.background.start()
+
+
+def test_another_executor_gets_everything_with_the_job():
+    model = PlainCNN()
+    snapshots = snapshots_of(model)
+    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        with WorkerPool(sent, executor=executor) as pool, snapshots.lease() as lease:
+            assert pool.background.inline
+            weights = lease.copies()
+            x = np.ones((3, 32, 32), np.float32)
+            request = job(0, sent, model=sent, weights=weights, input=x)
+            answer = pool.background.run(request, 60)
+            assert isinstance(answer, JobResult), answer
+        assert executor.submit(int, "1").result() == 1  # still its owner's
+    snapshots.close()
+    with ThreadPoolExecutor() as threads, pytest.raises(TypeError, match="of processes"):
+        WorkerPool(sent, executor=threads)
+
+
+def test_shared_weights_reach_the_worker():
+    model = PlainCNN()
+    snapshots = snapshots_of(model)
+    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
+    with WorkerPool(sent) as pool:
+        request = {"input": np.ones((3, 32, 32), np.float32)}
+        with snapshots.lease() as lease:
+            answer = pool.interactive.run(job(0, sent, weights=lease.ref, **request), 60)
+            assert isinstance(answer, JobResult), answer
+        snapshots.write(1, copier(model))
+        snapshots.write(2, copier(model))
+        answer = pool.interactive.run(job(0, sent, weights=lease.ref, **request), 60)
+        assert isinstance(answer, JobError)
+        assert answer.kind == "stale"
+    snapshots.close()
+
+
+KERNEL = """
+import sys, threading, time
+sys.path[:0] = [{here!r}]
+import numpy as np, psutil, torch
+from torch import nn
+from attribution_models import snapshots_of
+from coflect_widget.attribution.scheduler import ExplanationScheduler
+from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.backends.base import Sample
+from coflect_widget.config import AttributionConfig
+
+class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
+        self.head = nn.Linear(4, 2)
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+snapshots = snapshots_of(Cell())
+scheduler = ExplanationScheduler(
+    structure(Cell()), snapshots, AttributionConfig({config}),
+    explainer="coflect_widget.attribution.torch_methods:load",
+    read_sample=lambda i: Sample(np.ones((3, {size}, {size}), np.float32), 0),
+    request_snapshot=lambda: snapshots.write(1, lambda arrays: None),
+    reuse_seconds=1e9,
+)
+futures = [scheduler.request(0, "person"), scheduler.request(1, "periodic")]
+{then}
+"""
+
+
+def kernel(then, config="", size=16):
+    code = textwrap.dedent(KERNEL).format(here=HERE, then=then, config=config, size=size)
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+REPORT = """
+print([f.result(60).model_step for f in futures])
+print(*[p.pid for p in psutil.Process().children(recursive=True)])
+print(scheduler.pool.background.pid, scheduler.pool.interactive.pid)
+"""
+
+
+def test_a_killed_kernel_leaves_no_process_behind():
+    process = kernel(
+        REPORT
+        + "[scheduler.request(i, 'person') for i in range(2, 9)]\n"
+        + "[scheduler.request(i, 'periodic') for i in range(2, 9)]\ntime.sleep(60)",
+        config="smoothgrad_samples=1024",
+        size=32,
+    )
+    first = process.stdout.readline()
+    children = [int(pid) for pid in process.stdout.readline().split()]
+    workers = process.stdout.readline().split()
+    assert first, process.stderr.read()
+    assert {int(w) for w in workers} <= set(children)
+    process.kill()
+    process.wait()
+    assert gone(children) == []
+
+
+def test_an_interrupt_of_the_process_group_reaches_no_worker():
+    # From the very start: a worker's imports must not be interrupted either.
+    process = kernel(
+        "import signal; signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "print('ready')" + REPORT + "scheduler.close()\nprint(scheduler.counts)"
+    )
+    assert process.stdout.readline() == "ready\n"
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    out, err = process.communicate(timeout=60)
+    assert "made=2, skipped=0, failed=0" in out, err
+    assert "Traceback" not in err
+
+
+def test_a_script_that_never_closes_ends_by_itself():
+    process = kernel(REPORT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    children = [int(pid) for pid in out.splitlines()[1].split()]
+    assert gone(children) == []
+    assert err == ""
