@@ -21,7 +21,9 @@ Text is text: neither side ever treats a field as HTML.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal
+
+from typing_extensions import NotRequired, TypedDict  # pydantic needs these on Python 3.11
 
 
 class Status(TypedDict):

@@ -1,0 +1,232 @@
+"""Both sides speak the same protocol: the shared examples and what the kernel really sends."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError, with_config
+
+from coflect_widget import events
+from coflect_widget.events import COMMAND
+from coflect_widget.ui import protocol
+from coflect_widget.ui.live import replay_dashboard
+from tests.conftest import eventually
+
+EXAMPLES = Path(__file__).parent.parent / "protocol"
+UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
+REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))
+
+
+def example(name):
+    return json.loads((EXAMPLES / f"{name}.json").read_text())["message"]
+
+
+@pytest.mark.parametrize("name", ["pause", "feedback", "undo", "explain"])
+def test_what_the_browser_sends_is_understood(name):
+    message = example(name)
+    command = COMMAND.validate_python({k: v for k, v in message.items() if k != "id"})
+    assert command.kind == message["kind"]
+
+
+@pytest.mark.parametrize("name", ["update_full", "update_metrics"])
+def test_the_examples_of_updates_are_what_the_protocol_says(name):
+    UPDATE.validate_python(example(name))
+
+
+def test_the_example_of_a_reply_is_what_the_protocol_says():
+    REPLY.validate_python(example("reply"))
+
+
+class Screen:
+    """Receives what a browser would."""
+
+    def __init__(self):
+        self.updates = []
+        self.replies = []
+        self.kept = None
+
+    def send(self, content, buffers=None):
+        if content["kind"] == "reply":
+            self.replies.append(REPLY.validate_python(content))
+        else:
+            self.updates.append((UPDATE.validate_python(content), buffers))
+
+    def keep(self, snapshot):
+        UPDATE.validate_python(snapshot["update"])
+        self.kept = snapshot
+
+
+@pytest.fixture
+def watched(make_session, shapes):
+    """A session that trained, was told something and is watched, with the screen that sees it."""
+    from coflect_widget.ui.controls import Controls
+    from coflect_widget.ui.publisher import Publisher
+    from coflect_widget.ui.view import View
+
+    session = make_session(val=shapes, classes=["circle", "<img onerror=x>", "triangle", "\u202ex"])
+    screen = Screen()
+    publisher = Publisher(View(session.gallery, "live", session.run.id), screen)
+    session.stream.flush()
+    for event in session.run.events():
+        publisher.event(event)
+    session.stream.subscribe(publisher.event)
+    publisher.start()
+    controls = Controls(session, publisher)
+    yield session, screen, lambda message: controls._receive(None, message, [])
+    publisher.close()
+
+
+def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
+    session, screen, send = watched
+    send({"kind": "hello", "id": "h"})
+    eventually(lambda: screen.updates and screen.updates[-1][0]["full"])
+    session.train(steps=100_000)
+    send({"kind": "explain", "id": "e", "index": 9})
+    eventually(
+        lambda: any(u.get("explanation", {}).get("livecam_buffer") for u, _ in screen.updates)
+    )
+    send({"kind": "pause", "id": "p"})
+    eventually(lambda: session.state == "paused")
+    stroke = {"kind": "ignore", "roi": [0.1, 0.1, 0.4, 0.4]}
+    send({"kind": "feedback", "id": "f", "sample": 9, "strokes": [stroke], "strength": 0.5})
+    answer = eventually(lambda: [r for r in screen.replies if r["id"] == "f"])[0]
+    assert answer["ok"]
+    assert answer["text"].startswith(f"Applied at step {session.metrics['step']}: ignore box")
+    assert answer["step"] == session.metrics["step"]
+    send({"kind": "undo", "id": "u", "intervention": session.interventions[0].id})
+    assert eventually(lambda: [r for r in screen.replies if r["id"] == "u"])[0]["ok"]
+    eventually(lambda: [u for u, _ in screen.updates if "ledger" in u][-1]["ledger"][0]["undone"])
+    send({"kind": "resume", "id": "r"})
+    eventually(lambda: session.state == "training")
+    send({"kind": "stop", "id": "s"})
+    eventually(lambda: session.state == "stopped")
+    seqs = [u["seq"] for u, _ in screen.updates]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+    explanation, buffers = next(
+        (u["explanation"], b)
+        for u, b in screen.updates
+        if u.get("explanation", {}).get("consensus_buffer") is not None
+    )
+    assert len(buffers[explanation["picture_buffer"]]) == 32 * 32 * 3
+    for name in ("livecam", "smoothgrad", "consensus"):
+        assert len(buffers[explanation[f"{name}_buffer"]]) == 32 * 32
+
+
+def test_the_charts_get_every_logged_point_once(watched):
+    session, screen, send = watched
+    session.train(epochs=4)
+    send({"kind": "hello", "id": "h"})
+    session.wait(60)
+    logged = [
+        (e.step, e.data["values"]["loss"]) for e in session.events("metrics") if e.split == "val"
+    ]
+
+    def points():
+        got = []
+        for update, buffers in list(screen.updates):
+            for series in update.get("metrics", []):
+                if series["name"] == "val/loss":
+                    if update["full"]:
+                        got = []
+                    got += np.frombuffer(buffers[series["points_buffer"]]).reshape(-1, 2).tolist()
+        return got
+
+    eventually(lambda: len(points()) == 4)
+    assert [tuple(point) for point in points()] == logged
+
+
+HOSTILE = [
+    None,
+    3,
+    "pause",
+    [],
+    {},
+    {"kind": "pause"},
+    {"id": 5, "kind": "pause"},
+    {"id": "x" * 100, "kind": "pause"},
+    {"id": "a", "kind": "launch"},
+    {"id": "a", "kind": "pause", "extra": 1},
+    {"id": "a", "kind": "explain", "index": -1},
+    {"id": "a", "kind": "explain", "index": "7; import os"},
+    {"id": "a", "kind": "explain", "index": 10**9},
+    {"id": "a", "kind": "feedback", "strokes": [{"kind": "look", "roi": [0, 0, 2, 2]}]},
+    {"id": "a", "kind": "feedback", "strokes": [{"kind": "look", "roi": {"mask": {}}}]},
+    {"id": "a", "kind": "feedback", "strokes": [{"kind": "erase", "roi": [0, 0, 1, 1]}]},
+    {"id": "a", "kind": "feedback", "instruction": "x" * 10_000},
+    {"id": "a", "kind": "feedback", "instruction": "__import__('os').system('true')"},
+    {"id": "a", "kind": "feedback", "strength": float("nan")},
+    {"id": "a", "kind": "feedback", "sample": 3, "strokes": [{"kind": "look", "roi": "eval"}] * 99},
+    {"id": "a", "kind": "undo", "intervention": "../../etc/passwd"},
+    {"id": "a", "kind": "set", "name": "__class__", "value": 1},
+]
+
+
+def test_hostile_messages_change_nothing_and_are_counted(watched):
+    from coflect_widget.ui.controls import Controls
+
+    session, screen, _ = watched
+    answers = []
+
+    class Answers:
+        def hello(self):
+            answers.append("hello")
+
+        def select(self, index):
+            answers.append(index)
+
+        def reply(self, identifier, *, ok, text, step):
+            answers.append(ok)
+
+    controls = Controls(session, Answers())
+    before = [e.seq for e in session.events()]
+    for message in HOSTILE:
+        controls._receive(None, message, [])
+    eventually(lambda: len(answers) >= len(HOSTILE) - 8)
+    assert set(answers) == {False}
+    assert controls.malformed >= 15
+    assert session.interventions == []
+    assert session.state == "idle"
+    assert [e.seq for e in session.events()] == before
+    assert screen.replies == []
+
+
+def test_a_recorded_run_shows_the_same_without_a_kernel(make_session, shapes):
+    with make_session(val=shapes) as session:
+        session.train(epochs=2)
+        session.wait(60)
+        session.explain(4)
+        session.feedback(sample=4, look=(0.2, 0.2, 0.7, 0.7))
+    widget = replay_dashboard(session.run)
+    update = UPDATE.validate_python(widget._snapshot["update"])
+    assert update["status"]["mode"] == "replay"
+    assert update["status"]["state"] == "finished"
+    assert {series["name"] for series in update["metrics"]} >= {"val/loss", "val/accuracy"}
+    assert update["explanation"]["index"] == 4
+    assert update["explanation"]["consensus_buffer"] is not None
+    assert update["ledger"][0]["strokes"][0]["kind"] == "look"
+    assert widget._controls == ""
+
+
+def test_an_event_that_comes_twice_is_taken_once(make_session):
+    from coflect_widget.ui.view import View
+
+    session = make_session()
+    session.feedback(instruction="increase focus by 10%")
+    view = View(session.gallery, "live", session.run.id)
+    for event in session.events() * 2:
+        view.apply(event)
+    assert len(view.update(full=True)[0]["markers"]) == 1
+
+
+def test_unknown_events_of_a_newer_version_are_kept_and_shown_past():
+    event = events.Event.model_validate(
+        {
+            "schema_version": 9, "seq": 0, "ts": "2026-01-01T00:00:00Z", "run_id": "r",
+            "type": "hologram", "step": 1, "epoch": 0, "split": None, "data": {"depth": 3},
+        }
+    )  # fmt: skip
+    assert event.data["depth"] == 3
+    with pytest.raises(ValidationError):
+        events.Event.model_validate({"seq": 0})
