@@ -137,8 +137,8 @@ export function createFooter({ store, signal }: Context): Part {
       setAttr(notice, "data-level", state.problem !== null ? "error" : (fresh?.level ?? null));
       notice.classList.toggle("cw-empty", shown === "");
       const { status } = state;
-      setText(cost, status === null || status.overlays_made === 0 ? "" :
-        `${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time`);
+      setText(cost, status === null ? "" : status.overlays_made === 0 ? status.run_id :
+        `${status.run_id} · ${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time`);
     },
   };
 }

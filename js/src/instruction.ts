@@ -7,7 +7,7 @@ import type { Context, Part } from "./view";
 export function createInstruction({ store, actions, signal }: Context): Part {
   const input = h("input", {
     type: "text", class: "cw-input", testid: "cw-instruction", "aria-label": "Instruction to the training", maxlength: 500,
-    placeholder: "Tell the training: “increase focus by 10%”, “ignore borders”", autocomplete: "off", spellcheck: "false", dir: "auto",
+    placeholder: "Tell the training: “ignore borders”", autocomplete: "off", spellcheck: "false", dir: "auto",
   });
   const send = button("Send", { class: "cw-button", testid: "cw-send" });
   const echo = h("p", { class: "cw-echo", testid: "cw-echo", "aria-live": "polite", dir: "auto" });

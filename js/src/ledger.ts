@@ -14,7 +14,7 @@ export function createLedger({ actions, signal }: Context): Part {
     const pressed = (event.target as Element).closest("button");
     const item = pressed?.closest<HTMLElement>("[data-id]");
     if (!pressed || !item) return;
-    const sample = pressed.getAttribute("data-sample");
+    const sample = pressed.getAttribute("data-explain");
     if (sample !== null) void actions.explain(Number(sample));
     else void actions.undo(item.dataset["id"] ?? "");
   }, { signal });
@@ -41,7 +41,7 @@ export function createLedger({ actions, signal }: Context): Part {
         setText(text, item.text);
         setAttr(text, "title", item.strength === null ? item.text : `${item.text} · strength ${item.strength.toFixed(2)}`);
         setText(link, item.sample === null ? "" : `#${item.sample}`);
-        setAttr(link, "data-sample", item.sample);
+        setAttr(link, "data-explain", item.sample);
         setAttr(link, "aria-label", item.sample === null ? null : `Explain sample ${item.sample}`);
         link.disabled = !reachable;
         setHidden(link, item.sample === null);
