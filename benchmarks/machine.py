@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 
@@ -13,7 +13,7 @@ import torch
 def describe() -> str:
     """Date, processors, system and the versions that figures depend on."""
     return (
-        f"{datetime.date.today():%Y-%m-%d}, {os.cpu_count()} processors ({platform.machine()}), "
+        f"{dt.date.today():%Y-%m-%d}, {os.cpu_count()} processors ({platform.machine()}), "
         f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"numpy {np.__version__}"
     )

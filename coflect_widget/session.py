@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from coflect_widget import events
 from coflect_widget.arguments import class_names, whole_number
-from coflect_widget.backends.registry import find_backend, resolve
+from coflect_widget.backends.registry import BackendParts, find_backend, resolve
 from coflect_widget.config import Config, nearest
 from coflect_widget.events import Command
 from coflect_widget.forecast.candidate import Candidate
@@ -356,7 +356,7 @@ class Session:
         from coflect_widget.ui.live import LiveDashboard  # above this layer; only when shown
 
         if self._dashboard is None:
-            self._open().scheduler.start()
+            self._open().scheduler.warm()  # the first click shall not wait for a process to start
             self._dashboard = LiveDashboard(self)
         return self._dashboard.widget
 
@@ -447,12 +447,21 @@ class Session:
             time.sleep(0.005)
 
 
-def _structure(parts: Any, engine: Any, config: Config) -> bytes | Exception:
-    """The model for the workers, or why it cannot be sent: training goes on without overlays."""
+def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:
+    """The model for the workers, or why it cannot be sent: training goes on without overlays.
+
+    Raises
+    ------
+    NoSuitableLayerError
+        If the layer that the user named is not in the model, or the model has none to read.
+    """
     try:
         structure: bytes = resolve(parts.structure)(engine.model)
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
+    wanted = config.attribution
+    if wanted.layer is not None or wanted.method != "smoothgrad":
+        resolve(parts.check_layer)(structure, engine.read_sample(0).input.shape, wanted.layer)
     return structure
 
 

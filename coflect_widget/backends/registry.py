@@ -19,6 +19,7 @@ class BackendParts:
     backend: str  # class with the Backend protocol
     explainer: str  # called in a worker with the model's structure
     structure: str  # called once in the kernel: model -> bytes for the worker
+    check_layer: str  # (structure, input shape, layer name or None) -> name; raises if there is none
     guidance: str  # class whose instances turn a GuidanceState into a loss
     package: str  # what must be importable
     install: str  # how to get it
@@ -29,6 +30,7 @@ BACKENDS = {
         backend="coflect_widget.backends.torch:TorchBackend",
         explainer="coflect_widget.attribution.torch_methods:load",
         structure="coflect_widget.attribution.torch_methods:structure",
+        check_layer="coflect_widget.attribution.torch_methods:check_layer",
         guidance="coflect_widget.guidance.torch_losses:TorchGuidance",
         package="torch",
         install="pip install 'coflect-widget[torch]'",

@@ -21,9 +21,9 @@ Text is text: neither side ever treats a field as HTML.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict  # pydantic needs these on Python 3.11
+from typing_extensions import TypedDict  # pydantic refuses the one of typing on Python 3.11
 
 
 class Status(TypedDict):
