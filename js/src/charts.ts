@@ -9,6 +9,8 @@ import { align, chartsOf, splitName, type Series } from "./series";
 import { colour } from "./theme";
 import type { Context, Part } from "./view";
 
+/** Milliseconds between two drawings at least: the lines need not be as fresh as the step counter. */
+const PERIOD = 200;
 const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
 let views = 0;
 
@@ -91,7 +93,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       font: `11px ${getComputedStyle(root).fontFamily}`,
     };
     const options: uPlot.Options = {
-      width: 300, height: 120, padding: [10, 8, 0, 0],
+      width: 300, height: 120, padding: [10, null, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false } },
@@ -186,7 +188,33 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     setHidden(keyWindow, !opened);
   }
 
+  let drawnAt = -Infinity;
+  let timer: ReturnType<typeof setTimeout> | null = null;
+
+  function showMetrics(): void {
+    timer = null;
+    const wanted = chartsOf(store.state.metrics.values());
+    if (wanted.length > 0) drawnAt = performance.now();
+    for (const [metric, chart] of charts) {
+      const lines = wanted.find((one) => one.metric === metric)?.lines.map((line) => line.name).join();
+      if (lines !== chart.names) {
+        chart.remove();
+        charts.delete(metric);
+      }
+    }
+    for (const { metric, lines } of wanted) {
+      let chart = charts.get(metric);
+      if (!chart) charts.set(metric, (chart = create(metric, lines)));
+      chart.show(lines);
+    }
+    const order = wanted.map(({ metric }) => charts.get(metric)?.el);
+    if (order.some((one, i) => one !== list.children[i])) list.append(...order.filter((one) => one !== undefined));
+    setHidden(empty, wanted.length > 0);
+    setHidden(key, wanted.length === 0);
+  }
+
   signal.addEventListener("abort", () => {
+    if (timer !== null) clearTimeout(timer);
     for (const chart of charts.values()) chart.remove();
   });
 
@@ -201,23 +229,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     update(state, changed) {
       markers = state.markers;
       if (changed.has("metrics")) {
-        const wanted = chartsOf(state.metrics.values());
-        for (const [metric, chart] of charts) {
-          const lines = wanted.find((one) => one.metric === metric)?.lines.map((line) => line.name).join();
-          if (lines !== chart.names) {
-            chart.remove();
-            charts.delete(metric);
-          }
-        }
-        for (const { metric, lines } of wanted) {
-          let chart = charts.get(metric);
-          if (!chart) charts.set(metric, (chart = create(metric, lines)));
-          chart.show(lines);
-        }
-        const order = wanted.map(({ metric }) => charts.get(metric)?.el);
-        if (order.some((one, i) => one !== list.children[i])) list.append(...order.filter((one) => one !== undefined));
-        setHidden(empty, wanted.length > 0);
-        setHidden(key, wanted.length === 0);
+        const wait = PERIOD - (performance.now() - drawnAt);
+        if (wait <= 0) showMetrics();
+        else timer ??= setTimeout(showMetrics, wait);
       } else {
         repaint();
       }
