@@ -93,7 +93,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       font: `11px ${getComputedStyle(root).fontFamily}`,
     };
     const options: uPlot.Options = {
-      width: 300, height: 120, padding: [10, null, 0, 0],
+      width: 300, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false } },

@@ -37,6 +37,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   const word = h("span", { class: "cw-state-word", testid: "cw-state" });
   const epoch = h("span", { class: "cw-epoch" });
   const step = h("span", { class: "cw-step", testid: "cw-step" });
+  const position = h("span", { class: "cw-position" }, epoch, h("span", { class: "cw-sep", "aria-hidden": "true" }, " · "), step);
   const [left, leftValue] = fact("time left");
   const [pace, paceValue] = fact("speed");
   const [learning, learningValue] = fact("learning rate");
@@ -52,7 +53,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   const el = h("header", { class: "cw-header" },
     h("div", { class: "cw-header-line" },
       h("span", { class: "cw-state" }, dot, word),
-      h("span", { class: "cw-position" }, epoch, h("span", { class: "cw-sep", "aria-hidden": "true" }, " · "), step),
+      position,
       h("span", { class: "cw-facts" }, pace, learning, device, left),
       connection,
       h("span", { class: "cw-buttons" }, pause, stop, help)),
@@ -68,6 +69,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     const run = status?.state ?? "idle";
     setAttr(el, "data-state", run);
     setText(word, status === null ? "Waiting" : STATE_WORDS[run]);
+    setHidden(position, status === null);
     if (status === null) return;
     if (announced !== "" && announced !== run) announce(`${STATE_WORDS[run]} at step ${status.step}`);
     announced = run;
