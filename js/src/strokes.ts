@@ -153,7 +153,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     setAttr(label, "x", percent(x0));
     setAttr(label, "y", percent(above ? y0 : y1));
     setAttr(label, "dx", 1);
-    setAttr(label, "dy", above ? -5 : y1 > 0.94 ? -6 : 14);
+    setAttr(label, "dy", above ? -8 : y1 > 0.94 ? -6 : 14);
     setText(label, KIND_WORDS[stroke.kind]);
   }
 
