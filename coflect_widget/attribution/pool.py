@@ -25,6 +25,7 @@ from loky.process_executor import ProcessPoolExecutor
 
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.lifeline import lifeline
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class WorkerSlot:
                 executor = self._executor = ProcessPoolExecutor(
                     max_workers=1,
                     initializer=worker.initialise,
-                    initargs=(os.getpid(),),
+                    initargs=(os.getpid(), lifeline()),
                     env=_ONE_THREAD,
                 )
             try:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.attribution import consensus
 from coflect_widget.attribution.errors import NoSuitableLayerError, StaleSnapshotError
+from coflect_widget.attribution.lifeline import hold_on
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 
 #: Seconds between two looks at whether the kernel is still there.
@@ -112,9 +113,10 @@ _models: dict[str, Explainer] = {}
 _readers: dict[str, SnapshotReader] = {}
 
 
-def initialise(kernel_pid: int) -> None:
+def initialise(kernel_pid: int, reading_end: int | None = None) -> None:
     """First call in a new worker: ignore Ctrl-C, and end when the kernel ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hold_on(kernel_pid, reading_end)
     # Before the worker becomes idle: threads keep the class they were started with.
     threading.Thread(target=_watch, args=(kernel_pid,), daemon=True, name="watch-kernel").start()
     if sys.platform == "linux":

@@ -257,7 +257,8 @@ def _not_understood(text: str, reason: str) -> NotUnderstood:
     shown = " ".join(text.split())
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     close = difflib.get_close_matches(_normalise(text[:MAX_LENGTH]), EXAMPLES, n=3, cutoff=0.4)
-    nearest = tuple(close) or (EXAMPLES[0], EXAMPLES[6], "ignore borders")
+    # What is near first, then one of each kind: a person shall see what would be understood.
+    nearest = tuple(dict.fromkeys([*close, EXAMPLES[0], EXAMPLES[6], "ignore borders"]))[:3]
     message = (
         f"instruction {shown!r} changes nothing: {reason}; "
         + "try "
