@@ -12,6 +12,9 @@ from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
 
 Kind = Literal["look", "ignore"]
 
+#: Share of the picture up to which a place has mirror images.
+WIDEST_MIRROR = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class ActiveStroke:
@@ -77,3 +80,12 @@ def masks(strokes: Sequence[ActiveStroke], height: int, width: int) -> SampleMas
         strength = max((strokes[number].strength for number in kept), default=0.0)
         found[kind] = (np.isin(owner, kept), strength)
     return SampleMasks(found["look"][0], found["ignore"][0], found["look"][1], found["ignore"][1])
+
+
+def mirrored(place: BoolArray) -> list[BoolArray]:
+    """The place and, where it is small, its mirror images; none where it marks nothing."""
+    if not place.any():
+        return []
+    if place.mean() > WIDEST_MIRROR:
+        return [place]
+    return [place, place[:, ::-1].copy(), place[::-1].copy(), place[::-1, ::-1].copy()]

@@ -1,0 +1,73 @@
+"""Where a prediction comes from, as maps that can be trained through."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def slopes(logits: Tensor, inputs: Tensor) -> Tensor:
+    """Squared gradient of the summed log probabilities with respect to the pixels.
+
+    The sum over all classes is that of Ross et al., 2017: a pixel that moves any class counts.
+
+    Returns
+    -------
+    Tensor (B, H, W)
+        Differentiable; summed over channels.
+    """
+    score = F.log_softmax(logits, 1).sum()
+    (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
+    return gradient.float().square().sum(1)
+
+
+def activation(logits: Tensor, targets: Tensor, maps: Tensor) -> Tensor:
+    """Class activation map of the target class: Grad-CAM, which for a pooled linear head is CAM.
+
+    Parameters
+    ----------
+    logits : Tensor (B, classes)
+    targets : Tensor (B,) or (B, classes)
+    maps : Tensor (B, C, h, w)
+        Output of a layer that `logits` was computed from.
+
+    Returns
+    -------
+    Tensor (B, h, w)
+        Not negative, differentiable; the double backward reaches only what follows the layer.
+    """
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    score = logits.gather(1, labels[:, None]).sum()
+    (gradient,) = torch.autograd.grad(score, maps, create_graph=True)
+    weights = gradient.float().mean((2, 3), keepdim=True)
+    return (weights * maps.float()).sum(1).relu()
+
+
+def share(energy: Tensor, region: Tensor, floor: Tensor) -> Tensor:
+    """Share of each map's energy that lies inside its region; a blank map has none.
+
+    Parameters
+    ----------
+    energy : Tensor (B, h, w)
+        Not negative.
+    region : Tensor (B, h, w)
+        In [0, 1].
+    floor : Tensor ()
+        Added to the whole, so that a map cannot win by fading.
+
+    Returns
+    -------
+    Tensor (B,) in [0, 1]
+    """
+    return (energy * region).sum((1, 2)) / (energy.sum((1, 2)) + floor)
+
+
+def fit(region: Tensor, size: tuple[int, int]) -> Tensor:
+    """Regions (B, H, W) at the size of a map: each cell gets the share of it that is covered."""
+    return F.adaptive_avg_pool2d(region[:, None], size)[:, 0]
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the rows that have weight, each times its weight; 0 where none has."""
+    return (values * weights).sum() / (weights > 0).sum().clamp(min=1)

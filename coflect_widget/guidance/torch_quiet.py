@@ -1,0 +1,55 @@
+"""A second forward pass that leaves no trace in the model but its gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from coflect_widget.attribution.torch_layers import output_tensor
+
+
+@contextlib.contextmanager
+def quiet(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Normalise by the rows of this pass, but keep them out of the running statistics.
+
+    The random state is put back afterwards, so that dropout in the main passes draws the same
+    numbers with and without guidance.
+    """
+    held = [
+        module
+        for module in model.modules()
+        if isinstance(module, _NormBase) and module.training and module.track_running_stats
+    ]
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        for module in held:
+            module.track_running_stats = False
+        try:
+            yield
+        finally:
+            for module in held:
+                module.track_running_stats = True
+
+
+@contextlib.contextmanager
+def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
+    """Collect the outputs of the module named `layer` within the block; None collects nothing."""
+    outputs: list[Tensor] = []
+    if layer is None:
+        yield outputs
+        return
+
+    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+        value = output_tensor(output)
+        if value is not None:
+            outputs.append(value)
+
+    handle = model.get_submodule(layer).register_forward_hook(keep)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
