@@ -113,9 +113,17 @@ def open_notebook(page, address, token, name):
 def run_cell(page, number):
     """Run one cell with Shift+Enter, as a person would."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
-    cell.locator(".jp-InputArea-editor").click()
-    page.keyboard.press("Shift+Enter")
-    return cell
+    prompt = cell.locator(".jp-InputPrompt").first
+    # JupyterLab may call a kernel idle before it takes the first cell; a person presses again.
+    for _ in range(10):
+        cell.locator(".jp-InputArea-editor").click()
+        page.keyboard.press("Shift+Enter")
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            if prompt.inner_text().strip() not in ("", "[ ]:"):
+                return cell
+            time.sleep(0.05)
+    raise AssertionError(f"cell {number} was not taken by the kernel")
 
 
 def recorded(run, kind=None):

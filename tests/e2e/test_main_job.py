@@ -67,7 +67,8 @@ def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
             lambda: [e for e in recorded(run, "state") if e["data"]["state"] == "paused"], 8
         )
         assert seconds(held[0]) - clicked < 1.0
-        assert busy.get_by_text("the busy cell is done").count() == 0, "the cell was over already"
+        done = busy.locator(".jp-OutputArea").get_by_text("the busy cell is done")
+        assert done.count() == 0, "the cell was over already"
         part("state").get_by_text("Paused").wait_for()
         step = part.step()
 
@@ -106,7 +107,7 @@ def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
 
 def sidebar(page, run):
     """The same, in JupyterLab's side panel."""
-    page.get_by_text("the busy cell is done").wait_for(timeout=20_000)
+    page.locator(".jp-OutputArea").get_by_text("the busy cell is done").wait_for(timeout=20_000)
     run_cell(page, 2)
     view = page.locator(
         ".jp-SidePanel [data-testid=cw-root], .lm-DockPanel-widget "
@@ -140,7 +141,7 @@ def stop_and_close(page, part, run):
     saved = eventually(lambda: recorded(run, "checkpoint"))
     assert (run / saved[-1]["data"]["path"]).stat().st_size > 0
     run_cell(page, 3)
-    page.get_by_text("closed", exact=True).wait_for(timeout=30_000)
+    page.locator(".jp-OutputArea").get_by_text("closed", exact=True).wait_for(timeout=30_000)
     seqs = [e["seq"] for e in recorded(run)]
     assert seqs == list(range(len(seqs)))
 
