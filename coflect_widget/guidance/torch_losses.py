@@ -36,7 +36,7 @@ ROWS_GAIN = 10.0
 #: Weight of the shares of energy at strength 1, as a multiple of the task loss's reference.
 ENERGY_GAIN = 10.0
 #: Of the guided rows, the share that annotated samples may take where ordinary rows help too.
-ANNOTATED_SHARE = 1 / 8
+ANNOTATED_SHARE = 1 / 16
 #: Share of the picture up to which all ignored places are swapped at once.
 WIDEST_FILL = 0.5
 #: Share of a map's first energy that a later map must exceed to count as not blank.
