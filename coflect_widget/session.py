@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ARGUMENTS = [
-    "model", "train_data", "val_data", "classes", "loss", "optimizer", "batch_size", "backend",
-    "run_dir", "config",
+    "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
+    "backend", "run_dir", "config",
 ]  # fmt: skip
 
 
@@ -51,6 +51,9 @@ class Session:
         ``loss(logits, targets) -> scalar``; cross-entropy if left out.
     optimizer : torch.optim.Optimizer or callable, optional
         An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
+    scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
+        A schedule of the learning rate, or what makes one from the optimizer; it steps at each
+        epoch's end.
     batch_size : int
     backend : str, optional
         Name of the framework; found from the model if left out.
@@ -73,6 +76,7 @@ class Session:
         classes: Sequence[str] | None = None,
         loss: Callable[..., Any] | None = None,
         optimizer: Any = None,
+        scheduler: Any = None,
         batch_size: int = 64,
         backend: str | None = None,
         run_dir: str | Path = "runs",
@@ -95,6 +99,7 @@ class Session:
             num_classes=None if names is None else len(names),
             loss=loss,
             optimizer=optimizer,
+            scheduler=scheduler,
             batch_size=batch_size,
             config=checked,
         )

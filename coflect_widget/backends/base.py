@@ -92,8 +92,8 @@ class Backend(Protocol):
     def learning_rate(self) -> float:
         """The optimizer's present learning rate."""
 
-    def end_epoch(self) -> None:
-        """Called after the last step of each epoch."""
+    def end_epoch(self, validation: dict[str, float]) -> None:
+        """Called after each epoch and its validation; schedules of the learning rate step here."""
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]

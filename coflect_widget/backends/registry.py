@@ -19,7 +19,9 @@ class BackendParts:
     backend: str  # class with the Backend protocol
     explainer: str  # called in a worker with the model's structure
     structure: str  # called once in the kernel: model -> bytes for the worker
-    check_layer: str  # (structure, input shape, layer name or None) -> name; raises if there is none
+    check_layer: (
+        str  # (structure, input shape, layer name or None) -> name; raises if there is none
+    )
     guidance: str  # class whose instances turn a GuidanceState into a loss
     package: str  # what must be importable
     install: str  # how to get it

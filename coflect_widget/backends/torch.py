@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_model
+from torch.optim.lr_scheduler import LRScheduler
 
 from coflect_widget.backends.base import (
     Batch,
@@ -26,6 +27,7 @@ from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
+SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class TorchBackend:
@@ -40,6 +42,9 @@ class TorchBackend:
     optimizer : torch.optim.Optimizer, callable or None
         An optimizer over the model's parameters, or what makes one from them;
         AdamW with a learning rate of 1e-3 if None.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
+        A schedule of the learning rate, or what makes one from the optimizer; it steps at each
+        epoch's end, ReduceLROnPlateau with the validation loss.
     """
 
     name = "torch"
@@ -54,6 +59,7 @@ class TorchBackend:
         num_classes: int | None,
         loss: Loss | None,
         optimizer: torch.optim.Optimizer | OptimizerFactory | None,
+        scheduler: LRScheduler | SchedulerFactory | None,
         batch_size: int,
         config: Config,
     ) -> None:
@@ -76,6 +82,7 @@ class TorchBackend:
                 self._check_labels(source)
         self.loss: Loss = loss or F.cross_entropy
         self.optimizer = self._make_optimizer(optimizer)
+        self.scheduler = self._make_scheduler(scheduler)
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -155,6 +162,22 @@ class TorchBackend:
             "from parameters, for example lambda p: torch.optim.SGD(p, lr=0.1)"
         )
 
+    def _make_scheduler(self, given: Any) -> LRScheduler | None:
+        if given is None or isinstance(given, LRScheduler):
+            if given is not None and given.optimizer is not self.optimizer:
+                raise ValueError(
+                    "scheduler is of another optimizer; pass that one as optimizer=, or pass a "
+                    "function that makes a scheduler from the optimizer"
+                )
+            return given
+        made = given(self.optimizer) if callable(given) else None
+        if isinstance(made, LRScheduler):
+            return made
+        raise TypeError(
+            f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "
+            "from an optimizer, for example lambda o: StepLR(o, step_size=10)"
+        )
+
     # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -227,8 +250,12 @@ class TorchBackend:
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def end_epoch(self) -> None:
-        """Nothing to do; schedulers of the learning rate hook in here."""
+    def end_epoch(self, validation: dict[str, float]) -> None:
+        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            if "loss" in validation:
+                self.scheduler.step(validation["loss"])
+        elif self.scheduler is not None:
+            self.scheduler.step()
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]

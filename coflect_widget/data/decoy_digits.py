@@ -18,7 +18,9 @@ from coflect_widget.data.arrays import ArrayDataset
 NUM_TRAIN = 1300
 _CLASSES = 10
 _DIM = 0.6  # contrast of the digit
-_NOISE = 0.25  # standard deviation of the pixel noise
+_NOISE = (
+    0.15  # standard deviation of the pixel noise, the same in all channels: a person can read it
+)
 _SHARE = 7 / 32  # side of the square as a share of the image's
 
 Split = Literal["train", "test"]
@@ -84,10 +86,10 @@ def decoy_digits(
 
     rng = np.random.default_rng([seed, 1 if split == "train" else 2])
     count = len(labels)
-    images = rng.standard_normal((count, 3, size, size), dtype=np.float32)
-    images *= _NOISE
-    images += (0.5 * (1 - _DIM) + _DIM * shapes)[:, None]  # (N, 1, H, W) over the channels
-    np.clip(images, 0.0, 1.0, out=images)
+    gray = rng.standard_normal((count, 1, size, size), dtype=np.float32)
+    gray *= _NOISE
+    gray += (0.5 * (1 - _DIM) + _DIM * shapes)[:, None]
+    images = gray.clip(0.0, 1.0).repeat(3, axis=1)  # (N, 3, H, W)
 
     side = max(2, round(size * _SHARE))
     margin = max(1, size // 32)

@@ -176,8 +176,8 @@ class TrainingLoop:
     def _end_epoch(self) -> bool:
         self.epoch += 1
         self._batch_in_epoch = 0
-        self.backend.end_epoch()
         validation = self.backend.evaluate(self._boundary)
+        self.backend.end_epoch(validation or {})
         self.observer.epoch_ended(self.step, self.epoch, validation or {})
         return validation is not None and self._boundary()
 

@@ -57,8 +57,8 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
         # ipykernel 7 sends a message to the shell that last published on its comm; opening the
         # comm counts, and ties it to the shell that runs the cells. Without that note each
         # message is handled where the browser sent it: on a subshell, also beside a busy cell.
-        if self.comm is not None:
-            vars(self.comm).pop("_reply_subshell_id", None)
+        noted = getattr(self.comm, "__dict__", {})
+        noted.pop("_reply_subshell_id", None)
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
         identifier = content.get("id") if isinstance(content, dict) else None

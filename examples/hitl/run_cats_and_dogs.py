@@ -76,7 +76,8 @@ def report(session: coflect.Session) -> None:
         for s in score:
             print(
                 f"{name:<18} {s.hits} of {s.named} named at epoch {s.epoch_named} were wrong at "
-                f"epoch {s.epoch_due} (hit rate {s.hits / s.named:.2f}, chance {s.chance / s.named:.2f})"
+                f"epoch {s.epoch_due} (hit rate {s.hits / s.named:.2f}, "
+                f"chance {s.chance / s.named:.2f})"
             )
 
 

@@ -1,6 +1,6 @@
 """The trap and the rescue on handwritten digits, from a script.
 
-    python run_quickstart.py [--seeds 3] [--epochs 10]
+    python run_quickstart.py [--seeds 3] [--epochs 16]
 
 For each seed three trainings: with the trap and no guidance; with the trap and five boxes,
 drawn after two epochs, as a person would; and the ceiling, trained without any square. Each is
@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import coflect_widget as coflect
 from coflect_widget.demo_model import small_resnet
@@ -26,7 +27,7 @@ LYING = coflect.data.decoy_digits("test", square="random")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--run-dir", default="runs")
     options = parser.parse_args()
 
@@ -47,15 +48,19 @@ def main() -> None:
         show(name, mean[name])
     worst, helped, best = (np.array(mean[name]) for name in names)
     back = (helped - worst) / (best - worst)
-    print(f"the boxes brought back      {back[0]:>14.0%}   {back[1]:>14.0%}   of what the trap cost")
+    print(
+        f"{'the boxes brought back':<27} {back[0]:>14.0%}   {back[1]:>14.0%}   of the trap's cost"
+    )
 
 
 def run(data, seed: int, epochs: int, run_dir: str, *, boxes: bool) -> tuple[float, float]:
     """Train once; accuracy on digits without squares and with squares of random colours."""
     model = small_resnet(num_classes=10, seed=seed)
     with coflect.Session(
-        model, data, PLAIN, classes=data.classes, run_dir=run_dir, config={"seed": seed}
-    ) as session:
+        model, data, PLAIN, classes=data.classes, run_dir=run_dir, config={"seed": seed},
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
+        scheduler=lambda optimizer: CosineAnnealingLR(optimizer, T_max=epochs),
+    ) as session:  # fmt: skip
         session.train(epochs=2)
         session.wait()
         if boxes:

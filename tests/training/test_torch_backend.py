@@ -21,7 +21,7 @@ def make_model(outputs=4, seed=0):
 
 
 def make_backend(train, val=None, model=None, *, num_classes=4, config=None, **arguments):
-    options = {"loss": None, "optimizer": None, "batch_size": 16, **arguments}
+    options = {"loss": None, "optimizer": None, "scheduler": None, "batch_size": 16, **arguments}
     return TorchBackend(
         model or make_model(), train, val, num_classes=num_classes,
         config=Config.from_mapping(config), **options,
@@ -94,6 +94,29 @@ def test_an_optimizer_of_another_model_is_refused(data):
         make_backend(data, optimizer=other)
     with pytest.raises(TypeError, match="function that makes one"):
         make_backend(data, optimizer="adam")
+
+
+def test_a_schedule_steps_at_each_epochs_end(data):
+    schedulers = torch.optim.lr_scheduler
+    backend = make_backend(data, scheduler=lambda o: schedulers.StepLR(o, 1, gamma=0.1))
+    assert backend.learning_rate() == pytest.approx(1e-3)
+    backend.optimizer.step()
+    backend.end_epoch({})
+    assert backend.learning_rate() == pytest.approx(1e-4)
+    backend = make_backend(
+        data, scheduler=lambda o: schedulers.ReduceLROnPlateau(o, factor=0.1, patience=0)
+    )
+    for loss in (1.0, 1.0):
+        backend.end_epoch({"loss": loss})
+    assert backend.learning_rate() == pytest.approx(1e-4)
+
+
+def test_a_schedule_of_another_optimizer_is_refused(data):
+    other = torch.optim.SGD(make_model().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="another optimizer"):
+        make_backend(data, scheduler=torch.optim.lr_scheduler.ConstantLR(other))
+    with pytest.raises(TypeError, match="function that makes one"):
+        make_backend(data, scheduler="cosine")
 
 
 def test_checking_a_model_leaves_its_modes_as_they_were(data):
