@@ -1,6 +1,6 @@
 """Cats and dogs of CIFAR-10 from a script: accuracy, overlays, forecasts, gates, hit rate.
 
-    python run_cats_and_dogs.py --data-root DIR [--epochs 30]
+    python run_cats_and_dogs.py --data-root DIR [--epochs 24]
 
 DIR holds the official binary archive's folder, cifar-10-batches-bin; with --download it is
 fetched there first. The notebook 02_cats_and_dogs.ipynb does the same under a dashboard.
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from torch.optim.lr_scheduler import MultiStepLR
+
 import coflect_widget as coflect
 from coflect_widget.demo_model import small_resnet
 
@@ -19,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--download", action="store_true")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run-dir", default="runs")
     options = parser.parse_args()
@@ -32,6 +34,7 @@ def main() -> None:
     with coflect.Session(
         model, train, test, classes=["cat", "dog"], run_dir=options.run_dir,
         config={"seed": options.seed},
+        scheduler=lambda o: MultiStepLR(o, milestones=[max(1, options.epochs * 4 // 5)]),
     ) as session:  # fmt: skip
         session.train(epochs=options.epochs)
         shown = 0
