@@ -50,8 +50,9 @@ unit:
 	$(BIN)/python -m pytest -m "not e2e"
 
 notebooks:
-	COFLECT_DATA=$${COFLECT_DATA:-$(abspath ../shared/data)} $(BIN)/python -m pytest --nbval-lax \
-	  --nbval-current-env --nbval-cell-timeout=600 --timeout=900 $(NOTEBOOKS)
+	COFLECT_DATA=$${COFLECT_DATA:-$$($(BIN)/python tests/standin_data.py build/data)} \
+	  COFLECT_EPOCHS=2 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=600 --timeout=900 $(NOTEBOOKS)
 
 e2e:
 	$(BIN)/python -m pytest -m e2e

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from coflect_widget.record.stream import EventStream
 
 T = TypeVar("T")
+
+#: Sessions of this kernel that are not closed. A cell that is run twice makes two of them.
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
@@ -145,6 +150,7 @@ class Session:
                 focus=checked.guidance.strength,
             )
         )
+        _sessions.add(self)
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
 
@@ -186,6 +192,13 @@ class Session:
         )
         wiring.scheduler.start()
         wiring.loop.start(steps)
+        others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")
+        if others:
+            wiring.notice(
+                "warning",
+                f"{', '.join(others)} trains in this kernel too and takes its share of the "
+                "processor; coflect.close_all() ends every session.",
+            )
 
     def pause(self) -> None:
         """Hold training at the next step boundary; returns when it holds."""
@@ -317,6 +330,8 @@ class Session:
         look, ignore : ROI or list of ROI, optional
             A box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask (H, W);
             coordinates are fractions of width and height from the top left.
+            What is ignored in one sample is also swapped at the same and the mirrored places of
+            other samples, because an artefact seldom keeps to one picture.
         instruction : str, optional
             Such as "increase focus by 10%", "focus top right", "ignore borders".
         strength : float, optional
@@ -413,6 +428,7 @@ class Session:
         wiring = self._wiring
         if wiring is None or wiring.closed:
             return
+        _sessions.discard(self)
         if wiring.loop.running:
             wiring.controls.stop()
             wiring.loop.wait(60)
@@ -452,6 +468,16 @@ class Session:
             time.sleep(0.005)
 
 
+def close_all() -> None:
+    """Close every session of this kernel, also those that no variable holds any more."""
+    for session in list(_sessions):
+        session.close()
+
+
+# A script that ends without close() leaves complete records all the same.
+atexit.register(close_all)
+
+
 def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
@@ -488,6 +514,7 @@ def _answer(
             reply(False, str(error), None)
         else:
             entry = finished.result()
-            reply(True, f"{words} {entry.step}: {entry.understood}", entry.step)
+            loss = f" ({entry.record.loss})" if entry.record.loss else ""
+            reply(True, f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
 
     future.add_done_callback(done)

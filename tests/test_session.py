@@ -395,6 +395,29 @@ def test_close_ends_every_thread_and_process(make_session):
     assert not multiprocessing.active_children()
 
 
+def test_a_cell_run_twice_is_told_of_the_first_training(make_session):
+    first, second = make_session(), make_session()
+    first.train(steps=100_000)
+    second.train(steps=100_000)
+    assert first.run.id in second.events("notice")[-1].data["text"]
+    coflect.close_all()
+    assert (first.state, second.state) == ("stopped", "stopped")
+
+
+def test_a_script_that_never_closes_leaves_a_complete_run(tmp_path):
+    code = f"""
+import coflect_widget as coflect
+from tests.conftest import tiny_cnn
+session = coflect.Session(tiny_cnn(), coflect.data.synthetic(n=256), run_dir={str(tmp_path)!r})
+session.train(steps=10**7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    run = coflect.open_run(next(tmp_path.iterdir()))
+    assert run.state == "stopped"
+    assert len(run.events("checkpoint")) == 1
+
+
 def test_a_run_opens_again_with_all_it_had(make_session, shapes):
     with make_session(val=shapes, classes=["circle", "square", "triangle", "cross"]) as session:
         session.train(epochs=2)

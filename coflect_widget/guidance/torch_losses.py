@@ -31,6 +31,8 @@ from coflect_widget.guidance.state import ActiveStroke, GuidanceState, masks, mi
 from coflect_widget.guidance.torch_energy import activation, fit, share, slopes, weighted_mean
 from coflect_widget.guidance.torch_quiet import quiet, tapped
 
+#: What a person is told of the fill: it reaches further than the sample drawn on.
+FILL = "fill, at like places of other samples too"
 #: Weight of the guided rows' classification at strength 1, as a multiple of the task loss.
 ROWS_GAIN = 10.0
 #: Weight of the shares of energy at strength 1, as a multiple of the task loss's reference.
@@ -153,7 +155,7 @@ class TorchGuidance:
             if ignore_loss == "input_gradient" and not self._twice_differentiable():
                 ignore_loss = "fill"
                 self._warn("no second derivative for the input gradient, fill used instead")
-            terms.append("fill" if ignore_loss == "fill" else "input gradient")
+            terms.append(FILL if ignore_loss == "fill" else "input gradient")
         if plan is not None and plan.looks:
             self._find_layer()
             if self._layer is not None:

@@ -18,9 +18,7 @@ import pytest
 from coflect_widget.data.cifar10 import FOLDER, KNOWN_HASH, cifar10_catsdogs
 
 TRAIN = [f"data_batch_{k}.bin" for k in range(1, 6)]
-REAL = Path(os.environ.get("COFLECT_DATA", Path(__file__).parents[3] / "shared" / "data")).joinpath(
-    "cifar10_catsdogs"
-)
+REAL = Path(os.environ.get("COFLECT_DATA", "data")).joinpath("cifar10_catsdogs")
 
 
 def rows(labels: list[int], seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
 from coflect_widget.guidance.torch_energy import activation, fit, share, slopes
-from coflect_widget.guidance.torch_losses import TorchGuidance
+from coflect_widget.guidance.torch_losses import FILL, TorchGuidance
 
 torch.set_num_threads(1)  # tiny tensors; more threads only wait for each other
 CORNER = (0.0, 0.0, 0.25, 0.25)
@@ -117,7 +117,7 @@ def test_every_kind_of_stroke_gives_a_finite_loss_with_gradients(loss, strokes):
 def test_nothing_in_force_costs_and_adds_nothing():
     guidance = guide(network())
     assert not guidance.active
-    assert guidance.set_state(state(IGNORE)) == "fill"
+    assert guidance.set_state(state(IGNORE)) == FILL
     assert guidance.set_state(GuidanceState()) == ""
     assert not guidance.active
     assert step_loss(guidance) is None
@@ -304,8 +304,8 @@ def test_fused_attention_is_penalised_through_its_plain_form():
 def test_without_second_derivatives_it_falls_back_and_says_so_once():
     guidance = guide(OnlyOnce().train(), ignore_loss="input_gradient")
     said = guidance.set_state(state(IGNORE))
-    assert said.startswith("fill (no second derivative")
-    assert guidance.set_state(state(IGNORE)) == "fill"
+    assert said.startswith(f"{FILL} (no second derivative")
+    assert guidance.set_state(state(IGNORE)) == FILL
     assert len(guidance.warnings) == 1
     assert guidance.set_state(state(LOOK)).startswith("fill outside")
     step_loss(guidance).backward()
