@@ -16,7 +16,6 @@ from coflect_widget import events
 from coflect_widget.arguments import class_names, whole_number
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve
 from coflect_widget.config import Config, nearest
-from coflect_widget.events import Command
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind
@@ -27,8 +26,6 @@ from coflect_widget.wiring import Wiring
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
     from coflect_widget.guidance.ledger import Intervention
-    from coflect_widget.record.pictures import Gallery
-    from coflect_widget.record.stream import EventStream
 
 T = TypeVar("T")
 
@@ -202,18 +199,18 @@ class Session:
 
     def pause(self) -> None:
         """Hold training at the next step boundary; returns when it holds."""
-        self._command("pause")
+        self._open().command("pause")
         self._until(lambda state: state != "training")
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self._command("resume")
+        self._open().command("resume")
         self._until(lambda state: state != "paused")
 
     def stop(self) -> None:
         """End training at the next step boundary and write a checkpoint; returns when done."""
         wiring = self._open()
-        self._command("stop")
+        wiring.command("stop")
         wiring.loop.wait(60)
         wiring.stream.flush()
 
@@ -377,7 +374,7 @@ class Session:
 
         if self._dashboard is None:
             self._open().scheduler.warm()  # the first click shall not wait for a process to start
-            self._dashboard = LiveDashboard(self)
+            self._dashboard = LiveDashboard(self._open(), self._run)
         return self._dashboard.widget
 
     def sidebar(self) -> Any:
@@ -392,35 +389,6 @@ class Session:
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"
 
-    # --- for the dashboard -------------------------------------------------------------------
-
-    @property
-    def stream(self) -> EventStream:
-        """The run's stream of events."""
-        return self._made().stream
-
-    @property
-    def gallery(self) -> Gallery:
-        """The run's pictures."""
-        return self._made().gallery
-
-    def handle(self, command: Command, reply: Callable[[bool, str, int | None], None]) -> None:
-        """Take one command of the dashboard; returns at once, `reply` is called when it is done."""
-        wiring = self._open()
-        if isinstance(command, events.Pause | events.Resume | events.Stop):
-            if not wiring.loop.running:
-                raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
-            self._command(command.kind)
-            reply(True, command.kind, wiring.loop.step)
-        elif isinstance(command, events.Feedback):
-            _answer(wiring.feedback(command), "Applied at step", reply)
-        elif isinstance(command, events.Undo):
-            _answer(wiring.undo(command.intervention), "Undone; given at step", reply)
-        elif isinstance(command, events.Explain):
-            wiring.scheduler.start()
-            wiring.explain(command.index)
-            reply(True, f"Explaining sample {command.index}", None)
-
     # --- life ------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -433,8 +401,6 @@ class Session:
             wiring.controls.stop()
             wiring.loop.wait(60)
         wiring.close()
-        if self._dashboard is not None:
-            self._dashboard.close()
 
     def __enter__(self) -> Session:
         return self
@@ -452,13 +418,6 @@ class Session:
         if wiring.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
         return wiring
-
-    def _command(self, kind: str) -> None:
-        wiring = self._open()
-        if not wiring.loop.running:
-            return
-        wiring.emit(events.CommandReceived(command=kind, author=wiring.author))
-        getattr(wiring.controls, kind)()
 
     def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
         """Wait until the loop has done what it was asked to; a long step may take its time."""
@@ -503,18 +462,3 @@ def _result(future: Future[T], timeout: float, what: str) -> T:
         if future.done():
             raise
         raise TimeoutError(f"{what} did not finish within {timeout:g} s") from None
-
-
-def _answer(
-    future: Future[Intervention], words: str, reply: Callable[[bool, str, int | None], None]
-) -> None:
-    def done(finished: Future[Intervention]) -> None:
-        error = finished.exception()
-        if error is not None:
-            reply(False, str(error), None)
-        else:
-            entry = finished.result()
-            loss = f" ({entry.record.loss})" if entry.record.loss else ""
-            reply(True, f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
-
-    future.add_done_callback(done)

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -274,6 +274,14 @@ class Wiring:
         self.emit(events.OverlayFailed(index=index, reason=reason, purpose=purpose))
 
     # --- what a person asks: on any thread ---------------------------------------------------
+
+    def command(self, kind: Literal["pause", "resume", "stop"]) -> bool:
+        """Ask the loop to hold, go on or end; False if nothing trains."""
+        if not self.loop.running:
+            return False
+        self.emit(events.CommandReceived(command=kind, author=self.author))
+        getattr(self.controls, kind)()
+        return True
 
     def explain(self, index: int) -> Future[Explanation]:
         """Maps of one sample, before anything else."""

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
-from coflect_widget.record.stream import EventStream
-from coflect_widget.ui.controls import Commandable, Controls
+from coflect_widget.ui.commands import CommandDesk
+from coflect_widget.ui.controls import Controls
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.publisher import Publisher, snapshot
 from coflect_widget.ui.view import View, replay
-
-
-class LiveRun(Commandable, Protocol):
-    """What a dashboard needs of a session."""
-
-    @property
-    def stream(self) -> EventStream:
-        """Its events."""
-
-    @property
-    def gallery(self) -> Gallery:
-        """Its pictures."""
-
-    @property
-    def run(self) -> Run:
-        """Its run folder."""
+from coflect_widget.wiring import Wiring
 
 
 class LiveDashboard:
-    """A dashboard on a running session.
+    """A dashboard on a session; it goes on answering a browser after the session is closed.
 
     Attributes
     ----------
@@ -38,25 +21,19 @@ class LiveDashboard:
     controls : Controls
     """
 
-    def __init__(self, live: LiveRun) -> None:
-        run = live.run
-        view = View(live.gallery, "live", run.id)
+    def __init__(self, wiring: Wiring, run: Run) -> None:
+        view = View(wiring.gallery, "live", run.id)
         self.widget = Dashboard()
-        self._publisher = Publisher(view, self.widget)
+        publisher = Publisher(view, self.widget)
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
-        self._stop_hearing = live.stream.subscribe(self._publisher.event)
-        live.stream.flush()
+        wiring.stream.subscribe(publisher.event)
+        wiring.stream.flush()
         for event in run.iter_events():
             view.apply(event)
-        self._publisher.start()
-        self.controls = Controls(live, self._publisher)
+        publisher.start()
+        self.controls = Controls(CommandDesk(wiring), publisher)
         self.widget._controls = self.controls.model_id
-
-    def close(self) -> None:
-        """Send the last state and stop; the widget goes on showing it."""
-        self._stop_hearing()
-        self._publisher.close()
 
 
 def replay_dashboard(run: Run) -> Dashboard:

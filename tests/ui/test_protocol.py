@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError, with_config
 from coflect_widget import events
 from coflect_widget.events import COMMAND
 from coflect_widget.ui import protocol
+from coflect_widget.ui.commands import CommandDesk
 from coflect_widget.ui.live import replay_dashboard
 from tests.conftest import eventually
 
@@ -66,13 +67,13 @@ def watched(make_session, shapes):
 
     session = make_session(val=shapes, classes=["circle", "<img onerror=x>", "triangle", "\u202ex"])
     screen = Screen()
-    publisher = Publisher(View(session.gallery, "live", session.run.id), screen)
-    session.stream.flush()
+    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    session._wiring.stream.flush()
     for event in session.run.events():
         publisher.event(event)
-    session.stream.subscribe(publisher.event)
+    session._wiring.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(session, publisher)
+    controls = Controls(CommandDesk(session._wiring), publisher)
     yield session, screen, lambda message: controls._receive(None, message, [])
     publisher.close()
 
@@ -179,7 +180,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
         def reply(self, identifier, *, ok, text, step):
             answers.append(ok)
 
-    controls = Controls(session, Answers())
+    controls = Controls(CommandDesk(session._wiring), Answers())
     before = [e.seq for e in session.events()]
     for message in HOSTILE:
         controls._receive(None, message, [])
@@ -214,7 +215,7 @@ def test_an_event_that_comes_twice_is_taken_once(make_session):
 
     session = make_session()
     session.feedback(instruction="increase focus by 10%")
-    view = View(session.gallery, "live", session.run.id)
+    view = View(session._wiring.gallery, "live", session.run.id)
     for event in session.events() * 2:
         view.apply(event)
     assert len(view.update(full=True)[0]["markers"]) == 1

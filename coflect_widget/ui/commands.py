@@ -1,0 +1,56 @@
+"""What the dashboard's commands do to a session: checked, enqueued, answered when done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from coflect_widget import events
+from coflect_widget.events import Command
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.wiring import Wiring
+
+Reply = Callable[[bool, str, int | None], None]
+
+
+class CommandDesk:
+    """Takes the commands of a dashboard, on any thread; nothing here waits."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    def handle(self, command: Command, reply: Reply) -> None:
+        """Hand one command on; `reply(ok, text, step)` is called once it is done and on disk.
+
+        Raises
+        ------
+        ValueError, IndexError, RuntimeError
+            What the person should read; nothing has changed then.
+        """
+        wiring = self._wiring
+        if wiring.closed:
+            raise RuntimeError("the session is closed; make a new one to go on")
+        if isinstance(command, events.Pause | events.Resume | events.Stop):
+            if not wiring.command(command.kind):
+                raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
+            reply(True, command.kind, wiring.loop.step)
+        elif isinstance(command, events.Feedback):
+            _answer(wiring.feedback(command), "Applied at step", reply)
+        elif isinstance(command, events.Undo):
+            _answer(wiring.undo(command.intervention), "Undone; given at step", reply)
+        elif isinstance(command, events.Explain):
+            wiring.explain(command.index)
+            reply(True, f"Explaining sample {command.index}", None)
+
+
+def _answer(future: Future[Intervention], words: str, reply: Reply) -> None:
+    def done(finished: Future[Intervention]) -> None:
+        error = finished.exception()
+        if error is not None:
+            reply(False, str(error), None)
+            return
+        entry = finished.result()
+        loss = f" ({entry.record.loss})" if entry.record.loss else ""
+        reply(True, f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
+
+    future.add_done_callback(done)
