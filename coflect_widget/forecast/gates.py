@@ -119,7 +119,7 @@ class ReviewWindow:
             return _unknown("accuracy", needed, f"Accuracy not known yet; {needed:.2f} needed.")
         value = self._accuracy[-1]
         return _at_least(
-            "accuracy", value, needed, f"Accuracy {value:.2f} of the {needed:.2f} needed."
+            "accuracy", value, needed, f"Accuracy {value:.3f} of the {needed:.3f} needed."
         )
 
     def _plateau(self) -> GateStatus:
@@ -151,7 +151,7 @@ class ReviewWindow:
         if not self._accuracy:
             return _unknown("error", needed, f"Error not known yet; {needed:.2f} needed.")
         value = 1 - self._accuracy[-1]
-        return _at_least("error", value, needed, f"Error {value:.2f} of the {needed:.2f} needed.")
+        return _at_least("error", value, needed, f"Error {value:.3f} of the {needed:.3f} needed.")
 
     def _stable(self) -> GateStatus:
         needed, span = self.settings.overlap, self.settings.overlap_rankings

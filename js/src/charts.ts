@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import { h, setHidden, setText } from "./dom";
 import { tick, value } from "./format";
 import type { Marker } from "./protocol";
-import { align, chartsOf, splitName, type Series } from "./series";
+import { align, chartsOf, splitName, stretch, type Series } from "./series";
 import { colour } from "./theme";
 import type { Context, Part } from "./view";
 
@@ -54,6 +54,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
+  let span: [number, number] = [0, 1];
 
   function create(metric: string, lines: readonly Series[]): Chart {
     const legend = h("span", { class: "cw-legend" });
@@ -96,7 +97,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       width: 300, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync }, points: { size: 6 } },
-      scales: { x: { time: false } },
+      scales: { x: { time: false, range: () => span } },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
         { ...axis, size: 40, gap: 6, space: 32, values: (_, ticks) => ticks.map((one) => String(Number(one.toPrecision(6)))) },
@@ -163,6 +164,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       if (kind !== "intervention") continue;
       const tone = colour(root, id !== null && undone.has(id) ? "--cw-muted" : "--cw-mark");
       const x = u.valToPos(step, "x", true);
+      if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue; // zoomed out of sight
       const top = u.bbox.top;
       u.ctx.strokeStyle = u.ctx.fillStyle = tone;
       u.ctx.beginPath();
@@ -194,6 +196,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   function showMetrics(): void {
     timer = null;
     const wanted = chartsOf(store.state.metrics.values());
+    span = stretch(store.state.metrics.values());
     if (wanted.length > 0) drawnAt = performance.now();
     for (const [metric, chart] of charts) {
       const lines = wanted.find((one) => one.metric === metric)?.lines.map((line) => line.name).join();

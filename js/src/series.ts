@@ -104,6 +104,18 @@ export function align(series: readonly Series[]): [number[], ...(number | null)[
   return [steps, ...columns];
 }
 
+/** First and last step of all series, so that every chart shows the same stretch of the run. */
+export function stretch(all: Iterable<Series>): [number, number] {
+  let first = Infinity;
+  let last = -Infinity;
+  for (const one of all) {
+    if (one.length === 0) continue;
+    first = Math.min(first, one.steps[0] ?? Infinity);
+    last = Math.max(last, one.steps[one.length - 1] ?? -Infinity);
+  }
+  return first < last ? [first, last] : [0, Math.max(1, last)];
+}
+
 /** "train/loss" is the line "train" of the chart "loss"; a bare name is a chart of its own. */
 export function splitName(name: string): { split: string; metric: string } {
   const slash = name.indexOf("/");

@@ -1,7 +1,7 @@
 // Chart data: appending, thinning without losing extremes, one axis for all lines of a chart.
 import { describe, expect, it } from "vitest";
 import { openSpans } from "../src/charts";
-import { align, chartsOf, Series, splitName, thin } from "../src/series";
+import { align, chartsOf, Series, splitName, stretch, thin } from "../src/series";
 
 function series(name: string, ...pairs: number[]): Series {
   const one = new Series(name);
@@ -64,6 +64,12 @@ describe("charts", () => {
     const charts = chartsOf(["val/accuracy", "train/zeta", "val/loss", "train/loss", "alpha"].map((name) => new Series(name)));
     expect(charts.map((one) => one.metric)).toEqual(["loss", "accuracy", "alpha", "zeta"]);
     expect(charts[0]?.lines.map((line) => line.name)).toEqual(["train/loss", "val/loss"]);
+  });
+
+  it("gives every chart the same stretch of the run", () => {
+    expect(stretch([series("train/loss", 10, 1, 90, 2), series("train/guidance_loss", 60, 1, 80, 2)])).toEqual([10, 90]);
+    expect(stretch([series("a", 5, 1), new Series("b")])).toEqual([0, 5]);
+    expect(stretch([])).toEqual([0, 1]);
   });
 
   it("splits names at the first slash", () => {
