@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -10,11 +11,15 @@ def class_names(classes: Sequence[str] | None) -> list[str] | None:
     """Names as a list; None stays None."""
     if classes is None:
         return None
-    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+    if (
+        isinstance(classes, str)
+        or not isinstance(classes, Iterable)
+        or not all(isinstance(name, str) for name in classes)
+    ):
         raise TypeError(
             f"classes={classes!r} must be a list of names, for example classes=['cat', 'dog']"
         )
-    names = list(classes)
+    names = [str(name) for name in classes]  # numpy's strings become plain ones
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"classes={names!r} must be at least two names, all different")
     return names
@@ -28,3 +33,20 @@ def whole_number(value: Any, argument: str) -> int:
         raise TypeError(
             f"{argument}={value!r} must be a whole number, the sample's place in train_data"
         ) from None
+
+
+def count(value: Any, argument: str) -> int:
+    """A whole number of at least 1, numpy's integers included."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{argument}={value!r} must be a whole number of at least 1")
+    return int(value)
+
+
+def fraction(value: Any, argument: str) -> float | None:
+    """A number from 0 to 1, or None."""
+    if value is None:
+        return None
+    number = float(value) if isinstance(value, numbers.Real) else -1.0
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise ValueError(f"{argument}={value!r} must be a number from 0 to 1")
+    return number

@@ -104,6 +104,12 @@ class Config(_Section):
     guidance: GuidanceConfig = GuidanceConfig()
     display: DisplayConfig = DisplayConfig()
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ValueError("\n".join(_explain(type(self), e) for e in error.errors())) from None
+
     @classmethod
     def from_mapping(cls, values: Config | Mapping[str, Any] | None) -> Config:
         """Check `values` and fill in defaults.
@@ -122,10 +128,7 @@ class Config(_Section):
                 f"config must be a coflect.Config or a mapping, not {type(values).__name__}; "
                 'for example config={"seed": 1}'
             )
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise ValueError("\n".join(_explain(cls, e) for e in error.errors())) from None
+        return cls(**{str(name): value for name, value in values.items()})
 
 
 def nearest(name: str, known: list[str]) -> str:

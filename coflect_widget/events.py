@@ -310,7 +310,8 @@ class Event(BaseModel):
 class Command(BaseModel):
     """Base of everything that is sent to a run. Unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Strict: true is not sample 1, and "7" is not 7.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Pause(Command):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import math
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from coflect_widget import events
-from coflect_widget.arguments import class_names, whole_number
+from coflect_widget.arguments import class_names, count, fraction, whole_number
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Sessions of this kernel that are not closed. A cell that is run twice makes two of them.
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_sessions: set[Session] = set()
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
@@ -91,8 +90,7 @@ class Session:
             raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
         checked = Config.from_mapping(config)
         names = class_names(classes)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size={batch_size!r} must be a whole number of at least 1")
+        batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
         engine = resolve(parts.backend)(
             model,
@@ -105,6 +103,7 @@ class Session:
             batch_size=batch_size,
             config=checked,
         )
+        _check_display(checked, engine.read_sample(0).input.shape[0])
         if engine.num_classes < 2:
             raise ValueError(
                 f"model has {engine.num_classes} output; a classifier needs at least 2: give a "
@@ -171,9 +170,8 @@ class Session:
         wiring = self._open()
         if (epochs is None) == (steps is None):
             raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
-        name, count = ("epochs", epochs) if epochs is not None else ("steps", steps)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name}={count!r} must be a whole number of at least 1")
+        epochs = None if epochs is None else count(epochs, "epochs")
+        steps = None if steps is None else count(steps, "steps")
         if wiring.loop.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         per_epoch = self._backend.steps_per_epoch
@@ -188,7 +186,7 @@ class Session:
             )
         )
         wiring.scheduler.start()
-        wiring.loop.start(steps)
+        wiring.loop.start(steps, whole_epochs=epochs is not None)
         others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")
         if others:
             wiring.notice(
@@ -346,13 +344,15 @@ class Session:
             if given is not None
             for roi in parse_rois(given, kind)
         ]
-        if strength is not None and not (isinstance(strength, int | float) and 0 <= strength <= 1):
-            raise ValueError(f"strength={strength!r} must be a number from 0 to 1")
+        if instruction is not None and not isinstance(instruction, str):
+            raise TypeError(
+                f'instruction={instruction!r} must be text, such as "increase focus by 10%"'
+            )
         command = events.Feedback(
             sample=None if sample is None else whole_number(sample, "sample"),
             strokes=strokes,
             instruction=instruction,
-            strength=strength,
+            strength=fraction(strength, "strength"),
         )
         return _result(self._open().feedback(command), 60, "feedback()")
 
@@ -370,8 +370,11 @@ class Session:
 
     def dashboard(self) -> Any:
         """The dashboard widget; one per session, however often it is shown."""
-        from coflect_widget.ui.live import LiveDashboard  # above this layer; only when shown
+        # above this layer; only when shown
+        from coflect_widget.ui.live import LiveDashboard, replay_dashboard
 
+        if self._dashboard is None and self._made().closed:
+            return replay_dashboard(self._run)
         if self._dashboard is None:
             self._open().scheduler.warm()  # the first click shall not wait for a process to start
             self._dashboard = LiveDashboard(self._open(), self._run)
@@ -425,6 +428,16 @@ class Session:
         wiring = self._made()
         while wiring.loop.running and not reached(self.state) and time.monotonic() < until:
             time.sleep(0.005)
+
+
+def _check_display(config: Config, channels: int) -> None:
+    for name in ("mean", "std"):
+        values = getattr(config.display, name)
+        if values is not None and len(values) not in (1, channels):
+            raise ValueError(
+                f"config['display'][{name!r}] = {values!r} has {len(values)} values for images of "
+                f"{channels} channels; give one for each channel, or one for all"
+            )
 
 
 def close_all() -> None:

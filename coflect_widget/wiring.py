@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.snapshots import Snapshots
-from coflect_widget.backends.base import StepOutput
+from coflect_widget.backends.base import Sample, StepOutput
 from coflect_widget.config import Config
 from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
@@ -55,9 +56,10 @@ class Wiring:
         self.config = config
         self.path = path
         self.closed = False
+        self.snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
         self.author = config.author or user_name() or ""
         self.stream = EventStream(path)
-        self.gallery = Gallery(path, config.display, lambda i: backend.read_sample(i).input)
+        self.gallery = Gallery(path, config.display, lambda i: self.read_sample(i).input)
         self.controls = Controls()
         self.ledger = Ledger(config.guidance.strength)
         self.window = ReviewWindow(config.forecast.gates, backend.num_classes)
@@ -81,14 +83,13 @@ class Wiring:
             on_non_finite=lambda step: self.non_finite(step, "the logits are not finite"),
             on_error=lambda error: self.notice("error", f"The forecast met an error: {error!r}"),
         )
-        self.snapshots = Snapshots(backend.weight_specs())
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
         self.scheduler = ExplanationScheduler(
             structure,
             self.snapshots,
             config.attribution,
             explainer=backend.explainer,
-            read_sample=backend.read_sample,
+            read_sample=self.read_sample,
             request_snapshot=self.loop.snapshot_now,
             on_explained=self._on_explained,
             on_failed=self._on_failed,
@@ -103,6 +104,17 @@ class Wiring:
         self.forecaster.close()
         self.stream.close()
         self.snapshots.close()
+
+    def read_sample(self, index: int) -> Sample:
+        """One training sample; any thread.
+
+        A data set that draws random numbers is read between two steps, because its numbers
+        and training's come from the same generators, and equal seeds shall give equal runs.
+        """
+        if not self.backend.reads_at_boundary:
+            return cast("Sample", self.backend.read_sample(index))
+        read = self.controls.submit(partial(self.backend.read_sample, index))
+        return cast("Sample", read.result(60))
 
     def emit(self, data: events.Payload, split: events.Split | None = None, **more: Any) -> None:
         """Record something that happens now; any thread."""
@@ -121,6 +133,7 @@ class Wiring:
     def state_changed(self, state: RunState, by: str) -> None:
         """The loop went into another state."""
         self._speed = None  # a pause is no slow step
+        self.forecaster.watch_again()
         self.emit(events.StateChanged(state=state, by=by))
 
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
@@ -143,6 +156,7 @@ class Wiring:
 
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights."""
+        self.forecaster.flush_metrics()
         if state == "failed":
             return
         try:
@@ -172,6 +186,9 @@ class Wiring:
         self._speed = (now, step)
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
+        self._explain_periodically(step)
+
+    def _explain_periodically(self, step: int) -> None:
         if step // self.config.xai_every > self._xai_period:
             self._xai_period = step // self.config.xai_every
             self.scheduler.request(self._index_to_explain(), "periodic")
@@ -206,6 +223,7 @@ class Wiring:
             self.gallery.thumbnail(index)
         self.stream.emit(forecast, step, epoch)
         self._show_gates(step, epoch, always=False)
+        self._explain_periodically(step)
         for index in forecast.index:
             seen = self._explained_at.get(index)
             if seen is None or seen < step - self.backend.steps_per_epoch:
@@ -308,7 +326,14 @@ class Wiring:
         return recorded
 
     def undo(self, intervention: str) -> Future[Intervention]:
-        """Take one intervention out at the next step boundary; done once it is on disk."""
+        """Take one intervention out at the next step boundary; done once it is on disk.
+
+        Raises
+        ------
+        ValueError
+            If there is no such intervention.
+        """
+        _ = self.ledger[intervention]
         recorded: Future[Intervention] = Future()
         applied = self.controls.submit(partial(self._apply_undo, intervention, recorded))
         applied.add_done_callback(partial(_pass_on_failure, recorded))
@@ -337,9 +362,12 @@ class Wiring:
 
     def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
         step, epoch = self.loop.step, self.loop.epoch
+        undone = replace(self.ledger[intervention], undone=True)
+        entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
+        state = fold(entries, self.config.guidance.strength)
+        if not self.ledger[intervention].undone:
+            self.backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)
-        state = self.ledger.state()
-        self.backend.set_guidance(state)
         data = events.Undone(
             id=entry.id, author=self.author, understood=entry.understood, focus=state.focus
         )

@@ -30,6 +30,11 @@ def test_a_wrong_setting_is_named_with_the_remedy(values, words):
         coflect.Config.from_mapping(values)
 
 
+def test_a_wrong_name_given_to_config_itself_is_answered_too():
+    with pytest.raises(ValueError, match="did you mean 'seed'"):
+        coflect.Config(sede=1)
+
+
 def test_config_of_another_type_is_refused():
     with pytest.raises(TypeError, match="mapping"):
         coflect.Config.from_mapping(3)

@@ -1,5 +1,6 @@
 """The whole of a session without a browser: real threads, real workers, a real run folder."""
 
+import gc
 import multiprocessing
 import subprocess
 import sys
@@ -130,6 +131,69 @@ def test_equal_seeds_log_equal_metrics(make_session):
     assert first == losses(0)
     assert first != losses(1)
     assert [step for step, _ in first] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_short_training_has_metrics_too(make_session):
+    session = make_session()
+    session.train(steps=3)
+    session.wait(60)
+    assert [e.step for e in session.events("metrics")] == [3]
+
+
+def test_an_epoch_number_never_comes_before_its_validation(make_session, shapes):
+    session = make_session(val=shapes)
+    session.train(epochs=4)
+    while not session.wait(0.001):
+        metrics = session.metrics
+        assert metrics["epoch"] == 0 or "val_accuracy" in metrics
+    assert session.metrics["epoch"] == 4
+
+
+def test_explaining_in_a_long_validation_does_not_wait_for_its_end(make_session, shapes):
+    model = tiny_cnn()
+    slow = lambda module, inputs: None if module.training else time.sleep(0.5)  # noqa: E731
+    model[0].register_forward_pre_hook(slow)
+    big = (np.repeat(shapes.images, 10, axis=0), np.repeat(shapes.labels, 10))
+    session = make_session(model=model, val=big)
+    session.train(epochs=1)
+    eventually(lambda: session.metrics["step"] == 4)
+    assert session.explain(0).model_step == 4
+    assert session.state == "training", "the validation was over already"
+
+
+def test_a_skipped_batch_does_not_lengthen_the_epochs(make_session):
+    calls = []
+
+    def loss(logits, targets):
+        calls.append(1)
+        value = nn.functional.cross_entropy(logits, targets)
+        return value * float("nan") if len(calls) == 2 else value
+
+    session = make_session(loss=loss)
+    session.train(epochs=2)
+    eventually(lambda: session.state == "paused")
+    session.resume()
+    assert session.wait(60)
+    assert (session.metrics["step"], session.metrics["epoch"]) == (7, 2)
+
+
+def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
+    class Drawing:
+        def __len__(self):
+            return 128
+
+        def __getitem__(self, index):
+            noise = 0.1 * torch.randn(3, 32, 32)
+            return torch.from_numpy(shapes.images[index]) + noise, int(shapes.labels[index])
+
+    def weights():
+        config = {"xai_every": 2, "log_every": 1, "forecast_every": 1}
+        session = make_session(data=Drawing(), config=config)
+        session.train(epochs=6)
+        session.wait(60)
+        return torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
+
+    assert torch.equal(weights(), weights())
 
 
 # --- forecast ----------------------------------------------------------------------------------
@@ -295,6 +359,22 @@ def test_bad_feedback_is_refused_and_leaves_no_trace(make_session, arguments, wo
     assert session.events("intervention") == []
 
 
+def test_a_failed_undo_changes_nothing(make_session, monkeypatch):
+    session = make_session()
+    entry = session.feedback(sample=5, ignore=(0, 0, 0.3, 0.3))
+
+    def broken(state):
+        raise OSError("the disk of the data is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session._backend, "set_guidance", broken)
+        with pytest.raises(OSError, match="disk of the data"):
+            session.undo(entry)
+    assert not session.interventions[0].undone
+    session.undo(entry)
+    assert session.interventions[0].undone
+
+
 # --- bad input, before any thread starts ---------------------------------------------------------
 
 
@@ -305,6 +385,9 @@ def test_bad_feedback_is_refused_and_leaves_no_trace(make_session, arguments, wo
         ({"config": {"xai_evry": 5}}, ValueError, "did you mean 'xai_every'"),
         ({"classes": ["a", "b"]}, ValueError, "4 outputs but classes= names 2"),
         ({"classes": "abcd"}, TypeError, "list of names"),
+        ({"classes": 4}, TypeError, "list of names"),
+        ({"config": {"display": {"mean": [0.5, 0.5]}}}, ValueError, "3 channels"),
+        ({"config": {"attribution": {"layer": "stem.cnv"}}}, ValueError, "stem.cnv"),
         ({"classes": ["a", "a", "b", "c"]}, ValueError, "all different"),
         ({"batch_size": 0}, ValueError, "batch_size=0"),
         ({"backend": "tensorflo"}, ValueError, "tensorflo"),
@@ -367,6 +450,9 @@ def test_no_such_sample(make_session):
         session.explain(256)
     with pytest.raises(TypeError, match="whole number"):
         session.explain("7")
+    with pytest.raises(TypeError, match="must be text"):
+        session.feedback(instruction=5)
+    assert session.feedback(sample=np.int32(3), look=(0, 0, 0.5, 0.5), strength=np.float32(0.5))
 
 
 # --- life --------------------------------------------------------------------------------------
@@ -395,13 +481,16 @@ def test_close_ends_every_thread_and_process(make_session):
     assert not multiprocessing.active_children()
 
 
-def test_a_cell_run_twice_is_told_of_the_first_training(make_session):
-    first, second = make_session(), make_session()
-    first.train(steps=100_000)
-    second.train(steps=100_000)
-    assert first.run.id in second.events("notice")[-1].data["text"]
+def test_a_cell_run_twice_is_told_of_the_first_training(shapes, tmp_path):
+    session = coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path)
+    session.train(steps=10**7)
+    first = session._wiring
+    session = coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path)  # the variable is gone
+    gc.collect()
+    session.train(steps=10**7)
+    assert first.path.name in session.events("notice")[-1].data["text"]
     coflect.close_all()
-    assert (first.state, second.state) == ("stopped", "stopped")
+    assert (first.loop.state, session.state) == ("stopped", "stopped")
 
 
 def test_a_script_that_never_closes_leaves_a_complete_run(tmp_path):

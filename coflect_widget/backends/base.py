@@ -70,6 +70,8 @@ class Backend(Protocol):
     num_val: int
     batch_size: int
     image_size: tuple[int, int]  # (H, W)
+    #: True where reading a sample moves the random numbers that training draws
+    reads_at_boundary: bool
     #: import path "module:function" that a worker process calls with the model's structure
     explainer: str
 

@@ -22,7 +22,7 @@ from coflect_widget.backends.base import (
     StepOutput,
     WeightSpec,
 )
-from coflect_widget.backends.torch_data import Source
+from coflect_widget.backends.torch_data import Source, label_error
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -71,6 +71,7 @@ class TorchBackend:
         self.val_source = (
             None if val_data is None else Source(val_data, "val_data", config.loader_workers)
         )
+        self._check_same_shape()
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
@@ -89,6 +90,8 @@ class TorchBackend:
         half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self._amp_type = torch.float16 if half else torch.bfloat16
         self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
+        #: whether a sample may only be read at a step boundary, lest it moves training's numbers
+        self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
         self._destinations: dict[int, list[torch.Tensor]] = {}
 
@@ -105,7 +108,7 @@ class TorchBackend:
 
     def _checked_outputs(self, num_classes: int | None) -> int:
         sample = torch.from_numpy(self.train_source.sample(0).input)[None].to(self._device)
-        modes = [(module, module.training) for module in self.model.modules()]
+        modes = _modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad():
@@ -116,8 +119,7 @@ class TorchBackend:
                 f"{error}"
             ) from error
         finally:
-            for module, mode in modes:
-                module.training = mode
+            _restore(modes)
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
             got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise ValueError(f"model gives {got} for one sample; it must give logits (1, classes)")
@@ -129,17 +131,24 @@ class TorchBackend:
             )
         return outputs
 
+    def _check_same_shape(self) -> None:
+        if self.val_source is None:
+            return
+        train, val = (s.sample(0).input.shape for s in (self.train_source, self.val_source))
+        if train != val:
+            raise ValueError(
+                f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
+                "both: give them the same shape"
+            )
+
     def _check_labels(self, source: Source) -> None:
         labels = source.labels()
         wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
         if len(wrong):
             where = int(wrong[0])
             at = where if len(labels) == source.length else source.probes()[where]
-            raise ValueError(
-                f"{source.argument} has the label {int(labels[where])} at index {at}, outside "
-                f"0..{self.num_classes - 1} for {self.num_classes} classes; correct the labels, or "
-                "add classes and outputs"
-            )
+            raise ValueError(label_error(source.argument, at, int(labels[where]), self.num_classes))
+        source.num_classes = self.num_classes
 
     def _make_optimizer(self, given: Any) -> torch.optim.Optimizer:
         if given is None:
@@ -228,6 +237,7 @@ class TorchBackend:
         total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
         hits = torch.zeros((), dtype=torch.int64, device=self._metric_device())
         order = np.arange(source.length)
+        modes = _modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad(), self._autocast():
@@ -241,7 +251,7 @@ class TorchBackend:
                     total += loss.to(total) * len(batch.indices)
                     hits += (logits.argmax(1) == batch.targets).sum().to(hits)
         finally:
-            self.model.train()
+            _restore(modes)  # layers that the user holds in eval mode stay so
         return {
             "loss": float(total) / source.length,
             "accuracy": float(hits) / source.length,
@@ -330,6 +340,15 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
+
+
+def _modes(model: torch.nn.Module) -> list[tuple[torch.nn.Module, bool]]:
+    return [(module, module.training) for module in model.modules()]
+
+
+def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
 
 
 def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:

@@ -6,7 +6,10 @@ epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +31,8 @@ class Source:
     data : map-style data set of (x, y) or (x, y, index), or pair of arrays
     argument : str
         Name used in error messages, "train_data" or "val_data".
-    num_classes : int or None
-        Labels must lie in ``range(num_classes)``.
+    loader_workers : int
+        Processes of the DataLoader that serves a map-style data set.
     """
 
     def __init__(self, data: Any, argument: str, loader_workers: int = 0) -> None:
@@ -38,6 +41,11 @@ class Source:
         self.inputs: torch.Tensor | None = None
         self.targets: torch.Tensor | None = None
         self.dataset: Any = None
+        self.num_classes: int | None = None  # known once the model is; then labels are checked
+        #: whether reading a sample moves a global random generator, as augmentation does
+        self.draws_random_numbers = False
+        # Pictures are read beside training; a data set may be no match for two readers at once.
+        self._lock = threading.Lock()
         arrays = _as_arrays(data)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -48,7 +56,9 @@ class Source:
         if self.length == 0:
             raise ValueError(f"{argument} is empty; it needs at least one sample")
         if self.dataset is not None:
-            self._check_shapes()
+            with _random_state_kept() as moved:
+                self._check_shapes()
+                self.draws_random_numbers = moved()
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -57,18 +67,23 @@ class Source:
         if self.inputs is not None and self.targets is not None:
             x, y = self.inputs[index], self.targets[index]
         else:
-            x, y, *_ = self.dataset[index]
+            # Only where reading draws: putting back what training drew meanwhile would be wrong.
+            keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
+            with self._lock, keep:
+                x, y, *_ = self.dataset[index]
         return Sample(input=_as_float(x, self.argument).numpy(), target=int(y))
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
         if self.targets is not None:
             return self.targets.numpy()
+        probed = np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
         for name in ("targets", "labels"):
-            known = getattr(self.dataset, name, None)
-            if known is not None and len(known) == self.length:
-                return np.asarray(known).astype(np.int64).reshape(-1)
-        return np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
+            known = np.asarray(getattr(self.dataset, name, ()))
+            # Only what the items say too: a target_transform may map these to others.
+            if known.shape == (self.length,) and np.array_equal(known[self.probes()], probed):
+                return known.astype(np.int64)
+        return probed
 
     def probes(self) -> list[int]:
         """Indices spread evenly over the data."""
@@ -104,7 +119,7 @@ class Source:
                 )
             return
         loader = DataLoader(
-            _Numbered(self.dataset, self.argument),
+            _Numbered(self, self.dataset),
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
@@ -185,27 +200,71 @@ class Source:
                     "tensors or numpy arrays (C, H, W): add a transform that converts"
                 )
             if shape is not None and tuple(x.shape) != shape:
-                raise ValueError(
-                    f"{self.argument}[{index}] has shape {tuple(x.shape)}, but sample 0 has "
-                    f"{shape}; images must be of one shape: resize or crop them in the data set"
-                )
+                raise ValueError(_shape_error(self.argument, index, tuple(x.shape), shape))
             shape = tuple(x.shape)
             _as_float(x, self.argument)
 
 
 class _Numbered(torch.utils.data.Dataset[tuple[torch.Tensor, int, int]]):
-    """Adds the index to each sample of a map-style data set."""
+    """Adds the index to each sample of a map-style data set, and checks what was not probed."""
 
-    def __init__(self, dataset: Any, argument: str) -> None:
+    def __init__(self, source: Source, dataset: Any) -> None:
         self.dataset = dataset
-        self.argument = argument
+        self.argument = source.argument
+        self.shape = tuple(source.sample(0).input.shape)
+        self.num_classes = source.num_classes
+        # With processes of its own each has a data set of its own, and a lock cannot be sent.
+        self.lock = source._lock if source.loader_workers == 0 else None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
-        x, y, *_ = self.dataset[index]
+        with self.lock or contextlib.nullcontext():
+            x, y, *_ = self.dataset[index]
+        if tuple(x.shape) != self.shape:
+            raise ValueError(_shape_error(self.argument, index, tuple(x.shape), self.shape))
+        if self.num_classes is not None and not 0 <= int(y) < self.num_classes:
+            raise ValueError(label_error(self.argument, index, int(y), self.num_classes))
         return _as_float(x, self.argument), int(y), index
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
+    """What to say of a label that is no class."""
+    return (
+        f"{argument} has the label {label} at index {index}, outside 0..{num_classes - 1} for "
+        f"{num_classes} classes; correct the labels, or add classes and outputs"
+    )
+
+
+def _shape_error(argument: str, index: int, shape: tuple[int, ...], first: tuple[int, ...]) -> str:
+    return (
+        f"{argument}[{index}] has shape {shape}, but sample 0 has {first}; images must be of one "
+        "shape: resize or crop them in the data set"
+    )
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[Callable[[], bool]]:
+    """Put the global generators back at the end; gives a function that tells if they moved."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002 - the generator that users draw from
+
+    def moved() -> bool:
+        numpy_now: Any = np.random.get_state()  # noqa: NPY002
+        return not (
+            torch.equal(torch_state, torch.get_rng_state())
+            and np.array_equal(numpy_state[1], numpy_now[1])
+            and numpy_state[2:] == numpy_now[2:]
+            and python_state == random.getstate()
+        )
+
+    try:
+        yield moved
+    finally:
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
 
 
 def _as_arrays(data: Any) -> tuple[Any, Any] | None:

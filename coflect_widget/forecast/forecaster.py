@@ -7,6 +7,7 @@ woken by the training thread: a notification costs more there than everything el
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -173,6 +174,19 @@ class Forecaster:
         self._marks.append((self._sent, callback))
         self._wake.set()
 
+    def flush_metrics(self) -> None:
+        """Have `on_metrics` called for the steps since the last multiple; training has ended."""
+
+        def flush() -> None:
+            for window in self._metrics.flush():
+                self._guarded("on_metrics", partial(self._on_metrics, *window))
+
+        self.mark(flush)
+
+    def watch_again(self) -> None:
+        """Report the next step that is not finite, also if the one before was not."""
+        self._non_finite = False
+
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until everything observed so far is in the store.
 
@@ -285,18 +299,20 @@ class Forecaster:
     ) -> None:
         stats = self.store.update(output.indices, logits, targets, step)
         guidance = output.guidance_loss
+        loss = self._backend.scalar(output.loss)
         done = self._metrics.add(
             step,
             epoch,
             rows=stats.rows,
-            loss=self._backend.scalar(output.loss),
+            loss=loss,
             accuracy=stats.accuracy,
             guidance=None if guidance is None else self._backend.scalar(guidance),
         )
         for window in done:
             self._guarded("on_metrics", partial(self._on_metrics, *window))
-        first = stats.non_finite > 0 and not self._non_finite
-        self._non_finite = stats.non_finite > 0
+        broken = stats.non_finite > 0 or not math.isfinite(loss)
+        first = broken and not self._non_finite
+        self._non_finite = broken
         if first and self._on_non_finite is not None:
             self._guarded("on_non_finite", partial(self._on_non_finite, step))
 

@@ -17,6 +17,7 @@ class MetricWindows:
             raise ValueError(f"every = {every}; expected at least 1 step")
         self.every = every
         self._window = -1
+        self._step = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -61,6 +62,7 @@ class MetricWindows:
                 done.append(self._close())
             self._window = window
         self._epoch = epoch
+        self._step = step
         weight = max(rows, 1)  # a step without a usable row still has a loss
         self._loss_rows += weight
         self._loss += weight * loss
@@ -73,6 +75,13 @@ class MetricWindows:
         if step % self.every == 0:
             done.append(self._close())
         return done
+
+    def flush(self) -> list[tuple[dict[str, float], int, int]]:
+        """Means of a window that has begun, under its last step; empty where none has."""
+        if not (self._loss_rows or self._guided):
+            return []
+        values, _, epoch = self._close()
+        return [(values, self._step, epoch)]
 
     def _close(self) -> tuple[dict[str, float], int, int]:
         values = {

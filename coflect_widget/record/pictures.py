@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -116,8 +119,10 @@ class Gallery:
                 buffer = io.BytesIO()
                 image.resize(size, how).save(buffer, "PNG")
                 png = buffer.getvalue()
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(png)
+                # A full disk costs the copy in the run folder, not the queue on the screen.
+                with contextlib.suppress(OSError):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(png)
             else:
                 return None
             self._thumbnails[index] = png
@@ -131,14 +136,17 @@ class Gallery:
         stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
+        # Under another name until it is whole: a screen may be reading the file of that name.
+        part = folder / f"{stem}.part.npz"
         np.savez_compressed(
-            folder / f"{stem}.npz",
+            part,
             picture=picture,
             map=to_bytes(maps.map),
             livecam=to_bytes(maps.livecam),
             smoothgrad=to_bytes(maps.smoothgrad),
             consensus=to_bytes(consensus),
         )
+        part.replace(folder / f"{stem}.npz")
         # For people who browse the folder: the picture with the map glowing on it.
         heat = maps.map[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
@@ -165,6 +173,10 @@ class Gallery:
             raise ValueError(f"{file!r} is outside the run folder")
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (ValueError, KeyError, EOFError) as error:
+                found = {name: arrays[name] for name in arrays.files}
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OSError(f"{file!r} is damaged: {error}") from error
+        missing = {"picture", "map", "livecam", "smoothgrad"} - set(found)
+        if missing:
+            raise OSError(f"{file!r} is damaged: {', '.join(sorted(missing))} is missing")
+        return found

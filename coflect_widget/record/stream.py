@@ -128,19 +128,28 @@ class EventStream:
             group: list[tuple[Event, Recorded | None]] = []
             while self._waiting:
                 group.append(self._waiting.popleft())
-            self._write(group, closing=closing)
+            try:
+                self._write(group, closing=closing)
+            except Exception as error:  # noqa: BLE001 - one event must not end the record
+                self._last_error = f"an event could not be written: {error!r}"
+            with self._idle:
+                self._handled += len(group)
+                self._idle.notify_all()
             if closing and not self._waiting:
                 break
         self._file.close()
 
     def _write(self, group: list[tuple[Event, Recorded | None]], *, closing: bool) -> None:
         durable = closing
-        for event, _ in group:
+        written: list[tuple[Event, Recorded | None]] = []
+        for given, on_recorded in group:
+            event, line = _line(given)
             keep = event.type in DURABLE
             durable = durable or keep
-            self._unwritten.append((event.model_dump_json().encode() + b"\n", keep))
+            self._unwritten.append((line, keep))
+            written.append((event, on_recorded))
         error = self._flush_to_disk(sync=durable)
-        for event, on_recorded in group:
+        for event, on_recorded in written:
             if isinstance(event.data, Metrics):
                 self._scalars.add(event.step, event.epoch, event.split, event.data.values)
             self._hand_on(event, on_recorded, error)
@@ -151,9 +160,6 @@ class EventStream:
             except OSError as problem:
                 error = error or problem
         self._report(error)
-        with self._idle:
-            self._handled += len(group)
-            self._idle.notify_all()
 
     def _flush_to_disk(self, *, sync: bool) -> OSError | None:
         if not self._unwritten:
@@ -210,3 +216,26 @@ class EventStream:
                 epoch=0,
             )
         self._last_error = text
+
+
+def _line(event: Event) -> tuple[Event, bytes]:
+    """The event as a line; text that UTF-8 has no bytes for becomes "?", in the event too.
+
+    Such text comes with file names of another encoding, for example in an error of a data set.
+    """
+    try:
+        return event, event.model_dump_json().encode() + b"\n"
+    except ValueError:  # pydantic's error of serialisation is one
+        clean = type(event.data).model_validate(_clean(event.data.model_dump()))
+        event = event.model_copy(update={"data": clean})
+        return event, event.model_dump_json().encode() + b"\n"
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    return value

@@ -41,8 +41,10 @@ class Controls:
         return future
 
     def pause(self) -> None:
-        """Hold the training thread at its next step boundary."""
+        """Hold the training thread at its next step boundary; nothing to hold, nothing done."""
         with self._condition:
+            if self._owner is None:
+                return
             self._pausing = True
             self._attention = True
             self._condition.notify_all()
@@ -74,10 +76,7 @@ class Controls:
     # --- for the training thread -----------------------------------------------------------
 
     def attach(self) -> None:
-        """From now on the calling thread trains, and runs the commands.
-
-        A pause asked for before stays in force: training then starts held.
-        """
+        """From now on the calling thread trains, and runs the commands."""
         with self._condition:
             self._owner = threading.current_thread()
             self._stopping = False

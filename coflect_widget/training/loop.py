@@ -77,6 +77,7 @@ class TrainingLoop:
         self.target_step = 0
         self._batch_in_epoch = 0
         self._begun = False
+        self._whole_epochs = False
         self._done = threading.Event()
         self._done.set()
         self._thread: threading.Thread | None = None
@@ -91,11 +92,15 @@ class TrainingLoop:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
         return epochs * self.backend.steps_per_epoch - self._batch_in_epoch
 
-    def start(self, steps: int) -> None:
-        """Train `steps` more steps in a new thread; returns when that thread has taken over."""
+    def start(self, steps: int, *, whole_epochs: bool = False) -> None:
+        """Train `steps` more steps in a new thread; returns when that thread has taken over.
+
+        With `whole_epochs` a batch that is left out counts as trained on.
+        """
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
+        self._whole_epochs = whole_epochs
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -144,7 +149,7 @@ class TrainingLoop:
             self._done.set()
 
     def _train(self) -> RunState:
-        backend, observer, snapshots = self.backend, self.observer, self.snapshots
+        backend, observer = self.backend, self.observer
         per_epoch = backend.steps_per_epoch
         boundary = self._boundary
         if not boundary():
@@ -155,14 +160,14 @@ class TrainingLoop:
                     output = backend.train_step(batch)
                 except NonFiniteLossError as error:
                     self._batch_in_epoch += 1  # the batch is left out; no weight has changed
+                    if self._whole_epochs:
+                        self.target_step -= 1
                     self.controls.pause()
                     observer.non_finite(self.step, str(error))
                 else:
                     self._batch_in_epoch += 1
                     self.step += 1
                     observer.observe(self.step, self.epoch, output)
-                if snapshots.wanted:
-                    self._take_snapshot()
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
                 if not boundary():
@@ -174,14 +179,15 @@ class TrainingLoop:
         return "finished"
 
     def _end_epoch(self) -> bool:
-        self.epoch += 1
         self._batch_in_epoch = 0
         validation = self.backend.evaluate(self._boundary)
         self.backend.end_epoch(validation or {})
-        self.observer.epoch_ended(self.step, self.epoch, validation or {})
+        self.observer.epoch_ended(self.step, self.epoch + 1, validation or {})
+        self.epoch += 1  # last: who sees the number finds the epoch's figures
         return validation is not None and self._boundary()
 
     def _boundary(self) -> bool:
+        self._take_snapshot_if_wanted()
         return self.controls.boundary(self._held, self._take_snapshot_if_wanted)
 
     def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument

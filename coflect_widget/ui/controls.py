@@ -46,11 +46,14 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
     ----------
     malformed : int
         Messages that were no valid command; they changed nothing.
+    refused : int
+        Valid commands that could not be carried out, such as a region outside the picture;
+        they changed nothing either.
     """
 
     def __init__(self, target: Commandable, answers: Answers) -> None:
         super().__init__()
-        self.malformed = 0
+        self.malformed = self.refused = 0
         self._target = target
         self._answers = answers
         self.on_msg(self._receive)
@@ -85,6 +88,7 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
         try:
             self._target.handle(command, reply)
         except Exception as error:  # noqa: BLE001 - the person gets the reason
+            self.refused += 1
             reply(False, str(error) or repr(error), None)
             return
         if isinstance(command, Explain):

@@ -39,6 +39,7 @@ class LiveDashboard:
 def replay_dashboard(run: Run) -> Dashboard:
     """Read-only dashboard of a run folder."""
     view = replay(Gallery(run.path), run.id, run.iter_events())
+    view.end_of_record()
     widget = Dashboard()
     widget.keep(snapshot(view))
     return widget

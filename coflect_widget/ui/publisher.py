@@ -93,6 +93,7 @@ class Publisher:
                 self._turn(closing=closing)
             except Exception as error:  # noqa: BLE001 - a broken screen must not end the run
                 self.error = repr(error)
+                self._full = self._connected  # what was taken for this turn is sent again
             if closing:
                 return
             time.sleep(PERIOD)

@@ -105,6 +105,11 @@ class View:
         self._shown = self._newest.get(index)
         self._dirty.add("explanation")
 
+    def end_of_record(self) -> None:
+        """Nothing more will come: what still trains then was interrupted."""
+        if self._status["state"] in ("training", "paused"):
+            self._status["state"] = "interrupted"
+
     def _run_started(self, _: Event, data: events.RunStarted) -> None:
         self._status.update(
             classes=data.classes or [], num_train=data.num_train, device=data.device

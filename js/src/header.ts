@@ -7,7 +7,7 @@ import { noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const STATE_WORDS: Record<RunState, string> = {
-  idle: "Idle", training: "Training", paused: "Paused", stopped: "Stopped", finished: "Finished", failed: "Failed",
+  idle: "Idle", interrupted: "Interrupted", training: "Training", paused: "Paused", stopped: "Stopped", finished: "Finished", failed: "Failed",
 };
 const CONNECTION: Record<Connection, [string, string]> = {
   connecting: ["connecting", "Looking for the kernel."],

@@ -1,7 +1,7 @@
 // The messages between kernel and browser, as coflect_widget/ui/protocol.py defines them,
 // and the check that turns what arrived into typed sections with their bytes.
 
-export type RunState = "idle" | "training" | "paused" | "stopped" | "finished" | "failed";
+export type RunState = "idle" | "training" | "paused" | "stopped" | "finished" | "failed" | "interrupted";
 
 export interface Status {
   mode: "live" | "replay";

@@ -27,6 +27,11 @@ const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
 
 /** The kernel was asked and did not answer in time. */
+/** A name for one message. Not crypto.randomUUID: plain http, as on a laboratory's server, has none. */
+function newId(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (one) => one.toString(16).padStart(8, "0")).join("");
+}
+
 export class NoAnswer extends Error {}
 
 interface Waiting {
@@ -77,7 +82,7 @@ export class Transport {
 
   /** Send a command; resolves with the kernel's answer. */
   request(command: Command, timeout = REPLY_TIMEOUT): Promise<Reply> {
-    const id = crypto.randomUUID();
+    const id = newId();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
@@ -137,7 +142,7 @@ export class Transport {
       this.#helloTimer = null;
       if (this.store.state.connection === "connecting") this.#offline();
     }, HELLO_TIMEOUT);
-    if (!this.#post({ kind: "hello", id: crypto.randomUUID() })) this.#offline();
+    if (!this.#post({ kind: "hello", id: newId() })) this.#offline();
   }
 
   #offline(): void {

@@ -69,6 +69,15 @@ def test_nan_and_infinity_become_null(folder):
     assert json.loads(line)["data"]["values"] == {"loss": None, "x": None}
 
 
+def test_text_of_another_encoding_does_not_end_the_record(folder):
+    stream = EventStream(folder)
+    stream.emit(events.Notice(level="info", text="caf\udce9.png"), 0, 0)
+    stream.emit(events.Notice(level="info", text="after"), 0, 0)
+    assert stream.flush(5)
+    stream.close()
+    assert [event.data["text"] for event in Run(folder).events()] == ["caf?.png", "after"]
+
+
 def test_scalars_header_grows_when_a_metric_appears(folder):
     stream = EventStream(folder)
     stream.emit(events.Metrics(values={"loss": 0.5}), 10, 0, "train")

@@ -119,6 +119,59 @@ def test_a_schedule_of_another_optimizer_is_refused(data):
         make_backend(data, scheduler="cosine")
 
 
+class Drawing(Pairs):
+    """A data set that augments: reading it draws from the global generator."""
+
+    def __getitem__(self, index):
+        x, y = self.items[index]
+        return x + 0.01 * torch.rand(1).numpy(), y
+
+
+def test_a_data_set_that_draws_is_recognised_and_reading_for_a_picture_moves_nothing(data):
+    items = [(data.images[i], int(data.labels[i])) for i in range(len(data))]
+    assert not make_backend(Pairs(items)).reads_at_boundary
+    model = make_model()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    backend = make_backend(Drawing(items), model=model)
+    assert backend.reads_at_boundary
+    backend.read_sample(5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_labels_of_items_count_more_than_an_attribute(data):
+    odd = Pairs([(data.images[i], int(data.labels[i]) % 2) for i in range(len(data))])
+    odd.targets = [9] * len(data)  # as before a target_transform
+    assert make_backend(odd, model=make_model(2), num_classes=2).labels().max() == 1
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [((image(), 7), r"label 7 at index 2,"), ((image(16), 0), r"train_data\[2\] has shape")],
+)
+def test_what_no_probe_met_is_named_when_it_is_met(item, words):
+    items = [(image(), 0)] * 300
+    items[2] = item
+    backend = make_backend(Pairs(items))
+    assert 2 not in backend.train_source.probes()
+    with pytest.raises(ValueError, match=words):
+        list(backend.train_batches(0))
+
+
+def test_validation_data_of_another_shape_is_refused(data):
+    with pytest.raises(ValueError, match="val_data has inputs of shape"):
+        make_backend(data, val=(image(16)[None], np.array([0])))
+
+
+def test_validation_leaves_frozen_layers_frozen(data):
+    backend = make_backend(data, val=data)
+    backend.model.train()
+    backend.model[4].eval()
+    backend.evaluate(lambda: True)
+    assert not backend.model[4].training
+    assert backend.model[0].training
+
+
 def test_checking_a_model_leaves_its_modes_as_they_were(data):
     model = make_model()
     model[0].eval()
@@ -179,6 +232,7 @@ def test_evaluation_is_exact_and_gives_up_at_a_boundary(data):
         logits = model(torch.from_numpy(data.images))
     expected = float((logits.argmax(1).numpy() == data.labels).mean())
     assert backend.evaluate(lambda: True)["accuracy"] == pytest.approx(expected)
+    model.train()
     assert backend.evaluate(lambda: False) is None
     assert model.training
 

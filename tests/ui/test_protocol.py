@@ -150,6 +150,7 @@ HOSTILE = [
     {"id": "a", "kind": "launch"},
     {"id": "a", "kind": "pause", "extra": 1},
     {"id": "a", "kind": "explain", "index": -1},
+    {"id": "a", "kind": "feedback", "sample": True, "instruction": "focus center"},
     {"id": "a", "kind": "explain", "index": "7; import os"},
     {"id": "a", "kind": "explain", "index": 10**9},
     {"id": "a", "kind": "feedback", "strokes": [{"kind": "look", "roi": [0, 0, 2, 2]}]},
@@ -186,7 +187,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
         controls._receive(None, message, [])
     eventually(lambda: len(answers) >= len(HOSTILE) - 8)
     assert set(answers) == {False}
-    assert controls.malformed >= 15
+    assert controls.malformed + controls.refused == len(HOSTILE)
     assert session.interventions == []
     assert session.state == "idle"
     assert [e.seq for e in session.events()] == before
@@ -208,6 +209,30 @@ def test_a_recorded_run_shows_the_same_without_a_kernel(make_session, shapes):
     assert update["explanation"]["consensus_buffer"] is not None
     assert update["ledger"][0]["strokes"][0]["kind"] == "look"
     assert widget._controls == ""
+
+
+def test_a_damaged_map_is_said_and_the_rest_is_shown(make_session):
+    with make_session() as session:
+        session.explain(4)
+    file = session.run.path / session.events("overlay")[-1].data["maps"]
+    file.write_bytes(file.read_bytes()[:200])
+    update = replay_dashboard(session.run)._snapshot["update"]
+    assert "damaged" in update["explanation"]["failed"]
+    assert update["status"]["run_id"] == session.run.id
+
+
+def test_a_run_that_was_killed_is_shown_as_interrupted(make_session):
+    session = make_session()
+    session.train(steps=10**6)
+    session._wiring.stream.flush()
+    assert replay_dashboard(session.run)._snapshot["update"]["status"]["state"] == "interrupted"
+
+
+def test_a_closed_session_that_was_never_shown_can_be_shown(make_session):
+    with make_session() as session:
+        session.train(steps=2)
+        session.wait(60)
+    assert session.dashboard()._snapshot["update"]["status"]["state"] == "finished"
 
 
 def test_an_event_that_comes_twice_is_taken_once(make_session):
