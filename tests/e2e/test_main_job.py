@@ -109,11 +109,7 @@ def sidebar(page, run):
     """The same, in JupyterLab's side panel."""
     page.locator(".jp-OutputArea").get_by_text("the busy cell is done").wait_for(timeout=20_000)
     run_cell(page, 2)
-    view = page.locator(
-        ".jp-SidePanel [data-testid=cw-root], .lm-DockPanel-widget "
-        ":not(.jp-Notebook *)[data-testid=cw-root], #jp-right-stack "
-        "[data-testid=cw-root]"
-    ).first
+    view = page.locator("#jp-right-stack [data-testid=cw-root]")
     view.wait_for(timeout=30_000)
     side = Parts(view)
     before = side.step()
@@ -124,10 +120,12 @@ def sidebar(page, run):
     cell("state").get_by_text("Paused").wait_for()
     side("tool-look").click()
     box = drag(page, side("picture"), (0.30, 0.30), (0.80, 0.70))
+    side("instruction").fill("decrease focus by 5%")
     side("submit").click()
     side("echo").get_by_text("Applied at step").wait_for(timeout=15_000)
     stroke = recorded(run, "intervention")[-1]["data"]["strokes"][0]
     assert stroke["kind"] == "look"
+    assert recorded(run, "intervention")[-1]["data"]["instruction"] == "decrease focus by 5%"
     assert stroke["roi"]["box"] == pytest.approx(box, abs=0.03)
     assert cell("ledger-item").count() == 2, "the two views disagree"
     side("pause").click()
