@@ -122,8 +122,7 @@ class TrainingLoop:
         if self.running:
             self.controls.nudge()
             return False
-        with self._one_writer:
-            self._take_snapshot()
+        self._take_snapshot()
         return True
 
     # --- on the training thread --------------------------------------------------------------
@@ -198,7 +197,9 @@ class TrainingLoop:
             self._take_snapshot()
 
     def _take_snapshot(self) -> None:
-        self.snapshots.write(self.step, self.backend.copy_weights)
+        # Contended only where a training begins while another thread takes a snapshot.
+        with self._one_writer:
+            self.snapshots.write(self.step, self.backend.copy_weights)
 
     def _set_state(self, state: RunState, by: str) -> None:
         self.state = state
