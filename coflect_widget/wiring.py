@@ -156,7 +156,7 @@ class Wiring:
 
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights."""
-        self.forecaster.flush_metrics()
+        self.forecaster.flush()
         if state == "failed":
             return
         try:

@@ -174,12 +174,14 @@ class Forecaster:
         self._marks.append((self._sent, callback))
         self._wake.set()
 
-    def flush_metrics(self) -> None:
-        """Have `on_metrics` called for the steps since the last multiple; training has ended."""
+    def flush(self) -> None:
+        """Training has ended: the metrics and the ranking that still wait come now."""
 
         def flush() -> None:
             for window in self._metrics.flush():
                 self._guarded("on_metrics", partial(self._on_metrics, *window))
+            if self._ranking_due:
+                self._rank()
 
         self.mark(flush)
 
