@@ -155,6 +155,7 @@ def test_explaining_in_a_long_validation_does_not_wait_for_its_end(make_session,
     model[0].register_forward_pre_hook(slow)
     big = (np.repeat(shapes.images, 10, axis=0), np.repeat(shapes.labels, 10))
     session = make_session(model=model, val=big)
+    session.explain(0)  # the worker is up: what follows measures the wait for a snapshot alone
     session.train(epochs=1)
     eventually(lambda: session.metrics["step"] == 4)
     assert session.explain(0).model_step == 4

@@ -163,6 +163,8 @@ class View:
             self._status["overlays_made"] += 1
             self._status["overlay_seconds"] += data.seconds
             self._dirty.add("status")
+        if data.purpose == "person":
+            self._selected = data.index
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
         if self._selected in (None, data.index):
             self._shown = event

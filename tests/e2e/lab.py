@@ -107,7 +107,9 @@ def open_notebook(page, address, token, name):
     """Open a notebook with a fresh layout and a ready kernel."""
     page.goto(f"{address}/lab/workspaces/e2e/tree/{name}?reset&token={token}")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
+    # Attached, not visible: a narrow toolbar folds the indicator away.
+    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+    page.wait_for_selector(idle, state="attached", timeout=90_000)
 
 
 def run_cell(page, number):

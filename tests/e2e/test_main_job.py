@@ -60,7 +60,9 @@ def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
 
         # pause while another cell is running: held within a second
         busy = run_cell(page, 1)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=busy]")
+        page.wait_for_selector(
+            ".jp-Notebook-ExecutionIndicator[data-status=busy]", state="attached"
+        )
         clicked = time.time()
         part("pause").click()
         held = eventually(
@@ -122,7 +124,8 @@ def sidebar(page, run):
     box = drag(page, side("picture"), (0.30, 0.30), (0.80, 0.70))
     side("instruction").fill("decrease focus by 5%")
     side("submit").click()
-    side("echo").get_by_text("Applied at step").wait_for(timeout=15_000)
+    side("echo").get_by_text("decrease focus by 5").wait_for(timeout=15_000)
+    assert len(recorded(run, "intervention")) == 2
     stroke = recorded(run, "intervention")[-1]["data"]["strokes"][0]
     assert stroke["kind"] == "look"
     assert recorded(run, "intervention")[-1]["data"]["instruction"] == "decrease focus by 5%"
