@@ -17,7 +17,6 @@ class BackendParts:
     """Import paths ("module:name") of what belongs to one framework."""
 
     backend: str  # class with the Backend protocol
-    explainer: str  # called in a worker with the model's structure
     structure: str  # called once in the kernel: model -> bytes for the worker
     check_layer: (
         str  # (structure, input shape, layer name or None) -> name; raises if there is none
@@ -30,7 +29,6 @@ class BackendParts:
 BACKENDS = {
     "torch": BackendParts(
         backend="coflect_widget.backends.torch:TorchBackend",
-        explainer="coflect_widget.attribution.torch_methods:load",
         structure="coflect_widget.attribution.torch_methods:structure",
         check_layer="coflect_widget.attribution.torch_methods:check_layer",
         guidance="coflect_widget.guidance.torch_losses:TorchGuidance",
