@@ -4,10 +4,11 @@
 """
 
 from coflect_widget import data
+from coflect_widget.backends.registry import register_backend
 from coflect_widget.config import Config
 from coflect_widget.demo import demo
 from coflect_widget.recorded import open_run
 from coflect_widget.session import Session, close_all
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Session", "close_all", "data", "demo", "open_run"]
+__all__ = ["Config", "Session", "close_all", "data", "demo", "open_run", "register_backend"]

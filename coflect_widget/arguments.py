@@ -50,3 +50,10 @@ def fraction(value: Any, argument: str) -> float | None:
     if isinstance(value, bool) or not 0 <= number <= 1:
         raise ValueError(f"{argument}={value!r} must be a number from 0 to 1")
     return number
+
+
+def one_of(value: Any, argument: str, allowed: tuple[str, ...]) -> Any:
+    """One of `allowed`, or None."""
+    if value is not None and value not in allowed:
+        raise ValueError(f"{argument}={value!r} must be one of {', '.join(map(repr, allowed))}")
+    return value

@@ -40,20 +40,35 @@ class ForecastConfig(_Section):
 
     horizon_epochs: int = Field(default=4, ge=1)
     top: int = Field(default=10, ge=1, le=100)
+    #: show only samples that are right now
+    onset: bool = False
+    #: samples looked at under the newest weights after an epoch, as far as idle time and half of
+    #: attribution.budget reach; 0 looks at none
+    probes: int = Field(default=1024, ge=0, le=65_536)
     gates: Gates = Gates()
 
 
 class AttributionConfig(_Section):
     """How maps are computed and what they may cost."""
 
-    method: Literal["livecam", "smoothgrad", "consensus"] = "consensus"
+    method: Literal["livecam", "gradcam", "smoothgrad", "consensus"] = "consensus"
     #: name of the module whose output LiveCAM reads, as in model.named_modules(); found if None
     layer: str | None = None
-    smoothgrad_samples: int = Field(default=16, ge=1, le=1024)
+    #: noisy copies that SmoothGrad may take; it stops earlier where its map has converged
+    smoothgrad_samples: int = Field(default=32, ge=1, le=1024)
     #: standard deviation of SmoothGrad's noise as a share of the input's range
     smoothgrad_sigma: float = Field(default=0.15, gt=0, le=1)
     #: processor seconds a minute that background overlays may use
     budget: float = Field(default=6.0, ge=0, le=60)
+    #: seconds that a training on the processor may rest, between two steps, for one map that a
+    #: person waits for; 0 never
+    click_rest: float = Field(default=0.5, ge=0, le=5)
+    #: whether each map is judged: does it show what the model uses?
+    checks: bool = True
+    #: maps of one sample that the run folder keeps; the first and the newest always stay
+    maps_per_sample: int = Field(default=24, ge=2)
+    #: megabytes of maps that the run folder keeps, over all samples
+    maps_megabytes: float = Field(default=512.0, gt=0)
     #: seconds after which a job counts as hung
     deadline: float = Field(default=60.0, gt=0)
 
@@ -64,8 +79,10 @@ class GuidanceConfig(_Section):
     strength: Fraction = 0.3
     #: what an "ignore" stroke becomes; None lets the engine choose
     ignore_loss: Literal["fill", "input_gradient"] | None = None
-    #: guided rows in each batch, as a share of the batch size
-    replay_share: float = Field(default=0.25, gt=0, le=1)
+    #: guided rows as a share of all rows: small batches get theirs every few steps
+    replay_share: float = Field(default=0.1, gt=0, le=1)
+    #: steps after an intervention at which its effect is measured; 0 measures none
+    effect_after: int = Field(default=200, ge=0)
 
 
 class DisplayConfig(_Section):

@@ -18,6 +18,8 @@ SCHEMA_VERSION = 1
 
 RunState = Literal["idle", "training", "paused", "stopped", "finished", "failed"]
 Split = Literal["train", "val"]
+#: What a person says of a label; "undo" takes the earlier verdicts back.
+Verdict = Literal["right", "wrong", "leave out", "undo"]
 
 
 def _finite(value: float | None) -> float | None:
@@ -98,6 +100,28 @@ class Forecast(Payload):
     reason: list[str]
     horizon: int
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
+    onset: bool = False  #: True where it holds only samples that are right now
+
+
+class Suspects(Payload):
+    """Samples whose label may be wrong, most doubtful first; written at each epoch's end."""
+
+    count: int  #: of all of them; the lists hold the first few
+    index: list[int]
+    doubt: list[float]  #: a score in [0, 1], no probability
+    target: list[int]  #: their label
+    suggested: list[int]  #: the class that the model sees in them
+    judged: list[str]  #: what a person said last, "" where nobody did
+
+
+class Judged(Payload):
+    """What a person said of a sample's label; training follows from the next step on."""
+
+    index: int
+    verdict: Verdict
+    label: int | None = None  #: the label it is trained with from now on
+    before: int | None = None  #: the one that it had until now
+    author: str = ""
 
 
 class GateStatus(BaseModel):
@@ -117,6 +141,7 @@ class Window(Payload):
 
     open: bool
     gates: list[GateStatus]
+    by_hand: bool = False  #: True where a person opened it; it shuts with the next intervention
 
 
 class ForecastScored(Payload):
@@ -128,6 +153,22 @@ class ForecastScored(Payload):
     hits: int
     chance: float  #: hits to be expected from as many samples drawn at random
     window_open: bool = False  #: whether the review window was open when it was named
+    #: how it is known who was wrong: from the weights of that epoch's end, or from the sample's
+    #: last sighting in training; an evaluated score replaces the one from training
+    truth: Literal["evaluated", "training"] = "training"
+    sentence: str = ""  #: the score in words
+
+
+class QualityRecord(BaseModel):
+    """Verdict of the checks on a map; see `attribution.explanation.Quality`."""
+
+    model_config = ConfigDict(frozen=True)
+    reliable: bool
+    reason: str = ""
+    drop: float | None = None
+    random_drop: float | None = None
+    deletion: float | None = None
+    random_weights: float | None = None
 
 
 class Overlay(Payload):
@@ -142,9 +183,11 @@ class Overlay(Payload):
     focus_bbox: tuple[float, float, float, float] | None
     model_step: int
     method: str
-    quality: str | None = None
+    quality: QualityRecord | None = None
     purpose: Literal["periodic", "candidate", "person"] = "periodic"
     seconds: float = 0.0  #: processor time of the worker
+    samples_used: int = 0  #: noisy copies that SmoothGrad took
+    modality_focus: dict[str, float] = {}  #: share of each input; they sum to 1
     maps: str = ""  #: npz file, relative to the run folder
     picture: str = ""  #: png file, relative to the run folder
 
@@ -163,7 +206,18 @@ class StrokeRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
     kind: Literal["look", "ignore"]
     roi: dict[str, Any]
-    sample: int | None = None  #: None means everywhere
+    sample: int | None = None  #: None means everywhere, or all of class `label`
+    label: int | None = None
+    spreads: bool = True  #: whether like places of other samples may be swapped too
+
+
+class Found(BaseModel):
+    """Samples in which an ignored artefact was found, and where; a person confirmed them."""
+
+    model_config = ConfigDict(frozen=True)
+    of: str  #: the intervention whose stroke it is
+    index: list[int]
+    box: list[tuple[float, float, float, float]]  #: x0, y0, x1, y1 as fractions
 
 
 class InterventionRecord(Payload):
@@ -181,6 +235,8 @@ class InterventionRecord(Payload):
     focus_set: float | None = None  #: the strength that all guidance was set to
     focus: float | None = None  #: strength of new strokes, after this intervention
     clears: bool = False  #: ends the guidance given before it
+    scope: Literal["sample", "class", "everywhere"] | None = None  #: as said; None: as drawn
+    found: Found | None = None  #: the same artefact in other samples
     loss: str = ""  #: the loss terms it became
 
 
@@ -191,6 +247,44 @@ class Undone(Payload):
     author: str = ""
     understood: str = ""
     focus: float | None = None  #: strength of new strokes afterwards
+
+
+class Hits(Payload):
+    """Other samples that show what was ignored, best first; written while a search goes on."""
+
+    intervention: str
+    count: int  #: samples that look the same
+    searched: int  #: samples looked at so far
+    total: int
+    done: bool = False
+    index: list[int] = []  #: the best of them
+    box: list[tuple[float, float, float, float]] = []  #: where it is, as fractions
+    score: list[float] = []  #: 1 for the same pixels, 0 for what any other place looks like
+    error: str = ""  #: why the search ended early
+
+
+class Measure(BaseModel):
+    """One figure before and after an intervention; `low` to `high` is where the change lies."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    before: float
+    after: float
+    change: float
+    low: float  #: of a 95 % interval of the change
+    high: float
+
+
+class Effect(Payload):
+    """What an intervention did, measured some steps after it."""
+
+    intervention: str
+    verdict: Literal["helped", "looks there more", "no measurable effect", "harmed"]
+    text: str  #: the verdict in a sentence, with its figures
+    from_step: int
+    to_step: int
+    explainer: str = ""  #: how the energy was measured; never what was trained on
+    measures: list[Measure] = []
 
 
 class CommandReceived(Payload):
@@ -213,7 +307,13 @@ class Cost(Payload):
     overlays_made: int = 0
     overlays_skipped: int = 0
     overlays_failed: int = 0
-    overlay_seconds: float = 0.0  #: processor seconds in the workers
+    overlays_non_finite: int = 0  #: of the failed: NaN or infinite, nothing to show
+    overlay_seconds: float = 0.0  #: processor seconds in the workers, probes included
+    probed: int = 0  #: samples whose present outputs the forecast had looked at
+    probe_seconds: float = 0.0  #: that part of the seconds that it took
+    person_seconds: float = 0.0  #: that part of them for which a person waited
+    person_rest_seconds: float = 0.0  #: seconds that training rested for these
+    person_rests: int = 0  #: how often it did
     telemetry_dropped: int = 0
 
 
@@ -241,12 +341,16 @@ PAYLOADS: dict[str, type[Payload]] = {
     "state": StateChanged,
     "metrics": Metrics,
     "forecast": Forecast,
+    "suspects": Suspects,
+    "judged": Judged,
     "window": Window,
     "forecast_scored": ForecastScored,
     "overlay": Overlay,
     "overlay_failed": OverlayFailed,
     "intervention": InterventionRecord,
     "undo": Undone,
+    "hits": Hits,
+    "effect": Effect,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
     "cost": Cost,
@@ -258,7 +362,7 @@ TYPE_OF = {payload: name for name, payload in PAYLOADS.items()}
 
 #: Events that a person caused or must not lose: synced to disk before anyone hears of them.
 DURABLE = frozenset(
-    {"run_started", "state", "intervention", "undo", "command", "checkpoint", "failure"}
+    {"run_started", "state", "intervention", "undo", "command", "checkpoint", "failure", "judged"}
 )
 
 
@@ -326,6 +430,13 @@ class Resume(Command):
     kind: Literal["resume"] = "resume"
 
 
+class Advance(Command):
+    """Train one step, or to the end of the epoch, then hold."""
+
+    kind: Literal["advance"] = "advance"
+    unit: Literal["step", "epoch"] = "step"
+
+
 class Stop(Command):
     """End training at the next step boundary and write a checkpoint."""
 
@@ -347,6 +458,22 @@ class Feedback(Command):
     strokes: list[StrokeInput] = Field(default=[], max_length=64)
     instruction: str | None = Field(default=None, max_length=500)
     strength: float | None = Field(default=None, ge=0, le=1)
+    scope: Literal["sample", "class", "everywhere"] | None = None
+
+
+class Similar(Command):
+    """Look for what was ignored in other samples."""
+
+    kind: Literal["similar"] = "similar"
+    intervention: str = Field(max_length=64)
+
+
+class Confirm(Command):
+    """Ignore it there too: in the given samples, or in all that look the same."""
+
+    kind: Literal["confirm"] = "confirm"
+    intervention: str = Field(max_length=64)
+    index: list[int] | None = Field(default=None, max_length=1_000_000)
 
 
 class Undo(Command):
@@ -363,7 +490,41 @@ class Explain(Command):
     index: int = Field(ge=0)
 
 
+class SetQueue(Command):
+    """Show all likely failures in the queue, or only those of samples that are right now."""
+
+    kind: Literal["set_queue"] = "set_queue"
+    onset: bool
+
+
+class Judge(Command):
+    """Say that a suspected label is right, or wrong, or that the sample is to be left out."""
+
+    kind: Literal["judge"] = "judge"
+    index: int = Field(ge=0)
+    verdict: Verdict
+    label: int | None = Field(default=None, ge=0)  #: with "wrong"; None takes the suggested class
+
+
+class OpenWindow(Command):
+    """Open the review window by hand."""
+
+    kind: Literal["open_window"] = "open_window"
+
+
 AnyCommand = Annotated[
-    Pause | Resume | Stop | Feedback | Undo | Explain, Field(discriminator="kind")
+    Pause
+    | Resume
+    | Advance
+    | Stop
+    | Feedback
+    | Similar
+    | Confirm
+    | Undo
+    | Explain
+    | SetQueue
+    | Judge
+    | OpenWindow,
+    Field(discriminator="kind"),
 ]
-COMMAND: TypeAdapter[Pause | Resume | Stop | Feedback | Undo | Explain] = TypeAdapter(AnyCommand)
+COMMAND: TypeAdapter[Any] = TypeAdapter(AnyCommand)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.record.run import Run
+from coflect_widget.timeline import read_timeline
 
 
 class RecordedRun(Run):
@@ -14,6 +16,7 @@ class RecordedRun(Run):
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self.repaired = self.repair()
+        self._dashboard: Any = None
 
     @property
     def state(self) -> str:
@@ -22,10 +25,22 @@ class RecordedRun(Run):
         last = states[-1].data["state"] if states else "idle"
         return "interrupted" if last in ("training", "paused") else str(last)
 
+    def timeline(self, index: int) -> list[Explanation]:
+        """Where the model looked on one sample over the run, oldest first; see `Session`."""
+        return read_timeline(self, index)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         from coflect_widget.ui.live import replay_dashboard
 
-        return replay_dashboard(self)._repr_mimebundle_(**kwargs)
+        if self._dashboard is None:
+            self._dashboard = replay_dashboard(self)
+        return self._dashboard._repr_mimebundle_(**kwargs)
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write what the dashboard shows to one file; see `Session.save_html`."""
+        from coflect_widget.ui.export import save_html
+
+        return save_html(self, path)
 
 
 def open_run(path: str | Path) -> RecordedRun:

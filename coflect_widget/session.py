@@ -6,25 +6,32 @@ import atexit
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from coflect_widget import events
-from coflect_widget.arguments import class_names, count, fraction, whole_number
+from coflect_widget.arguments import class_names, count, fraction, one_of, whole_number
+from coflect_widget.attribution.pool import check_executor, prepare
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
-from coflect_widget.guidance.state import Kind
+from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.own_loops import OwnLoops
 from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.record.run import Run
+from coflect_widget.reviewing import Reviews
+from coflect_widget.timeline import read_timeline
+from coflect_widget.training import openmp
 from coflect_widget.wiring import Wiring
 
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
-    from coflect_widget.guidance.ledger import Intervention
+    from coflect_widget.events import Effect
+    from coflect_widget.guidance.similar import Hit
 
 T = TypeVar("T")
 
@@ -33,17 +40,18 @@ _sessions: set[Session] = set()
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance",
 ]  # fmt: skip
 
 
-class Session:
+class Session(OwnLoops, Reviews):
     """A training with a person in its loop.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Gives logits (B, classes) for inputs (B, C, H, W).
+    model : torch.nn.Module or keras.Model
+        Gives logits (B, classes) for inputs (B, C, H, W). A Keras model is compiled, and may
+        have its channels last and give probabilities.
     train_data, val_data
         Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels).
     classes : sequence of str, optional
@@ -61,6 +69,11 @@ class Session:
     run_dir : path
         Each session makes one run folder in it.
     config : Config or mapping, optional
+    class_weight : mapping of int to float, optional
+        Weight of each class in the loss; 1 where none is given.
+    guidance : Ledger or path, optional
+        What another session was told (its `ledger`, or the file it was saved to): in force from
+        the first step on.
 
     Raises
     ------
@@ -82,6 +95,9 @@ class Session:
         backend: str | None = None,
         run_dir: str | Path = "runs",
         config: Config | Mapping[str, Any] | None = None,
+        executor: Executor | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        guidance: Ledger | str | Path | None = None,
         **unknown: Any,
     ) -> None:
         self._wiring: Wiring | None = None  # close() must work on a half-made session
@@ -92,6 +108,10 @@ class Session:
         names = class_names(classes)
         batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
+        check_executor(executor)
+        if executor is None:
+            # the workers' imports run beside our own; a plain function as a factory names none
+            prepare(getattr(resolve(parts.backend), "explainer", ""))
         engine = resolve(parts.backend)(
             model,
             train_data,
@@ -102,6 +122,7 @@ class Session:
             scheduler=scheduler,
             batch_size=batch_size,
             config=checked,
+            **({} if class_weight is None else {"class_weight": class_weight}),
         )
         _check_display(checked, engine.read_sample(0).input.shape[0])
         if engine.num_classes < 2:
@@ -112,15 +133,16 @@ class Session:
         self.classes = names or [str(i) for i in range(engine.num_classes)]
         self.config = checked
         structure = _structure(parts, engine, checked)
-        guidance = resolve(parts.guidance)(
-            engine.model,
-            engine.read_rows,
-            engine.image_size,
-            checked.guidance,
-            seed=checked.seed,
-            device=engine.device,
-        )
-        engine.attach_guidance(guidance)
+        if parts.guidance is not None:
+            losses = resolve(parts.guidance)(
+                engine.model,
+                engine.read_rows,
+                engine.image_size,
+                checked.guidance,
+                seed=checked.seed,
+                device=engine.device,
+            )
+            engine.attach_guidance(losses)
         path = make_run_folder(Path(run_dir))
         write_facts(
             path,
@@ -133,7 +155,8 @@ class Session:
             },
         )
         self._backend = engine
-        self._wiring = Wiring(engine, structure, checked, path)
+        measure = resolve(parts.measure) if parts.measure else None
+        self._wiring = Wiring(engine, structure, checked, path, self.classes, measure, executor)
         self._run = Run(path)
         self._dashboard: Any = None
         self._wiring.emit(
@@ -146,7 +169,25 @@ class Session:
                 focus=checked.guidance.strength,
             )
         )
+        if guidance is not None:
+            try:
+                told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)
+                self._wiring.steering.adopt(told)
+            except BaseException:
+                self.close()
+                raise
         _sessions.add(self)
+        openmp.find_runtimes()
+        openmp.release_after_each_cell()
+        # Both workers come up before a training wants the processors.
+        self._wiring.scheduler.start()
+        self._wiring.scheduler.warm()
+        if self._wiring.snapshots.fallback is not None:
+            self._wiring.notice(
+                "warning",
+                "There is no room in memory for the weights that workers read; they go through "
+                f"the file {self._wiring.snapshots.fallback}, which may slow steps down a little.",
+            )
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
 
@@ -178,14 +219,8 @@ class Session:
         if epochs is not None:
             steps = wiring.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
-        wiring.emit(
-            events.TrainStarted(
-                total_steps=wiring.loop.step + steps,
-                steps_per_epoch=per_epoch,
-                batch_size=self._backend.batch_size,
-            )
-        )
-        wiring.scheduler.start()
+        wiring.announce(steps, per_epoch, self._backend.batch_size)
+        openmp.release_helpers()
         wiring.loop.start(steps, whole_epochs=epochs is not None)
         others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")
         if others:
@@ -205,11 +240,28 @@ class Session:
         self._open().command("resume")
         self._until(lambda state: state != "paused")
 
+    def step(self, unit: Literal["step", "epoch"] = "step") -> None:
+        """Train one step, or to the end of the epoch, then hold; returns when it holds.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is training: `train` decides how long, `step` only divides it.
+        """
+        if unit not in ("step", "epoch"):
+            raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
+        wiring = self._open()
+        before = wiring.loop.step
+        if not wiring.advance(unit):
+            raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
+        self._until(lambda state: state == "paused" and wiring.loop.step > before)
+
     def stop(self) -> None:
         """End training at the next step boundary and write a checkpoint; returns when done."""
         wiring = self._open()
         wiring.command("stop")
-        wiring.loop.wait(60)
+        if not wiring.own_loop.close():
+            wiring.loop.wait(60)
         wiring.stream.flush()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -228,6 +280,7 @@ class Session:
             If interrupted; training is stopped cleanly first, with a checkpoint.
         """
         wiring = self._open()
+        openmp.release_helpers()
         until = math.inf if timeout is None else time.monotonic() + timeout
         try:
             # In slices, because a plain wait cannot be interrupted on every system.
@@ -294,6 +347,23 @@ class Session:
         wiring.stream.flush()
         return explanation
 
+    def timeline(self, index: int) -> list[Explanation]:
+        """Where the model looked on one training sample over the run, oldest first.
+
+        One explanation for each training step at which the sample was explained, as far as
+        ``config["attribution"]["maps_per_sample"]`` keeps them; [] where it never was.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        """
+        number = whole_number(index, "index")
+        self._made().check_index(number)
+        if not self._made().closed:
+            self._made().stream.flush()
+        return read_timeline(self._run, number)
+
     def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
         """Recorded events, oldest first; only those of `type`, if given."""
         if self._wiring is not None:
@@ -315,6 +385,7 @@ class Session:
         ignore: Any = None,
         instruction: str | None = None,
         strength: float | None = None,
+        scope: Scope | None = None,
     ) -> Intervention:
         """Tell the training where to look, or what to ignore; returns once it is in force.
 
@@ -331,6 +402,8 @@ class Session:
             Such as "increase focus by 10%", "focus top right", "ignore borders".
         strength : float, optional
             From 0 to 1, relative to the task loss.
+        scope : {"sample", "class", "everywhere"}, optional
+            For this sample alone, all of its class, or all samples.
 
         Raises
         ------
@@ -353,18 +426,48 @@ class Session:
             strokes=strokes,
             instruction=instruction,
             strength=fraction(strength, "strength"),
+            scope=one_of(scope, "scope", get_args(Scope)),
         )
-        return _result(self._open().feedback(command), 60, "feedback()")
+        return _result(self._open().steering.feedback(command), 60, "feedback()")
+
+    def similar(self, intervention: Intervention | str, timeout: float = 600) -> list[Hit]:
+        """Other samples that show what an intervention ignores, best first.
+
+        Returns
+        -------
+        list of Hit
+            ``.index``, ``.box`` as fractions, ``.score`` (1 for the same pixels).
+        """
+        name = intervention if isinstance(intervention, str) else intervention.id
+        return _result(self._open().steering.similar(name), timeout, "similar()")
+
+    def confirm(
+        self, intervention: Intervention | str, indices: Sequence[int] | None = None
+    ) -> Intervention:
+        """Ignore it in those hits of `similar` too, each at its place; in all if left out."""
+        name = intervention if isinstance(intervention, str) else intervention.id
+        chosen = None if indices is None else [whole_number(k, "indices") for k in indices]
+        return _result(self._open().steering.confirm(name, chosen), 60, "confirm()")
 
     def undo(self, intervention: Intervention | str) -> Intervention:
         """Take one intervention out again; later ones stay."""
         identifier = intervention if isinstance(intervention, str) else intervention.id
-        return _result(self._open().undo(identifier), 60, "undo()")
+        return _result(self._open().steering.undo(identifier), 60, "undo()")
 
     @property
     def interventions(self) -> list[Intervention]:
         """The ledger: everything that was told to this training, oldest first."""
-        return list(self._made().ledger.interventions)
+        return list(self.ledger.interventions)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The interventions as one object: ``session.ledger.save(path)``."""
+        return self._made().steering.ledger
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
+        return [entry.effect for entry in self.interventions if entry.effect is not None]
 
     # --- showing ---------------------------------------------------------------------------
 
@@ -376,7 +479,6 @@ class Session:
         if self._dashboard is None and self._made().closed:
             return replay_dashboard(self._run)
         if self._dashboard is None:
-            self._open().scheduler.warm()  # the first click shall not wait for a process to start
             self._dashboard = LiveDashboard(self._open(), self._run)
         return self._dashboard.widget
 
@@ -394,13 +496,26 @@ class Session:
 
     # --- life ------------------------------------------------------------------------------
 
+    def save_html(self, path: str | Path) -> Path:
+        """Write what the dashboard shows to one file that needs no kernel and no network.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        from coflect_widget.ui.export import save_html  # above this layer; only when asked
+
+        self.events("state")  # everything so far is on disk afterwards
+        return save_html(self._run, path)
+
     def close(self) -> None:
         """Stop training, end every worker and thread, and leave the run folder complete."""
         wiring = self._wiring
         if wiring is None or wiring.closed:
             return
         _sessions.discard(self)
-        if wiring.loop.running:
+        if wiring.loop.running and not wiring.own_loop.close():
             wiring.controls.stop()
             wiring.loop.wait(60)
         wiring.close()
@@ -408,7 +523,9 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and self._wiring is not None and self._wiring.loop.on_this_thread:
+            self._wiring.own_loop.end("failed", error)
         self.close()
 
     def _made(self) -> Wiring:
@@ -426,6 +543,8 @@ class Session:
         """Wait until the loop has done what it was asked to; a long step may take its time."""
         until = time.monotonic() + seconds
         wiring = self._made()
+        if wiring.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
+            return
         while wiring.loop.running and not reached(self.state) and time.monotonic() < until:
             time.sleep(0.005)
 
@@ -459,12 +578,18 @@ def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exce
         If the layer that the user named is not in the model, or the model has none to read.
     """
     try:
+        if parts.structure is None:
+            own: bytes = engine.structure()
+            return own
         structure: bytes = resolve(parts.structure)(engine.model)
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
     if wanted.layer is not None or wanted.method != "smoothgrad":
-        resolve(parts.check_layer)(structure, engine.read_sample(0).input.shape, wanted.layer)
+        assert parts.check_layer is not None  # noqa: S101 - both are there or neither
+        sample = engine.read_sample(0)
+        more = {"others": sample.others, "place": sample.place} if sample.others else {}
+        resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
     return structure
 
 

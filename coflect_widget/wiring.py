@@ -6,8 +6,8 @@ Each method says on which thread it runs. The training thread only ever appends 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
+from coflect_widget.attribution.checks import guessing
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
@@ -24,16 +25,20 @@ from coflect_widget.backends.base import Sample, StepOutput
 from coflect_widget.config import Config
 from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
-from coflect_widget.guidance.interpret import Interpretation, interpret
-from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.stream import EventStream
+from coflect_widget.reviewing import Review
+from coflect_widget.steering import Steering
+from coflect_widget.timeline import Shelf, overlay_event
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
+from coflect_widget.training.openmp import release_helpers
+from coflect_widget.training.own_loop import OwnLoop
 
 
 class Wiring:
@@ -47,10 +52,23 @@ class Wiring:
     config : Config
     path : Path
         The run folder, made already.
+    classes : sequence of str
+        Names of the classes.
+    measure : callable, optional
+        What a worker measures effects with; see `guidance.watch`.
+    executor : concurrent.futures.Executor, optional
+        Where overlays are computed; this machine's own workers if left out.
     """
 
     def __init__(
-        self, backend: Any, structure: bytes | Exception, config: Config, path: Path
+        self,
+        backend: Any,
+        structure: bytes | Exception,
+        config: Config,
+        path: Path,
+        classes: Sequence[str] = (),
+        measure: Callable[..., Any] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.backend = backend
         self.config = config
@@ -60,8 +78,10 @@ class Wiring:
         self.author = config.author or user_name() or ""
         self.stream = EventStream(path)
         self.gallery = Gallery(path, config.display, lambda i: self.read_sample(i).input)
+        self.shelf = Shelf(
+            path, config.attribution.maps_per_sample, config.attribution.maps_megabytes
+        )
         self.controls = Controls()
-        self.ledger = Ledger(config.guidance.strength)
         self.window = ReviewWindow(config.forecast.gates, backend.num_classes)
         self.scoreboard = Scoreboard(config.forecast.horizon_epochs)
         self.scores: list[events.ForecastScored] = []
@@ -70,36 +90,53 @@ class Wiring:
         self._gates_shown: events.Window | None = None
         self._explained_at: dict[int, int] = {}  # model step of each sample's newest overlay
         self._focus_index: int | None = None  # the sample that a person looks at
-        self._xai_period = 0
+        self.xai_every = config.xai_every  # steps between two periodic overlays
+        self._xai_due = config.xai_every
         self._speed: tuple[float, int] | None = None  # when, at which step
+        self.review = Review(self)
         self.forecaster = Forecaster(
-            SampleStore(backend.num_train, backend.num_classes),
+            Foresight(
+                SampleStore(backend.num_train, backend.num_classes),
+                config.forecast.horizon_epochs,
+                seed=config.seed,
+            ),
             backend,
             top=config.forecast.top,
             log_every=config.log_every,
             forecast_every=config.forecast_every,
             on_metrics=self._on_metrics,
             on_ranking=self._on_ranking,
+            onset=config.forecast.onset,
             on_non_finite=lambda step: self.non_finite(step, "the logits are not finite"),
             on_error=lambda error: self.notice("error", f"The forecast met an error: {error!r}"),
         )
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
+        self.own_loop = OwnLoop(self.loop, self.announce)
         self.scheduler = ExplanationScheduler(
             structure,
             self.snapshots,
             config.attribution,
-            explainer=backend.explainer,
+            explainer=getattr(backend, "explainer", ""),
             read_sample=self.read_sample,
             request_snapshot=self.loop.snapshot_now,
             on_explained=self._on_explained,
             on_failed=self._on_failed,
+            executor=executor,
+            notify=lambda text: self.notice("warning", text),
+            on_probed=self.review.probed,
+            # An accelerator is not held up by a worker that computes on the processor.
+            rest=self.controls.rest if backend.device == "cpu" else None,
             current_step=lambda: self.loop.step,
+            distrust=self._distrust,
             seed=config.seed,
         )
+
+        self.steering = Steering(self, structure, classes, measure)
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
         self.closed = True
+        self.steering.close()
         self.scheduler.close()
         self.forecaster.close()
         self.stream.close()
@@ -112,7 +149,9 @@ class Wiring:
         and training's come from the same generators, and equal seeds shall give equal runs.
         """
         if not self.backend.reads_at_boundary:
-            return cast("Sample", self.backend.read_sample(index))
+            sample = cast("Sample", self.backend.read_sample(index))
+            release_helpers()  # large pictures are prepared in parallel
+            return sample
         read = self.controls.submit(partial(self.backend.read_sample, index))
         return cast("Sample", read.result(60))
 
@@ -124,16 +163,30 @@ class Wiring:
         """Tell the person something; any thread."""
         self.emit(events.Notice(level=level, text=text))
 
+    def announce(self, steps: int, steps_per_epoch: int, batch_size: int) -> None:
+        """A training of `steps` more steps is about to begin; starts the workers."""
+        self.emit(
+            events.TrainStarted(
+                total_steps=self.loop.step + steps,
+                steps_per_epoch=steps_per_epoch,
+                batch_size=batch_size,
+            )
+        )
+        self.scheduler.start()
+
     # --- the loop's observer: on the training thread ---------------------------------------
 
     def observe(self, step: int, epoch: int, output: StepOutput) -> None:
         """One step was done."""
         self.forecaster.observe(step, epoch, output)
+        if step >= self.steering.effects.due:
+            self.steering.effects.step_done(step)
 
     def state_changed(self, state: RunState, by: str) -> None:
         """The loop went into another state."""
         self._speed = None  # a pause is no slow step
         self.forecaster.watch_again()
+        self.steering.state_changed(state)
         self.emit(events.StateChanged(state=state, by=by))
 
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
@@ -159,6 +212,7 @@ class Wiring:
         self.forecaster.flush()
         if state == "failed":
             return
+        self.steering.effects.ended(self.loop.step)
         try:
             self.checkpoint(state)
         except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
@@ -174,6 +228,7 @@ class Wiring:
         stem = self.path / "checkpoints" / f"step_{self.loop.step:08d}"
         file: Path = self.backend.save_checkpoint(stem)
         self.emit(events.CheckpointSaved(path=f"checkpoints/{file.name}", reason=reason))
+        self.review.save(stem.with_name(f"{stem.name}.forecast.npz"))
         return file
 
     # --- on the forecaster's thread ---------------------------------------------------------
@@ -189,8 +244,8 @@ class Wiring:
         self._explain_periodically(step)
 
     def _explain_periodically(self, step: int) -> None:
-        if step // self.config.xai_every > self._xai_period:
-            self._xai_period = step // self.config.xai_every
+        if step >= self._xai_due:
+            self._xai_due = step + self.xai_every
             self.scheduler.request(self._index_to_explain(), "periodic")
 
     def _index_to_explain(self) -> int:
@@ -217,6 +272,7 @@ class Wiring:
             predicted=[int(p) for p in predicted],
             reason=reasons,
             horizon=self.config.forecast.horizon_epochs,
+            onset=self.forecaster.onset,
         )
         self.forecast = forecast
         for index in forecast.index:
@@ -235,9 +291,7 @@ class Wiring:
         if accuracy is None:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         self.window.epoch_ended(epoch, accuracy)
-        for score in self.scoreboard.epoch_ended(epoch, store):
-            self.scores.append(score)
-            self.stream.emit(score, step, epoch)
+        self.review.epoch_ended(step, epoch)
         if self.forecast is not None and self.forecast.index:
             self.scoreboard.name(epoch, self.forecast.index, self.window.open)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
@@ -259,34 +313,29 @@ class Wiring:
             overlays_made=counts.made,
             overlays_skipped=counts.skipped,
             overlays_failed=counts.failed,
+            overlays_non_finite=counts.non_finite,
             overlay_seconds=round(counts.seconds, 3),
+            probed=counts.probed,
+            probe_seconds=round(counts.probe_seconds, 3),
+            person_seconds=round(counts.person_seconds, 3),
+            person_rest_seconds=round(self.controls.rested, 3),
+            person_rests=self.controls.rests,
             telemetry_dropped=self.forecaster.dropped,
         )
 
     # --- on the scheduler's thread ----------------------------------------------------------
 
+    def _distrust(self) -> str | None:
+        accuracy = self.last.get("val_accuracy")
+        return guessing(accuracy, self.backend.num_classes, self.backend.num_val)
+
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
         blend = consensus(explanation.livecam, explanation.smoothgrad)
         maps, picture = self.gallery.save(explanation, blend)
         self._explained_at[explanation.index] = explanation.model_step
-        self.emit(
-            events.Overlay(
-                index=explanation.index,
-                target=explanation.target,
-                predicted=explanation.predicted,
-                top_classes=[int(c) for c in explanation.top_classes],
-                top_probs=[round(float(p), 5) for p in explanation.top_probs],
-                agreement=explanation.agreement,
-                focus_bbox=explanation.focus_bbox,
-                model_step=explanation.model_step,
-                method=explanation.method,
-                quality=explanation.quality,
-                purpose=purpose,
-                seconds=round(explanation.seconds, 4),
-                maps=maps,
-                picture=picture,
-            )
-        )
+        for file in self.shelf.add(explanation.index, explanation.model_step, maps):
+            self.gallery.remove(file)
+        self.emit(overlay_event(explanation, purpose, maps, picture))
 
     def _on_failed(self, index: int, purpose: Purpose, reason: str) -> None:
         self.emit(events.OverlayFailed(index=index, reason=reason, purpose=purpose))
@@ -301,95 +350,58 @@ class Wiring:
         getattr(self.controls, kind)()
         return True
 
-    def explain(self, index: int) -> Future[Explanation]:
-        """Maps of one sample, before anything else."""
+    @property
+    def looked_at(self) -> int | None:
+        """The sample that a person looks at."""
+        return self._focus_index
+
+    def pace_overlays(self, factor: float, words: str) -> str:
+        """Change the steps between two periodic overlays by `factor`; says what it is now."""
+        self.xai_every = max(1, min(1_000_000, round(self.xai_every * factor)))
+        self._xai_due = min(self._xai_due, self.loop.step + self.xai_every)
+        self.emit(events.CommandReceived(command=words, author=self.author))
+        return f"{words}: one in {self.xai_every} steps"
+
+    def set_queue(self, *, onset: bool) -> None:
+        """Show only samples that are right now, or all that are likely to fail."""
+        if onset != self.forecaster.onset:
+            self.forecaster.onset = onset
+            self.emit(
+                events.CommandReceived(
+                    command=f"queue: {'right now, failing soon' if onset else 'all failures'}",
+                    author=self.author,
+                )
+            )
+            self.forecaster.rank_again()
+
+    def open_window(self) -> None:
+        """Open the review window by hand."""
+        self.window.open_by_hand()
+        self.emit(events.CommandReceived(command="open window", author=self.author))
+        self._show_gates(self.loop.step, self.loop.epoch, always=True)
+
+    def advance(self, unit: Literal["step", "epoch"]) -> bool:
+        """Train one step, or to the end of the epoch, then hold; False if nothing trains."""
+        loop = self.loop
+        if not loop.running:
+            return False
+        self.emit(events.CommandReceived(command=unit, author=self.author))
+        step, epoch = loop.step, loop.epoch
+        self.controls.resume(
+            (lambda: loop.step > step) if unit == "step" else lambda: loop.epoch > epoch
+        )
+        return True
+
+    def check_index(self, index: int) -> None:
+        """Raise IndexError where the training data have no such sample."""
         if not 0 <= index < self.backend.num_train:
             raise IndexError(
                 f"index={index} is not in the training data; indices go from 0 to "
                 f"{self.backend.num_train - 1}"
             )
+
+    def explain(self, index: int) -> Future[Explanation]:
+        """Maps of one sample, before anything else."""
+        self.check_index(index)
         self._focus_index = index
         return self.scheduler.request(index, "person")
-
-    def feedback(self, feedback: events.Feedback) -> Future[Intervention]:
-        """Check now, apply at the next step boundary; the future is done once it is on disk.
-
-        Raises
-        ------
-        ValueError
-            If it cannot be used; nothing has changed then.
-        """
-        self._interpret(feedback)
-        recorded: Future[Intervention] = Future()
-        applied = self.controls.submit(partial(self._apply, feedback, recorded))
-        applied.add_done_callback(partial(_pass_on_failure, recorded))
-        return recorded
-
-    def undo(self, intervention: str) -> Future[Intervention]:
-        """Take one intervention out at the next step boundary; done once it is on disk.
-
-        Raises
-        ------
-        ValueError
-            If there is no such intervention.
-        """
-        _ = self.ledger[intervention]
-        recorded: Future[Intervention] = Future()
-        applied = self.controls.submit(partial(self._apply_undo, intervention, recorded))
-        applied.add_done_callback(partial(_pass_on_failure, recorded))
-        return recorded
-
-    def _interpret(self, feedback: events.Feedback) -> Interpretation:
-        return interpret(
-            feedback,
-            self.ledger.state(),
-            self.config.guidance,
-            self.backend.num_train,
-            self.backend.image_size,
-        )
-
-    def _apply(self, feedback: events.Feedback, recorded: Future[Intervention]) -> None:
-        """At a step boundary: the guidance that is in force may have changed since the check."""
-        step, epoch = self.loop.step, self.loop.epoch
-        record = self._interpret(feedback).record(self.ledger.new_id(), self.author)
-        entries = (*self.ledger.interventions, Intervention(record, step))
-        # First what can fail: the ledger takes only what the loss took.
-        loss = self.backend.set_guidance(fold(entries, self.config.guidance.strength))
-        record = record.model_copy(update={"loss": loss})
-        entry = self.ledger.append(record, step)
-        self.window.intervened(epoch)
-        self.stream.emit(record, step, epoch, on_recorded=partial(_when_recorded, recorded, entry))
-
-    def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
-        step, epoch = self.loop.step, self.loop.epoch
-        undone = replace(self.ledger[intervention], undone=True)
-        entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
-        state = fold(entries, self.config.guidance.strength)
-        if not self.ledger[intervention].undone:
-            self.backend.set_guidance(state)  # first what can fail, as in `_apply`
-        entry = self.ledger.undo(intervention)
-        data = events.Undone(
-            id=entry.id, author=self.author, understood=entry.understood, focus=state.focus
-        )
-        self.stream.emit(data, step, epoch, on_recorded=partial(_when_recorded, recorded, entry))
-
-
-def _when_recorded(
-    future: Future[Intervention], entry: Intervention, event: events.Event, error: OSError | None
-) -> None:
-    if error is not None:
-        future.set_exception(
-            OSError(
-                error.errno,
-                f"applied at step {event.step}, but it is not on disk yet: {error.strerror}; "
-                "free some space, it is tried again every second",
-            )
-        )
-    else:
-        future.set_result(entry)
-
-
-def _pass_on_failure(recorded: Future[Intervention], applied: Future[Any]) -> None:
-    error = applied.exception()
-    if error is not None:
-        recorded.set_exception(error)

@@ -3,7 +3,9 @@
 //   node js/build.mjs [--watch] [--harness] [--outdir DIR]
 import { context, build } from "esbuild";
 import { fileURLToPath } from "node:url";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { minify } from "terser";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -21,7 +23,53 @@ export function widgetOptions(outdir) {
     legalComments: "none",
     banner: { js: "// coflect-widget front end; built from js/src, do not edit. Includes uPlot (MIT, Leon Sorokin)." },
     logLevel: "warning",
+    plugins: [withoutUnusedCharts],
   };
+}
+
+// What uPlot draws beside lines over numbers, and axes of dates: the charts use none of it, and
+// the bundle travels in every saved notebook.
+const UNUSED = [
+  [/^\t\(paths\.(stepped|bars|spline) .*;$/gm, "", 3],
+  [/^\tuPlot\.(fmtDate|tzDate) .*;$/gm, "", 2],
+  [/= genTimeStuffs\(.*\);$/gm, "= [[], [], () => () => []];", 2],
+  [/^\tconst _timeAxisVals .*;$/gm, "\tconst _timeAxisVals = null;", 1],
+  [/^\tconst _timeSeriesVal .*;$/gm, "\tconst _timeSeriesVal = null;", 1],
+  [/\(opts\.fmtDate \|\| fmtDate\)/g, "null", 1],
+  [/isTime \? \(isStr\(sv\).*\) : sv \|\| numSeriesVal/g, "sv || numSeriesVal", 1],
+  [/timeAxisVals\(_tzDate, timeAxisStamps\(av, _fmtDate\)\)/g, "null", 1],
+  [/timeAxisVal\(_tzDate, av\)/g, "null", 1],
+  [/^\tuPlot\.join .*;$/gm, "", 1],
+  [/\bshowLegend\b(?! = )/g, "false", 9],
+  [/let \[ bandFillDir, bandClipDir \] = bandFillClipDirs\(u, seriesIdx\);/g, "let bandFillDir = 0, bandClipDir = 0;", 3],
+  [/flags != 0 && bands\.forEach/g, "false && bands.forEach", 1],
+  [/sc\.distr == 4 \? asinhAxisSplits : /g, "", 1],
+  [/(sc\.)?distr == 4 +\? .*asinh\([^)]*\) :/g, "", 3],
+];
+const withoutUnusedCharts = {
+  name: "without-unused-charts",
+  setup(esbuild) {
+    esbuild.onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path: file }) => {
+      let contents = await readFile(file, "utf8");
+      for (const [what, instead, times] of UNUSED) {
+        const found = contents.match(what)?.length ?? 0;
+        if (found !== times) throw new Error(`uPlot has changed: ${what} is there ${found} times, not ${times}`);
+        contents = contents.replace(what, instead);
+      }
+      return { contents };
+    });
+  },
+};
+
+/** Build both files into `outdir`; esbuild bundles, terser takes another tenth off. */
+export async function buildWidget(outdir) {
+  const options = widgetOptions(outdir);
+  await build(options);
+  const file = path.join(outdir, "widget.js");
+  const { code } = await minify(await readFile(file, "utf8"), {
+    module: true, ecma: 2020, compress: { passes: 3 }, format: { comments: false, preamble: options.banner.js },
+  });
+  await writeFile(file, `${code}\n`);
 }
 
 async function main(argv) {
@@ -32,7 +80,7 @@ async function main(argv) {
     await watching.watch();
     return;
   }
-  await build(widgetOptions(outdir));
+  await buildWidget(outdir);
   if (argv.includes("--harness")) {
     await build({
       ...widgetOptions(path.join(root, "js/harness/dist")),

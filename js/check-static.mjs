@@ -1,11 +1,10 @@
 // Fails when the committed bundle is not what the sources build to, byte for byte.
-import { build } from "esbuild";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
-import { widgetOptions } from "./build.mjs";
+import { buildWidget } from "./build.mjs";
 
 // Bytes, minified and gzipped: the script travels in every saved notebook, and so does the style.
 const LIMITS = { "widget.js": [120 * 1024, 45 * 1024], "widget.css": [32 * 1024, 8 * 1024] };
@@ -13,7 +12,7 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const fresh = await mkdtemp(path.join(tmpdir(), "cw-static-"));
 const problems = [];
 try {
-  await build(widgetOptions(fresh));
+  await buildWidget(fresh);
   for (const [name, [limit, limitGzip]] of Object.entries(LIMITS)) {
     const built = await readFile(path.join(fresh, name));
     const committed = await readFile(path.join(root, "coflect_widget/static", name)).catch(() => null);

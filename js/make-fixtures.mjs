@@ -32,7 +32,7 @@ const status = {
   mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500,
   steps_per_epoch: 125, steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
-  overlay_seconds: 1.4, focus: 0.4, error: null,
+  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, error: null,
 };
 const maps = Array.from({ length: 16 }, (_, i) => i * 17);
 const full = {
@@ -60,13 +60,17 @@ const full = {
   },
   explanation: {
     index: 4187, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }],
-    agreement: 0.71, quality: "reliable", bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
+    agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
     purpose: "periodic", width: 4, height: 2, picture_buffer: 4, map_width: 4, map_height: 4, livecam_buffer: 5,
     smoothgrad_buffer: null, consensus_buffer: 5,
   },
+  timeline: { index: 4187, entries: [{ step: 400, agreement: 0.5, quality: null }, { step: 870, agreement: 0.71, quality: "reliable" }] },
+  hits: { intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "", items: [{ index: 77, score: 0.97, box: [0.6, 0.6, 0.9, 0.9], thumbnail_buffer: 3 }] },
+  suspects: { count: 3, items: [{ index: 12, doubt: 0.91, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3 }] },
   ledger: [{
     id: "a1", step: 540, epoch: 4, text: "ignore lower right, strength 0.30", author: "ada", sample: 4187,
     strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187 }], strength: 0.3, undone: false,
+    effect: { verdict: "helped", text: "helped: val accuracy +2.1 points", measures: [{ name: "val accuracy", before: 0.79, after: 0.81, low: 0.004, high: 0.038 }] },
   }],
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
@@ -88,11 +92,14 @@ const fixtures = {
   feedback: {
     message: {
       kind: "feedback", id: "f1", sample: 4187,
-      strokes: [{ kind: "ignore", roi: [0.66, 0.66, 0.97, 0.97] }, { kind: "look", roi: [0.2, 0.2, 0.6, 0.6] }],
+      strokes: [{ kind: "ignore", roi: [0.66, 0.66, 0.97, 0.97] }, { kind: "look", roi: { polygon: [[0.2, 0.2], [0.6, 0.2], [0.4, 0.6]] } }],
       instruction: "increase focus by 10%", strength: 0.35,
     },
   },
   undo: { message: { kind: "undo", id: "u1", intervention: "a1" } },
+  look: { message: { kind: "look", id: "c1", index: 4187, step: 400 } },
+  ack: { message: { kind: "ack", id: "c1", seq: 2, seen: true } },
+  advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },
   explain: { message: { kind: "explain", id: "e1", index: 311 } },
 };
 

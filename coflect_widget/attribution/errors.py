@@ -15,12 +15,20 @@ class WorkerLostError(ExplanationError):
     """The worker died, hung or ran out of memory twice with the same job."""
 
 
+class NonFiniteMapError(ExplanationError):
+    """The map or the model's output is NaN or infinite: there is nothing to show."""
+
+
 class PoolClosedError(ExplanationError):
     """The session was closed before the explanation was ready."""
 
 
 class StaleSnapshotError(ExplanationError):
     """The weights changed while they were being read; nothing of them may be used."""
+
+
+class UnknownModelError(LookupError):
+    """The worker holds another model, or none."""
 
 
 class NoSuitableLayerError(ValueError):

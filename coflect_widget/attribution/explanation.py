@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Verdict of the checks on one map.
+
+    Attributes
+    ----------
+    reliable : bool
+        False where a check failed: the map may not be read as what the model looks at.
+    reason : str
+        One sentence that says why it is not reliable; empty where it is.
+    drop : float or None
+        Fall of the explained class's probability when the strongest 10 % of the map are removed
+        from the input; None where it was not tried.
+    random_drop : float or None
+        The same for as many pixels elsewhere, the mean over several places.
+    deletion : float or None
+        `drop` beyond `random_drop`, measured in log-odds of the class, so that it counts
+        on a confident model too.
+    random_weights : float or None
+        Agreement, in [0, 1], with the map of the same model with random weights; None where one
+        of the two is flat.
+    """
+
+    reliable: bool
+    reason: str = ""
+    drop: float | None = None
+    random_drop: float | None = None
+    deletion: float | None = None
+    random_weights: float | None = None
+
+    def distrusted(self, reason: str) -> Quality:
+        """The same figures, but not reliable for a reason that outweighs them."""
+        return replace(self, reliable=False, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -31,13 +66,15 @@ class Explanation:
         The sample's label and the model's most probable class.
     model_step : int
         Training step of the weights that were explained.
-    method : {"livecam", "smoothgrad", "consensus"}
+    method : {"livecam", "gradcam", "smoothgrad", "consensus"}
     modality_focus : dict of str to float
         Share of each input modality; the shares sum to 1.
-    quality : str or None
+    quality : Quality or None
         Verdict of the checks on the map; None where none was made.
     seconds : float
         Processor time that the worker used.
+    samples_used : int
+        Noisy copies after which SmoothGrad had converged, or the most it may take.
     """
 
     index: int
@@ -53,8 +90,9 @@ class Explanation:
     model_step: int
     method: str
     modality_focus: dict[str, float]
-    quality: str | None = None
+    quality: Quality | None = None
     seconds: float = 0.0
+    samples_used: int = 0
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"

@@ -23,7 +23,17 @@ def lifeline() -> int | None:
         return None
     if _pipe is None:
         _pipe = os.pipe()
+        # Whom the kernel forks, as data loaders do, must not keep the pipe open after its end.
+        os.register_at_fork(after_in_child=_let_go)
     return _pipe[0]
+
+
+def _let_go() -> None:
+    global _pipe
+    if _pipe is not None:
+        for end in _pipe:
+            os.close(end)
+        _pipe = None
 
 
 def hold_on(kernel_pid: int, reading_end: int | None) -> bool:

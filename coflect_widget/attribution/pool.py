@@ -1,8 +1,8 @@
 """Worker processes: one that works only while the machine is idle, one for a person who waits.
 
 There are two because a process that made itself idle (SCHED_IDLE) cannot, without privileges,
-return to the normal class. Each is a single-worker executor of its own: when a process dies,
-its executor is lost with all its tasks, and only its own.
+return to the normal class. Each is a process of its own that can be lost alone: forked where that
+is safe, else spawned as a single-worker executor.
 """
 
 from __future__ import annotations
@@ -13,31 +13,95 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from multiprocessing import resource_tracker
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import psutil
 from loky.process_executor import ProcessPoolExecutor
 
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.forked import ForkRefusedError, ForkServer
 from coflect_widget.attribution.lifeline import lifeline
-from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 
 logger = logging.getLogger(__name__)
 
 SlotName = Literal["background", "interactive"]
+Answer = JobResult | ProbeResult | JobError
 
 #: Seconds that a new worker may take for its imports, on a machine that is busy training.
 START_SECONDS = 120.0
-#: Libraries that would otherwise start a thread for each core.
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-)
+#: Forks the workers of all sessions of this kernel.
+_server = ForkServer()
+
+
+def prepare(explainer: str) -> None:
+    """Begin with the imports of the workers that will run `explainer`; returns at once."""
+    if Model("", explainer, b"").forkable and sys.platform == "linux":
+        try:
+            _server.start()
+        except OSError as error:
+            logger.info("workers will be spawned: %s", error)
+
+
+class Worker(Protocol):
+    """One process that answers one call at a time."""
+
+    def call(self, function: Callable[..., Any], *args: Any, timeout: float, **named: Any) -> Any:
+        """What `function` returns there; TimeoutError, or BrokenExecutor if the process ended."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+#: Loky would replace a worker that grew by 300 MB, which is what a framework's import takes; the
+#: new one would not know the model. `WorkerSlot` looks after that itself.
+_NO_RESTART = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
+
+
+#: Answers after which a worker is replaced, and what they mean.
+_REPLACED = {
+    "memory": "the worker ran out of memory",
+    "forgotten": "the worker was restarted",
+}
+
+
+class SpawnedWorker:
+    """A worker that begins with a new interpreter, on every system."""
+
+    def __init__(self) -> None:
+        self._executor = ProcessPoolExecutor(
+            max_workers=1,
+            initializer=worker.initialise,
+            initargs=(os.getpid(), lifeline()),
+            env=worker.ONE_THREAD | _NO_RESTART,
+        )
+        self._pid: int | None = None
+
+    def call(self, function: Callable[..., Any], *args: Any, timeout: float, **named: Any) -> Any:
+        """What `function` returns in the worker."""
+        until = time.monotonic() + timeout
+        if self._pid is None:
+            self._pid = self._submit(os.getpid).result(timeout)
+        return self._submit(function, *args, **named).result(until - time.monotonic())
+
+    def _submit(self, function: Callable[..., Any], *args: Any, **named: Any) -> Future[Any]:
+        with _interrupt_blocked():
+            future: Future[Any] = self._executor.submit(function, *args, **named)
+        return future
+
+    def kill(self) -> None:
+        """End it at once, also if it is stopped or hangs in a library; the executor notices."""
+        if self._pid is not None:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self._pid).kill()
+        self._executor.shutdown(wait=True, kill_workers=True)
 
 
 class WorkerSlot:
@@ -55,8 +119,8 @@ class WorkerSlot:
         self._idle = idle
         #: (C, H, W) of a sample, for a rehearsal while the worker starts
         self.input_shape: tuple[int, ...] | None = None
-        self._executor: ProcessPoolExecutor | None = None
-        self._lock = threading.Lock()  # of _executor and closed, held for moments only
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()  # of _worker and closed, held for moments only
         self._starting = threading.Lock()
         self._refused: str | None = None
         self.closed = False
@@ -84,21 +148,23 @@ class WorkerSlot:
                 return
             if self._refused is not None:
                 raise ExplanationError(self._refused)
-            with self._lock:
-                if self.closed:
-                    raise PoolClosedError("the session is closed")
-                executor = self._executor = ProcessPoolExecutor(
-                    max_workers=1,
-                    initializer=worker.initialise,
-                    initargs=(os.getpid(), lifeline()),
-                    env=_ONE_THREAD,
-                )
+            if self.closed:
+                raise PoolClosedError("the session is closed")
             try:
-                with _interrupt_blocked():
-                    future = executor.submit(
-                        worker.warm_up, self._model, self.input_shape, idle=self._idle
-                    )
-                answer = future.result(START_SECONDS)
+                made, imported = self._make()
+                with self._lock:
+                    self._worker = made
+                    closed = self.closed
+                if closed:
+                    raise BrokenExecutor("closed meanwhile")
+                answer = made.call(
+                    worker.warm_up,
+                    self._model,
+                    self._rehearsal(imported=imported),
+                    idle=self._idle,
+                    imported=imported,
+                    timeout=START_SECONDS,
+                )
             except (BrokenExecutor, FutureTimeoutError, RuntimeError, OSError) as error:
                 self._discard()
                 if self.closed:
@@ -110,12 +176,29 @@ class WorkerSlot:
                 raise ExplanationError(answer.reason)
             self.pid = answer
 
-    def run(self, job: Job, deadline: float) -> JobResult | JobError:
+    def _make(self) -> tuple[Worker, bool]:
+        """A new process, and whether it has its imports and its model already."""
+        if self._model.forkable and sys.platform == "linux":
+            try:
+                return _server.fork(self._model), True
+            except (ForkRefusedError, OSError) as error:
+                logger.info("spawning a worker in place of forking it: %s", error)
+        return SpawnedWorker(), False
+
+    def _rehearsal(self, *, imported: bool) -> tuple[int, ...] | None:
+        """Shape of the blank input that a new worker runs, so that its first job is fast.
+
+        A worker that replaces another, and an idle one, warm up with their first job: nobody
+        shall feel it twice.
+        """
+        return None if imported and (self._idle or self.replaced) else self.input_shape
+
+    def run(self, job: Job | Probe, deadline: float) -> Answer:
         """Answer one job; blocks. A worker that is lost is replaced and the job tried again.
 
         Parameters
         ----------
-        job : Job
+        job : Job or Probe
         deadline : float
             Seconds after which the worker counts as hung.
 
@@ -132,15 +215,15 @@ class WorkerSlot:
         for _ in range(2):
             self.start()
             try:
-                answer = self._submit(job).result(deadline)
+                answer = self._ask(job, deadline)
             except FutureTimeoutError:
                 reason = f"the worker gave no answer within {deadline:g} s"
             except (BrokenExecutor, RuntimeError) as error:
                 reason = f"the worker process ended unexpectedly ({type(error).__name__})"
             else:
-                if not (isinstance(answer, JobError) and answer.kind == "memory"):
+                if not (isinstance(answer, JobError) and answer.kind in _REPLACED):
                     return answer
-                reason = f"the worker ran out of memory ({answer.reason})"
+                reason = f"{_REPLACED[answer.kind]} ({answer.reason})"
             if self.closed:
                 raise PoolClosedError("the session was closed before the map was ready")
             logger.info("replacing a worker: %s", reason)
@@ -148,25 +231,20 @@ class WorkerSlot:
             self._discard()
         raise WorkerLostError(f"{reason}, twice with this sample")
 
-    def _submit(self, job: Job) -> Future[JobResult | JobError]:
+    def _ask(self, job: Job | Probe, deadline: float) -> Answer:
         with self._lock:
-            executor = self._executor
-        if executor is None:
-            raise RuntimeError("the worker was discarded")
-        with _interrupt_blocked():
-            future: Future[JobResult | JobError] = executor.submit(worker.run_job, job)
-        return future
+            asked = self._worker
+        if asked is None:
+            raise BrokenExecutor("the worker was discarded")
+        answer: Answer = asked.call(worker.run_job, job, timeout=deadline)
+        return answer
 
     def _discard(self) -> None:
         with self._lock:
-            executor, self._executor = self._executor, None
-        pid, self.pid = self.pid, None
-        if executor is not None:
-            if pid is not None:
-                # At once, also if it is stopped or hangs in a library; the executor notices.
-                with contextlib.suppress(psutil.Error):
-                    psutil.Process(pid).kill()
-            executor.shutdown(wait=True, kill_workers=True)
+            lost, self._worker = self._worker, None
+        self.pid = None
+        if lost is not None:
+            lost.kill()
 
     def close(self) -> None:
         """End the worker, also in the middle of a job."""
@@ -191,7 +269,7 @@ class ForeignSlot:
     def start(self) -> None:
         """Nothing to do: the executor's owner has started it."""
 
-    def run(self, job: Job, deadline: float) -> JobResult | JobError:
+    def run(self, job: Job | Probe, deadline: float) -> Answer:
         """As `WorkerSlot.run`, except that a hung worker cannot be replaced from here."""
         reason = ""
         for _ in range(2):
@@ -199,7 +277,7 @@ class ForeignSlot:
                 raise PoolClosedError("the session is closed")
             self._running = self._executor.submit(worker.run_job, job)
             try:
-                answer: JobResult | JobError = self._running.result(deadline)
+                answer: Answer = self._running.result(deadline)
             except FutureTimeoutError:
                 reason = f"the executor gave no answer within {deadline:g} s"
                 self._running.cancel()
@@ -216,6 +294,20 @@ class ForeignSlot:
         self.closed = True
         if self._running is not None:
             self._running.cancel()
+
+
+def check_executor(executor: object) -> None:
+    """Raise TypeError unless `executor` is None or can compute explanations."""
+    if isinstance(executor, ThreadPoolExecutor):
+        raise TypeError(
+            "executor is a ThreadPoolExecutor; explaining on the kernel's threads would "
+            "disturb the training and its random numbers: pass an executor of processes"
+        )
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"executor={executor!r} must be a concurrent.futures.Executor; of a Dask client "
+            "take client.get_executor()"
+        )
 
 
 class WorkerPool:
@@ -244,12 +336,8 @@ class WorkerPool:
         if executor is None:
             self.background = WorkerSlot(model, idle=True)
             self.interactive = WorkerSlot(model, idle=False)
-        elif isinstance(executor, ThreadPoolExecutor):
-            raise TypeError(
-                "executor is a ThreadPoolExecutor; explaining on the kernel's threads would "
-                "disturb the training and its random numbers: pass an executor of processes"
-            )
         else:
+            check_executor(executor)
             self.background = ForeignSlot(executor)
             self.interactive = ForeignSlot(executor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -23,6 +24,10 @@ Purpose = Literal["periodic", "candidate", "person"]
 MOST_WAITING = 32
 #: Seconds of the rolling window that the budget counts in.
 BUDGET_WINDOW = 60.0
+#: Probes run while less than this share of the budget is spent; the rest is kept for overlays.
+PROBE_SHARE = 0.5
+#: Samples of one probe job: short enough that an overlay need not wait for it.
+PROBE_SIZE = 64
 
 
 @dataclass(slots=True)
@@ -32,8 +37,11 @@ class Counts:
     made: int = 0
     skipped: int = 0
     failed: int = 0
+    non_finite: int = 0  #: of the failed: the map or the model's output was not finite
     seconds: float = 0.0  #: processor time of all workers, also of failed jobs
     person_seconds: float = 0.0  #: that part of it for which a person waited
+    probed: int = 0  #: samples that were looked at for the forecast
+    probe_seconds: float = 0.0  #: that part of `seconds` that it took
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +70,15 @@ class Request:
             self.future.set_exception(error)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeRequest:
+    """A few samples whose present outputs the forecast wants to know; lost where time is short."""
+
+    indices: list[int]
+    purpose: Literal["probe"] = "probe"
+    lane: SlotName = "background"
+
+
 class RequestQueue:
     """The waiting requests of both lanes and the counters; safe from any thread.
 
@@ -81,6 +98,7 @@ class RequestQueue:
             "interactive": deque(),
         }
         self._in_flight: dict[SlotName, Request] = {}
+        self._to_probe: list[int] = []
         self._changed = threading.Condition()
 
     @property
@@ -123,13 +141,29 @@ class RequestQueue:
         running = self._in_flight.get(request.lane)
         return running if running is not None and running.same(request) else None
 
-    def take(self, lane: SlotName) -> Request | None:
+    def probe(self, indices: Sequence[int]) -> None:
+        """Have these samples looked at when nothing else is to be done, instead of earlier ones."""
+        with self._changed:
+            if not self.closed:
+                self._to_probe = list(indices)
+                self._changed.notify_all()
+
+    def take(self, lane: SlotName) -> Request | ProbeRequest | None:
         """Wait for the newest request of `lane`; None once the queue is closed."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self.closed or self._waiting[lane])
+                self._changed.wait_for(lambda: self.closed or self._wanted(lane))
                 if self.closed:
                     return None
+                if not self._waiting[lane]:
+                    chunk, self._to_probe = (
+                        self._to_probe[:PROBE_SIZE],
+                        self._to_probe[PROBE_SIZE:],
+                    )
+                    if not self._over_budget(PROBE_SHARE):
+                        return ProbeRequest(chunk)
+                    self._to_probe = []
+                    continue
                 request = self._waiting[lane].pop()
                 skip = lane == "background" and self._over_budget()
                 if skip:
@@ -141,28 +175,41 @@ class RequestQueue:
             elif request.future.set_running_or_notify_cancel():
                 return request
 
-    def _over_budget(self) -> bool:
+    def _wanted(self, lane: SlotName) -> bool:
+        return bool(self._waiting[lane]) or (lane == "background" and bool(self._to_probe))
+
+    def _over_budget(self, share: float = 1.0) -> bool:
         now = time.monotonic()
         while self._spent and self._spent[0][0] < now - BUDGET_WINDOW:
             self._spent.popleft()
-        return sum(seconds for _, seconds in self._spent) >= self.budget
+        return sum(seconds for _, seconds in self._spent) >= share * self.budget
 
-    def spend(self, request: Request, seconds: float) -> None:
+    def spend(self, request: Request | ProbeRequest, seconds: float) -> None:
         """Count processor time that `request` used."""
         with self._changed:
             self._counts.seconds += seconds
+            if isinstance(request, ProbeRequest):
+                self._counts.probed += len(request.indices)
+                self._counts.probe_seconds += seconds
             if request.lane == "interactive":
                 self._counts.person_seconds += seconds
             else:
                 self._spent.append((time.monotonic(), seconds))
 
-    def answered(self, *, made: bool) -> None:
+    def answered(self, *, made: bool, non_finite: bool = False) -> None:
         """Count one request that was answered or has failed."""
         with self._changed:
             if made:
                 self._counts.made += 1
             else:
                 self._counts.failed += 1
+                self._counts.non_finite += non_finite
+
+    def skip(self, request: Request, error: ExplanationSkippedError) -> None:
+        """End a request that is not to be served, and count it."""
+        with self._changed:
+            self._counts.skipped += 1
+        request.fail(error)
 
     def done(self, lane: SlotName) -> None:
         """Nothing of `lane` is in flight any more."""
@@ -173,6 +220,7 @@ class RequestQueue:
         """Fail what waits and let `take` return None."""
         with self._changed:
             self.closed = True
+            self._to_probe = []
             waiting = [request for lane in self._waiting.values() for request in lane]
             for lane in self._waiting.values():
                 lane.clear()

@@ -10,17 +10,32 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from coflect_widget.attribution.errors import ExplanationError
-from coflect_widget.attribution.explanation import Explanation
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.attribution.errors import (
+    ExplanationError,
+    ExplanationSkippedError,
+    NonFiniteMapError,
+    WorkerLostError,
+)
+from coflect_widget.attribution.explanation import Explanation, Quality
 from coflect_widget.attribution.pool import SlotName, WorkerPool
-from coflect_widget.attribution.requests import Counts, Purpose, Request, RequestQueue
+from coflect_widget.attribution.requests import (
+    Counts,
+    ProbeRequest,
+    Purpose,
+    Request,
+    RequestQueue,
+)
 from coflect_widget.attribution.snapshots import Lease, Snapshots
-from coflect_widget.attribution.worker import Job, JobResult, Model
+from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
 
@@ -31,6 +46,16 @@ logger = logging.getLogger(__name__)
 #: Seconds to wait for the trainer's next step boundary, and between two reminders.
 _SNAPSHOT_SECONDS = 10.0
 _REMIND_SECONDS = 0.1
+#: Seconds after which a background job counts as late, and the share of the time that training
+#: may rest for such jobs.
+_LATE = 0.3
+_BACKGROUND_SHARE = 0.01
+
+
+class Resting(AbstractContextManager[object], Protocol):
+    """What `rest` gives: entered, training rests for at most `left` seconds."""
+
+    left: float
 
 
 class ExplanationScheduler:
@@ -54,9 +79,18 @@ class ExplanationScheduler:
         Called on a lane's thread before the request's future is done.
     on_failed : callable (index, purpose, reason), optional
         The same for a request that failed. Skipped requests are only counted.
+    on_probed : callable (indices, logits, step), optional
+        What the model of `step` said of samples that `probe` named: (B,) int64 and (B, classes)
+        float32. Called on the background lane's thread.
+    notify : callable (text), optional
+        Told what a person should know: a sample was set aside, weights have to be sent.
+    rest : callable (seconds) -> context manager, optional
+        Entered while a person's job is computed: lets the training rest for at most so long.
     current_step : callable () -> int, optional
         Training step now: background requests take a snapshot again that is at most
         `reuse_steps` older. Without it they take one that is less than `reuse_seconds` old.
+    distrust : callable () -> str or None, optional
+        Why no map of the present model is reliable, or None. Called on a lane's thread.
     seed : int
         Of SmoothGrad's noise. Equal seed, sample and weights give equal maps.
     executor : concurrent.futures.Executor, optional
@@ -74,9 +108,13 @@ class ExplanationScheduler:
         request_snapshot: Callable[[], object],
         on_explained: Callable[[Explanation, Purpose], object] | None = None,
         on_failed: Callable[[int, Purpose, str], object] | None = None,
+        on_probed: Callable[[NDArray[np.int64], NDArray[np.float32], int], object] | None = None,
+        notify: Callable[[str], object] | None = None,
+        rest: Callable[[float], Resting] | None = None,
         current_step: Callable[[], int] | None = None,
         reuse_steps: int = 20,
         reuse_seconds: float = 1.0,
+        distrust: Callable[[], str | None] | None = None,
         seed: int = 0,
         executor: Executor | None = None,
     ) -> None:
@@ -86,9 +124,14 @@ class ExplanationScheduler:
         self._request_snapshot = request_snapshot
         self._on_explained = on_explained
         self._on_failed = on_failed
+        self._on_probed = on_probed
+        self._notify = notify
+        self._rest = rest
+        self._next_rest = 0.0
         self._current_step = current_step
         self._reuse_steps = reuse_steps
         self._reuse_seconds = reuse_seconds
+        self._distrust = distrust
         self._seed = seed
         self._unsendable = structure if isinstance(structure, Exception) else None
         data = b"" if isinstance(structure, Exception) else structure
@@ -100,6 +143,7 @@ class ExplanationScheduler:
         self._lock = threading.Lock()  # of _threads
         self._reading = threading.Lock()
         self._copying = False
+        self._quarantine: set[int] = set()
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -137,9 +181,34 @@ class ExplanationScheduler:
             Its exception is an `ExplanationError`: `ExplanationSkippedError` where the budget
             was spent.
         """
-        request = self._queue.put(Request(index, purpose, target))
+        request = Request(index, purpose, target)
+        if purpose != "person" and index in self._quarantine:
+            self._queue.skip(
+                request,
+                ExplanationSkippedError(
+                    f"sample {index} is set aside because it cost two workers; a person's request "
+                    "tries it again"
+                ),
+            )
+            return request.future
+        request = self._queue.put(request)
         self._start_lane(request.lane)
         return request.future
+
+    @property
+    def quarantined(self) -> list[int]:
+        """Samples that cost two workers: the background leaves them alone from then on."""
+        return sorted(self._quarantine)
+
+    def probe(self, indices: Sequence[int]) -> None:
+        """Have the model's present outputs for these samples given to `on_probed`, idle time given.
+
+        They come in small parts, in order, while no overlay waits and at most half of the
+        budget is spent; what there was no time for is dropped, also by the next call.
+        """
+        if self._unsendable is None and self._on_probed is not None:
+            self._queue.probe(indices)
+            self._start_lane("background")
 
     def close(self) -> None:
         """End workers and threads; what waits fails with `PoolClosedError`."""
@@ -177,6 +246,12 @@ class ExplanationScheduler:
         if self._unsendable is None:
             self._start_worker(lane)
         while (request := self._queue.take(lane)) is not None:
+            if isinstance(request, ProbeRequest):
+                try:
+                    self._probe(request)
+                except Exception as error:  # noqa: BLE001 - the forecast does without
+                    logger.info("a probe was given up: %s", error)
+                continue
             try:
                 self._answer(request)
             except Exception as error:  # the thread must go on whatever happens
@@ -198,12 +273,17 @@ class ExplanationScheduler:
         try:
             if self._unsendable is not None:
                 raise ExplanationError(str(self._unsendable)) from self._unsendable
-            with self._reading:
-                sample = self._read_sample(request.index)
-            result, step = self._compute(request, sample)
+            with self._resting(request):
+                with self._reading:
+                    sample = self._read_sample(request.index)
+                result, step = self._compute(request, sample)
+        except WorkerLostError as error:
+            self._set_aside(request, error)
+            return
         except ExplanationError as error:
             self._failed(request, error)
             return
+        self._quarantine.discard(request.index)
         explanation = Explanation(
             index=request.index,
             map=result.map,
@@ -217,9 +297,10 @@ class ExplanationScheduler:
             predicted=result.top_classes[0],
             model_step=step,
             method=self._config.method,
-            modality_focus={"image": 1.0},
-            quality=None,
+            modality_focus=result.modality_focus,
+            quality=self._trusted(result.quality),
             seconds=result.seconds,
+            samples_used=result.samples_used,
         )
         self._queue.answered(made=True)
         if self._on_explained is not None:
@@ -228,6 +309,81 @@ class ExplanationScheduler:
             except Exception:
                 logger.exception("on_explained failed for sample %d", request.index)
         request.future.set_result(explanation)
+
+    def _trusted(self, quality: Quality | None) -> Quality | None:
+        reason = None if quality is None or self._distrust is None else self._distrust()
+        return quality if quality is None or not reason else quality.distrusted(reason)
+
+    def _set_aside(self, request: Request, error: WorkerLostError) -> None:
+        if request.index not in self._quarantine and not self._queue.closed:
+            self._quarantine.add(request.index)
+            self._tell(
+                f"Sample {request.index} is explained no more unless you ask for it: {error}."
+            )
+        self._failed(request, error)
+
+    def _tell(self, text: str) -> None:
+        if self._notify is not None:
+            try:
+                self._notify(text)
+            except Exception:
+                logger.exception("notify failed")
+
+    def _probe(self, request: ProbeRequest) -> None:
+        slot = self.pool.slot(request.lane)
+        with self._reading:
+            samples = [self._read_sample(index) for index in request.indices]
+        if samples[0].others:
+            return  # the forecast does without, where a model has several inputs
+        inputs = np.stack([sample.input for sample in samples])
+        with self._lease(request, fresh=False) as lease:
+            probe = Probe(
+                model_id=self._model.id,
+                model=self._model if slot.inline else None,
+                weights=lease.copies() if slot.inline or self._copying else lease.ref,
+                step=lease.step,
+                inputs=inputs,
+            )
+            answer = slot.run(probe, self._config.deadline)
+        self._queue.spend(request, answer.seconds)
+        if isinstance(answer, ProbeResult) and self._on_probed is not None:
+            self._on_probed(np.array(request.indices, np.int64), answer.logits, probe.step)
+
+    def _resting(self, request: Request) -> AbstractContextManager[object]:
+        """Training's rest for a job; none while the worker is not ready to use it."""
+        most = self._config.click_rest
+        ready = self.pool.slot(request.lane).pid is not None
+        if self._rest is None or not ready or most == 0:
+            return nullcontext()
+        if request.purpose == "person":
+            return self._rest(most)
+        return self._resting_if_late(self._rest(most))
+
+    @contextmanager
+    def _resting_if_late(self, rest: Resting) -> Iterator[None]:
+        """A rest for a background job that the processors' idle time does not finish.
+
+        A training that uses all processors leaves none; it rests at most a hundredth of the time.
+        """
+        most, began = rest.left, float("inf")
+
+        def begin() -> None:
+            nonlocal began
+            began = time.monotonic()
+            rest.__enter__()
+
+        timer = threading.Timer(max(_LATE, self._next_rest - time.monotonic()), begin)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            rest.__exit__(None, None, None)
+            now = time.monotonic()
+            used = min(most, max(0.0, now - began))  # `rest.left` is told only a moment later
+            self._next_rest = max(self._next_rest, now + used / _BACKGROUND_SHARE)
 
     def _compute(self, request: Request, sample: Sample) -> tuple[JobResult, int]:
         slot = self.pool.slot(request.lane)
@@ -246,19 +402,30 @@ class ExplanationScheduler:
                     sigma=self._config.smoothgrad_sigma,
                     layer=self._config.layer,
                     seed=self._seed * 1_000_003 + request.index,
+                    checks=self._config.checks,
+                    others=sample.others,
+                    place=sample.place,
                 )
                 answer = slot.run(job, self._config.deadline)
             self._queue.spend(request, answer.seconds)
             if isinstance(answer, JobResult):
                 return answer, job.step
+            assert isinstance(answer, JobError)  # noqa: S101 - only a probe has other results
             reason = answer.reason
+            if answer.kind == "non-finite":
+                raise NonFiniteMapError(reason)
             if answer.kind == "unreachable":
-                self._copying = True  # workers may not open our memory: send the weights
+                if not self._copying:
+                    self._tell(
+                        "Worker processes may not read this process's memory; its weights are "
+                        f"sent with each request instead, which is slower ({reason})."
+                    )
+                self._copying = True
             elif answer.kind != "stale":
                 break
         raise ExplanationError(reason)
 
-    def _lease(self, request: Request, *, fresh: bool) -> Lease:
+    def _lease(self, request: Request | ProbeRequest, *, fresh: bool) -> Lease:
         snapshots = self._snapshots
         seen = snapshots.written
         wait = fresh or not self._reusable(request)
@@ -282,7 +449,7 @@ class ExplanationScheduler:
             )
         return lease
 
-    def _reusable(self, request: Request) -> bool:
+    def _reusable(self, request: Request | ProbeRequest) -> bool:
         if request.purpose == "person":
             return False  # who looks at a map wants the model as it is now
         step = self._snapshots.newest_step
@@ -294,7 +461,7 @@ class ExplanationScheduler:
 
     def _failed(self, request: Request, error: ExplanationError) -> None:
         if not self._queue.closed:
-            self._queue.answered(made=False)
+            self._queue.answered(made=False, non_finite=isinstance(error, NonFiniteMapError))
             if self._on_failed is not None:
                 try:
                     self._on_failed(request.index, request.purpose, str(error))

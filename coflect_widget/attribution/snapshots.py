@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.errors import StaleSnapshotError
 from coflect_widget.attribution.shared_memory import BlockAddress, SharedBlock, attach
 from coflect_widget.backends.base import WeightSpec
+
+#: Fills the arrays of a slot, or begins to and returns what ends it.
+Copy = Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
 
 SLOTS = 2
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector load
@@ -115,6 +119,11 @@ class Snapshots:
         return sum(array.nbytes for array in self._arrays[0])
 
     @property
+    def fallback(self) -> Path | None:
+        """The file that holds the weights where memory had no room for them; usually None."""
+        return self._block.fallback
+
+    @property
     def newest_step(self) -> int | None:
         """Step of the newest snapshot, None before the first."""
         with self._changed:
@@ -126,15 +135,17 @@ class Snapshots:
         with self._changed:
             return float("inf") if self._newest is None else time.monotonic() - self._taken_at
 
-    def write(self, step: int, copy: Callable[[Sequence[NDArray[Any]]], None]) -> bool:
+    def write(self, step: int, copy: Copy) -> bool:
         """Take a snapshot now. Called by the trainer; never waits.
 
         Parameters
         ----------
         step : int
             Training step of the weights.
-        copy : callable (sequence of ndarray) -> None
+        copy : callable (sequence of ndarray) -> None or callable
             Copies the weights into the arrays, which have the shapes and dtypes of `specs`.
+            Where it only begins to, because a device copies, it returns what waits for the end:
+            that is called on another thread, and the snapshot is there when it returns.
 
         Returns
         -------
@@ -154,23 +165,41 @@ class Snapshots:
                 self._newest = None
         finally:
             self._changed.release()
-        header = self._header[slot]
-        header[_GENERATION] += 1  # odd: being written
+        self._header[slot][_GENERATION] += 1  # odd: being written
+        finish = None
         complete = False
         try:
-            copy(self._arrays[slot])
-            header[_STEP] = step
+            finish = copy(self._arrays[slot])
+            complete = finish is None
+        finally:
+            if finish is None:
+                self._written(slot, step, complete=complete)
+        if finish is not None:
+            threading.Thread(
+                target=self._finish, args=(finish, slot, step), daemon=True, name="coflect-snapshot"
+            ).start()
+        return True
+
+    def _finish(self, finish: Callable[[], None], slot: int, step: int) -> None:
+        complete = False
+        try:
+            finish()
             complete = True
         finally:
-            header[_GENERATION] += 1
-            with self._changed:
-                self._writing = False
-                if complete:
-                    self._newest, self._taken_at = slot, time.monotonic()
-                    self.written += 1
-                    self.wanted = False
-                self._changed.notify_all()
-        return True
+            self._written(slot, step, complete=complete)
+
+    def _written(self, slot: int, step: int, *, complete: bool) -> None:
+        header = self._header[slot]
+        if complete:
+            header[_STEP] = step
+        header[_GENERATION] += 1
+        with self._changed:
+            self._writing = False
+            if complete:
+                self._newest, self._taken_at = slot, time.monotonic()
+                self.written += 1
+                self.wanted = False
+            self._changed.notify_all()
 
     def _free_slot(self) -> int | None:
         free = [slot for slot in range(SLOTS) if not self._leases[slot]]

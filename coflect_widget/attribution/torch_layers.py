@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,7 +69,12 @@ def output_tensor(output: Any) -> Tensor | None:
     return None
 
 
-def find_layer(model: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Layer:
+def find_layer(
+    model: nn.Module,
+    input_shape: Sequence[int],
+    name: str | None = None,
+    call: Callable[[Tensor], Any] | None = None,
+) -> Layer:
     """The last module before pooling whose map is at least 7 x 7 and matters for the output.
 
     A layer without any gradient at its spatial positions is passed over: after the last
@@ -83,13 +88,15 @@ def find_layer(model: nn.Module, input_shape: Sequence[int], name: str | None = 
     input_shape : (C, H, W)
     name : str, optional
         Take this module instead.
+    call : callable, optional
+        Runs the model on a batch of pictures, where ``model(x)`` does not: it has more inputs.
 
     Raises
     ------
     NoSuitableLayerError
         If no output is spatial, or if the named one is not there or not spatial.
     """
-    layers = _spatial_layers(model, tuple(input_shape))
+    layers = _spatial_layers(model, tuple(input_shape), call or model)
     if name is not None:
         return _named(model, layers, name)
     useful = [layer for layer, matters in layers if matters] or [layer for layer, _ in layers]
@@ -120,7 +127,9 @@ def _named(model: nn.Module, layers: list[tuple[Layer, bool]], name: str) -> Lay
     raise NoSuitableLayerError(f"layer={name!r}: {problem}. Candidates are: {candidates}")
 
 
-def _spatial_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[Layer, bool]]:
+def _spatial_layers(
+    model: nn.Module, input_shape: tuple[int, ...], call: Callable[[Tensor], Any]
+) -> list[tuple[Layer, bool]]:
     """Spatial outputs in the order of computing, and whether the output depends on them."""
     generator = torch.Generator().manual_seed(0)
     # A batch of two tells the batch's dimension from others of size 1.
@@ -140,7 +149,7 @@ def _spatial_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[tupl
         handles.append(module.register_forward_hook(record))
     try:
         with torch.enable_grad():
-            logits = output_tensor(model(x.clone()))
+            logits = output_tensor(call(x.clone()))
     finally:
         for handle in handles:
             handle.remove()

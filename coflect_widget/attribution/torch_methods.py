@@ -1,8 +1,10 @@
-"""LiveCAM and SmoothGrad for PyTorch models, on Captum."""
+"""A PyTorch model in a worker: its weights come and go, and its maps are made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coflect_widget.attribution.consensus import NOISE_BATCH
 from coflect_widget.attribution.torch_layers import Layer, find_layer, output_tensor
+from coflect_widget.attribution.torch_maps import Forward, gradcam, layercam, smoothgrad
 from coflect_widget.attribution.torch_structure import rebuild, structure
 
-__all__ = ["TorchExplainer", "check_layer", "layercam", "load", "smoothgrad", "structure"]
+__all__ = ["TorchExplainer", "check_layer", "load", "structure"]
 
-#: Noisy copies of an input that are computed at once.
-_NOISE_BATCH = 16
+Others = Sequence[NDArray[np.float32]]
 
 
 def load(data: bytes) -> TorchExplainer:
@@ -25,7 +28,13 @@ def load(data: bytes) -> TorchExplainer:
     return TorchExplainer(*rebuild(data))
 
 
-def check_layer(data: bytes, input_shape: Sequence[int], layer: str | None = None) -> str:
+def check_layer(
+    data: bytes,
+    input_shape: Sequence[int],
+    layer: str | None = None,
+    others: Others = (),
+    place: int = 0,
+) -> str:
     """Name of the module that LiveCAM will read; a check before anything is started.
 
     Parameters
@@ -35,6 +44,8 @@ def check_layer(data: bytes, input_shape: Sequence[int], layer: str | None = Non
     input_shape : (C, H, W)
     layer : str, optional
         The module that the user named.
+    others, place
+        Further inputs of a model with several, as in `backends.base.Sample`.
 
     Raises
     ------
@@ -43,7 +54,7 @@ def check_layer(data: bytes, input_shape: Sequence[int], layer: str | None = Non
     """
     model, weights, _ = rebuild(data)
     _fill(weights)
-    return find_layer(model, input_shape, layer).name
+    return find_layer(model, input_shape, layer, _call(model, others, place)).name
 
 
 def _fill(weights: Mapping[str, Tensor]) -> None:
@@ -95,11 +106,29 @@ class TorchExplainer:
             else:
                 np.copyto(weight.numpy(), views[name])
 
+    def randomise(self, seed: int) -> None:
+        """Give the model random weights, as before any training; buffers of its own stay."""
+        rng = np.random.default_rng(seed)
+        # Drawing millions of numbers would take longer than the map; a prime length keeps the
+        # repetition out of step with the filters.
+        table = torch.from_numpy(rng.standard_normal(65_521, dtype=np.float32))
+        for name, weight in self._weights.items():
+            last = name.rpartition(".")[2]
+            if isinstance(weight, nn.Parameter) and weight.ndim >= 2:
+                fan_in = weight[0].numel()
+                start = int(rng.integers(len(table)))
+                places = (torch.arange(weight.numel()) + start) % len(table)
+                weight.copy_(table[places].reshape(weight.shape) * math.sqrt(2 / fan_in))
+            elif last in ("bias", "running_mean"):
+                weight.zero_()
+            elif weight.ndim == 1 and last in ("weight", "running_var"):
+                weight.fill_(1)
+
     def rehearse(self, input_shape: Sequence[int]) -> None:
         """Run once on a blank input (C, H, W): the first run imports and allocates."""
         _fill(self._weights)
         blank = np.zeros((1, *input_shape), np.float32)
-        self.explain(blank, 0, ("livecam", "smoothgrad"), _NOISE_BATCH, 0.1, None, 0)
+        self.explain(blank, 0, ("livecam", "smoothgrad"), NOISE_BATCH, 0.1, None, 0)
         self._layers.clear()
 
     def explain(
@@ -111,6 +140,8 @@ class TorchExplainer:
         sigma: float,
         layer: str | None,
         seed: int,
+        others: Others = (),
+        place: int = 0,
     ) -> dict[str, Any]:
         """Maps of one input.
 
@@ -119,21 +150,26 @@ class TorchExplainer:
         x : ndarray (1, C, H, W) float32
         target : int or None
             The class to explain; the predicted one if None.
-        methods : sequence of {"livecam", "smoothgrad"}
+        methods : sequence of {"livecam", "gradcam", "smoothgrad"}
         samples : int
-            Noisy copies for SmoothGrad.
+            Noisy copies for SmoothGrad, which takes fewer where its map converges early.
         sigma : float
             Standard deviation of the noise as a share of the input's range.
         layer : str or None
             Module that LiveCAM reads; found if None.
         seed : int
             Of the noise: equal seeds give equal maps.
+        others : sequence of ndarray
+            Further inputs of a model with several, each without the batch's dimension.
+        place : int
+            Where `x` stands among the model's arguments.
 
         Returns
         -------
         dict
             ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
-            (H, W) float32, non-negative, not normalised; with LiveCAM ``layer``, its name.
+            (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
+            the module's name, with SmoothGrad ``samples_used``, with `others` ``modality_focus``.
 
         Raises
         ------
@@ -143,12 +179,13 @@ class TorchExplainer:
             If LiveCAM has nothing to read.
         """
         inputs = torch.from_numpy(np.array(x, dtype=np.float32))
+        forward = self._forward(others, place)
         self.model.eval()
         # A generator of our own is not enough: Captum and the model draw from the global one.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             with torch.no_grad():
-                logits = self._logits(inputs)
+                logits = forward(inputs)
             if not torch.isfinite(logits).all():
                 raise FloatingPointError(
                     "the model's output has NaN or infinite values on this sample"
@@ -161,104 +198,96 @@ class TorchExplainer:
                 "probabilities": _probabilities(logits)[0].numpy(),
                 "explained": explained,
             }
-            if "livecam" in methods:
-                found = self._layer(tuple(inputs.shape[1:]), layer)
-                cam = layercam(self.model, inputs, explained, found)
-                size = (inputs.shape[2], inputs.shape[3])
-                cam = F.interpolate(cam, size, mode="bilinear", align_corners=False)
-                result["livecam"] = cam[0, 0].numpy()
-                result["layer"] = found.name
+            for method, compute in (("livecam", layercam), ("gradcam", gradcam)):
+                if method in methods:
+                    found = self._layer(tuple(inputs.shape[1:]), layer, others, place)
+                    cam = compute(self.model, forward, inputs, explained, found)
+                    size = (inputs.shape[2], inputs.shape[3])
+                    cam = F.interpolate(cam, size, mode="bilinear", align_corners=False)
+                    result[method] = cam[0, 0].numpy()
+                    result["layer"] = found.name
             if "smoothgrad" in methods:
-                gradients = smoothgrad(self._logits, inputs, explained, samples, sigma)
+                gradients, used = smoothgrad(forward, inputs, explained, samples, sigma)
                 result["smoothgrad"] = gradients[0].mean(0).numpy()
+                result["samples_used"] = used
+            if others:
+                result["modality_focus"] = self._modality_focus(inputs, others, place, explained)
         return result
 
-    def _layer(self, input_shape: tuple[int, ...], name: str | None) -> Layer:
+    def logits(
+        self, x: NDArray[np.float32], others: Others = (), place: int = 0
+    ) -> NDArray[np.float32]:
+        """Outputs (B, classes) for inputs (B, C, H, W), in eval mode; `others` serve all rows."""
+        self.model.eval()
+        forward = self._forward(others, place)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            outputs: NDArray[np.float32] = forward(torch.from_numpy(x)).float().numpy()
+        return outputs
+
+    def _modality_focus(
+        self, x: Tensor, others: Others, place: int, target: int
+    ) -> dict[str, float]:
+        """Share of each input in the sum of |gradient * input|; the shares sum to 1."""
+        inputs = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
+        inputs.insert(place, x)
+        leaves = [each.clone().requires_grad_() for each in inputs]
+        with torch.enable_grad():
+            score = logits_of(self.model(*(leaf.clone() for leaf in leaves)))[0, target]
+            gradients = torch.autograd.grad(score, leaves, allow_unused=True)
+        mass = np.array(
+            [
+                0.0 if gradient is None else float((gradient * leaf.detach()).abs().sum())
+                for gradient, leaf in zip(gradients, leaves, strict=True)
+            ]
+        )
+        # Where nothing matters, no input matters more than another.
+        shares = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
+        return dict(zip(input_names(self.model, len(mass)), shares.tolist(), strict=True))
+
+    def _layer(
+        self, input_shape: tuple[int, ...], name: str | None, others: Others, place: int
+    ) -> Layer:
         key = (name, input_shape)
         if key not in self._layers:
-            self._layers[key] = find_layer(self.model, input_shape, name)
+            call = _call(self.model, others, place)
+            self._layers[key] = find_layer(self.model, input_shape, name, call)
         return self._layers[key]
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def _forward(self, others: Others, place: int) -> Forward:
+        call = _call(self.model, others, place)
         # The copy keeps an in-place first layer from changing the input, or failing on it.
-        return _logits(self.model, x.clone())
+        return lambda x: logits_of(call(x.clone()))
 
 
-def layercam(model: nn.Module, x: Tensor, target: int, layer: Layer) -> Tensor:
-    """Class-activation map (1, 1, h, w) of `layer`, non-negative, at the layer's own size.
+def input_names(model: nn.Module, count: int) -> list[str]:
+    """What the model's ``forward`` calls its inputs; "input 0", ... where it does not say."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    named = [parameter.name for parameter in parameters if parameter.kind in kinds]
+    return named[:count] if len(named) >= count else [f"input {k}" for k in range(count)]
 
-    The sum over channels of ReLU(gradient) * ReLU(activation), each pixel weighted by its own
-    gradient; so it works at layers far from the output, where Grad-CAM's averaged gradients do
-    not. P.-T. Jiang et al., "LayerCAM", IEEE TIP 2021.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        In eval mode.
-    x : Tensor (1, C, H, W)
-    target : int
-        The class whose evidence is shown.
-    layer : Layer
-        From `find_layer`.
+def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], Any]:
+    """The model as a function of the picture (B, C, H, W); the other inputs are held."""
+    if not others:
+        return model
+    fixed = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
+
+    def call(x: Tensor) -> Any:
+        rows = [other.expand(len(x), *other.shape[1:]).clone() for other in fixed]
+        return model(*rows[:place], x, *rows[place:])
+
+    return call
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits (B, classes) in what a model gave.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
     """
-    captured: list[Tensor] = []
-
-    def capture(module: nn.Module, inputs: Any, output: Any) -> Any:
-        value = output_tensor(output)
-        if value is None:
-            return None
-        captured.append(value)
-        # What follows gets a copy, because an in-place ReLU or sum would change the activation.
-        return value.clone() if isinstance(output, Tensor) else None
-
-    handle = model.get_submodule(layer.name).register_forward_hook(capture)
-    try:
-        with torch.enable_grad():
-            score = _logits(model, x.detach().clone().requires_grad_().clone())[0, target]
-            (gradient,) = torch.autograd.grad(score, captured[-1])
-    finally:
-        handle.remove()
-    with torch.no_grad():
-        weighted = layer.maps(F.relu(gradient)) * layer.maps(F.relu(captured[-1]))
-        return weighted.sum(1, keepdim=True)
-
-
-def smoothgrad(forward: Any, x: Tensor, target: int, samples: int, sigma: float) -> Tensor:
-    """Mean magnitude of the gradient over noisy copies of the input, (1, C, H, W).
-
-    Captum's NoiseTunnel over Saliency. D. Smilkov et al., "SmoothGrad", 2017.
-
-    Parameters
-    ----------
-    forward : callable
-        Inputs (B, C, H, W) to logits (B, classes).
-    x : Tensor (1, C, H, W)
-    target : int
-    samples : int
-    sigma : float
-        Standard deviation of the noise as a share of the range of `x`. The noise comes from
-        torch's global generator.
-    """
-    # Slow to import, and the kernel, which imports this module for `structure`, needs it not.
-    from captum.attr import NoiseTunnel, Saliency
-
-    noise = sigma * float(x.max() - x.min())
-    tunnel = NoiseTunnel(Saliency(forward))
-    with torch.enable_grad():
-        result: Tensor = tunnel.attribute(
-            x.detach().clone().requires_grad_(),
-            nt_type="smoothgrad",
-            nt_samples=samples,
-            nt_samples_batch_size=min(samples, _NOISE_BATCH),
-            stdevs=noise,
-            target=target,
-            abs=True,
-        )
-    return result.detach()
-
-
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
-    output = model(x)
     logits = getattr(output, "logits", None)  # Hugging Face's outputs
     if not isinstance(logits, Tensor):
         logits = output_tensor(output)

@@ -6,21 +6,31 @@ the kernel: an exception that cannot be unpickled there would break the whole ex
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution import consensus
-from coflect_widget.attribution.errors import NoSuitableLayerError, StaleSnapshotError
+from coflect_widget.attribution import checks, consensus
+from coflect_widget.attribution.consensus import Map
+from coflect_widget.attribution.errors import (
+    NoSuitableLayerError,
+    StaleSnapshotError,
+    UnknownModelError,
+)
+from coflect_widget.attribution.explanation import Quality
 from coflect_widget.attribution.lifeline import hold_on
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 
@@ -31,7 +41,16 @@ _TOP_CLASSES = 3
 #: Added to the worker's share of blame when memory runs out: it goes before the training does.
 _OOM_SCORE = "500"
 
-Method = Literal["livecam", "smoothgrad", "consensus"]
+#: Modules of explainers that can be imported in one process and forked into workers.
+FORKABLE = ("coflect_widget.attribution.torch_methods",)
+#: What they import at their first job.
+NEEDED_LATER = ("captum.attr",)
+#: Libraries that would otherwise start a thread for each core.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
+
+Method = Literal["livecam", "gradcam", "smoothgrad", "consensus"]
 
 
 class Explainer(Protocol):
@@ -52,8 +71,22 @@ class Explainer(Protocol):
         sigma: float,
         layer: str | None,
         seed: int,
+        **more: Any,
     ) -> dict[str, Any]:
-        """``probabilities`` (classes,), ``explained``, and a map (H, W) for each method."""
+        """``probabilities`` (classes,), ``explained``, and a map (H, W) for each method.
+
+        `more` is given for a model with several inputs only: ``others`` and ``place`` as in
+        `backends.base.Sample`; then ``modality_focus`` is told too.
+        """
+
+    def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
+        """(B, C, H, W) -> (B, classes), in eval mode."""
+
+    def randomise(self, seed: int) -> None:
+        """Give the model random weights, as before any training.
+
+        Without this method an explainer's maps are not checked.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +96,11 @@ class Model:
     id: str
     explainer: str  # import path "module:function"
     structure: bytes
+
+    @property
+    def forkable(self) -> bool:
+        """Whether workers may be forked from a process that holds it."""
+        return self.explainer.partition(":")[0] in FORKABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +122,28 @@ class Job:
     sigma: float
     layer: str | None
     seed: int
+    checks: bool = True  # whether to judge the map
+    others: tuple[NDArray[np.float32], ...] = ()  # further inputs; see `backends.base.Sample`
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Samples to look at under one snapshot: what the model says of them, and no maps."""
+
+    model_id: str
+    model: Model | None
+    weights: SnapshotRef | dict[str, NDArray[Any]]
+    step: int
+    inputs: NDArray[np.float32]  # (B, C, H, W)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """The model's outputs (B, classes) float32, in eval mode."""
+
+    logits: NDArray[np.float32]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +158,49 @@ class JobResult:
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     seconds: float
+    samples_used: int = 0
+    modality_focus: dict[str, float] = field(default_factory=lambda: {"image": 1.0})
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why there is no map. Worth another try are "memory", in a new worker, and "stale"."""
+    """Why there is no map.
 
-    kind: Literal["memory", "stale", "unreachable", "other"]
+    Worth another try are "stale" and, in a new worker, "memory" and "forgotten": the model is
+    gone, because whoever runs the worker has restarted it.
+    """
+
+    kind: Literal["memory", "forgotten", "stale", "unreachable", "non-finite", "other"]
     reason: str
     seconds: float = 0.0
 
 
+#: Noisy copies for maps of random weights, and how many such maps are kept.
+_FEW_SAMPLES = 8
+_MOST_RANDOM = 512
+
 _models: dict[str, Explainer] = {}
+_random: dict[tuple[Any, ...], NDArray[np.float16]] = {}
 _readers: dict[str, SnapshotReader] = {}
 
 
-def initialise(kernel_pid: int, reading_end: int | None = None) -> None:
-    """First call in a new worker: ignore Ctrl-C, and end when the kernel ends."""
+def initialise(kernel_pid: int, reading_end: int | None = None, parent: int | None = None) -> None:
+    """First call in a new worker: ignore Ctrl-C, and end when the kernel ends.
+
+    `parent` is the process that forked this one, if that is not the kernel.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hold_on(kernel_pid, reading_end)
     # Before the worker becomes idle: threads keep the class they were started with.
-    threading.Thread(target=_watch, args=(kernel_pid,), daemon=True, name="watch-kernel").start()
+    threading.Thread(
+        target=_watch, args=(kernel_pid, parent or kernel_pid), daemon=True, name="watch-kernel"
+    ).start()
+    come_last()
+
+
+def come_last() -> None:
+    """Where memory runs out, go before the training does."""
     if sys.platform == "linux":
         try:
             with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - not a path of ours
@@ -127,38 +209,49 @@ def initialise(kernel_pid: int, reading_end: int | None = None) -> None:
             pass  # a courtesy; some sandboxes forbid it
 
 
-def _watch(kernel_pid: int) -> None:
+def _watch(kernel_pid: int, parent: int) -> None:
     # prctl's PR_SET_PDEATHSIG would fire when the thread that started this process ends.
-    while _kernel_lives(kernel_pid):
+    while _kernel_lives(kernel_pid, parent):
         time.sleep(_WATCH_SECONDS)
     os._exit(1)
 
 
-def _kernel_lives(kernel_pid: int) -> bool:
+def _kernel_lives(kernel_pid: int, parent: int) -> bool:
     if sys.platform == "win32":  # a parent's number is never taken back there
         import psutil
 
         return psutil.pid_exists(kernel_pid)
-    return os.getppid() == kernel_pid
+    return os.getppid() == parent and (parent == kernel_pid or Path(f"/proc/{kernel_pid}").exists())
 
 
-def warm_up(model: Model, input_shape: tuple[int, ...] | None, *, idle: bool) -> int | JobError:
-    """Import, rebuild the model, run once, and only then become idle.
+def import_ahead(module: str) -> None:
+    """Import what workers will need; a missing library is named when a model needs it."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(module)
 
-    On a busy machine an idle process would need minutes for its imports.
+
+def warm_up(
+    model: Model, input_shape: tuple[int, ...] | None, *, idle: bool, imported: bool = False
+) -> int | JobError:
+    """Import, rebuild the model, run once on a blank input of that shape, and become idle.
+
+    On a busy machine an idle process would need minutes for its imports, so that it becomes
+    idle after them, or at once where it was forked with everything `imported`.
 
     Returns
     -------
     int or JobError
         The number of this process, or why the model cannot be rebuilt here.
     """
+    if idle and imported:
+        become_idle()
     try:
-        explainer = _load(model)
+        explainer = load(model)
         if input_shape is not None:
             _rehearse(explainer, input_shape)
     except Exception as error:  # noqa: BLE001 - the reason goes to the kernel
         return JobError("other", f"the model cannot be rebuilt in a worker: {_describe(error)}")
-    if idle:
+    if idle and not imported:
         become_idle()
     return os.getpid()
 
@@ -183,13 +276,20 @@ def become_idle() -> None:
         os.nice(19)
 
 
-def run_job(job: Job) -> JobResult | JobError:
-    """Explain one sample. Never raises."""
+def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
+    """Explain one sample, or look at several. Never raises."""
     began = time.process_time()
     try:
+        if isinstance(job, Probe):
+            logits = _ready(job).logits(job.inputs)
+            return ProbeResult(logits, time.process_time() - began)
         return _explain(job, began)
     except StaleSnapshotError as error:
         return JobError("stale", str(error), time.process_time() - began)
+    except UnknownModelError as error:  # an executor may restart its process by itself
+        return JobError("forgotten", str(error), time.process_time() - began)
+    except FloatingPointError as error:
+        return JobError("non-finite", _describe(error), time.process_time() - began)
     except Exception as error:  # noqa: BLE001 - named to the person for this sample alone
         text = _describe(error)
         memory = isinstance(error, MemoryError) or "can't allocate memory" in text
@@ -199,52 +299,106 @@ def run_job(job: Job) -> JobResult | JobError:
         return JobError(kind, text, time.process_time() - began)
 
 
-def _explain(job: Job, began: float) -> JobResult:
+def _ready(job: Job | Probe) -> Explainer:
+    """The job's model with the job's weights."""
     if job.model_id in _models:
         explainer = _models[job.model_id]
     elif job.model is not None:
-        explainer = _load(job.model)
+        explainer = load(job.model)
     else:
-        raise LookupError("this worker was not sent the model")
+        raise UnknownModelError("this worker was not sent the model")
     if isinstance(job.weights, SnapshotRef):
         _reader(job.weights).read(job.weights, explainer.load_weights)
     else:
         explainer.load_weights(job.weights)
-    methods, livecam = ["livecam", "smoothgrad"], None
+    return explainer
+
+
+def _explain(job: Job, began: float) -> JobResult:
+    explainer = _ready(job)
+    maps, found = _maps(explainer, job, job.target, job.samples)
+    probabilities = found["probabilities"]
+    top = np.argsort(-probabilities, kind="stable")[:_TOP_CLASSES]
+    result = JobResult(
+        map=maps.shown,
+        livecam=maps.livecam,
+        smoothgrad=maps.smoothgrad,
+        agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
+        focus_bbox=consensus.focus_bbox(maps.shown),
+        top_classes=tuple(int(c) for c in top),
+        top_probs=tuple(float(probabilities[c]) for c in top),
+        samples_used=found.get("samples_used", job.samples),
+        modality_focus=found.get("modality_focus", {"image": 1.0}),
+        seconds=0.0,
+    )
+    quality = None
+    if job.checks and hasattr(explainer, "randomise"):
+        logits = partial(explainer.logits, **_more(job))
+        deleted = checks.deletion(logits, job.input, maps.shown, found["explained"], job.seed)
+        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
+    return replace(result, quality=quality, seconds=time.process_time() - began)
+
+
+def _more(job: Job) -> dict[str, Any]:
+    """What an explainer is told of further inputs; nothing where there are none."""
+    return {"others": job.others, "place": job.place} if job.others else {}
+
+
+class _Maps(NamedTuple):
+    shown: Map  # the one of the job's method
+    livecam: Map
+    smoothgrad: Map
+
+
+def _maps(
+    explainer: Explainer, job: Job, target: int | None, samples: int
+) -> tuple[_Maps, dict[str, Any]]:
+    """The job's maps, each (H, W) in [0, 1], and all that the explainer said."""
+
+    def run(*methods: str) -> dict[str, Any]:
+        return explainer.explain(
+            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, **_more(job)
+        )
+
+    cam = "gradcam" if job.method == "gradcam" else "livecam"
     try:
-        found = _run(explainer, job, methods)
-        livecam = consensus.normalise(found["livecam"])
+        found = run(cam, "smoothgrad")
+        livecam = consensus.normalise(found[cam])
     except NoSuitableLayerError:
         if job.method != "smoothgrad":
             raise
-        found = _run(explainer, job, ["smoothgrad"])
+        found = run("smoothgrad")
+        livecam = np.zeros_like(found["smoothgrad"], dtype=np.float32)
     smoothgrad = consensus.normalise(found["smoothgrad"])
-    if livecam is None:
-        livecam = np.zeros_like(smoothgrad)
-    shown = {"livecam": livecam, "smoothgrad": smoothgrad}.get(job.method)
-    if shown is None:
+    if job.method == "consensus":
         shown = consensus.consensus(livecam, smoothgrad)
-    probabilities = found["probabilities"]
-    top = np.argsort(-probabilities, kind="stable")[:_TOP_CLASSES]
-    return JobResult(
-        map=shown,
-        livecam=livecam,
-        smoothgrad=smoothgrad,
-        agreement=consensus.agreement(livecam, smoothgrad),
-        focus_bbox=consensus.focus_bbox(shown),
-        top_classes=tuple(int(c) for c in top),
-        top_probs=tuple(float(probabilities[c]) for c in top),
-        seconds=time.process_time() - began,
-    )
+    else:
+        shown = smoothgrad if job.method == "smoothgrad" else livecam
+    return _Maps(shown, livecam, smoothgrad), found
 
 
-def _run(explainer: Explainer, job: Job, methods: Sequence[str]) -> dict[str, Any]:
-    return explainer.explain(
-        job.input[None], job.target, methods, job.samples, job.sigma, job.layer, job.seed
-    )
+def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
+    """Maps of the job's sample by the same model with random weights, one draw after another.
+
+    They depend on no snapshot, so that each is made once a sample. Afterwards the model has
+    lost its weights: every job brings its own.
+    """
+    content = b"".join(each.tobytes() for each in (job.input, *job.others))
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    for draw in range(checks.RANDOM_DRAWS):
+        key = (job.model_id, job.method, job.layer, digest, draw)
+        if key not in _random:
+            explainer.randomise(draw)
+            # Which class hardly matters then, and the same one keeps what is stored valid.
+            maps, _ = _maps(explainer, job, 0, _FEW_SAMPLES)
+            _random[key] = maps.shown.astype(np.float16)
+            if len(_random) > _MOST_RANDOM:
+                del _random[next(iter(_random))]
+        yield _random[key].astype(np.float32)
 
 
-def _load(model: Model) -> Explainer:
+def load(model: Model) -> Explainer:
+    """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
         module, _, name = model.explainer.partition(":")
         explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)

@@ -6,7 +6,8 @@ that says ``torch`` or ``keras`` stands in the backend that implements them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ class Batch:
     """One mini-batch; `inputs` and `targets` are the framework's tensors, on any device."""
 
     indices: NDArray[np.int64]  # (B,) the data set's own
-    inputs: Any  # (B, ...)
+    inputs: Any  # (B, ...), or a tuple of such for a model with several inputs
     targets: Any  # (B,)
 
 
@@ -54,10 +55,40 @@ class WeightSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One input as the model sees it, and its label."""
+    """One input as the model sees it, and its label.
+
+    A model with several inputs takes `others` too: its arguments are `others` in order, with
+    the picture, `input`, put in at `place`.
+    """
 
     input: NDArray[np.float32]  # (C, H, W) for images
     target: int
+    others: tuple[NDArray[np.float32], ...] = ()
+    place: int = 0
+
+
+def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float32]:
+    """Weight of each class (classes,), 1 where none is given.
+
+    Raises
+    ------
+    ValueError
+        If a key is no class, or a weight no number of at least 0.
+    """
+    weights = np.ones(classes, np.float32)
+    for number, weight in dict(given).items():
+        if not (isinstance(number, int | np.integer) and 0 <= number < classes):
+            raise ValueError(f"class_weight has {number!r}; classes are 0..{classes - 1}")
+        if not (isinstance(weight, int | float | np.number) and 0 <= weight < float("inf")):
+            raise ValueError(f"class_weight[{number}] = {weight!r} must be a number of at least 0")
+        weights[number] = weight
+    return weights
+
+
+@contextmanager
+def unknown_order(_loader: object) -> Iterator[Callable[[], NDArray[np.int64] | None]]:
+    """What `Backend.follow` gives where the order of a loader cannot be known."""
+    yield lambda: None
 
 
 class Backend(Protocol):
@@ -105,14 +136,40 @@ class Backend(Protocol):
     def scalar(self, value: Any) -> float:
         """A detached scalar tensor as a float (waits for the device)."""
 
+    def step_output(
+        self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
+    ) -> StepOutput:
+        """What a loop of the user's own computed; nothing is copied or synchronised.
+
+        `targets` may be (B, classes); `loss` None means cross-entropy of the logits.
+        """
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        """The loss () of the guidance in force on a batch; None where there is none in this step.
+
+        `indices` are the rows' places in the training data, None where nobody knows.
+        """
+
+    def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
+        """Within the block a function that gives the indices of the batch that came last.
+
+        It is called once after each batch, and gives None where they cannot be known.
+        """
+
     def set_guidance(self, guidance: Any) -> str:
         """Use `guidance` (a GuidanceState) from the next step on; returns the losses chosen."""
 
     def weight_specs(self) -> list[WeightSpec]:
         """What `copy_weights` copies, in order."""
 
-    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
-        """Copy parameters and buffers, in the order of `weight_specs`, into `destination`."""
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
+        """Copy parameters and buffers, in the order of `weight_specs`, into `destination`.
+
+        Where a device only begins to copy, what is returned waits for it and fills
+        `destination`; it is called on another thread.
+        """
 
     def read_sample(self, index: int) -> Sample:
         """One training sample as the model sees it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +22,12 @@ from coflect_widget.backends.base import (
     Sample,
     StepOutput,
     WeightSpec,
+    class_weights,
 )
-from coflect_widget.backends.torch_data import Source, label_error
+from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.torch_data import Source, arguments, label_error
+from coflect_widget.backends.torch_loader import NextIndices, follow
+from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -62,6 +67,7 @@ class TorchBackend:
         scheduler: LRScheduler | SchedulerFactory | None,
         batch_size: int,
         config: Config,
+        class_weight: Mapping[int, float] | None = None,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
@@ -82,6 +88,14 @@ class TorchBackend:
             if source is not None:
                 self._check_labels(source)
         self.loss: Loss = loss or F.cross_entropy
+        if class_weight is not None:
+            if loss is not None:
+                raise ValueError(
+                    "class_weight is for the loss that is made for you; give your own its "
+                    "weights, for example loss=torch.nn.CrossEntropyLoss(weight=...)"
+                )
+            weights = torch.from_numpy(class_weights(class_weight, self.num_classes))
+            self.loss = partial(F.cross_entropy, weight=weights.to(self._device))
         self.optimizer = self._make_optimizer(optimizer)
         self.scheduler = self._make_scheduler(scheduler)
         self._amp = config.mixed_precision
@@ -93,7 +107,9 @@ class TorchBackend:
         #: whether a sample may only be read at a step boundary, lest it moves training's numbers
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
+        self._judged = JudgedLabels()
         self._destinations: dict[int, list[torch.Tensor]] = {}
+        self._pinned: list[torch.Tensor] = []
 
     # --- shape of the task -----------------------------------------------------------------
 
@@ -107,22 +123,25 @@ class TorchBackend:
         return (int(shape[-2]), int(shape[-1]))
 
     def _checked_outputs(self, num_classes: int | None) -> int:
-        sample = torch.from_numpy(self.train_source.sample(0).input)[None].to(self._device)
+        first = self.train_source.sample(0)
+        inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
         modes = _modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad():
-                logits = self.model(sample)
+                logits = logits_of(self.model(*inputs))
         except RuntimeError as error:
             raise ValueError(
-                f"model fails on a batch of shape {tuple(sample.shape)} made from train_data[0]: "
+                f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
                 f"{error}"
             ) from error
         finally:
             _restore(modes)
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-            got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise ValueError(f"model gives {got} for one sample; it must give logits (1, classes)")
+        if logits.ndim != 2:
+            raise ValueError(
+                f"model gives {tuple(logits.shape)} for one sample; it must give logits "
+                "(1, classes)"
+            )
         outputs = int(logits.shape[1])
         if num_classes is not None and outputs != num_classes:
             raise ValueError(
@@ -134,7 +153,7 @@ class TorchBackend:
     def _check_same_shape(self) -> None:
         if self.val_source is None:
             return
-        train, val = (s.sample(0).input.shape for s in (self.train_source, self.val_source))
+        train, val = (_shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
                 f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
@@ -201,15 +220,20 @@ class TorchBackend:
 
     def train_step(self, batch: Batch) -> StepOutput:
         model = self.model
+        batch = self._as_judged(batch)
+        if not len(batch.indices):  # a person has left out all of them
+            nothing = torch.zeros(0, self.num_classes)
+            return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
         if not model.training:  # after an evaluation, here or in another cell
             model.train()
         self.optimizer.zero_grad(set_to_none=True)
+        extra: torch.Tensor | None = None
         with self._autocast():
-            logits = model(batch.inputs)
-            task_loss = self.loss(logits, batch.targets)
-            extra: torch.Tensor | None = None
-            if self._guidance is not None and self._guidance.active:
-                extra = self._guidance.loss(batch.inputs, batch.targets, task_loss.detach())
+            if self._guidance is None or not self._guidance.active:
+                logits = _forward(model, batch.inputs)
+                task_loss = self.loss(logits, batch.targets)
+            else:
+                logits, task_loss, extra = self._guided(batch)
         total = task_loss if extra is None else task_loss + extra
         # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
         # device, and the telemetry finds out a few steps later.
@@ -230,6 +254,19 @@ class TorchBackend:
             guidance_loss=None if extra is None else extra.detach(),
         )
 
+    def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Logits, task loss and what guidance adds to it."""
+        guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
+        indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
+        seen = guidance.exchange(inputs, targets, indices)
+        with nullcontext() if seen is inputs else guidance.hold(inputs):
+            logits = _forward(self.model, seen)
+        task_loss = self.loss(logits, targets)
+        extra = guidance.loss(
+            inputs, targets, task_loss.detach(), indices, exchanged=seen is not inputs
+        )
+        return logits, task_loss, extra
+
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
         if source is None:
@@ -246,7 +283,7 @@ class TorchBackend:
                         return None
                     if self.model.training:
                         self.model.eval()
-                    logits = self.model(batch.inputs)
+                    logits = _forward(self.model, batch.inputs)
                     loss = self.loss(logits, batch.targets)
                     total += loss.to(total) * len(batch.indices)
                     hits += (logits.argmax(1) == batch.targets).sum().to(hits)
@@ -286,13 +323,79 @@ class TorchBackend:
         self._guidance = guidance
 
     def set_guidance(self, guidance: Any) -> str:
+        if self.train_source.sample(0).others:
+            raise ValueError(
+                "strokes and focus need a model with one input, a picture; this one has several"
+            )
         return "" if self._guidance is None else str(self._guidance.set_state(guidance))
+
+    def step_output(
+        self,
+        indices: NDArray[np.int64],
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor | None,
+        guidance_loss: torch.Tensor | None,
+    ) -> StepOutput:
+        logits = logits.detach()
+        targets = torch.as_tensor(targets).detach()
+        if loss is None:
+            with torch.no_grad():
+                loss = F.cross_entropy(logits.float(), targets)
+        return StepOutput(
+            indices=indices,
+            targets=targets if targets.ndim == 1 else targets.argmax(1),
+            logits=logits,
+            loss=loss.detach(),
+            guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
+        )
+
+    def guidance_term(
+        self,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor,
+        indices: NDArray[np.int64] | None,
+    ) -> torch.Tensor | None:
+        if self._guidance is None or not self._guidance.active:
+            return None
+        rows = None if indices is None else torch.from_numpy(indices).to(inputs.device)
+        with self._autocast():
+            term: torch.Tensor | None = self._guidance.loss(
+                inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
+            )
+        return term
+
+    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
+        return follow(loader)
+
+    def set_labels(self, labels: Mapping[int, int | None]) -> None:
+        """Train with these labels from the next step on; None leaves a sample out."""
+        self._judged = JudgedLabels(labels)
+
+    def label_of(self, index: int) -> int:
+        """The data set's own label of a sample."""
+        return self.train_source.sample(index).target
+
+    def _as_judged(self, batch: Batch) -> Batch:
+        judged = self._judged.of(batch.indices) if self._judged else None
+        if judged is None:
+            return batch
+        targets = batch.targets.clone()
+        targets[torch.from_numpy(judged.changed)] = torch.from_numpy(judged.labels).to(targets)
+        kept = torch.from_numpy(judged.keep).to(targets.device)
+        several = isinstance(batch.inputs, tuple | list)
+        inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
+        return Batch(batch.indices[judged.keep], inputs, targets[kept])
 
     def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device."""
         samples = [self.train_source.sample(int(i)) for i in indices]
         inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(self._device)
-        return inputs, torch.tensor([s.target for s in samples], device=self._device)
+        labels = [
+            self._judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)
+        ]
+        return inputs, torch.tensor(labels, device=self._device)
 
     # --- weights ---------------------------------------------------------------------------
 
@@ -302,17 +405,57 @@ class TorchBackend:
             for name, tensor in self.model.state_dict().items()
         ]
 
-    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
+        weights = list(self.model.state_dict().values())
+        if self._device.type == "cuda":
+            return self._copy_from_cuda(weights, destination)
         views = self._destinations.get(id(destination))
         if views is None:
             views = [torch.from_numpy(array) for array in destination]
             self._destinations[id(destination)] = views
-        with torch.no_grad():
-            for view, tensor in zip(views, self.model.state_dict().values(), strict=True):
-                view.copy_(tensor)
+        for array, view, weight in zip(destination, views, weights, strict=True):
+            if weight.device.type == "cpu" and weight.dtype == view.dtype:
+                # On this thread alone: torch would copy in parallel and wait for its helpers,
+                # which on a busy machine takes several times as long.
+                np.copyto(array, weight.numpy())
+            else:
+                view.copy_(weight)
+        return None
+
+    def _copy_from_cuda(
+        self, weights: Sequence[torch.Tensor], destination: Sequence[NDArray[Any]]
+    ) -> Callable[[], None]:
+        """Queue copies into pinned memory and return at once; the result waits for them.
+
+        They stand in the training's own stream before its next step, so that they see this
+        step's weights whatever the training does meanwhile.
+        """
+        if not self._pinned:
+            self._pinned = [
+                torch.empty(weight.shape, dtype=torch.from_numpy(array).dtype, pin_memory=True)
+                for weight, array in zip(weights, destination, strict=True)
+            ]
+        stream = torch.cuda.current_stream(self._device)
+        for pinned, weight in zip(self._pinned, weights, strict=True):
+            pinned.copy_(weight, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record(stream)
+
+        def finish() -> None:
+            copied.synchronize()
+            for array, pinned in zip(destination, self._pinned, strict=True):
+                np.copyto(array, pinned.numpy())
+
+        return finish
 
     def read_sample(self, index: int) -> Sample:
         return self.train_source.sample(index)
+
+    def read_val_sample(self, index: int) -> Sample:
+        """One validation sample as the model sees it."""
+        if self.val_source is None:
+            raise IndexError("there are no validation data")
+        return self.val_source.sample(index)
 
     def labels(self) -> NDArray[np.int64]:
         """Labels of the training data, as far as they are known without reading it all."""
@@ -340,6 +483,15 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
+
+
+def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:
+    return logits_of(model(*inputs) if isinstance(inputs, tuple) else model(inputs))
+
+
+def _shapes(arrays: Sequence[Any]) -> Any:
+    shapes = [tuple(array.shape) for array in arrays]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _modes(model: torch.nn.Module) -> list[tuple[torch.nn.Module, bool]]:

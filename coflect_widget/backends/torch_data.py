@@ -38,7 +38,7 @@ class Source:
     def __init__(self, data: Any, argument: str, loader_workers: int = 0) -> None:
         self.argument = argument
         self.loader_workers = loader_workers
-        self.inputs: torch.Tensor | None = None
+        self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
         self.dataset: Any = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
@@ -49,7 +49,7 @@ class Source:
         arrays = _as_arrays(data)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
-            self.length = len(self.inputs)
+            self.length = len(self.targets)
         else:
             self.dataset = self._checked_dataset(data)
             self.length = len(data)
@@ -65,13 +65,15 @@ class Source:
     def sample(self, index: int) -> Sample:
         """Input (C, H, W) float32 and label of one sample."""
         if self.inputs is not None and self.targets is not None:
-            x, y = self.inputs[index], self.targets[index]
+            several = isinstance(self.inputs, list)
+            x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
+            y = self.targets[index]
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
             keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
             with self._lock, keep:
                 x, y, *_ = self.dataset[index]
-        return Sample(input=_as_float(x, self.argument).numpy(), target=int(y))
+        return _sample(x, int(y), self.argument)
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
@@ -112,9 +114,13 @@ class Source:
         if self.inputs is not None and self.targets is not None:
             for group in groups:
                 picked = torch.from_numpy(group)
+                if isinstance(self.inputs, list):
+                    rows: Any = [array[picked] for array in self.inputs]
+                else:
+                    rows = self.inputs[picked]
                 yield Batch(
                     group,
-                    self.inputs[picked].to(device, non_blocking=True),
+                    _moved(rows, device),
                     self.targets[picked].to(device, non_blocking=True),
                 )
             return
@@ -128,7 +134,7 @@ class Source:
         for x, y, index in loader:
             yield Batch(
                 index.numpy(),
-                x.to(device, non_blocking=True),
+                _moved(x, device),
                 y.to(device, non_blocking=True).long().reshape(-1),
             )
 
@@ -143,7 +149,14 @@ class Source:
 
     # --- checking --------------------------------------------------------------------------
 
-    def _checked_arrays(self, x: Any, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def _checked_arrays(
+        self, x: Any, y: Any
+    ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
+        if isinstance(x, tuple | list) and _several(x):
+            pairs = [self._checked_arrays(each, y) for each in x]
+            inputs_of_all = [inputs for inputs, _ in pairs if isinstance(inputs, torch.Tensor)]
+            place_of_picture([a.shape[1:] for a in inputs_of_all], self.argument)
+            return inputs_of_all, pairs[0][1]
         try:
             inputs, targets = torch.as_tensor(x), torch.as_tensor(y)
         except (TypeError, ValueError) as error:
@@ -180,7 +193,7 @@ class Source:
         return data
 
     def _check_shapes(self) -> None:
-        shape: tuple[int, ...] | None = None
+        shape: tuple[Any, ...] | None = None
         for index in self.probes():
             item = self.dataset[index]
             if not isinstance(item, Sequence) or len(item) not in (2, 3):
@@ -194,35 +207,40 @@ class Source:
                     "element must be the position in the data set, or leave it out"
                 )
             x = item[0]
-            if not isinstance(x, torch.Tensor | np.ndarray):
-                raise ValueError(
-                    f"{self.argument}[{index}][0] is a {type(x).__name__}; a data set must give "
-                    "tensors or numpy arrays (C, H, W): add a transform that converts"
-                )
-            if shape is not None and tuple(x.shape) != shape:
-                raise ValueError(_shape_error(self.argument, index, tuple(x.shape), shape))
-            shape = tuple(x.shape)
-            _as_float(x, self.argument)
+            for each in x if isinstance(x, tuple | list) else (x,):
+                if not isinstance(each, torch.Tensor | np.ndarray):
+                    raise ValueError(
+                        f"{self.argument}[{index}][0] is a {type(each).__name__}; a data set must "
+                        "give tensors or numpy arrays (C, H, W), or a tuple of such for a model "
+                        "with several inputs: add a transform that converts"
+                    )
+            if shape is not None and _shape(x) != shape:
+                raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
+            shape = _shape(x)
+            _sample(x, 0, self.argument)
 
 
-class _Numbered(torch.utils.data.Dataset[tuple[torch.Tensor, int, int]]):
+class _Numbered(torch.utils.data.Dataset[tuple[Any, int, int]]):
     """Adds the index to each sample of a map-style data set, and checks what was not probed."""
 
     def __init__(self, source: Source, dataset: Any) -> None:
         self.dataset = dataset
         self.argument = source.argument
-        self.shape = tuple(source.sample(0).input.shape)
+        inputs = arguments(source.sample(0))
+        self.shape = tuple(inputs[0].shape) if len(inputs) == 1 else tuple(a.shape for a in inputs)
         self.num_classes = source.num_classes
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
         self.lock = source._lock if source.loader_workers == 0 else None
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int, int]:
         with self.lock or contextlib.nullcontext():
             x, y, *_ = self.dataset[index]
-        if tuple(x.shape) != self.shape:
-            raise ValueError(_shape_error(self.argument, index, tuple(x.shape), self.shape))
+        if _shape(x) != self.shape:
+            raise ValueError(_shape_error(self.argument, index, _shape(x), self.shape))
         if self.num_classes is not None and not 0 <= int(y) < self.num_classes:
             raise ValueError(label_error(self.argument, index, int(y), self.num_classes))
+        if isinstance(x, tuple | list):
+            return tuple(_as_float(each, self.argument) for each in x), int(y), index
         return _as_float(x, self.argument), int(y), index
 
     def __len__(self) -> int:
@@ -237,7 +255,7 @@ def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
     )
 
 
-def _shape_error(argument: str, index: int, shape: tuple[int, ...], first: tuple[int, ...]) -> str:
+def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:
     return (
         f"{argument}[{index}] has shape {shape}, but sample 0 has {first}; images must be of one "
         "shape: resize or crop them in the data set"
@@ -267,13 +285,58 @@ def _random_state_kept() -> Iterator[Callable[[], bool]]:
         random.setstate(python_state)
 
 
+def arguments(sample: Sample) -> list[NDArray[np.float32]]:
+    """All inputs of a sample in the order in which the model takes them."""
+    return [*sample.others[: sample.place], sample.input, *sample.others[sample.place :]]
+
+
+def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
+    """Which of several inputs is the picture: the first with three dimensions."""
+    for place, shape in enumerate(shapes):
+        if len(shape) == 3:
+            return place
+    raise ValueError(
+        f"{argument} gives several inputs of shapes {[tuple(s) for s in shapes]}; one of them "
+        "must be a picture (C, H, W)"
+    )
+
+
+def _sample(x: Any, target: int, argument: str) -> Sample:
+    if not isinstance(x, tuple | list):
+        return Sample(input=_as_float(x, argument).numpy(), target=target)
+    arrays = [_as_float(each, argument).numpy() for each in x]
+    place = place_of_picture([a.shape for a in arrays], argument)
+    return Sample(arrays.pop(place), target, tuple(arrays), place)
+
+
+def _shape(x: Any) -> tuple[Any, ...]:
+    return tuple(map(_shape, x)) if isinstance(x, tuple | list) else tuple(x.shape)
+
+
+def _moved(x: Any, device: torch.device) -> Any:
+    if isinstance(x, tuple | list):
+        return tuple(each.to(device, non_blocking=True) for each in x)
+    return x.to(device, non_blocking=True)
+
+
+def _several(x: Any) -> bool:
+    """Whether `x` is several inputs, an array each, and not one array's rows."""
+    return (
+        len(x) > 1
+        and all(hasattr(a, "shape") and len(a.shape) > 1 for a in x)
+        and (len({tuple(a.shape[1:]) for a in x}) > 1 or len(x[0].shape) == 4)
+    )
+
+
 def _as_arrays(data: Any) -> tuple[Any, Any] | None:
     if isinstance(data, ArrayDataset):
         return data.images, data.labels
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         return data.tensors[0], data.tensors[1]
-    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(a, "shape") for a in data):
-        return data[0], data[1]
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[1], "shape"):
+        inputs = data[0]
+        if hasattr(inputs, "shape") or (isinstance(inputs, tuple | list) and _several(inputs)):
+            return inputs, data[1]
     return None
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -20,18 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
+from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.metrics import MetricWindows
-from coflect_widget.forecast.risk import bounded, rank, reasons, severity
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.forecast.ranking import rank, reasons
+from coflect_widget.forecast.store import BatchStats, SampleStore
 
 T = TypeVar("T")
 
 #: Seconds between two looks at what waits.
 PERIOD = 0.05
-#: Seconds between two rankings, at least.
+#: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
+#: ... and the processor time that they may take, as a share of the time that passes.
+RANKING_SHARE = 0.01
 #: Outputs converted at once.
 CHUNK = 64
+#: Logits taken in at once, beyond one step's.
+PART = 2_000_000
 
 
 class Converter(Protocol):
@@ -64,6 +69,8 @@ class OnRanking(Protocol):
 
 #: (sequence number, step, epoch, output)
 _Item = tuple[int, int, int, StepOutput]
+_Arrays = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
+_Converted = tuple[_Item, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
 class Forecaster:
@@ -74,8 +81,8 @@ class Forecaster:
 
     Parameters
     ----------
-    store : SampleStore
-        Written by this thread alone; callbacks may read it.
+    foresight : Foresight
+        The model and its store, both written by this thread alone; callbacks may read them.
     backend : Converter
         A `backends.base.Backend`.
     top : int
@@ -92,8 +99,6 @@ class Forecaster:
         A step's logits were NaN or infinite; called for the first of several such in a row.
     on_error : callable (exception), optional
         Called once for each kind of failure; later ones of that kind are only counted.
-    on_epoch : callable (epoch, step), optional
-        Called for each `epoch_boundary`.
     backlog : int
         Outputs that may wait; beyond it the oldest is dropped and counted.
 
@@ -103,11 +108,13 @@ class Forecaster:
         Outputs lost to a full backlog.
     failures : int
         Exceptions caught in callbacks and conversions.
+    onset : bool
+        Whether rankings hold only samples that are right now; may be set from any thread.
     """
 
     def __init__(
         self,
-        store: SampleStore,
+        foresight: Foresight,
         backend: Converter,
         *,
         top: int,
@@ -117,10 +124,12 @@ class Forecaster:
         on_ranking: OnRanking,
         on_non_finite: Callable[[int], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
-        on_epoch: Callable[[int, int], None] | None = None,
+        onset: bool = False,
         backlog: int = 1024,
     ) -> None:
-        self.store = store
+        self.foresight = foresight
+        self.store: SampleStore = foresight.store
+        self.onset = onset
         self.dropped = 0
         self.failures = 0
         self._backend = backend
@@ -131,7 +140,6 @@ class Forecaster:
         self._on_ranking = on_ranking
         self._on_non_finite = on_non_finite
         self._on_error = on_error
-        self._on_epoch = on_epoch
         # A full deque drops its oldest entry by itself; gaps in the numbers tell how many.
         self._waiting: deque[_Item] = deque(maxlen=backlog)
         self._sent = 0
@@ -141,7 +149,7 @@ class Forecaster:
         self._held: _Item | None = None
         self._position = (0, 0)  # step and epoch of the newest output in the store
         self._ranked_period = 0
-        self._ranked_at = -RANKING_PERIOD
+        self._rank_from = 0.0  # not before this moment
         self._ranking_due = False
         self._non_finite = False
         self._reported: set[tuple[str, type[BaseException]]] = set()
@@ -156,11 +164,6 @@ class Forecaster:
         """Enqueue what a step left behind; by one thread only. Never blocks."""
         self._sent = sent = self._sent + 1
         self._waiting.append((sent, step, epoch, output))
-
-    def epoch_boundary(self, epoch: int, step: int) -> None:
-        """Have `on_epoch(epoch, step)` called when everything observed so far is in the store."""
-        if self._on_epoch is not None:
-            self.mark(partial(self._on_epoch, epoch, step))
 
     # --- called by any thread -------------------------------------------------------------
 
@@ -184,6 +187,14 @@ class Forecaster:
                 self._rank()
 
         self.mark(flush)
+
+    def rank_again(self) -> None:
+        """Make a ranking as soon as one may be made: what it leaves out has changed."""
+
+        def due() -> None:
+            self._ranking_due = True
+
+        self.mark(due)
 
     def watch_again(self) -> None:
         """Report the next step that is not finite, also if the one before was not."""
@@ -243,7 +254,7 @@ class Forecaster:
             called = self._call_marks()
             if not chunk and not called:
                 break
-        if self._ranking_due and time.monotonic() - self._ranked_at >= RANKING_PERIOD:
+        if self._ranking_due and time.monotonic() >= self._rank_from:
             self._rank()
 
     def _take(self) -> list[_Item]:
@@ -281,25 +292,34 @@ class Forecaster:
         if arrays is None:
             return
         newest_due = max(step // self._forecast_every for _, step, _, _ in chunk)
-        for (_, step, epoch, output), (logits, targets) in zip(chunk, arrays, strict=True):
-            self._guarded("update", partial(self._step, step, epoch, output, logits, targets))
+        for part in _parts(chunk, arrays, newest_due * self._forecast_every):
+            self._guarded("update", partial(self._steps, part))
+            _, step, epoch, _ = part[-1][0]
             self._position = (step, epoch)
             period = step // self._forecast_every
             if period == newest_due and period > self._ranked_period:
                 self._ranked_period = period
                 self._ranking_due = True
-                if time.monotonic() - self._ranked_at >= RANKING_PERIOD:
+                if time.monotonic() >= self._rank_from:
                     self._rank()
 
-    def _step(
-        self,
-        step: int,
-        epoch: int,
-        output: StepOutput,
-        logits: NDArray[np.float32],
-        targets: NDArray[np.int64],
-    ) -> None:
-        stats = self.store.update(output.indices, logits, targets, step)
+    def _steps(self, part: list[_Converted]) -> None:
+        """Take in steps at once: this thread holds Python's lock while it works."""
+        batches = [(item[3].indices, x, y, item[1]) for item, (x, y) in part]
+        try:
+            taken = self.store.update_many(batches)
+            self.foresight.update(np.concatenate([np.asarray(rows) for rows, _, _, _ in batches]))
+        except (ValueError, IndexError):
+            if len(part) == 1:
+                raise
+            for one in part:  # those that are right shall not be lost with the one that is not
+                self._guarded("update", partial(self._steps, [one]))
+            return
+        for (item, _), stats in zip(part, taken, strict=True):
+            self._guarded("update", partial(self._step, item, stats))
+
+    def _step(self, item: _Item, stats: BatchStats) -> None:
+        _, step, epoch, output = item
         guidance = output.guidance_loss
         loss = self._backend.scalar(output.loss)
         done = self._metrics.add(
@@ -320,18 +340,19 @@ class Forecaster:
 
     def _rank(self) -> None:
         self._ranking_due = False
-        self._ranked_at = time.monotonic()
+        began, used = time.monotonic(), time.thread_time()
         self._guarded("on_ranking", self._publish_ranking)
+        used = time.thread_time() - used
+        self._rank_from = began + max(RANKING_PERIOD, used / RANKING_SHARE)
 
     def _publish_ranking(self) -> None:
-        scores = severity(self.store)
-        top = rank(self.store, self._top, scores)
+        top = rank(self.store, self._top, onset=self.onset)
         if not len(top):
             return
         step, epoch = self._position
         self._on_ranking(
             top,
-            bounded(scores[top]),
+            self.foresight.probability(top, right=True if self.onset else None),
             self.store.target[top],
             self.store.predicted[top],
             reasons(self.store, top),
@@ -356,6 +377,28 @@ class Forecaster:
                 self._on_error(error)
         except Exception as second:  # noqa: BLE001 - nobody is left to tell but stderr
             sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
+
+
+def _parts(chunk: list[_Item], arrays: _Arrays, due: int) -> Iterator[list[_Converted]]:
+    """Runs of steps for the store, cut at step `due`, at an epoch's end, and where they get long.
+
+    A ranking comes after the step it is due at, and an epoch has each sample once.
+    """
+    part: list[_Converted] = []
+    size = 0
+    cut = False
+    for item, converted in zip(chunk, arrays, strict=True):
+        if part and (size > PART or item[2] != part[-1][0][2]):
+            yield part
+            part, size = [], 0
+        part.append((item, converted))
+        size += converted[0].size
+        if not cut and item[1] >= due:
+            cut = True
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _left(until: float) -> float:

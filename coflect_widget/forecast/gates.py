@@ -49,13 +49,14 @@ class ReviewWindow:
         self._overlaps: list[float] = []  # of the newest comparisons only
         self._intervened: int | None = None
         self._open = False
+        self._by_hand = False
         self._gates: list[GateStatus] = []
         self._lock = threading.Lock()
         self._judge()
 
     @property
     def open(self) -> bool:
-        """Whether every gate has passed."""
+        """Whether every gate has passed, or a person has opened it."""
         return self._open
 
     def epoch_ended(self, epoch: int, accuracy: float | None) -> None:
@@ -84,12 +85,19 @@ class ReviewWindow:
         """Take in that a person intervened after `epoch` completed epochs."""
         with self._lock:
             self._intervened = epoch
+            self._by_hand = False
+            self._judge()
+
+    def open_by_hand(self) -> None:
+        """Open it whatever the gates say; the next intervention shuts it."""
+        with self._lock:
+            self._by_hand = True
             self._judge()
 
     def status(self) -> Window:
         """State of the window and of each gate, as it is recorded and shown."""
         with self._lock:
-            return Window(open=self._open, gates=list(self._gates))
+            return Window(open=self._open, gates=list(self._gates), by_hand=self._by_hand)
 
     def _judge(self) -> None:
         self._gates = [
@@ -103,7 +111,7 @@ class ReviewWindow:
         for gate in self._gates:
             if gate.passed:
                 self.passed_at.setdefault(gate.name, self._epoch)
-        was_open, self._open = self._open, all(gate.passed for gate in self._gates)
+        was_open, self._open = self._open, self._by_hand or all(g.passed for g in self._gates)
         if self._open and not was_open and self._epoch not in self.opened_at[-1:]:
             self.opened_at.append(self._epoch)
 

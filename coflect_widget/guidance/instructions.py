@@ -1,13 +1,14 @@
 """The sentences a person may type, and what they mean.
 
-The grammar is small and deterministic; capitals, spaces, "the" and a full stop do not matter::
+The grammar is small and deterministic; capitals, spaces, "the" and a full stop do not matter.
+docs/instructions.md says it with examples::
 
     increase focus by 10%       decrease focus by 0.05      increase focus
-    set focus to 0.4            set focus to 40%
-    focus center                focus top right             focus upper left corner
+    set focus to 0.4            set focus to 40%            stop focus
+    focus center                focus top left corner       ignore borders and bottom left
+    ignore left at 50%          ignore borders for all cats focus center only this one
     focus x0=.2 y0=.2 x1=.8 y1=.8                           x=.2 y=.2 w=.6 h=.6
-    ignore left                 ignore borders              ignore x0=.7 y0=.7 x1=.9 y1=.9
-    stop focus
+    pause  resume  stop  undo  undo i3  explain 123  slower overlays  faster overlays
 
 "Increase focus by 10%" adds 0.10 to the strength: 0.30 becomes 0.40. What is not in the
 grammar is answered with the nearest phrases and changes nothing.
@@ -17,14 +18,23 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from coflect_widget.guidance.roi import Box, Roi, parse_roi
-from coflect_widget.guidance.state import Kind
+from coflect_widget.guidance.regions import REGIONS, read_regions
+from coflect_widget.guidance.roi import Roi
+from coflect_widget.guidance.state import Kind, Scope
+
+__all__ = ["EXAMPLES", "REGIONS", "NotUnderstood", "Understood", "parse"]
 
 DEFAULT_STEP = 0.10
 MAX_LENGTH = 500
+
+Action = Literal["change", "set", "region", "clear", "pause", "resume", "stop", "undo", "explain",
+                 "overlays"]  # fmt: skip
+#: Actions that change nothing in the loss: they are obeyed at once.
+ORDERS = ("pause", "resume", "stop", "undo", "explain", "overlays")
 
 EXAMPLES = (
     "increase focus by 10%",
@@ -49,53 +59,52 @@ EXAMPLES = (
     "ignore center",
     "ignore left",
     "ignore top right corner",
+    "ignore corners",
+    "ignore borders and center",
+    "ignore left at 50%",
     "ignore x0=.7 y0=.7 x1=.9 y1=.9",
+    "ignore borders only this one",
+    "ignore borders everywhere",
     "stop focus",
+    "pause",
+    "resume",
+    "stop",
+    "undo",
+    "undo i3",
+    "explain 123",
+    "slower overlays",
+    "faster overlays",
 )
-
-_BORDER = 0.15
-_SIDES = {"left": (0.0, 0.5), "right": (0.5, 1.0), "top": (0.0, 0.5), "bottom": (0.5, 1.0)}
-_CORNERS = {"left": (0.0, 1 / 3), "right": (2 / 3, 1.0), "top": (0.0, 1 / 3), "bottom": (2 / 3, 1)}
-
-
-def _regions() -> dict[str, tuple[Roi, ...]]:
-    """Named regions: halves, quarters, corners a third wide, the centre, the borders."""
-    regions: dict[str, tuple[Roi, ...]] = {
-        "center": (Box(0.25, 0.25, 0.75, 0.75),),
-        "borders": (
-            Box(0.0, 0.0, 1.0, _BORDER),
-            Box(0.0, 1 - _BORDER, 1.0, 1.0),
-            Box(0.0, _BORDER, _BORDER, 1 - _BORDER),
-            Box(1 - _BORDER, _BORDER, 1.0, 1 - _BORDER),
-        ),
-    }
-    for side in ("left", "right"):
-        x0, x1 = _SIDES[side]
-        regions[side] = (Box(x0, 0.0, x1, 1.0),)
-    for side in ("top", "bottom"):
-        y0, y1 = _SIDES[side]
-        regions[side] = (Box(0.0, y0, 1.0, y1),)
-        for across in ("left", "right"):
-            for suffix, extent in (("", _SIDES), (" corner", _CORNERS)):
-                (x0, x1), (y0, y1) = extent[across], extent[side]
-                regions[f"{side} {across}{suffix}"] = (Box(x0, y0, x1, y1),)
-    return regions
-
-
-REGIONS = _regions()
 
 _SYNONYMS = {
     "centre": "center", "middle": "center", "upper": "top", "lower": "bottom", "border": "borders",
     "edge": "borders", "edges": "borders", "lefthand": "left", "righthand": "right",
     "percent": "%", "raise": "increase", "reduce": "decrease", "attention": "focus",
-    "strength": "focus", "clear": "stop", "look": "focus", "focusing": "focus",
+    "strength": "focus", "look": "focus", "focusing": "focus", "continue": "resume",
+    "maps": "overlays", "corner": "corner",
 }  # fmt: skip
-_FILLERS = {"the", "a", "an", "at", "on", "in", "please", "half", "side"}
+_FILLERS = {"the", "a", "an", "on", "in", "please", "half", "side"}
 _NUMBER = r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<percent>%?)"
 _CHANGE = re.compile(rf"(?P<verb>increase|decrease) focus(?: by {_NUMBER})?")
 _SET = re.compile(rf"set focus (?:to )?{_NUMBER}")
-_COORDINATE = re.compile(r"(?P<name>x0|y0|x1|y1|x|y|w|h)\s*=\s*(?P<value>\d+(?:\.\d*)?|\.\d+)")
-_BLANK = re.compile(r"[\s,;]*")
+_AT = re.compile(rf"(?P<rest>.*\S) (?:at|with focus) {_NUMBER}")
+_UNDO = re.compile(r"undo(?: (?P<id>i\d{1,9}))?")
+_EXPLAIN = re.compile(r"explain (?:sample )?#?(?P<index>\d{1,12})")
+_PACE = re.compile(r"(?P<pace>slower|faster|fewer|more) overlays?")
+_ONE = re.compile(
+    r"(?P<rest>.*?\S),? (?:only for this (?:one|sample)|only this (?:one|sample)|"
+    r"for this (?:one|sample)(?: only)?)"
+)
+_ALL = re.compile(
+    r"(?P<rest>.*\S),? (?:everywhere|for (?:all|everything|every sample|all samples))"
+)
+_CLASS = re.compile(r"(?P<rest>.*?\S),? for (?P<words>.+)", re.DOTALL)
+_PLAIN_WORDS = {
+    "pause": "pause", "pause training": "pause", "resume": "resume", "resume training": "resume",
+    "stop": "stop", "stop training": "stop", "end training": "stop",
+    "stop focus": "clear", "stop guidance": "clear", "clear focus": "clear",
+    "clear guidance": "clear",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,9 @@ class Understood:
 
     Attributes
     ----------
-    action : {"change", "set", "region", "clear"}
+    action : str
+        "change", "set", "region" and "clear" are about the loss; "pause", "resume", "stop",
+        "undo", "explain" and "overlays" are orders that are obeyed at once.
     delta : float
         For "change": what is added to the strength, in [-1, 1].
     value : float
@@ -112,17 +123,36 @@ class Understood:
     kind : {"look", "ignore"}
         For "region".
     rois : tuple of Roi
-        For "region": one box, or the four strips of "borders".
+        For "region": all boxes of all regions that were named.
     region : str
-        Name of the region; "" where it was given by coordinates.
+        For "region": its words, in a form that can be typed again.
+    strength : float or None
+        For "region": as said with "at".
+    scope : {"sample", "class", "everywhere"} or None
+        For "region": for whom; None where it was not said.
+    label : int or None
+        For scope "class": the class's number; `name` is its name.
+    intervention : str
+        For "undo": which; "" means the last one in force.
+    index : int
+        For "explain": the sample.
+    faster : bool
+        For "overlays".
     """
 
-    action: Literal["change", "set", "region", "clear"]
+    action: Action
     delta: float = 0.0
     value: float = 0.0
     kind: Kind = "look"
     rois: tuple[Roi, ...] = ()
     region: str = ""
+    strength: float | None = None
+    scope: Scope | None = None
+    label: int | None = None
+    name: str = ""
+    intervention: str = ""
+    index: int = 0
+    faster: bool = False
 
     def echo(self) -> str:
         """What was understood, as a sentence that means the same when typed again."""
@@ -135,14 +165,28 @@ class Understood:
             case "clear":
                 return "stop focus"
             case "region":
-                return f"{'focus' if self.kind == 'look' else 'ignore'} {self._place()}"
+                return self._region()
+            case "undo":
+                return f"undo {self.intervention}".rstrip()
+            case "explain":
+                return f"explain {self.index}"
+            case "overlays":
+                return f"{'faster' if self.faster else 'slower'} overlays"
+            case order:
+                return order
 
-    def _place(self) -> str:
-        if self.region:
-            return self.region
-        numbers = self.rois[0].to_json()["box"]
-        pairs = zip(("x0", "y0", "x1", "y1"), numbers, strict=True)
-        return " ".join(f"{name}={_plain(number)}" for name, number in pairs)
+    def _region(self) -> str:
+        words = f"{'focus' if self.kind == 'look' else 'ignore'} {self.region}"
+        if self.strength is not None:
+            words += f" at {_plain(self.strength)}"
+        match self.scope:
+            case "sample":
+                words += " only this one"
+            case "everywhere":
+                words += " everywhere"
+            case "class":
+                words += f" for class {self.name}"
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +198,29 @@ class NotUnderstood:
     nearest: tuple[str, ...]
 
 
-def parse(text: str) -> Understood | NotUnderstood:
+def parse(text: str, classes: Sequence[str] = ()) -> Understood | NotUnderstood:
     """Read one instruction; never raises for a string, and never takes half of one.
 
     Parameters
     ----------
     text : str
         What a person typed.
+    classes : sequence of str
+        Names of the classes that "for all cats" may mean.
     """
     if len(text) > MAX_LENGTH:
         return _not_understood(text, f"it is longer than {MAX_LENGTH} characters")
     words = _normalise(text)
     if not words:
         return _not_understood(text, "it is empty")
-    if words in ("stop focus", "stop guidance"):
-        return Understood("clear")
+    if words in _PLAIN_WORDS:
+        return Understood(_PLAIN_WORDS[words])  # type: ignore[arg-type]  # actions, all of them
+    if match := _UNDO.fullmatch(words):
+        return Understood("undo", intervention=match["id"] or "")
+    if match := _EXPLAIN.fullmatch(words):
+        return Understood("explain", index=int(match["index"]))
+    if match := _PACE.fullmatch(words):
+        return Understood("overlays", faster=match["pace"] in ("faster", "more"))
     if match := _CHANGE.fullmatch(words):
         step = DEFAULT_STEP if match["number"] is None else _strength(match)
         if isinstance(step, str):
@@ -179,57 +231,74 @@ def parse(text: str) -> Understood | NotUnderstood:
         if isinstance(value, str):
             return _not_understood(text, value)
         return Understood("set", value=value)
-    return _region(text, words)
+    return _region(text, classes)
 
 
-def _region(text: str, words: str) -> Understood | NotUnderstood:
+def _region(text: str, classes: Sequence[str]) -> Understood | NotUnderstood:
+    scope, label, name, rest = _scope(text, classes)
+    if isinstance(scope, NotUnderstood):
+        return scope
+    words = _normalise(rest)
+    strength = None
+    if match := _AT.fullmatch(words):
+        value = _strength(match)
+        if isinstance(value, str):
+            return _not_understood(text, value)
+        strength, words = value, match["rest"]
     kind: Kind = "look"
     place = words
     for verb, meaning in (("focus", "look"), ("ignore", "ignore")):
         if words.startswith(verb + " "):
-            kind, place = ("look" if meaning == "look" else "ignore"), words[len(verb) + 1 :]
-    if place != words:  # a bare "left" is no instruction; bare coordinates are
-        for name in (place, _swapped(place)):
-            if name in REGIONS:
-                return Understood("region", kind=kind, rois=REGIONS[name], region=name)
-    roi = _coordinates(place)
-    if isinstance(roi, str):
-        return _not_understood(text, roi)
-    return Understood("region", kind=kind, rois=(roi,))
+            kind = "look" if meaning == "look" else "ignore"
+            place = words[len(verb) + 1 :].removeprefix("at ")
+    # a bare "left" is no instruction; bare coordinates are
+    found = read_regions(place, bare=place == words)
+    if isinstance(found, str):
+        return _not_understood(text, found)
+    region, rois = found
+    return Understood(
+        "region", kind=kind, rois=rois, region=region, strength=strength, scope=scope, label=label,
+        name=name,
+    )  # fmt: skip
 
 
-def _swapped(place: str) -> str:
-    """The name with its first two words exchanged: "left top" is "top left"."""
-    first, *rest = place.split(" ")
-    return " ".join([rest[0], first, *rest[1:]]) if rest else place
-
-
-def _coordinates(place: str) -> Roi | str:
-    values: dict[str, float] = {}
-    position = 0
-    while position < len(place):
-        match = _COORDINATE.match(place, position)
+def _scope(
+    text: str, classes: Sequence[str]
+) -> tuple[Scope | NotUnderstood | None, int | None, str, str]:
+    """Scope, class and its name, and the text without the words that said so."""
+    # "For class" first, and as it was typed: a name may end in a full stop or in "everywhere".
+    rest, said, named = _fold(text, strip=False).partition(" for class ")
+    found = _class(named, classes) if said else []
+    if not found:
+        folded = _fold(text)
+        if match := _ONE.fullmatch(folded):
+            return "sample", None, "", match["rest"]
+        if match := _ALL.fullmatch(folded):
+            return "everywhere", None, "", match["rest"]
+        match = _CLASS.fullmatch(folded)
         if match is None:
-            return "there is no such instruction"
-        if match["name"] in values:
-            return f"{match['name']} is given twice"
-        values[match["name"]] = float(match["value"])
-        blank = _BLANK.match(place, match.end())
-        position = blank.end() if blank else match.end()
-        if position == match.end() < len(place):
-            return "there is no such instruction"
-    if set(values) == {"x0", "y0", "x1", "y1"}:
-        box = (values["x0"], values["y0"], values["x1"], values["y1"])
-    elif set(values) == {"x", "y", "w", "h"}:
-        # rounded, because .7 + .3 must not leave the image by the last binary digit
-        right = round(values["x"] + values["w"], 9)
-        box = (values["x"], values["y"], right, round(values["y"] + values["h"], 9))
-    else:
-        return "a region needs x0, y0, x1, y1 or x, y, w, h"
-    try:
-        return parse_roi(box, "region")
-    except ValueError as error:
-        return str(error)
+            return None, None, "", text
+        rest, named = match["rest"], match["words"]
+        found = _class(named, classes)
+    if len(found) == 1:
+        return "class", found[0], " ".join(classes[found[0]].split()), rest
+    known = f"known are {', '.join(classes[:12])}" if classes else "the classes have no names"
+    why = f"there is no class {named!r} ({known})"
+    if found:
+        why = f"{len(found)} classes are called {named!r}"
+    return _not_understood(text, why), None, "", text
+
+
+def _class(words: str, classes: Sequence[str]) -> list[int]:
+    names = [_fold(" ".join(name.split()), strip=False) for name in classes]
+    candidates = [words, *(words.removeprefix(p) for p in ("class ", "all ", "every ", "the "))]
+    candidates += [c.removesuffix("s") for c in candidates]
+    candidates += [c.removesuffix("es") for c in candidates]
+    for candidate in candidates:
+        found = [k for k, name in enumerate(names) if name and name == candidate]
+        if found:
+            return found
+    return []
 
 
 def _strength(match: re.Match[str]) -> float | str:
@@ -241,11 +310,16 @@ def _strength(match: re.Match[str]) -> float | str:
     return round(number, 9)
 
 
+def _fold(text: str, *, strip: bool = True) -> str:
+    """Small letters and single spaces."""
+    folded = " ".join(text.casefold().split())
+    return folded.strip(" .!?,;:\"'") if strip else folded
+
+
 def _normalise(text: str) -> str:
-    joined = re.sub(r"(?<=[a-z])[-_](?=[a-z])", " ", text.lower())  # "top-right", but not "-0.4"
-    lowered = re.sub(r"\s+", " ", joined).strip(" .!?,;:\"'")
-    lowered = re.sub(r"(?<=\d)(?=percent\b)", " ", lowered)
-    words = [_SYNONYMS.get(word, word) for word in lowered.split(" ")]
+    folded = re.sub(r"(?<=[a-z])[-_](?=[a-z])", " ", _fold(text))  # "top-right", but not "-0.4"
+    folded = re.sub(r"(?<=\d)(?=percent\b)", " ", folded)
+    words = [_SYNONYMS.get(word, word) for word in folded.split(" ")]
     return " ".join(word for word in words if word not in _FILLERS)
 
 

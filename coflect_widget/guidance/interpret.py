@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.events import Feedback, InterventionRecord, StrokeRecord
-from coflect_widget.guidance.instructions import NotUnderstood, Understood, parse
+from coflect_widget.guidance.instructions import ORDERS, NotUnderstood, Understood, parse
 from coflect_widget.guidance.roi import Roi, parse_roi, rasterise
-from coflect_widget.guidance.state import GuidanceState, Kind
+from coflect_widget.guidance.state import GuidanceState, Kind, Scope
 
 _RASTER = (64, 64)  # fine enough to tell whether two strokes share pixels
 
@@ -20,7 +21,11 @@ class Interpretation:
     Attributes
     ----------
     sample : int or None
-        The sample it is about; None means everywhere.
+        The sample it was drawn on; None where there was none.
+    scope : {"sample", "class", "everywhere"} or None
+        For whom the strokes are meant, as said; None where it was not said.
+    label : int or None
+        The class, for scope "class".
     strokes : tuple of (kind, Roi)
         In the order given; those named by the instruction last.
     instruction : str or None
@@ -49,6 +54,8 @@ class Interpretation:
     focus_set: float | None
     focus: float
     clears: bool
+    scope: Scope | None = None
+    label: int | None = None
 
     def record(self, id: str, author: str = "", loss: str = "") -> InterventionRecord:  # noqa: A002 - the event's own field name
         """The event of this intervention, under `id`."""
@@ -58,9 +65,16 @@ class Interpretation:
                 "author": author,
                 "sample": self.sample,
                 "strokes": [
-                    StrokeRecord(kind=kind, roi=roi.to_json(), sample=self.sample)
+                    StrokeRecord(
+                        kind=kind,
+                        roi=roi.to_json(),
+                        sample=None if self.scope in ("class", "everywhere") else self.sample,
+                        label=self.label,
+                        spreads=self.scope is None,
+                    )
                     for kind, roi in self.strokes
                 ],
+                "scope": self.scope,
                 "instruction": self.instruction,
                 "understood": self.understood,
                 "strength": self.strength,
@@ -80,6 +94,8 @@ def interpret(
     config: GuidanceConfig,
     num_samples: int,
     image_size: tuple[int, int] | None = None,
+    classes: Sequence[str] = (),
+    label_of: Callable[[int], int] | None = None,
 ) -> Interpretation:
     """Check one feedback against the guidance in force; a pure function.
 
@@ -95,6 +111,10 @@ def interpret(
         Size of the training data.
     image_size : (int, int), optional
         Height and width of the images, which brushed masks must have.
+    classes : sequence of str
+        Names of the classes.
+    label_of : callable, optional
+        Index -> class of a sample, for what is meant for all of its class.
 
     Raises
     ------
@@ -115,15 +135,19 @@ def interpret(
     strokes: list[tuple[Kind, Roi]] = [
         (stroke.kind, parse_roi(stroke.roi, stroke.kind, image_size)) for stroke in feedback.strokes
     ]
-    said = _instruction(feedback)
+    said = _instruction(feedback, classes)
     if said is not None and said.action == "region":
         strokes += [(said.kind, roi) for roi in said.rois]
+    scope, label = _scope(feedback, sample, said, label_of)
+    if scope is not None and not strokes:
+        raise ValueError(f"scope={scope!r} without a stroke; draw one, or name a region")
     for kind, roi in strokes:
         if kind == "ignore" and rasterise(roi, *_RASTER).all():
             raise ValueError(
                 f"ignore={roi.describe()} is the whole image; leave something to look at"
             )
-    return _assemble(feedback, state, sample, tuple(strokes), said)
+    where = _where(sample, scope, label, classes)
+    return _assemble(feedback, state, sample, tuple(strokes), said, scope, label, where)
 
 
 def _assemble(
@@ -132,7 +156,13 @@ def _assemble(
     sample: int | None,
     strokes: tuple[tuple[Kind, Roi], ...],
     said: Understood | None,
+    scope: Scope | None,
+    label: int | None,
+    where: str,
 ) -> Interpretation:
+    given = feedback.strength
+    if said is not None and said.strength is not None:
+        given = said.strength  # the words are what a person reads back
     change = said.delta if said is not None and said.action == "change" else None
     value = said.value if said is not None and said.action == "set" else None
     focus = state.focus
@@ -142,13 +172,14 @@ def _assemble(
         focus = value
     strength = None
     if strokes:
-        strength = state.focus if feedback.strength is None else feedback.strength
+        strength = state.focus if given is None else given
         strength = clip(strength + (change or 0.0)) if value is None else value
 
     parts: list[str] = []
     if strokes:
-        parts.append(_stroke_words(strokes, sample, said, strength or 0.0))
-        parts += _contradictions(strokes, sample, state)
+        parts.append(_stroke_words(strokes, said, strength or 0.0, where))
+        only = None if scope in ("class", "everywhere") else sample
+        parts += _contradictions(strokes, only, state)
     if said is not None and said.action != "region":
         change_words = "" if said.action == "clear" else f": {state.focus:.2f} -> {focus:.2f}"
         parts.append(said.echo() + change_words)
@@ -162,12 +193,52 @@ def _assemble(
         instruction=None if feedback.instruction is None or said is None else said.echo(),
         understood="; ".join(parts),
         strength=strength,
-        stroke_strength=feedback.strength if strokes else None,
+        stroke_strength=given if strokes else None,
         focus_change=change,
         focus_set=value,
         focus=focus,
         clears=said is not None and said.action == "clear",
+        scope=scope,
+        label=label,
     )
+
+
+def _scope(
+    feedback: Feedback,
+    sample: int | None,
+    said: Understood | None,
+    label_of: Callable[[int], int] | None,
+) -> tuple[Scope | None, int | None]:
+    """For whom, and the class where it is for one."""
+    spoken = None if said is None else said.scope
+    if spoken is not None and feedback.scope not in (None, spoken):
+        raise ValueError(
+            f"scope={feedback.scope!r}, but the instruction says {spoken!r}; leave one of them out"
+        )
+    scope: Scope | None = feedback.scope or spoken
+    if said is not None and said.label is not None:
+        return scope, said.label
+    if scope in ("sample", "class") and sample is None:
+        wanted = "only this one" if scope == "sample" else "all of its class"
+        raise ValueError(
+            f"scope={scope!r} ({wanted}) needs a sample; give sample=, click one, or name the class"
+        )
+    if scope == "class" and sample is not None:
+        if label_of is None:
+            raise ValueError("scope='class': the labels are not known here; name the class")
+        return scope, label_of(sample)
+    return scope, None
+
+
+def _where(
+    sample: int | None, scope: Scope | None, label: int | None, classes: Sequence[str]
+) -> str:
+    if scope == "class" and label is not None:
+        name = classes[label] if label < len(classes) else str(label)
+        return f"for class {' '.join(name.split())}"
+    if scope == "sample":
+        return f"only on sample {sample}"
+    return "on every sample" if sample is None or scope == "everywhere" else f"on sample {sample}"
 
 
 def _sample(sample: int | None, num_samples: int) -> int | None:
@@ -178,15 +249,19 @@ def _sample(sample: int | None, num_samples: int) -> int | None:
     return sample
 
 
-def _instruction(feedback: Feedback) -> Understood | None:
+def _instruction(feedback: Feedback, classes: Sequence[str]) -> Understood | None:
     """The instruction; a bare strength stands for "set focus to"."""
     if feedback.instruction is None:
         if feedback.strokes or feedback.strength is None:
             return None
         return Understood("set", value=feedback.strength)
-    said = parse(feedback.instruction)
+    said = parse(feedback.instruction, classes)
     if isinstance(said, NotUnderstood):
         raise ValueError(said.message)
+    if said.action in ORDERS:
+        raise ValueError(
+            f"instruction={said.echo()!r} is an order: give it alone, without strokes or strength"
+        )
     if said.action == "clear" and feedback.strokes:
         raise ValueError(
             f"instruction={feedback.instruction!r} with strokes: send the two one after the other"
@@ -195,17 +270,13 @@ def _instruction(feedback: Feedback) -> Understood | None:
 
 
 def _stroke_words(
-    strokes: tuple[tuple[Kind, Roi], ...],
-    sample: int | None,
-    said: Understood | None,
-    strength: float,
+    strokes: tuple[tuple[Kind, Roi], ...], said: Understood | None, strength: float, where: str
 ) -> str:
-    named = said.region if said is not None and said.action == "region" else ""
-    drawn = strokes[: len(strokes) - len(said.rois)] if named and said is not None else strokes
+    named = said if said is not None and said.action == "region" else None
+    drawn = strokes if named is None else strokes[: len(strokes) - len(named.rois)]
     words = [f"{'look at' if kind == 'look' else 'ignore'} {roi.describe()}" for kind, roi in drawn]
-    if named and said is not None:
-        words.append(said.echo())
-    where = "on every sample" if sample is None else f"on sample {sample}"
+    if named is not None:
+        words.append(f"{'focus' if named.kind == 'look' else 'ignore'} {named.region}")
     return f"{' and '.join(words)} {where}, strength {strength:.2f}"
 
 

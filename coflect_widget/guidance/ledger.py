@@ -6,26 +6,35 @@ remembered, so that taking one out gives what would be in force had it never bee
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from coflect_widget.config import nearest
-from coflect_widget.events import Event, InterventionRecord, Undone
+from coflect_widget.events import Effect, Event, InterventionRecord, Undone
 from coflect_widget.guidance.interpret import Interpretation, clip, interpret
 from coflect_widget.guidance.roi import parse_roi
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+
+FORMAT = "coflect-ledger-1"
 
 __all__ = ["Interpretation", "Intervention", "Ledger", "fold", "interpret"]
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """One entry: what was told, at which step it came into force, and whether it still is."""
+    """One entry: what was told, when it came into force, whether it still is, and what it did."""
 
     record: InterventionRecord
     step: int
     undone: bool = False
+    when: str = ""  #: time of day it was given, UTC, as in ISO 8601
+    effect: Effect | None = None  #: None until it is measured
 
     @property
     def id(self) -> str:
@@ -75,7 +84,7 @@ class Ledger:
                 self._issued += 1
             return f"i{self._issued}"
 
-    def append(self, record: InterventionRecord, step: int) -> Intervention:
+    def append(self, record: InterventionRecord, step: int, when: str = "") -> Intervention:
         """Put `record` into force from `step` on.
 
         Raises
@@ -83,7 +92,7 @@ class Ledger:
         ValueError
             If its id is taken or a stroke is no region; then the ledger is as before.
         """
-        entry = Intervention(record, step)
+        entry = Intervention(record, step, when=when)
         fold((entry,), self._focus)  # what cannot be folded must not get in
         with self._lock:
             if any(known.id == record.id for known in self._entries):
@@ -106,6 +115,69 @@ class Ledger:
             self._entries[position] = replace(self._entries[position], undone=True)
             return self._entries[position]
 
+    def measured(self, effect: Effect) -> None:
+        """Note what an intervention did; one that is not here is left out."""
+        with self._lock:
+            for position, entry in enumerate(self._entries):
+                if entry.id == effect.intervention:
+                    self._entries[position] = replace(entry, effect=effect)
+
+    # --- as a file -------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the ledger as JSON, for another session's ``guidance=``; returns the path."""
+        file = Path(path)
+        entries = [
+            {
+                "step": entry.step,
+                "when": entry.when,
+                "undone": entry.undone,
+                "record": entry.record.model_dump(mode="json"),
+                "effect": None if entry.effect is None else entry.effect.model_dump(mode="json"),
+            }
+            for entry in self.interventions
+        ]
+        content = {"format": FORMAT, "focus": self._focus, "interventions": entries}
+        part = file.with_name(file.name + ".part")
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(file)
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ledger:
+        """Read a ledger that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is none, or something in it is no guidance.
+        FileNotFoundError
+        """
+        try:
+            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
+            ledger = cls(clip(float(content["focus"])))
+            for raw in content["interventions"]:
+                record = InterventionRecord.model_validate(raw["record"])
+                entry = ledger.append(record, int(raw["step"]), str(raw.get("when", "")))
+                if raw.get("effect") is not None:
+                    ledger.measured(Effect.model_validate(raw["effect"]))
+                if raw["undone"]:
+                    ledger.undo(entry.id)
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            text = str(error).splitlines()[0]
+            raise ValueError(
+                f"guidance={str(path)!r} is no ledger that can be read ({text}); write one with "
+                "session.ledger.save(path)"
+            ) from None
+        return ledger
+
+    @property
+    def focus(self) -> float:
+        """Strength of strokes before any instruction."""
+        return self._focus
+
     def state(self) -> GuidanceState:
         """The guidance in force."""
         return fold(self.interventions, self._focus)
@@ -116,7 +188,9 @@ class Ledger:
         ledger = cls(focus)
         for event in events:
             if isinstance(event.data, InterventionRecord):
-                ledger.append(event.data, event.step)
+                ledger.append(event.data, event.step, event.ts.isoformat(timespec="seconds"))
+            elif isinstance(event.data, Effect):
+                ledger.measured(event.data)
             elif isinstance(event.data, Undone):
                 ledger.undo(event.data.id)
         return ledger
@@ -135,23 +209,34 @@ def fold(interventions: Iterable[Intervention], focus: float) -> GuidanceState:
     Within one intervention the strokes come first and what it says about strength second.
     """
     strokes: list[ActiveStroke] = []
+    located: list[Located] = []
     for entry in interventions:
         if entry.undone:
             continue
         record = entry.record
         if record.clears:
             strokes.clear()
+            located.clear()
         change, value = record.focus_change, record.get("focus_set")
         given = record.get("stroke_strength", record.strength)
         given = focus if given is None else given
         strokes += [
-            ActiveStroke(s.kind, parse_roi(s.roi, s.kind), s.sample, given, record.id)
+            ActiveStroke(
+                s.kind, parse_roi(s.roi, s.kind), s.sample, given, record.id, s.label, s.spreads
+            )
             for s in record.strokes
         ]
+        if record.found is not None:
+            found = record.found
+            located.append(
+                Located(tuple(found.index), tuple(found.box), given, record.id, found.of)
+            )
         if value is not None:
             focus = value
             strokes = [replace(stroke, strength=value) for stroke in strokes]
+            located = [replace(place, strength=value) for place in located]
         elif change is not None:
             focus = clip(focus + change)
             strokes = [replace(s, strength=clip(s.strength + change)) for s in strokes]
-    return GuidanceState(tuple(strokes), focus)
+            located = [replace(p, strength=clip(p.strength + change)) for p in located]
+    return GuidanceState(tuple(strokes), focus, tuple(located))

@@ -11,6 +11,7 @@ import numpy as np
 from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
 
 Kind = Literal["look", "ignore"]
+Scope = Literal["sample", "class", "everywhere"]
 
 #: Share of the picture up to which a place has mirror images.
 WIDEST_MIRROR = 0.1
@@ -25,11 +26,15 @@ class ActiveStroke:
     kind : {"look", "ignore"}
     roi : Roi
     sample : int or None
-        Index in the training data; None means every sample.
+        Index in the training data; None means every sample, or all of `label`.
     strength : float
         In [0, 1], relative to the task loss.
     id : str
         The intervention it came with.
+    label : int or None
+        Without a sample: the class that it is about.
+    spreads : bool
+        Whether what is ignored in this sample may be swapped at like places of others too.
     """
 
     kind: Kind
@@ -37,6 +42,38 @@ class ActiveStroke:
     sample: int | None
     strength: float
     id: str
+    label: int | None = None
+    spreads: bool = True
+
+    def concerns(self, sample: int, label: int) -> bool:
+        """Whether it marks pixels of this sample, which is of class `label`."""
+        if self.sample is not None:
+            return self.sample == sample
+        return self.label in (None, label)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """An ignored artefact at its own place in each of n samples: what a person confirmed.
+
+    Attributes
+    ----------
+    index : tuple of int (n,)
+        Indices in the training data.
+    boxes : tuple of (x0, y0, x1, y1) (n,)
+        Fractions of width and height.
+    strength : float
+    id : str
+        The intervention by which they were confirmed.
+    of : str
+        The intervention whose stroke it is.
+    """
+
+    index: tuple[int, ...]
+    boxes: tuple[tuple[float, float, float, float], ...]
+    strength: float
+    id: str
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +82,7 @@ class GuidanceState:
 
     strokes: tuple[ActiveStroke, ...] = ()
     focus: float = 0.3
+    located: tuple[Located, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,30 @@ def share(energy: Tensor, region: Tensor, floor: Tensor) -> Tensor:
     return (energy * region).sum((1, 2)) / (energy.sum((1, 2)) + floor)
 
 
+def effect(before: Tensor, after: Tensor) -> Tensor:
+    """How much of the predictions' variance a change of the input makes.
+
+    The total-effect index of Sobol, one term a row: 0 where the change does not matter, about 1
+    on average where the prediction hangs on nothing else.
+
+    Parameters
+    ----------
+    before, after : Tensor (B, classes)
+        Logits of the same rows without and with the change; only differences between classes
+        count.
+
+    Returns
+    -------
+    Tensor (B,)
+        Not negative, differentiable; larger or smaller logits all over change nothing.
+    """
+    before = before - before.mean(1, keepdim=True)
+    after = after - after.mean(1, keepdim=True)
+    both = torch.cat([before, after])
+    variance = (both - both.mean(0)).square().sum(1).mean()
+    return (after - before).square().sum(1) / (2 * variance + 1e-6)
+
+
 def fit(region: Tensor, size: tuple[int, int]) -> Tensor:
     """Regions (B, H, W) at the size of a map: each cell gets the share of it that is covered."""
     return F.adaptive_avg_pool2d(region[:, None], size)[:, 0]

@@ -1,13 +1,13 @@
 """Strokes as loss terms for PyTorch models.
 
-In each guided step a small second pass sees the annotated samples and some ordinary rows of
-the batch. What is to be ignored is swapped there with the same place of another picture, so
-that it says nothing about the class any more (counterfactual fill, in the spirit of Plumb et
-al., "Finding and Fixing Spurious Patterns with Explanations", 2022), or the gradient of the
-prediction with respect to those pixels is penalised (Ross, Hughes and Doshi-Velez, "Right for
-the Right Reasons", 2017). What is to be looked at shall hold the energy of the class activation
-map (Rao et al., "Studying How to Efficiently and Effectively Guide Models with Explanations",
-2023).
+Every few steps a small second pass sees some rows again. What is to be ignored is swapped there
+with the same place of another picture, and the prediction shall stay the same and right
+(counterfactual fill, in the spirit of Plumb et al., "Finding and Fixing Spurious Patterns with
+Explanations", 2022; what is penalised is the total-effect index of Sobol, 1993: the share of
+the prediction's variance that hangs on the place). Or the gradient of the prediction with
+respect to those pixels is penalised (Ross, Hughes and Doshi-Velez, "Right for the Right
+Reasons", 2017). What is to be looked at shall hold the energy of the class activation map (Rao
+et al., "Studying How to Efficiently and Effectively Guide Models with Explanations", 2023).
 """
 
 from __future__ import annotations
@@ -15,75 +15,56 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coflect_widget.attribution.torch_layers import Layer, find_layer
+from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.roi import BoolArray
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, masks, mirrored
-from coflect_widget.guidance.torch_energy import activation, fit, share, slopes, weighted_mean
-from coflect_widget.guidance.torch_quiet import quiet, tapped
+from coflect_widget.guidance.state import GuidanceState
+from coflect_widget.guidance.torch_energy import (
+    activation,
+    effect,
+    fit,
+    share,
+    slopes,
+    weighted_mean,
+)
+from coflect_widget.guidance.torch_plan import Plan, ReadRows, look_as_ignore, make_plan
+from coflect_widget.guidance.torch_quiet import (
+    held_statistics,
+    quiet,
+    refresh_statistics,
+    tapped,
+)
+from coflect_widget.guidance.torch_rows import Marked, RowChooser, Swapped
 
 #: What a person is told of the fill: it reaches further than the sample drawn on.
 FILL = "fill, at like places of other samples too"
-#: Weight of the guided rows' classification at strength 1, as a multiple of the task loss.
-ROWS_GAIN = 10.0
-#: Weight of the shares of energy at strength 1, as a multiple of the task loss's reference.
-ENERGY_GAIN = 10.0
-#: Of the guided rows, the share that annotated samples may take where ordinary rows help too.
-ANNOTATED_SHARE = 1 / 16
-#: Share of the picture up to which all ignored places are swapped at once.
-WIDEST_FILL = 0.5
+FILL_HERE = "fill"
+GRADIENT = "input gradient"
+#: Weights at strength 1, as multiples of the task loss: of the swapped rows' classification,
+ROWS_GAIN = 3.0
+#: of the share of the prediction that hangs on what is to be ignored,
+EFFECT_GAIN = 2.0
+#: of the input gradient's energy there, as a share of what all of it was at first,
+SLOPE_GAIN = 1000.0
+#: and of the map's energy outside what is to be looked at.
+ACTIVATION_GAIN = 10.0
+#: Exchanged batches between two of which the running statistics see the batch as it is.
+REFRESH = 8
+#: With exchanged batches, annotated samples are seen again this many times more seldom.
+EXCHANGED_RESTS = 4
+#: Rows of a guided pass: fewer would cost nearly as much, and normalisation needs some.
+ROWS = 16
+#: Of those, how many a double backward takes: each costs about as much as two others.
+SLOPE_ROWS = 8
 #: Share of a map's first energy that a later map must exceed to count as not blank.
 BLANK = 0.1
-
-ReadRows = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A GuidanceState as tensors on the device; A annotated samples, K places to ignore."""
-
-    inputs: Tensor  # (A, C, H, W)
-    targets: Tensor  # (A,)
-    look: Tensor  # (A, H, W) of bool
-    ignore: Tensor  # (A, H, W) of bool
-    look_strength: Tensor  # (A,)
-    ignore_strength: Tensor  # (A,)
-    places: Tensor  # (K, H, W) of bool: what is swapped in ordinary rows
-    places_strength: float
-    look_everywhere: Tensor  # (H, W) of bool
-    look_everywhere_strength: float
-    ignore_everywhere: Tensor  # (H, W) of bool
-    ignore_everywhere_strength: float
-
-    @property
-    def looks(self) -> bool:
-        return bool((self.look_strength > 0).any()) or self.look_everywhere_strength > 0
-
-    @property
-    def ignores(self) -> bool:
-        return bool((self.ignore_strength > 0).any()) or self.ignore_everywhere_strength > 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The n rows of one guided pass: annotated ones first."""
-
-    inputs: Tensor  # (n, C, H, W)
-    targets: Tensor  # (n,) or (n, classes)
-    weight: Tensor  # (n,) strength of the classification of this row
-    look: Tensor  # (n, H, W)
-    look_strength: Tensor  # (n,)
-    ignore: Tensor  # (n, H, W)
-    ignore_strength: Tensor  # (n,)
 
 
 class TorchGuidance:
@@ -125,11 +106,11 @@ class TorchGuidance:
         self._read_rows = read_rows
         self._image_size = image_size
         self._config = config
-        self._seed = seed
         self._device = torch.device(device)
-        self._generator = torch.Generator()  # its own, so that guidance moves no other numbers
-        self._plan: _Plan | None = None
-        self._ignore_loss = "fill"
+        self._rows = RowChooser(seed, self._device)
+        self._plan: Plan | None = None
+        self._terms: list[str] = []
+        self._steps = self._held = 0  # since the state was set
         self._layer: Layer | None = None
         self._layer_known = False
         self._task: Tensor | None = None  # () running mean of the task loss
@@ -146,70 +127,46 @@ class TorchGuidance:
             The loss terms it becomes, for a person, with what could not be done as asked; ""
             where nothing is in force.
         """
-        strokes = [stroke for stroke in state.strokes if stroke.strength > 0]
-        plan = self._make_plan(strokes) if strokes else None
+        plan = make_plan(state, self._read_rows, self._image_size, self._device)
         known = len(self.warnings)
         terms: list[str] = []
-        ignore_loss = self._config.ignore_loss or "fill"
-        if plan is not None and plan.ignores:
-            if ignore_loss == "input_gradient" and not self._twice_differentiable():
-                ignore_loss = "fill"
-                self._warn("no second derivative for the input gradient, fill used instead")
-            terms.append(FILL if ignore_loss == "fill" else "input gradient")
+        words: list[str] = []
         if plan is not None and plan.looks:
             self._find_layer()
             if self._layer is not None:
-                terms.append(f"class activation at {self._layer.name}")
+                terms.append("activation")
+                words.append(f"class activation at {self._layer.name}")
             elif self._twice_differentiable():
-                terms.append("input gradient inside")
+                terms.append("slopes inside")
+                words.append("input gradient inside")
             else:
-                plan, ignore_loss = _look_as_ignore(plan), "fill"
-                terms.append("fill outside")
+                plan = look_as_ignore(plan)
+                words.append("fill outside")
                 self._warn("neither map nor second derivative for look, fill outside it instead")
-        self._generator.manual_seed(self._seed)  # what follows depends on `state` alone
-        self._floors, self._task = {}, None
-        self._plan, self._ignore_loss = plan, ignore_loss
+        if plan is not None and plan.ignores:
+            chosen = self._ignore_terms()
+            terms = chosen + terms
+            if "fill outside" not in words:
+                said = {"fill": FILL if plan.like_strength > 0 else FILL_HERE, "slopes": GRADIENT}
+                words = [said[term] for term in chosen] + words
+        self._rows.restart()  # what follows depends on `state` alone
+        self._floors, self._task, self._steps, self._held = {}, None, 0, 0
+        self._plan, self._terms = plan, terms
         self.active = bool(terms)
-        said = self.warnings[known:]
-        return ", ".join(terms) + (f" ({'; '.join(said)})" if said else "")
+        said_now = self.warnings[known:]
+        return ", ".join(words) + (f" ({'; '.join(said_now)})" if said_now else "")
 
-    def _make_plan(self, strokes: list[ActiveStroke]) -> _Plan:
-        height, width = self._image_size
-        samples = list(dict.fromkeys(s.sample for s in strokes if s.sample is not None))
-        own = [masks([s for s in strokes if s.sample in (None, k)], height, width) for k in samples]
-        general = masks([s for s in strokes if s.sample is None], height, width)
-        places: dict[bytes, BoolArray] = {}
-        for drawn in own:
-            # an artefact in one corner of this picture may be in another corner of the next
-            for place in mirrored(drawn.ignore):
-                places.setdefault(place.tobytes(), place & ~general.look)
-        places.setdefault(general.ignore.tobytes(), general.ignore)
-        found = [place for place in places.values() if place.any()]
-
-        def stack(values: list[BoolArray]) -> Tensor:
-            array = np.array(values, dtype=np.bool_).reshape(-1, height, width)
-            return torch.from_numpy(array).to(self._device)
-
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=self._device)
-
-        # without a sample of their own, any one tells shape and type
-        inputs, targets = self._read_rows(samples or [0])
-        kept = len(samples)
-        return _Plan(
-            inputs=inputs.detach()[:kept],
-            targets=targets[:kept],
-            look=stack([m.look for m in own]),
-            ignore=stack([m.ignore for m in own]),
-            look_strength=column([m.look_strength for m in own]),
-            ignore_strength=column([m.ignore_strength for m in own]),
-            places=stack(found),
-            places_strength=max(m.ignore_strength for m in (*own, general)),
-            look_everywhere=stack([general.look])[0],
-            look_everywhere_strength=general.look_strength,
-            ignore_everywhere=stack([general.ignore])[0],
-            ignore_everywhere_strength=general.ignore_strength,
-        )
+    def _ignore_terms(self) -> list[str]:
+        """What an "ignore" becomes: as configured, where the model allows it."""
+        wanted = self._config.ignore_loss
+        if wanted == "fill":
+            return ["fill"]
+        if wanted is None:
+            return ["fill"]
+        if self._twice_differentiable():
+            return ["slopes"]
+        self._warn("no second derivative for the input gradient, fill used instead")
+        return ["fill"]
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -233,7 +190,7 @@ class TorchGuidance:
             with torch.enable_grad(), quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
                 x = x.clone().requires_grad_()
                 parameters = [p for p in self.model.parameters() if p.requires_grad]
-                energy = slopes(self.model(x), x).sum()
+                energy = slopes(logits_of(self.model(x)), x).sum()
                 found = torch.autograd.grad(energy, parameters, allow_unused=True)
         except RuntimeError:
             return False
@@ -242,7 +199,48 @@ class TorchGuidance:
 
     # --- one step ----------------------------------------------------------------------------
 
-    def loss(self, inputs: Tensor, targets: Tensor, task_loss: Tensor) -> Tensor | None:
+    def exchange(self, inputs: Tensor, targets: Tensor, indices: Tensor | None = None) -> Tensor:
+        """The batch to train on: what is to be ignored everywhere is exchanged among its rows.
+
+        So nothing is left to gain from it, at no cost in time. Call the model on what comes back
+        within `hold`, and then `loss` with ``exchanged=True``.
+
+        Parameters
+        ----------
+        inputs, targets, indices
+            As for `loss`.
+
+        Returns
+        -------
+        Tensor (B, C, H, W)
+            `inputs` itself where there is nothing to exchange.
+        """
+        plan = self._plan
+        if plan is None or "fill" not in self._terms or not plan.reaches_others:
+            return inputs
+        if len(inputs) < 2:
+            return inputs
+        with torch.no_grad():
+            return self._rows.counterfactual(plan, inputs, targets, indices)
+
+    @contextlib.contextmanager
+    def hold(self, inputs: Tensor) -> Iterator[None]:
+        """Keep exchanged rows out of the running statistics; show them `inputs` now and then."""
+        with held_statistics(self.model) as has_statistics:
+            yield
+        self._held += 1
+        if has_statistics and self._held % REFRESH == 0:
+            refresh_statistics(self.model, inputs, REFRESH)
+
+    def loss(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        task_loss: Tensor,
+        indices: Tensor | None = None,
+        *,
+        exchanged: bool = False,
+    ) -> Tensor | None:
         """The term to add to the task loss of this step.
 
         Called in train mode, after the main forward pass. Neither the statistics of
@@ -254,138 +252,102 @@ class TorchGuidance:
         targets : Tensor (B,) of int or (B, classes) of probabilities
         task_loss : Tensor ()
             Detached; the strength is relative to what it was before any shortcut was found.
+        indices : Tensor (B,) of int64, optional
+            Places of the rows in the training data, for artefacts that were found there.
+        exchanged : bool
+            The task loss is that of an exchanged batch already.
 
         Returns
         -------
         Tensor () or None
-            None where nothing is in force.
+            None where nothing is in force, and in the steps between two guided ones.
         """
         plan = self._plan
         if not self.active or plan is None:
             return None
+        self._remember(task_loss)
+        terms = self._terms
+        count, every = self._pace(len(inputs))
+        if exchanged and terms == ["fill"]:
+            every *= EXCHANGED_RESTS  # the batch itself does most of it
+        number, between = divmod(self._steps, every)
+        self._steps += 1
+        if between:
+            return None
+        # One term at a time, each the stronger for its rests: so many cost no more than one.
+        term = terms[number % len(terms)]
+        gain = 1.0 if exchanged and term == "fill" else float(every * len(terms))
+        if term == "fill":
+            with torch.no_grad():
+                pairs = self._rows.swapped(plan, inputs, targets, indices, count // 2)
+            return None if pairs is None else gain * self._fill(pairs)
+        kind = "ignore" if term == "slopes" else "look"
+        limit = count if term == "activation" else min(count, SLOPE_ROWS)
         with torch.no_grad():
-            rows = self._choose(plan, inputs, targets)
-        penalise = plan.ignores and self._ignore_loss == "input_gradient"
-        through_pixels = penalise or (plan.looks and self._layer is None)
-        attention = sdpa_kernel(SDPBackend.MATH) if through_pixels else contextlib.nullcontext()
-        layer = self._layer.name if plan.looks and self._layer is not None else None
-        x = rows.inputs.requires_grad_(through_pixels)
-        with quiet(self.model, self._device), tapped(self.model, layer) as outputs, attention:
-            logits = self.model(x).float()
-        each = F.cross_entropy(logits, rows.targets, reduction="none")
-        total = ROWS_GAIN * (each * rows.weight).mean()
-        reference = ENERGY_GAIN * self._reference(task_loss, logits.shape[1])
-        if through_pixels:
-            pixels = slopes(logits, x)
-        if penalise:
-            inside = share(pixels, rows.ignore, self._floor("ignore", pixels))
-            total = total + reference * weighted_mean(inside, rows.ignore_strength)
-        if plan.looks:
-            if self._layer is not None:
-                energy = activation(logits, rows.targets, self._layer.maps(outputs[-1]))
-                region = fit(rows.look, self._layer.grid)
-            else:
-                energy, region = pixels, rows.look
-            inside = share(energy, region, self._floor("look", energy))
-            total = total + reference * weighted_mean(1 - inside, rows.look_strength)
-        return total
+            rows = self._rows.marked(plan, kind, inputs, targets, limit)
+        if rows is None:
+            return None
+        if term == "activation":
+            return gain * self._activation(rows)
+        return gain * self._slopes(rows, inside=term == "slopes inside")
 
-    def _choose(self, plan: _Plan, inputs: Tensor, targets: Tensor) -> _Rows:
-        """Annotated samples and ordinary rows, with what is to be ignored swapped."""
-        batch = len(inputs)
-        wanted = max(1, round(self._config.replay_share * batch))
-        fills = plan.ignores and self._ignore_loss == "fill"
-        everywhere = max(plan.look_everywhere_strength, plan.ignore_everywhere_strength)
-        helped = (fills and len(plan.places) > 0) or everywhere > 0
-        annotated = len(plan.inputs)
-        if helped:
-            annotated = min(annotated, max(1, round(ANNOTATED_SHARE * wanted)))
-        a = self._some(len(plan.inputs), min(annotated, wanted))
-        o = self._some(batch, wanted - len(a) if helped else 0)
+    def _pace(self, batch: int) -> tuple[int, int]:
+        """Rows of a guided pass, and how many steps it is for."""
+        wanted = self._config.replay_share * batch
+        rows = max(2, min(batch, max(ROWS, round(wanted))))
+        return rows, max(1, math.ceil(rows / wanted - 1e-9))
 
-        def both(own: Tensor, ordinary: Tensor | float) -> Tensor:
-            rest = torch.as_tensor(ordinary, dtype=own.dtype, device=own.device)
-            return torch.cat([own[a], rest.expand(len(o), *own.shape[1:])])
+    def _fill(self, pairs: Swapped) -> Tensor:
+        """Right and the same, whatever stands in the place to be ignored."""
+        count = len(pairs.targets)
+        with quiet(self.model, self._device):
+            logits = logits_of(self.model(torch.cat([pairs.original, pairs.swapped]))).float()
+        before, after = logits[:count], logits[count:]
+        each = F.cross_entropy(after, pairs.targets, reduction="none")
+        total = ROWS_GAIN * weighted_mean(each, pairs.strength)
+        hangs_on = effect(before, after)
+        gain = EFFECT_GAIN * self._reference(logits)
+        return total + gain * weighted_mean(hangs_on, pairs.strength)
 
-        own_targets = plan.targets
-        if targets.ndim == 2:  # probabilities
-            own_targets = F.one_hot(own_targets, targets.shape[1])
-        x = torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o]])
-        y = torch.cat([own_targets[a].to(targets.dtype), targets[o]])
-        ignore = both(plan.ignore, plan.ignore_everywhere)
-        if fills:
-            places = self._places(plan, len(o))
-            swap = torch.cat([plan.ignore[a], places])[:, None]
-            x = torch.where(swap, self._donors(inputs, a, o), x)
-        ordinary = max(plan.places_strength if fills else 0.0, everywhere)
-        return _Rows(
-            inputs=x,
-            targets=y,
-            weight=both(torch.maximum(plan.look_strength, plan.ignore_strength), ordinary),
-            look=both(plan.look, plan.look_everywhere).float(),
-            look_strength=both(plan.look_strength, plan.look_everywhere_strength),
-            ignore=ignore.float(),
-            ignore_strength=both(plan.ignore_strength, plan.ignore_everywhere_strength),
-        )
+    def _slopes(self, rows: Marked, *, inside: bool) -> Tensor:
+        """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
+        x = rows.inputs.requires_grad_()
+        with quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
+            logits = logits_of(self.model(x)).float()
+        energy = slopes(logits, x)
+        first = self._first("slopes", energy)
+        if inside:
+            missed = 1 - share(energy, rows.region, BLANK * first)
+            gain = ACTIVATION_GAIN * self._reference(logits)
+            return gain * weighted_mean(missed, rows.strength)
+        # Against what it was, not against what it is: a share could shrink by a steeper rest.
+        found = (energy * rows.region).sum((1, 2)) / first
+        return SLOPE_GAIN * self._reference(logits) * weighted_mean(found, rows.strength)
 
-    def _some(self, count: int, wanted: int) -> Tensor:
-        """`wanted` different numbers below `count`, at random."""
-        return torch.randperm(count, generator=self._generator)[:wanted].to(self._device)
+    def _activation(self, rows: Marked) -> Tensor:
+        """Most of the class activation map's energy inside."""
+        layer = self._layer
+        assert layer is not None  # noqa: S101 - narrows the type; no such term without it
+        with quiet(self.model, self._device), tapped(self.model, layer.name) as outputs:
+            logits = logits_of(self.model(rows.inputs)).float()
+        energy = activation(logits, rows.targets, layer.maps(outputs[-1]))
+        region = fit(rows.region, layer.grid)
+        found = share(energy, region, BLANK * self._first("activation", energy))
+        gain = ACTIVATION_GAIN * self._reference(logits)
+        return gain * weighted_mean(1 - found, rows.strength)
 
-    def _places(self, plan: _Plan, count: int) -> Tensor:
-        """Where each of `count` ordinary rows is swapped (count, H, W): all places, or one each.
-
-        All at once would leave too little to see where much is to be ignored.
-        """
-        if len(plan.places) == 0:
-            return plan.ignore_everywhere.expand(count, -1, -1)
-        union = plan.places.any(0)
-        if float(union.float().mean()) <= WIDEST_FILL:
-            return union.expand(count, -1, -1)
-        drawn = torch.randint(len(plan.places), (count,), generator=self._generator)
-        return plan.places[drawn.to(self._device)]
-
-    def _donors(self, inputs: Tensor, a: Tensor, o: Tensor) -> Tensor:
-        """For each guided row another picture of the batch; plain values where there is none."""
-        batch, count = len(inputs), len(a) + len(o)
-        if batch == 1:
-            shape = (count, inputs.shape[1], 1, 1)
-            values = torch.rand(shape, generator=self._generator).to(inputs)
-            low, high = inputs.amin(), inputs.amax()
-            return (low + (high - low) * values).expand(-1, -1, *inputs.shape[2:])
-        start = torch.cat([torch.zeros_like(a), o])
-        shift = torch.randint(1, batch, (count,), generator=self._generator).to(self._device)
-        return inputs[(start + shift) % batch]
-
-    def _floor(self, name: str, energy: Tensor) -> Tensor:
-        """What a map's energy is compared with: a share of what it was at first."""
+    def _first(self, name: str, energy: Tensor) -> Tensor:
+        """What the maps' energy was at first, to compare with."""
         if name not in self._floors:
-            self._floors[name] = BLANK * energy.detach().sum((1, 2)).mean() + 1e-12
+            self._floors[name] = energy.detach().sum((1, 2)).mean() + 1e-12
         return self._floors[name]
 
-    def _reference(self, task_loss: Tensor, classes: int) -> Tensor:
-        """Size of the task loss before a shortcut made it small: at least log(classes)."""
+    def _remember(self, task_loss: Tensor) -> None:
         now = task_loss.detach().float()
         now = torch.where(torch.isfinite(now), now, torch.zeros_like(now))
-        before = now if self._task is None else self._task
-        self._task = 0.99 * before + 0.01 * now
-        return self._task.clamp(min=math.log(max(classes, 2)))
+        self._task = now if self._task is None else 0.99 * self._task + 0.01 * now
 
-
-def _look_as_ignore(plan: _Plan) -> _Plan:
-    """Looking at a region, said as ignoring all the rest of those samples."""
-    looked = plan.look_strength > 0
-    everywhere = ~plan.look_everywhere if plan.look_everywhere_strength > 0 else None
-    return replace(
-        plan,
-        ignore=torch.where(looked[:, None, None], ~plan.look, plan.ignore),
-        ignore_strength=torch.maximum(plan.look_strength, plan.ignore_strength),
-        look_strength=torch.zeros_like(plan.look_strength),
-        look_everywhere_strength=0.0,
-        places=plan.places if everywhere is None else everywhere[None],
-        places_strength=max(plan.places_strength, plan.look_everywhere_strength),
-        ignore_everywhere=plan.ignore_everywhere if everywhere is None else everywhere,
-        ignore_everywhere_strength=max(
-            plan.ignore_everywhere_strength, plan.look_everywhere_strength
-        ),
-    )
+    def _reference(self, logits: Tensor) -> Tensor:
+        """The task loss before a shortcut made it small: at least log(classes)."""
+        assert self._task is not None  # noqa: S101 - narrows the type; `loss` has set it
+        return self._task.clamp(min=math.log(max(logits.shape[1], 2)))

@@ -13,26 +13,57 @@ from coflect_widget.attribution.torch_layers import output_tensor
 
 
 @contextlib.contextmanager
-def quiet(model: nn.Module, device: torch.device) -> Iterator[None]:
+def held_statistics(model: nn.Module) -> Iterator[bool]:
     """Normalise by the rows of this pass, but keep them out of the running statistics.
 
-    The random state is put back afterwards, so that dropout in the main passes draws the same
-    numbers with and without guidance.
+    Gives whether there are any such statistics.
     """
     held = [
         module
         for module in model.modules()
         if isinstance(module, _NormBase) and module.training and module.track_running_stats
     ]
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    for module in held:
+        module.track_running_stats = False
+    try:
+        yield bool(held)
+    finally:
         for module in held:
-            module.track_running_stats = False
+            module.track_running_stats = True
+
+
+@torch.no_grad()
+def refresh_statistics(model: nn.Module, inputs: Tensor, steps: int) -> None:
+    """Let the running statistics see `inputs` as often as `steps` ordinary passes would have.
+
+    The random state is as before; nothing else changes.
+    """
+    momenta = [
+        (module, module.momentum)
+        for module in model.modules()
+        if isinstance(module, _NormBase) and module.training
+    ]
+    devices = [inputs.device] if inputs.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        for module, momentum in momenta:
+            if momentum is not None:  # None is the plain mean of all passes
+                module.momentum = 1 - (1 - momentum) ** steps
         try:
-            yield
+            model(inputs)
         finally:
-            for module in held:
-                module.track_running_stats = True
+            for module, momentum in momenta:
+                module.momentum = momentum
+
+
+@contextlib.contextmanager
+def quiet(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """A pass beside the main one: statistics and random state are as before afterwards.
+
+    So dropout in the main passes draws the same numbers with and without guidance.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), held_statistics(model):
+        yield
 
 
 @contextlib.contextmanager

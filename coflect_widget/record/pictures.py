@@ -158,6 +158,13 @@ class Gallery:
         ).save(folder / f"{stem}.png")
         return f"overlays/{stem}.npz", f"overlays/{stem}.png"
 
+    def remove(self, file: str) -> None:
+        """Delete one explanation's npz file and the PNG beside it, if they are there."""
+        path = self.path / file
+        for each in (path, path.with_suffix(".png")):
+            with contextlib.suppress(OSError):  # another system may hold it open; it just stays
+                each.unlink(missing_ok=True)
+
     def load(self, file: str) -> dict[str, NDArray[np.uint8]]:
         """Arrays of one explanation, as `save` named them. Nothing is unpickled.
 

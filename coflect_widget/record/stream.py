@@ -22,6 +22,7 @@ from coflect_widget.record.scalars import ScalarsFile
 #: Lines kept in memory while the disk refuses them; past this the oldest metrics go first.
 MAX_UNWRITTEN = 100_000
 _FLUSH_SECONDS = 1.0
+MAX_FAULTS = 20  # different faults that are said aloud
 
 Listener = Callable[[Event], None]
 Recorded = Callable[[Event, OSError | None], None]
@@ -60,6 +61,7 @@ class EventStream:
         self._unwritten: list[tuple[bytes, bool]] = []
         self._last_flush = time.monotonic()
         self._last_error: str | None = None
+        self._said: set[str] = set()  # faults of listeners, each said once
         self._thread = threading.Thread(target=self._run, name="coflect-run-writer", daemon=True)
         self._thread.start()
 
@@ -131,7 +133,7 @@ class EventStream:
             try:
                 self._write(group, closing=closing)
             except Exception as error:  # noqa: BLE001 - one event must not end the record
-                self._last_error = f"an event could not be written: {error!r}"
+                self._fault(f"An event could not be written: {error!r}")
             with self._idle:
                 self._handled += len(group)
                 self._idle.notify_all()
@@ -199,9 +201,15 @@ class EventStream:
             try:
                 listener(event)
             except Exception as problem:  # noqa: BLE001 - a listener's fault must not end the record
-                self._last_error = f"a listener failed: {problem!r}"
+                self._fault(f"Something that follows this run met an error: {problem!r}")
         if on_recorded is not None:
             on_recorded(event, error)
+
+    def _fault(self, text: str) -> None:
+        """Say a fault of this program aloud; once, because the notice meets the same fault."""
+        if text not in self._said and len(self._said) < MAX_FAULTS:
+            self._said.add(text)
+            self.emit(Notice(level="error", text=f"{text}. Training goes on."), step=0, epoch=0)
 
     def _report(self, error: OSError | None) -> None:
         text = None if error is None else f"{error.strerror or error}"

@@ -6,16 +6,50 @@ Any thread may submit. While nothing trains, a command runs at once on the threa
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
 
+class Rest:
+    """A short hold of the training for one thing that a person waits for; a context manager.
+
+    It begins at the next step boundary and ends with the block, or after `most` seconds of it,
+    whatever became of what was waited for.
+    """
+
+    def __init__(self, controls: Controls, most: float) -> None:
+        self._controls = controls
+        self.left = most  #: seconds that training may still rest for it
+
+    def __enter__(self) -> Self:
+        self._controls.begin_rest(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._controls.end_rest(self)
+
+
 class Controls:
-    """Pause, resume, stop, and everything else a person asks of a running training."""
+    """Pause, resume, stop, and everything else a person asks of a running training.
+
+    Attributes
+    ----------
+    rested : float
+        Seconds that training rested for what a person waited for.
+    rests : int
+        How often it did.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.RLock())
@@ -23,7 +57,12 @@ class Controls:
         self._owner: threading.Thread | None = None
         self._pausing = False
         self._stopping = False
+        self._until: Callable[[], bool] | None = None  # hold again once this is true
         self._attention = False  # one flag for the hot path: there is something to look at
+        self._rests: list[Rest] = []
+        self._no_rest_before = 0.0
+        self.rested = 0.0
+        self.rests = 0
 
     def submit(self, action: Callable[[], T]) -> Future[T]:
         """Run `action` at the next step boundary, or at once if nothing trains.
@@ -46,13 +85,19 @@ class Controls:
             if self._owner is None:
                 return
             self._pausing = True
+            self._until = None
             self._attention = True
             self._condition.notify_all()
 
-    def resume(self) -> None:
-        """Let a held training go on."""
+    def resume(self, until: Callable[[], bool] | None = None) -> None:
+        """Let a held training go on; with `until`, to the first boundary where it is true.
+
+        `until` is called on the training thread, between two steps.
+        """
         with self._condition:
             self._pausing = False
+            self._until = until
+            self._attention = self._attention or until is not None
             self._condition.notify_all()
 
     def stop(self) -> None:
@@ -61,6 +106,29 @@ class Controls:
             if self._owner is not None:
                 self._stopping = True
                 self._attention = True
+                self._condition.notify_all()
+
+    def rest(self, most: float) -> Rest:
+        """Let training rest from its next step boundary on, inside ``with``, at most `most` s.
+
+        Threads that compute in parallel spin while one of them is held up, so that a short job
+        beside a training costs it several times the job's own time; resting costs it once.
+        After a rest training goes on for at least as long as it rested.
+        """
+        return Rest(self, most)
+
+    def begin_rest(self, rest: Rest) -> None:
+        """Ask for a rest; `Rest` does it on entering."""
+        with self._condition:
+            if self._owner is not None:
+                self._rests.append(rest)
+                self._attention = True
+
+    def end_rest(self, rest: Rest) -> None:
+        """Let training go on; `Rest` does it on leaving."""
+        with self._condition:
+            if rest in self._rests:
+                self._rests.remove(rest)
                 self._condition.notify_all()
 
     def nudge(self) -> None:
@@ -72,6 +140,11 @@ class Controls:
     def paused(self) -> bool:
         """Whether training is, or is about to be, held."""
         return self._pausing
+
+    @property
+    def owner(self) -> threading.Thread | None:
+        """The thread that trains, None while nothing does."""
+        return self._owner
 
     # --- for the training thread -----------------------------------------------------------
 
@@ -88,7 +161,9 @@ class Controls:
             while self._queue:
                 _run(*self._queue.popleft())
             self._owner = None
+            self._until = None
             self._pausing = self._stopping = self._attention = False
+            self._rests.clear()
 
     def boundary(
         self, held: Callable[[bool], None], while_held: Callable[[], None] | None = None
@@ -96,21 +171,29 @@ class Controls:
         """Called between steps: runs commands, holds while paused. False: training must end.
 
         `held(True)` is called when a hold begins and `held(False)` when it ends by a resume;
-        `while_held()` each time something wakes the thread meanwhile.
+        `while_held()` each time something wakes the thread meanwhile, also in a rest.
         """
         if not self._attention:
             return True
         holding = False
+        rested = 0.0
         while True:
+            resting = False
             with self._condition:
+                if self._until is not None and self._until():
+                    self._pausing, self._until = True, None
                 if not self._queue:
                     if self._stopping:
                         return False
-                    if not self._pausing:
-                        self._attention = False
+                    if self._pausing:
+                        if holding:
+                            self._condition.wait(timeout=1.0)
+                    elif self._may_rest(rested):
+                        resting = True
+                        rested += self._rest_a_while()
+                    else:
+                        self._attention = bool(self._rests) or self._until is not None
                         break
-                    if holding:
-                        self._condition.wait(timeout=1.0)
                 item = self._queue.popleft() if self._queue else None
             # Outside the lock: a command may take its time and others may submit meanwhile.
             if item is not None:
@@ -118,11 +201,29 @@ class Controls:
             elif self._pausing and not holding:
                 holding = True
                 held(True)
-            if while_held is not None and holding:
+            if while_held is not None and (holding or resting):
                 while_held()
+        if rested:
+            self.rests += 1
+            self._no_rest_before = time.monotonic() + rested
         if holding:
             held(False)
         return True
+
+    def _may_rest(self, rested: float) -> bool:
+        return bool(self._rests) and (rested > 0 or time.monotonic() >= self._no_rest_before)
+
+    def _rest_a_while(self) -> float:
+        """Wait until something changes or the rest is used up; the seconds it took."""
+        rest = self._rests[0]
+        began = time.monotonic()
+        self._condition.wait(rest.left)
+        taken = time.monotonic() - began
+        self.rested += taken
+        rest.left -= taken
+        if rest.left <= 0 and rest in self._rests:
+            self._rests.remove(rest)
+        return taken
 
 
 def _run(action: Callable[[], object], future: Future[T]) -> None:

@@ -23,7 +23,9 @@ class SnapshotSlots(Protocol):
 
     wanted: bool
 
-    def write(self, step: int, copy: Callable[[Sequence[NDArray[Any]]], None]) -> bool:
+    def write(
+        self, step: int, copy: Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
+    ) -> bool:
         """Copy the weights into the free slot; False if it is being read."""
 
 
@@ -50,7 +52,10 @@ class Observer(Protocol):
 
 
 class TrainingLoop:
-    """Trains `backend` in a thread of its own.
+    """Trains `backend` in a thread of its own, or is driven step by step from outside.
+
+    A loop that somebody else wrote calls `enter`, after each step `advance`, after each epoch
+    `epoch_done`, and at the end `leave`, all on one thread.
 
     Attributes
     ----------
@@ -111,8 +116,21 @@ class TrainingLoop:
         ready.wait()
 
     def wait(self, timeout: float | None) -> bool:
-        """Block until the training has ended; False if `timeout` seconds passed first."""
+        """Block until the training has ended; False if `timeout` seconds passed first.
+
+        Raises
+        ------
+        RuntimeError
+            If the calling thread is the one that trains: it would wait for itself.
+        """
+        if self.on_this_thread:
+            raise RuntimeError("this thread trains; it cannot wait for its own end")
         return self._done.wait(timeout)
+
+    @property
+    def on_this_thread(self) -> bool:
+        """Whether the calling thread trains, as inside the body of a user's own loop."""
+        return self.running and self.controls.owner is threading.current_thread()
 
     def snapshot_now(self) -> bool:
         """Take the wanted snapshot on the calling thread, if nothing trains.
@@ -125,10 +143,46 @@ class TrainingLoop:
         self._take_snapshot()
         return True
 
-    # --- on the training thread --------------------------------------------------------------
+    # --- on the thread that trains -----------------------------------------------------------
+
+    def enter(self, steps: int) -> None:
+        """The calling thread trains from now on, `steps` more steps as far as it knows."""
+        if self.running:
+            raise RuntimeError("training is already running; stop() it first, or wait() for it")
+        self.target_step = self.step + steps
+        self.error = None
+        self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
+        self._done.clear()
+        self.controls.attach()
+        self._set_state("training", by="train")
+
+    def advance(self, output: StepOutput | None) -> bool:
+        """One step was done (None: no step, only a place to hold). False: training must end."""
+        if output is not None:
+            self.step += 1
+            self.observer.observe(self.step, self.epoch, output)
+        return self._boundary()
+
+    def epoch_done(self, validation: dict[str, float]) -> None:
+        """An epoch was trained and validated."""
+        self._batch_in_epoch = 0
+        self.observer.epoch_ended(self.step, self.epoch + 1, validation)
+        self.epoch += 1  # last: who sees the number finds the epoch's figures
+
+    def leave(self, end: RunState, error: BaseException | None = None) -> None:
+        """The calling thread trains no longer."""
+        if error is not None:
+            self.error = error
+            text = "".join(traceback.format_exception(error))
+            self.observer.failed(error, text)
+        self.observer.ended(end)
+        self.controls.detach()
+        self._set_state(end, by="train")
+        self._done.set()
 
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
+        failure: BaseException | None = None
         self.controls.attach()
         try:
             self._set_state("training", by="train")
@@ -138,14 +192,10 @@ class TrainingLoop:
                 self._begun = True
             end = self._train()
         except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
-            self.error = error
-            self.observer.failed(error, traceback.format_exc())
+            failure = error
         finally:
             ready.set()
-            self.observer.ended(end)
-            self.controls.detach()
-            self._set_state(end, by="train")
-            self._done.set()
+            self.leave(end, failure)
 
     def _train(self) -> RunState:
         backend, observer = self.backend, self.observer
@@ -181,8 +231,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         validation = self.backend.evaluate(self._boundary)
         self.backend.end_epoch(validation or {})
-        self.observer.epoch_ended(self.step, self.epoch + 1, validation or {})
-        self.epoch += 1  # last: who sees the number finds the epoch's figures
+        self.epoch_done(validation or {})
         return validation is not None and self._boundary()
 
     def _boundary(self) -> bool:

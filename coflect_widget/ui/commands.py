@@ -34,13 +34,44 @@ class CommandDesk:
             if not wiring.command(command.kind):
                 raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
             reply(True, command.kind, wiring.loop.step)
+        elif isinstance(command, events.Advance):
+            if not wiring.advance(command.unit):
+                raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
+            reply(True, f"one {command.unit}", wiring.loop.step)
         elif isinstance(command, events.Feedback):
-            _answer(wiring.feedback(command), "Applied at step", reply)
+            _answer(wiring.steering.feedback(command), "Applied at step", reply)
+        elif isinstance(command, events.Similar):
+            wiring.steering.similar(command.intervention)  # the hits come as events
+            reply(True, f"Looking for more like {command.intervention}", None)
+        elif isinstance(command, events.Confirm):
+            confirmed = wiring.steering.confirm(command.intervention, command.index)
+            _answer(confirmed, "Applied at step", reply)
         elif isinstance(command, events.Undo):
-            _answer(wiring.undo(command.intervention), "Undone; given at step", reply)
+            _answer(wiring.steering.undo(command.intervention), "Undone; given at step", reply)
         elif isinstance(command, events.Explain):
             wiring.explain(command.index)
             reply(True, f"Explaining sample {command.index}", None)
+        elif isinstance(command, events.SetQueue):
+            wiring.set_queue(onset=command.onset)
+            reply(True, "Right now, failing soon" if command.onset else "All failures", None)
+        elif isinstance(command, events.OpenWindow):
+            wiring.open_window()
+            reply(True, "The review window is open", wiring.loop.step)
+        elif isinstance(command, events.Judge):
+            _answer_verdict(wiring.review.judge(command), reply)
+
+
+def _answer_verdict(future: Future[events.Judged], reply: Reply) -> None:
+    def done(finished: Future[events.Judged]) -> None:
+        error = finished.exception()
+        if error is not None:
+            reply(False, str(error), None)
+            return
+        data = finished.result()
+        label = f", trained as class {data.label}" if data.verdict == "wrong" else ""
+        reply(True, f"Sample {data.index}: {data.verdict}{label}", None)
+
+    future.add_done_callback(done)
 
 
 def _answer(future: Future[Intervention], words: str, reply: Reply) -> None:
@@ -50,6 +81,9 @@ def _answer(future: Future[Intervention], words: str, reply: Reply) -> None:
             reply(False, str(error), None)
             return
         entry = finished.result()
+        if not entry.id:  # an order, obeyed
+            reply(True, entry.understood, entry.step)
+            return
         loss = f" ({entry.record.loss})" if entry.record.loss else ""
         reply(True, f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
 

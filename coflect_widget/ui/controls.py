@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from coflect_widget.events import COMMAND, Command, Explain
 
+MAX_NUMBER = 2**53  # what a browser counts exactly
 MAX_ID = 64  # characters of a message's id
 
 Reply = Callable[[bool, str, int | None], None]
@@ -29,8 +30,14 @@ class Commandable(Protocol):
 class Answers(Protocol):
     """Where answers go: the publisher of the dashboard."""
 
-    def hello(self) -> None:
+    def hello(self, client: str) -> None:
         """A browser asks for everything."""
+
+    def ack(self, client: str, seq: int, *, seen: bool) -> None:
+        """A browser has shown the update `seq`; `seen`: somebody looks at it."""
+
+    def look(self, index: int, step: int | None) -> None:
+        """A person looks at an earlier map of a sample; with None at the sample itself."""
 
     def select(self, index: int) -> None:
         """A person wants to see this sample."""
@@ -69,8 +76,7 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
             self.malformed += 1
             return
         fields = {key: value for key, value in content.items() if key != "id"}
-        if fields == {"kind": "hello"}:
-            self._answers.hello()
+        if self._of_the_view(identifier, fields):
             return
         answers = self._answers
 
@@ -93,3 +99,24 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
             return
         if isinstance(command, Explain):
             answers.select(command.index)
+
+    def _of_the_view(self, client: str, fields: dict[str, Any]) -> bool:
+        """Messages about what is on the screen; they change nothing of the run."""
+        match fields:
+            case {"kind": "hello", **rest} if not rest:
+                self._answers.hello(client)
+            case {"kind": "ack", "seq": seq, "seen": bool(seen), **rest} if _number(seq, rest):
+                self._answers.ack(client, seq, seen=seen)
+            case {"kind": "look", "index": index, "step": step, **rest} if _number(
+                index, rest
+            ) and (step is None or _number(step, rest)):
+                self._answers.look(index, step)
+            case _:
+                return False
+        return True
+
+
+def _number(value: object, rest: dict[str, Any]) -> bool:
+    """A count as JSON has it (true is none), in a message without further fields."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and 0 <= value <= MAX_NUMBER and not rest  # type: ignore[operator]

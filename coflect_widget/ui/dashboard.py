@@ -17,10 +17,14 @@ class Dashboard(anywidget.AnyWidget):
     The text of the front end is read once: a path would be watched, and leak each instance.
     """
 
-    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
+    program = (_STATIC / "widget.js").read_text(encoding="utf-8")
+    style = (_STATIC / "widget.css").read_text(encoding="utf-8")
+    _esm = program
+    _css = style
 
-    #: Model id of the controls; empty where there is no kernel side (a replay).
+    #: What answers the browser, where the widget itself must keep it alive.
+    controls: Any = None
+    #: Model id of the controls; empty where there is no kernel side.
     _controls = traitlets.Unicode("").tag(sync=True)
     #: The last state, so that a saved notebook shows something; see ui.protocol.
     _snapshot = traitlets.Dict().tag(sync=True)

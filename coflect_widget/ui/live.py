@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from coflect_widget.events import Command
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 from coflect_widget.ui.commands import CommandDesk
-from coflect_widget.ui.controls import Controls
+from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.publisher import Publisher, snapshot
 from coflect_widget.ui.view import View, replay
 from coflect_widget.wiring import Wiring
+
+SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
 
 
 class LiveDashboard:
@@ -36,10 +39,26 @@ class LiveDashboard:
         self.widget._controls = self.controls.model_id
 
 
+class ReadOnly:
+    """Takes the commands of a run that is over: it refuses them."""
+
+    def handle(self, command: Command, reply: Reply) -> None:
+        """Refuse; what only concerns the screen never comes here."""
+        del command, reply
+        raise RuntimeError("this run was read from disk; there is nothing to steer")
+
+
 def replay_dashboard(run: Run) -> Dashboard:
-    """Read-only dashboard of a run folder."""
+    """Read-only dashboard of a run folder: any map that was recorded can be looked at.
+
+    A part of the maps travels in the widget's state, so that a saved notebook has them too.
+    """
     view = replay(Gallery(run.path), run.id, run.iter_events())
-    view.end_of_record()
     widget = Dashboard()
-    widget.keep(snapshot(view))
+    widget.keep(snapshot(view, shelf_bytes=SAVED_SHELF_BYTES))
+    publisher = Publisher(view, widget, keeps=False)
+    publisher.start()
+    # the widget holds what answers it, for as long as it is shown
+    widget.controls = Controls(ReadOnly(), publisher)
+    widget._controls = widget.controls.model_id
     return widget

@@ -14,7 +14,12 @@ Kernel to browser: custom messages on the dashboard's model.
     The answer to the browser's message with that id, sent after what it did is on disk.
 
 Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
-``events.AnyCommand`` plus an ``id``, or ``{"kind": "hello", "id": str}``.
+``events.AnyCommand`` plus an ``id``, or about the screen, with the browser's own name as id:
+``{"kind": "hello", "id"}``; ``{"kind": "ack", "id", "seq", "seen"}`` after updates were shown (at
+most ten a second; every five seconds if nothing comes; and when `seen` changes); and
+``{"kind": "look", "id", "index", "step"}``, which brings one recorded explanation onto the shelf.
+Without acknowledgement at most four updates are on their way, then one every two seconds; to
+views that nobody sees nothing is sent.
 
 Text is text: neither side ever treats a field as HTML.
 """
@@ -46,6 +51,8 @@ class Status(TypedDict):
     overlays_made: int
     overlays_skipped: int
     overlay_seconds: float
+    rest_seconds: float  # that training rested for a person's clicks
+    cost_percent: float | None  # of the training's time, all parts of the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
     error: str | None  # last line of the exception, where state is "failed"
 
@@ -123,7 +130,8 @@ class ExplanationSection(TypedDict):
     predicted: int | None
     top: list[TopClass]
     agreement: float | None  # 0 to 1; null: not defined
-    quality: str | None
+    quality: str | None  # "reliable" or "not reliable"; null: not checked
+    quality_reason: str | None  # one sentence where it is not reliable
     bbox: list[float] | None  # x0, y0, x1, y1 as fractions
     model_step: int | None
     method: str  # the map shown first
@@ -139,6 +147,78 @@ class ExplanationSection(TypedDict):
     consensus_buffer: int | None
 
 
+class TimelineEntry(TypedDict):
+    """One recorded explanation of a sample, without its maps."""
+
+    step: int
+    agreement: float | None
+    quality: str | None
+
+
+class Timeline(TypedDict):
+    """The recorded explanations of the sample that is shown, oldest first."""
+
+    index: int
+    entries: list[TimelineEntry]
+
+
+class MeasureItem(TypedDict):
+    """One figure before and after an intervention, with an interval of its change."""
+
+    name: str
+    before: float
+    after: float
+    low: float
+    high: float
+
+
+class EffectItem(TypedDict):
+    """What an intervention did."""
+
+    verdict: str
+    text: str
+    measures: list[MeasureItem]
+
+
+class HitItem(TypedDict):
+    """A sample that shows what was ignored in another one; the thumbnail is a PNG."""
+
+    index: int
+    score: float
+    box: list[float]
+    thumbnail_buffer: int | None
+
+
+class HitsSection(TypedDict):
+    """The search for one artefact in other samples."""
+
+    intervention: str
+    count: int
+    searched: int
+    total: int
+    done: bool
+    error: str
+    items: list[HitItem]
+
+
+class SuspectItem(TypedDict):
+    """A sample whose label may be wrong; `judged` is empty until somebody said something."""
+
+    index: int
+    doubt: float
+    target: int
+    suggested: int
+    judged: str
+    thumbnail_buffer: int | None
+
+
+class SuspectsSection(TypedDict):
+    """The most doubtful labels, most doubtful first."""
+
+    count: int
+    items: list[SuspectItem]
+
+
 class LedgerItem(TypedDict):
     """One intervention as the ledger shows it."""
 
@@ -151,6 +231,7 @@ class LedgerItem(TypedDict):
     strokes: list[dict[str, object]]  # {"kind", "roi", "sample"}
     strength: float | None
     undone: bool
+    effect: EffectItem | None
 
 
 class NoticeItem(TypedDict):
@@ -173,6 +254,10 @@ class Update(TypedDict):
     window: NotRequired[WindowSection]
     queue: NotRequired[Queue]
     explanation: NotRequired[ExplanationSection]
+    timeline: NotRequired[Timeline]
+    shelf: NotRequired[list[ExplanationSection]]  # added to those the browser has
+    hits: NotRequired[HitsSection]
+    suspects: NotRequired[SuspectsSection]
     ledger: NotRequired[list[LedgerItem]]
     notices: NotRequired[list[NoticeItem]]
 

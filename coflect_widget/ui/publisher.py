@@ -1,7 +1,8 @@
 """The one thread that sends to the browser: events in, at most 20 updates a second out.
 
-Latest wins: what happens between two updates is folded into one. Nobody else sends on the
-dashboard's model, because widgets are not safe to use from two threads.
+Latest wins: what happens between two updates is folded into one. Browsers acknowledge what they
+have shown; a few updates may be on their way, then the rest waits and is folded. Nobody else
+sends on the dashboard's model, because widgets are not safe to use from two threads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from coflect_widget.events import Event
@@ -17,6 +19,9 @@ from coflect_widget.ui.view import View
 
 PERIOD = 0.05  # seconds between two updates, at least
 SNAPSHOT_PERIOD = 10.0  # seconds between two refreshes of what a saved notebook shows
+CREDIT = 4  # updates that may be on their way to a browser
+TRICKLE = 2.0  # seconds between updates to browsers that do not answer
+MAX_CLIENTS = 64  # browsers that are remembered
 _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
 
 
@@ -30,20 +35,39 @@ class Screen(Protocol):
         """Refresh what a saved notebook shows."""
 
 
-class Publisher:
-    """Folds events into a `View` and sends it, until closed."""
+@dataclass
+class Client:
+    """One page that shows the dashboard."""
 
-    def __init__(self, view: View, screen: Screen) -> None:
+    acked: int  # number of the newest update that it has shown
+    seen: bool = True
+    behind: int = 0  # messages in a row that said the same number while newer ones were out
+
+
+class Publisher:
+    """Folds events into a `View` and sends it, until closed.
+
+    Parameters
+    ----------
+    view : View
+    screen : Screen
+    keeps : bool
+        Whether what a saved notebook shows is refreshed as the run goes on.
+    """
+
+    def __init__(self, view: View, screen: Screen, *, keeps: bool = True) -> None:
         self._view = view
         self._screen = screen
+        self._keeps = keeps
         self._events: deque[Event] = deque()
         self._actions: deque[Callable[[], None]] = deque()
         self._replies: deque[dict[str, Any]] = deque()
         self._wake = threading.Event()
         self._closing = False
-        self._connected = False
+        self._clients: dict[str, Client] = {}
         self._full = False
         self._seq = 0
+        self._sent_at = 0.0
         self._kept_at = 0.0
         self._keep_due = True
         self.error: str | None = None
@@ -58,10 +82,13 @@ class Publisher:
         self._events.append(event)
         self._wake.set()
 
-    def hello(self) -> None:
+    def hello(self, client: str) -> None:
         """A browser came, or lost an update: everything is sent again."""
-        self._full = self._connected = True
-        self._wake.set()
+        self._do(lambda: self._welcome(client))
+
+    def ack(self, client: str, seq: int, *, seen: bool) -> None:
+        """A browser has shown the update `seq`; `seen`: somebody looks at it."""
+        self._do(lambda: self._acknowledged(client, seq, seen=seen))
 
     def reply(self, identifier: str, *, ok: bool, text: str, step: int | None) -> None:
         """Answer one message, after the events that it caused."""
@@ -72,8 +99,11 @@ class Publisher:
 
     def select(self, index: int) -> None:
         """Show this sample."""
-        self._actions.append(lambda: self._view.select(index))
-        self._wake.set()
+        self._do(lambda: self._view.select(index))
+
+    def look(self, index: int, step: int | None) -> None:
+        """Show one recorded explanation of a sample, or with None its newest."""
+        self._do(lambda: self._view.look(index, step))
 
     def close(self) -> None:
         """Send what waits, refresh what a saved notebook shows, and end the thread."""
@@ -82,47 +112,95 @@ class Publisher:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
 
+    def _do(self, action: Callable[[], None]) -> None:
+        self._actions.append(action)
+        self._wake.set()
+
     # --- the publisher's thread ------------------------------------------------------------
 
     def _run(self) -> None:
+        held = False
         while True:
-            self._wake.wait()
+            # What is held back for want of credit goes out by and by without any event.
+            self._wake.wait(timeout=TRICKLE / 4 if held else None)
             self._wake.clear()
             closing = self._closing
             try:
-                self._turn(closing=closing)
+                held = self._turn(closing=closing)
             except Exception as error:  # noqa: BLE001 - a broken screen must not end the run
-                self.error = repr(error)
-                self._full = self._connected  # what was taken for this turn is sent again
+                self._fault(error)
+                held = True
             if closing:
                 return
             time.sleep(PERIOD)
 
-    def _turn(self, *, closing: bool) -> None:
+    def _fault(self, error: Exception) -> None:
+        text = f"The dashboard met an error: {error!r}. Training goes on."
+        if text != self.error:
+            self.error = text
+            self._view.notice("error", text)
+        self._full = bool(self._clients)  # what was taken for this turn is sent again
+
+    def _turn(self, *, closing: bool) -> bool:
+        """One look at everything that waits; True if an update is held back."""
         while self._events:
             event = self._events.popleft()
             self._view.apply(event)
             self._keep_due = self._keep_due or event.type in _SNAPSHOT_AT
         while self._actions:
             self._actions.popleft()()
-        if self._connected and (self._full or self._view.changed):
+        due = self._full or self._view.changed
+        seen = any(client.seen for client in self._clients.values())
+        held = due and seen and not self._may_send()
+        if due and seen and not held:
             full, self._full = self._full, False
             self._send(full=full)
         while self._replies:
             self._screen.send(self._replies.popleft())
         now = time.monotonic()
-        if closing or now - self._kept_at > (1.0 if self._keep_due else SNAPSHOT_PERIOD):
+        if self._keeps and (
+            closing or now - self._kept_at > (1.0 if self._keep_due else SNAPSHOT_PERIOD)
+        ):
             self._kept_at, self._keep_due = now, False
             self._screen.keep(snapshot(self._view))
+        return held
+
+    def _may_send(self) -> bool:
+        newest = max(client.acked for client in self._clients.values() if client.seen)
+        return (
+            self._full or self._seq - newest < CREDIT or time.monotonic() - self._sent_at >= TRICKLE
+        )
 
     def _send(self, *, full: bool) -> None:
         sections, buffers = self._view.update(full=full)
         self._seq += 1
+        self._sent_at = time.monotonic()
         update = {"kind": "update", "seq": self._seq, "full": full, **sections}
         self._screen.send(update, buffers)
 
+    def _welcome(self, client: str) -> None:
+        self._clients.pop(client, None)
+        while len(self._clients) >= MAX_CLIENTS:
+            del self._clients[next(iter(self._clients))]  # the one that came first
+        self._clients[client] = Client(acked=self._seq)
+        self._full = True
 
-def snapshot(view: View) -> dict[str, Any]:
-    """Everything a view shows, in one value for a trait of the widget."""
-    sections, buffers = view.update(full=True)
+    def _acknowledged(self, name: str, seq: int, *, seen: bool) -> None:
+        client = self._clients.get(name)
+        if client is None:  # a page that was open before this publisher, or long ago
+            self._welcome(name)
+            client = self._clients[name]
+        client.seen = seen
+        # A number that stands still while newer updates are out: they did not arrive.
+        stands_still = seq <= client.acked < self._seq
+        client.behind = client.behind + 1 if stands_still and seen else 0
+        client.acked = max(client.acked, min(seq, self._seq))
+        if client.behind >= 2:
+            client.behind = 0
+            self._full = True
+
+
+def snapshot(view: View, shelf_bytes: int = 0) -> dict[str, Any]:
+    """Everything a view shows, in one value for a trait of the widget or a file."""
+    sections, buffers = view.everything(shelf_bytes)
     return {"update": {"kind": "update", "seq": 0, "full": True, **sections}, "buffers": buffers}

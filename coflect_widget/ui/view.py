@@ -13,13 +13,18 @@ import numpy as np
 
 from coflect_widget import events
 from coflect_widget.events import Event
+from coflect_widget.forecast.scoreboard import sentence
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.ui.decimate import decimate
 
 MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
 MAX_NOTICES = 20
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
-SECTIONS = ("status", "metrics", "markers", "window", "queue", "explanation", "ledger", "notices")
+SECTIONS = (
+    "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
+    "suspects", "ledger", "notices",
+)  # fmt: skip
+MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
 
 class View:
@@ -39,8 +44,13 @@ class View:
         self._series: dict[str, array[float]] = {}
         self._sent: dict[str, int] = {}
         self._selected: int | None = None
-        self._shown: Event | None = None  # the overlay, or its failure, on the screen
-        self._newest: dict[int, Event] = {}  # newest overlay of each sample
+        self._shown: events.Overlay | events.OverlayFailed | None = (
+            None  # the overlay, or its failure, on the screen
+        )
+        self._overlays: dict[int, dict[int, events.Overlay]] = {}  # by sample and model step
+        self._looks: list[events.Overlay] = []  # explanations that a person wants to see again
+        self._hits: Any = None
+        self._suspects: Any = None
         self._forecast: Event | None = None
         self._window: events.Window | None = None
         self._score: events.ForecastScored | None = None
@@ -64,6 +74,8 @@ class View:
             "overlays_made": 0,
             "overlays_skipped": 0,
             "overlay_seconds": 0.0,
+            "rest_seconds": 0.0,
+            "cost_percent": None,
             "focus": 0.3,
             "error": None,
         }
@@ -83,6 +95,13 @@ class View:
             events.Notice: self._notice,
             events.Failure: self._failure,
         }
+        # Types that other parts of the tool may or may not write.
+        self._by_name: dict[str, Callable[[Event, Any], None]] = {
+            "effect": self._effect,
+            "hits": self._found_alike,
+            "suspects": self._doubted,
+            "judged": self._judged,
+        }
 
     # --- in: events and what a person selects ----------------------------------------------
 
@@ -95,15 +114,30 @@ class View:
             self._status["step"] = max(self._status["step"], event.step)
             self._status["epoch"] = max(self._status["epoch"], event.epoch)
             self._dirty.add("status")
-        applier = self._appliers.get(type(event.data))
+        applier = self._appliers.get(type(event.data)) or self._by_name.get(event.type)
         if applier is not None:
             applier(event, event.data)
 
     def select(self, index: int) -> None:
         """Show this sample from now on, with its newest maps if there are any."""
         self._selected = index
-        self._shown = self._newest.get(index)
-        self._dirty.add("explanation")
+        recorded = self._overlays.get(index)
+        self._shown = recorded[max(recorded)] if recorded else None
+        self._dirty |= {"explanation", "timeline"}
+
+    def look(self, index: int, step: int | None) -> None:
+        """Bring one recorded explanation onto the shelf; without `step`, show the sample."""
+        if step is None:
+            self.select(index)
+        elif step in self._overlays.get(index, {}):
+            self._looks = [*self._looks, self._overlays[index][step]][-MAX_LOOKS:]
+            self._dirty.add("shelf")
+
+    def notice(self, level: str, text: str) -> None:
+        """Say something that is no event of the run, such as a fault of the view itself."""
+        self._notices.append({"level": level, "text": text, "step": self._status["step"]})
+        del self._notices[:-MAX_NOTICES]
+        self._dirty.add("notices")
 
     def end_of_record(self) -> None:
         """Nothing more will come: what still trains then was interrupted."""
@@ -159,7 +193,7 @@ class View:
 
     def _overlay(self, event: Event, data: events.Overlay | events.OverlayFailed) -> None:
         if isinstance(data, events.Overlay):
-            self._newest[data.index] = event
+            self._overlays.setdefault(data.index, {})[data.model_step] = data
             self._status["overlays_made"] += 1
             self._status["overlay_seconds"] += data.seconds
             self._dirty.add("status")
@@ -167,8 +201,8 @@ class View:
             self._selected = data.index
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
         if self._selected in (None, data.index):
-            self._shown = event
-            self._dirty.add("explanation")
+            self._shown = data
+            self._dirty |= {"explanation", "timeline"}
 
     def _intervention(self, event: Event, data: events.InterventionRecord) -> None:
         self._ledger[data.id] = {
@@ -181,6 +215,7 @@ class View:
             "strokes": [stroke.model_dump() for stroke in data.strokes],
             "strength": data.strength,
             "undone": False,
+            "effect": None,
         }
         if data.focus is not None:
             self._status["focus"] = data.focus
@@ -196,6 +231,41 @@ class View:
 
     def _cost(self, _: Event, data: events.Cost) -> None:
         self._status["overlays_skipped"] = data.overlays_skipped
+        self._status["rest_seconds"] = data.get("person_rest_seconds", 0.0)
+        self._status["cost_percent"] = data.get("percent")
+
+    def _effect(self, _: Event, data: Any) -> None:
+        item = self._ledger.get(data["intervention"])
+        if item is not None:
+            item["effect"] = {
+                "verdict": data["verdict"],
+                "text": data["text"],
+                "measures": [_measure(one) for one in data["measures"]],
+            }
+            self._dirty.add("ledger")
+
+    def _found_alike(self, _: Event, data: Any) -> None:
+        self._hits = data
+        self._dirty.add("hits")
+
+    def _doubted(self, _: Event, data: Any) -> None:
+        self._suspects = {
+            "count": data["count"],
+            "items": [
+                {"index": i, "doubt": d, "target": t, "suggested": s, "judged": j}
+                for i, d, t, s, j in zip(
+                    data["index"], data["doubt"], data["target"], data["suggested"],
+                    data["judged"], strict=True,
+                )
+            ],
+        }  # fmt: skip
+        self._dirty.add("suspects")
+
+    def _judged(self, _: Event, data: Any) -> None:
+        for item in [] if self._suspects is None else self._suspects["items"]:
+            if item["index"] == data["index"]:
+                item["judged"] = "" if data["verdict"] == "undo" else data["verdict"]
+                self._dirty.add("suspects")
 
     def _notice(self, event: Event, data: events.Notice) -> None:
         self._notices.append({"level": data.level, "text": data.text, "step": event.step})
@@ -220,6 +290,51 @@ class View:
         """Sections that changed (or all, if `full`), and the buffers they refer to."""
         names = SECTIONS if full else [name for name in SECTIONS if name in self._dirty]
         self._dirty.clear()
+        update, buffers = self._sections(names, full=full)
+        self._looks.clear()
+        for name, values in self._series.items():
+            self._sent[name] = len(values)
+        return update, buffers
+
+    def everything(self, shelf_bytes: int = 0) -> tuple[dict[str, Any], list[bytes]]:
+        """All sections, as for a browser that is not there: what `update` owes stays owed.
+
+        With `shelf_bytes` recorded explanations are added, as many as fit: those of the sample
+        that is shown, then the newest of the samples in the queue and the ledger, then the rest.
+        """
+        update, buffers = self._sections([n for n in SECTIONS if n != "shelf"], full=True)
+        shelf: list[dict[str, Any]] = []
+        for overlay in self._worth_keeping() if shelf_bytes else []:
+            mine: list[bytes] = []
+            section = self._explained(overlay.index, overlay, mine)
+            shelf_bytes -= sum(len(one) for one in mine)
+            if shelf_bytes < 0:
+                break
+            if section["failed"] is None:
+                shelf.append(_shifted(section, len(buffers)))
+                buffers += mine
+        if shelf:
+            update["shelf"] = shelf
+        return update, buffers
+
+    def _worth_keeping(self) -> Iterable[events.Overlay]:
+        """Recorded explanations, the most wanted first."""
+        shown = self._selected if self._shown is None else self._shown.index
+        asked: list[int] = [] if shown is None else [shown]
+        if self._forecast is not None:
+            asked += self._forecast.data["index"]
+        asked += [item["sample"] for item in self._ledger.values() if item["sample"] is not None]
+        first = {index: None for index in asked if index in self._overlays}
+        order = [*first, *(index for index in reversed(self._overlays) if index not in first)]
+        if shown in first:
+            yield from self._overlays[shown].values()
+        for index in order:
+            yield self._overlays[index][max(self._overlays[index])]
+        for index in order:
+            newest = max(self._overlays[index])
+            yield from (o for step, o in self._overlays[index].items() if step != newest)
+
+    def _sections(self, names: Iterable[str], *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         buffers: list[bytes] = []
         update: dict[str, Any] = {}
         for name in names:
@@ -239,8 +354,17 @@ class View:
             return self._queue_section(buffers)
         if name == "explanation":
             return self._explanation_section(buffers)
+        if name == "timeline":
+            return self._timeline_section()
+        if name == "shelf":
+            shelf = [self._explained(look.index, look, buffers) for look in self._looks]
+            return shelf or None
+        if name == "hits":
+            return None if self._hits is None else self._hits_section(buffers)
+        if name == "suspects":
+            return None if self._suspects is None else self._suspects_section(buffers)
         if name == "ledger":
-            return list(self._ledger.values())
+            return [dict(item) for item in self._ledger.values()]
         return list({"markers": self._markers, "notices": self._notices}[name])
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[dict[str, Any]]:
@@ -248,7 +372,6 @@ class View:
         for name, values in self._series.items():
             start = 0 if full else self._sent.get(name, 0)
             points = np.array(values[start:], dtype=np.float64).reshape(-1, 2)
-            self._sent[name] = len(values)
             if not len(points):
                 continue
             section.append({"name": name, "points_buffer": len(buffers)})
@@ -264,8 +387,7 @@ class View:
             "gates": [] if self._window is None else [g.model_dump() for g in self._window.gates],
             "score": None
             if score is None
-            else f"{score.hits} of the {score.named} named at epoch {score.epoch_named} "
-            f"were wrong at epoch {score.epoch_due}; chance {score.chance:.1f}",
+            else score.sentence or sentence(score),  # runs of before have no sentence
         }
 
     def _queue_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
@@ -287,11 +409,62 @@ class View:
         ]
         return {"step": self._forecast.step, "horizon": data.horizon, "items": items}
 
-    def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
-        shown = None if self._shown is None else self._shown.data
-        index = self._selected if shown is None else shown["index"]
+    def _timeline_section(self) -> dict[str, Any] | None:
+        index = self._selected if self._shown is None else self._shown.index
         if index is None:
             return None
+        recorded = sorted(self._overlays.get(index, {}).items())
+        return {
+            "index": index,
+            "entries": [
+                {
+                    "step": step,
+                    "agreement": one.agreement,
+                    "quality": _verdict(one.quality)["quality"],
+                }
+                for step, one in recorded
+                if (self._gallery.path / one.maps).is_file()  # some are taken off in time
+            ],
+        }
+
+    def _hits_section(self, buffers: list[bytes]) -> dict[str, Any]:
+        hits = self._hits
+        return {
+            "intervention": hits["intervention"],
+            "count": hits["count"],
+            "searched": hits["searched"],
+            "total": hits["total"],
+            "done": hits["done"],
+            "error": hits.get("error", ""),
+            "items": [
+                {
+                    "index": index,
+                    "score": score,
+                    "box": list(box),
+                    "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                }
+                for index, score, box in zip(hits["index"], hits["score"], hits["box"], strict=True)
+            ],
+        }
+
+    def _suspects_section(self, buffers: list[bytes]) -> dict[str, Any]:
+        items = [
+            {**item, "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"]))}
+            for item in self._suspects["items"]
+        ]
+        return {"count": self._suspects["count"], "items": items}
+
+    def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
+        shown = self._shown
+        index = self._selected if shown is None else shown.index
+        return None if index is None else self._explained(index, shown, buffers)
+
+    def _explained(
+        self,
+        index: int,
+        shown: events.Overlay | events.OverlayFailed | None,
+        buffers: list[bytes],
+    ) -> dict[str, Any]:
         section: dict[str, Any] = {
             "index": index,
             "failed": None,
@@ -300,6 +473,7 @@ class View:
             "top": [],
             "agreement": None,
             "quality": None,
+            "quality_reason": None,
             "bbox": None,
             "model_step": None,
             "method": "consensus",
@@ -337,10 +511,10 @@ class View:
                 for c, p in zip(shown.top_classes, shown.top_probs, strict=True)
             ],
             agreement=shown.agreement,
-            quality=shown.quality,
+            **_verdict(shown.quality),
             bbox=None if shown.focus_bbox is None else list(shown.focus_bbox),
             model_step=shown.model_step,
-            method=shown.method,
+            method="livecam" if shown.method == "gradcam" else shown.method,
             seconds=shown.seconds,
             purpose=shown.purpose,
         )
@@ -356,12 +530,33 @@ class View:
                 section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
 
 
+def _verdict(quality: events.QualityRecord | None) -> dict[str, str | None]:
+    if quality is None:
+        return {"quality": None, "quality_reason": None}
+    word = "reliable" if quality.reliable else "not reliable"
+    return {"quality": word, "quality_reason": quality.reason or None}
+
+
 def replay(gallery: Gallery, run_id: str, recorded: Iterable[Event]) -> View:
     """View of a run that is read from disk."""
     view = View(gallery, "replay", run_id)
     for event in recorded:
         view.apply(event)
+    view.end_of_record()
     return view
+
+
+def _measure(one: Any) -> dict[str, Any]:
+    fields = one if isinstance(one, dict) else one.model_dump()
+    return {name: fields[name] for name in ("name", "before", "after", "low", "high")}
+
+
+def _shifted(section: dict[str, Any], by: int) -> dict[str, Any]:
+    """The section with its buffers' numbers moved on."""
+    return {
+        key: value + by if key.endswith("_buffer") and value is not None else value
+        for key, value in section.items()
+    }
 
 
 def _add(buffers: list[bytes], data: bytes | None) -> int | None:

@@ -54,6 +54,7 @@ export interface Options {
   classes: string[];
   empty: boolean;
   dead: boolean;
+  hits: boolean;
 }
 
 /** The model that the widget gets, and the kernel behind it. */
@@ -64,9 +65,9 @@ export class FakeKernel {
   #step = 874;
   #state: string;
   #ledger: Sections[] = [
-    { id: "a1", step: 540, epoch: 4, text: "ignore lower right, everywhere, strength 0.30", author: "", sample: null, strokes: [], strength: 0.3, undone: false },
-    { id: "a2", step: 610, epoch: 4, text: "look at the centre of sample 311", author: "", sample: 311, strokes: [], strength: 0.3, undone: true },
-    { id: "a3", step: 742, epoch: 5, text: "increase focus by 10%: 0.30 to 0.40", author: "", sample: null, strokes: [], strength: null, undone: false },
+    { id: "a1", step: 540, epoch: 4, text: "ignore lower right, everywhere, strength 0.30", author: "", sample: null, strokes: [], strength: 0.3, undone: false, effect: { verdict: "helped", text: "helped: val accuracy +2.1 ± 0.4 points", measures: [] } },
+    { id: "a2", step: 610, epoch: 4, text: "look at the centre of sample 311", author: "", sample: 311, strokes: [], strength: 0.3, undone: true, effect: null },
+    { id: "a3", step: 742, epoch: 5, text: "increase focus by 10%: 0.30 to 0.40", author: "", sample: null, strokes: [], strength: null, undone: false, effect: { verdict: "no measurable effect", text: "no measurable effect", measures: [] } },
   ];
   #selected: number | null = null;
 
@@ -121,6 +122,18 @@ export class FakeKernel {
         this.#emit({ status: this.#status() }, [], false);
         reply(true, "");
         return;
+      case "advance":
+        this.#state = "paused";
+        this.#step += 1;
+        this.#emit({ status: this.#status() }, [], false);
+        reply(true, "");
+        return;
+      case "look": {
+        const buffers: Uint8Array[] = [];
+        const explanation = { ...this.#explanation(buffers), model_step: message["step"] };
+        if (message["step"] !== null) this.#emit({ shelf: [explanation] }, buffers, false);
+        return;
+      }
       case "explain": {
         reply(true, `explaining sample ${String(message["index"])}`);
         this.#selected = Number(message["index"]);
@@ -142,7 +155,7 @@ export class FakeKernel {
           reply(false, "instruction 'focsu' changes nothing: there is no such instruction; try increase focus by 10% | focus center");
           return;
         }
-        this.#ledger = [...this.#ledger, { id: `b${this.#step}`, step: this.#step, epoch: 6, text, author: "", sample: message["sample"], strokes: [], strength: 0.4, undone: false }];
+        this.#ledger = [...this.#ledger, { id: `b${this.#step}`, step: this.#step, epoch: 6, text, author: "", sample: message["sample"], strokes: [], strength: 0.4, undone: false, effect: null }];
         this.#emit({ ledger: this.#ledger }, [], false);
         reply(true, `Applied at step ${this.#step}: ${text}`);
       }
@@ -155,7 +168,7 @@ export class FakeKernel {
       mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
       total_steps: TOTAL, steps_per_epoch: EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
       learning_rate: 0.01, device: "cpu", classes: this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
-      overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, focus: 0.4,
+      overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
     };
   }
@@ -198,6 +211,14 @@ export class FakeKernel {
       },
       queue: { step: this.#step, horizon: 4, items },
       explanation: this.#explanation(buffers),
+      timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
+      hits: this.options.hits ? {
+        intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "",
+        items: await Promise.all(Array.from({ length: 24 }, async (_, i) => ({ index: 100 + i, score: 0.99 - i * 0.01, box: [0.7, 0.7, 1, 1], thumbnail_buffer: buffers.push(await png(digit(100 + i))) - 1 }))),
+      } : null,
+      suspects: this.options.hits ? {
+        count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: 0, suggested: 1, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1 }))),
+      } : null,
       notices: [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
     }, buffers, true);
   }
@@ -209,7 +230,7 @@ export class FakeKernel {
     const smoothgrad = blob(24, 24, 7, 0.8);
     return {
       index, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }, ...(this.options.classes.length > 2 ? [{ index: 2, probability: 0.01 }] : [])],
-      agreement: 0.71, quality: "reliable", bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
+      agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
       seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
       map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
       consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),

@@ -13,6 +13,7 @@ const kernel = new FakeKernel({
   classes: query.get("classes") === "long" ? ["<img src=x onerror=alert(1)> a very long class name", "قطة صغيرة", "third"] : [],
   empty: query.has("empty"),
   dead: query.has("dead"),
+  hits: query.has("hits"),
 });
 const widget = createWidget();
 widget.initialize({ model: kernel.model });

@@ -1,14 +1,16 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
-import { draftsOf, strengthOf, type Stroke } from "./state";
+import { draftsOf, filtered, isReachable, shelfKey, shownExplanation, strengthOf, type Stroke, type Strokes } from "./state";
+import { toRoi } from "./shapes";
 import type { Store } from "./store";
-import type { Command, Reply } from "./protocol";
+import type { Command, Explanation, Reply } from "./protocol";
 import type { Transport } from "./transport";
 
 const HISTORY = 50;
 
 export class Actions {
   #nextStroke = 1;
+  #gesture: { kept: boolean } | null = null;
 
   constructor(
     private readonly store: Store,
@@ -26,7 +28,21 @@ export class Actions {
     if (state === "training" || state === "paused") await this.#switch("stop");
   }
 
+  /** One step, or to the end of the epoch; then training holds. */
+  async advance(unit: "step" | "epoch"): Promise<void> {
+    const state = this.store.state.status?.state;
+    if (state !== "training" && state !== "paused") return;
+    this.store.patch({ asked: "advance", problem: null });
+    await this.#ask({ kind: "advance", unit });
+    this.store.patch({ asked: null });
+  }
+
+  /** Show one sample: explained now where somebody can, else as it was recorded. */
   async explain(index: number): Promise<void> {
+    if (!isReachable(this.store.state)) {
+      this.#showRecorded(index);
+      return;
+    }
     this.store.patch({ explaining: index, problem: null });
     const failed = (): void => {
       if (this.store.state.explaining === index) this.store.patch({ explaining: null });
@@ -34,6 +50,56 @@ export class Actions {
     const reply = await this.#ask({ kind: "explain", index });
     if (reply?.ok !== true) failed();
     else setTimeout(failed, 60_000); // a worker that never answers must not leave the page busy
+  }
+
+  #showRecorded(index: number): void {
+    if (this.store.state.connection === "replay" && this.transport.look(index, null)) return;
+    const found = [...this.store.state.shelf.values()].filter((one) => one.index === index);
+    const newest = found.reduce<Explanation | null>((a, b) => ((a?.model_step ?? -1) > (b.model_step ?? -1) ? a : b), null);
+    if (newest === null) this.store.patch({ problem: `No map of sample ${index} was saved.` });
+    else this.store.patch({ explanation: newest, at: null, selected: null, problem: null });
+  }
+
+  /** The sample before or after the one that is shown, in the queue. */
+  async step(by: number): Promise<void> {
+    const { state } = this.store;
+    const items = filtered(state);
+    const here = items.findIndex((one) => one.index === state.explanation?.index);
+    const next = items[here < 0 ? (by > 0 ? 0 : items.length - 1) : (here + by + items.length) % items.length];
+    if (next) await this.explain(next.index);
+  }
+
+  /** Look at the recorded map of a step; null for the newest. */
+  scrub(step: number | null): void {
+    const { state } = this.store;
+    const index = state.explanation?.index;
+    if (index === undefined) return;
+    this.store.patch({ at: step });
+    if (step !== null && !state.shelf.has(shelfKey(index, step))) this.transport.look(index, step);
+  }
+
+  /** Say that the model looks at the right thing, or at the wrong one: its focus becomes a stroke. */
+  async judgeReason(right: boolean): Promise<void> {
+    const { state } = this.store;
+    const explanation = shownExplanation(state);
+    const region = explanation?.bbox ?? null;
+    if (explanation === null || region === null || !isReachable(state) || state.echo?.level === "busy") return;
+    this.store.patch({ echo: { text: "Sending…", level: "busy" }, problem: null });
+    try {
+      const reply = await this.transport.request({
+        kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi: [...region] }],
+        instruction: null, strength: strengthOf(state), ...(state.scope === null ? {} : { scope: state.scope }),
+      });
+      this.store.patch({ echo: echoOf(reply) });
+    } catch (error) {
+      this.store.patch({ echo: { text: messageOf(error), level: "error" } });
+    }
+  }
+
+  /** Send a command whose answer is only worth a line. */
+  async send(command: Command): Promise<void> {
+    const reply = await this.#ask(command);
+    if (reply?.ok === true && reply.text !== "") this.store.patch({ echo: echoOf(reply) });
   }
 
   async undo(id: string): Promise<void> {
@@ -66,10 +132,11 @@ export class Actions {
     try {
       const reply = await this.transport.request({
         kind: "feedback",
-        sample: state.everywhere ? null : sample,
-        strokes: strokes.map(({ kind, box }) => ({ kind, roi: box })),
+        sample,
+        strokes: strokes.map(({ kind, shape }) => ({ kind, roi: toRoi(shape) })),
         instruction: instruction === "" ? null : instruction,
         strength: strokes.length > 0 ? strengthOf(state) : null,
+        ...(strokes.length > 0 && state.scope !== null ? { scope: state.scope } : {}),
       });
       this.store.patch({ echo: echoOf(reply) });
       if (!reply.ok) return;
@@ -83,6 +150,15 @@ export class Actions {
   /** An answer that came after its request had been given up. */
   late(reply: Reply): void {
     if (reply.text !== "") this.store.patch({ echo: echoOf(reply) });
+  }
+
+  /** Everything until `endGesture` is one step of `undoDrawing`. */
+  beginGesture(): void {
+    this.#gesture = { kept: false };
+  }
+
+  endGesture(): void {
+    this.#gesture = null;
   }
 
   addStroke(stroke: Omit<Stroke, "id">): number | null {
@@ -108,16 +184,39 @@ export class Actions {
     if (state.selected === id) this.store.patch({ selected: null });
   }
 
-  #forget(sample: number, sent: readonly Stroke[]): void {
+  /** Take back the last change of the drawing (`back`), or the last taking back. */
+  undoDrawing(back = true): void {
+    const { state } = this.store;
+    const sample = state.explanation?.index;
+    if (sample === undefined) return;
+    const { past, future } = state.edits[sample] ?? { past: [], future: [] };
+    const [from, to] = back ? [past, future] : [future, past];
+    const strokes = from[from.length - 1];
+    if (strokes === undefined) return;
+    const [less, more] = [from.slice(0, -1), [...to, draftsOf(state)]];
+    this.store.patch({
+      drafts: { ...state.drafts, [sample]: strokes },
+      edits: { ...state.edits, [sample]: back ? { past: less, future: more } : { past: more, future: less } },
+      selected: null,
+    });
+  }
+
+  #forget(sample: number, sent: Strokes): void {
     const ids = new Set(sent.map((one) => one.id));
     const left = (this.store.state.drafts[sample] ?? []).filter((one) => !ids.has(one.id));
     this.#setDrafts(sample, left);
+    this.store.patch({ edits: { ...this.store.state.edits, [sample]: { past: [], future: [] } } }); // what is applied is undone in the ledger
     const { selected } = this.store.state;
     if (selected !== null && ids.has(selected)) this.store.patch({ selected: null });
   }
 
-  #setDrafts(sample: number, strokes: readonly Stroke[]): void {
-    this.store.patch({ drafts: { ...this.store.state.drafts, [sample]: strokes } });
+  #setDrafts(sample: number, strokes: Strokes): void {
+    const { drafts, edits } = this.store.state;
+    this.store.patch({ drafts: { ...drafts, [sample]: strokes } });
+    if (this.#gesture?.kept === true) return;
+    if (this.#gesture !== null) this.#gesture.kept = true;
+    const past = [...(edits[sample]?.past ?? []), drafts[sample] ?? []].slice(-HISTORY);
+    this.store.patch({ edits: { ...edits, [sample]: { past, future: [] } } });
   }
 
   async #switch(kind: "pause" | "resume" | "stop"): Promise<void> {

@@ -2,17 +2,24 @@
 // the times when the review window was open.
 
 import uPlot from "uplot";
-import { h, setHidden, setText } from "./dom";
+import { button, h, setAttr, setHidden, setText } from "./dom";
 import { tick, value } from "./format";
 import type { Marker } from "./protocol";
-import { align, chartsOf, splitName, stretch, type Series } from "./series";
+import { align, chartsOf, smoothed, splitName, stretch, type Series } from "./series";
+import type { State } from "./state";
 import { colour } from "./theme";
 import type { Context, Part } from "./view";
 
 /** Milliseconds between two drawings at least: the lines need not be as fresh as the step counter. */
 const PERIOD = 200;
 const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
+// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- an ambient enum cannot be named here
+const LOGARITHMIC = 3 as uPlot.Scale.Distr;
 let views = 0;
+/** What keys do on a chart: move by a share, change the size; null shows the whole run. */
+const KEYS: Record<string, [number, number] | null> = {
+  "+": [0, 0.5], "=": [0, 0.5], "-": [0, 2], ArrowLeft: [-0.25, 1], ArrowRight: [0.25, 1], "0": null,
+};
 
 interface Chart {
   el: HTMLElement;
@@ -48,9 +55,44 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const list = h("div", { class: "cw-charts-list" });
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps.");
   const key = h("p", { class: "cw-chart-key" });
-  const keyIntervention = h("span", {}, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
+  const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry", title: "Go to it in the list of interventions" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
   const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "window open");
-  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-axis" }, "step"));
+  keyIntervention.addEventListener("click", () => {
+    const last = markers.filter((one) => one.kind === "intervention").at(-1);
+    if (last?.id) open(last.id);
+  }, { signal });
+  const smooth = h("select", { class: "cw-input cw-select cw-small", testid: "cw-smooth", "aria-label": "Smoothing of the lines", title: "Smoothing of the lines" },
+    ...[["0", "as it is"], ["0.6", "smooth"], ["0.9", "smoother"]].map(([value = "", label = ""]) => h("option", { value }, label)));
+  const log = button("log", { class: "cw-button cw-small", testid: "cw-log", "aria-pressed": "false", title: "Logarithmic scale" });
+  const reset = button("whole run", { class: "cw-button cw-small", testid: "cw-zoom-reset", title: "Show the whole run again (0, or double click)" });
+  const set = (change: Partial<State["chart"]>): void => {
+    store.patch({ chart: { ...store.state.chart, ...change } });
+  };
+  smooth.addEventListener("change", () => {
+    set({ smooth: Number(smooth.value) });
+  }, { signal });
+  log.addEventListener("click", () => {
+    set({ log: !store.state.chart.log });
+  }, { signal });
+  reset.addEventListener("click", () => {
+    set({ zoom: null });
+  }, { signal });
+  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-axis" }, "step"), reset, smooth, log);
+
+  function open(entry: string): void {
+    store.patch({ entry: null });
+    store.patch({ entry });
+  }
+
+  /** Show another stretch of the run: `by` moves it, `factor` shrinks it, both about the middle. */
+  function look(by: number, factor: number): void {
+    const [from, to] = shownSpan();
+    const half = Math.max(((to - from) / 2) * factor, 1);
+    const middle = (from + to) / 2 + by * (to - from);
+    const zoom = [Math.max(span[0], middle - half), Math.min(span[1], middle + half)] as const;
+    set({ zoom: zoom[1] - zoom[0] >= span[1] - span[0] || zoom[0] >= zoom[1] ? null : zoom });
+  }
+  const shownSpan = (): readonly [number, number] => store.state.chart.zoom ?? span;
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
@@ -59,10 +101,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   function create(metric: string, lines: readonly Series[]): Chart {
     const legend = h("span", { class: "cw-legend" });
     const box = h("div", { class: "cw-chart-box" });
-    const chartEl = h("div", { class: "cw-chart", role: "group", "aria-label": `${title(metric)} by step` },
+    const chartEl = h("div", { class: "cw-chart", role: "group", tabindex: 0, "aria-label": `${title(metric)} by step. Plus and minus zoom, arrows pan, 0 shows the whole run.` },
       h("div", { class: "cw-chart-head" }, h("h3", { class: "cw-title" }, title(metric)), legend), box);
     list.append(chartEl);
     let shown: readonly Series[] = lines;
+    const logarithmic = store.state.chart.log;
     const values = lines.map((line, i) => {
       const { split } = splitName(line.name);
       const number = h("span", { class: "cw-legend-value", testid: `cw-metric-${line.name.replace(/[^\w]+/g, "-")}` });
@@ -96,11 +139,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const options: uPlot.Options = {
       width: 300, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync }, points: { size: 6 } },
-      scales: { x: { time: false, range: () => span } },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
+      scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
-        { ...axis, size: 40, gap: 6, space: 32, values: (_, ticks) => ticks.map((one) => String(Number(one.toPrecision(6)))) },
+        { ...axis, size: 40, gap: 6, space: 32, values: (_, ticks: (number | null)[]) => ticks.map((one) => (one === null ? "" : String(Number(one.toPrecision(6))))) },
       ],
       series: [{}, ...lines.map((_, i) => ({
         stroke: () => colour(root, LINES[i % LINES.length] ?? "--cw-line-1"),
@@ -109,6 +152,13 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       hooks: {
         drawClear: [drawSpans],
         draw: [drawInterventions],
+        setSelect: [(u) => {
+          const { left, width } = u.select;
+          if (width < 6) return;
+          const zoom = [u.posToVal(left, "x"), u.posToVal(left + width, "x")] as const;
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          set({ zoom });
+        }],
         setCursor: [(u) => {
           const index = u.cursor.idx;
           const step = index === null || index === undefined ? null : (u.data[0][index] ?? null);
@@ -116,7 +166,27 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         }],
       },
     };
-    const plot = new uPlot(options, align(lines), box);
+    const points = (next: readonly Series[]): uPlot.AlignedData => {
+      const [steps, ...columns] = align(next);
+      return [steps, ...columns.map((one, i) => smoothed(logarithmic ? one.map((y) => (y !== null && y > 0 ? y : null)) : one, next[i]?.length ?? 0, store.state.chart.smooth))];
+    };
+    const plot = new uPlot(options, points(lines), box);
+    box.addEventListener("dblclick", () => {
+      set({ zoom: null });
+    }, { signal });
+    box.addEventListener("click", () => {
+      const at = plot.posToVal(plot.cursor.left ?? -1, "x");
+      const near = markers.find((one) => one.kind === "intervention" && Math.abs(one.step - at) <= 1.5 * reach());
+      if (near?.id) open(near.id);
+    }, { signal });
+    chartEl.addEventListener("keydown", (event) => {
+      const action = KEYS[event.key];
+      if (event.target !== chartEl || action === undefined) return;
+      if (action === null) set({ zoom: null });
+      else look(...action);
+      event.preventDefault();
+      event.stopPropagation();
+    }, { signal });
     const resize = (): void => {
       const { clientWidth: width, clientHeight: height } = box;
       if (width > 0 && height > 0 && (width !== plot.width || height !== plot.height)) plot.setSize({ width, height });
@@ -125,10 +195,10 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     observer.observe(box);
     return {
       el: chartEl,
-      names: lines.map((line) => line.name).join(),
+      names: namesOf(lines),
       show(next) {
         shown = next;
-        plot.setData(align(next));
+        plot.setData(points(next));
         showValues(null);
       },
       repaint() {
@@ -140,6 +210,10 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         chartEl.remove();
       },
     };
+  }
+
+  function namesOf(lines: readonly Series[]): string {
+    return `${store.state.chart.log ? "log " : ""}${lines.map((line) => line.name).join()}`;
   }
 
   function drawSpans(u: uPlot): void {
@@ -194,13 +268,14 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   let timer: ReturnType<typeof setTimeout> | null = null;
 
   function showMetrics(): void {
+    if (timer !== null) clearTimeout(timer);
     timer = null;
     const wanted = chartsOf(store.state.metrics.values());
     span = stretch(store.state.metrics.values());
     if (wanted.length > 0) drawnAt = performance.now();
     for (const [metric, chart] of charts) {
-      const lines = wanted.find((one) => one.metric === metric)?.lines.map((line) => line.name).join();
-      if (lines !== chart.names) {
+      const lines = wanted.find((one) => one.metric === metric)?.lines;
+      if (lines === undefined || namesOf(lines) !== chart.names) {
         chart.remove();
         charts.delete(metric);
       }
@@ -227,11 +302,16 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   return {
     el,
-    keys: ["metrics", "markers", "ledger"],
+    keys: ["metrics", "markers", "ledger", "chart"],
     repaint,
     update(state, changed) {
       markers = state.markers;
-      if (changed.has("metrics")) {
+      if (changed.has("chart")) {
+        smooth.value = String(state.chart.smooth);
+        setAttr(log, "aria-pressed", String(state.chart.log));
+        setHidden(reset, state.chart.zoom === null);
+        showMetrics();
+      } else if (changed.has("metrics")) {
         const wait = PERIOD - (performance.now() - drawnAt);
         if (wait <= 0) showMetrics();
         else timer ??= setTimeout(showMetrics, wait);

@@ -2,21 +2,21 @@
 
 import type { Actions } from "./actions";
 import { createCharts } from "./charts";
-import { h, setText } from "./dom";
+import { h, setAttr, setText } from "./dom";
 import { createFocus } from "./focus";
 import { createGates } from "./gates";
 import { createFooter, createHeader } from "./header";
 import { createInstruction } from "./instruction";
 import { createHelp, listenForKeys } from "./keys";
 import { createLedger } from "./ledger";
-import { createQueue } from "./queue";
+import { createSide } from "./side";
 import type { Store } from "./store";
 import { followTheme } from "./theme";
-import { createTools } from "./tools";
+import type { Transport } from "./transport";
 import type { Context, Part } from "./view";
 
 /** Show the dashboard in `parent`; the returned function removes it and ends all it listens to. */
-export function mount(parent: HTMLElement, store: Store, actions: Actions): () => void {
+export function mount(parent: HTMLElement, store: Store, actions: Actions, transport: Transport): () => void {
   const ending = new AbortController();
   const live = h("div", { class: "cw-sr", role: "status", "aria-live": "polite" });
   const root = h("div", {
@@ -33,22 +33,25 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions): () =
   const help = createHelp(context);
   const header = createHeader(context, help.open);
   const charts = createCharts(context);
-  const tools = createTools(context);
-  const focus = createFocus(context, tools.el);
+  const focus = createFocus(context);
   const gates = createGates(context);
-  const queue = createQueue(context, gates.el);
+  const side = createSide(context, gates.el);
   const instruction = createInstruction(context);
   const ledger = createLedger(context);
   const footer = createFooter(context);
   root.append(
-    h("div", { class: "cw-grid" }, header.el, charts.el, focus.el, queue.el, instruction.el, ledger.el, footer.el),
+    h("div", { class: "cw-grid" }, header.el, charts.el, focus.el, side.el, instruction.el, ledger.el, footer.el),
     live, help.el,
   );
 
   followTheme(root, charts.repaint, ending.signal);
   listenForKeys(context, help.open);
-  const parts: Part[] = [header, charts, focus, tools, gates, queue, instruction, ledger, footer];
+  followSight(root, (visible) => {
+    transport.seen(root, visible);
+  }, ending.signal);
+  const parts: Part[] = [header, charts, focus, gates, side, instruction, ledger, footer];
   store.subscribe((state, changed) => {
+    setAttr(root, "data-connection", state.connection);
     for (const part of parts) {
       if (part.keys.some((key) => changed.has(key))) part.update(state, changed);
     }
@@ -56,6 +59,28 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions): () =
 
   return () => {
     ending.abort();
+    transport.seen(root, false);
     root.remove();
   };
+}
+
+/** Tell whether somebody can see the view: it is within the window, and the page is in front. */
+function followSight(root: HTMLElement, tell: (visible: boolean) => void, signal: AbortSignal): void {
+  if (typeof IntersectionObserver !== "function") return;
+  let near = false;
+  const say = (): void => {
+    if (!signal.aborted) tell(near && document.visibilityState === "visible");
+  };
+  const observer = new IntersectionObserver((entries) => {
+    near = entries[entries.length - 1]?.isIntersecting ?? near;
+    say();
+  }, { rootMargin: "200px" });
+  observer.observe(root);
+  document.addEventListener("visibilitychange", say, { signal });
+  window.addEventListener("pagehide", () => {
+    tell(false);
+  }, { signal });
+  signal.addEventListener("abort", () => {
+    observer.disconnect();
+  });
 }

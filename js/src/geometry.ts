@@ -18,7 +18,7 @@ export function clamp(value: number, low = 0, high = 1): number {
   return Math.min(high, Math.max(low, value));
 }
 
-function tidy(value: number): number {
+export function tidy(value: number): number {
   return Math.round(value * 1e4) / 1e4;
 }
 

@@ -3,7 +3,7 @@
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
 import { duration, rate, speed } from "./format";
 import type { RunState, Status } from "./protocol";
-import { noticeKey, type Connection, type State } from "./state";
+import { isReachable, noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const STATE_WORDS: Record<RunState, string> = {
@@ -12,8 +12,9 @@ const STATE_WORDS: Record<RunState, string> = {
 const CONNECTION: Record<Connection, [string, string]> = {
   connecting: ["connecting", "Looking for the kernel."],
   live: ["live", "Connected to the kernel."],
+  behind: ["catching up", "Updates were lost on the way; everything is being sent again."],
   silent: ["no answer", "The kernel has not answered a request yet; it may be busy."],
-  saved: ["saved view", "No kernel answered: this is the state that the notebook saved."],
+  saved: ["saved view", "No kernel answers: this is the state that was saved."],
   gone: ["kernel gone", "The kernel was restarted or shut down: this is the last state it sent."],
   replay: ["replay", "A run read from disk; there is nothing to steer."],
 };
@@ -42,9 +43,15 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   const [pace, paceValue] = fact("speed");
   const [learning, learningValue] = fact("learning rate");
   const [device, deviceValue] = fact("device");
+  const [cost, costValue] = fact("what this tool adds to the training's time");
   const connection = h("span", { class: "cw-connection", testid: "cw-connection" });
   const pause = button("Pause", { class: "cw-button cw-primary cw-hold", testid: "cw-pause" });
-  const stop = button("Stop", { class: "cw-button", testid: "cw-stop" });
+  const units = (["step", "epoch"] as const).map((unit) => {
+    const one = button(unit === "step" ? "Step" : "Epoch", { class: "cw-button", testid: `cw-one-${unit}`, title: unit === "step" ? "Train one step, then hold (S)" : "Train to the end of the epoch, then hold (Shift+S)" });
+    one.addEventListener("click", () => void actions.advance(unit), { signal });
+    return one;
+  });
+  const stop = button("Stop", { class: "cw-button", testid: "cw-stop", title: "End training and keep a checkpoint" });
   const help = button("?", { class: "cw-button cw-icon", "aria-label": "Keys and help", title: "Keys and help", testid: "cw-help" });
   const bar = h("div", { class: "cw-progress", role: "progressbar", "aria-label": "Training progress", "aria-valuemin": 0, "aria-valuemax": 100 },
     h("div", { class: "cw-progress-fill" }));
@@ -54,9 +61,9 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     h("div", { class: "cw-header-line" },
       h("span", { class: "cw-state" }, dot, word),
       position,
-      h("span", { class: "cw-facts" }, pace, learning, device, left),
+      h("span", { class: "cw-facts" }, pace, learning, device, cost, left),
       connection,
-      h("span", { class: "cw-buttons" }, pause, stop, help)),
+      h("span", { class: "cw-buttons" }, pause, ...units, stop, help)),
     bar, failure);
 
   pause.addEventListener("click", () => void actions.pauseOrResume(), { signal });
@@ -85,13 +92,14 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     setText(paceValue, running && status.steps_per_second !== null ? speed(status.steps_per_second) : "");
     setText(learningValue, status.learning_rate === null ? "" : `lr ${rate(status.learning_rate)}`);
     setText(deviceValue, status.device);
+    setText(costValue, status.cost_percent === null ? "" : `tool ${status.cost_percent.toFixed(1)} %`);
     setText(failure, run === "failed" ? (status.error ?? "Training failed.") : "");
     setHidden(failure, run !== "failed");
   }
 
   function showButtons(state: State): void {
     const run = state.status?.state ?? "idle";
-    const reachable = state.connection === "live" || state.connection === "silent";
+    const reachable = isReachable(state);
     const paused = run === "paused";
     const label = state.asked === "pause" ? "Pausing" : state.asked === "resume" ? "Resuming" : paused ? "Resume" : "Pause";
     setText(pause, label);
@@ -99,6 +107,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     const steerable = reachable && (paused || run === "training");
     pause.disabled = !steerable || state.asked === "stop";
     stop.disabled = !steerable;
+    for (const one of units) one.disabled = !steerable || state.asked !== null;
     setAttr(pause, "aria-busy", state.asked === "pause" || state.asked === "resume" ? "true" : null);
     const [text, title] = CONNECTION[state.connection];
     setText(connection, text);
@@ -140,7 +149,7 @@ export function createFooter({ store, signal }: Context): Part {
       notice.classList.toggle("cw-empty", shown === "");
       const { status } = state;
       setText(cost, status === null ? "" : status.overlays_made === 0 ? status.run_id :
-        `${status.run_id} · ${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time`);
+        `${status.run_id} · ${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time${status.rest_seconds > 0 ? `, training rested ${status.rest_seconds.toFixed(1)} s` : ""}`);
     },
   };
 }

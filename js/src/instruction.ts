@@ -2,6 +2,7 @@
 // stands what was understood.
 
 import { button, h, setAttr, setText } from "./dom";
+import { isReachable } from "./state";
 import type { Context, Part } from "./view";
 
 export function createInstruction({ store, actions, signal }: Context): Part {
@@ -48,7 +49,7 @@ export function createInstruction({ store, actions, signal }: Context): Part {
     keys: ["instruction", "echo", "connection", "drafts", "explanation"],
     update(state) {
       if (input.value !== state.instruction) input.value = state.instruction;
-      const reachable = state.connection === "live" || state.connection === "silent";
+      const reachable = isReachable(state);
       send.disabled = !reachable || !actions.canSubmit() || state.echo?.level === "busy";
       setText(echo, state.echo?.text ?? "");
       setAttr(echo, "title", state.echo?.text ?? null);

@@ -2,20 +2,31 @@
 
 import { button, h } from "./dom";
 import { MAPS } from "./focus";
+import { clamp } from "./geometry";
+import { timelineOf } from "./state";
+import { RADII } from "./tools";
 import type { Context } from "./view";
 
 const KEYS: readonly (readonly [string, string])[] = [
   ["P", "pause or resume"],
-  ["L / I", "boxes say “look here” / “ignore this”"],
-  ["B", "add a box in the middle of the picture"],
-  ["1 2 3 4", "LiveCAM, SmoothGrad, Consensus, no map"],
+  ["S", "one step, then hold; with Shift: to the end of the epoch"],
+  ["L I", "strokes say “look here”, “ignore this”"],
+  ["B G U E", "box, polygon, brush, eraser"],
+  ["[ ]", "smaller, larger brush"],
+  ["A", "add a stroke in the middle of the picture"],
+  ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
+  ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
+  ["N", "next candidate; with Shift: the one before"],
+  [", .", "earlier, later map of this sample"],
+  ["R W", "the model looks for the right reason, the wrong reason"],
   ["/", "go to the instruction line"],
   ["?", "this list"],
-  ["Arrows", "on a box: move it; with Shift: resize it"],
-  ["Delete", "on a box: remove it"],
+  ["Arrows", "on the picture: lead the tool; Space sets it down and lifts it, Enter closes a polygon"],
+  ["Arrows", "on a stroke: move it; with Shift: resize a box"],
+  ["Delete", "on a stroke: remove it"],
   ["Up Down", "in the queue: next sample; Enter explains it"],
   ["Up Down", "in the instruction line: earlier instructions"],
-  ["Enter", "in the instruction line: send, with the boxes"],
+  ["Enter", "in the instruction line: send, with the strokes"],
 ];
 
 export function createHelp({ signal }: Context): { el: HTMLDialogElement; open: () => void } {
@@ -37,9 +48,11 @@ export function createHelp({ signal }: Context): { el: HTMLDialogElement; open: 
   };
 }
 
+const TOOL_KEYS: Record<string, string> = { b: "box", g: "polygon", u: "brush", e: "eraser" };
+
 function isField(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  return target instanceof HTMLTextAreaElement || (target instanceof HTMLInputElement && target.type !== "range");
+  return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && target.type !== "range");
 }
 
 /** Listen for the dashboard's keys; none of them reaches the page around it. */
@@ -47,22 +60,39 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
   const click = (testid: string): void => {
     root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`)?.click();
   };
-  const run = (key: string): boolean => {
+  const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
     if (map) click(`cw-map-${map[0]}`);
     else if (key === "p") void actions.pauseOrResume();
-    else if (key === "l") store.patch({ tool: "look" });
-    else if (key === "i") store.patch({ tool: "ignore" });
-    else if (key === "b") click("cw-add-box");
-    else if (key === "/") root.querySelector<HTMLElement>("[data-testid='cw-instruction']")?.focus();
+    else if (key === "s") void actions.advance(shift ? "epoch" : "step");
+    else if (key === "l") store.patch({ meaning: "look" });
+    else if (key === "i") store.patch({ meaning: "ignore" });
+    else if (key === "a") click("cw-add-box");
+    else if (key in TOOL_KEYS) click(`cw-shape-${TOOL_KEYS[key] ?? ""}`);
+    else if (key === "[" || key === "]") store.patch({ radius: clamp(store.state.radius + (key === "[" ? -0.02 : 0.02), ...RADII) });
+    else if (key === "n") void actions.step(shift ? -1 : 1);
+    else if (key === "r" || key === "w") void actions.judgeReason(key === "r");
+    else if (key === "," || key === ".") {
+      const steps = timelineOf(store.state).map((one) => one.step);
+      const here = store.state.at === null ? steps.length - 1 : steps.indexOf(store.state.at);
+      const to = here + (key === "," ? -1 : 1);
+      if (steps[to] !== undefined) actions.scrub(to === steps.length - 1 ? null : steps[to]);
+    } else if (key === "/") root.querySelector<HTMLElement>("[data-testid='cw-instruction']")?.focus();
     else if (key === "?") openHelp();
     else return false;
     return true;
   };
   root.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the notebook has shortcuts of its own on many of these keys
-    if (isField(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (root.querySelector("dialog[open]") !== null) return;
-    if (run(event.key.toLowerCase())) event.preventDefault();
+    if (isField(event.target) || event.altKey || root.querySelector("dialog[open]") !== null) return;
+    if (event.ctrlKey || event.metaKey) {
+      const key = event.key.toLowerCase();
+      if (key !== "z" && key !== "y") return;
+      event.preventDefault();
+      actions.undoDrawing(key === "z" && !event.shiftKey);
+      return;
+    }
+    if (event.repeat) return;
+    if (run(event.key.toLowerCase(), event.shiftKey)) event.preventDefault();
   }, { signal });
 }

@@ -10,13 +10,20 @@ function bitmap(pixels: Uint8ClampedArray<ArrayBuffer>, width: number, height: n
   return canvas;
 }
 
+/** How a map is laid over the picture. */
+export interface Look {
+  opacity: number;
+  threshold: number;
+  palette: string;
+}
+
 /** Paints on one canvas; what has not changed since the last time is kept. */
 export class Picture {
   readonly canvas = h("canvas", { class: "cw-canvas", role: "img" });
   #picture: { of: Uint8Array; bitmap: HTMLCanvasElement } | null = null;
-  #map: { of: Uint8Array; opacity: number; bitmap: HTMLCanvasElement } | null = null;
+  #map: { of: Uint8Array; look: string; bitmap: HTMLCanvasElement } | null = null;
 
-  paint(explanation: Explanation, map: MapName | "off", opacity: number): void {
+  paint(explanation: Explanation, map: MapName | "off", { opacity, threshold, palette }: Look): void {
     const { picture, width, height } = explanation;
     const context = this.canvas.getContext("2d");
     if (context === null || picture === null) return;
@@ -31,9 +38,10 @@ export class Picture {
     context.drawImage(this.#picture.bitmap, 0, 0, this.canvas.width, this.canvas.height);
     const values = map === "off" ? null : explanation.maps[map];
     if (values === null) return;
-    if (this.#map?.of !== values || this.#map.opacity !== opacity) {
-      const pixels = colourMap(values, opacity);
-      this.#map = { of: values, opacity, bitmap: bitmap(pixels, explanation.map_width, explanation.map_height) };
+    const look = `${opacity} ${threshold} ${palette}`;
+    if (this.#map?.of !== values || this.#map.look !== look) {
+      const pixels = colourMap(values, opacity, threshold, palette);
+      this.#map = { of: values, look, bitmap: bitmap(pixels, explanation.map_width, explanation.map_height) };
     }
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";

@@ -1,5 +1,4 @@
-// The messages between kernel and browser, as coflect_widget/ui/protocol.py defines them,
-// and the check that turns what arrived into typed sections with their bytes.
+// The messages between kernel and browser, as coflect_widget/ui/protocol.py defines them.
 
 export type RunState = "idle" | "training" | "paused" | "stopped" | "finished" | "failed" | "interrupted";
 
@@ -20,6 +19,8 @@ export interface Status {
   overlays_made: number;
   overlays_skipped: number;
   overlay_seconds: number;
+  rest_seconds: number;
+  cost_percent: number | null;
   focus: number;
   error: string | null;
 }
@@ -74,6 +75,15 @@ export interface TopClass {
 
 export type Box = readonly [number, number, number, number];
 
+/** A region as it is written in a message, and in the ledger. */
+export type Roi =
+  | number[]
+  | { polygon: number[][] }
+  | { mask: { height: number; width: number; rle: number[] } };
+
+/** Where strokes hold. */
+export type Scope = "sample" | "class" | "everywhere";
+
 export type MapName = "livecam" | "smoothgrad" | "consensus";
 
 export interface Explanation {
@@ -84,6 +94,7 @@ export interface Explanation {
   top: TopClass[];
   agreement: number | null;
   quality: string | null;
+  quality_reason: string | null;
   bbox: Box | null;
   model_step: number | null;
   method: string;
@@ -97,6 +108,48 @@ export interface Explanation {
   maps: Record<MapName, Uint8Array | null>;
 }
 
+export interface TimelineEntry {
+  step: number;
+  agreement: number | null;
+  quality: string | null;
+}
+
+/** Recorded explanations of the sample that is shown, oldest first. */
+export interface Timeline {
+  index: number;
+  entries: TimelineEntry[];
+}
+
+export interface Effect {
+  verdict: string;
+  text: string;
+  measures: { name: string; before: number; after: number; low: number; high: number }[];
+}
+
+export interface Hits {
+  intervention: string;
+  count: number;
+  searched: number;
+  total: number;
+  done: boolean;
+  error: string;
+  items: { index: number; score: number; thumbnail: Uint8Array | null }[];
+}
+
+export interface Suspect {
+  index: number;
+  doubt: number;
+  target: number;
+  suggested: number;
+  judged: string;
+  thumbnail: Uint8Array | null;
+}
+
+export interface Suspects {
+  count: number;
+  items: Suspect[];
+}
+
 export interface LedgerItem {
   id: string;
   step: number;
@@ -104,8 +157,17 @@ export interface LedgerItem {
   text: string;
   author: string;
   sample: number | null;
+  strokes: GivenStroke[];
   strength: number | null;
   undone: boolean;
+  effect: Effect | null;
+}
+
+/** A stroke of the ledger; `roi` is one of the forms of `Roi`, as the kernel wrote it. */
+export interface GivenStroke {
+  kind: StrokeKind;
+  roi: Record<string, unknown>;
+  sample: number | null;
 }
 
 export interface Notice {
@@ -124,6 +186,10 @@ export interface Update {
   window?: ReviewWindow;
   queue?: Queue;
   explanation?: Explanation;
+  timeline?: Timeline;
+  shelf?: Explanation[];
+  hits?: Hits;
+  suspects?: Suspects;
   ledger?: LedgerItem[];
   notices?: Notice[];
 }
@@ -140,246 +206,28 @@ export type StrokeKind = "look" | "ignore";
 
 /** What the browser may ask; `id` is added by the transport. */
 export type Command =
-  | { kind: "hello" }
   | { kind: "pause" }
   | { kind: "resume" }
   | { kind: "stop" }
+  | { kind: "advance"; unit: "step" | "epoch" }
   | {
       kind: "feedback";
       sample: number | null;
-      strokes: { kind: StrokeKind; roi: Box }[];
+      strokes: { kind: StrokeKind; roi: Roi }[];
       instruction: string | null;
       strength: number | null;
+      scope?: Scope; // left out: this sample, and for what is ignored the like places of others
     }
   | { kind: "undo"; intervention: string }
-  | { kind: "explain"; index: number };
+  | { kind: "explain"; index: number }
+  | { kind: "similar"; intervention: string }
+  | { kind: "confirm"; intervention: string; index: number[] | null }
+  | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label: number | null }
+  | { kind: "set_queue"; onset: boolean }
+  | { kind: "open_window" };
 
-/** A message did not have the shape that the protocol promises. */
-export class ProtocolError extends Error {}
-
-type Fields = Record<string, unknown>;
-/** Binary parts as Jupyter hands them over. */
-export type Buffers = readonly (DataView | ArrayBuffer | Uint8Array)[];
-
-function fields(value: unknown, where: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ProtocolError(`${where} is not an object`);
-  }
-  return value as Fields;
-}
-
-function num(from: Fields, key: string): number {
-  const value = from[key];
-  if (typeof value !== "number") throw new ProtocolError(`${key} is not a number`);
-  return value;
-}
-
-function str(from: Fields, key: string): string {
-  const value = from[key];
-  if (typeof value !== "string") throw new ProtocolError(`${key} is not a string`);
-  return value;
-}
-
-function bool(from: Fields, key: string): boolean {
-  const value = from[key];
-  if (typeof value !== "boolean") throw new ProtocolError(`${key} is not true or false`);
-  return value;
-}
-
-function maybe<T>(read: (from: Fields, key: string) => T, from: Fields, key: string): T | null {
-  return from[key] === null || from[key] === undefined ? null : read(from, key);
-}
-
-function list<T>(from: Fields, key: string, read: (item: Fields) => T): T[] {
-  const value = from[key];
-  if (!Array.isArray(value)) throw new ProtocolError(`${key} is not a list`);
-  return value.map((item) => read(fields(item, `an item of ${key}`)));
-}
-
-function bytes(buffers: Buffers, index: number): Uint8Array {
-  const buffer = buffers[index];
-  if (buffer === undefined) throw new ProtocolError(`buffer ${index} is missing`);
-  return ArrayBuffer.isView(buffer)
-    ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
-    : new Uint8Array(buffer);
-}
-
-function maybeBytes(buffers: Buffers, from: Fields, key: string): Uint8Array | null {
-  const index = maybe(num, from, key);
-  return index === null ? null : bytes(buffers, index);
-}
-
-function floats(buffers: Buffers, index: number): Float64Array {
-  const raw = bytes(buffers, index);
-  const copy = raw.slice(0, raw.byteLength - (raw.byteLength % 16)); // aligned, whole pairs
-  return new Float64Array(copy.buffer, 0, copy.byteLength / 8);
-}
-
-function decodeStatus(from: Fields): Status {
-  const classes = from["classes"];
-  return {
-    mode: from["mode"] === "replay" ? "replay" : "live",
-    run_id: str(from, "run_id"),
-    state: str(from, "state") as RunState,
-    step: num(from, "step"),
-    epoch: num(from, "epoch"),
-    total_steps: maybe(num, from, "total_steps"),
-    steps_per_epoch: maybe(num, from, "steps_per_epoch"),
-    steps_per_second: maybe(num, from, "steps_per_second"),
-    seconds_left: maybe(num, from, "seconds_left"),
-    learning_rate: maybe(num, from, "learning_rate"),
-    device: str(from, "device"),
-    classes: Array.isArray(classes) ? classes.map(String) : [],
-    num_train: num(from, "num_train"),
-    overlays_made: num(from, "overlays_made"),
-    overlays_skipped: num(from, "overlays_skipped"),
-    overlay_seconds: num(from, "overlay_seconds"),
-    focus: num(from, "focus"),
-    error: maybe(str, from, "error"),
-  };
-}
-
-function decodeWindow(from: Fields): ReviewWindow {
-  const gates = list(from, "gates", (gate) => ({
-    name: str(gate, "name"),
-    passed: bool(gate, "passed"),
-    value: maybe(num, gate, "value"),
-    needed: num(gate, "needed"),
-    progress: num(gate, "progress"),
-    sentence: str(gate, "sentence"),
-  }));
-  return { open: bool(from, "open"), gates, score: maybe(str, from, "score") };
-}
-
-function decodeQueue(from: Fields, buffers: Buffers): Queue {
-  const items = list(from, "items", (item) => ({
-    index: num(item, "index"),
-    risk: num(item, "risk"),
-    target: num(item, "target"),
-    predicted: num(item, "predicted"),
-    reason: str(item, "reason"),
-    thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
-  }));
-  return { step: num(from, "step"), horizon: num(from, "horizon"), items };
-}
-
-/** Bytes of `count` pixels or map cells; null where there are none or too few. */
-function plane(buffers: Buffers, from: Fields, key: string, count: number): Uint8Array | null {
-  const found = maybeBytes(buffers, from, key);
-  if (found !== null && (found.byteLength !== count || count === 0)) {
-    throw new ProtocolError(`${key} holds ${found.byteLength} bytes instead of ${count}`);
-  }
-  return found;
-}
-
-function decodeExplanation(from: Fields, buffers: Buffers): Explanation {
-  const width = maybe(num, from, "width") ?? 0;
-  const height = maybe(num, from, "height") ?? 0;
-  const mapWidth = maybe(num, from, "map_width") ?? 0;
-  const mapHeight = maybe(num, from, "map_height") ?? 0;
-  const cells = mapWidth * mapHeight;
-  const corners = from["bbox"];
-  const bbox = Array.isArray(corners) && corners.length === 4 ? (corners.map(Number) as unknown as Box) : null;
-  const top = from["top"] === null ? [] : list(from, "top", (item) => ({
-    index: num(item, "index"),
-    probability: num(item, "probability"),
-  }));
-  return {
-    index: num(from, "index"),
-    failed: maybe(str, from, "failed"),
-    target: maybe(num, from, "target"),
-    predicted: maybe(num, from, "predicted"),
-    top,
-    agreement: maybe(num, from, "agreement"),
-    quality: maybe(str, from, "quality"),
-    bbox,
-    model_step: maybe(num, from, "model_step"),
-    method: maybe(str, from, "method") ?? "",
-    seconds: maybe(num, from, "seconds"),
-    purpose: maybe(str, from, "purpose") ?? "",
-    width,
-    height,
-    picture: plane(buffers, from, "picture_buffer", width * height * 3),
-    map_width: mapWidth,
-    map_height: mapHeight,
-    maps: {
-      livecam: plane(buffers, from, "livecam_buffer", cells),
-      smoothgrad: plane(buffers, from, "smoothgrad_buffer", cells),
-      consensus: plane(buffers, from, "consensus_buffer", cells),
-    },
-  };
-}
-
-function decodeLedgerItem(item: Fields): LedgerItem {
-  return {
-    id: str(item, "id"),
-    step: num(item, "step"),
-    epoch: num(item, "epoch"),
-    text: str(item, "text"),
-    author: str(item, "author"),
-    sample: maybe(num, item, "sample"),
-    strength: maybe(num, item, "strength"),
-    undone: bool(item, "undone"),
-  };
-}
-
-function decodeMarker(item: Fields): Marker {
-  return {
-    step: num(item, "step"),
-    kind: str(item, "kind") as Marker["kind"],
-    text: str(item, "text"),
-    id: maybe(str, item, "id"),
-  };
-}
-
-function decodeUpdate(from: Fields, buffers: Buffers): Update {
-  const update: Update = { kind: "update", seq: num(from, "seq"), full: bool(from, "full") };
-  const section = (key: string): Fields | null =>
-    from[key] === undefined || from[key] === null ? null : fields(from[key], key);
-  const status = section("status");
-  if (status) update.status = decodeStatus(status);
-  if (Array.isArray(from["metrics"])) {
-    update.metrics = list(from, "metrics", (item) => ({
-      name: str(item, "name"),
-      points: floats(buffers, num(item, "points_buffer")),
-    }));
-  }
-  if (Array.isArray(from["markers"])) update.markers = list(from, "markers", decodeMarker);
-  const window = section("window");
-  if (window) update.window = decodeWindow(window);
-  const queue = section("queue");
-  if (queue) update.queue = decodeQueue(queue, buffers);
-  const explanation = section("explanation");
-  if (explanation) update.explanation = decodeExplanation(explanation, buffers);
-  if (Array.isArray(from["ledger"])) update.ledger = list(from, "ledger", decodeLedgerItem);
-  if (Array.isArray(from["notices"])) {
-    update.notices = list(from, "notices", (item) => ({
-      level: str(item, "level"),
-      text: str(item, "text"),
-      step: num(item, "step"),
-    }));
-  }
-  return update;
-}
-
-/**
- * Check a message of the kernel; null for kinds that a newer kernel may know.
- * Throws ProtocolError where a known kind does not have its shape.
- */
-export function decode(content: unknown, buffers: Buffers): Update | Reply | null {
-  const from = fields(content, "message");
-  switch (from["kind"]) {
-    case "update":
-      return decodeUpdate(from, buffers);
-    case "reply":
-      return {
-        kind: "reply",
-        id: str(from, "id"),
-        ok: bool(from, "ok"),
-        text: str(from, "text"),
-        step: maybe(num, from, "step"),
-      };
-    default:
-      return null;
-  }
-}
+/** What the browser says of its screen; the id is the browser's own name. */
+export type ScreenMessage =
+  | { kind: "hello" }
+  | { kind: "ack"; seq: number; seen: boolean }
+  | { kind: "look"; index: number; step: number | null };

@@ -104,6 +104,21 @@ export function align(series: readonly Series[]): [number[], ...(number | null)[
   return [steps, ...columns];
 }
 
+/**
+ * Running mean that forgets: each value counts `keep` (0 to 1) times what it counted one before.
+ * Lines of few points, such as one an epoch, stay as they are: the mean would only be late.
+ */
+export function smoothed(values: readonly (number | null)[], points: number, keep: number): (number | null)[] {
+  let sum = 0;
+  let weight = 0;
+  return values.map((one) => {
+    if (one === null || keep === 0 || points < 50) return one;
+    sum = keep * sum + one;
+    weight = keep * weight + 1;
+    return sum / weight;
+  });
+}
+
 /** First and last step of all series, so that every chart shows the same stretch of the run. */
 export function stretch(all: Iterable<Series>): [number, number] {
   let first = Infinity;

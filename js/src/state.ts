@@ -1,18 +1,34 @@
 // The state that all views of one dashboard share, and how an update of the kernel changes it.
 
+import type { Point } from "./geometry";
 import type {
-  Box, Explanation, LedgerItem, MapName, Marker, Notice, Queue, ReviewWindow, Status, StrokeKind, Update,
+  Candidate, Explanation, Hits, LedgerItem, MapName, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { Series } from "./series";
+import type { Shape } from "./shapes";
 
-/** "saved": shown from the notebook, no kernel answered; "silent": a request got no answer. */
-export type Connection = "connecting" | "live" | "silent" | "saved" | "gone" | "replay";
+/** "saved": shown from the notebook, no kernel answered; "silent": a request got no answer;
+ *  "behind": updates were lost and are being sent again. */
+export type Connection = "connecting" | "live" | "behind" | "silent" | "saved" | "gone" | "replay";
 
 export interface Stroke {
   id: number;
   kind: StrokeKind;
-  box: Box;
+  shape: Shape;
 }
+
+export type Strokes = readonly Stroke[];
+
+/** What can be taken back of the strokes of one sample, and what was taken back. */
+export interface Edits {
+  past: readonly Strokes[];
+  future: readonly Strokes[];
+}
+
+export type MapView = MapName | "all" | "off";
+
+export type Tool = "box" | "polygon" | "brush" | "eraser";
 
 export interface Echo {
   text: string;
@@ -27,21 +43,38 @@ export interface State {
   window: ReviewWindow | null;
   queue: Queue | null;
   explanation: Explanation | null;
+  timeline: Timeline | null;
+  shelf: ReadonlyMap<string, Explanation>; // recorded explanations at hand, by `shelfKey`
+  hits: Hits | null;
+  suspects: Suspects | null;
   ledger: readonly LedgerItem[];
   notices: readonly Notice[];
   // of this page
   connection: Connection;
-  asked: "pause" | "resume" | "stop" | null; // sent, and the state has not changed yet
+  asked: "pause" | "resume" | "stop" | "advance" | null; // sent, and the state has not changed yet
   explaining: number | null; // sample whose maps were asked for
   problem: string | null; // why the last request failed
   dismissed: string | null; // key of the newest notice that was put away
-  map: MapName | "off" | null; // null: what the explanation shows first
+  map: MapView | null; // null: what the explanation shows first
   opacity: number;
-  drafts: Readonly<Record<number, readonly Stroke[]>>; // strokes not yet submitted, by sample
+  threshold: number; // map values below it are not drawn
+  palette: string;
+  at: number | null; // step of the recorded map that is looked at; null: the newest
+  page: "risk" | "suspects" | "alike";
+  chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
+  filter: string; // of the queue: "", "right", "wrong", or a class's number
+  unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
+  drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
+  edits: Readonly<Record<number, Edits>>; // by sample
   selected: number | null; // stroke's id
   drawing: boolean;
-  tool: StrokeKind;
-  everywhere: boolean;
+  tool: Tool;
+  radius: number; // of brush and eraser, as a share of the picture
+  pending: readonly Point[]; // corners of a polygon that is not closed yet
+  cursor: Point | null; // where the keyboard leads the tool
+  meaning: StrokeKind; // of what is drawn next
+  scope: Scope | null; // null: as drawn, with the like places of other samples where it is ignored
+  entry: string | null; // intervention that is pointed at
   strength: number | null; // null: follows the kernel's
   instruction: string;
   history: readonly string[];
@@ -49,18 +82,44 @@ export interface State {
   undoing: readonly string[]; // interventions whose undoing was asked for
 }
 
+const SHELF = 64; // recorded explanations kept at hand, beside those that came with a saved view
+
 export function initialState(): State {
   return {
     status: null, metrics: new Map(), markers: [], window: null, queue: null, explanation: null,
+    timeline: null, shelf: new Map(), hits: null, suspects: null,
     ledger: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
-    dismissed: null, map: null, opacity: 0.7, drafts: {}, selected: null, drawing: false,
-    tool: "ignore", everywhere: false, strength: null, instruction: "", history: [], echo: null,
+    dismissed: null, map: null, opacity: 0.7, threshold: 0, palette: "inferno",
+    at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
+    tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
 }
 
+/** What is on the screen of the sample that is shown. */
+export function shownExplanation(state: State): Explanation | null {
+  const { explanation, at, shelf } = state;
+  if (explanation === null || at === null) return explanation;
+  return shelf.get(shelfKey(explanation.index, at)) ?? explanation;
+}
+
+export function shelfKey(index: number, step: number): string {
+  return `${index} ${step}`;
+}
+
+/** The recorded maps of the sample that is shown: as the kernel lists them, or those at hand. */
+export function timelineOf(state: State): readonly TimelineEntry[] {
+  const index = state.explanation?.index;
+  if (index === undefined) return [];
+  if (state.timeline?.index === index) return state.timeline.entries;
+  return [...state.shelf.values()]
+    .filter((one) => one.index === index && one.model_step !== null)
+    .map((one) => ({ step: one.model_step ?? 0, agreement: one.agreement, quality: one.quality }))
+    .sort((a, b) => a.step - b.step);
+}
+
 /** The strokes drawn on the sample that is shown. */
-export function draftsOf(state: State): readonly Stroke[] {
+export function draftsOf(state: State): Strokes {
   return state.explanation === null ? [] : (state.drafts[state.explanation.index] ?? []);
 }
 
@@ -70,15 +129,27 @@ export function hasMaps(explanation: Explanation): boolean {
 }
 
 /** The map that is drawn: the person's choice, else the kernel's, else the first there is. */
-export function shownMap(state: State): MapName | "off" {
-  const maps = state.explanation?.maps;
-  if (state.map === "off") return "off";
+export function shownMap(state: State): MapView {
+  const maps = shownExplanation(state)?.maps;
+  if (state.map === "off" || state.map === "all") return state.map;
   if (maps === undefined) return state.map ?? "consensus";
   const wanted = [state.map, state.explanation?.method.toLowerCase(), "consensus", "livecam", "smoothgrad"];
   for (const name of wanted) {
     if ((name === "livecam" || name === "smoothgrad" || name === "consensus") && maps[name] !== null) return name;
   }
   return state.map ?? "consensus";
+}
+
+/** Whether somebody can be asked. */
+export function isReachable(state: State): boolean {
+  return ["live", "silent", "behind"].includes(state.connection);
+}
+
+/** The queue as the person wants to see it. */
+export function filtered(state: State): readonly Candidate[] {
+  const { filter } = state;
+  return (state.queue?.items ?? []).filter((one) =>
+    filter === "" || (filter === "right" ? one.target === one.predicted : filter === "wrong" ? one.target !== one.predicted : one.target === Number(filter)));
 }
 
 export function strengthOf(state: State): number {
@@ -114,10 +185,20 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (explanation && !heldBack(state, explanation)) {
     patch.explanation = explanation;
-    if (state.explanation?.index !== explanation.index) patch.selected = null;
+    if (state.explanation?.index !== explanation.index) Object.assign(patch, { selected: null, pending: [], cursor: null, at: null });
     const answered = explanation.failed !== null || hasMaps(explanation);
     if (state.explaining === explanation.index && answered) patch.explaining = null;
   }
+  if (update.timeline) patch.timeline = update.timeline;
+  if (update.shelf) {
+    const shelf = [...state.shelf, ...update.shelf.map((one) => [shelfKey(one.index, one.model_step ?? 0), one] as const)];
+    patch.shelf = new Map(update.shelf.length > SHELF ? shelf : shelf.slice(-SHELF));
+  }
+  if (update.hits) {
+    patch.hits = update.hits;
+    if (state.hits?.intervention !== update.hits.intervention) patch.unpicked = new Set();
+  }
+  if (update.suspects) patch.suspects = update.suspects;
   if (update.markers) patch.markers = update.markers;
   if (update.window) patch.window = update.window;
   if (update.queue) patch.queue = update.queue;

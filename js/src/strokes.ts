@@ -1,179 +1,260 @@
-// Drawing on the picture: boxes that say "look here" or "ignore this", by pointer and by keyboard.
+// The layer over the picture: where the model looks, what the ledger holds for this sample, and
+// the strokes that a person draws, led by pointer, pen, finger or keyboard.
 
 import { h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
-import { boxBetween, clamp, handleAt, HANDLES, moveBox, placeName, resizeBox, type Handle, type Point } from "./geometry";
-import type { Box, StrokeKind } from "./protocol";
-import { draftsOf, type State, type Stroke } from "./state";
+import { clamp, handleAt, HANDLES, placeName, resizeBox, type Point } from "./geometry";
+import { Pen, type Hit } from "./pen";
+import type { StrokeKind } from "./protocol";
+import { boundsOf, fromRoi, moveShape, pathOf, type Shape } from "./shapes";
+import { draftsOf, shownExplanation, type State, type Stroke } from "./state";
 import type { Context } from "./view";
 
 export const KIND_WORDS: Record<StrokeKind, string> = { look: "look here", ignore: "ignore this" };
+const FORM_WORDS: Record<Shape["form"], string> = { box: "Box", polygon: "Polygon", mask: "Brushed region" };
 const STEP = 0.01;
 const ARROWS: Record<string, [number, number]> = {
   ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP],
 };
+const GRIPS = 24; // a polygon of more corners is moved as a whole
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)}%`;
 
-function place(rect: Element, [x0, y0, x1, y1]: Box): void {
-  setAttr(rect, "x", percent(x0));
-  setAttr(rect, "y", percent(y0));
-  setAttr(rect, "width", percent(x1 - x0));
-  setAttr(rect, "height", percent(y1 - y0));
-}
-
-type Drag =
-  | { mode: "draw"; from: Point; id: number | null }
-  | { mode: "move"; from: Point; id: number; box: Box }
-  | { mode: "resize"; from: Point; id: number; box: Box; handle: Handle };
-
 export interface StrokeLayer {
   svg: SVGSVGElement;
+  pen: Pen;
+  focusStroke(id: number): void;
   update(state: State): void;
 }
 
-/** The layer over the picture that shows the model's focus and takes the person's boxes. */
 export function createStrokeLayer({ store, actions, signal, announce }: Context): StrokeLayer {
-  const focus = s("rect", { class: "cw-focus-box" });
-  const boxes = s("g");
-  const handles = s("g", { class: "cw-handles" });
+  const path = (name: string): SVGPathElement => s("path", { class: name, "vector-effect": "non-scaling-stroke" });
+  const focus = path("cw-focus-box");
+  const given = s("g", { class: "cw-given-strokes" });
+  const shapes = s("g");
+  const pending = path("cw-pending");
+  const area = s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", width: "100%", height: "100%" }, focus, given, shapes, pending);
+  const labels = s("g");
+  const grips = s("g", { class: "cw-handles" });
+  const cross = s("g", { class: "cw-cross", visibility: "hidden" },
+    s("line", { x1: -9, x2: 9, y1: 0, y2: 0 }), s("line", { y1: -9, y2: 9, x1: 0, x2: 0 }));
+  const crossAt = s("svg", { overflow: "visible" }, cross);
   const svg = s("svg", {
-    class: "cw-strokes", testid: "cw-picture", role: "group",
-    "aria-label": "Boxes on the picture. Draw with the pointer, or use the button Add box below.",
-  }, focus, boxes, handles);
-  let drag: Drag | null = null;
+    class: "cw-strokes", testid: "cw-picture", role: "application", tabindex: 0,
+    "aria-label": "Picture to draw on. Arrow keys lead the tool, Space sets it down and lifts it, Enter closes a polygon, Escape leaves; Tab goes to the strokes.",
+  }, area, labels, grips, crossAt);
+  const pen = new Pen(store, actions, (id) => {
+    announce(describe(pen.find(id)));
+  });
 
   function pointOf(event: PointerEvent): Point {
-    const area = svg.getBoundingClientRect();
+    const box = svg.getBoundingClientRect();
     return {
-      x: clamp((event.clientX - area.left) / Math.max(area.width, 1)),
-      y: clamp((event.clientY - area.top) / Math.max(area.height, 1)),
+      x: clamp((event.clientX - box.left) / Math.max(box.width, 1)),
+      y: clamp((event.clientY - box.top) / Math.max(box.height, 1)),
     };
   }
 
-  function find(id: number): Stroke | undefined {
-    return draftsOf(store.state).find((one) => one.id === id);
-  }
-
-  function startDrag(event: PointerEvent): Drag {
-    const from = pointOf(event);
-    const target = event.target as Element;
-    const handle = target.getAttribute("data-handle") as Handle | null;
-    const { selected } = store.state;
-    const chosen = selected === null ? undefined : find(selected);
-    if (handle !== null && chosen) return { mode: "resize", from, id: chosen.id, box: chosen.box, handle };
-    const stroke = find(Number(target.closest("[data-stroke]")?.getAttribute("data-stroke") ?? NaN));
-    if (stroke) return { mode: "move", from, id: stroke.id, box: stroke.box };
-    return { mode: "draw", from, id: null };
+  function hitOf(target: Element): Hit {
+    const stroke = target.closest("[data-stroke]")?.getAttribute("data-stroke");
+    return { stroke: stroke === null || stroke === undefined ? null : Number(stroke), handle: target.getAttribute("data-handle") };
   }
 
   svg.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || store.state.explanation === null) return;
+    if (event.button !== 0 || !event.isPrimary || shownExplanation(store.state) === null) return;
     event.preventDefault();
-    drag = startDrag(event);
     svg.setPointerCapture(event.pointerId);
-    store.patch({ drawing: true, selected: drag.id });
-    if (drag.id !== null) focusStroke(drag.id);
+    svg.focus({ preventScroll: true });
+    store.patch({ cursor: null });
+    pen.begin(pointOf(event), hitOf(event.target as Element));
+    const { selected } = store.state;
+    if (selected !== null) focusStroke(selected);
   }, { signal });
-
   svg.addEventListener("pointermove", (event) => {
-    if (drag === null) return;
-    const to = pointOf(event);
-    const dx = to.x - drag.from.x;
-    const dy = to.y - drag.from.y;
-    if (drag.mode === "move") actions.changeStroke(drag.id, { box: moveBox(drag.box, dx, dy) });
-    else if (drag.mode === "resize") actions.changeStroke(drag.id, { box: resizeBox(drag.box, drag.handle, dx, dy) });
-    else {
-      const box = boxBetween(drag.from, to);
-      if (box === null) return;
-      if (drag.id === null) drag.id = actions.addStroke({ kind: store.state.tool, box });
-      else actions.changeStroke(drag.id, { box });
-    }
+    if (!pen.down || !event.isPrimary) return;
+    // a fast pen reports several places at once; a brush must not skip them
+    const places = typeof event.getCoalescedEvents === "function" ? event.getCoalescedEvents() : [];
+    for (const place of places.length > 0 ? places : [event]) pen.move(pointOf(place));
   }, { signal });
-
-  const endDrag = (): void => {
-    if (drag === null) return;
-    if (drag.mode === "draw" && drag.id !== null) announce(describe(drag.id));
-    drag = null;
-    store.patch({ drawing: false });
+  const end = (): void => {
+    pen.end();
   };
-  svg.addEventListener("pointerup", endDrag, { signal });
-  svg.addEventListener("pointercancel", endDrag, { signal });
-  svg.addEventListener("lostpointercapture", endDrag, { signal });
+  svg.addEventListener("pointerup", end, { signal });
+  svg.addEventListener("pointercancel", end, { signal });
+  svg.addEventListener("lostpointercapture", end, { signal });
+  svg.addEventListener("dblclick", () => {
+    pen.close();
+  }, { signal });
 
   svg.addEventListener("focusin", (event) => {
-    const id = Number((event.target as Element).getAttribute("data-stroke") ?? NaN);
-    if (!Number.isNaN(id)) store.patch({ selected: id });
+    const { stroke } = hitOf(event.target as Element);
+    if (stroke !== null) store.patch({ selected: stroke });
+  }, { signal });
+  svg.addEventListener("blur", () => {
+    if (store.state.cursor !== null && !pen.down) store.patch({ cursor: null });
   }, { signal });
 
   svg.addEventListener("keydown", (event) => {
-    const { selected } = store.state;
-    const stroke = selected === null ? undefined : find(selected);
-    if (!stroke) return;
-    const arrow = ARROWS[event.key];
-    if (arrow) {
-      const box = event.shiftKey ? resizeBox(stroke.box, "se", ...arrow) : moveBox(stroke.box, ...arrow);
-      actions.changeStroke(stroke.id, { box });
-    } else if (event.key === "Delete" || event.key === "Backspace") {
-      actions.removeStroke(stroke.id);
-      announce("Box deleted");
-    } else if (event.key === "Escape") {
-      store.patch({ selected: null });
-    } else {
-      return;
-    }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const stroke = pen.find(store.state.selected);
+    const taken = event.target !== svg && stroke !== undefined ? editKey(stroke, event) : leadKey(event);
+    if (!taken) return;
     event.preventDefault();
     event.stopPropagation();
   }, { signal });
 
+  /** Keys on a stroke: move it, resize it, remove it. */
+  function editKey(stroke: Stroke, event: KeyboardEvent): boolean {
+    const arrow = ARROWS[event.key];
+    if (arrow) {
+      const { shape } = stroke;
+      const [dx, dy] = shape.form === "mask" ? [Math.sign(arrow[0]) / shape.width, Math.sign(arrow[1]) / shape.height] : arrow;
+      const resized = event.shiftKey && shape.form === "box";
+      actions.changeStroke(stroke.id, { shape: resized ? { form: "box", box: resizeBox(shape.box, "se", dx, dy) } : moveShape(shape, dx, dy) });
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      actions.removeStroke(stroke.id);
+      announce("Stroke deleted");
+      svg.focus({ preventScroll: true });
+    } else if (event.key === "Escape") {
+      store.patch({ selected: null });
+      svg.focus({ preventScroll: true });
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  /** Keys on the picture: lead the tool as a pointer would. */
+  function leadKey(event: KeyboardEvent): boolean {
+    const { state } = store;
+    const arrow = ARROWS[event.key];
+    const at = state.cursor ?? { x: 0.5, y: 0.5 };
+    if (arrow) {
+      const by = event.shiftKey ? 8 : 2;
+      const to = state.cursor === null ? at : { x: clamp(at.x + arrow[0] * by), y: clamp(at.y + arrow[1] * by) };
+      store.patch({ cursor: to });
+      pen.move(to);
+    } else if (event.key === " ") {
+      store.patch({ cursor: at });
+      if (pen.down) pen.end();
+      else {
+        pen.begin(at, { stroke: null, handle: null });
+        if (state.tool === "polygon") pen.end();
+      }
+    } else if (event.key === "Enter" && state.pending.length > 0) {
+      pen.close();
+    } else if (event.key === "Backspace" && state.pending.length > 0) {
+      store.patch({ pending: state.pending.slice(0, -1) });
+    } else if (event.key === "Escape" && (pen.down || state.pending.length > 0 || state.cursor !== null)) {
+      pen.cancel();
+      store.patch({ cursor: null });
+    } else {
+      return false;
+    }
+    return true;
+  }
+
   function focusStroke(id: number): void {
+    store.flush(); // it must exist before it can be focused
     svg.querySelector<SVGElement>(`[data-stroke="${id}"]`)?.focus({ preventScroll: true });
   }
 
-  function describe(id: number): string {
-    const stroke = find(id);
-    return stroke ? `Box, ${KIND_WORDS[stroke.kind]}, ${placeName(stroke.box)}` : "";
+  function describe(stroke: Stroke | undefined): string {
+    return stroke ? `${FORM_WORDS[stroke.shape.form]}, ${KIND_WORDS[stroke.kind]}, ${placeName(boundsOf(stroke.shape))}` : "";
   }
 
   function make(): SVGGElement {
-    return s("g", { class: "cw-stroke", tabindex: 0, role: "img" }, s("rect", { class: "cw-stroke-box" }),
-      s("text", { class: "cw-stroke-label" }));
+    return s("g", { class: "cw-stroke", tabindex: 0, role: "img" }, path("cw-stroke-area"), path("cw-stroke-rim"));
+  }
+
+  const outlines = new WeakMap<Shape, { area: string; rim: string }>();
+  function outline(shape: Shape): { area: string; rim: string } {
+    const known = outlines.get(shape) ?? pathOf(shape);
+    outlines.set(shape, known);
+    return known;
   }
 
   function show(group: SVGGElement, stroke: Stroke, selected: number | null): void {
     setAttr(group, "data-stroke", stroke.id);
     setAttr(group, "data-kind", stroke.kind);
     setAttr(group, "data-selected", stroke.id === selected);
-    const [x0, y0, x1, y1] = stroke.box;
-    const sides = [x0, y0, x1, y1].map((share) => Math.round(share * 100)).join(", ");
-    setAttr(group, "aria-label", `${describe(stroke.id)}, ${sides} percent. Arrows move, Shift and arrows resize, Delete removes.`);
-    const [rect, label] = group.children;
-    if (rect) place(rect, stroke.box);
-    if (!label) return;
+    const sides = boundsOf(stroke.shape).map((share) => Math.round(share * 100)).join(", ");
+    const resize = stroke.shape.form === "box" ? ", Shift and arrows resize" : "";
+    setAttr(group, "aria-label", `${describe(stroke)}, ${sides} percent. Arrows move${resize}, Delete removes.`);
+    const { area: inside, rim } = outline(stroke.shape);
+    const [areaPath, rimPath] = group.children;
+    if (areaPath) setAttr(areaPath, "d", inside);
+    if (rimPath) setAttr(rimPath, "d", rim);
+  }
+
+  function showLabel(label: SVGTextElement, stroke: Stroke): void {
+    const [x0, y0, , y1] = boundsOf(stroke.shape);
     const above = y0 > 0.06;
-    setAttr(label, "x", percent(x0));
+    setAttr(label, "x", percent(Math.min(x0, 0.82)));
     setAttr(label, "y", percent(above ? y0 : y1));
     setAttr(label, "dx", 1);
     setAttr(label, "dy", above ? -8 : y1 > 0.94 ? -6 : 14);
     setText(label, KIND_WORDS[stroke.kind]);
   }
 
+  function gripsOf(stroke: Stroke | undefined): { at: Point; handle: string }[] {
+    if (stroke?.shape.form === "box") {
+      const { box } = stroke.shape;
+      return HANDLES.map((handle) => ({ at: handleAt(box, handle), handle }));
+    }
+    if (stroke?.shape.form !== "polygon" || stroke.shape.points.length > GRIPS) return [];
+    return stroke.shape.points.map((at, i) => ({ at, handle: String(i) }));
+  }
+
+  /** Strokes of the ledger that hold for the sample that is shown. */
+  function showGiven(state: State): void {
+    const sample = state.explanation?.index;
+    const found = state.ledger.filter((item) => !item.undone).flatMap((item) =>
+      item.strokes.filter((one) => one.sample === null || one.sample === sample).map((one) => ({ ...one, item })));
+    syncChildren(given, found, () => s("g", { class: "cw-given" }, path("cw-given-rim"), s("title")), (group, one) => {
+      const [rim, title] = group.children;
+      const shape = shapeOf(one.roi);
+      if (rim) setAttr(rim, "d", shape === null ? "" : outline(shape).rim);
+      if (title) setText(title, `${one.item.text} (step ${one.item.step})`);
+      setAttr(group, "data-kind", one.kind);
+      setAttr(group, "data-pointed", one.item.id === state.entry);
+    });
+  }
+
+  const parsed = new WeakMap<object, Shape | null>();
+  function shapeOf(roi: Record<string, unknown>): Shape | null {
+    if (!parsed.has(roi)) parsed.set(roi, fromRoi(roi));
+    return parsed.get(roi) ?? null;
+  }
+
   return {
     svg,
+    pen,
+    focusStroke,
     update(state) {
       const drafts = draftsOf(state);
-      syncChildren(boxes, drafts, make, (group, stroke) => {
+      syncChildren(shapes, drafts, make, (group, stroke) => {
         show(group, stroke, state.selected);
       });
-      const chosen = drafts.find((one) => one.id === state.selected);
-      syncChildren(handles, chosen ? HANDLES : [], () => s("rect", { class: "cw-handle", width: 9, height: 9 }), (rect, handle) => {
-        const at = handleAt(chosen?.box ?? [0, 0, 1, 1], handle);
+      syncChildren(labels, drafts, () => s("text", { class: "cw-stroke-label" }), showLabel);
+      const chosen = state.tool === "brush" || state.tool === "eraser" ? undefined : drafts.find((one) => one.id === state.selected);
+      syncChildren(grips, gripsOf(chosen), () => s("rect", { class: "cw-handle", width: 9, height: 9 }), (rect, { at, handle }) => {
         setAttr(rect, "x", percent(at.x));
         setAttr(rect, "y", percent(at.y));
         setAttr(rect, "data-handle", handle);
       });
-      const bbox = state.explanation?.bbox ?? null;
+      showGiven(state);
+      const line = [...state.pending, ...(state.cursor !== null && state.pending.length > 0 ? [state.cursor] : [])];
+      setAttr(pending, "d", line.length === 0 ? null : `M${line.map(({ x, y }) => `${x.toFixed(4)} ${y.toFixed(4)}`).join("L")}${line.length === 1 ? "h0" : ""}`);
+      setAttr(pending, "data-kind", state.meaning);
+      setAttr(cross, "visibility", state.cursor === null ? "hidden" : null);
+      if (state.cursor !== null) {
+        setAttr(crossAt, "x", percent(state.cursor.x));
+        setAttr(crossAt, "y", percent(state.cursor.y));
+        setAttr(cross, "data-down", pen.down);
+      }
+      const bbox = shownExplanation(state)?.bbox ?? null;
       setAttr(focus, "visibility", bbox === null || state.map === "off" ? "hidden" : null);
-      if (bbox !== null) place(focus, bbox);
+      if (bbox !== null) setAttr(focus, "d", pathOf({ form: "box", box: bbox }).rim);
       setAttr(svg, "data-tool", state.tool);
     },
   };

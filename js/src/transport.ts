@@ -1,8 +1,9 @@
 // Talks to the kernel: messages in on the dashboard's model, requests out on the controls'
 // model, sequence numbers, hello, and what the connection looks like.
 
-import { decode, ProtocolError, type Buffers, type Command, type Reply, type Update } from "./protocol";
-import { reduce } from "./state";
+import { decode, ProtocolError, type Buffers } from "./decode";
+import type { Command, Reply, ScreenMessage, Update } from "./protocol";
+import { reduce, type Connection } from "./state";
 import type { Store } from "./store";
 
 /** The parts of anywidget's model that are used; it stands for one dashboard. */
@@ -25,13 +26,15 @@ export const HELLO_TIMEOUT = 3000;
 const REPLY_TIMEOUT = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
+const ACK_PERIOD = 100; // at most one acknowledgement in this many milliseconds
+const BEAT = 5000; // and at least one in this many while somebody looks
 
-/** The kernel was asked and did not answer in time. */
 /** A name for one message. Not crypto.randomUUID: plain http, as on a laboratory's server, has none. */
 function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (one) => one.toString(16).padStart(8, "0")).join("");
 }
 
+/** The kernel was asked and did not answer in time. */
 export class NoAnswer extends Error {}
 
 interface Waiting {
@@ -49,6 +52,11 @@ export class Transport {
   #lookups = 0;
   #lookupTimer: ReturnType<typeof setTimeout> | null = null;
   #stopped = false;
+  readonly #client = newId();
+  #ackTimer: ReturnType<typeof setTimeout> | null = null;
+  #ackSoon = false;
+  #views = new Set<object>(); // views that somebody can see
+  #watched = false; // whether any view has ever said so
 
   constructor(
     private readonly model: DashboardModel,
@@ -76,8 +84,48 @@ export class Transport {
     this.#controls?.off("comm_live_update", this.#liveness);
     if (this.#helloTimer !== null) clearTimeout(this.#helloTimer);
     if (this.#lookupTimer !== null) clearTimeout(this.#lookupTimer);
+    if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
     for (const waiting of this.#waiting.values()) clearTimeout(waiting.timer);
     this.#waiting.clear();
+  }
+
+  /** Whether anything can be asked of a kernel, be it only to look. */
+  get connected(): boolean {
+    return this.#controls !== null && this.#controls.comm_live !== false;
+  }
+
+  /** Bring a recorded explanation; false where no kernel can be asked. */
+  look(index: number, step: number | null): boolean {
+    return this.connected && this.#say({ kind: "look", index, step });
+  }
+
+  /** A view came into sight, or left it. */
+  seen(view: object, visible: boolean): void {
+    const before = this.#seen;
+    if (visible) this.#views.add(view);
+    else this.#views.delete(view);
+    this.#watched = true;
+    if (before !== this.#seen && this.#seq !== null) this.#acknowledge(true);
+  }
+
+  get #seen(): boolean {
+    return !this.#watched || this.#views.size > 0;
+  }
+
+  /** Say which update is on the screen: soon, then again and again while somebody looks. */
+  #acknowledge(now = false): void {
+    if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
+    const send = (): void => {
+      this.#ackSoon = false;
+      this.#ackTimer = this.#seen ? setTimeout(send, BEAT) : null;
+      this.#say({ kind: "ack", seq: this.#seq ?? 0, seen: this.#seen });
+    };
+    if (now) send();
+    else this.#ackTimer = setTimeout(send, ACK_PERIOD);
+  }
+
+  #say(message: ScreenMessage): boolean {
+    return this.#post({ ...message, id: this.#client });
   }
 
   /** Send a command; resolves with the kernel's answer. */
@@ -99,7 +147,7 @@ export class Transport {
     });
   }
 
-  #post(message: Command & { id: string }): boolean {
+  #post(message: (Command | ScreenMessage) & { id: string }): boolean {
     if (this.#controls === null || this.#controls.comm_live === false) return false;
     try {
       this.#controls.send(message, {}, []);
@@ -142,7 +190,11 @@ export class Transport {
       this.#helloTimer = null;
       if (this.store.state.connection === "connecting") this.#offline();
     }, HELLO_TIMEOUT);
-    if (!this.#post({ kind: "hello", id: newId() })) this.#offline();
+    if (!this.#say({ kind: "hello" })) this.#offline();
+  }
+
+  #alive(): Connection {
+    return this.store.state.status?.mode === "replay" ? "replay" : "live";
   }
 
   #offline(): void {
@@ -173,16 +225,21 @@ export class Transport {
     const gap = !update.full && (this.#seq === null || update.seq !== this.#seq + 1);
     this.#seq = update.seq;
     this.store.patch(reduce(this.store.state, update));
+    // A timer that is set for soon stays; one that is set for the next beat is brought forward.
+    if (!this.#ackSoon) {
+      this.#ackSoon = true;
+      this.#acknowledge();
+    }
     if (update.full && this.#helloTimer !== null) {
       clearTimeout(this.#helloTimer);
       this.#helloTimer = null;
     }
-    this.store.patch({ connection: "live" });
+    this.store.patch({ connection: gap ? "behind" : this.#alive() });
     if (gap) this.#hello();
   }
 
   #answer(reply: Reply): void {
-    if (this.store.state.connection === "silent") this.store.patch({ connection: "live" });
+    if (this.store.state.connection === "silent") this.store.patch({ connection: this.#alive() });
     const waiting = this.#waiting.get(reply.id);
     if (waiting !== undefined) {
       this.#waiting.delete(reply.id);

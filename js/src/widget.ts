@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import { Actions } from "./actions";
 import { mount } from "./dashboard";
+import { savedModel } from "./saved";
 import { Store } from "./store";
 import { Transport, type DashboardModel } from "./transport";
 
@@ -22,6 +23,13 @@ function connect(model: DashboardModel): Shared {
   const actions = new Actions(store, transport);
   transport.start();
   return { store, actions, transport };
+}
+
+const saved = savedModel();
+const place = document.getElementById("coflect-view");
+if (saved !== null && place !== null) {
+  const { store, actions, transport } = connect(saved);
+  mount(place, store, actions, transport);
 }
 
 /**
@@ -42,7 +50,7 @@ export default () => {
     },
     render({ model, el }: { model: DashboardModel; el: HTMLElement }): () => void {
       const shared = known.get(model) ?? (latest ??= connect(model));
-      return mount(el, shared.store, shared.actions);
+      return mount(el, shared.store, shared.actions, shared.transport);
     },
   };
 };

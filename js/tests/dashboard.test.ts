@@ -111,9 +111,9 @@ describe("what it sends", () => {
   it("boxes drawn by keyboard, with strength and instruction, and forgets them once they are taken", async () => {
     get("cw-tool-ignore").click();
     get("cw-add-box").click();
-    const picture = get("cw-picture");
-    for (let i = 0; i < 3; i++) press(picture, "ArrowRight");
-    press(picture, "ArrowDown", { shiftKey: true });
+    const stroke = document.querySelector(".cw-stroke") ?? get("cw-picture");
+    for (let i = 0; i < 3; i++) press(stroke, "ArrowRight");
+    press(stroke, "ArrowDown", { shiftKey: true });
     const strength = (get("cw-strength") as HTMLInputElement);
     strength.value = "0.35";
     strength.dispatchEvent(new Event("input"));
@@ -167,7 +167,7 @@ describe("what it sends", () => {
     expect(last()).toMatchObject({ kind: "explain", index: 12 });
     const number = (get("cw-explain-index") as HTMLInputElement);
     number.value = "311";
-    get("cw-explain").click();
+    number.closest("form")?.dispatchEvent(new Event("submit", { cancelable: true }));
     expect(last()).toMatchObject({ kind: "explain", index: 311 });
     test.reply(false, "there are 100 samples");
     await frame();
@@ -178,6 +178,83 @@ describe("what it sends", () => {
     get("cw-ledger-item").querySelector<HTMLElement>("button:last-child")?.click();
     expect(last()).toMatchObject({ kind: "undo", intervention: "a1" });
     await frame();
+  });
+});
+
+describe("looking and drawing", () => {
+  it("keeps the queue still while somebody points at it", async () => {
+    const order = (): (string | null)[] => [...document.querySelectorAll("[data-testid='cw-queue-item']")].map((one) => one.getAttribute("data-index"));
+    const before = order();
+    const list = get("cw-queue");
+    list.dispatchEvent(new Event("pointerenter"));
+    const items = [...raw.updateFull.message.queue.items].reverse();
+    test.receive({ kind: "update", seq: 2, full: false, queue: { ...raw.updateFull.message.queue, items } }, buffers(raw.updateFull));
+    await frame();
+    expect(order()).toEqual(before);
+    list.dispatchEvent(new Event("pointerleave"));
+    await frame();
+    expect(order()).toEqual([...before].reverse());
+  });
+
+  it("asks for an earlier map, and shows it when it comes", async () => {
+    expect(get("cw-timeline-at").textContent).toContain("2 of 2");
+    press(get("cw-root"), ",");
+    expect(last()).toMatchObject({ kind: "look", index: 4187, step: 400 });
+    const shelf = [{ ...raw.updateFull.message.explanation, model_step: 400 }];
+    test.receive({ kind: "update", seq: 2, full: false, shelf }, buffers(raw.updateFull));
+    await frame();
+    expect(get("cw-model-step").textContent).toBe("model of step 400");
+    expect(get("cw-timeline-at").textContent).toContain("1 of 2");
+  });
+
+  it("draws a polygon by keyboard, takes it back and brings it again", async () => {
+    get("cw-shape-polygon").click();
+    const picture = get("cw-picture");
+    const lead = (key: string, times: number): void => {
+      for (let i = 0; i < times; i++) press(picture, key, { shiftKey: true });
+    };
+    lead("ArrowRight", 1);
+    press(picture, " ");
+    lead("ArrowRight", 4);
+    press(picture, " ");
+    lead("ArrowDown", 4);
+    press(picture, " ");
+    press(picture, "Enter");
+    await frame();
+    expect(document.querySelectorAll(".cw-stroke")).toHaveLength(1);
+    press(get("cw-root"), "z", { ctrlKey: true });
+    await frame();
+    expect(document.querySelectorAll(".cw-stroke")).toHaveLength(0);
+    press(get("cw-root"), "z", { ctrlKey: true, shiftKey: true });
+    await frame();
+    get("cw-submit").click();
+    const strokes = last()["strokes"] as { roi: { polygon: number[][] } }[];
+    expect(strokes[0]?.roi.polygon).toEqual([[0.5, 0.5], [0.82, 0.5], [0.82, 0.82]]);
+  });
+
+  it("tells the kernel which update is on the screen", async () => {
+    await settle(200);
+    expect(test.sent.filter((one) => one["kind"] === "ack").at(-1)).toMatchObject({ seq: 1, seen: true });
+  });
+
+  it("one key says that the reason is wrong", () => {
+    press(get("cw-root"), "w");
+    expect(last()).toMatchObject({ kind: "feedback", sample: 4187, strokes: [{ kind: "ignore", roi: [0.5, 0.5, 1, 1] }] });
+  });
+
+  it("applies a stroke to the alike samples that stay picked", async () => {
+    get("cw-page-alike").click();
+    await frame();
+    expect(get("cw-hits-confirm").textContent).toContain("214");
+    get("cw-hits-confirm").click();
+    expect(last()).toMatchObject({ kind: "confirm", intervention: "a1", index: null });
+  });
+
+  it("sends what a person says of a label", async () => {
+    get("cw-page-suspects").click();
+    await frame();
+    get("cw-suspect").querySelector<HTMLElement>("[data-verdict='wrong']")?.click();
+    expect(last()).toMatchObject({ kind: "judge", index: 12, verdict: "wrong", label: 1 });
   });
 });
 

@@ -1,15 +1,19 @@
 // The example messages of tests/protocol, with their buffers as they are on the wire.
+import ack from "../../tests/protocol/ack.json";
+import advance from "../../tests/protocol/advance.json";
 import explain from "../../tests/protocol/explain.json";
 import feedback from "../../tests/protocol/feedback.json";
 import hello from "../../tests/protocol/hello.json";
+import look from "../../tests/protocol/look.json";
 import pause from "../../tests/protocol/pause.json";
 import reply from "../../tests/protocol/reply.json";
 import undo from "../../tests/protocol/undo.json";
 import updateFull from "../../tests/protocol/update_full.json";
 import updateMetrics from "../../tests/protocol/update_metrics.json";
-import { decode, type Reply, type Update } from "../src/protocol";
+import { decode } from "../src/decode";
+import type { Reply, Update } from "../src/protocol";
 
-export const sentByBrowser = { explain, feedback, hello, pause, undo };
+export const sentByBrowser = { ack, advance, explain, feedback, hello, look, pause, undo };
 export const raw = { updateFull, updateMetrics, reply };
 
 /** Buffers at an odd offset, as Jupyter may cut them out of one message. */

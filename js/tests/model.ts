@@ -36,7 +36,7 @@ export class TestModel {
     for (const handler of this.handlers.get("msg:custom") ?? []) handler(content, buffers);
   }
 
-  reply(ok: boolean, text: string, id = this.sent[this.sent.length - 1]?.["id"]): void {
+  reply(ok: boolean, text: string, id = this.sent.filter(({ kind }) => kind !== "ack" && kind !== "hello").at(-1)?.["id"]): void {
     this.receive({ kind: "reply", id, ok, text, step: 1 });
   }
 

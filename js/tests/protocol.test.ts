@@ -1,6 +1,6 @@
 // Messages are decoded as the examples say, and refused where they break the protocol.
 import { describe, expect, it } from "vitest";
-import { decode, ProtocolError } from "../src/protocol";
+import { decode, ProtocolError } from "../src/decode";
 import { aReply, buffers, fullUpdate, metricsUpdate, raw } from "./fixtures";
 
 describe("decode", () => {

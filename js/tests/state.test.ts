@@ -43,7 +43,7 @@ describe("reduce", () => {
   });
 
   it("does not take the picture away while a person draws on it", () => {
-    const drawing = after(loaded(), { drafts: { 4187: [{ id: 1, kind: "look", box: [0, 0, 1, 1] }] } });
+    const drawing = after(loaded(), { drafts: { 4187: [{ id: 1, kind: "look", shape: { form: "box", box: [0, 0, 1, 1] } }] } });
     const next = (purpose: string, index = 9) => reduce(drawing, { kind: "update", seq: 3, full: false, explanation: explanationOf(index, purpose) });
     expect(next("periodic")).not.toHaveProperty("explanation");
     expect(next("periodic", 4187).explanation?.index).toBe(4187);

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+import torch
+from attribution_models import PlainCNN, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from coflect_widget.attribution.consensus import agreement, consensus, focus_bbox, normalise
+from coflect_widget.attribution.torch_methods import load, structure
+from coflect_widget.data import synthetic
 
 maps = hnp.arrays(
     np.float32,
@@ -47,6 +51,29 @@ def test_unrelated_maps_hardly_agree(sparse):
     assert np.mean(scores) < 0.05
 
 
+def test_real_maps_that_have_nothing_to_do_with_each_other_hardly_agree():
+    torch.manual_seed(0)
+    model = PlainCNN()
+    explainer = load(structure(model))
+    explainer.load_weights(views(model))
+    images = synthetic(n=24).images
+    found = [
+        explainer.explain(x[None], None, ("livecam", "smoothgrad"), 16, 0.15, None, i)
+        for i, x in enumerate(images)
+    ]
+    rng = np.random.default_rng(0)
+    for method in ("livecam", "smoothgrad"):
+        scores = []
+        for i in range(len(found)):
+            for j in range(i):
+                # What the data set puts in the middle of each picture is a relation too.
+                other = np.roll(found[j][method], rng.integers(0, 32, 2), (0, 1))
+                scores.append(agreement(found[i][method], other))
+        assert np.mean(scores) < 0.1
+        itself = [agreement(f[method], f[method] * 3) for f in found]
+        assert itself == pytest.approx([1.0] * len(found))
+
+
 def test_a_flat_map_has_no_agreement_and_opposites_score_zero():
     ramp = np.linspace(0, 1, 64).reshape(8, 8)
     assert agreement(ramp, np.full((8, 8), 0.3)) is None
@@ -78,12 +105,36 @@ def test_non_finite_maps_are_refused():
 
 
 def test_consensus_is_where_both_look():
-    a, b = np.zeros((2, 8, 8), np.float32)
-    a[:, :4] = 1
-    b[:4] = 0.5
+    a, b = np.zeros((2, 32, 32), np.float32)
+    a[:, :16] = 1
+    b[:16] = 0.5
     found = consensus(a, b)
-    assert found[:4, :4].min() == 1
-    assert found[4:].max() == found[:, 4:].max() == 0
+    assert found[:8, :16].min() > 0.9
+    assert found[24:].max() < 0.01
+    assert found[:, 16:].max() == 0
+    assert found.max() == pytest.approx(1)
+
+
+def test_consensus_does_not_hang_on_a_single_pixel_of_smoothgrad():
+    camera = np.zeros((32, 32), np.float32)
+    camera[8:16, 8:16] = 1
+    grain = np.random.default_rng(0).random((32, 32)).astype(np.float32) * 0.2
+    grain[8:16, 8:16] += 0.3
+    lone = grain.copy()
+    lone[30, 30] = 1
+    assert agreement(consensus(camera, grain), consensus(camera, lone)) > 0.95
+
+
+@settings(deadline=None)
+@given(maps)
+def test_consensus_lies_in_0_1_and_in_livecam(a):
+    b = np.random.default_rng(0).random(a.shape, dtype=np.float32)
+    found = consensus(a, b)
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (found[a == 0] == 0).all()
+    assert consensus(a, np.zeros_like(a)).max() == 0
 
 
 def test_the_box_is_tight_round_the_strongest_region():

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from attribution_models import PlainCNN, copier, snapshots_of
 
+from coflect_widget.attribution import worker
 from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
 from coflect_widget.attribution.pool import WorkerPool
 from coflect_widget.attribution.torch_methods import structure
@@ -80,6 +81,7 @@ def job(what, explained=FAULTY, **more):
         "sigma": 0.1,
         "layer": None,
         "seed": 0,
+        "checks": False,
     }
     return Job(**{**fields, **more})
 
@@ -104,6 +106,78 @@ def _alive(pid):
 def pool():
     with WorkerPool(FAULTY) as pool:
         yield pool
+
+
+TORCH = "coflect_widget.attribution.torch_methods:load"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+def plain_job(lease):
+    x = np.ones((3, 32, 32), np.float32)
+    return job(0, Model("plain", TORCH, b""), weights=lease.ref, input=x)
+
+
+@pytest.fixture
+def torch_pool():
+    """A pool whose workers can be forked, and a snapshot for them."""
+    model = PlainCNN()
+    snapshots = snapshots_of(model)
+    with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+        yield pool, plain_job(lease)
+    snapshots.close()
+
+
+@LINUX
+def test_workers_of_a_kernel_are_forked_from_one_process(torch_pool):
+    pool, request = torch_pool
+    for slot in (pool.background, pool.interactive):
+        assert isinstance(slot.run(request, 60), JobResult)
+    parents = {psutil.Process(slot.pid).ppid() for slot in (pool.background, pool.interactive)}
+    assert len(parents) == 1
+    server = psutil.Process(parents.pop())
+    assert server.ppid() == os.getpid()
+    assert server.num_threads() == 1  # or a fork could copy a lock that nobody will open
+    assert os.sched_getscheduler(pool.background.pid) == os.SCHED_IDLE
+    assert os.sched_getscheduler(pool.interactive.pid) == os.SCHED_OTHER
+    assert os.sched_getscheduler(server.pid) == os.SCHED_OTHER
+
+
+@LINUX
+def test_forked_workers_are_replaced_and_so_is_the_process_that_forks_them(torch_pool):
+    pool, request = torch_pool
+    slot = pool.interactive
+    assert isinstance(slot.run(request, 60), JobResult)
+    lost, server = slot.pid, psutil.Process(slot.pid).ppid()
+    os.kill(lost, signal.SIGKILL)
+    assert isinstance(slot.run(request, 60), JobResult)
+    assert (slot.replaced, psutil.Process(slot.pid).ppid()) == (1, server)
+    os.kill(server, signal.SIGKILL)
+    assert gone([server, slot.pid]) == []  # the worker looks for the process it came from
+    assert isinstance(slot.run(request, 60), JobResult)
+    assert psutil.Process(slot.pid).ppid() not in (server, 1)
+
+
+@LINUX
+def test_a_library_with_threads_is_not_forked_but_spawned(tmp_path):
+    (tmp_path / "threaded_library.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+        "class Layer(__import__('torch').nn.Identity): pass\n"
+    )
+    code = f"""
+import sys; sys.path[:0] = [{HERE!r}, {str(tmp_path)!r}]
+from attribution_models import PlainCNN, snapshots_of
+import threaded_library
+from test_pool import *
+model = PlainCNN()
+model.more = threaded_library.Layer()
+snapshots = snapshots_of(model)
+with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+    answer = pool.interactive.run(plain_job(lease), 60)
+    print(type(answer).__name__, psutil.Process(pool.interactive.pid).ppid() == os.getpid())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "JobResult True\n", done.stderr
 
 
 def test_the_background_worker_is_idle_and_the_other_is_not(pool):
@@ -153,6 +227,19 @@ def test_a_worker_that_hangs_is_killed_at_the_deadline(pool):
 def test_out_of_memory_gets_a_new_worker_and_then_is_named(pool):
     with pytest.raises(WorkerLostError, match=r"out of memory.*no room"):
         pool.interactive.run(job(3), 20)
+
+
+def forget():
+    worker._models.clear()
+
+
+def test_a_worker_that_was_restarted_by_others_is_replaced_and_the_job_answered(pool):
+    slot = pool.background
+    slot.start()
+    before = slot.pid
+    slot._worker.call(forget, timeout=20)
+    assert isinstance(slot.run(job(0), deadline=20), JobResult)
+    assert slot.pid != before
 
 
 def test_an_exception_is_reported_and_costs_no_worker(pool):

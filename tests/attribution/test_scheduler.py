@@ -1,5 +1,7 @@
 """Requests, budget and callbacks, with real workers and a real torch model."""
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -14,6 +16,7 @@ from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
     PoolClosedError,
+    WorkerLostError,
 )
 from coflect_widget.attribution.requests import MOST_WAITING, Request, RequestQueue
 from coflect_widget.attribution.scheduler import ExplanationScheduler
@@ -119,6 +122,7 @@ def test_a_sample_that_fails_is_named_and_the_next_works(kernel):
     with pytest.raises(ExplanationError, match="IndexError"):
         kernel.scheduler.request(99, "person").result(60)
     assert kernel.scheduler.counts.failed == before + 2
+    assert kernel.scheduler.counts.non_finite == 1
     kernel.scheduler.request(5, "person").result(60)
 
 
@@ -200,6 +204,51 @@ def test_without_a_spatial_layer_smoothgrad_still_works():
     kernel.scheduler._config.method = "consensus"
     with pytest.raises(ExplanationError, match="smoothgrad"):
         kernel.scheduler.request(0, "person").result(60)
+    kernel.close()
+
+
+def test_a_sample_that_costs_two_workers_is_set_aside_until_a_person_insists():
+    told = []
+    kernel = Kernel(notify=told.append)
+    scheduler, slot = kernel.scheduler, kernel.scheduler.pool.background
+    scheduler.request(0, "periodic").result(60)
+    killed, usual = [], slot.run
+
+    def run(job, deadline):  # the real one, in whose two tries the worker is killed
+        def kill():
+            for _ in range(2):
+                while slot.pid is None or slot.pid in killed:
+                    time.sleep(0.001)
+                killed.append(slot.pid)
+                os.kill(slot.pid, signal.SIGSTOP)  # a job of milliseconds must not be faster
+                time.sleep(0.1)
+                os.kill(killed[-1], signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        while not killed:
+            time.sleep(0.001)
+        try:
+            return usual(job, deadline)
+        finally:
+            thread.join()
+
+    slot.run = run
+    with pytest.raises(WorkerLostError, match="twice with this sample"):
+        scheduler.request(1, "candidate").result(60)
+    slot.run = usual
+    assert slot.replaced == 2
+    assert scheduler.quarantined == [1]
+    assert len(told) == 1
+    assert "Sample 1 " in told[0]
+    assert kernel.failed[-1][:2] == (1, "candidate")
+    with pytest.raises(ExplanationSkippedError, match="set aside"):
+        scheduler.request(1, "periodic").result(10)
+    scheduler.request(2, "periodic").result(60)  # others are served
+    scheduler.request(1, "person").result(60)
+    assert scheduler.quarantined == []
+    scheduler.request(1, "periodic").result(60)
+    assert len(told) == 1
     kernel.close()
 
 

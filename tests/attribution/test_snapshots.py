@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -204,3 +206,70 @@ def test_copies_do_not_change_with_the_slot():
     assert np.all(copies["a"] == 1)
     snapshots.close()
     assert not snapshots.write(4, fill(4))
+
+
+def test_without_room_in_memory_a_file_is_taken_and_the_person_told(make_session, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    session = make_session()
+    session.train(steps=5)
+    session.wait(60)
+    assert session.explain(0).map.shape == (32, 32)
+    notices = [event.data["text"] for event in session.events("notice")]
+    assert any("no room in memory" in text for text in notices)
+    file = session._made().snapshots.fallback
+    assert file.is_file()
+    session.close()
+    assert not file.exists()
+
+
+def test_a_device_that_copies_by_itself_is_not_waited_for():
+    snapshots, copied = Snapshots(SPECS), threading.Event()
+
+    def begin(arrays):
+        def finish():
+            copied.wait(20)
+            fill(7)(arrays)
+
+        return finish
+
+    assert snapshots.write(3, fill(3))
+    snapshots.wanted = True
+    assert snapshots.write(7, begin)
+    assert snapshots.written == 1  # it has returned, and the copy goes on
+    with snapshots.lease() as lease:
+        assert lease.step == 3  # readers have the older one meanwhile
+    assert not snapshots.write(8, fill(8))  # one at a time
+    copied.set()
+    assert snapshots.wait_newer(1, 20)
+    with snapshots.lease() as lease:
+        assert lease.step == 7
+        assert lease.copies()["b"][0] == 7
+    assert not snapshots.wanted
+    snapshots.close()
+
+
+def test_a_device_copy_that_fails_leaves_the_older_snapshot(recwarn):
+    snapshots = Snapshots(SPECS)
+
+    def begin(arrays):
+        def finish():
+            raise RuntimeError("the device is gone")
+
+        return finish
+
+    snapshots.write(3, fill(3))
+    before, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        assert snapshots.write(4, begin)
+        until = time.monotonic() + 10
+        while snapshots._writing and time.monotonic() < until:
+            time.sleep(0.001)
+    finally:
+        threading.excepthook = before
+    assert snapshots.newest_step == 3
+    assert snapshots.write(5, fill(5))
+    assert snapshots.newest_step == 5
+    snapshots.close()

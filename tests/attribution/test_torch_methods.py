@@ -1,4 +1,5 @@
 import io
+import random
 import threading
 
 import cloudpickle
@@ -6,19 +7,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from attribution_models import ARCHITECTURES, MLP, Corner, PlainCNN, ResNet, ViT, views
-from captum.attr import NoiseTunnel, Saliency
+from attribution_models import ARCHITECTURES, MLP, Corner, PlainCNN, ViT, views
+from captum.attr import LayerGradCam, NoiseTunnel, Saliency
 from torch import nn
 
+from coflect_widget.attribution.consensus import NOISE_BATCH
 from coflect_widget.attribution.errors import ModelNotSendableError, NoSuitableLayerError
 from coflect_widget.attribution.torch_layers import find_layer
-from coflect_widget.attribution.torch_methods import (
-    check_layer,
-    layercam,
-    load,
-    smoothgrad,
-    structure,
-)
+from coflect_widget.attribution.torch_maps import gradcam, layercam, smoothgrad
+from coflect_widget.attribution.torch_methods import check_layer, load, structure
 
 BOTH = ("livecam", "smoothgrad")
 SHAPE = (3, 32, 32)
@@ -117,7 +114,7 @@ def test_layercam_equals_an_independent_implementation(name):
     model = ARCHITECTURES[name]().eval()
     x = torch.from_numpy(image())
     layer = find_layer(model, SHAPE)
-    found = layercam(model, x, 2, layer)
+    found = layercam(model, model, x, 2, layer)
 
     def after(a):
         if name == "plain":
@@ -136,33 +133,159 @@ def test_layercam_equals_an_independent_implementation(name):
     assert torch.allclose(found[0, 0], expected, atol=1e-6)
 
 
-def test_smoothgrad_equals_captum_for_the_same_noise():
+@pytest.mark.parametrize("name", ["plain", "resnet", "mobilenet"])
+def test_gradcam_equals_captum(name):
     torch.manual_seed(0)
-    model = ResNet().eval()
+    model = ARCHITECTURES[name]().eval()
+    x = torch.from_numpy(image())
+    layer = find_layer(model, SHAPE)
+    found = gradcam(model, model, x, 1, layer)
+    module = model.get_submodule(layer.name)
+    theirs = LayerGradCam(model, module).attribute(x, target=1, relu_attributions=True)
+    assert found.max() > 0
+    assert torch.allclose(found, theirs, atol=1e-5)
+    shown = explain(sent(model), image(), target=1, methods=("gradcam",))["gradcam"]
+    larger = F.interpolate(theirs, (32, 32), mode="bilinear", align_corners=False)
+    assert torch.allclose(torch.from_numpy(shown), larger[0, 0].detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit", "swin"])
+def test_smoothgrad_equals_captum_for_the_same_noise(name):
+    torch.manual_seed(0)
+    model = ARCHITECTURES[name]().eval()
     x = torch.from_numpy(image())
     torch.manual_seed(5)
-    ours = smoothgrad(model, x, 1, 16, 0.2)
+    ours, used = smoothgrad(model, x, 1, 20, 0.2, tolerance=0)
     torch.manual_seed(5)
     theirs = NoiseTunnel(Saliency(model)).attribute(
         x.clone().requires_grad_(),
-        nt_samples=16,
+        nt_samples=20,
+        nt_samples_batch_size=NOISE_BATCH,
         stdevs=0.2 * float(x.max() - x.min()),
         target=1,
     )
+    assert used == 20
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_explaining_changes_no_weight_no_mode_no_hook_and_no_random_state():
-    explainer = sent(ResNet())
-    before = {k: v.clone() for k, v in explainer.model.state_dict().items()}
-    state = torch.get_rng_state()
-    explain(explainer, image())
+def test_smoothgrad_stops_once_its_map_has_converged():
+    x = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    _, used = smoothgrad(Corner(), x, 1, 1024, 0.15)
+    assert used == NOISE_BATCH  # its gradient is the same everywhere
+    model = PlainCNN().eval()
+    coarse, few = smoothgrad(model, x, 1, 512, 0.15, tolerance=0.3)
+    fine, many = smoothgrad(model, x, 1, 512, 0.15, tolerance=0.1)
+    full, most = smoothgrad(model, x, 1, 512, 0.15, tolerance=0)
+    assert few < many < most == 512
+
+    def error(gradients):
+        a, b = gradients.mean(1), full.mean(1)
+        return float((a - b).norm() / (b - b.mean()).norm())
+
+    # What is promised is the error itself, which is known to a factor only.
+    assert 0.1 < error(coarse) < 0.6
+    assert error(fine) < 0.2
+
+
+def everything(model):
+    """All that explaining must not change, in a form that can be compared."""
+    hooks = [name for name in vars(nn.Module()) if name.endswith("hooks") or "_hooks_" in name]
+    return {
+        "weights": {k: v.clone() for k, v in model.state_dict().items()},
+        "gradients": {k: None if p.grad is None else p.grad.clone()
+                      for k, p in model.named_parameters()},
+        "wants gradients": [p.requires_grad for p in model.parameters()],
+        "modes": [m.training for m in model.modules()],
+        "hooks": [len(getattr(m, table) or ()) for m in model.modules() for table in hooks],
+        "random": (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()),  # noqa: NPY002 - what users draw from
+    }  # fmt: skip
+
+
+def equal(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_explaining_changes_nothing(name):
+    torch.manual_seed(0)
+    explainer = sent(ARCHITECTURES[name]())
+    before = everything(explainer.model)
+    explain(explainer, image(), methods=("livecam", "gradcam", "smoothgrad"))
+    explainer.logits(image())
+    assert equal(before, everything(explainer.model))
     with pytest.raises(IndexError, match="target=9"):
         explain(explainer, image(), target=9)
-    assert torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(v, before[k]) for k, v in explainer.model.state_dict().items())
-    assert all(p.grad is None for p in explainer.model.parameters())
-    assert not any(m.training or m._forward_hooks for m in explainer.model.modules())
+    assert equal(before, everything(explainer.model))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_explaining_changes_nothing_when_the_model_fails_in_the_middle(name, monkeypatch):
+    torch.manual_seed(0)
+    explainer = sent(ARCHITECTURES[name]())
+    model = explainer.model
+    before = everything(model)
+    last = model.tail if name == "mobilenet" else model.head
+    forward, left = last.forward, [0]
+
+    def failing(x):
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("out of order")
+        return forward(x)
+
+    monkeypatch.setattr(last, "forward", failing)
+    for call in (1, 2, 3, 4):  # looking, finding the layer, LiveCAM, SmoothGrad
+        left[0] = call
+        explainer._layers.clear()
+        with pytest.raises(RuntimeError, match="out of order"):
+            explain(explainer, image(), samples=16)
+        assert equal(before, everything(model))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_sending_a_model_and_finding_its_layer_changes_nothing(name):
+    torch.manual_seed(0)
+    model = ARCHITECTURES[name]().train()
+    next(model.children()).eval()
+    model(torch.rand(4, 3, 32, 32)).sum().backward()
+    model.register_forward_hook(lambda *_: None)
+    before = everything(model)
+    check_layer(structure(model), SHAPE)
+    assert equal(before, everything(model))
+    with pytest.raises(NoSuitableLayerError):
+        check_layer(structure(model), SHAPE, "nowhere")
+    assert equal(before, everything(model))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_random_weights_are_others_and_maps_can_be_made_of_them(name):
+    torch.manual_seed(0)
+    model = ARCHITECTURES[name]()
+    explainer = sent(model)
+    live = explain(explainer, image(), target=1)
+    explainer.randomise(0)
+    found = explain(explainer, image(), target=1)
+    explainer.randomise(0)
+    again = explain(explainer, image(), target=1)
+    explainer.randomise(1)
+    other = explain(explainer, image(), target=1)
+    for method in BOTH:
+        assert np.isfinite(found[method]).all()
+        assert np.array_equal(found[method], again[method])
+        assert not np.array_equal(found[method], other[method])
+        assert not np.array_equal(found[method], live[method])
+    explainer.load_weights(views(model))
+    back = explain(explainer, image(), target=1)
+    assert all(np.array_equal(live[method], back[method]) for method in BOTH)
 
 
 def test_sending_changes_nothing_and_leaves_hooks_and_gradients_behind():
@@ -289,6 +412,6 @@ def test_vit_maps_are_about_patches_not_the_token():
     model = ViT().eval()
     layer = find_layer(model, SHAPE)
     assert layer.extra == 1
-    cam = layercam(model, torch.from_numpy(image()), 0, layer)
+    cam = layercam(model, model, torch.from_numpy(image()), 0, layer)
     assert cam.shape == (1, 1, 8, 8)
     assert F.relu(cam).sum() > 0

@@ -199,3 +199,24 @@ def test_one_batch_equals_the_same_rows_with_duplicates_removed(
     seen = whole.seen
     assert (whole.margin[seen & whole.correct] >= 0).all()
     assert (whole.margin[seen & ~whole.correct] <= 0).all()
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_many_batches_at_once_are_the_same_as_one_after_the_other(repeats):
+    rng = np.random.default_rng(3)
+    order = rng.integers(0, 60, 60) if repeats else rng.permutation(60)
+    batches = []
+    for step, rows in enumerate(np.array_split(order, 7), start=1):
+        logits = rng.normal(size=(len(rows), 4)).astype(np.float32)
+        targets = rng.integers(-1, 4, len(rows))  # some without a label
+        logits[0, 0] = np.nan if step == 3 else 0
+        batches.append((rows, logits, targets, step))
+    one, many = SampleStore(60, 4), SampleStore(60, 4)
+    for _ in range(2):
+        expected = [one.update(*batch) for batch in batches]
+        assert many.update_many(batches) == [
+            pytest.approx(stats, rel=1e-6, nan_ok=True) for stats in expected
+        ]
+    for name, values in vars(one).items():
+        if isinstance(values, np.ndarray):
+            np.testing.assert_array_equal(values, getattr(many, name), err_msg=name)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,14 @@ from coflect_widget.guidance.instructions import (
     parse,
 )
 from coflect_widget.guidance.roi import Box
+
+CLASSES = ("cat", "Big Dog", "bus", "T-shirt/top", "Dr. No.")
+WIDE = Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),), region="x0=0.2 y0=0.2 x1=0.8 y1=0.8")
+
+
+def region(kind, *names, **more):
+    rois = tuple(roi for name in names for roi in REGIONS[name])
+    return Understood("region", kind=kind, rois=rois, region=" and ".join(names), **more)
 
 
 @pytest.mark.parametrize(
@@ -41,17 +51,52 @@ from coflect_widget.guidance.roi import Box
             "ignore the borders",
             Understood("region", kind="ignore", rois=REGIONS["borders"], region="borders"),
         ),
-        ("focus x0=.2 y0=.2 x1=.8 y1=.8", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
-        ("x0=.2, y0=.2, x1=.8, y1=.8", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
-        ("y1 = 0.8 x1=.8 y0=.2 x0=.2", Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),))),
+        ("focus x0=.2 y0=.2 x1=.8 y1=.8", WIDE),
+        ("x0=.2, y0=.2, x1=.8, y1=.8", WIDE),
+        ("y1 = 0.8 x1=.8 y0=.2 x0=.2", WIDE),
         (
             "ignore x=.7 y=.7 w=.3 h=.3",
-            Understood("region", kind="ignore", rois=(Box(0.7, 0.7, 1.0, 1.0),)),
+            Understood(
+                "region",
+                kind="ignore",
+                rois=(Box(0.7, 0.7, 1.0, 1.0),),
+                region="x0=0.7 y0=0.7 x1=1 y1=1",
+            ),
         ),
+        ("ignore corners", region("ignore", "corners")),
+        ("ignore the borders and the center", region("ignore", "borders", "center")),
+        ("focus left and left", region("look", "left")),
+        ("ignore left at 50%", region("ignore", "left", strength=0.5)),
+        ("ignore left with strength .5", region("ignore", "left", strength=0.5)),
+        ("focus at the center", region("look", "center")),
+        ("ignore borders only this one", region("ignore", "borders", scope="sample")),
+        ("ignore borders only for this one", region("ignore", "borders", scope="sample")),
+        ("ignore borders everywhere", region("ignore", "borders", scope="everywhere")),
+        ("ignore borders for all", region("ignore", "borders", scope="everywhere")),
+        (
+            "ignore borders for all cats",
+            region("ignore", "borders", scope="class", label=0, name="cat"),
+        ),
+        ("Ignore borders for Cat", region("ignore", "borders", scope="class", label=0, name="cat")),
+        (
+            "focus center at 0.2 for class big dog.",
+            region("look", "center", strength=0.2, scope="class", label=1, name="Big Dog"),
+        ),
+        ("ignore left for all buses", region("ignore", "left", scope="class", label=2, name="bus")),
+        ("pause", Understood("pause")),
+        ("Resume training!", Understood("resume")),
+        ("continue", Understood("resume")),
+        ("stop", Understood("stop")),
+        ("undo", Understood("undo")),
+        ("undo I3", Understood("undo", intervention="i3")),
+        ("explain 123", Understood("explain", index=123)),
+        ("explain sample #7", Understood("explain", index=7)),
+        ("slower overlays", Understood("overlays")),
+        ("faster maps please", Understood("overlays", faster=True)),
     ],
 )
 def test_meaning(text, meaning):
-    assert parse(text) == meaning
+    assert parse(text, CLASSES) == meaning
 
 
 @pytest.mark.parametrize(
@@ -61,7 +106,16 @@ def test_meaning(text, meaning):
         ("", "empty"),
         ("...", "empty"),
         ("focus", "'focus"),
-        ("stop", "'stop focus'"),
+        ("clear", "no such instruction"),
+        ("undo twice", "'undo'"),
+        ("explain", "'explain 123'"),
+        ("explain -3", "no such instruction"),
+        ("ignore borders for all horses", "no class 'all horses' (known are cat, Big Dog"),
+        ("ignore left and", "no such instruction"),
+        ("ignore left at 150%", "from 0 to 1"),
+        ("pause and resume", "no such instruction"),
+        ("increase focus by 10% for all cats", "no such instruction"),
+        ("ignore " + " and ".join(["left"] * 9), "more than 8"),
         ("left", "no such instruction"),
         ("set focus to 40", "write 40%"),
         ("set focus to 400", "from 0 to 1"),
@@ -82,7 +136,7 @@ def test_meaning(text, meaning):
     ],
 )
 def test_not_understood_says_why_and_offers_phrases_that_work(text, words):
-    answer = parse(text)
+    answer = parse(text, CLASSES)
     assert isinstance(answer, NotUnderstood)
     assert words in answer.message
     assert "\n" not in answer.message
@@ -96,19 +150,47 @@ def test_every_example_and_region_is_understood():
         assert parse(f"focus {name}") == Understood("region", rois=REGIONS[name], region=name)
 
 
-WORDS = """increase decrease set focus to by ignore stop the 10% 0.4 % . left top corner
+WORDS = """increase decrease set focus to by ignore stop the 10% 0.4 % . left top corner and at for
+all only this one everywhere cat cats class pause undo i3 explain 123 slower faster overlays
 borders x0=.1 y0=.1 x1=.9 y1=.9 x=.1 w=.5 = , 5 1e5 nan inf ²"""
 word = st.sampled_from(WORDS.split())
 
 
 @given(st.one_of(st.text(max_size=200), st.lists(word, max_size=8).map(" ".join)))
 def test_any_string_has_an_answer_and_its_echo_means_the_same(text):
-    answer = parse(text)
+    answer = parse(text, CLASSES)
     if isinstance(answer, NotUnderstood):
         assert answer.nearest
         assert answer.message
         return
-    assert parse(answer.echo()) == answer
+    assert parse(answer.echo(), CLASSES) == answer
+
+
+names = st.text(min_size=1, max_size=30).filter(lambda name: name.split())
+anything = st.builds(
+    Understood,
+    st.just("region"),
+    kind=st.sampled_from(["look", "ignore"]),
+    region=st.lists(st.sampled_from(sorted(REGIONS)), min_size=1, max_size=4, unique=True).map(
+        " and ".join
+    ),
+    strength=st.none() | st.floats(0, 1).map(lambda v: round(v, 6)),
+    scope=st.sampled_from([None, "sample", "everywhere", "class"]),
+)
+
+
+@given(anything, names, names)
+def test_every_region_can_be_typed_as_it_is_repeated_whatever_the_class_is_called(
+    said, name, other
+):
+    classes = (name, other)
+    said = replace(said, label=0, name=" ".join(name.split())) if said.scope == "class" else said
+    answer = parse(said.echo(), classes)
+    if len({" ".join(n.casefold().split()) for n in classes}) == 1 and said.scope == "class":
+        assert "2 classes" in answer.message
+        return
+    rois = [roi for name in said.region.split(" and ") for roi in REGIONS[name]]
+    assert answer == replace(said, rois=tuple(dict.fromkeys(rois)))
 
 
 @given(st.floats(0, 1), st.booleans())

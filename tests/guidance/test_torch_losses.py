@@ -92,7 +92,12 @@ EVERYWHERE = ("ignore", CORNER, None, 0.3)
 
 
 def step_loss(guidance, rows=slice(0, 16)):
-    return guidance.loss(DATA[rows], LABELS[rows], torch.tensor(1.0))
+    """The loss of the next step that has one."""
+    while guidance.active:
+        value = guidance.loss(DATA[rows], LABELS[rows], torch.tensor(1.0), torch.arange(40)[rows])
+        if value is not None:
+            return value
+    return None
 
 
 @pytest.mark.parametrize("loss", ["fill", "input_gradient"])
@@ -153,6 +158,7 @@ def test_a_failing_model_is_left_as_it_was():
     guidance.set_state(state(IGNORE, LOOK))
     with pytest.raises(RuntimeError):
         guidance.loss(DATA[:8, :2], LABELS[:8], torch.tensor(1.0))
+    guidance.set_state(state(LOOK, IGNORE))
     model[9] = nn.Linear(7, 3)
     with pytest.raises(RuntimeError):
         step_loss(guidance)
@@ -192,15 +198,15 @@ def test_fill_swaps_the_ignored_place_and_nothing_else():
     guidance = guide(model, replay_share=1.0)
     guidance.set_state(state(("ignore", (0.0, 0.25, 0.25, 0.75), 3, 0.3)))
     step_loss(guidance)
-    (shown,) = model.shown
-    assert len(shown) == 16
+    original, swapped = model.shown[0].chunk(2)
+    assert len(original) == 8
     inside = torch.zeros(16, 16, dtype=torch.bool)
     inside[4:12, 0:4] = True  # too large to be mirrored
-    first = shown[0]
-    assert torch.equal(first[:, ~inside], DATA[3][:, ~inside])
-    donors = [k for k in range(16) if torch.equal(first[:, inside], DATA[k][:, inside])]
+    assert torch.equal(original[0], DATA[3])
+    assert torch.equal(swapped[0][:, ~inside], DATA[3][:, ~inside])
+    donors = [k for k in range(16) if torch.equal(swapped[0][:, inside], DATA[k][:, inside])]
     assert len(donors) == 1
-    for row in shown[2:]:
+    for row in swapped[1:]:
         own = [k for k in range(16) if torch.equal(row[:, ~inside], DATA[k][:, ~inside])]
         other = [k for k in range(16) if torch.equal(row[:, inside], DATA[k][:, inside])]
         assert len(own) == len(other) == 1
@@ -212,10 +218,12 @@ def test_share_of_rows():
     guidance = guide(model, replay_share=0.25)
     guidance.set_state(state(IGNORE))
     step_loss(guidance, slice(0, 32))
-    assert len(model.shown[0]) == 8
+    assert len(model.shown[0]) == 16
+    given = [guidance.loss(DATA[:32], LABELS[:32], torch.tensor(1.0)) for _ in range(9)]
+    # 16 rows every other step of 32 are a quarter
+    assert [value is not None for value in given] == [k % 2 == 1 for k in range(9)]
     guidance.set_state(state(("look", CORNER, 3, 0.3)))
     model.shown.clear()
-    guidance._layer = None
     step_loss(guidance, slice(0, 32))
     assert len(model.shown[0]) == 1  # no more than there are
 
@@ -236,7 +244,7 @@ def test_the_weight_of_a_region_does_not_fade_with_the_task_loss():
         torch.manual_seed(0)
         guidance = guide(network().train(), ignore_loss="input_gradient")
         guidance.set_state(state(IGNORE))
-        return guidance.loss(DATA[:16], LABELS[:16], torch.tensor(task)).item()
+        return guidance.loss(DATA[:16], LABELS[:16], torch.tensor(task)).item()  # the first has one
 
     assert value(1e-6) == value(0.5)
     assert np.isfinite(value(float("nan")))

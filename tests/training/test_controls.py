@@ -110,3 +110,78 @@ def test_ten_thousand_pauses_and_resumes_end_in_a_running_training():
             controls.resume()
         before = steps.count
         wait(lambda: steps.count > before + 5)
+
+
+def test_a_rest_holds_the_training_only_for_its_block_and_is_counted():
+    controls = Controls()
+    with Steps(controls) as steps:
+        with controls.rest(5):
+            wait(lambda: controls._rests and _still(steps))
+            held_at = steps.count
+            time.sleep(0.1)
+            assert steps.count == held_at
+            assert controls.submit(lambda: "ran").result(2) == "ran"  # as between any two steps
+            assert steps.count == held_at
+        wait(lambda: steps.count > held_at)
+        assert 0.1 <= controls.rested < 5
+        assert controls.rests == 1
+        assert steps.holds == []  # the person did not pause
+
+
+def test_a_rest_is_over_after_its_bound_whatever_hangs():
+    controls = Controls()
+    with Steps(controls) as steps, controls.rest(0.05):
+        wait(lambda: controls.rests == 1)
+        at = steps.count
+        wait(lambda: steps.count > at + 5)  # the block is still open
+        assert controls.rested < 2
+        assert controls.rests == 1
+
+
+def test_after_a_rest_training_goes_on_for_as_long():
+    controls = Controls()
+    with Steps(controls) as steps:
+        with controls.rest(0.2):
+            wait(lambda: controls.rests == 1)
+        at, since = steps.count, time.monotonic()
+        with controls.rest(5):
+            wait(lambda: controls.rested > 0.2 and _still(steps))
+            assert time.monotonic() - since > 0.15
+            assert steps.count > at
+
+
+def test_stop_and_pause_come_through_a_rest():
+    controls = Controls()
+    with Steps(controls) as steps, controls.rest(20):
+        wait(lambda: controls._rests and _still(steps))
+        controls.pause()
+        wait(lambda: steps.holds == [True])
+        controls.resume()
+        wait(lambda: steps.holds == [True, False] or _still(steps))
+        controls.stop()
+        steps.thread.join(2)
+        assert not steps.thread.is_alive()
+
+
+def test_a_snapshot_is_taken_in_a_rest():
+    controls, looked = Controls(), []
+    controls.attach()
+    with controls.rest(0.3):
+        threading.Timer(0.1, controls.nudge).start()
+        assert controls.boundary(lambda _: None, lambda: looked.append(controls.rested))
+    controls.detach()
+    assert len(looked) >= 2
+    assert looked[0] < 0.25
+
+
+def test_nothing_rests_while_nothing_trains():
+    controls = Controls()
+    with controls.rest(5):
+        assert controls._rests == []
+    assert controls.rested == 0
+
+
+def _still(steps):
+    before = steps.count
+    time.sleep(0.02)
+    return steps.count == before

@@ -23,7 +23,7 @@ def example(name):
     return json.loads((EXAMPLES / f"{name}.json").read_text())["message"]
 
 
-@pytest.mark.parametrize("name", ["pause", "feedback", "undo", "explain"])
+@pytest.mark.parametrize("name", ["pause", "feedback", "undo", "explain", "advance"])
 def test_what_the_browser_sends_is_understood(name):
     message = example(name)
     command = COMMAND.validate_python({k: v for k, v in message.items() if k != "id"})
@@ -46,12 +46,14 @@ class Screen:
         self.updates = []
         self.replies = []
         self.kept = None
+        self.acknowledge = lambda seq: None
 
     def send(self, content, buffers=None):
         if content["kind"] == "reply":
             self.replies.append(REPLY.validate_python(content))
         else:
             self.updates.append((UPDATE.validate_python(content), buffers))
+            self.acknowledge(content["seq"])
 
     def keep(self, snapshot):
         UPDATE.validate_python(snapshot["update"])
@@ -68,6 +70,7 @@ def watched(make_session, shapes):
     session = make_session(val=shapes, classes=["circle", "<img onerror=x>", "triangle", "\u202ex"])
     screen = Screen()
     publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    screen.acknowledge = lambda seq: publisher.ack("h", seq, seen=True)
     session._wiring.stream.flush()
     for event in session.run.events():
         publisher.event(event)
@@ -85,7 +88,8 @@ def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
     session.train(steps=100_000)
     send({"kind": "explain", "id": "e", "index": 9})
     eventually(
-        lambda: any(u.get("explanation", {}).get("livecam_buffer") for u, _ in screen.updates)
+        lambda: any(u.get("explanation", {}).get("livecam_buffer") for u, _ in screen.updates),
+        120,
     )
     send({"kind": "pause", "id": "p"})
     eventually(lambda: session.state == "paused")
@@ -113,6 +117,26 @@ def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
     assert len(buffers[explanation["picture_buffer"]]) == 32 * 32 * 3
     for name in ("livecam", "smoothgrad", "consensus"):
         assert len(buffers[explanation[f"{name}_buffer"]]) == 32 * 32
+
+
+def test_one_step_and_one_epoch_end_where_they_say(watched):
+    session, _, send = watched
+    session.train(epochs=50)
+    send({"kind": "pause", "id": "p"})
+    eventually(lambda: session.state == "paused")
+    step = session.metrics["step"]
+    send({"kind": "advance", "id": "a", "unit": "step"})
+    eventually(lambda: session.metrics["step"] == step + 1 and session.state == "paused")
+    session.step("epoch")
+    per_epoch = session._backend.steps_per_epoch
+    assert session.metrics["step"] % per_epoch == 0
+    assert session.metrics["epoch"] == session.metrics["step"] // per_epoch
+    assert session.state == "paused"
+    session.step()
+    assert session.metrics["step"] % per_epoch == 1
+    session.stop()
+    with pytest.raises(RuntimeError, match="train"):
+        session.step()
 
 
 def test_the_charts_get_every_logged_point_once(watched):
@@ -161,6 +185,12 @@ HOSTILE = [
     {"id": "a", "kind": "feedback", "strength": float("nan")},
     {"id": "a", "kind": "feedback", "sample": 3, "strokes": [{"kind": "look", "roi": "eval"}] * 99},
     {"id": "a", "kind": "undo", "intervention": "../../etc/passwd"},
+    {"id": "a", "kind": "look", "index": True, "step": None},
+    {"id": "a", "kind": "look", "index": 3, "step": -1},
+    {"id": "a", "kind": "look", "index": 3, "step": 2, "path": "../../etc/passwd"},
+    {"id": "a", "kind": "ack", "seq": 2**80, "seen": True},
+    {"id": "a", "kind": "ack", "seq": 1, "seen": "yes"},
+    {"id": "a", "kind": "advance", "unit": "year"},
     {"id": "a", "kind": "set", "name": "__class__", "value": 1},
 ]
 
@@ -172,8 +202,14 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
     answers = []
 
     class Answers:
-        def hello(self):
+        def hello(self, client):
             answers.append("hello")
+
+        def ack(self, client, seq, *, seen):
+            answers.append("ack")
+
+        def look(self, index, step):
+            answers.append("look")
 
         def select(self, index):
             answers.append(index)
@@ -208,7 +244,6 @@ def test_a_recorded_run_shows_the_same_without_a_kernel(make_session, shapes):
     assert update["explanation"]["index"] == 4
     assert update["explanation"]["consensus_buffer"] is not None
     assert update["ledger"][0]["strokes"][0]["kind"] == "look"
-    assert widget._controls == ""
 
 
 def test_a_damaged_map_is_said_and_the_rest_is_shown(make_session):

@@ -1,0 +1,106 @@
+"""What overlays in the background cost a training that uses all processors.
+
+    python benchmarks/background_cost.py [--pairs 16] [--seconds 4] [--workload a]
+
+One session trains throughout. Blocks with overlays going all the time (one is always waiting)
+and blocks without any follow each other in pairs, in changing order. Printed are the median
+slowdown of the pairs with a 95 % bootstrap interval, and how many overlays a minute came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import tempfile
+import time
+from concurrent.futures import Future, wait
+
+import numpy as np
+from machine import describe
+from overhead_workloads import WORKLOADS, TimedSGD
+
+import coflect_widget as coflect
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of one block")
+    parser.add_argument("--workload", default="a", choices=WORKLOADS)
+    args = parser.parse_args()
+    workload = WORKLOADS[args.workload]
+    optimizers: list[TimedSGD] = []
+
+    def optimizer(parameters):  # type: ignore[no-untyped-def]
+        optimizers.append(TimedSGD(parameters))
+        return optimizers[-1]
+
+    print(f"{workload.title}: {describe()}", flush=True)
+    draw = random.Random(0)
+    pairs: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        session = coflect.Session(
+            workload.model(),
+            workload.data(),
+            optimizer=optimizer,
+            batch_size=workload.batch,
+            run_dir=folder,
+            # All of the rest as usual, but no overlays of its own, and no limit to ours.
+            config={
+                "xai_every": 10**9,
+                "forecast_every": 10**9,
+                "attribution": {"method": workload.method, "budget": 60},
+            },
+        )
+        with session:
+            session.explain(0)
+            session.train(epochs=10_000)
+            time.sleep(5)
+            wiring = session._made()
+            ends = optimizers[-1].ends
+            indices = itertools.cycle(range(workload.samples))
+            made = made_seconds = 0.0
+
+            def block(*, overlays: bool) -> float:
+                """Mean milliseconds of a step."""
+                nonlocal made, made_seconds
+                first, before = len(ends), wiring.scheduler.counts.made
+                began = time.monotonic()
+                waiting: set[Future[object]] = set()
+                while time.monotonic() < began + args.seconds or len(ends) < first + 10:
+                    while overlays and len(waiting) < 2:
+                        waiting.add(wiring.scheduler.request(next(indices), "candidate"))
+                    time.sleep(0.02)
+                    waiting = {future for future in waiting if not future.done()}
+                last = len(ends) - 1
+                if overlays:
+                    made += wiring.scheduler.counts.made - before
+                    made_seconds += time.monotonic() - began
+                for future in waiting:
+                    future.cancel()
+                wait(waiting, 60)  # what is computed already belongs to no block
+                time.sleep(0.2)
+                return (ends[last] - ends[first]) / (last - first) / 1e6
+
+            block(overlays=True)
+            made = made_seconds = 0.0
+            for _ in range(args.pairs):
+                order = [True, False]
+                draw.shuffle(order)
+                pairs.append({str(on): block(overlays=on) for on in order})
+            session.stop()
+    ratios = np.array([pair["True"] / pair["False"] for pair in pairs])
+    resampled = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+    without = np.median([pair["False"] for pair in pairs])
+    print(f"step {without:.1f} ms without overlays, {len(pairs)} pairs of {args.seconds:g} s")
+    print(
+        f"median slowdown {(np.median(ratios) - 1) * 100:+.1f} % "
+        f"(95 % bootstrap interval {(low - 1) * 100:+.1f} to {(high - 1) * 100:+.1f} %), "
+        f"{made / made_seconds * 60:.0f} overlays a minute"
+    )
+
+
+if __name__ == "__main__":
+    main()

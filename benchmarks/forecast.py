@@ -1,0 +1,181 @@
+"""How well the forecast foretells, against what everybody has.
+
+    python benchmarks/forecast.py --cache DIR [--data-root DIR] [--fit]
+
+Trainings without intervention: 5 seeds x {cats and dogs, Fashion-MNIST} x {0, 10 % of the labels
+flipped}, 12 epochs; forecasts at the ends of epochs 3 to 8, truth 4 epochs later from passes in
+eval mode. Where the cache lacks runs, they are made first (about a minute of one processor
+each). The weights that the model starts from are, for each data set, fitted on the other one;
+``--fit`` prints the ones fitted on both, which `coflect_widget/forecast/prior.py` holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
+
+import forecast_runs as runs
+import numpy as np
+from forecast_replay import (
+    PROBES,
+    WINDOWS,
+    Window,
+    auroc,
+    average_precision,
+    ece,
+    precision_at,
+    probe_cost,
+    replay,
+)
+from machine import describe
+
+from coflect_widget.forecast.foresight import FEATURES, fit
+
+#: Where weights start that nothing is known of: the margin counts, and nothing else.
+BARE = {
+    "failure": (0.0, -1.0, *([0.0] * (len(FEATURES) - 2))),
+    "onset": (0.0, 1.0),
+    "persist": (0.0, 1.0),
+}
+TARGETS = ("STATE", "ONSET", "PERSIST")
+#: Epochs from which on two windows have passed.
+CALIBRATED_FROM = 6
+
+Cell = tuple[str, float]
+Windows = dict[int, list[Window]]  # by seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--only", help="make one run, such as 'Fashion-MNIST,0.1,3', and end")
+    parser.add_argument("--fit", action="store_true", help="print the weights to start from")
+    parser.add_argument("--probes", type=float, default=PROBES, help="share probed each epoch")
+    args = parser.parse_args()
+    if args.only:
+        data, noise, seed = args.only.split(",")
+        runs.record(args.data_root, args.cache, data, float(noise), int(seed))
+        return
+    for data, noise, seed in product(runs.DATA, runs.NOISE, runs.SEEDS):
+        if args.data_root and not runs.path_of(args.cache, data, noise, seed).exists():
+            runs.record(args.data_root, args.cache, data, noise, seed)
+    found: dict[Cell, dict[int, runs.Recorded]] = defaultdict(dict)
+    for data, noise, seed in product(runs.DATA, runs.NOISE, runs.SEEDS):
+        if runs.path_of(args.cache, data, noise, seed).exists():
+            found[data, noise][seed] = runs.load(args.cache, data, noise, seed)
+    print(describe())
+    priors = {data: prior(found, [d for d in runs.DATA if d != data], args.probes)
+              for data in runs.DATA}  # fmt: skip
+    if args.fit:
+        for name, weights in prior(found, list(runs.DATA), args.probes).items():
+            print(name.upper(), "=", tuple(round(w, 3) for w in weights))
+    lifts = []
+    for (data, noise), of_seed in found.items():
+        windows = {s: list(replay(run, priors[data], args.probes)) for s, run in of_seed.items()}
+        lifts.append(table(data, noise, windows))
+        labels(of_seed, windows)
+        cost = np.mean([probe_cost(run) for run in of_seed.values()])
+        print(f"probes: {args.probes:.0%} of the samples an epoch, {cost:.2f} processor seconds")
+    print(f"\nmean over cells of ONSET AP, ours / EMA of the loss: {np.mean(lifts):.2f}")
+
+
+def prior(
+    found: dict[Cell, dict[int, runs.Recorded]], data: list[str], probes: float
+) -> dict[str, tuple[float, ...]]:
+    """Weights fitted on all runs of these data sets."""
+    parts = []
+    for (name, _), of_seed in found.items():
+        for run in of_seed.values() if name in data else ():
+            some = np.random.default_rng(run.seed).permutation(len(run.target))[:2000]
+            windows = replay(run, BARE, probes)
+            parts.extend((w.x[some], w.then[some], w.now[some]) for w in windows)
+    x, y, now = (np.concatenate(part) for part in zip(*parts, strict=True))
+    weights = fit(x, y, np.zeros(len(FEATURES)), np.full(len(FEATURES), 10.0))
+    score = np.stack([np.ones(len(x)), x @ weights], axis=1)
+    given = {
+        name: fit(score[who], y[who], np.array([0.0, 1.0]), np.full(2, 10.0))
+        for name, who in (("onset", ~now), ("persist", now))
+    }
+    return {name: tuple(w.tolist()) for name, w in {"failure": weights, **given}.items()}
+
+
+def population(target: str, window: Window) -> np.ndarray:
+    """Whom the target is about: ONSET those right now, PERSIST those wrong now."""
+    if target == "ONSET":
+        return ~window.now
+    return window.now if target == "PERSIST" else np.ones(len(window.now), bool)
+
+
+def table(data: str, noise: float, windows: Windows) -> float:
+    """Print one cell; returns ONSET AP over that of the EMA of the loss."""
+    names = list(windows[min(windows)][0].scores)
+    print(f"\n{data}, {noise:.0%} flipped, {len(windows)} seeds x {len(WINDOWS)} windows")
+    print(f"{'':18s} {'':8s} {'P@10':>5s} {'lift':>5s} {'AP':>6s} {'AUROC':>6s} {'Brier':>6s} "
+          f"{'ECE':>6s}  ours - it [95 %]")  # fmt: skip
+    ratio = 0.0
+    for target in TARGETS:
+        aps: dict[str, np.ndarray] = {}
+        for name in reversed(names):
+            rows = []
+            for of_run in windows.values():
+                for w in of_run:
+                    who = population(target, w)
+                    score, chance, y = w.scores[name][who], w.chances[name][who], w.then[who]
+                    if name == "ours" and target != "STATE":
+                        chance = w.given[target == "ONSET"][who]
+                    p10 = precision_at(score, y)
+                    late = w.epoch >= CALIBRATED_FROM
+                    rows.append((p10, p10 / max(y.mean(), 1e-9), average_precision(score, y),
+                                 auroc(score, y), float(((chance - y) ** 2).mean()),
+                                 ece(chance, y) if late else np.nan))  # fmt: skip
+            values = np.array(rows).reshape(len(windows), -1, 6)
+            aps[name] = values[:, :, 2]
+            mean = np.nanmean(values, axis=(0, 1))
+            line = "" if name == "ours" else "{:+.3f} [{:+.3f}, {:+.3f}]".format(
+                *paired(aps["ours"] - aps[name]))  # fmt: skip
+            print(f"{name:18s} {target:8s} {mean[0]:5.2f} {mean[1]:5.1f} {mean[2]:6.3f} "
+                  f"{mean[3]:6.3f} {mean[4]:6.3f} {mean[5]:6.3f}  {line}")  # fmt: skip
+        if target == "ONSET":
+            ratio = float((aps["ours"].mean()) / aps["EMA of the loss"].mean())
+            fast = float((aps["ours"].mean()) / aps["EMA, fast (.7)"].mean())
+            print(f"ONSET AP, ours / EMA of the loss: {ratio:.2f} (/ the fast one: {fast:.2f})")
+    return ratio
+
+
+def paired(difference: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
+    """Mean of (seeds, windows) and its 95 % interval, both drawn anew with replacement."""
+    rng = np.random.default_rng(0)
+    seeds, times = difference.shape
+    s = rng.integers(0, seeds, (draws, seeds, 1))
+    t = rng.integers(0, times, (draws, seeds, times))
+    means = difference[s, t].mean(axis=(1, 2))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(difference.mean()), float(low), float(high)
+
+
+def labels(of_seed: dict[int, runs.Recorded], windows: Windows) -> None:
+    """Print what queue and list of suspects held of the flipped labels."""
+    in_queue, failed, rows = [], [], defaultdict(list)
+    for seed, run in of_seed.items():
+        for w in windows[seed]:
+            in_queue.append(run.flipped[w.queue].sum())
+            failed.append(w.then[w.queue].sum())
+            hits = run.flipped[w.suspects].sum()
+            flips = max(1, run.flipped.sum())
+            same = np.argsort(-w.aum)[: len(w.suspects)]
+            rows["listed"].append(len(w.suspects))
+            rows["precision"].append(hits / max(1, len(w.suspects)))
+            rows["recall"].append(hits / flips)
+            rows["AUM recall"].append(run.flipped[same].sum() / flips)
+            rows["AP"].append(average_precision(w.doubt, run.flipped))
+            rows["AUM AP"].append(average_precision(w.aum, run.flipped))
+    shown = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in rows.items())
+    print(f"queue of 10: {np.mean(failed):.1f} failed, {np.mean(in_queue):.1f} flipped "
+          f"(most {np.max(in_queue)}); suspects: {shown}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

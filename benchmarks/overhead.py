@@ -1,0 +1,236 @@
+"""What everything together costs a training, beside a plain loop and beside the peers.
+
+    python benchmarks/overhead.py [--workloads a b c] [--arms ...] [--pairs 8] [--json FILE]
+
+Each arm is a process of its own. They train in turn, in blocks of some seconds, A B B A A B ...;
+while one trains, the other and all its workers are stopped by a signal, so that neither lives on
+the other's time. The slowdown is the median over pairs of the ratio of their seconds, the
+interval a bootstrap over the pairs. Arm "browser" is the session in a real kernel of a real
+JupyterLab with its dashboard open in a headless Chromium on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from machine import describe
+from overhead_workloads import WORKLOADS
+
+HERE = Path(__file__).resolve().parent
+OURS = ["session", "kernel", "browser", "session with a bank"]
+
+
+class Remote:
+    """An arm in another process, stopped unless it trains."""
+
+    def __init__(self, connection: socket.socket, roots: list[int]) -> None:
+        self.line = connection.makefile("rw")
+        self.facts: dict[str, Any] = json.loads(self.line.readline())
+        self.roots = roots or [self.facts["pid"]]
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        for root in self.roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(root)
+                for one in [process, *process.children(recursive=True)]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        os.kill(one.pid, number)
+
+    def train(self, steps: int) -> float:
+        """Seconds that `steps` steps took."""
+        self._signal(signal.SIGCONT)
+        try:
+            self.line.write(f"{steps}\n")
+            self.line.flush()
+            answer = self.line.readline()
+            if not answer:
+                raise SystemExit("an arm of the benchmark has died; its message is above")
+        finally:
+            self._signal(signal.SIGSTOP)
+        self.facts = json.loads(answer)
+        return float(sum(self.facts.pop("ns"))) / 1e9
+
+    def wake(self) -> None:
+        """Let it end."""
+        self._signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def started(arm: str, workload: str) -> Iterator[Remote]:
+    """The arm, warm and stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        port = server.getsockname()[1]
+        roots: list[int] = []
+        processes: list[subprocess.Popen[bytes]] = []
+        if arm in ("kernel", "browser"):
+            roots = in_kernel(workload, port, stack, browser=arm == "browser")
+        else:
+            process = subprocess.Popen(
+                [sys.executable, str(HERE / "overhead_arms.py"), arm, workload, str(port)],
+                stdout=subprocess.DEVNULL,
+            )
+            processes.append(process)
+            stack.callback(end, process)
+        connection = accepted(server, processes)
+        with connection:
+            remote = Remote(connection, roots)
+            try:
+                yield remote
+            finally:
+                remote.wake()
+
+
+def accepted(server: socket.socket, processes: list[subprocess.Popen[bytes]]) -> socket.socket:
+    """The arm's connection; stops if the arm has died or does not come."""
+    server.settimeout(1)
+    for _ in range(240):
+        with contextlib.suppress(TimeoutError):
+            return server.accept()[0]
+        if any(process.poll() is not None for process in processes):
+            break
+    raise SystemExit("an arm of the benchmark did not start; its message is above")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it and what it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    process.kill()
+    process.wait()
+
+
+def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, *, browser: bool) -> list[int]:
+    """Start the session in a real kernel; process numbers of all that belongs to it."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+    cell = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
+        "import overhead_arms as arms\n"
+        f"arm = arms.Watched(arms.WORKLOADS[{workload!r}], {folder!r})\n"
+        f"arms.serve_beside(arm, {port})\n"
+        "arm.session"
+    )
+    if not browser:
+        from jupyter_client.manager import start_new_kernel
+
+        manager, client = start_new_kernel()
+        stack.callback(manager.shutdown_kernel, now=True)
+        client.execute(cell)
+        return []
+    sys.path.insert(0, str(HERE.parent))
+    from tests.e2e.lab import chromium, jupyterlab, open_notebook, run_cell, write_notebook
+
+    root = Path(folder)
+    write_notebook(root / "overhead.ipynb", [cell])
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    address, token = stack.enter_context(jupyterlab(root))
+    page = stack.enter_context(chromium(1000, 1200))
+    open_notebook(page, address, token, "overhead.ipynb")
+    run_cell(page, 0)
+    page.locator("[data-testid=cw-root]").first.wait_for(timeout=120_000)
+    # All but the driver of the browser, which must stay awake to end it.
+    names = {p.pid: p.name() for p in psutil.Process().children(recursive=True)}
+    return [p for p, name in names.items() if p not in before and name != "node"]
+
+
+def interval(ratios: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the median."""
+    generator = np.random.default_rng(0)
+    medians = np.median(generator.choice(ratios, (4000, len(ratios))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def compare(workload: str, arm: str, pairs: int, steps: int) -> dict[str, Any]:
+    """Slowdown of `arm` against the plain loop."""
+    with started("plain", workload) as plain, started(arm, workload) as other:
+        for remote in (plain, other):
+            remote.train(max(10, steps // 4))  # warm-up
+        seconds: list[tuple[float, float]] = []
+        before = other.facts
+        for pair in range(pairs):
+            if pair % 2:
+                b = other.train(steps)
+                a = plain.train(steps)
+            else:
+                a = plain.train(steps)
+                b = other.train(steps)
+            seconds.append((a, b))
+    times = np.array(seconds)
+    ratios = times[:, 1] / times[:, 0] - 1
+    low, high = interval(ratios)
+    return {
+        "workload": workload,
+        "arm": arm,
+        "plain_ms": float(np.median(times[:, 0])) / steps * 1e3,
+        "slowdown": float(np.median(ratios)),
+        "low": low,
+        "high": high,
+        "added_us": float(np.median(times[:, 1] - times[:, 0])) / steps * 1e6,
+        "pairs": seconds,
+        "trained_seconds": float(times[:, 1].sum()),
+        "before": before,
+        "after": other.facts,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
+    parser.add_argument("--arms", nargs="+", default=OURS)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--steps", type=int, help="in a block; each workload has its own default")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    print(f"slowdown against a plain loop: {describe()}", flush=True)
+    print(f"{'':<2}{'arm':<22}{'plain step':>12}{'slowdown':>10}{'95 % interval':>20}{'added':>12}")
+    results = []
+    for workload in args.workloads:
+        print(f"{workload} {WORKLOADS[workload].title}", flush=True)
+        for arm in args.arms:
+            steps = args.steps or WORKLOADS[workload].steps
+            found = compare(workload, arm, args.pairs, steps)
+            results.append(found)
+            span = f"{found['low']:+.1%} to {found['high']:+.1%}"
+            print(
+                f"  {arm:<22}{found['plain_ms']:>9.2f} ms{found['slowdown']:>+10.1%}{span:>20}"
+                f"{found['added_us']:>9.0f} us",
+                flush=True,
+            )
+            overlays = made(found)
+            if overlays:
+                print(f"  {'':<22}{overlays}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps({"machine": describe(), "results": results}, indent=1))
+
+
+def made(found: dict[str, Any]) -> str:
+    """What the tool did meanwhile, so that nobody takes idleness for speed."""
+    before, after = found["before"].get("cost"), found["after"].get("cost")
+    if not before or not after:
+        return ""
+    overlays = after["overlays_made"] - before["overlays_made"]
+    steps = max(1, found["after"]["step"] - found["before"]["step"])
+    written = found["after"]["events_bytes"] - found["before"]["events_bytes"]
+    return (
+        f"{overlays} overlays in {found['trained_seconds']:.0f} s of training, "
+        f"{found['after']['rss_mb']:.0f} MB, {written / steps:.0f} bytes of events a step"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""One arm of the overhead benchmark, in a process of its own that trains when it is told to.
+
+The benchmark starts it with a port; over that connection come lines "STEPS" and go lines of
+JSON: how long the steps took, and what the arm can say of itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+from overhead_workloads import WORKLOADS, PlainLoop, TimedSGD, Workload
+
+import coflect_widget as coflect
+
+
+class Arm(Protocol):
+    """Something that trains."""
+
+    optimizer: TimedSGD
+
+    def train(self, steps: int) -> None:
+        """Do at least `steps` steps, one after the other."""
+
+    def facts(self) -> dict[str, Any]:
+        """What else the table needs, all since the start."""
+
+
+class Plain:
+    """No tool at all, or a peer that hooks into the loop with `after`."""
+
+    def __init__(
+        self, workload: Workload, after: Callable[[PlainLoop, torch.Tensor], None] | None = None
+    ) -> None:
+        self.loop = PlainLoop(workload)
+        self.optimizer = self.loop.optimizer
+        self._after = after
+
+    def train(self, steps: int) -> None:
+        self.loop.train(steps, self._after)
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+class Watched:
+    """A Session with everything on."""
+
+    def __init__(self, workload: Workload, folder: str, *, bank: int = 0) -> None:
+        torch.manual_seed(0)
+        model = workload.model()
+        self.optimizer = TimedSGD(model.parameters())
+        self.session = coflect.Session(
+            model,
+            workload.data(),
+            optimizer=self.optimizer,
+            batch_size=workload.batch,
+            run_dir=folder,
+            config={"attribution": {"method": workload.method}},
+        )
+        for index in range(bank):
+            self.session.feedback(sample=index, ignore=(0.7, 0.7, 0.95, 0.95))
+        self.session.train(steps=10**9)
+        self.session.pause()
+
+    def train(self, steps: int) -> None:
+        wanted = len(self.optimizer.ends) + steps + 2
+        self.session.resume()
+        while len(self.optimizer.ends) < wanted:
+            if self.session.state == "failed":
+                self.session.wait()
+            time.sleep(0.05)
+        self.session.pause()
+
+    def facts(self) -> dict[str, Any]:
+        wiring = self.session._wiring
+        assert wiring is not None
+        path = self.session.run.path
+        names = {t.native_id: t.name for t in threading.enumerate()}
+        me = psutil.Process()
+        return {
+            "cost": wiring.cost().model_dump(),
+            "step": wiring.loop.step,
+            "events_bytes": (path / "events.jsonl").stat().st_size,
+            "rss_mb": me.memory_info().rss / 2**20,
+            "workers_rss_mb": [p.memory_info().rss / 2**20 for p in me.children(recursive=True)],
+            "threads": {
+                names.get(t.id, "other"): round(t.user_time + t.system_time, 2)
+                for t in me.threads()
+            },
+            "workers_seconds": [
+                round(sum(p.cpu_times()[:2]), 2) for p in me.children(recursive=True)
+            ],
+        }
+
+
+def make(name: str, workload: Workload, folder: str) -> Arm:
+    """The arm called `name`."""
+    if name == "plain":
+        return Plain(workload)
+    if name == "session":
+        return Watched(workload, folder)
+    if name == "session with a bank":
+        return Watched(workload, folder, bank=1)
+    from overhead_peers import PEERS
+
+    return Plain(workload, PEERS[name](workload, Path(folder)))
+
+
+def serve(arm: Arm, port: int) -> None:
+    """Train when told to, until the connection ends."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as connection,
+        connection.makefile("rw") as line,
+    ):
+        line.write(json.dumps({"pid": os.getpid()}) + "\n")
+        line.flush()
+        for request in line:
+            steps = int(request)
+            first = len(arm.optimizer.ends)
+            arm.train(steps + 1)
+            ends = arm.optimizer.ends[first : first + steps + 1]
+            answer = {"ns": [b - a for a, b in pairwise(ends)], **arm.facts()}
+            line.write(json.dumps(answer) + "\n")
+            line.flush()
+
+
+def serve_beside(arm: Arm, port: int) -> None:
+    """As `serve`, on a thread: for a notebook cell."""
+    threading.Thread(target=serve, args=(arm, port), daemon=True).start()
+
+
+if __name__ == "__main__":
+    _, arm_name, workload_name, port_text = sys.argv
+    with tempfile.TemporaryDirectory() as run_dir:
+        serve(make(arm_name, WORKLOADS[workload_name], run_dir), int(port_text))
+        os._exit(0)  # the folder is the benchmark's to remove

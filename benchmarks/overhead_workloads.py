@@ -1,0 +1,120 @@
+"""What is trained in the overhead benchmark: model, data and the plain loop over them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from coflect_widget.demo_model import ResidualBlock, small_resnet
+
+
+class ResNet18(nn.Module):
+    """The stages of ResNet-18 with the 3 x 3 stem that small images are given; 11 M weights."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        widths = (64, 128, 256, 512)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
+        )
+        blocks: list[nn.Module] = []
+        before = 64
+        for stage, width in enumerate(widths):
+            blocks += [
+                ResidualBlock(before, width, 1 if stage == 0 else 2),
+                ResidualBlock(width, width, 1),
+            ]
+            before = width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> logits (B, num_classes)."""
+        logits: torch.Tensor = self.head(self.blocks(self.stem(x)).mean(dim=(2, 3)))
+        return logits
+
+
+def perceptron() -> nn.Module:
+    """A step of about a millisecond at batch 64, where any microsecond shows."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 16 * 16, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing to train; inputs are random, because only time is measured."""
+
+    title: str
+    model: Callable[[], nn.Module]
+    classes: int
+    samples: int
+    side: int  # pixels
+    steps: int  # in one measured block
+    batch: int = 64
+    method: str = "consensus"  # of the overlays
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (samples, 3, side, side) float32 in [0, 1] and labels (samples,) int64."""
+        generator = np.random.default_rng(0)
+        shape = (self.samples, 3, self.side, self.side)
+        x = generator.random(shape, dtype=np.float32)
+        return x, generator.integers(0, self.classes, self.samples)
+
+
+WORKLOADS = {
+    "a": Workload("small ResNet, 32 px", lambda: small_resnet(10), 10, 10_000, 32, 200),
+    "b": Workload("ResNet-18 size, 64 px", lambda: ResNet18(10), 10, 4_000, 64, 20),
+    "c": Workload("MLP, 1 ms a step", perceptron, 10, 10_000, 16, 8_000, method="smoothgrad"),
+}
+
+
+class TimedSGD(torch.optim.SGD):
+    """SGD that notes when each step ended; the same in every arm."""
+
+    def __init__(self, parameters: Iterator[nn.Parameter]) -> None:
+        super().__init__(parameters, lr=0.01, momentum=0.9)
+        self.ends: list[int] = []  # nanoseconds
+
+    def step(self, closure=None):  # type: ignore[no-untyped-def,override]
+        super().step(closure)
+        self.ends.append(time.perf_counter_ns())
+
+
+class PlainLoop:
+    """The loop a person would write, over arrays in memory, with nothing round it."""
+
+    def __init__(self, workload: Workload) -> None:
+        torch.manual_seed(0)
+        self.workload = workload
+        x, y = workload.data()
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.model = workload.model()
+        self.optimizer = TimedSGD(self.model.parameters())
+        self.step = 0
+        self._order = torch.randperm(len(self.x))
+
+    def train(self, steps: int, after: Callable[[PlainLoop, torch.Tensor], None] | None) -> None:
+        """Do `steps` steps; `after(loop, logits)` follows each."""
+        per_epoch = -(-len(self.x) // self.workload.batch)
+        self.model.train()
+        for _ in range(steps):
+            at = self.step % per_epoch
+            if at == 0:
+                self._order = torch.randperm(len(self.x))
+            self.rows = self._order[at * self.workload.batch : (at + 1) * self.workload.batch]
+            self.optimizer.zero_grad(set_to_none=True)
+            logits = self.model(self.x[self.rows])
+            self.loss = F.cross_entropy(logits, self.y[self.rows])
+            self.loss.backward()
+            self.optimizer.step()
+            self.step += 1
+            if after is not None:
+                after(self, logits)

@@ -1,0 +1,213 @@
+"""Is a map to be believed? Two checks whose verdict travels with it, in numpy.
+
+Deletion: what the map marks is taken out of the input. If the class loses hardly more than
+when the same pattern is taken out elsewhere, the map does not show what the model uses.
+V. Petsiuk et al., "RISE", BMVC 2018, with a control: see `deletion`.
+
+Random weights: a map that the same model gives without any training shows the input, not the
+model. J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018.
+
+Neither sees whether the model has learned anything: one that knows its training samples by
+heart does use what its maps show. So a third one looks at the validation data, `guessing`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.attribution.consensus import TOP_SHARE, Map, agreement
+from coflect_widget.attribution.explanation import Quality
+
+#: Other places at which as many pixels are removed.
+PLACES = 16
+#: The class must lose so much more, in log-odds, through what the map marks ...
+LEAST_EFFECT = 1.25
+#: ... and so large a share of the log-odds that it had ...
+LEAST_SHARE = 0.15
+#: ... and more than at this share of the other places.
+LEAST_RANK = 0.7
+#: Agreement with maps of random weights from which on a map says nothing of the model.
+MOST_ALIKE = 0.75
+#: Such maps that are compared where the first one is suspiciously alike.
+RANDOM_DRAWS = 3
+_SUSPICIOUS = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What the explained class lost when pixels were removed.
+
+    Attributes
+    ----------
+    before : float
+        Log-odds of the class on the whole input.
+    drop, random_drop : float
+        Fall of its probability without the strongest pixels, and without others (mean).
+    effect : float
+        Fall of its log-odds without the strongest pixels, beyond the mean fall without others.
+    rank : float
+        Share of the other places that cost the class less.
+    """
+
+    before: float
+    drop: float
+    random_drop: float
+    effect: float
+    rank: float
+
+
+def deletion(
+    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    x: NDArray[np.float32],
+    values: Map,
+    target: int,
+    seed: int,
+) -> Deletion | None:
+    """Remove the strongest 10 % of a map from an input, and as much elsewhere.
+
+    What is removed becomes the input's mean colour. The other places are the same pattern of
+    pixels, shifted and mirrored at random: single pixels strewn about would disturb the model
+    in another way, by their many edges.
+
+    Parameters
+    ----------
+    logits : callable
+        Inputs (B, C, H, W) to outputs (B, classes), logits or probabilities.
+    x : ndarray (C, H, W)
+    values : ndarray (H, W) in [0, 1]
+    target : int
+        The class that was explained.
+    seed : int
+        Of the places.
+
+    Returns
+    -------
+    Deletion or None
+        None for a map that marks nothing.
+    """
+    marked = strongest(values)
+    if not marked.any():
+        return None
+    rng = np.random.default_rng(seed)
+    filling = x.mean((1, 2), keepdims=True)
+    masks = [np.zeros_like(marked), marked, *(_elsewhere(marked, rng) for _ in range(PLACES))]
+    inputs = np.stack([np.where(mask, filling, x) for mask in masks])
+    odds, probability = _log_odds(logits(inputs), target)
+    fall = odds[0] - odds[1:]
+    return Deletion(
+        before=float(odds[0]),
+        drop=float(probability[0] - probability[1]),
+        random_drop=float(probability[0] - probability[2:].mean()),
+        effect=float(fall[0] - fall[1:].mean()),
+        rank=float((fall[0] > fall[1:]).mean()),
+    )
+
+
+def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> Quality:
+    """The verdict on a map.
+
+    Parameters
+    ----------
+    values : ndarray (H, W) in [0, 1]
+    deleted : Deletion or None
+    random_maps : iterable of ndarray (H, W)
+        Maps of the same input under random weights. Only the first is taken, unless it is
+        suspiciously alike: two random networks may agree by chance.
+    """
+    if deleted is None:
+        return Quality(False, "The map is empty: it found nothing that speaks for this class.")
+    alike: list[float] = []
+    for other in random_maps:
+        found = agreement(values, other)
+        if found is not None:
+            alike.append(found)
+        if found is None or found < _SUSPICIOUS:
+            break
+    random_weights = float(np.mean(alike)) if alike else None
+    needed = max(LEAST_EFFECT, LEAST_SHARE * deleted.before)
+    reason = ""
+    if deleted.effect < needed or deleted.rank < LEAST_RANK:
+        reason = (
+            f"Without what it marks the class falls by {_points(deleted.drop)}, without as much "
+            f"elsewhere by {_points(deleted.random_drop)}: the model does not depend on it."
+        )
+        if deleted.drop > deleted.random_drop:
+            reason = reason.replace("does not depend", "hardly depends more")
+    elif random_weights is not None and random_weights > MOST_ALIKE:
+        reason = (
+            f"The same model with random weights gives almost this map (agreement "
+            f"{random_weights:.2f}): it shows the picture, not what was learned."
+        )
+    return Quality(
+        reliable=not reason,
+        reason=reason,
+        drop=deleted.drop,
+        random_drop=deleted.random_drop,
+        deletion=deleted.effect,
+        random_weights=random_weights,
+    )
+
+
+def guessing(accuracy: float | None, classes: int, samples: int) -> str | None:
+    """Why no map of this model is reliable: on data it has not seen it does no better than chance.
+
+    Parameters
+    ----------
+    accuracy : float or None
+        On the validation data; None where there are none, or not yet.
+    classes : int
+    samples : int
+        Of the validation data.
+
+    Returns
+    -------
+    str or None
+        A sentence, or None where the accuracy lies more than two standard errors above chance.
+    """
+    if accuracy is None or samples < 1:
+        return None
+    chance = 1 / classes
+    if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / samples):
+        return None
+    return (
+        f"On the validation data the model is right in {accuracy:.0%} of {samples:,} samples, no "
+        f"more than by guessing among {classes} classes."
+    )
+
+
+def strongest(values: Map) -> NDArray[np.bool_]:
+    """The strongest 10 % of the pixels (H, W), less where fewer are above 0."""
+    count = max(1, round(TOP_SHARE * values.size))
+    marked = np.zeros(values.size, dtype=bool)
+    marked[np.argsort(-values, axis=None, kind="stable")[:count]] = True
+    inside: NDArray[np.bool_] = marked.reshape(values.shape) & (values > 0)
+    return inside
+
+
+def _elsewhere(marked: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    down, right = (int(rng.integers(side)) for side in marked.shape)
+    moved = np.roll(marked, (down, right), (0, 1))
+    return moved[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+
+
+def _log_odds(
+    outputs: NDArray[np.float32], target: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-odds (B,) and probability (B,) of one class; logits or probabilities (B, classes)."""
+    values = outputs.astype(np.float64)
+    if (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4):
+        values = np.log(np.maximum(values, 1e-12))
+    values = values - values.max(1, keepdims=True)
+    own = values[:, target]
+    others = np.log(np.exp(np.delete(values, target, axis=1)).sum(1) + 1e-300)
+    odds = own - others
+    return odds, 1 / (1 + np.exp(-odds))
+
+
+def _points(fall: float) -> str:
+    return f"{100 * max(0.0, fall):.0f} points"

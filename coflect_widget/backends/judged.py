@@ -1,0 +1,52 @@
+"""Labels that a person has put in the place of the data set's, and samples left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class JudgedBatch(NamedTuple):
+    """What verdicts mean for one batch."""
+
+    keep: NDArray[np.int64]  #: positions that are trained on, in order
+    changed: NDArray[np.int64]  #: positions, before that, whose label is another
+    labels: NDArray[np.int64]  #: and which
+
+
+class JudgedLabels:
+    """Verdicts by sample; immutable, so that a step sees all of them or none.
+
+    Parameters
+    ----------
+    labels : mapping of int to int or None
+        The label to train with; None leaves the sample out.
+    """
+
+    def __init__(self, labels: Mapping[int, int | None] | None = None) -> None:
+        self._labels = dict(labels or {})
+        self._indices = np.array(sorted(self._labels), np.int64)
+
+    def __bool__(self) -> bool:
+        return bool(self._labels)
+
+    def label(self, index: int, own: int) -> int:
+        """The label to train with, where the data set says `own`."""
+        label = self._labels.get(index)
+        return own if label is None else label
+
+    def of(self, indices: NDArray[np.int64]) -> JudgedBatch | None:
+        """What they mean for the samples `indices` (B,); None where nothing was said of any."""
+        met = np.flatnonzero(np.isin(indices, self._indices))
+        if not len(met):
+            return None
+        said = [self._labels[int(i)] for i in indices[met]]
+        out = np.array([label is None for label in said])
+        return JudgedBatch(
+            keep=np.setdiff1d(np.arange(len(indices)), met[out]),
+            changed=met[~out],
+            labels=np.array([label for label in said if label is not None], np.int64),
+        )

@@ -1,0 +1,560 @@
+"""Keras 3 on TensorFlow: a compiled ``keras.Model`` with its data, trained one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from coflect_widget.backends.base import (
+    Batch,
+    NonFiniteLossError,
+    Sample,
+    StepOutput,
+    WeightSpec,
+    class_weights,
+    unknown_order,
+)
+from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.keras_data import Source, class_numbers, label_error
+from coflect_widget.backends.keras_model import Classifier, find_head, find_layout
+from coflect_widget.config import Config
+
+
+class KerasBackend:
+    """Implements `backends.base.Backend` for Keras on TensorFlow.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled, with outputs (B, classes), or (B, 1) for two classes; logits or probabilities.
+    loss : keras.losses.Loss, str or None
+        For a model that is not compiled, together with `optimizer`.
+    optimizer : keras.optimizers.Optimizer, str or None
+    scheduler : callable (epoch, learning rate) -> learning rate, optional
+        Called at each epoch's end, as ``keras.callbacks.LearningRateScheduler`` does.
+    class_weight : mapping of int to float, optional
+        Weight of each class in the loss, as in ``model.fit``.
+    """
+
+    name = "keras"
+    explainer = "coflect_widget.attribution.keras_methods:load"
+
+    def __init__(
+        self,
+        model: Any,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        num_classes: int | None,
+        loss: Any,
+        optimizer: Any,
+        scheduler: Callable[[int, float], float] | None,
+        batch_size: int,
+        config: Config,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        _check_engine()
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
+        self.keras_model = model
+        self.seed = config.seed
+        self.batch_size = batch_size
+        self.device = _device(config.device)
+        self.train_source = Source(train_data, "train_data")
+        self.val_source = None if val_data is None else Source(val_data, "val_data")
+        self.num_train = self.train_source.length
+        self.num_val = 0 if self.val_source is None else self.val_source.length
+        self._fit_channels()
+        shape = self.train_source.input(0).shape
+        outputs = self._outputs()
+        self._compile(loss, optimizer)
+        head = find_head(outputs, model.loss)
+        self.model = Classifier(model, find_layout(shape, model), head)
+        self.num_classes = max(2, int(outputs.shape[1]))
+        if num_classes is not None and num_classes != self.num_classes:
+            raise ValueError(
+                f"model has outputs for {self.num_classes} classes but classes= names "
+                f"{num_classes}; give the last layer {num_classes} outputs or name "
+                f"{self.num_classes} classes"
+            )
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                self._check_labels(source)
+        if scheduler is not None and not callable(scheduler):
+            raise TypeError(
+                f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
+                "rate; a keras LearningRateSchedule belongs into the optimizer"
+            )
+        self.scheduler = scheduler
+        self._class_weight = (
+            None if class_weight is None else class_weights(class_weight, self.num_classes)
+        )
+        self._target_form = _target_form(model.loss, self.model.head)
+        self._try_loss(outputs)
+        self.reads_at_boundary = self.train_source.draws_random_numbers
+        self._epoch = 0
+        self._guidance: Any = None
+        self._judged = JudgedLabels()
+        self._steps: dict[tuple[Any, ...], Any] = {}
+        self._evaluation: Any = None
+
+    # --- shape of the task -----------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.train_source.steps(self.batch_size)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        shape = self.model.chw(self.train_source.input(0)).shape
+        return (int(shape[-2]), int(shape[-1]))
+
+    def _fit_channels(self) -> None:
+        """Turn (C, H, W) data for a model that takes (H, W, C), where that is certain."""
+        found = self.train_source.input(0).shape
+        wanted = _wanted_shape(self.keras_model)
+        turned = (*found[1:], found[0]) if len(found) == 3 else found
+        if wanted is None:
+            last = keras.config.image_data_format() == "channels_last"
+            turn = self.train_source.channels_first and last
+        else:
+            turn = not _fits(found, wanted) and _fits(turned, wanted)
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                source.swap_channels = turn
+        if self.val_source is not None:
+            train, val = self.train_source.input(0).shape, self.val_source.input(0).shape
+            if train != val:
+                raise ValueError(
+                    f"val_data has inputs of shape {val}, but train_data of {train}; one model "
+                    "reads both: give them the same shape"
+                )
+
+    def _outputs(self) -> Any:
+        sample = np.stack([self.train_source.input(i) for i in self._first()])
+        try:
+            outputs = self.keras_model(sample, training=False)
+        except Exception as error:  # Keras has many kinds
+            raise ValueError(
+                f"model fails on a batch of shape {sample.shape} made from train_data: {error}"
+            ) from error
+        if not tf.is_tensor(outputs) or len(outputs.shape) != 2:
+            got = tuple(outputs.shape) if tf.is_tensor(outputs) else type(outputs).__name__
+            raise ValueError(
+                f"model gives {got} for {len(sample)} samples; it must give (samples, classes)"
+            )
+        return outputs
+
+    def _check_labels(self, source: Source) -> None:
+        labels = source.labels()
+        wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
+        if len(wrong):
+            where = int(wrong[0])
+            at = where if len(labels) == source.length else source.probes()[where]
+            raise ValueError(label_error(source.argument, at, int(labels[where]), self.num_classes))
+
+    def _compile(self, loss: Any, optimizer: Any) -> None:
+        model = self.keras_model
+        if model.compiled:
+            if loss is not None or optimizer is not None:
+                raise ValueError(
+                    "model is compiled with a loss and an optimizer already; leave out loss= and "
+                    "optimizer=, or pass a model that is not compiled"
+                )
+        elif loss is None or optimizer is None:
+            raise ValueError(
+                "model is not compiled; call model.compile(optimizer='adam', "
+                "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)) first, or pass "
+                "loss= and optimizer= to Session"
+            )
+        else:
+            model.compile(optimizer=optimizer, loss=loss)
+        if type(model).train_step is not keras.Model.train_step:
+            raise ValueError(
+                f"{type(model).__name__} has a train_step of its own, whose logits nobody else "
+                "sees; write it as a loop, for batch in session.loop(...): ..., or leave it out. "
+                "A session for a loop takes the model without it: keras.Model(inputs, outputs)"
+            )
+
+    def _try_loss(self, outputs: Any) -> None:
+        """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
+        model = self.keras_model
+        labels = np.array([self.train_source.target(i) for i in self._first()])
+        x = np.stack([self.train_source.input(i) for i in self._first()])
+        targets = self.targets(labels)
+        try:
+            model.compute_loss(x, targets, outputs, None, training=False)
+            model.compute_metrics(x, targets, outputs, None)
+        except Exception as error:
+            raise ValueError(
+                f"the model's compiled loss {model.loss!r} or metrics cannot be used with outputs "
+                f"of shape {tuple(outputs.shape)} and targets of shape {targets.shape}: {error}"
+            ) from error
+        model.reset_metrics()
+
+    def _first(self) -> list[int]:
+        return self.train_source.probes()[:8]
+
+    # --- training --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step."""
+        keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
+        for number, key in enumerate(keys):
+            key.assign(np.array([self.seed, number], dtype=np.uint32))
+
+    def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        self._epoch = epoch
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
+        return self.train_source.batches(order, self.batch_size, skip)
+
+    def train_step(self, batch: Batch) -> StepOutput:
+        labels = np.asarray(batch.targets)
+        self._refuse_odd_labels(batch, labels)
+        judged = self._judged.of(batch.indices) if self._judged else None
+        if judged is not None:
+            labels = labels.copy()
+            labels[judged.changed] = judged.labels
+        weights = self.sample_weights(labels)
+        if judged is not None:
+            kept = np.zeros(len(labels), np.float32)
+            kept[judged.keep] = 1
+            weights = kept if weights is None else kept * weights
+        return self.step(batch.indices, batch.inputs, labels, self.targets(labels), weights)
+
+    def sample_weights(self, labels: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Weight of each sample (B,) in the loss; None where all weigh the same."""
+        return None if self._class_weight is None else self._class_weight[labels]
+
+    def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Class numbers (B,) of targets in any form that the data may have."""
+        return class_numbers(targets, "targets")
+
+    def step(
+        self,
+        indices: NDArray[np.int64],
+        inputs: Any,
+        labels: NDArray[np.int64],
+        targets: Any,
+        weights: Any = None,
+        *,
+        metrics: bool = False,
+    ) -> StepOutput:
+        """One optimizer step with the compiled loss; raises before a weight changes.
+
+        Parameters
+        ----------
+        inputs : array or tensor (B, ...)
+        labels : ndarray (B,)
+            Class numbers.
+        targets : array or tensor
+            The same in the form that the loss takes.
+        weights : array or tensor (B,), optional
+            Weight of each sample in the loss.
+        metrics : bool
+            Update the compiled metrics as well, as ``fit`` does.
+        """
+        guidance = self._guidance if self._guidance is not None and self._guidance.active else None
+        prepared = None
+        seen, rows = inputs, ()
+        if guidance is not None:
+            prepared = guidance.prepare(np.asarray(inputs), labels, indices)
+            seen, rows = prepared.inputs, prepared.rows or ()
+        if weights is None:
+            weights = np.ones(len(indices), np.float32)
+        way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
+        if prepared is not None:
+            way = (metrics, prepared.term, prepared.gain, prepared.exchanged)
+        if way not in self._steps:
+            self._steps[way] = self._make_step(guidance, prepared, metrics=metrics)
+        logits, loss, extra, finite = self._steps[way](seen, targets, weights, rows)
+        if not bool(finite):
+            raise NonFiniteLossError(f"the loss is {float(loss)}")
+        if guidance is not None and prepared is not None and prepared.exchanged:
+            guidance.exchanged_step_done(inputs)
+        return StepOutput(
+            indices=indices,
+            targets=labels,
+            logits=logits,
+            loss=loss,
+            guidance_loss=extra if prepared is not None and prepared.term else None,
+        )
+
+    def _make_step(self, guidance: Any, prepared: Any, *, metrics: bool) -> Any:
+        model, classifier = self.keras_model, self.model
+        variables = model.trainable_variables
+        if not model.optimizer.built:
+            model.optimizer.build(variables)
+
+        def step(x: Any, y: Any, weights: Any, rows: Any) -> Any:
+            exchanged = prepared is not None and prepared.exchanged
+            with tf.GradientTape() as tape:
+                with guidance.hold() if exchanged else nullcontext():
+                    outputs = model(x, training=True)
+                loss = model.compute_loss(x, y, outputs, weights, training=True)
+                total = loss
+                extra = tf.zeros(())
+                if prepared is not None:
+                    term = guidance.term(prepared.term, rows, tf.stop_gradient(loss))
+                    extra = prepared.gain * term
+                    total = loss + extra
+                scaled = model.optimizer.scale_loss(total)
+            gradients = tape.gradient(scaled, variables)
+            finite = tf.math.is_finite(total)
+
+            def apply() -> Any:
+                model.optimizer.apply(gradients, variables)
+                return tf.constant(0)
+
+            tf.cond(finite, apply, lambda: tf.constant(0))
+            if metrics:
+                model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+                model.compute_metrics(x, y, outputs, weights)
+            return classifier.logits(outputs), loss, extra, finite
+
+        return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Class numbers (B,) in the form that the compiled loss takes."""
+        if self._target_form == "one-hot":
+            return np.eye(self.num_classes, dtype=np.float32)[labels]
+        if self._target_form == "column":
+            return labels[:, None].astype(np.float32)
+        return labels
+
+    def _refuse_odd_labels(self, batch: Batch, labels: NDArray[np.int64]) -> None:
+        wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
+        if len(wrong):  # of a data set that was only probed
+            at = int(wrong[0])
+            raise ValueError(
+                label_error("train_data", int(batch.indices[at]), int(labels[at]), self.num_classes)
+            )
+
+    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        source = self.val_source
+        if source is None:
+            return {}
+        if self._evaluation is None:
+            self._evaluation = self._make_evaluation()
+        model = self.keras_model
+        model.reset_metrics()
+        total = hits = 0.0
+        order = np.arange(source.length)
+        for batch in source.batches(order, max(self.batch_size, 128)):
+            if not boundary():
+                return None
+            loss, right = self._evaluation(batch.inputs, self.targets(batch.targets), batch.targets)
+            total += float(loss) * len(batch.indices)
+            hits += float(right)
+        named = {
+            name: float(value)
+            for name, value in model.get_metrics_result().items()
+            if np.ndim(value) == 0 and name not in ("loss", "accuracy", "acc")
+        }
+        model.reset_metrics()
+        return {"loss": total / source.length, "accuracy": hits / source.length, **named}
+
+    def _make_evaluation(self) -> Any:
+        model, classifier = self.keras_model, self.model
+
+        def evaluate(x: Any, y: Any, labels: Any) -> Any:
+            outputs = model(x, training=False)
+            loss = model.compute_loss(x, y, outputs, None, training=False)
+            model.compute_metrics(x, y, outputs, None)
+            found = tf.argmax(classifier.logits(outputs), 1)
+            return loss, tf.reduce_sum(tf.cast(found == tf.cast(labels, found.dtype), tf.int32))
+
+        return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
+
+    def learning_rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.keras_model.optimizer.learning_rate))
+
+    def end_epoch(self, validation: dict[str, float]) -> None:
+        if self.scheduler is not None:
+            optimizer = self.keras_model.optimizer
+            optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
+
+    def telemetry_arrays(
+        self, outputs: Sequence[StepOutput]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        return [(np.asarray(o.logits), np.asarray(o.targets)) for o in outputs]
+
+    def scalar(self, value: Any) -> float:
+        return float(value)
+
+    # --- loops of the user's own ---------------------------------------------------------------
+
+    def step_output(
+        self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
+    ) -> StepOutput:
+        logits = self.model.logits(tf.convert_to_tensor(logits))
+        targets = np.asarray(targets)
+        labels = targets.argmax(1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
+        labels = labels.reshape(-1).astype(np.int64)
+        if loss is None:
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            )
+        return StepOutput(indices, labels, logits, loss, guidance_loss)
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        if self._guidance is None or not self._guidance.active:
+            return None
+        targets = np.asarray(targets)
+        labels = targets.argmax(1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
+        prepared = self._guidance.prepare(
+            np.asarray(inputs), labels.reshape(-1).astype(np.int64), indices, exchange=False
+        )
+        loss = tf.stop_gradient(tf.convert_to_tensor(loss))
+        term = self._guidance.term(prepared.term, prepared.rows, loss)
+        return prepared.gain * term if prepared.term else None
+
+    def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
+        return unknown_order(loader)
+
+    def attach_guidance(self, guidance: Any) -> None:
+        """Let `guidance` (guidance.keras_losses.KerasGuidance) add its loss to each step."""
+        self._guidance = guidance
+
+    def set_guidance(self, guidance: Any) -> str:
+        return "" if self._guidance is None else str(self._guidance.set_state(guidance))
+
+    def read_val_sample(self, index: int) -> Sample:
+        """One validation sample as the model sees it."""
+        if self.val_source is None:
+            raise IndexError("there are no validation data")
+        x = self.model.chw(self.val_source.input(index))
+        return Sample(input=x, target=self.val_source.target(index))
+
+    def set_labels(self, labels: Mapping[int, int | None]) -> None:
+        """Train with these labels from the next step on; None leaves a sample out."""
+        self._judged = JudgedLabels(labels)
+
+    def label_of(self, index: int) -> int:
+        """The data set's own label of a sample."""
+        return int(self.train_source.target(index))
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Inputs (n, ...) as the model takes them, and labels (n,)."""
+        inputs = np.stack([self.train_source.input(int(i)) for i in indices])
+        return inputs, np.array([self.train_source.target(int(i)) for i in indices])
+
+    # --- weights ---------------------------------------------------------------------------
+
+    def weight_specs(self) -> list[WeightSpec]:
+        return [
+            WeightSpec(name, tuple(weight.shape), _numpy_type(weight))
+            for name, weight in zip(
+                weight_names(self.keras_model), self.keras_model.weights, strict=True
+            )
+        ]
+
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
+        for view, weight in zip(destination, self.keras_model.weights, strict=True):
+            np.copyto(view, weight.numpy(), casting="unsafe")
+
+    def read_sample(self, index: int) -> Sample:
+        x = self.model.chw(self.train_source.input(index))
+        return Sample(input=x, target=self.train_source.target(index))
+
+    def labels(self) -> NDArray[np.int64]:
+        """Labels of the training data, as far as they are known without reading it all."""
+        return self.train_source.labels()
+
+    def probes(self) -> list[NDArray[np.float32]]:
+        """A spread of inputs, for the fingerprint of the data."""
+        return [self.read_sample(i).input for i in self.train_source.probes()]
+
+    def save_checkpoint(self, path: Path) -> Path:
+        file = path.with_suffix(".safetensors")
+        temporary = file.with_suffix(".part")
+        weights = self.keras_model.weights
+        names = weight_names(self.keras_model)
+        arrays = {n: np.ascontiguousarray(w.numpy()) for n, w in zip(names, weights, strict=True)}
+        save_file(arrays, temporary)
+        temporary.replace(file)
+        return file
+
+
+def weight_names(model: Any) -> list[str]:
+    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
+    names: list[str] = []
+    for weight in model.weights:
+        name = str(weight.path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{weight.path}#{number}"
+        names.append(name)
+    return names
+
+
+def _check_engine() -> None:
+    engine = keras.backend.backend()
+    if engine == "tensorflow":
+        return
+    instead = (
+        "backend='torch' trains a Keras model on the torch engine as a torch.nn.Module; or "
+        if engine == "torch"
+        else ""
+    )
+    raise ValueError(
+        f"Keras runs on {engine!r} here, and backend 'keras' needs TensorFlow: {instead}"
+        'set os.environ["KERAS_BACKEND"] = "tensorflow" before the first import of keras'
+    )
+
+
+def _device(wanted: str | None) -> str:
+    kinds = {device.device_type.lower() for device in tf.config.list_logical_devices()}
+    if wanted is not None and wanted not in kinds:
+        raise ValueError(
+            f"config['device'] = {wanted!r} cannot be used here; TensorFlow sees "
+            f"{', '.join(sorted(kinds))}: leave it out to take the best device present"
+        )
+    if wanted is not None:
+        return wanted
+    return "gpu" if "gpu" in kinds else "cpu"
+
+
+def _wanted_shape(model: Any) -> tuple[int | None, ...] | None:
+    """Shape of one input that the model says it takes, None where it does not say."""
+    try:
+        shape = model.input_shape
+    except (AttributeError, ValueError):
+        return None
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        w is None or s == w for s, w in zip(shape, wanted, strict=True)
+    )
+
+
+def _target_form(loss: Any, head: str) -> str:
+    """How the compiled loss takes its targets: "numbers", "one-hot" or "column"."""
+    if isinstance(loss, str):
+        name = loss
+    else:
+        name = f"{getattr(loss, 'name', '')} {type(loss).__name__} {getattr(loss, '__name__', '')}"
+    name = name.lower().replace("_", "")
+    if "sparse" in name:
+        return "numbers"
+    if head in ("logit", "sigmoid") or "binary" in name:
+        return "column" if head in ("logit", "sigmoid") else "one-hot"
+    return "one-hot" if "categorical" in name or name in ("mse", "kldivergence") else "numbers"
+
+
+def _numpy_type(weight: Any) -> str:
+    # numpy has no bfloat16; float32 holds each of its values
+    return "float32" if weight.dtype == "bfloat16" else str(weight.dtype)

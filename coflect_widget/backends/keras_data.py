@@ -1,0 +1,268 @@
+"""A person's data for the Keras backend: checked once, numbered, served batch by batch.
+
+All of it is numpy; the order of an epoch depends on (seed, epoch) alone and is the same as
+that of the Torch backend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import Batch
+from coflect_widget.data.arrays import ArrayDataset
+
+Array = NDArray[Any]
+
+_PROBES = 64  # samples of a map-style data set that are looked at before training
+#: A tf.data.Dataset up to this size is read into memory, where each sample has a place.
+_LARGEST_READ = 2 * 2**30
+
+
+class Source:
+    """Samples by index, and batches of an epoch; inputs as the person's model takes them.
+
+    Parameters
+    ----------
+    data : map-style data set of (x, y) or (x, y, index), pair of arrays, or tf.data.Dataset
+        Labels are class numbers (N,) or (N, 1), or one-hot rows (N, classes).
+    argument : str
+        Name used in error messages.
+    """
+
+    def __init__(self, data: Any, argument: str) -> None:
+        self.argument = argument
+        self.inputs: Array | None = None
+        self.targets: NDArray[np.int64] | None = None
+        self.dataset: Any = None
+        #: whether samples are (C, H, W) by their data set's own promise
+        self.channels_first = isinstance(data, ArrayDataset)
+        self.swap_channels = False  # give (H, W, C) where the data set has (C, H, W)
+        self.draws_random_numbers = False
+        self._lock = threading.Lock()
+        arrays = _as_arrays(data, argument)
+        if arrays is not None:
+            self.inputs, self.targets = _checked_arrays(*arrays, argument)
+            self.length = len(self.inputs)
+        else:
+            self.dataset = _checked_dataset(data, argument)
+            self.length = len(data)
+        if self.length == 0:
+            raise ValueError(f"{argument} is empty; it needs at least one sample")
+        if self.dataset is not None:
+            self._probe()
+
+    def input(self, index: int) -> NDArray[np.float32]:
+        """One input as the model takes it."""
+        return self._item(index)[0]
+
+    def target(self, index: int) -> int:
+        """Class number of one sample."""
+        return self._item(index)[1] if self.targets is None else int(self.targets[index])
+
+    def labels(self) -> NDArray[np.int64]:
+        """All class numbers where they are known without reading every sample; else the probes'."""
+        if self.targets is not None:
+            return self.targets
+        return np.array([self.target(i) for i in self.probes()], dtype=np.int64)
+
+    def probes(self) -> list[int]:
+        """Indices spread evenly over the data."""
+        count = min(_PROBES, self.length)
+        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+
+    def steps(self, batch_size: int) -> int:
+        """Batches an epoch."""
+        return len(self._cuts(batch_size))
+
+    def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
+        """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
+        for first, last in self._cuts(batch_size)[skip:]:
+            group = order[first:last]
+            if self.inputs is not None and self.targets is not None:
+                yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
+            else:
+                items = [self._item(int(i)) for i in group]
+                yield Batch(
+                    group,
+                    np.stack([x for x, _ in items]),
+                    np.array([y for _, y in items], dtype=np.int64),
+                )
+
+    def _cuts(self, batch_size: int) -> list[tuple[int, int]]:
+        cuts = [(a, min(a + batch_size, self.length)) for a in range(0, self.length, batch_size)]
+        # Batch normalisation cannot train on one sample; a single left over joins the others.
+        if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
+            last = cuts.pop()
+            cuts[-1] = (cuts[-1][0], last[1])
+        return cuts
+
+    def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
+        if self.inputs is not None and self.targets is not None:
+            return self._turned(self.inputs[index]), int(self.targets[index])
+        keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
+        with self._lock, keep:
+            x, y, *_ = self.dataset[index]
+        return self._turned(_as_float(x, self.argument)), _label(y)
+
+    def _turned(self, x: Array) -> NDArray[np.float32]:
+        return np.ascontiguousarray(np.moveaxis(x, -3, -1)) if self.swap_channels else x
+
+    def _probe(self) -> None:
+        before = _random_state()
+        shape: tuple[int, ...] | None = None
+        for index in self.probes():
+            item = self.dataset[index]
+            if not isinstance(item, Sequence) or len(item) not in (2, 3):
+                raise ValueError(
+                    f"{self.argument}[{index}] is a {type(item).__name__}, expected (x, y) "
+                    "or (x, y, index)"
+                )
+            if len(item) == 3 and int(item[2]) != index:
+                raise ValueError(
+                    f"{self.argument}[{index}] says that its index is {int(item[2])}; the third "
+                    "element must be the position in the data set, or leave it out"
+                )
+            found = _as_float(item[0], self.argument).shape
+            if shape is not None and found != shape:
+                raise ValueError(
+                    f"{self.argument}[{index}] has shape {found}, but sample 0 has {shape}; images "
+                    "must be of one shape: resize or crop them in the data set"
+                )
+            shape = found
+        self.draws_random_numbers = _random_state() != before
+
+
+def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
+    """What to say of a label that is no class."""
+    return (
+        f"{argument} has the label {label} at index {index}, outside 0..{num_classes - 1} for "
+        f"{num_classes} classes; correct the labels, or add classes and outputs"
+    )
+
+
+def _as_arrays(data: Any, argument: str) -> tuple[Any, Any] | None:
+    if isinstance(data, ArrayDataset):
+        return data.images, data.labels
+    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(a, "shape") for a in data):
+        return data[0], data[1]
+    if hasattr(data, "element_spec") and hasattr(data, "as_numpy_iterator"):
+        return _read_pipeline(data, argument)
+    return None
+
+
+def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
+    """A tf.data.Dataset as arrays: in a pipeline no sample has a place of its own."""
+    spec = data.element_spec
+    remedy = f"pass a pair of arrays (inputs, labels) as {argument}, or a map-style data set"
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(f"{argument} is a tf.data.Dataset of {spec}, not of (x, y); {remedy}")
+    number = int(data.cardinality())
+    if number < 0:
+        raise ValueError(
+            f"{argument} is a tf.data.Dataset of unknown or endless length, so its samples cannot "
+            f"be numbered; {remedy}"
+        )
+    inputs: list[Array] = []
+    labels: list[Array] = []
+    size = 0
+    batched = len(spec[0].shape) == 4 or (len(spec[0].shape) == 3 and len(spec[1].shape) == 1)
+    for x, y, *_ in data.as_numpy_iterator():
+        inputs.append(np.asarray(x))
+        labels.append(np.asarray(y))
+        size += inputs[-1].nbytes
+        if size > _LARGEST_READ:
+            raise ValueError(
+                f"{argument} is a tf.data.Dataset of more than {_LARGEST_READ >> 30} GiB, too much "
+                f"to number its samples in memory; {remedy}"
+            )
+    join = np.concatenate if batched else np.stack
+    return (join(inputs), join(labels)) if inputs else (np.zeros((0, 1, 1)), np.zeros(0, int))
+
+
+def _checked_arrays(x: Any, y: Any, argument: str) -> tuple[Array, NDArray[np.int64]]:
+    try:
+        inputs, labels = np.asarray(x), np.asarray(y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{argument}: the arrays cannot be used ({error}); inputs must be one array "
+            "(N, H, W, C), all of one shape, and labels one array (N,)"
+        ) from error
+    if len(inputs) != len(labels):
+        raise ValueError(
+            f"{argument} has {len(inputs)} inputs but {len(labels)} labels; "
+            "pass one label for each input"
+        )
+    if inputs.ndim not in (3, 4):
+        raise ValueError(
+            f"{argument} has inputs of shape {inputs.shape}; expected images (N, H, W, C)"
+        )
+    return _as_float(inputs, argument), class_numbers(labels, argument)
+
+
+def class_numbers(labels: Array, argument: str) -> NDArray[np.int64]:
+    """Class numbers (N,) of labels (N,), (N, 1) or one-hot (N, classes)."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 1:
+        numbers = labels.astype(np.int64)
+        if labels.dtype.kind in "iub" or np.array_equal(numbers, labels):
+            return numbers
+    elif labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (np.sum(labels, 1) == 1).all():
+        found: NDArray[np.int64] = np.argmax(labels, 1).astype(np.int64)
+        return found
+    raise ValueError(
+        f"{argument} has labels of shape {labels.shape} and type {labels.dtype}; pass class "
+        "numbers as integers of shape (N,), or one-hot rows (N, classes)"
+    )
+
+
+def _label(y: Any) -> int:
+    value = np.asarray(y)
+    return int(value.argmax()) if value.size > 1 else int(value.reshape(()))
+
+
+def _checked_dataset(data: Any, argument: str) -> Any:
+    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        raise TypeError(
+            f"{argument}={type(data).__name__} is neither a pair of arrays (inputs, labels) nor a "
+            "map-style data set (__len__ and __getitem__ giving (x, y)) nor a finite "
+            "tf.data.Dataset of (x, y)"
+        )
+    if hasattr(data, "max_queue_size"):  # keras.utils.PyDataset
+        raise TypeError(
+            f"{argument} is a PyDataset, which gives batches without their samples' indices; pass "
+            "a data set that gives one sample (x, y) for each index, or a pair of arrays"
+        )
+    return data
+
+
+def _as_float(x: Any, argument: str) -> NDArray[np.float32]:
+    array = np.asarray(x)
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"{argument} has inputs of type {array.dtype}; the model needs floating point, "
+            "for example images.astype('float32') / 255"
+        )
+    return array.astype(np.float32, copy=False)
+
+
+def _random_state() -> object:
+    state: Any = np.random.get_state()  # noqa: NPY002 - the generator that users draw from
+    return (random.getstate(), state[1].tobytes(), state[2:])
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[None]:
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)

@@ -1,0 +1,280 @@
+"""How likely each sample is to be wrong some epochs from now, and whether its label is.
+
+A logistic model over a few features of the sample's history, all of them free of units. It
+starts from weights that were fitted on other trainings (`forecast.prior`) and goes on learning
+from this run alone what it could not know then: the features of `horizon` epochs ago, and who is
+wrong today. Nothing is ever learned from the future. A sample is scored when training has seen
+it, not when somebody asks, so that a ranking is no more than a search for the largest numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.forecast.measure import measure
+from coflect_widget.forecast.prior import FAILURE, ONSET, PERSIST
+from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, SampleStore
+
+#: Names of `features`, in their order.
+FEATURES = ("one", "fast", "slow", "mean", "trend", "probe")
+#: Samples whose features are kept for `horizon` epochs, to learn from.
+PANEL = 4096
+#: How firmly the weights are held to where they started, in samples' worth of evidence for each
+#: unit; the first is the intercept's.
+FIRMNESS = np.array([1.0, 200.0, 200.0, 200.0, 200.0, 200.0])
+#: Share of a probe's word that is left after each sighting since.
+FADING = 0.6
+#: Doubt above which a label is suspected ...
+SUSPICION = 0.75
+#: ... and above which the queue has better samples to show.
+RESERVE = 0.2
+#: Sightings below which no label is doubted.
+_SIGHTINGS = 3
+#: Rows scored at once where all are, and seconds of rest between: training needs the processors.
+_BLOCK = 16_384
+_REST = 0.001
+
+Floats = NDArray[np.float32]
+
+
+def features(store: SampleStore, rows: NDArray[np.int64]) -> Floats:
+    """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense.
+
+    Margins are squashed (arcsinh) after a division by their typical size in this run.
+    """
+    unit = np.float32(2 / store.scale)
+    fast, slow = store.margin_fast[rows], store.margin[rows]
+    seen = store.times_seen[rows]
+    age = (seen - store.probed_at[rows]).astype(np.float32)
+    probe = np.where(store.probed_at[rows] > 0, store.probed[rows], 0) * np.power(
+        np.float32(FADING), np.clip(age, 0, 20)
+    )
+    squashed = np.arcsinh(fast * unit)
+    columns = (
+        np.ones(len(rows), np.float32),
+        squashed,
+        np.arcsinh(slow * unit) - squashed,
+        np.arcsinh(store.margin_mean[rows] * unit) - squashed,
+        np.tanh((fast - slow) * (unit / 2)),
+        probe,
+    )
+    return np.stack(columns, axis=1).astype(np.float32, copy=False)
+
+
+def doubts(store: SampleStore, rows: NDArray[np.int64]) -> Floats:
+    """How far on the wrong side samples were all the time, (K,), in sizes of a usual margin.
+
+    The mean over all sightings (AUM) and the slow average, half each. A network learns what the
+    other labels have in common before it learns one that contradicts them by heart: where it is
+    as sure of another class as it usually is of the right one, the label deserves a look.
+    """
+    both: Floats = (store.margin_mean[rows] + store.margin[rows]) * np.float32(-0.5 / store.scale)
+    both[store.times_seen[rows] < _SIGHTINGS] = -np.inf
+    return both
+
+
+def fit(
+    x: NDArray[np.floating],
+    y: NDArray[np.bool_],
+    start: NDArray[np.float64],
+    firmness: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Weights (F,) of a logistic model of `y` (K,) on `x` (K, F), shrunk towards `start`.
+
+    Newton's method on the log-likelihood minus ``firmness / 2 * (weights - start)**2``.
+    """  # fmt: skip
+    x = np.asarray(x, np.float64)
+    sign = np.where(y, -1.0, 1.0)
+
+    def cost(weights: NDArray[np.float64]) -> float:
+        loss = np.logaddexp(0, sign * (x @ weights)).sum()
+        return float(loss + (firmness * (weights - start) ** 2).sum() / 2)
+
+    weights = start.astype(np.float64)
+    least = cost(weights)
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        slope = x.T @ (p - y) + firmness * (weights - start)
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(firmness + 1e-6)
+        step = np.linalg.solve(curvature, slope)
+        while (now := cost(weights - step)) > least and np.abs(step).max() > 1e-6:
+            step /= 2  # too far
+        if now > least:
+            break
+        weights, before, least = weights - step, least, now
+        if before - least < 1e-6 * len(y):
+            break
+    return weights
+
+
+def _shift(
+    score: NDArray[np.floating], y: NDArray[np.bool_], moved: float, stretched: float
+) -> NDArray[np.float64]:
+    """Shift and stretch (2,) of log-odds `score` (K,) that fit `y` best, near those given."""
+    whole = np.stack([np.ones(len(score)), score], axis=1)
+    return fit(whole, y, np.array([moved, stretched]), np.array([1.0, 50.0]))
+
+
+class Foresight:
+    """Keeps `store.score` and `store.doubt` up to date. For one thread, the store's.
+
+    Parameters
+    ----------
+    store : SampleStore
+    horizon : int
+        Epochs between a forecast and what it is about.
+    failure : (F,) float64
+        Weights to start from.
+    onset, persist : (2,) float64
+        Shift and stretch of the log-odds where it is known that a sample is right, or wrong, now.
+    seed : int
+        Of the choice of samples to learn from and of those probed at random.
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        horizon: int,
+        *,
+        failure: Sequence[float] = FAILURE,
+        onset: Sequence[float] = ONSET,
+        persist: Sequence[float] = PERSIST,
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self.horizon = horizon
+        self.start = np.array(failure, np.float64)
+        self.weights = self.start
+        self._given = {True: np.array(onset, np.float64), False: np.array(persist, np.float64)}
+        self._rng = np.random.default_rng([seed, 4])
+        rows = self._rng.choice(store.num_samples, min(PANEL, store.num_samples), replace=False)
+        self.panel: NDArray[np.int64] = np.sort(rows).astype(np.int64)
+        #: (epoch, rows of the panel seen by then, their features)
+        self._past: deque[tuple[int, NDArray[np.int64], Floats]] = deque(maxlen=horizon + 1)
+        self._offset = np.zeros(max(1, store.num_classes))  # of this round's probes, by class
+        self._offset_count = np.zeros(max(1, store.num_classes))
+
+    # --- scores -------------------------------------------------------------------------------
+
+    def update(self, rows: NDArray[np.int64]) -> None:
+        """Score samples whose history has changed."""
+        store = self.store
+        rows = rows[store.times_seen[rows] > 0]
+        store.score[rows] = features(store, rows) @ self.weights.astype(np.float32)
+        if store.num_classes:
+            doubt = doubts(store, rows)
+            store.doubt[rows] = np.clip(doubt, -1000, 1000)
+            flags = store.flags[rows] & ~np.uint8(SUSPECT | DOUBTFUL)
+            open_to_doubt = flags & JUDGED == 0
+            flags |= ((doubt > SUSPICION) & open_to_doubt) * np.uint8(SUSPECT)
+            flags |= ((doubt > RESERVE) & open_to_doubt) * np.uint8(DOUBTFUL)
+            store.flags[rows] = flags
+
+    def update_all(self) -> None:
+        """Score every sample that was seen, in parts with rests between."""
+        everyone = np.arange(self.store.num_samples)
+        for first in range(0, len(everyone), _BLOCK):
+            if first:
+                time.sleep(_REST)
+            self.update(everyone[first : first + _BLOCK])
+
+    def probability(self, rows: NDArray[np.int64], *, right: bool | None = None) -> Floats:
+        """Of being wrong `horizon` epochs from now, (K,) in [0, 1].
+
+        `right` tells that all of them are known to be right, or wrong, now.
+        """
+        score = self.store.score[rows]
+        if right is not None:
+            moved, stretched = self._given[right]
+            score = np.float32(moved) + np.float32(stretched) * score
+        return logistic(score)
+
+    # --- learning -----------------------------------------------------------------------------
+
+    def epoch_ended(self, epoch: int) -> None:
+        """Learn from who is wrong now what was to be seen `horizon` epochs ago; score anew.
+
+        `epoch` counts completed epochs; calling it again for the same one replaces.
+        """
+        store = self.store
+        self._past = deque((old for old in self._past if old[0] < epoch), self._past.maxlen)
+        for when, rows, x in self._past:
+            if when == epoch - self.horizon:
+                self._learn(x, ~store.correct[rows])
+        rows = self.panel[store.times_seen[self.panel] > 0]
+        self._past.append((epoch, rows, features(store, rows)))
+        self.update_all()
+
+    def _learn(self, x: Floats, y: NDArray[np.bool_]) -> None:
+        """Learn from panel features (K, F) of then and who is wrong now."""
+        # First how far the whole is to be moved and stretched, which a run can tell for sure;
+        # then each weight by itself, firmly held.
+        moved, stretched = _shift(x[:, 1:] @ self.start[1:], y, self.start[0], 1.0)
+        start = np.concatenate([[moved], stretched * self.start[1:]])
+        self.weights = fit(x, y, start, FIRMNESS)
+
+    # --- probes -------------------------------------------------------------------------------
+
+    def shortlist(self, count: int) -> NDArray[np.int64]:
+        """Samples whose probe would tell most: those whose outcome is most open.
+
+        A quarter, which comes first, is drawn at random: what a snapshot gives to all samples
+        of a class must be known before one of them can be said to differ.
+        """
+        store = self.store
+        count = min(count, store.num_samples)
+        some = self._rng.choice(store.num_samples, count // 4, replace=False)
+        openness = -np.abs(store.score)  # minus infinity where never seen
+        openness[some] = -np.inf
+        chosen = np.argpartition(openness, -count)[-count:]
+        chosen = chosen[np.argsort(-openness[chosen], kind="stable")][: count - len(some)]
+        both = np.concatenate([some, chosen])
+        self._offset_count[:] = 0
+        rows: NDArray[np.int64] = both[store.times_seen[both] > 0]
+        return rows
+
+    def probed(self, rows: NDArray[np.int64], logits: Floats) -> None:
+        """Take in what a snapshot says of samples: their outputs (K, C) in eval mode.
+
+        A snapshot's outputs for a whole class rise and fall from one step to the next; that says
+        nothing about a sample, so each is compared with the others of its class.
+        """
+        store = self.store
+        finite = np.isfinite(logits).all(axis=1) & (store.times_seen[rows] > 0)
+        rows, logits = rows[finite], logits[finite]
+        if not len(rows) or not store.num_classes:
+            return
+        labels = store.target[rows].astype(np.int64)
+        _, margin, _ = measure(logits, labels)
+        unit = np.float32(2 / store.scale)
+        surprise = np.arcsinh(margin * unit) - np.arcsinh(store.margin_fast[rows] * unit)
+        self._recentre(surprise, labels)
+        surprise -= self._offset[labels].astype(np.float32)
+        seen = store.times_seen[rows]
+        fresh = (store.probed_at[rows] > 0) & (seen - store.probed_at[rows] <= 2)
+        old = np.where(fresh, store.probed[rows], surprise)
+        store.probed[rows] = (old + surprise) / 2
+        store.probed_at[rows] = np.minimum(seen, np.iinfo(np.uint16).max)
+        self.update(rows)
+
+    def _recentre(self, surprise: Floats, labels: NDArray[np.int64]) -> None:
+        """Running mean of each class over this round; one that has few leans on all."""
+        classes = len(self._offset)
+        overall = float(surprise.mean())
+        new = np.bincount(labels, minlength=classes)
+        total = np.bincount(labels, surprise, classes)
+        count = self._offset_count
+        known = np.where(count > 0, self._offset, overall)
+        weight = np.maximum(count, 4)
+        self._offset = (known * weight + total) / (weight + new)
+        self._offset_count = np.minimum(count + new, 400)
+
+
+def logistic(log_odds: NDArray[np.floating]) -> Floats:
+    """Probability of each of the given log-odds."""
+    return (1 / (1 + np.exp(-np.clip(log_odds.astype(np.float64), -40, 40)))).astype(np.float32)

@@ -1,0 +1,114 @@
+"""From every sample's score to the queue, the list of suspected labels, and reasons in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coflect_widget.forecast.store import DOUBTFUL, LEFT_OUT, SUSPECT, SampleStore
+
+_BLOCK = 65_536  # samples whose scores stay in the processor's cache
+
+
+def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int64]:
+    """Samples most likely to fail, likeliest first; equal ones in order of index.
+
+    Left out are samples never seen, those whose label may be wrong (they have a list of their
+    own) and those that a person has left out.
+
+    Parameters
+    ----------
+    store : SampleStore
+        `store.score` orders.
+    top : int
+        How many; fewer come back where there are fewer.
+    onset : bool
+        Only samples that are right now.
+
+    Returns
+    -------
+    (K,) int64
+    """
+    if top < 1:
+        raise ValueError(f"top = {top}; expected at least 1")
+    best = [np.empty(0, np.int64)]
+    floor = np.float32(-np.inf)
+    hidden = np.uint8(LEFT_OUT | DOUBTFUL)
+    for start in range(0, store.num_samples, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        score = store.score[part]
+        near = np.flatnonzero(score >= floor) if np.isfinite(floor) else np.arange(len(score))
+        fit = store.flags[part][near] & hidden == 0
+        if onset:
+            fit &= store.correct[part][near]
+        near = near[fit]
+        near = start + near[np.isfinite(score[near])]
+        best.append(near)
+        if sum(map(len, best)) >= top:  # what is below the top so far need not be looked at
+            together = _first(store.score, np.concatenate(best), top)
+            best, floor = [together], store.score[together[-1]]
+    return _first(store.score, np.concatenate(best), top)
+
+
+def suspects(store: SampleStore, top: int) -> NDArray[np.int64]:
+    """Samples whose label is suspected, most doubtful first; (K,) int64, K at most `top`."""
+    found = np.flatnonzero(store.flags & (SUSPECT | LEFT_OUT) == SUSPECT)
+    return _first(store.doubt, found, top)
+
+
+def _first(
+    values: NDArray[np.float32] | NDArray[np.float16], rows: NDArray[np.int64], top: int
+) -> NDArray[np.int64]:
+    """The `top` of `rows` with the largest values, in order; ties in order of index."""
+    of_rows = values[rows]
+    if len(rows) > top:
+        # A partition alone would leave it to chance which of several equals is in.
+        lowest = np.partition(of_rows, -top)[-top]
+        above = rows[of_rows > lowest]
+        level = np.sort(rows[of_rows == lowest])[: top - len(above)]
+        rows = np.concatenate([above, level])
+        of_rows = values[rows]
+    order: NDArray[np.int64] = rows[np.lexsort((rows, -of_rows))]
+    return order
+
+
+def reasons(store: SampleStore, indices: ArrayLike) -> list[str]:
+    """One short phrase a sample, from its own history: why it is in the queue.
+
+    Parameters
+    ----------
+    store : SampleStore
+    indices : (K,) int
+
+    Returns
+    -------
+    list of K str
+        "rarely seen", "never learned", "confidently wrong", "flip-flopping", "forgotten",
+        "losing confidence", or "low confidence" where none of these holds.
+    """
+    rows = np.asarray(indices, dtype=np.int64)
+    seen = store.times_seen[rows]
+    learned = store.learned[rows]
+    flip_rate = store.flips[rows] / np.maximum(seen, 2)
+    wrong = ~store.correct[rows]
+    # First one that holds: what says most about the sample comes first.
+    phrases = np.select(
+        [
+            seen < 3,
+            learned == 0,
+            wrong & (store.margin[rows] < -2),  # e**2 times as likely another class
+            flip_rate >= 0.4,
+            wrong & (store.forgotten[rows] > 0),
+            store.trend[rows] > 0.05 * np.maximum(store.loss[rows], 1),
+        ],
+        [
+            "rarely seen",
+            "never learned",
+            "confidently wrong",
+            "flip-flopping",
+            "forgotten",
+            "losing confidence",
+        ],
+        default="low confidence",
+    )
+    return [str(phrase) for phrase in phrases]

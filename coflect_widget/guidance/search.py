@@ -1,0 +1,146 @@
+"""Goes through the training data for an artefact, beside the training and without its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.events import Hits
+from coflect_widget.guidance.idle_worker import IdleWorker
+from coflect_widget.guidance.roi import Roi
+from coflect_widget.guidance.similar import Hit, make_template, scan
+
+#: Samples that are read and looked through at once.
+CHUNK = 128
+#: Other pictures that tell how different places usually are.
+OTHERS = 32
+#: Hits that an event names; the page that is shown.
+SHOWN = 60
+_TELL_SECONDS = 1.0
+
+ReadInput = Callable[[int], NDArray[np.float32]]
+
+
+class ArtefactSearch:
+    """Searches, one after the other, in a thread of its own.
+
+    Parameters
+    ----------
+    worker : IdleWorker
+        Does the comparing.
+    read_input : callable (index) -> ndarray (C, H, W)
+    count : int
+        Samples in the training data.
+    tell : callable (Hits)
+        Called on the search's thread as it goes on, and at its end.
+    """
+
+    def __init__(
+        self, worker: IdleWorker, read_input: ReadInput, count: int, tell: Callable[[Hits], Any]
+    ) -> None:
+        self._worker = worker
+        self._read_input = read_input
+        self._count = count
+        self._tell = tell
+        self._found: dict[str, list[Hit]] = {}
+        self._running: dict[str, Future[list[Hit]]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self, intervention: str, sample: int, roi: Roi) -> Future[list[Hit]]:
+        """Look for what `roi` marks in `sample`; a search that goes on already is not begun twice.
+
+        Returns
+        -------
+        Future of list of Hit
+            Best first, without the sample itself.
+        """
+        with self._lock:
+            if intervention in self._running:
+                return self._running[intervention]
+            future: Future[list[Hit]] = Future()
+            self._running[intervention] = future
+        threading.Thread(
+            target=self._serve,
+            args=(future, intervention, sample, roi),
+            name="coflect-search",
+            daemon=True,
+        ).start()
+        return future
+
+    def found(self, intervention: str) -> list[Hit] | None:
+        """What the last search for it found; None where none has ended."""
+        return self._found.get(intervention)
+
+    def close(self) -> None:
+        """End what goes on at the next chunk."""
+        self._closed = True
+
+    def _serve(self, future: Future[list[Hit]], name: str, sample: int, roi: Roi) -> None:
+        try:
+            hits = self._search(name, sample, roi)
+        except Exception as error:  # noqa: BLE001 - whoever asked gets the reason
+            with self._lock:
+                self._running.pop(name, None)
+            if not self._closed:
+                text = str(error) or repr(error)
+                failed = Hits(
+                    intervention=name, count=0, searched=0, total=self._count, done=True, error=text
+                )
+                self._tell(failed)
+            future.set_exception(error)
+            return
+        with self._lock:
+            self._found[name] = hits
+            self._running.pop(name, None)
+        future.set_result(hits)
+
+    def _search(self, name: str, sample: int, roi: Roi) -> list[Hit]:
+        image = self._read_input(sample)
+        spread = np.linspace(0, self._count - 1, min(OTHERS, self._count)).round()
+        others = np.stack([self._read_input(int(k)) for k in spread])
+        template = make_template(image, roi, others)
+        hits: list[Hit] = []
+        told = time.monotonic()
+        for start in range(0, self._count, CHUNK):
+            if self._closed:
+                raise RuntimeError("the session was closed")
+            indices = range(start, min(start + CHUNK, self._count))
+            images = np.stack([self._read_input(k) for k in indices])
+            score, box, same = self._worker.run(scan, images, template)
+            hits += [
+                Hit(indices[k], _four(box[k]), round(float(score[k]), 4))
+                for k in np.flatnonzero(same)
+                if indices[k] != sample
+            ]
+            if time.monotonic() - told > _TELL_SECONDS and indices.stop < self._count:
+                told = time.monotonic()
+                self._tell(_hits(name, hits, indices.stop, self._count, done=False))
+        hits.sort(key=lambda hit: -hit.score)
+        self._tell(_hits(name, hits, self._count, self._count, done=True))
+        return hits
+
+
+def _four(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (round(float(v), 5) for v in box)
+    return x0, y0, x1, y1
+
+
+def _hits(name: str, hits: Sequence[Hit], searched: int, total: int, *, done: bool) -> Hits:
+    shown = sorted(hits, key=lambda hit: -hit.score)[:SHOWN]
+    return Hits(
+        intervention=name,
+        count=len(hits),
+        searched=searched,
+        total=total,
+        done=done,
+        index=[hit.index for hit in shown],
+        box=[hit.box for hit in shown],
+        score=[hit.score for hit in shown],
+    )

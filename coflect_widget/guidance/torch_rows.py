@@ -1,0 +1,236 @@
+"""Which rows a guided pass sees, and what is swapped in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coflect_widget.guidance.torch_plan import MARGINS, WIDEST_REACH, Plan
+
+#: Of the rows of a fill, the share that annotated samples may take where ordinary rows help too.
+ANNOTATED_SHARE = 1 / 8
+#: Of rows at strength s, 1 - (1 - s) ** this take part in an exchange: 97 % at 0.3.
+TAKING_PART = 10
+#: Share of the picture up to which all like places are swapped at once.
+WIDEST_FILL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """n rows as they are, and the same rows with what is to be ignored taken from others."""
+
+    original: Tensor  # (n, C, H, W)
+    swapped: Tensor  # (n, C, H, W)
+    targets: Tensor  # (n,) or (n, classes)
+    strength: Tensor  # (n,)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """n rows with the pixels that shall, or shall not, matter."""
+
+    inputs: Tensor  # (n, C, H, W)
+    targets: Tensor  # (n,) or (n, classes)
+    region: Tensor  # (n, H, W) of float, 0 or 1
+    strength: Tensor  # (n,)
+
+
+class RowChooser:
+    """Draws the rows of guided passes, from a generator of its own.
+
+    Its numbers depend on the seed and on how often it was asked since `restart`, so that
+    guidance moves no other random number and equal runs stay equal.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._device = device
+        self._generator = torch.Generator()
+
+    def restart(self) -> None:
+        """Begin the sequence anew."""
+        self._generator.manual_seed(self._seed)
+
+    def marked(
+        self, plan: Plan, kind: str, inputs: Tensor, targets: Tensor, count: int
+    ) -> Marked | None:
+        """At most `count` rows that have a stroke of `kind`, annotated samples first."""
+        general = plan.general
+        if kind == "look":
+            own, own_strength = plan.look, plan.look_strength
+            wide, wide_strength = general.look, general.look_strength
+        else:
+            own, own_strength = plan.ignore, plan.ignore_strength
+            wide, wide_strength = general.ignore, general.ignore_strength
+        with_own = own_strength.nonzero()[:, 0]
+        group = general.group(targets)
+        wide, wide_strength = wide[group], wide_strength[group]
+        few = count
+        if kind == "ignore" and plan.like_strength > 0:
+            # half of the rows for places that only other samples may show it at
+            wide = wide | plan.like[0].any(0)
+            wide_strength = wide_strength.clamp(min=plan.like_strength)
+            few = max(1, count // 2)
+        a = with_own[self._some(len(with_own), few)]
+        with_wide = (wide_strength > 0).nonzero()[:, 0]
+        o = with_wide[self._some(len(with_wide), count - len(a))]
+        if len(a) + len(o) == 0:
+            return None
+        return Marked(
+            inputs=torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o]]),
+            targets=torch.cat([_like(plan.targets[a], targets), targets[o]]),
+            region=torch.cat([own[a], wide[o]]).float(),
+            strength=torch.cat([own_strength[a], wide_strength[o]]),
+        )
+
+    def swapped(
+        self,
+        plan: Plan,
+        inputs: Tensor,
+        targets: Tensor,
+        indices: Tensor | None,
+        count: int,
+    ) -> Swapped | None:
+        """At most `count` rows in which what is to be ignored is another picture's.
+
+        Parameters
+        ----------
+        inputs : Tensor (B, C, H, W)
+        targets : Tensor (B,) or (B, classes)
+        indices : Tensor (B,) or None
+            Their places in the training data; None where nobody knows.
+        """
+        device, batch = self._device, len(inputs)
+        margin = int(torch.randint(len(MARGINS), (1,), generator=self._generator))
+        place, strength, known, box = self._ordinary(plan, targets, indices, margin)
+        helpful = (strength > 0).nonzero()[:, 0]
+        own = plan.ignore_strength.nonzero()[:, 0]
+        few = max(1, round(ANNOTATED_SHARE * count)) if len(helpful) else count
+        a = own[self._some(len(own), min(few, count))]
+        o = helpful[self._some(len(helpful), count - len(a))]
+        if len(a) + len(o) == 0:
+            return None
+        swap = torch.cat([plan.swap[margin][a], place[o]])
+        x = torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o]])
+        if batch == 1:
+            shape = (len(x), x.shape[1], 1, 1)
+            values = torch.rand(shape, generator=self._generator).to(x)
+            low, high = inputs.amin(), inputs.amax()
+            other = (low + (high - low) * values).expand_as(x)
+        else:
+            start = torch.cat([torch.zeros_like(a), o])
+            step = torch.randint(1, batch, (len(x),), generator=self._generator).to(device)
+            donor = (start + step) % batch
+            other = inputs[donor]
+            if bool(known.any()):
+                other = self._moved(other, donor, o, len(a), known, box)
+        return Swapped(
+            original=x,
+            swapped=torch.where(swap[:, None], other, x),
+            targets=torch.cat([_like(plan.targets[a], targets), targets[o]]),
+            strength=torch.cat([plan.ignore_strength[a], strength[o]]),
+        )
+
+    def counterfactual(
+        self, plan: Plan, inputs: Tensor, targets: Tensor, indices: Tensor | None
+    ) -> Tensor:
+        """The batch with what is to be ignored exchanged among its rows.
+
+        Each row takes part with a probability that grows with its strength. The donors are a
+        permutation of the rows, so that the batch as a whole has the same pixels as before.
+        """
+        batch = len(inputs)
+        margin = int(torch.randint(len(MARGINS), (1,), generator=self._generator))
+        place, strength, known, box = self._ordinary(plan, targets, indices, margin)
+        if indices is not None and len(plan.samples):
+            at = torch.searchsorted(plan.samples, indices).clamp(max=len(plan.samples) - 1)
+            here = plan.samples[at] == indices
+            place = place | (plan.swap[margin][at] & here[:, None, None])
+            own = torch.where(here, plan.ignore_strength[at], torch.zeros_like(strength))
+            strength = torch.maximum(strength, own)
+        step = int(torch.randint(1, batch, (1,), generator=self._generator))
+        rows = torch.arange(batch, device=self._device)
+        donor = (rows + step) % batch
+        other = inputs[donor]
+        if bool(known.any()):
+            other = self._moved(other, donor, rows, 0, known, box)
+        drawn = torch.rand(batch, generator=self._generator).to(self._device)
+        taking_part = drawn < 1 - (1 - strength) ** TAKING_PART
+        swap = place & taking_part[:, None, None]
+        return torch.where(swap[:, None], other, inputs)
+
+    def _ordinary(
+        self, plan: Plan, targets: Tensor, indices: Tensor | None, margin: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of each row: pixels to swap (B, H, W), strength (B,), if its artefact is known, where."""
+        general, batch = plan.general, len(targets)
+        group = general.group(targets)
+        place = general.ignore[group]
+        strength = general.ignore_strength[group]
+        if plan.like_strength > 0:
+            like = plan.like[margin]
+            union = like.any(0)
+            if float(union.float().mean()) <= WIDEST_FILL:
+                place = place | union
+            else:
+                # all at once would leave too little to see
+                drawn = torch.randint(len(like), (batch,), generator=self._generator)
+                place = place | like[drawn.to(self._device)]
+            strength = strength.clamp(min=plan.like_strength)
+        known = torch.zeros(batch, dtype=torch.bool, device=self._device)
+        box = torch.zeros(batch, 4, dtype=torch.int64, device=self._device)
+        if indices is not None:
+            for entry in plan.located:
+                here, where = entry.find(indices)
+                wide = _wider(where, MARGINS[margin], place.shape[1:])
+                place = place | (_boxes(wide, place.shape[1:]) & here[:, None, None])
+                strength = torch.where(here, strength.clamp(min=entry.strength), strength)
+                known, box = known | here, torch.where(here[:, None], where, box)
+        return place, strength, known, box
+
+    def _moved(
+        self, other: Tensor, donor: Tensor, o: Tensor, first: int, known: Tensor, box: Tensor
+    ) -> Tensor:
+        """Half of the donors whose artefact is known show it where that of the receiver is."""
+        size = box[:, 2:] - box[:, :2]
+        fits = known[o] & known[donor[first:]] & (size[o] == size[donor[first:]]).all(1)
+        coin = torch.rand(len(o), generator=self._generator).to(self._device) < 0.5
+        shift = torch.zeros(len(donor), 2, dtype=torch.int64, device=self._device)
+        shift[first:] = torch.where(
+            (fits & coin)[:, None], box[donor[first:], :2] - box[o, :2], shift[first:]
+        )
+        height, width = other.shape[2:]
+        x = (torch.arange(width, device=self._device) + shift[:, :1]).clamp(0, width - 1)
+        y = (torch.arange(height, device=self._device) + shift[:, 1:]).clamp(0, height - 1)
+        row = torch.arange(len(other), device=self._device)[:, None, None]
+        return other[row, :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+
+    def _some(self, count: int, wanted: int) -> Tensor:
+        """`wanted` different numbers below `count`, at random."""
+        drawn = torch.randperm(count, generator=self._generator)[: max(0, wanted)]
+        return drawn.to(self._device)
+
+
+def _wider(box: Tensor, share: float, size: tuple[int, ...]) -> Tensor:
+    """Boxes (B, 4) in pixels, each side moved out by `share` of a quarter of the longer one."""
+    longer = (box[:, 2:] - box[:, :2]).amax(1)
+    margin = (((longer + 2) // 4).clamp(max=round(WIDEST_REACH * max(size))) * share).round().long()
+    return box + torch.stack([-margin, -margin, margin, margin], 1)
+
+
+def _boxes(box: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Boxes (B, 4) in pixels as masks (B, H, W)."""
+    y = torch.arange(size[0], device=box.device)
+    x = torch.arange(size[1], device=box.device)
+    rows = (y >= box[:, 1:2]) & (y < box[:, 3:4])
+    columns = (x >= box[:, 0:1]) & (x < box[:, 2:3])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def _like(labels: Tensor, targets: Tensor) -> Tensor:
+    """Labels in the form of `targets`: as they are, or as probabilities."""
+    if targets.ndim == 2:
+        labels = torch.nn.functional.one_hot(labels, targets.shape[1])
+    return labels.to(targets.dtype)

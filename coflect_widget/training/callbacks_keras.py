@@ -1,0 +1,108 @@
+"""A callback for ``keras.Model.fit``.
+
+Keras shows a callback neither logits nor samples, and leaves no way to change the loss. So for
+the time of one fit the callback puts a step of the backend's in place of the compiled train
+function: the same loss, optimizer and metrics, on the batches that fit brings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coflect_widget.backends.base import MissingFrameworkError, NonFiniteLossError
+
+if TYPE_CHECKING:
+    from coflect_widget.wiring import Wiring
+
+_NO_INDICES = (
+    "fit() got data without the samples' indices; give them as an integer third element: "
+    "model.fit(x, y, sample_weight=numpy.arange(len(x)), ...), or a tf.data.Dataset of "
+    "(x, y, index) such as Dataset.from_tensor_slices((x, y, numpy.arange(len(x))))"
+)
+_ACCURACIES = (
+    "val_accuracy", "val_acc", "val_sparse_categorical_accuracy", "val_categorical_accuracy",
+    "val_binary_accuracy",
+)  # fmt: skip
+
+
+def make_callback(wiring: Wiring) -> Any:
+    """See `Session.keras_callback`."""
+    try:
+        import keras
+    except ImportError:
+        raise MissingFrameworkError(
+            "keras_callback() needs Keras, which is not installed; "
+            "run: pip install 'coflect-widget[keras]'"
+        ) from None
+    if not hasattr(wiring.backend, "keras_model"):
+        raise TypeError("keras_callback() is for sessions whose model is a keras.Model")
+    return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(wiring)
+
+
+class _Hooks:
+    """Keras's hooks, in the order in which it calls them."""
+
+    model: Any
+    params: Any
+
+    def __init__(self, wiring: Wiring) -> None:
+        super().__init__()
+        self._wiring = wiring
+        self._own = wiring.own_loop
+        self._backend = wiring.backend
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = self.model
+        if model is not self._backend.keras_model:
+            raise ValueError("the session's model is not the one that is fitted; use one model")
+        if model.steps_per_execution > 1:
+            raise ValueError(
+                "model was compiled with steps_per_execution > 1; compile it without, because "
+                "commands are looked at between two steps"
+            )
+        per_epoch = self.params.get("steps") or 0
+        if not self._own.begin(per_epoch * (self.params.get("epochs") or 1), per_epoch):
+            model.stop_training = True
+        model.train_function = self._step
+
+    def _step(self, iterator: Any) -> Any:
+        """One step in place of Keras's own; what it gives are the logs."""
+        model = self.model
+        if not self._own.open:  # stopped before the first step
+            return model.get_metrics_result()
+        data = next(iterator)
+        third = data[2] if isinstance(data, tuple) and len(data) == 3 else None
+        if third is None or np.asarray(third).dtype.kind not in "iu":
+            raise ValueError(_NO_INDICES)
+        x, y = data[0], data[1]
+        indices = np.asarray(third).reshape(-1).astype(np.int64)
+        labels = self._backend.class_numbers(np.asarray(y))
+        weights = self._backend.sample_weights(labels)
+        try:
+            output = self._backend.step(indices, x, labels, y, weights, metrics=True)
+        except NonFiniteLossError as error:
+            self._wiring.non_finite(self._wiring.loop.step, str(error))
+        else:
+            self._own.take(output)
+        return model.get_metrics_result()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._own.step_done():
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        found = {}
+        if "val_loss" in logs:
+            found["loss"] = float(logs["val_loss"])
+        accuracy = next((logs[name] for name in _ACCURACIES if name in logs), None)
+        if accuracy is not None:
+            found["accuracy"] = float(accuracy)
+        if not self._own.epoch_done(found or None):
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._own.end("finished")
+        self.model.train_function = None  # the next fit makes its own

@@ -1,0 +1,269 @@
+"""A training loop that somebody else wrote, with the same boundaries as ours.
+
+The loop says what it computed (`observe`) and where a step ends (`step_done`); there commands
+are run, pauses are held and snapshots taken, on the thread that calls. `over` does the latter
+for a plain ``for batch in loader``; callbacks of other libraries call it themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import Backend, StepOutput
+from coflect_widget.events import RunState
+from coflect_widget.training.loop import TrainingLoop
+
+Indices = NDArray[np.int64]
+
+_NO_INDICES = (
+    "this step's samples are not known: give observe() their indices in train_data, as a data set "
+    "of (x, y, index) yields them, or loop over a torch DataLoader, whose order can be followed"
+)
+
+
+class Announce(Protocol):
+    """Told on the training thread when a loop begins."""
+
+    def __call__(self, steps: int, steps_per_epoch: int, batch_size: int) -> None:
+        """`steps` more are expected, 0 where nobody knows."""
+
+
+class OwnLoop:
+    """Drives `loop` from outside; every method but `close` is for the thread that trains.
+
+    Parameters
+    ----------
+    loop : TrainingLoop
+    announce : Announce
+    """
+
+    def __init__(self, loop: TrainingLoop, announce: Announce) -> None:
+        self._loop = loop
+        self._announce = announce
+        self._open = False
+        self._latest: Indices | None = None  # of the batch that came last
+        self._observed: tuple[Indices, Any, Any, Any] | None = None
+        self._guidance: Any = None
+        self._whole: StepOutput | None = None
+
+    @property
+    def _backend(self) -> Backend:
+        return self._loop.backend
+
+    @property
+    def open(self) -> bool:
+        """Whether a loop of the user's own is under way."""
+        return self._open and self._loop.running
+
+    # --- what a loop does --------------------------------------------------------------------
+
+    def begin(
+        self, steps: int = 0, steps_per_epoch: int = 0, batch_size: int | None = None
+    ) -> bool:
+        """The calling thread trains from now on.
+
+        Parameters
+        ----------
+        steps, steps_per_epoch : int
+            How many are to come, 0 where nobody knows.
+        batch_size : int, optional
+
+        Returns
+        -------
+        bool
+            False if a person stopped it before the first step.
+
+        Raises
+        ------
+        RuntimeError
+            If another training is under way.
+        """
+        if self.open and self._loop.on_this_thread:
+            self.end("stopped")  # the loop before was left without a word
+        if self._loop.running:
+            raise RuntimeError("training is already running; stop() it first, or wait() for it")
+        self._forget()
+        self._announce(steps, steps_per_epoch, batch_size or self._backend.batch_size)
+        self._loop.enter(steps)
+        self._open = True
+        if self._loop.advance(None):
+            return True
+        self.end("stopped")
+        return False
+
+    def observe(self, indices: Any, logits: Any, targets: Any, loss: Any = None) -> None:
+        """Say what this step computed; kept until the step ends, and never copied here.
+
+        Parameters
+        ----------
+        indices : array_like (B,) or None
+            Places in the training data; None takes those of the batch that came last.
+        logits : tensor (B, classes)
+        targets : tensor (B,) of int or (B, classes) of probabilities
+        loss : tensor (), optional
+            The task's mean loss; cross-entropy of the logits if left out.
+
+        Raises
+        ------
+        RuntimeError
+            If no loop is under way.
+        ValueError
+            If the samples are not known, or do not fit the logits.
+        """
+        if not self.open:
+            if self._open:  # stopped in the middle of this step
+                return
+            raise RuntimeError(
+                "observe() is for the body of a loop: for batch in session.loop(loader): ..."
+            )
+        known = self._latest if indices is None else self._checked(indices)
+        if known is None:
+            raise ValueError(_NO_INDICES)
+        if logits.ndim != 2 or len(logits) != len(known) or len(targets) != len(known):
+            raise ValueError(
+                f"observe() got {len(known)} indices, logits of shape {tuple(logits.shape)} and "
+                f"{len(targets)} targets; they must belong to the same samples"
+            )
+        classes = self._backend.num_classes
+        if logits.shape[1] != classes and not (logits.shape[1] == 1 and classes == 2):
+            raise ValueError(
+                f"observe() got logits of {logits.shape[1]} classes; the session's model has "
+                f"{self._backend.num_classes}"
+            )
+        if self._observed is not None:
+            self._loop.advance(self._output())
+        self._observed = (known, logits, targets, loss)
+
+    def take(self, output: StepOutput) -> None:
+        """A whole step's output, from a callback that made it with the backend's own step."""
+        if self.open:
+            self._checked(output.indices)
+            self._whole = output
+
+    def guidance_loss(self, inputs: Any, targets: Any, loss: Any) -> Any:
+        """The term to add to this step's loss; 0.0 where no guidance is in force.
+
+        Parameters
+        ----------
+        inputs : tensor (B, C, H, W)
+            This batch as the model got it.
+        targets : tensor (B,) of int or (B, classes) of probabilities
+        loss : tensor ()
+            The task loss, which decides how much the guidance weighs.
+        """
+        indices = self._latest if self._observed is None else self._observed[0]
+        if indices is not None and len(indices) != len(inputs):
+            indices = None  # of another part of the batch
+        term = self._backend.guidance_term(inputs, targets, loss, indices)
+        if term is None:
+            return 0.0
+        self._guidance = term
+        return term
+
+    def step_done(self) -> bool:
+        """The step's end: record it, hold while paused. False: the loop must end now."""
+        if not self.open:
+            return False
+        if self._loop.advance(self._output()):
+            return True
+        self.end("stopped")
+        return False
+
+    def epoch_done(self, validation: dict[str, float] | None = None) -> bool:
+        """All batches of an epoch were seen; None has the session's own data validated.
+
+        Returns
+        -------
+        bool
+            False: the loop must end now.
+        """
+        if not self.open:
+            return False
+        if validation is None:
+            validation = self._backend.evaluate(self._hold)
+        self._loop.epoch_done(validation or {})
+        return validation is not None and self.step_done()
+
+    def end(self, state: RunState, error: BaseException | None = None) -> None:
+        """Nothing is trained any more; a checkpoint is written. Harmless the second time."""
+        if not self.open:
+            return
+        output = self._output()
+        if output is not None:
+            self._loop.advance(output)
+        self._loop.leave(state, error)
+        self._forget()
+
+    def close(self) -> bool:
+        """End a loop that can no longer do so itself; True if there was one.
+
+        That is one of the calling thread, or of a thread that has ended.
+        """
+        owner = self._loop.controls.owner
+        if not self.open or owner is None:
+            return False
+        if owner.is_alive() and not self._loop.on_this_thread:
+            return False
+        self.end("stopped")
+        return True
+
+    # --- for a bare loop -----------------------------------------------------------------------
+
+    def over(self, loader: Iterable[Any], epochs: int, *, validate: bool) -> Iterator[Any]:
+        """The batches of `loader`, `epochs` times; see `Session.loop`."""
+        per_epoch = len(loader) if isinstance(loader, Sized) else 0
+        size = getattr(loader, "batch_size", None)
+        if not self.begin(epochs * per_epoch, per_epoch, size if isinstance(size, int) else None):
+            return
+        end: RunState = "stopped"  # also where the body breaks or raises
+        try:
+            for _ in range(epochs):
+                with self._backend.follow(loader) as next_indices:
+                    for batch in loader:
+                        self.expect(next_indices())
+                        yield batch
+                        if not self.step_done():
+                            return
+                if not self.epoch_done(None if validate else {}):
+                    return
+            end = "finished"
+        finally:
+            self.end(end)
+
+    def expect(self, indices: Any) -> None:
+        """The samples of the batch that comes now; for `observe` without indices."""
+        self._latest = None if indices is None else self._checked(indices)
+
+    def _hold(self) -> bool:
+        return self.open and self._loop.advance(None)
+
+    def _checked(self, indices: Any) -> Indices:
+        found = np.asarray(indices)
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise ValueError(
+                f"indices has shape {found.shape} and type {found.dtype}; pass whole numbers (B,), "
+                "the places of this batch's samples in train_data"
+            )
+        total = self._backend.num_train
+        if len(found) and (found.min() < 0 or found.max() >= total):
+            wrong = int(found[(found < 0) | (found >= total)][0])
+            raise ValueError(
+                f"indices has {wrong}, but the session's train_data has {total} samples; pass the "
+                "session the same data that the loop trains on"
+            )
+        return found.astype(np.int64)
+
+    def _output(self) -> StepOutput | None:
+        observed, guidance, whole = self._observed, self._guidance, self._whole
+        self._observed = self._guidance = self._whole = None
+        if observed is None:
+            return whole
+        return self._backend.step_output(*observed, guidance)
+
+    def _forget(self) -> None:
+        self._open = False
+        self._latest = self._observed = self._guidance = self._whole = None

@@ -1,0 +1,52 @@
+// Other samples that show what was ignored in one: the stroke is applied to those that a person
+// leaves picked.
+
+import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
+import { isReachable } from "./state";
+import { Thumbnails } from "./thumbnails";
+import type { Context, Part } from "./view";
+
+export function createHits({ store, actions, signal }: Context): Part {
+  const thumbnails = new Thumbnails();
+  signal.addEventListener("abort", () => {
+    thumbnails.clear();
+  });
+  const text = h("p", { class: "cw-note", testid: "cw-hits-text", role: "status" });
+  const apply = button("", { class: "cw-button cw-primary", testid: "cw-hits-confirm" });
+  const grid = h("div", { class: "cw-hits", testid: "cw-hits" });
+  const el = h("div", { class: "cw-page" }, text, apply, grid);
+  grid.addEventListener("click", (event) => {
+    const index = Number((event.target as Element).closest("button")?.getAttribute("data-index") ?? NaN);
+    if (Number.isNaN(index)) return;
+    const unpicked = new Set(store.state.unpicked);
+    if (!unpicked.delete(index)) unpicked.add(index);
+    store.patch({ unpicked });
+  }, { signal });
+  apply.addEventListener("click", () => {
+    const { hits, unpicked } = store.state;
+    if (hits === null) return;
+    const index = unpicked.size === 0 ? null : hits.items.map((one) => one.index).filter((one) => !unpicked.has(one));
+    void actions.send({ kind: "confirm", intervention: hits.intervention, index });
+  }, { signal });
+
+  return {
+    el,
+    keys: ["hits", "unpicked", "connection"],
+    update(state) {
+      const { hits, unpicked } = state;
+      if (hits === null) return;
+      const count = unpicked.size === 0 ? hits.count : hits.items.filter((one) => !unpicked.has(one.index)).length;
+      setText(text, hits.error !== "" ? hits.error : `${hits.count} more look the same${hits.done ? "" : ` so far; ${hits.searched} of ${hits.total} searched`}. Take out those that do not.`);
+      setText(apply, count === 1 ? "Ignore it there too" : `Ignore it in these ${count} too`);
+      apply.disabled = count === 0 || !isReachable(state);
+      setHidden(apply, hits.items.length === 0);
+      syncChildren(grid, hits.items, () => button("", { class: "cw-hit", testid: "cw-hit" }, h("img", { class: "cw-thumb", alt: "" })), (one, item) => {
+        thumbnails.show(one.firstElementChild as HTMLImageElement, item.thumbnail);
+        setAttr(one, "data-index", item.index);
+        setAttr(one, "aria-pressed", String(!unpicked.has(item.index)));
+        setAttr(one, "aria-label", `Sample ${item.index}, alike ${item.score.toFixed(2)}`);
+        setAttr(one, "title", `Sample ${item.index}`);
+      });
+    },
+  };
+}

@@ -1,0 +1,111 @@
+"""The page that save_html writes, in a real Chromium: no network, no kernel, no serious barrier."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+import coflect_widget as coflect
+from tests.conftest import tiny_cnn
+from tests.e2e.lab import FLAGS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+HOSTILE = "</script><img src=x onerror=\"document.title='broken into'\">\u202e" + "y" * 10_000
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    data = coflect.data.synthetic(n=256)
+    with coflect.Session(
+        tiny_cnn(), data, data, classes=[HOSTILE, "b", "c", "d"], run_dir=folder / "runs"
+    ) as session:
+        session.train(epochs=8)
+        session.explain(3)
+        session.explain(9)
+        session.wait(120)
+        session.explain(3)
+        session.feedback(sample=3, look=(0.2, 0.2, 0.7, 0.7))
+        return session.save_html(folder / "run.html")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "Chromium is missing; on Debian: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [700, 1600])
+def test_it_shows_the_run_and_asks_nobody(saved, browser, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+    asked, problems = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(saved.as_uri())
+    part = lambda name: page.locator(f"[data-testid=cw-{name}]")  # noqa: E731
+    part("root").wait_for(timeout=15_000)
+    assert part("state").inner_text() == "Finished"
+    assert part("connection").inner_text() == "saved view"
+    assert part("ledger-item").count() == 1
+    assert not part("pause").is_visible()
+    assert not part("instruction").is_visible()
+
+    # any text of the run is text
+    assert page.title() != "broken into"
+    assert page.locator("img[src='x']").count() == 0
+    inside = part("root").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert inside[0] <= inside[1], "it scrolls sideways"
+
+    # the recorded maps of the sample, by keyboard
+    assert part("explain-index").input_value() == "3"
+    newest = part("model-step").inner_text()
+    part("timeline").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(
+        "old => document.querySelector('[data-testid=cw-model-step]').textContent !== old",
+        arg=newest,
+    )
+    # another sample that was explained, by its number
+    part("explain-index").fill("9")
+    page.keyboard.press("Enter")
+    page.locator("[data-sample='9']").wait_for(timeout=5_000)
+
+    # the three maps beside each other, and the list of keys
+    part("map-all").click()
+    part("side-by-side").wait_for()
+    page.keyboard.press("?")
+    part("help-dialog").wait_for()
+    page.keyboard.press("Escape")
+
+    assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(saved, browser, scheme):
+    # the policy of the page would keep the checker itself out
+    context = browser.new_context(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": 1200, "height": 1000}
+    )
+    page = context.new_page()
+    page.goto(saved.as_uri())
+    page.locator("[data-testid=cw-root]").wait_for(timeout=15_000)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run('.cw-root')")["violations"]
+    serious = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    context.close()

@@ -1,0 +1,237 @@
+"""Forecasts in a session: verdicts reach training, scores are evaluated, the memory lasts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import coflect_widget as coflect
+from coflect_widget.forecast.foresight import Foresight
+from coflect_widget.forecast.state import load, save
+from coflect_widget.forecast.store import SampleStore
+
+FLIPPED = 12
+
+
+def data(n: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes that a linear model tells apart, a few labels of them wrong."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    x = rng.normal(0, 0.3, (n, 1, 8, 8)).astype(np.float32)
+    x[y == 1, :, :4] += 1
+    y[:FLIPPED] = 1 - y[:FLIPPED]
+    return x, y
+
+
+def small_model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., coflect.Session]]:
+    made: list[coflect.Session] = []
+
+    def build(**more: Any) -> coflect.Session:
+        torch.manual_seed(0)
+        config = {"forecast": {"horizon_epochs": 2}, "forecast_every": 2, **more.pop("config", {})}
+        session = coflect.Session(
+            small_model(), data(), batch_size=16, run_dir=tmp_path, config=config,
+            optimizer=lambda p: torch.optim.Adam(p, 0.003), **more,
+        )  # fmt: skip
+        made.append(session)
+        return session
+
+    yield build
+    for session in made:
+        session.close()
+
+
+def settled(session: coflect.Session) -> None:
+    assert session.wait(60)
+    assert session._wiring is not None
+    assert session._wiring.forecaster.drain(30)
+    assert session._wiring.stream.flush(10)
+
+
+def trained_labels(session: coflect.Session, index: int) -> list[int]:
+    """Labels under which `index` is trained in the next epoch, as the loss gets them."""
+    wiring = session._wiring
+    assert wiring is not None
+    labels: list[int] = []
+    step = wiring.backend.train_step
+
+    def watched(batch: Any) -> Any:
+        output = step(batch)
+        labels.extend(output.targets[torch.from_numpy(output.indices == index)].tolist())
+        return output
+
+    wiring.backend.train_step = watched
+    try:
+        session.train(epochs=1)
+        settled(session)
+    finally:
+        wiring.backend.train_step = step
+    return labels
+
+
+def test_flipped_labels_are_suspected_and_not_in_the_queue(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=8)
+    settled(session)
+    found = [s.index for s in session.suspects]
+    assert set(found) == set(range(FLIPPED))
+    assert all(s.suggested == 1 - s.target and s.doubt > 0.5 for s in session.suspects)
+    assert not set(found) & {c.index for c in session.candidates}
+    event = session.events("suspects")[-1].data
+    assert event.count == FLIPPED
+    assert set(event.index) == set(found)
+
+
+def test_a_verdict_reaches_training_and_the_log_and_can_be_taken_back(
+    make: Callable[..., Any],
+) -> None:
+    session = make()
+    session.train(epochs=5)
+    settled(session)
+    own = int(data()[1][3])
+    judged = session.judge(3, "wrong")
+    assert (judged.verdict, judged.before, judged.label) == ("wrong", own, 1 - own)
+    assert trained_labels(session, 3) == [1 - own]
+    assert session.judge(3, "wrong", label=own).before == 1 - own
+    assert trained_labels(session, 3) == [own]
+    session.judge(3, "leave out")
+    assert trained_labels(session, 3) == []
+    assert [s.judged for s in session.suspects if s.index == 3] == ["leave out"]
+    undone = session.judge(3, "undo")
+    assert undone.label == own
+    assert trained_labels(session, 3) == [own]
+    assert [e.data.verdict for e in session.events("judged")] == [
+        "wrong", "wrong", "leave out", "undo",
+    ]  # fmt: skip
+    assert "judged" in (session.run.path / "events.jsonl").read_text()
+
+
+def test_a_label_said_to_be_right_is_suspected_no_more(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=6)
+    settled(session)
+    session.judge(2, "right")
+    assert trained_labels(session, 2) == [int(data()[1][2])]
+    assert [s.judged for s in session.suspects if s.index == 2] == ["right"]
+    store = session._wiring.forecaster.store
+    assert 2 not in coflect_suspects(store)
+
+
+def coflect_suspects(store: SampleStore) -> list[int]:
+    from coflect_widget.forecast.ranking import suspects
+
+    return suspects(store, store.num_samples).tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((500, "right"), IndexError),
+        ((1, "maybe"), ValueError),
+        ((1, "wrong", 2), ValueError),
+        ((1, "right", 1), ValueError),
+    ],
+)
+def test_nonsense_changes_nothing(
+    make: Callable[..., Any], arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    session = make()
+    with pytest.raises(error):
+        session.judge(*arguments)
+    assert session.events("judged") == []
+
+
+def test_leaving_out_a_whole_batch_trains_on_nothing(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=1)
+    settled(session)
+    wiring = session._wiring
+    wiring.backend.set_labels(dict.fromkeys(range(160)))
+    before = wiring.backend.model[-1].weight.detach().clone()
+    session.train(epochs=1)
+    settled(session)
+    assert torch.equal(before, wiring.backend.model[-1].weight.detach())
+    assert session.state == "finished"
+
+
+def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
+    session = make(config={"attribution": {"budget": 60}})
+    session.train(epochs=6)
+    settled(session)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        scores = session.events("forecast_scored")
+        if any(s.data.truth == "evaluated" for s in scores):
+            break
+        time.sleep(0.2)
+    else:
+        pytest.fail("no score was evaluated")
+    best = next(s.data for s in scores if s.data.truth == "evaluated")
+    assert best.sentence.startswith(f"of the {best.named} named at epoch {best.epoch_named}")
+    assert "as evaluated" in best.sentence
+    assert session._wiring.forecaster.store.probed_at.max() > 0
+    assert session._wiring.cost().probed > 0
+
+
+def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
+    session = make()
+    session.onset = True
+    session.train(epochs=4)
+    settled(session)
+    assert session.onset
+    last = session.events("forecast")[-1].data
+    assert last.onset
+    store = session._wiring.forecaster.store
+    assert store.correct[[c.index for c in session.candidates]].all()
+
+
+def test_the_window_is_opened_by_hand_until_the_next_intervention(
+    make: Callable[..., Any],
+) -> None:
+    session = make()
+    session.open_window()
+    window = session._wiring.window.status()
+    assert window.open
+    assert window.by_hand
+    session._wiring.window.intervened(0)
+    assert not session._wiring.window.open
+
+
+def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:
+    first = make()
+    first.train(epochs=5)
+    settled(first)
+    first.judge(1, "leave out")
+    first.train(epochs=1)
+    settled(first)
+    (*_, file) = sorted((first.run.path / "checkpoints").glob("*.forecast.npz"))
+    assert file.stat().st_size < 160 * 64 + 10_000
+    second = make()
+    second.restore_forecast(file)
+    old, new = (s._wiring.forecaster.store for s in (first, second))
+    assert np.array_equal(new.margin_mean, old.margin_mean)
+    assert np.array_equal(new.score, old.score)
+    assert [s.index for s in second.suspects if s.judged] == [1]
+    assert trained_labels(second, 1) == []
+
+
+def test_a_memory_of_other_data_or_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    save(file, Foresight(SampleStore(10, 2), 4), {})
+    with pytest.raises(ValueError, match="other training data"):
+        load(file).check(Foresight(SampleStore(11, 2), 4))
+    file.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="holds no memory"):
+        load(file)

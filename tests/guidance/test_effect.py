@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from coflect_widget.guidance.effect import compare
+from coflect_widget.guidance.readings import Readings
+
+
+def readings(pull=0.0, accuracy=0.9, inside=0.2, count=200, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def flags(share):
+        return (rng.permutation(count) < round(share * count)).astype(np.float32)
+
+    return Readings(
+        loss=rng.random(count).astype(np.float32),
+        right=flags(accuracy),
+        p_true_swapped=np.full(count, 0.5, np.float32),
+        drawn_plain=np.zeros(count, np.float32),
+        drawn_swapped=flags(pull),
+        p_true=np.full(4, 0.7, np.float32),
+        inside=np.array([inside, inside + 0.01, inside - 0.01, inside], np.float32),
+        explainer="livecam",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "verdict"),
+    [
+        ("ignore", {"pull": 0.6}, {"pull": 0.05}, "helped"),
+        ("ignore", {"pull": 0.6}, {"pull": 0.58}, "no measurable effect"),
+        ("ignore", {"pull": 0.03}, {"pull": 0.0}, "no measurable effect"),
+        ("ignore", {"accuracy": 0.5}, {"accuracy": 0.95}, "no measurable effect"),
+        ("ignore", {"accuracy": 0.9}, {"accuracy": 0.7}, "harmed"),
+        ("ignore", {"accuracy": 0.9}, {"accuracy": 0.89}, "no measurable effect"),
+        ("look", {"inside": 0.2}, {"inside": 0.5}, "looks there more"),
+        ("look", {"inside": 0.5}, {"inside": 0.2}, "no measurable effect"),
+        ("look", {"inside": float("nan")}, {"inside": 0.2}, "no measurable effect"),
+    ],
+)
+def test_verdict(kind, before, after, verdict):
+    effect = compare("i1", kind, readings(**before), readings(**after, seed=1), 10, 110)
+    assert effect.verdict == verdict
+    assert verdict.split()[0] in effect.text
+    for measure in effect.measures:
+        assert measure.low <= measure.change <= measure.high
+        assert np.isfinite([measure.before, measure.after, measure.change]).all()
+
+
+def test_others_of_the_same_step_are_named():
+    effect = compare("i1", "ignore", readings(), readings(), 0, 9, together=2)
+    assert "(2 other interventions at the same time)" in effect.text

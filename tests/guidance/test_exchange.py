@@ -1,0 +1,137 @@
+"""What is ignored everywhere is exchanged among the rows of a batch, and leaves no other trace."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+from coflect_widget.guidance.torch_losses import REFRESH, TorchGuidance
+
+torch.set_num_threads(1)
+DATA = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(24) % 3
+INDICES = torch.arange(24) + 100
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
+    ).train()  # fmt: skip
+
+
+def guide(*strokes, located=(), model=None, **settings):
+    def rows(indices):
+        return DATA[[k % 24 for k in indices]], LABELS[[k % 24 for k in indices]]
+
+    guidance = TorchGuidance(model or network(), rows, (16, 16), GuidanceConfig(**settings), 1)
+    said = guidance.set_state(GuidanceState(tuple(strokes), 0.3, tuple(located)))
+    return guidance, said
+
+
+def ignore(roi, sample=None, strength=1.0, **more):
+    return ActiveStroke("ignore", parse_roi(roi), sample, strength, "i1", **more)
+
+
+def changed(guidance, indices=INDICES):
+    """(24, 16, 16) where a row's pixels are not its own any more."""
+    out = guidance.exchange(DATA, LABELS, indices)
+    return (out != DATA).any(1), out
+
+
+def test_only_the_place_changes_and_the_batch_keeps_its_pixels():
+    guidance, said = guide(ignore((0.0, 0.0, 0.5, 0.25)))
+    assert said == "fill"
+    place, out = changed(guidance)
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[:4, :8] = True
+    assert torch.equal(place.any(0), inside)
+    assert place.any((1, 2)).all()
+    before, after = (x[:, :, inside].flatten().sort().values for x in (DATA, out))
+    assert torch.equal(before, after)
+
+
+def test_a_stroke_on_a_sample_reaches_like_places_unless_it_is_for_that_sample_alone():
+    corner = (0.0, 0.0, 0.25, 0.25)
+    place, _ = changed(guide(ignore(corner, 5))[0])
+    assert place[:, 0, 0].all()
+    assert place[:, -1, -1].all()
+    assert not place[:, 8, 8].any()
+    alone, _ = guide(ignore(corner, 5, spreads=False))
+    assert alone.exchange(DATA, LABELS, INDICES) is DATA
+    assert alone.active  # it is replayed
+
+
+def test_strength_is_the_share_of_rows():
+    few, _ = changed(guide(ignore((0.0, 0.0, 0.5, 0.5), strength=0.02))[0])
+    assert 0 < few.any((1, 2)).sum() < 12
+
+
+def test_a_class_of_its_own():
+    guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5), label=1), ignore((0.5, 0.5, 1.0, 1.0)))
+    place, _ = changed(guidance)
+    assert torch.equal(place[:, 0, 0], LABELS == 1)
+    assert place[:, -1, -1].all()
+    as_probabilities = guidance.exchange(DATA, torch.eye(3)[LABELS], INDICES)
+    assert torch.equal((as_probabilities != DATA).any(1)[:, 0, 0], LABELS == 1)
+
+
+def test_a_found_artefact_changes_at_its_own_place_in_its_own_samples():
+    box = {103: (0.0, 0.0, 0.25, 0.25), 110: (0.5, 0.5, 0.75, 0.75), 999: (0.0, 0.0, 0.1, 0.1)}
+    located = Located(tuple(box), tuple(box.values()), 1.0, "i2", "i1")
+    guidance, _ = guide(located=[located])
+    place = sum(changed(guidance)[0].int() for _ in range(20)) > 0
+    assert set((place.any((1, 2))).nonzero()[:, 0].tolist()) == {3, 10}
+    assert place[3, :4, :4].all()
+    assert not place[3, 6:].any()
+    assert place[10, 8:12, 8:12].all()
+    assert not place[10, :6].any()
+    assert guidance.exchange(DATA, LABELS, None).equal(DATA)  # nobody knows which rows these are
+
+
+def test_found_elsewhere_the_like_places_are_left_alone():
+    stroke = ignore((0.0, 0.0, 0.25, 0.25), 5)
+    located = Located((103,), ((0.5, 0.5, 0.75, 0.75),), 1.0, "i2", "i1")
+    guidance, _ = guide(stroke, located=[located])
+    place, _ = changed(guidance)
+    assert set(place.any((1, 2)).nonzero()[:, 0].tolist()) <= {3}
+
+
+def test_statistics_see_the_batch_as_it_is_now_and_then():
+    model = network()
+    guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5)), model=model)
+    plain = copy.deepcopy(model)
+    norm, expected = model[1], plain[1]
+    start = norm.running_mean.clone()
+    random_state = torch.get_rng_state()
+    for step in range(REFRESH):
+        assert torch.equal(norm.running_mean, start), step
+        with guidance.hold(DATA):
+            model(guidance.exchange(DATA, LABELS, INDICES))
+    torch.set_rng_state(random_state)
+    for _ in range(REFRESH):
+        plain(DATA)
+    assert torch.allclose(norm.running_mean, expected.running_mean, atol=1e-5)
+    assert norm.track_running_stats
+    assert norm.momentum == expected.momentum
+
+
+def test_guidance_draws_from_no_generator_but_its_own():
+    guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5)))
+    state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    guidance.exchange(DATA, LABELS, INDICES)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_tiny_batches(count):
+    guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5)))
+    out = guidance.exchange(DATA[:count], LABELS[:count], INDICES[:count])
+    assert out.shape == DATA[:count].shape

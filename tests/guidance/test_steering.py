@@ -1,0 +1,232 @@
+"""What a person tells a real session: scope, orders, the artefact search, effects, ledgers."""
+
+import json
+import threading
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+import torch
+
+from coflect_widget.guidance.ledger import Ledger
+from tests.conftest import eventually, tiny_cnn
+
+CLASSES = ["circle", "square", "triangle", "cross"]
+BOX = (0.0, 0.0, 0.25, 0.25)
+
+
+@pytest.fixture
+def marked(shapes):
+    """The shapes, three in four of them with a red square in one of two places."""
+    images = shapes.images.copy()
+    red = np.array([1, 0, 0], np.float32)[:, None, None]
+    for k in range(len(images)):
+        if k % 4:
+            x = 0 if k % 2 else 26
+            images[k, :, :6, x : x + 6] = red
+    return images, shapes.labels
+
+
+def test_scope_reaches_whom_it_says(make_session):
+    session = make_session(classes=CLASSES)
+    label = int(session._wiring.read_sample(3).target)
+    one = session.feedback(sample=3, ignore=BOX, scope="sample")
+    same = session.feedback(sample=3, ignore=BOX, scope="class")
+    everyone = session.feedback(sample=3, ignore=BOX, scope="everywhere")
+    named = session.feedback(instruction="ignore borders for all circles")
+    assert "only on sample 3" in one.understood
+    assert f"for class {CLASSES[label]}" in same.understood
+    assert "on every sample" in everyone.understood
+    strokes = session.ledger.state().strokes
+    seen = {s.id: (s.sample, s.label, s.spreads) for s in strokes}
+    assert seen[one.id] == (3, None, False)
+    assert seen[same.id] == (None, label, False)
+    assert seen[everyone.id] == (None, None, False)
+    assert seen[named.id] == (None, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"ignore": BOX, "scope": "sample"}, "needs a sample"),
+        ({"ignore": BOX, "scope": "class"}, "needs a sample"),
+        ({"ignore": BOX, "scope": "some"}, "scope='some' must be one of"),
+        ({"scope": "everywhere", "instruction": "increase focus"}, "without a stroke"),
+        ({"sample": 1, "scope": "class", "instruction": "ignore left everywhere"}, "leave one"),
+        ({"instruction": "pause"}, "nothing is training"),
+        ({"instruction": "undo"}, "no intervention in force"),
+        ({"instruction": "undo i9"}, "i9"),
+        ({"sample": 1, "ignore": BOX, "instruction": "stop"}, "alone"),
+        ({"sample": 999, "ignore": BOX}, "sample=999"),
+        ({"sample": 1, "ignore": np.ones((5, 5), bool)}, r"\(5, 5\)"),
+        ({"sample": 1, "ignore": [(0, 0), (0.8, 0.8), (0.8, 0), (0, 0.5)]}, "crosses itself"),
+        ({"sample": 1, "ignore": (0.2, 0.2, 0.2, 0.4)}, "empty box"),
+        ({"sample": 1, "ignore": BOX, "strength": 1.5}, "from 0 to 1"),
+    ],
+)
+def test_bad_input_is_refused_with_a_remedy_and_changes_nothing(make_session, fields, words):
+    session = make_session(classes=CLASSES)
+    with pytest.raises((ValueError, RuntimeError), match=words):
+        session.feedback(**fields)
+    assert len(session.ledger) == 0
+    assert not session._backend._guidance.active
+
+
+def test_orders_are_obeyed_and_are_no_entries(make_session):
+    session = make_session()
+    session.train(steps=100_000)
+    eventually(lambda: session.metrics["step"] > 3)
+    assert session.feedback(instruction="Pause.").understood == "pause"
+    eventually(lambda: session.state == "paused")
+    assert session.feedback(instruction="resume").understood == "resume"
+    eventually(lambda: session.state == "training")
+    assert "one in 200 steps" in session.feedback(instruction="slower overlays").understood
+    assert "one in 100 steps" in session.feedback(instruction="faster overlays").understood
+    entry = session.feedback(sample=1, ignore=BOX)
+    assert session.feedback(instruction="undo").id == entry.id
+    assert session.interventions[0].undone
+    assert session.feedback(instruction="stop").understood == "stop"
+    eventually(lambda: session.state == "stopped")
+    assert len(session.ledger) == 1
+
+
+def test_one_stroke_reaches_the_samples_that_a_person_confirms(make_session, marked):
+    session = make_session(data=marked)
+    entry = session.feedback(sample=1, ignore=(0.0, 0.0, 6 / 32, 6 / 32))
+    with pytest.raises(ValueError, match="nothing was looked for yet"):
+        session.confirm(entry)
+    hits = session.similar(entry)
+    expected = {k for k in range(len(marked[0])) if k % 4} - {1}
+    assert {hit.index for hit in hits} == expected
+    assert all(abs(hit.box[0] - (0 if hit.index % 2 else 26 / 32)) < 0.04 for hit in hits)
+    told = session.events("hits")[-1].data
+    assert (told["count"], told["searched"], told["done"]) == (len(expected), 256, True)
+    with pytest.raises(ValueError, match="sample 0 is not among"):
+        session.confirm(entry, [0])
+    confirmed = session.confirm(entry, [hits[0].index, hits[1].index])
+    assert "2 more samples" in confirmed.understood
+    (located,) = session.ledger.state().located
+    assert set(located.index) == {hits[0].index, hits[1].index}
+    session.train(steps=6)
+    assert session.wait(60)
+    session.undo(confirmed)
+    assert session.ledger.state().located == ()
+
+
+def test_the_same_search_is_not_begun_twice_and_closing_ends_it(make_session, marked):
+    session = make_session(data=marked)
+    entry = session.feedback(sample=1, ignore=(0.0, 0.0, 6 / 32, 6 / 32))
+    search = session._wiring.steering.search
+    held = threading.Event()
+    read = search._read_input
+    search._read_input = lambda index: (held.wait(20), read(index))[1]
+    first = session._wiring.steering.similar(entry.id)
+    assert session._wiring.steering.similar(entry.id) is first
+    assert isinstance(first, Future)
+    search.close()
+    held.set()
+    with pytest.raises(RuntimeError, match="closed"):
+        first.result(60)
+
+
+def test_the_effect_is_measured_beside_the_training(make_session, shapes):
+    session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
+    session.train(steps=8)
+    session.wait(60)
+    entry = session.feedback(sample=1, ignore=BOX)
+    taken_back = session.feedback(sample=2, ignore=BOX)
+    session.undo(taken_back)
+    session.train(steps=20)
+    session.wait(60)
+    (effect,) = eventually(lambda: session.effects, 120)
+    assert effect.intervention == entry.id
+    assert (effect.from_step, effect.to_step) == (8, 20)
+    assert effect.explainer == "livecam"  # trained on a fill
+    assert {m.name for m in effect.measures} >= {"pull of the region", "validation accuracy"}
+    assert session.events("effect")[-1].data["text"] == effect.text
+    assert session.interventions[0].effect == effect
+
+
+def test_a_ledger_travels_as_a_file(make_session, tmp_path):
+    first = make_session(classes=CLASSES)
+    first.feedback(sample=3, ignore=BOX, strength=0.5)
+    first.undo(first.feedback(sample=4, ignore=BOX))
+    first.feedback(instruction="increase focus by 10%")
+    first.feedback(instruction="ignore left for all circles")
+    file = first.ledger.save(tmp_path / "told.json")
+    assert json.loads(file.read_text())["interventions"][0]["when"]
+    for guidance in (file, str(file), first.ledger):
+        second = make_session(classes=CLASSES, guidance=guidance)
+        assert second.ledger.state() == first.ledger.state()
+        assert [e.undone for e in second.interventions] == [False, True, False, False]
+        assert second._backend._guidance.active
+    assert Ledger.from_events(second.events()).state() == first.ledger.state()
+    assert second.feedback(sample=5, ignore=BOX).id == "i5"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.update(format="x"), "format"),
+        (lambda c: c["interventions"][0]["record"]["strokes"][0]["roi"].update(box=[0, 0, 2, 1]),
+         "outside"),
+        (lambda c: c["interventions"][0].pop("record"), "record"),
+        (lambda c: c["interventions"][0]["record"]["strokes"][0].update(sample=10**6),
+         "sample 1000000, which these data do not have"),
+    ],
+)  # fmt: skip
+def test_a_ledger_that_does_not_fit_is_refused(make_session, tmp_path, change, words):
+    first = make_session()
+    first.feedback(sample=3, ignore=BOX)
+    file = first.ledger.save(tmp_path / "told.json")
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=words):
+        make_session(guidance=file)
+
+
+def weights(session):
+    return {k: v.clone() for k, v in session._backend.model.state_dict().items()}
+
+
+def test_a_replay_without_an_intervention_equals_a_run_that_never_had_it(make_session, tmp_path):
+    """From a checkpoint, bit for bit: the undone one leaves no trace, not even in the draws."""
+    begun = make_session()
+    begun.train(steps=6)
+    begun.wait(60)
+    checkpoint = weights(begun)
+    begun.feedback(sample=9, ignore=(0.5, 0.5, 0.75, 0.75))
+    begun.feedback(sample=3, ignore=BOX)
+    begun.feedback(sample=5, look=(0.25, 0.25, 0.75, 0.75))
+    begun.undo("i1")
+    file = begun.ledger.save(tmp_path / "told.json")
+
+    def from_checkpoint(**arguments):
+        model = tiny_cnn()
+        model.load_state_dict(checkpoint)
+        return make_session(model, **arguments)
+
+    replayed = from_checkpoint(guidance=file)
+    never = from_checkpoint()
+    never.feedback(sample=3, ignore=BOX)
+    never.feedback(sample=5, look=(0.25, 0.25, 0.75, 0.75))
+    with_it = from_checkpoint()
+    with_it.feedback(sample=9, ignore=(0.5, 0.5, 0.75, 0.75))
+    with_it.feedback(sample=3, ignore=BOX)
+    for session in (replayed, never, with_it):
+        session.train(steps=12)
+        session.wait(60)
+    assert all(torch.equal(v, weights(never)[k]) for k, v in weights(replayed).items())
+    assert not all(torch.equal(v, weights(never)[k]) for k, v in weights(with_it).items())
+
+
+def test_after_undo_the_next_step_is_as_if_nothing_had_been_said(make_session):
+    sessions = [make_session(), make_session()]
+    sessions[0].undo(sessions[0].feedback(sample=3, ignore=BOX))
+    assert not sessions[0]._backend._guidance.active
+    for session in sessions:
+        session.train(steps=6)
+        session.wait(60)
+    first, second = (weights(s) for s in sessions)
+    assert all(torch.equal(v, second[k]) for k, v in first.items())

@@ -1,0 +1,215 @@
+"""What Keras users bring along: probabilities, one-hot labels, pipelines; and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from coflect_widget.attribution import keras_methods
+from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.config import Config
+from tests.keras.keras_models import compiled, functional, sequential
+
+
+@pytest.fixture(scope="module")
+def arrays(shapes):
+    return shapes.images.transpose(0, 2, 3, 1)[:64], shapes.labels[:64]
+
+
+def backend_of(model, data, val=None, **more):
+    arguments = {"num_classes": None, "loss": None, "optimizer": None, "scheduler": None, **more}
+    return KerasBackend(model, data, val, batch_size=16, config=Config(), **arguments)
+
+
+def first_loss(backend):
+    backend.begin()
+    output = backend.train_step(next(backend.train_batches(0)))
+    [(logits, targets)] = backend.telemetry_arrays([output])
+    return float(output.loss), logits, targets
+
+
+def test_probabilities_are_recognised_and_not_softmaxed_twice(arrays):
+    logits_model = compiled(sequential())
+    model = sequential(last="softmax")
+    compiled(model, loss=keras.losses.SparseCategoricalCrossentropy())
+    model.set_weights(logits_model.get_weights())
+    found = [first_loss(backend_of(m, arrays)) for m in (logits_model, model)]
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    assert np.allclose(found[0][1], found[1][1], atol=1e-5)
+    model.set_weights(logits_model.get_weights())
+    explainer = keras_methods.load(keras_methods.structure(backend_of(model, arrays).model))
+    explainer.classifier.model.set_weights(logits_model.get_weights())
+    x = np.moveaxis(arrays[0][:1], -1, 1)
+    said = explainer.explain(x, None, ("livecam", "smoothgrad"), 4, 0.1, None, 0)
+    expected = model(arrays[0][:1], training=False).numpy()[0]
+    assert np.allclose(said["probabilities"], expected, atol=1e-6)
+
+
+def test_probabilities_of_another_last_layer_are_recognised(arrays):
+    inner = functional()
+    outputs = layers.Lambda(lambda z: keras.ops.exp(z) / keras.ops.sum(keras.ops.exp(z), 1, True))(
+        inner.output
+    )
+    model = keras.Model(inner.input, outputs)
+    backend = backend_of(compiled(model, loss="sparse_categorical_crossentropy"), arrays)
+    assert backend.model.head == "softmax"
+    logits = backend.model.logits(model(arrays[0][:4], training=False)).numpy()
+    assert np.allclose(np.exp(logits).sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("last", ["sigmoid", None])
+def test_one_output_is_two_classes(arrays, last):
+    images, labels = arrays[0], arrays[1] % 2
+    loss = keras.losses.BinaryCrossentropy(from_logits=last is None)
+    backend = backend_of(compiled(sequential(last=last, outputs=1), loss=loss), (images, labels))
+    assert backend.num_classes == 2
+    value, logits, targets = first_loss(backend)
+    assert logits.shape == (16, 2)
+    margin = logits[np.arange(16), targets] - logits[np.arange(16), 1 - targets]
+    assert value == pytest.approx(float(np.log1p(np.exp(-margin)).mean()), abs=1e-5)
+    data = keras_methods.structure(backend.model)
+    said = keras_methods.load(data)
+    said.classifier.model.set_weights(backend.keras_model.get_weights())
+    assert said.logits(np.moveaxis(images[:2], -1, 1)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("form", ["numbers", "column", "one-hot"])
+@pytest.mark.parametrize(
+    "loss",
+    [keras.losses.SparseCategoricalCrossentropy(True), keras.losses.CategoricalCrossentropy(True)],
+)
+def test_labels_of_each_form_go_with_each_loss(arrays, form, loss):
+    images, labels = arrays
+    given = {"numbers": labels, "column": labels[:, None], "one-hot": np.eye(4)[labels]}[form]
+    value, logits, targets = first_loss(
+        backend_of(compiled(sequential(), loss=loss), (images, given), val=(images, given))
+    )
+    expected = first_loss(backend_of(compiled(sequential()), (images, labels)))
+    assert value == pytest.approx(expected[0], abs=1e-6)
+    assert np.array_equal(targets, expected[2])
+    assert np.allclose(logits, expected[1], atol=1e-5)
+
+
+def test_class_weights_are_those_of_fit(arrays):
+    images, labels = arrays
+    weights = {0: 3.0, 2: 0.5}
+    backend = backend_of(compiled(sequential()), arrays, class_weight=weights)
+    for batch in backend.train_batches(0):
+        backend.train_step(batch)
+    model = compiled(sequential())
+    order = np.concatenate([b.indices for b in backend.train_batches(0)])
+    full = {0: 3.0, 1: 1.0, 2: 0.5, 3: 1.0}
+    model.fit(
+        images[order], labels[order], class_weight=full, shuffle=False, batch_size=16, verbose=0
+    )
+    for a, b in zip(backend.keras_model.get_weights(), model.get_weights(), strict=True):
+        assert np.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_pipeline_gets_indices_also_where_it_shuffles(arrays, batched):
+    data = tf.data.Dataset.from_tensor_slices(arrays).shuffle(64, seed=1)
+    backend = backend_of(compiled(sequential()), data.batch(10) if batched else data)
+    assert backend.num_train == 64
+    assert np.array_equal(backend.read_sample(5).input, backend.read_sample(5).input)
+    known = {image.tobytes(): label for image, label in zip(*arrays, strict=True)}
+    for index in range(64):
+        sample = backend.read_sample(index)
+        image = np.ascontiguousarray(np.moveaxis(sample.input, 0, -1))
+        assert known[image.tobytes()] == sample.target
+
+
+def test_a_model_that_is_not_compiled_says_so_or_takes_loss_and_optimizer(arrays):
+    with pytest.raises(ValueError, match=r"not compiled; call model\.compile"):
+        backend_of(sequential(), arrays)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert backend_of(sequential(), arrays, loss=loss, optimizer="sgd").keras_model.compiled
+    with pytest.raises(ValueError, match="compiled with a loss"):
+        backend_of(compiled(sequential()), arrays, loss=loss, optimizer="sgd")
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return np.zeros((4, 32, 32, 3), np.float32), np.zeros(4, int)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (
+            (np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, int)),
+            ValueError,
+            r"astype\('float32'\)",
+        ),
+        ((np.zeros((2, 32, 32, 3)), np.zeros(3, int)), ValueError, "2 inputs but 3 labels"),
+        ((np.zeros((2, 32, 32, 3)), np.array([0, 4])), ValueError, r"label 4 at index 1"),
+        ((np.zeros((2, 32, 32, 3)), np.array([[0.5, 0.5]] * 2)), ValueError, "one-hot rows"),
+        ((np.zeros((2, 16, 16, 5)), np.zeros(2, int)), ValueError, "model fails on a batch"),
+        ((np.zeros((0, 32, 32, 3)), np.zeros(0, int)), ValueError, "is empty"),
+        (tf.data.Dataset.from_tensors((0.0, 0)).repeat(), ValueError, "cannot be numbered"),
+        (Batches(), TypeError, "PyDataset, which gives batches without"),
+        (3, TypeError, "neither a pair of arrays"),
+    ],
+)
+def test_bad_data_is_named_with_the_remedy(data, error, words):
+    with pytest.raises(error, match=words):
+        backend_of(compiled(sequential()), data)
+
+
+def test_bad_models_are_named_with_the_remedy(arrays):
+    inputs = keras.Input((32, 32, 3))
+    own = OwnStep(inputs, layers.Dense(4)(layers.Flatten()(inputs)))
+    with pytest.raises(ValueError, match="train_step of its own"):
+        backend_of(compiled(own), arrays)
+    with pytest.raises(ValueError, match="outputs for 4 classes but classes= names 3"):
+        backend_of(compiled(sequential()), arrays, num_classes=3)
+    with pytest.raises(ValueError, match=r"must give \(samples, classes\)"):
+        backend_of(compiled(keras.Sequential([inputs, layers.Conv2D(4, 3)])), arrays)
+    with pytest.raises(TypeError, match=r"pass a keras\.Model"):
+        backend_of(layers.Dense(3), arrays)
+    with pytest.raises(ValueError, match="cannot be used here"):
+        KerasBackend(
+            compiled(sequential()), arrays, None, num_classes=None, loss=None, optimizer=None,
+            scheduler=None, batch_size=16, config=Config(device="gpu"),
+        )  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight(arrays):
+    from coflect_widget.backends.base import NonFiniteLossError
+
+    def loss(y, outputs):
+        return keras.ops.sum(outputs) * float("nan")
+
+    backend = backend_of(compiled(sequential(), loss=loss), arrays)
+    before = [w.numpy() for w in backend.keras_model.trainable_weights]
+    with pytest.raises(NonFiniteLossError):
+        backend.train_step(next(backend.train_batches(0)))
+    after = [w.numpy() for w in backend.keras_model.trainable_weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_named_layer_is_found_by_path_or_name_and_a_wrong_one_is_answered(shapes):
+    from coflect_widget.attribution.errors import NoSuitableLayerError
+    from tests.keras.keras_models import nested
+
+    data = keras_methods.structure(backend_of(compiled(nested()), shapes).model)
+    assert keras_methods.check_layer(data, (3, 32, 32), "inner") == "body/inner"
+    assert keras_methods.check_layer(data, (3, 32, 32), "body/inner") == "body/inner"
+    with pytest.raises(NoSuitableLayerError, match=r"no such layer.*Candidates are: 'body/inner'"):
+        keras_methods.check_layer(data, (3, 32, 32), "outer")
+
+
+def test_a_learning_rate_schedule_at_the_epochs_end(arrays):
+    backend = backend_of(compiled(sequential()), arrays, scheduler=lambda epoch, rate: rate / 2)
+    next(backend.train_batches(0))
+    backend.end_epoch({})
+    assert backend.learning_rate() == pytest.approx(0.025)

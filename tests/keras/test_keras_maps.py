@@ -1,0 +1,69 @@
+"""A Keras explainer beyond LiveCAM and SmoothGrad: Grad-CAM, random weights, the verdict."""
+
+import numpy as np
+import pytest
+
+from coflect_widget.attribution import keras_methods, worker
+from coflect_widget.attribution.consensus import NOISE_BATCH
+from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.config import Config
+from tests.keras.keras_models import compiled, sequential
+
+
+@pytest.fixture(scope="module")
+def sent(shapes):
+    backend = KerasBackend(
+        compiled(sequential()), shapes, None, num_classes=4, loss=None, optimizer=None,
+        scheduler=None, batch_size=64, config=Config(),
+    )  # fmt: skip
+    specs = backend.weight_specs()
+    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
+    backend.copy_weights(copies)
+    weights = {spec.name: copy for spec, copy in zip(specs, copies, strict=True)}
+    return keras_methods.structure(backend.model), weights, backend.read_sample(3).input
+
+
+def explain(data, weights, x, random=None, methods=("livecam", "gradcam", "smoothgrad")):
+    explainer = keras_methods.load(data)
+    explainer.load_weights(weights)
+    if random is not None:
+        explainer.randomise(random)
+    return explainer.explain(x[None], 1, methods, 32, 0.15, None, 0)
+
+
+def test_gradcam_is_what_its_formula_says(sent):
+    data, weights, x = sent
+    explainer = keras_methods.load(data)
+    explainer.load_weights(weights)
+    classifier = explainer.classifier
+    inputs = classifier.own(x[None])
+    layer = keras_methods.find_layer(classifier, x.shape)
+    found = keras_methods.gradcam(classifier, inputs, 1, layer)
+    activation, gradient = (
+        layer.maps(v).numpy()[0] for v in keras_methods._at_layer(classifier, inputs, 1, layer)
+    )
+    expected = np.zeros(found.shape)
+    for channel in range(activation.shape[-1]):
+        expected += gradient[..., channel].mean() * activation[..., channel]
+    assert np.allclose(found, np.maximum(expected, 0), atol=1e-5)
+
+
+def test_random_weights_give_other_maps_and_repeat(sent):
+    live, one, again, two = (explain(*sent, random=r) for r in (None, 0, 0, 1))
+    for method in ("livecam", "smoothgrad"):
+        assert np.isfinite(one[method]).all()
+        assert np.array_equal(one[method], again[method])
+        assert not np.array_equal(one[method], two[method])
+        assert not np.array_equal(one[method], live[method])
+    assert live["samples_used"] % NOISE_BATCH == 0
+
+
+def test_a_worker_judges_maps_of_keras_models(sent):
+    data, weights, x = sent
+    model = worker.Model("keras", "coflect_widget.attribution.keras_methods:load", data)
+    result = worker.run_job(
+        worker.Job("keras", model, weights, 0, x, None, "consensus", 16, 0.15, None, 0)
+    )
+    assert isinstance(result, worker.JobResult), result
+    assert not result.quality.reliable  # it has learned nothing
+    assert result.quality.reason

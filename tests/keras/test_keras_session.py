@@ -1,0 +1,225 @@
+"""A session on Keras models: real training, real workers, the same commands as for Torch."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import load_file
+
+import coflect_widget as coflect
+from tests.conftest import eventually, tiny_cnn
+from tests.keras.keras_models import (
+    channels_first,
+    compiled,
+    functional,
+    nested,
+    sequential,
+    subclassed,
+    vision_transformer,
+)
+from tests.training.test_callbacks import steer
+from tests.training.test_own_loop import Person
+
+
+def test_a_training_with_pause_stroke_overlay_undo_stop_and_checkpoint(make_session, shapes):
+    session = make_session(model=compiled(sequential()), val=shapes)
+    session.train(steps=100_000)
+    steer(session)
+    assert session.state == "stopped"
+    saved = load_file(session.run.path / session.events("checkpoint")[-1].data["path"])
+    model = session._backend.keras_model
+    for weight in model.weights:
+        assert np.array_equal(saved[weight.path], weight.numpy())
+    explanation = session.explain(3)
+    assert explanation.map.shape == (32, 32)
+    assert explanation.model_step == session.metrics["step"]
+    expected = tf.nn.softmax(model(shapes.images[3].transpose(1, 2, 0)[None], training=False))[0]
+    found = np.zeros(4, np.float32)
+    found[list(explanation.top_classes)] = explanation.top_probs
+    known = found > 0
+    assert np.allclose(found[known], expected.numpy()[known], atol=1e-5)
+    session.undo(session.interventions[0])
+    session.train(steps=2)
+    session.wait(60)
+    assert "guidance_loss" in session.metrics
+    assert session.state == "finished"
+
+
+def test_metrics_of_validation_and_the_compiled_ones(make_session, shapes):
+    model = sequential()
+    top_2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
+    compiled(model, metrics=[top_2])
+    session = make_session(model=model, val=shapes)
+    session.train(epochs=2)
+    session.wait(60)
+    images = shapes.images.transpose(0, 2, 3, 1)
+    loss, share = model.evaluate(images, shapes.labels, verbose=0)
+    assert session.metrics["val_loss"] == pytest.approx(loss, abs=1e-5)
+    assert session.metrics["val_top_2"] == pytest.approx(share, abs=1e-6)
+    predicted = model.predict(images, verbose=0).argmax(1)
+    assert session.metrics["val_accuracy"] == pytest.approx((predicted == shapes.labels).mean())
+
+
+def test_equal_seeds_give_equal_runs_with_dropout(make_session):
+    def losses(seed):
+        session = make_session(model=compiled(functional()), config={"seed": seed, "log_every": 1})
+        session.train(epochs=1)
+        session.wait(60)
+        return [e.data["values"]["loss"] for e in session.events("metrics")]
+
+    first = losses(0)
+    assert first == losses(0)
+    assert first != losses(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "layer"),
+    [
+        (sequential, "second"), (functional, "joined"), (nested, "body"), (subclassed, "conv2d"),
+        (channels_first, "turned"), (vision_transformer, "block_1"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, layer):
+    from coflect_widget.attribution import keras_methods
+    from coflect_widget.backends.keras import KerasBackend
+    from coflect_widget.config import Config
+
+    backend = KerasBackend(
+        compiled(make()), shapes, None, num_classes=4, loss=None, optimizer=None, scheduler=None,
+        batch_size=64, config=Config(),
+    )  # fmt: skip
+    for batch in backend.train_batches(0):
+        backend.train_step(batch)  # so that running statistics are not those of a new model
+    before = [weight.numpy() for weight in backend.keras_model.weights]
+    data = keras_methods.structure(backend.model)
+    x = backend.read_sample(7).input
+    assert x.shape == (3, 32, 32)
+    assert layer in keras_methods.check_layer(data, x.shape)
+    explainer = keras_methods.load(data)
+    specs = backend.weight_specs()
+    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
+    backend.copy_weights(copies)
+    explainer.load_weights({s.name: c for s, c in zip(specs, copies, strict=True)})
+    own = backend.model.logits(backend.keras_model(backend.model.own(x[None]), training=False))
+    assert np.allclose(explainer.logits(x[None]), own.numpy(), atol=1e-5)
+    found = explainer.explain(x[None], None, ("livecam", "smoothgrad"), 4, 0.1, None, 0)
+    assert found["livecam"].shape == found["smoothgrad"].shape == (32, 32)
+    assert found["livecam"].max() > 0
+    after = [weight.numpy() for weight in backend.keras_model.weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_worker_is_quiet_and_takes_no_gpu(make_session, capfd):
+    session = make_session(model=compiled(sequential()))
+    session.explain(0)
+    assert capfd.readouterr().err == ""
+
+
+def test_both_frameworks_in_one_kernel_in_turn_and_at_once(make_session):
+    ours = make_session(model=compiled(sequential()))
+    theirs = make_session(model=tiny_cnn())
+    for session in (ours, theirs):
+        session.train(epochs=1)
+        session.wait(60)
+    for session in (ours, theirs):
+        session.train(steps=100_000)
+    reached = [session.metrics["step"] for session in (ours, theirs)]
+    for session, step in zip((ours, theirs), reached, strict=True):
+        eventually(lambda s=session, n=step: s.metrics["step"] > n + 5, 60)
+        assert session.explain(1).map.max() == 1
+    for session in (ours, theirs):
+        session.stop()
+        assert session.state == "stopped"
+
+
+# --- fit -----------------------------------------------------------------------------------------
+
+
+def last(shapes):
+    return shapes.images.transpose(0, 2, 3, 1), shapes.labels, np.arange(len(shapes))
+
+
+def test_fit_has_metrics_a_forecast_and_validation(make_session, shapes):
+    x, y, index = last(shapes)
+    model = sequential()
+    compiled(model, metrics=["accuracy"])
+    session = make_session(model=model, config={"forecast_every": 4})
+    history = model.fit(
+        x, y, sample_weight=index, batch_size=32, epochs=2, verbose=0, validation_data=(x, y),
+        callbacks=[session.keras_callback()],
+    ).history  # fmt: skip
+    session.wait(30)
+    assert session.state == "finished"
+    assert (session.metrics["step"], session.metrics["epoch"]) == (16, 2)
+    assert session.metrics["val_accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    store = session._wiring.forecaster.store
+    assert store.seen.all()
+    assert np.array_equal(store.target, y)
+    assert len(session.candidates) == 10
+    assert len(history["loss"]) == 2
+    model.fit(x, y, batch_size=64, verbose=0)  # without us, as if nothing had been
+    assert session.metrics["step"] == 16
+
+
+def test_fit_learns_the_same_with_a_session_as_without(make_session, shapes):
+    x, y, index = last(shapes)
+
+    def weights(with_session):
+        model = compiled(functional())
+        for key in model.non_trainable_variables:
+            key.assign(np.array([1, 2], np.uint32))
+        data = tf.data.Dataset.from_tensor_slices((x, y, index) if with_session else (x, y))
+        callbacks = [make_session(model=model).keras_callback()] if with_session else []
+        model.fit(data.batch(32), epochs=2, verbose=0, callbacks=callbacks)
+        return np.concatenate([w.numpy().ravel() for w in model.weights])
+
+    assert np.allclose(weights(True), weights(False), atol=1e-5)
+
+
+def test_fit_is_held_guided_and_stopped(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential())
+    session = make_session(model=model)
+    person = Person(session, lambda: steer(session))
+    model.fit(
+        x, y, sample_weight=index, epochs=100_000, verbose=0, callbacks=[session.keras_callback()]
+    )
+    person.done()
+    assert session.state == "stopped"
+    states = [e.data["state"] for e in session.events("state")]
+    assert states == ["training", "paused", "training", "stopped"]
+
+
+def test_fit_without_indices_says_how_to_give_them(make_session, shapes):
+    x, y, _ = last(shapes)
+    model = compiled(sequential())
+    session = make_session(model=model)
+    with pytest.raises(ValueError, match=r"sample_weight=numpy\.arange\(len\(x\)\)"):
+        model.fit(x, y, verbose=0, callbacks=[session.keras_callback()])
+    session.close()
+
+
+def test_a_bare_loop_with_a_gradient_tape(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential())
+    session = make_session(model=model, config={"log_every": 1})
+    session.feedback(sample=3, ignore=(0.0, 0.0, 0.3, 0.3))
+    data = tf.data.Dataset.from_tensor_slices((x, y, index)).shuffle(256).batch(32)
+    for inputs, labels, indices in session.loop(data, epochs=2):
+        with tf.GradientTape() as tape:
+            logits = model(inputs, training=True)
+            loss = tf.reduce_mean(
+                keras.losses.sparse_categorical_crossentropy(labels, logits, True)
+            )
+            session.observe(indices, logits, labels, loss)
+            total = loss + session.guidance_loss(inputs, labels, loss)
+        gradients = tape.gradient(total, model.trainable_variables)
+        model.optimizer.apply(gradients, model.trainable_variables)
+    session.wait(30)
+    assert session.metrics["step"] == 16
+    assert session.metrics["guidance_loss"] > 0
+    assert session._wiring.forecaster.store.seen.all()
+    assert threading.current_thread() is threading.main_thread()
+    assert coflect.open_run(session.run.path) is not None

@@ -1,0 +1,211 @@
+"""The same small network with the same weights in Torch and in Keras: the same answers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from coflect_widget.attribution import keras_methods, torch_maps, torch_methods
+from coflect_widget.attribution.torch_layers import Layer as TorchLayer
+from coflect_widget.attribution.torch_layers import find_layer as find_torch_layer
+from coflect_widget.backends.keras_model import Classifier
+from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance import (
+    array_plan,
+    array_rows,
+    keras_losses,
+    torch_losses,
+    torch_plan,
+    torch_rows,
+)
+from coflect_widget.guidance.keras_losses import KerasGuidance
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.guidance.torch_losses import TorchGuidance
+from tests.keras.keras_models import compiled, sequential, torch_twin
+
+
+@pytest.fixture(scope="module")
+def twins(shapes):
+    """Both models after a few steps, so that running statistics and weights are of a training."""
+    model = compiled(sequential())
+    x = shapes.images.transpose(0, 2, 3, 1)
+    model.fit(x, shapes.labels, batch_size=32, epochs=2, verbose=0, shuffle=False)
+    return Classifier(model, "last", "logits"), torch_twin(model).eval()
+
+
+@pytest.mark.parametrize("index", [0, 3, 11])
+def test_livecam_and_smoothgrad_are_equal(twins, shapes, index):
+    classifier, twin = twins
+    x = shapes.images[index][None]
+    own = classifier.own(x)
+    found = keras_methods.find_layer(classifier, x.shape[1:])
+    layer = find_torch_layer(twin, x.shape[1:])
+    assert isinstance(layer, TorchLayer)
+    assert found.grid == layer.grid
+    cam = keras_methods.layercam(classifier, own, 2, found)
+    expected = torch_maps.layercam(twin, twin, torch.from_numpy(x), 2, layer)[0, 0].numpy()
+    assert np.abs(cam - expected).max() < 1e-4 * max(1.0, expected.max())
+    assert expected.max() > 1e-3
+    explained = keras_methods.KerasExplainer(classifier).explain(x, 2, ("livecam",), 1, 0, None, 0)
+    theirs = torch_methods.TorchExplainer(twin, {}, set()).explain(
+        x, 2, ("livecam",), 1, 0, None, 0
+    )
+    assert np.abs(explained["livecam"] - theirs["livecam"]).max() < 1e-4
+    assert np.abs(explained["probabilities"] - theirs["probabilities"]).max() < 1e-5
+
+    noise = 0.1 * np.random.default_rng(0).standard_normal((20, *x.shape[1:])).astype(np.float32)
+    ours = keras_methods.smoothgrad(classifier, own, 2, classifier.own(noise))
+    inputs = torch.from_numpy(x + noise).requires_grad_()
+    (gradient,) = torch.autograd.grad(twin(inputs)[:, 2].sum(), inputs)
+    assert np.abs(ours - gradient.abs().mean((0, 1)).numpy()).max() < 1e-4
+    assert ours.max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def plain_twins():
+    """Both models without normalisation.
+
+    TensorFlow's moments stop the gradient of the mean in the variance. The first derivative is
+    right; the second, which penalties of the input gradient need, is not that of Torch.
+    """
+    model = compiled(sequential(norm=False))
+    return Classifier(model, "last", "logits"), torch_twin(model)
+
+
+@pytest.fixture(scope="module")
+def guidances(twins, plain_twins, shapes):
+    """Guidance of both kinds, on twins with normalisation and on twins without."""
+    return {True: make_guidances(twins, shapes), False: make_guidances(plain_twins, shapes)}
+
+
+def make_guidances(twins, shapes):
+    classifier, twin = twins
+
+    def rows_for_keras(indices):
+        images = np.stack([shapes.images[i] for i in indices])
+        return classifier.own(images), shapes.labels[indices]
+
+    def rows_for_torch(indices):
+        images = np.stack([shapes.images[i] for i in indices])
+        return torch.from_numpy(images), torch.from_numpy(shapes.labels[indices])
+
+    ours = KerasGuidance(classifier, rows_for_keras, (32, 32), GuidanceConfig())
+    theirs = TorchGuidance(twin, rows_for_torch, (32, 32), GuidanceConfig())
+    state = GuidanceState((
+        ActiveStroke("ignore", parse_roi((0, 0, 0.3, 0.3), "ignore"), 3, 0.3, "a"),
+        ActiveStroke("look", parse_roi((0.3, 0.2, 0.8, 0.9), "look"), 4, 0.4, "b"),
+        ActiveStroke("look", parse_roi((0.1, 0.2, 0.5, 0.9), "look"), None, 0.2, "c", label=2),
+    ))  # fmt: skip
+    return ours, theirs, state
+
+
+@pytest.mark.parametrize("term", ["fill", "slopes", "slopes inside", "activation"])
+def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
+    ours, theirs, state = guidances["slopes" not in term]
+    classifier, twin = ours.classifier, theirs.model
+    assert ours.set_state(state).split(",")[:2] == theirs.set_state(state).split(",")[:2]
+    x, y = shapes.images[:8], shapes.labels[:8]
+    generator = np.random.default_rng(5)
+    strength = generator.random(8, dtype=np.float32)
+    strength[2] = 0
+    if term == "fill":
+        arrays = (x, np.where(shapes.images[:8, :, :, ::-1] > 0.5, x[::-1], x), y, strength)
+        rows = array_rows.Swapped(*arrays)
+        rows = rows._replace(
+            original=classifier.own(rows.original), swapped=classifier.own(rows.swapped)
+        )
+        expected_rows = torch_rows.Swapped(*map(torch.from_numpy, arrays))
+        compute = theirs._fill
+    else:
+        region = (generator.random((8, 32, 32)) < 0.4).astype(np.float32)
+        arrays = (x, y, region, strength)
+        rows = array_rows.Marked(*arrays)._replace(inputs=classifier.own(x))
+        expected_rows = torch_rows.Marked(*map(torch.from_numpy, arrays))
+        compute = theirs._activation
+        if term != "activation":
+
+            def compute(rows):
+                return theirs._slopes(rows, inside=term == "slopes inside")
+
+    twin.train()
+    twin.zero_grad()
+    theirs._remember(torch.tensor(2.5))
+    expected = compute(expected_rows)
+    expected.backward()
+    before = classifier.model.get_weights()
+    with tf.GradientTape() as tape:
+        found = ours.term(term, rows, tf.constant(2.5))
+    gradients = tape.gradient(found, classifier.model.trainable_variables)
+    twin.eval()
+    assert float(found) == pytest.approx(float(expected), rel=1e-4, abs=1e-4)
+    assert float(found) > 1e-3
+    for before_one, after in zip(before, classifier.model.get_weights(), strict=True):
+        assert np.array_equal(before_one, after)  # statistics too
+    theirs_by_layer = [twin[0], twin[1], twin[4], twin[8]]
+    expected_gradients = [p.grad for module in theirs_by_layer for p in module.parameters()]
+    largest = 0.0
+    for gradient, theirs_one in zip(gradients, expected_gradients, strict=True):
+        wanted = np.zeros(1) if theirs_one is None else theirs_one.numpy()
+        got = np.zeros(wanted.shape) if gradient is None else gradient.numpy()
+        if got.ndim == 4:
+            got = got.transpose(3, 2, 0, 1)
+        elif got.ndim == 2:
+            got = got.T
+        scale = max(1.0, float(np.abs(wanted).max()))
+        largest = max(largest, float(np.abs(wanted).max()))
+        assert np.abs(got - wanted).max() < 1e-4 * scale
+    assert largest > 1e-3
+
+
+def test_what_both_kinds_of_guidance_weigh_with_is_the_same():
+    for ours, theirs, names in [
+        (keras_losses, torch_losses, [
+            "FILL", "FILL_HERE", "GRADIENT", "ROWS_GAIN", "EFFECT_GAIN", "SLOPE_GAIN",
+            "ACTIVATION_GAIN", "REFRESH", "EXCHANGED_RESTS", "ROWS", "SLOPE_ROWS", "BLANK",
+        ]),
+        (array_rows, torch_rows, ["ANNOTATED_SHARE", "TAKING_PART", "WIDEST_FILL"]),
+        (array_plan, torch_plan, ["MARGINS", "WIDEST_REACH"]),
+    ]:  # fmt: skip
+        for name in names:
+            assert getattr(ours, name) == getattr(theirs, name), name
+
+
+def test_both_plans_mean_the_same_pixels(guidances):
+    ours, theirs, state = guidances[True]
+    ours.set_state(state)
+    theirs.set_state(state)
+    for name in ("samples", "look", "ignore", "swap", "like", "look_strength", "ignore_strength"):
+        assert np.array_equal(getattr(ours._plan, name), getattr(theirs._plan, name).numpy()), name
+    for name in ("look", "ignore", "look_strength", "ignore_strength", "classes"):
+        found, expected = (getattr(g._plan.general, name) for g in (ours, theirs))
+        assert np.array_equal(found, expected.numpy()), name
+
+
+def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
+    """Two epochs of the same batches: the same losses, logits, weights and forecast."""
+    model = compiled(sequential(), optimizer=keras.optimizers.SGD(0.02))
+    # One ranking and no probes: how many there were before depends on time, and so do risks.
+    config = {"log_every": 1, "forecast_every": 8, "attribution": {"budget": 0}}
+    twin = torch_twin(model)
+    sgd = torch.optim.SGD(twin.parameters(), lr=0.02)
+    ours = make_session(model=model, config=config)
+    theirs = make_session(model=twin, config=config, optimizer=sgd)
+    for session in (ours, theirs):
+        session.train(epochs=2)
+        session.wait(60)
+    losses = [
+        [e.data["values"]["loss"] for e in s.events("metrics") if e.split == "train"]
+        for s in (ours, theirs)
+    ]
+    assert len(losses[0]) == 8
+    assert np.allclose(*losses, atol=1e-5)
+    stores = [s._wiring.forecaster.store for s in (ours, theirs)]
+    assert np.array_equal(stores[0].predicted, stores[1].predicted)
+    ranked = [s.events("forecast")[-1] for s in (ours, theirs)]
+    assert [event.step for event in ranked] == [8, 8]
+    # The same ten; how many steps were scored at once moves a risk in its third digit.
+    risks = [dict(zip(e.data["index"], e.data["risk"], strict=True)) for e in ranked]
+    assert risks[0].keys() == risks[1].keys()
+    assert all(abs(risks[0][index] - risks[1][index]) < 5e-3 for index in risks[0])

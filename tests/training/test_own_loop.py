@@ -1,0 +1,276 @@
+"""A loop that the user wrote: commands, forecast, overlays and guidance reach it all the same."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import coflect_widget as coflect
+from coflect_widget.backends.torch_loader import follow
+from tests.conftest import eventually, tiny_cnn
+
+
+@pytest.fixture(scope="module")
+def pairs(shapes):
+    return TensorDataset(torch.from_numpy(shapes.images), torch.from_numpy(shapes.labels))
+
+
+def loader_of(pairs, **more):
+    return DataLoader(pairs, batch_size=32, shuffle=True, **more)
+
+
+class Person(threading.Thread):
+    """Someone at the dashboard while the cell is busy: calls the session from another thread."""
+
+    def __init__(self, session, act):
+        super().__init__()
+        self.session, self.act, self.error = session, act, None
+        self.start()
+
+    def run(self):
+        try:
+            self.act()
+        except BaseException as error:  # noqa: BLE001 - raised again by `done`
+            self.error = error
+            self.session.stop()  # the loop shall not outlive the test
+
+    def done(self):
+        self.join(60)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+def train(session, loader, epochs, on_step=lambda: None, indices=None):
+    model = session._backend.model
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    for x, y in session.loop(loader, epochs=epochs):
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+        session.observe(indices, logits, y)
+        optimizer.zero_grad()
+        (loss + session.guidance_loss(x, y, loss)).backward()
+        optimizer.step()
+        on_step()
+
+
+def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(
+    make_session, shapes, pairs
+):
+    session = make_session(val=shapes, config={"forecast_every": 4, "log_every": 4})
+    train(session, loader_of(pairs), epochs=3)
+    assert session.wait(30)
+    assert session.state == "finished"
+    assert (session.metrics["step"], session.metrics["epoch"]) == (24, 3)
+    assert 0 < session.metrics["loss"] < 3
+    assert 0 <= session.metrics["val_accuracy"] <= 1
+    assert session.events("train_started")[0].data["total_steps"] == 24
+    assert len(session.candidates) == 10
+    store = session._wiring.forecaster.store
+    assert store.seen.all()
+    assert np.array_equal(store.target, shapes.labels)
+    assert len(session.events("checkpoint")) == 1
+
+
+def test_the_loss_of_the_telemetry_is_the_loops_own(make_session, pairs):
+    session = make_session(config={"log_every": 1})
+    losses = []
+    model = session._backend.model
+    for x, y in session.loop(loader_of(pairs)):
+        with torch.no_grad():
+            logits = model(x)
+        session.observe(None, logits, y)
+        losses.append(float(F.cross_entropy(logits, y)))
+    session.wait(30)
+    logged = [e.data["values"]["loss"] for e in session.events("metrics") if e.split == "train"]
+    assert logged == pytest.approx(losses, abs=1e-6)
+
+
+def test_pause_a_stroke_an_overlay_and_stop_reach_a_busy_loop(make_session, pairs):
+    session = make_session()
+
+    def act():
+        eventually(lambda: session.metrics["step"] > 3)
+        session.pause()
+        assert session.state == "paused"
+        held = session.metrics["step"]
+        given = session.feedback(sample=3, ignore=(0.0, 0.0, 0.3, 0.3))
+        assert "fill" in given.record.loss
+        assert session.explain(3).map.shape == (32, 32)
+        time.sleep(0.2)
+        assert session.metrics["step"] == held
+        session.resume()
+        eventually(lambda: (session.metrics.get("guidance_loss") or 0) > 0)
+        session.stop()
+        assert session.state == "stopped"
+
+    person = Person(session, act)
+    train(session, loader_of(pairs), epochs=10_000)
+    person.done()
+    assert session.state == "stopped"
+    assert [e.data["state"] for e in session.events("state")] == [
+        "training", "paused", "training", "stopped",
+    ]  # fmt: skip
+
+
+def test_the_guidance_of_a_bare_loop_is_the_guidances_own(make_session, shapes):
+    """The same batches and strokes, once through a session and once by hand: the same weights."""
+
+    def weights(through_session):
+        model = tiny_cnn()
+        session = make_session(model=model)
+        session.feedback(sample=3, ignore=(0.0, 0.0, 0.3, 0.3), look=(0.4, 0.4, 0.9, 0.9))
+        guidance = session._backend._guidance
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        model.train()
+        order = np.arange(256).reshape(8, 32)
+        for rows in session.loop(order) if through_session else order:
+            x, y = torch.from_numpy(shapes.images[rows]), torch.from_numpy(shapes.labels[rows])
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+            if through_session:
+                session.observe(rows, logits, y, loss)
+                term = session.guidance_loss(x, y, loss)
+            else:
+                term = guidance.loss(x, y, loss.detach(), torch.from_numpy(rows))
+            (loss if term is None else loss + term).backward()
+            optimizer.step()
+        session._wiring.forecaster.drain(30)
+        return torch.cat([p.detach().flatten() for p in model.parameters()]), session
+
+    ours, session = weights(True)
+    assert torch.equal(ours, weights(False)[0])
+    session.wait(30)
+    assert session.metrics["guidance_loss"] > 0
+
+
+def test_a_loop_may_run_on_a_thread_of_the_users(make_session, pairs):
+    session = make_session()
+    thread = threading.Thread(target=train, args=(session, loader_of(pairs), 10_000))
+    thread.start()
+    eventually(lambda: session.metrics["step"] > 3)
+    session.pause()
+    session.resume()
+    session.close()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_commands_from_the_loops_own_body_do_not_wait_for_themselves(make_session, pairs):
+    session = make_session()
+    given = []
+
+    def on_step():
+        step = len(given)
+        given.append(session.state)
+        if step == 2:
+            session.feedback(sample=0, ignore=(0, 0, 0.2, 0.2))
+            with pytest.raises(RuntimeError, match="cannot wait for its own end"):
+                session.wait()
+            with pytest.raises(RuntimeError, match="already running"):
+                session.train(epochs=1)
+        if step == 4:
+            session.stop()
+            assert session.state == "stopped"
+
+    train(session, loader_of(pairs), epochs=100, on_step=on_step)
+    assert given == ["training"] * 5
+    assert session.metrics["step"] == 5
+    session.train(epochs=1)  # an epoch of our own batches, from its beginning
+    session.wait(60)
+    assert session.state == "finished"
+    assert session.metrics["step"] == 9
+
+
+def test_a_loop_that_is_left_is_over(make_session, pairs):
+    session = make_session()
+    with pytest.raises(ZeroDivisionError):
+        train(session, loader_of(pairs), epochs=9, on_step=lambda: 1 // 0)
+    assert session.state == "stopped"
+    for _ in session.loop(loader_of(pairs)):
+        break
+    assert session.state == "stopped"
+    iterator = session.loop(loader_of(pairs))
+    next(iterator)  # held by a variable, so nothing tells it that it is over
+    with pytest.raises(KeyError), session:
+        raise KeyError("lost")
+    assert session.state == "failed"
+    assert "lost" in session.run.events("failure")[-1].data["error"]
+
+
+def test_what_cannot_be_used_is_named_with_the_remedy(make_session, pairs):
+    session = make_session()
+    logits, y = torch.zeros(4, 4), torch.zeros(4, dtype=torch.long)
+    with pytest.raises(RuntimeError, match="for the body of a loop"):
+        session.observe([0, 1, 2, 3], logits, y)
+    for _ in session.loop([0]):
+        for indices, shown, words in [
+            (None, logits, "indices in train_data"),
+            ([0, 1, 2, 256], logits, "indices has 256, but the session's train_data has 256"),
+            ([0, 1, 2], logits, "3 indices"),
+            ([0.5] * 4, logits, "whole numbers"),
+            ([0, 1, 2, 3], torch.zeros(4, 7), "logits of 7 classes"),
+        ]:
+            with pytest.raises(ValueError, match=words):
+                session.observe(indices, shown, y)
+    with pytest.raises(TypeError, match="only once"):
+        session.loop(iter([0]), epochs=2)
+    with pytest.raises(TypeError, match="gives no batches"):
+        session.loop(3)
+    with pytest.raises(ValueError, match="epochs"):
+        session.loop([0], epochs=0)
+    assert session.metrics["step"] == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loaders_order_is_followed_and_not_changed(pairs, workers):
+    numbered = TensorDataset(*pairs.tensors, torch.arange(len(pairs)))
+
+    def orders(followed):
+        torch.manual_seed(5)
+        loader = loader_of(numbered, num_workers=workers)
+        if not followed:
+            return [index.tolist() for _, _, index in loader]
+        with follow(loader) as indices:
+            said = [(index.tolist(), indices().tolist()) for _, _, index in loader]
+        assert not isinstance(loader.batch_sampler, type(indices))
+        assert all(given == told for given, told in said)
+        return [told for _, told in said]
+
+    assert orders(followed=True) == orders(followed=False)
+
+
+def test_observing_changes_no_random_number(make_session, pairs):
+    def weights(with_session):
+        torch.manual_seed(7)
+        model = tiny_cnn()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        session = make_session(model=model)
+        loader = loader_of(pairs)
+        torch.manual_seed(9)
+        for x, y in session.loop(loader, epochs=2) if with_session else [*loader, *loader]:
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+            if with_session:
+                session.observe(None, logits, y)
+            loss.backward()
+            optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(weights(True), weights(False))
+
+
+def test_mixed_targets_count_by_their_larger_part(make_session, pairs):
+    session = make_session()
+    targets = F.one_hot(torch.tensor([2, 1]), 4).float() * 0.8 + 0.05
+    for _ in session.loop([0]):
+        session.observe([5, 6], torch.randn(2, 4), targets)
+    session.wait(30)
+    assert session._wiring.forecaster.store.target[[5, 6]].tolist() == [2, 1]
+    assert coflect.open_run(session.run.path) is not None

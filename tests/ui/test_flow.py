@@ -1,0 +1,232 @@
+"""Updates go out as browsers take them: credit, latest wins, nothing unseen, resync, notices."""
+
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from coflect_widget import events
+from coflect_widget.ui.controls import Controls
+from coflect_widget.ui.publisher import CREDIT, Publisher
+from coflect_widget.ui.view import View
+from tests.conftest import eventually
+
+
+class Screen:
+    """Keeps what would go to the browsers; can fail on demand."""
+
+    def __init__(self):
+        self.updates = []
+        self.failing = False
+
+    def send(self, content, buffers=None):
+        if self.failing:
+            raise OSError("the comm is gone")
+        if content["kind"] == "update":
+            points = {
+                series["name"]: np.frombuffer(buffers[series["points_buffer"]]).reshape(-1, 2)
+                for series in content.get("metrics", [])
+            }
+            self.updates.append((content, points))
+
+    def keep(self, snapshot):
+        self.kept = snapshot
+
+
+@pytest.fixture
+def stage(make_session):
+    session = make_session()
+    session._wiring.stream.flush()
+    screen = Screen()
+    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    publisher.start()
+    count = iter(range(1, 10**9))
+
+    def happen(times=1):
+        for _ in range(times):
+            seq = next(count)
+            publisher.event(
+                events.Event(
+                    seq=seq, ts="2026-01-01T00:00:00Z", run_id="r", type="metrics", step=seq,
+                    epoch=0, split="train", data=events.Metrics(values={"loss": float(seq)}),
+                )
+            )  # fmt: skip
+
+    yield screen, publisher, happen
+    publisher.close()
+
+
+def shown(screen):
+    """The curve that a browser has put together, and the numbers of the updates."""
+    curve = []
+    for content, points in screen.updates:
+        new = points.get("train/loss", np.empty((0, 2))).tolist()
+        curve = new if content["full"] else curve + new
+    return curve
+
+
+def test_a_browser_that_stalls_gets_few_updates_and_misses_nothing(stage):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    for _ in range(60):
+        happen(5)
+        time.sleep(0.01)
+    eventually(lambda: len(screen.updates) >= CREDIT)
+    stalled = len(screen.updates)
+    happen(300)
+    assert stalled <= CREDIT + 2
+    for _ in range(20):  # it goes on: what it has not seen comes in one piece
+        publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
+        if len(shown(screen)) == 600:
+            break
+        time.sleep(0.1)
+    assert [step for step, _ in shown(screen)] == list(range(1, 601))
+    assert sum(content["full"] for content, _ in screen.updates) == 1
+    seqs = [content["seq"] for content, _ in screen.updates]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_nothing_is_sent_to_views_that_nobody_sees_and_all_of_it_afterwards(stage):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    publisher.ack("a", 1, seen=False)
+    eventually(lambda: not publisher._clients["a"].seen)
+    happen(50)
+    eventually(lambda: not publisher._events)
+    time.sleep(0.2)
+    assert len(screen.updates) == 1
+    publisher.ack("a", 1, seen=True)
+    eventually(lambda: len(shown(screen)) == 50)
+    assert not screen.updates[-1][0]["full"]
+
+
+def test_a_lost_update_leads_to_one_resync(stage):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    happen()
+    eventually(lambda: len(screen.updates) == 2)
+    for _ in range(3):  # the second one never arrived
+        publisher.ack("a", 1, seen=True)
+    eventually(lambda: screen.updates[-1][0]["full"])
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
+    happen()
+    eventually(lambda: len(shown(screen)) == 2)
+    assert sum(content["full"] for content, _ in screen.updates) == 2
+
+
+def test_a_stalled_browser_does_not_hold_a_second_one_back(stage):
+    screen, publisher, happen = stage
+    publisher.hello("stalled")
+    publisher.hello("quick")
+    for _ in range(3 * CREDIT):
+        before = len(screen.updates)
+        happen()
+        eventually(lambda before=before: len(screen.updates) > before)
+        publisher.ack("quick", screen.updates[-1][0]["seq"], seen=True)
+    assert len(shown(screen)) == 3 * CREDIT
+
+
+def test_a_fault_of_the_dashboard_becomes_a_notice(stage):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    screen.failing = True
+    happen()
+    eventually(lambda: publisher.error)
+    screen.failing = False
+    happen()
+    eventually(lambda: len(screen.updates) > 1 and len(shown(screen)) == 2)
+    assert screen.updates[-1][0]["full"]
+    notices = [n["text"] for content, _ in screen.updates for n in content.get("notices", [])]
+    assert any("the comm is gone" in text for text in notices)
+
+
+def test_a_fault_of_a_listener_becomes_one_notice(make_session):
+    session = make_session()
+
+    def broken(event):
+        raise ZeroDivisionError("no reason")
+
+    session._wiring.stream.subscribe(broken)
+    for _ in range(3):
+        session.feedback(instruction="increase focus by 10%")
+    texts = eventually(lambda: [e.data["text"] for e in session.events("notice")])
+    assert sum("no reason" in text for text in texts) == 1
+    assert len(session.interventions) == 3
+
+
+def test_ten_thousand_clicks_and_as_many_malformed_messages(make_session, watched_controls):
+    session, controls, _ = watched_controls
+    session.train(steps=10**7)
+    rng = random.Random(5)
+    stroke = {"kind": "ignore", "roi": [0.1, 0.1, 0.4, 0.4]}
+    good = [
+        lambda: {"kind": "pause"},
+        lambda: {"kind": "resume"},
+        lambda: {"kind": "advance", "unit": "step"},
+        lambda: {"kind": "explain", "index": rng.randrange(32)},
+        lambda: {"kind": "look", "index": rng.randrange(32), "step": rng.randrange(99)},
+        lambda: {"kind": "ack", "seq": rng.randrange(99), "seen": True},
+        lambda: {"kind": "feedback", "sample": 3, "strokes": [stroke], "strength": 0.5},
+    ]
+    weights = [20, 20, 20, 10, 10, 19, 1]
+    junk = [
+        None,
+        [],
+        "x",
+        -1,
+        2**70,
+        float("inf"),
+        {"a": {}},
+        "\u202e<img onerror=x>",
+        True,
+        "z" * 10_000,
+    ]
+
+    def bad():
+        message = good[rng.randrange(len(good))]()
+        message[rng.choice([*message, "extra"])] = rng.choice(junk)
+        return message
+
+    def clicks(count, make):
+        for i in range(count):
+            message = make()
+            controls._receive(None, {**message, "id": f"{threading.get_ident()}-{i}"}, [])
+
+    before = controls.malformed + controls.refused
+    crowd = [
+        threading.Thread(target=clicks, args=(5000, lambda: rng.choices(good, weights)[0]())),
+        threading.Thread(target=clicks, args=(5000, lambda: rng.choices(good, weights)[0]())),
+        threading.Thread(target=clicks, args=(10_000, bad)),
+    ]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(240)
+    session.stop()
+    assert session.state == "stopped"
+    assert controls.malformed + controls.refused > before + 5000
+    seqs = [event.seq for event in session.events()]
+    assert seqs == list(range(len(seqs)))
+    told = session.events("intervention")
+    assert [event.data["id"] for event in told] == [entry.id for entry in session.interventions]
+    assert [event.step for event in told] == sorted(event.step for event in told)
+
+
+@pytest.fixture
+def watched_controls(make_session):
+    from coflect_widget.ui.commands import CommandDesk
+
+    session = make_session()
+    screen = Screen()
+    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    session._wiring.stream.subscribe(publisher.event)
+    publisher.start()
+    controls = Controls(CommandDesk(session._wiring), publisher)
+    yield session, controls, screen
+    publisher.close()
