@@ -79,7 +79,7 @@ def replay(
             queue=rank(store, 10),
             suspects=suspects(store, n),
             aum=-store.margin_mean,
-            x=features(store, everyone),
+            x=features(store, everyone, store.scale),
             given={right: model.probability(everyone, right=right) for right in (True, False)},
             doubt=store.doubt.copy(),
         )

@@ -308,7 +308,11 @@ class Forecaster:
         batches = [(item[3].indices, x, y, item[1]) for item, (x, y) in part]
         try:
             taken = self.store.update_many(batches)
-            self.foresight.update(np.concatenate([np.asarray(rows) for rows, _, _, _ in batches]))
+            rows = [np.asarray(indices) for indices, _, _, _ in batches]
+            scales = [np.float32(stats.scale) for stats in taken]
+            self.foresight.update(
+                np.concatenate(rows), np.repeat(scales, [len(part) for part in rows])
+            )
         except (ValueError, IndexError):
             if len(part) == 1:
                 raise

@@ -42,12 +42,12 @@ _REST = 0.001
 Floats = NDArray[np.float32]
 
 
-def features(store: SampleStore, rows: NDArray[np.int64]) -> Floats:
+def features(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats) -> Floats:
     """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense.
 
-    Margins are squashed (arcsinh) after a division by their typical size in this run.
+    Margins are squashed (arcsinh) after a division by `scale`, their typical size in this run.
     """
-    unit = np.float32(2 / store.scale)
+    unit = np.float32(2) / np.asarray(scale, np.float32)
     fast, slow = store.margin_fast[rows], store.margin[rows]
     seen = store.times_seen[rows]
     age = (seen - store.probed_at[rows]).astype(np.float32)
@@ -66,14 +66,15 @@ def features(store: SampleStore, rows: NDArray[np.int64]) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32, copy=False)
 
 
-def doubts(store: SampleStore, rows: NDArray[np.int64]) -> Floats:
+def doubts(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats) -> Floats:
     """How far on the wrong side samples were all the time, (K,), in sizes of a usual margin.
 
     The mean over all sightings (AUM) and the slow average, half each. A network learns what the
     other labels have in common before it learns one that contradicts them by heart: where it is
     as sure of another class as it usually is of the right one, the label deserves a look.
     """
-    both: Floats = (store.margin_mean[rows] + store.margin[rows]) * np.float32(-0.5 / store.scale)
+    both: Floats = store.margin_mean[rows] + store.margin[rows]
+    both *= np.float32(-0.5) / np.asarray(scale, np.float32)
     both[store.times_seen[rows] < _SIGHTINGS] = -np.inf
     return both
 
@@ -161,13 +162,19 @@ class Foresight:
 
     # --- scores -------------------------------------------------------------------------------
 
-    def update(self, rows: NDArray[np.int64]) -> None:
-        """Score samples whose history has changed."""
+    def update(self, rows: NDArray[np.int64], scale: Floats | None = None) -> None:
+        """Score samples whose history has changed.
+
+        `scale`, (K,), is the store's after the batch that each was in, so that a score does not
+        depend on how many batches were taken in at once; the present one if left out.
+        """
         store = self.store
-        rows = rows[store.times_seen[rows] > 0]
-        store.score[rows] = features(store, rows) @ self.weights.astype(np.float32)
+        scale = np.full(len(rows), store.scale, np.float32) if scale is None else scale
+        seen = store.times_seen[rows] > 0
+        rows, scale = rows[seen], scale[seen]
+        store.score[rows] = features(store, rows, scale) @ self.weights.astype(np.float32)
         if store.num_classes:
-            doubt = doubts(store, rows)
+            doubt = doubts(store, rows, scale)
             store.doubt[rows] = np.clip(doubt, -1000, 1000)
             flags = store.flags[rows] & ~np.uint8(SUSPECT | DOUBTFUL)
             open_to_doubt = flags & JUDGED == 0
@@ -207,7 +214,7 @@ class Foresight:
             if when == epoch - self.horizon:
                 self._learn(x, ~store.correct[rows])
         rows = self.panel[store.times_seen[self.panel] > 0]
-        self._past.append((epoch, rows, features(store, rows)))
+        self._past.append((epoch, rows, features(store, rows, store.scale)))
         self.update_all()
 
     def _learn(self, x: Floats, y: NDArray[np.bool_]) -> None:

@@ -39,6 +39,7 @@ class BatchStats(NamedTuple):
     accuracy: float  #: share of rows predicted right; NaN where rows == 0
     non_finite: int  #: rows ignored because a logit or the loss was NaN or infinite
     unlabelled: int  #: rows ignored because the target is no class (such as -100)
+    scale: float  #: the store's `scale` after this batch
 
 
 class SampleStore:
@@ -251,7 +252,11 @@ class SampleStore:
         if given is not None:
             loss = np.where(usable, given, np.float32(0))
         correct = predicted == labels
-        stats = _stats(starts, usable, labelled, loss, correct)
+        sizes = np.abs(np.clip(margin, -_FAR, _FAR))
+        stats = [
+            batch._replace(scale=self._rescale(batch.rows, batch.scale))
+            for batch in _stats(starts, usable, labelled, loss, correct, sizes)
+        ]
         keep = np.arange(len(rows)) if all_usable else np.flatnonzero(usable)
         # Reversed, so that the first occurrence that np.unique keeps is the last one.
         unique, last = np.unique(rows[keep][::-1], return_index=True)
@@ -263,6 +268,14 @@ class SampleStore:
         if len(rows):
             self._remember(rows, loss, margin, predicted, labels, correct, steps)
         return stats
+
+    def _rescale(self, rows: int, size: float) -> float:
+        """The typical size of a margin, over about the newest thousand samples."""
+        if rows:
+            share = min(1.0, rows / 1000 if self._scaled else 1.0)
+            self.scale += share * (max(size, 1e-3) - self.scale)
+            self._scaled = True
+        return self.scale
 
     def _checked(
         self, indices: ArrayLike, logits: ArrayLike, targets: ArrayLike, losses: ArrayLike | None
@@ -364,11 +377,6 @@ class SampleStore:
         self.correct[rows] = correct
         self.last_seen[rows] = steps
         self.times_seen[rows] += np.uint32(1)
-        # The typical size of a margin, over about the newest thousand samples.
-        share = min(1.0, len(rows) / 1000 if self._scaled else 1.0)
-        typical = float(np.abs(np.clip(margin, -_FAR, _FAR)).mean())
-        self.scale += share * (max(typical, 1e-3) - self.scale)
-        self._scaled = True
 
 
 def _any_twice(rows: NDArray[np.int64]) -> bool:
@@ -382,15 +390,17 @@ def _stats(
     labelled: NDArray[np.bool_],
     loss: NDArray[np.float32],
     correct: NDArray[np.bool_],
+    sizes: NDArray[np.float32],
 ) -> list[BatchStats]:
-    """Sums over each batch; rows that are not usable are in neither mean."""
+    """Means over each batch, that of `sizes` as its scale; unusable rows are in none."""
     if not len(usable):
-        return [BatchStats(0, math.nan, math.nan, 0, 0) for _ in starts]
+        return [BatchStats(0, math.nan, math.nan, 0, 0, math.nan) for _ in starts]
     lengths = np.diff([*starts, len(usable)])
     counts = np.add.reduceat(usable, starts, dtype=np.int64)
     known = np.add.reduceat(labelled, starts, dtype=np.int64)
     losses = np.add.reduceat(loss * usable, starts, dtype=np.float64)
     right = np.add.reduceat(correct & usable, starts, dtype=np.int64)
+    spreads = np.add.reduceat(sizes * usable, starts, dtype=np.float64)
     return [
         BatchStats(
             rows=rows,
@@ -398,10 +408,11 @@ def _stats(
             accuracy=hits / rows if rows else math.nan,
             non_finite=with_label - rows,
             unlabelled=length - with_label,
+            scale=spread / rows if rows else math.nan,
         )
-        for rows, with_label, length, total, hits in zip(
+        for rows, with_label, length, total, hits, spread in zip(
             counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(), right.tolist(),
-            strict=True,
+            spreads.tolist(), strict=True,
         )
     ]  # fmt: skip
 

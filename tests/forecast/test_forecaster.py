@@ -330,6 +330,23 @@ def test_drain_gives_up_in_time_and_refuses_its_own_thread(
     assert answers == [False]
 
 
+def test_scores_do_not_depend_on_how_many_steps_were_taken_in_at_once(
+    make: Callable[..., Forecaster],
+) -> None:
+    slowly, at_once = make(), make()
+    for step in range(1, 21):
+        feed(slowly, range(step, step + 1))
+        assert slowly.drain(10)
+    waiting = threading.Event()
+    at_once.mark(lambda: waiting.wait(10))
+    feed(at_once, range(1, 21))
+    waiting.set()
+    assert at_once.drain(10)
+    assert at_once.store.scale == slowly.store.scale
+    assert np.array_equal(at_once.store.score, slowly.store.score)
+    assert np.isfinite(slowly.store.score).any()
+
+
 def test_observe_costs_microseconds(make: Callable[..., Forecaster]) -> None:
     forecaster = make()
     one = output(1)

@@ -58,7 +58,7 @@ def test_nothing_is_learned_before_an_outcome_is_known(store: SampleStore) -> No
 def test_what_is_learned_is_features_of_then_against_outcomes_of_now(store: SampleStore) -> None:
     course, model = Course(), Foresight(store, HORIZON)
     course.play(store, model, range(1, 2))
-    then = features(store, model.panel)
+    then = features(store, model.panel, store.scale)
     course.play(store, model, range(2, 2 + HORIZON))
     wrong = ~store.correct[model.panel]
     chance = logistic(then @ model.weights)
@@ -171,4 +171,4 @@ def test_fit_survives_what_can_be_told_apart_completely() -> None:
 
 
 def test_features_have_their_names(store: SampleStore) -> None:
-    assert features(store, np.arange(3)).shape == (3, len(FEATURES))
+    assert features(store, np.arange(3), store.scale).shape == (3, len(FEATURES))

@@ -186,7 +186,7 @@ def test_both_plans_mean_the_same_pixels(guidances):
 def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
     """Two epochs of the same batches: the same losses, logits, weights and forecast."""
     model = compiled(sequential(), optimizer=keras.optimizers.SGD(0.02))
-    # One ranking and no probes: how many there were before depends on time, and so do risks.
+    # No probes: what they say depends on time, and so do risks.
     config = {"log_every": 1, "forecast_every": 8, "attribution": {"budget": 0}}
     twin = torch_twin(model)
     sgd = torch.optim.SGD(twin.parameters(), lr=0.02)
@@ -205,7 +205,6 @@ def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
     assert np.array_equal(stores[0].predicted, stores[1].predicted)
     ranked = [s.events("forecast")[-1] for s in (ours, theirs)]
     assert [event.step for event in ranked] == [8, 8]
-    # The same ten; how many steps were scored at once moves a risk in its third digit.
     risks = [dict(zip(e.data["index"], e.data["risk"], strict=True)) for e in ranked]
     assert risks[0].keys() == risks[1].keys()
-    assert all(abs(risks[0][index] - risks[1][index]) < 5e-3 for index in risks[0])
+    assert all(abs(risks[0][index] - risks[1][index]) < 1e-4 for index in risks[0])
