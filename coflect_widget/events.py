@@ -302,8 +302,12 @@ class CheckpointSaved(Payload):
 
 
 class Cost(Payload):
-    """What the parts around the training used so far; written at each epoch's end."""
+    """What the parts around the training used so far; written every ten seconds or epoch."""
 
+    percent: float | None = None  #: the next two, in % of what training alone took
+    tool_seconds: float = 0.0  #: of the training thread: telemetry, snapshots, commands, rests
+    guidance_seconds: float = 0.0  #: that guided steps took longer than the others around them
+    training_seconds: float = 0.0  #: of the training thread, guidance included, pauses not
     overlays_made: int = 0
     overlays_skipped: int = 0
     overlays_failed: int = 0

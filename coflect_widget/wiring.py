@@ -40,6 +40,8 @@ from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
+COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
+
 
 class Wiring:
     """The organs of a session, and the loop's `Observer`.
@@ -93,6 +95,7 @@ class Wiring:
         self.xai_every = config.xai_every  # steps between two periodic overlays
         self._xai_due = config.xai_every
         self._speed: tuple[float, int] | None = None  # when, at which step
+        self._cost_at = 0.0  # when it was written last
         self.review = Review(self)
         self.forecaster = Forecaster(
             Foresight(
@@ -241,6 +244,8 @@ class Wiring:
         self._speed = (now, step)
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
+        if now - self._cost_at >= COST_PERIOD:
+            self._emit_cost(step, epoch)
         self._explain_periodically(step)
 
     def _explain_periodically(self, step: int) -> None:
@@ -296,6 +301,10 @@ class Wiring:
             self.scoreboard.name(epoch, self.forecast.index, self.window.open)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
         self._show_gates(step, epoch, always=True)
+        self._emit_cost(step, epoch)
+
+    def _emit_cost(self, step: int, epoch: int) -> None:
+        self._cost_at = time.monotonic()
         self.stream.emit(self.cost(), step, epoch)
 
     def _show_gates(self, step: int, epoch: int, *, always: bool) -> None:
@@ -309,7 +318,13 @@ class Wiring:
     def cost(self) -> events.Cost:
         """What the parts around the training used so far."""
         counts = self.scheduler.counts
+        spent = self.loop.time
+        percent = spent.percent
         return events.Cost(
+            percent=None if percent is None else round(percent, 2),
+            tool_seconds=round(spent.seconds["tool"], 4),
+            guidance_seconds=round(spent.guidance, 4),
+            training_seconds=round(spent.seconds["training"], 3),
             overlays_made=counts.made,
             overlays_skipped=counts.skipped,
             overlays_failed=counts.failed,

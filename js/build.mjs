@@ -45,6 +45,13 @@ const UNUSED = [
   [/flags != 0 && bands\.forEach/g, "false && bands.forEach", 1],
   [/sc\.distr == 4 \? asinhAxisSplits : /g, "", 1],
   [/(sc\.)?distr == 4 +\? .*asinh\([^)]*\) :/g, "", 3],
+  [/sc\.distr == 4 \? snapAsinh[XY] : /g, "", 2],
+  [/distr == 4 \? sinh\(.*\) :/g, "", 1],
+  [/^uPlot\.rangeAsinh = rangeAsinh;$/gm, "", 1],
+  [/\[_min, _max\] = rangeAsinh\(.*\);/g, "{}", 1],
+  [/^const pointsPath = points\(\) ;$/gm, "const pointsPath = null;", 1],
+  [/sc\.distr == 3 && sc\.log == 2 \? log2AxisValsFilt : /g, "", 1],
+  [/^\tself\.(delSeries|addBand|setBand|delBand) = .*;$/gm, "", 4],
 ];
 const withoutUnusedCharts = {
   name: "without-unused-charts",
@@ -67,7 +74,7 @@ export async function buildWidget(outdir) {
   await build(options);
   const file = path.join(outdir, "widget.js");
   const { code } = await minify(await readFile(file, "utf8"), {
-    module: true, ecma: 2020, compress: { passes: 3 }, format: { comments: false, preamble: options.banner.js },
+    module: true, ecma: 2020, compress: { passes: 3, keep_fargs: false, pure_getters: true }, format: { comments: false, preamble: options.banner.js },
   });
   await writeFile(file, `${code}\n`);
 }

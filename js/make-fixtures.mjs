@@ -49,10 +49,10 @@ const full = {
       { name: "coverage", passed: true, value: 3, needed: 3, progress: 1, sentence: "every sample seen 3 times" },
       { name: "stability", passed: false, value: null, needed: 3, progress: 0.62, sentence: "ranking not stable yet" },
     ],
-    score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
+    by_hand: false, score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
   },
   queue: {
-    step: 870, horizon: 4,
+    step: 870, horizon: 4, onset: true,
     items: [
       { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", thumbnail_buffer: 3 },
       { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", thumbnail_buffer: null },
@@ -100,6 +100,11 @@ const fixtures = {
   look: { message: { kind: "look", id: "c1", index: 4187, step: 400 } },
   ack: { message: { kind: "ack", id: "c1", seq: 2, seen: true } },
   advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },
+  set_queue: { message: { kind: "set_queue", id: "q1", onset: false } },
+  open_window: { message: { kind: "open_window", id: "w1" } },
+  similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
+  confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },
+  judge: { message: { kind: "judge", id: "j1", index: 12, verdict: "wrong", label: 1 } },
   explain: { message: { kind: "explain", id: "e1", index: 311 } },
 };
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.training.controls import Controls
+from coflect_widget.training.thread_time import ThreadTime
 
 
 class SnapshotSlots(Protocol):
@@ -66,6 +67,8 @@ class TrainingLoop:
     state : RunState
     error : BaseException or None
         What ended the last training, if it failed.
+    time : ThreadTime
+        What the thread's time went to.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TrainingLoop:
         self.state: RunState = "idle"
         self.error: BaseException | None = None
         self.target_step = 0
+        self.time = ThreadTime()
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
@@ -155,22 +159,25 @@ class TrainingLoop:
         self._done.clear()
         self.controls.attach()
         self._set_state("training", by="train")
+        self.time.turn("training")
 
     def advance(self, output: StepOutput | None) -> bool:
         """One step was done (None: no step, only a place to hold). False: training must end."""
         if output is not None:
-            self.step += 1
-            self.observer.observe(self.step, self.epoch, output)
+            self._step_done(output)
         return self._boundary()
 
     def epoch_done(self, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
+        self.time.turn("tool")
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
         self.epoch += 1  # last: who sees the number finds the epoch's figures
+        self.time.turn("training")
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
         """The calling thread trains no longer."""
+        self.time.turn("elsewhere")
         if error is not None:
             self.error = error
             text = "".join(traceback.format_exception(error))
@@ -190,6 +197,7 @@ class TrainingLoop:
             if not self._begun:
                 self.backend.begin()
                 self._begun = True
+            self.time.turn("training")
             end = self._train()
         except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
@@ -215,8 +223,7 @@ class TrainingLoop:
                     observer.non_finite(self.step, str(error))
                 else:
                     self._batch_in_epoch += 1
-                    self.step += 1
-                    observer.observe(self.step, self.epoch, output)
+                    self._step_done(output)
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
                 if not boundary():
@@ -229,16 +236,27 @@ class TrainingLoop:
 
     def _end_epoch(self) -> bool:
         self._batch_in_epoch = 0
+        self.time.turn("training")
         validation = self.backend.evaluate(self._boundary)
         self.backend.end_epoch(validation or {})
         self.epoch_done(validation or {})
         return validation is not None and self._boundary()
 
+    def _step_done(self, output: StepOutput) -> None:
+        taken = self.time.turn("tool")
+        self.time.step(taken, guided=output.guidance_loss is not None)
+        self.step += 1
+        self.observer.observe(self.step, self.epoch, output)
+
     def _boundary(self) -> bool:
+        self.time.turn("tool")
         self._take_snapshot_if_wanted()
-        return self.controls.boundary(self._held, self._take_snapshot_if_wanted)
+        going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
+        self.time.turn("training")
+        return going_on
 
     def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        self.time.turn("held" if holding else "tool")
         self._set_state("paused" if holding else "training", by="person")
 
     def _take_snapshot_if_wanted(self) -> None:

@@ -52,7 +52,7 @@ class Status(TypedDict):
     overlays_skipped: int
     overlay_seconds: float
     rest_seconds: float  # that training rested for a person's clicks
-    cost_percent: float | None  # of the training's time, all parts of the tool; null: not known
+    cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
     error: str | None  # last line of the exception, where state is "failed"
 
@@ -90,6 +90,7 @@ class WindowSection(TypedDict):
     open: bool
     gates: list[Gate]
     score: str | None
+    by_hand: bool  # a person opened it
 
 
 class QueueItem(TypedDict):
@@ -108,6 +109,7 @@ class Queue(TypedDict):
 
     step: int
     horizon: int  # epochs ahead
+    onset: bool  # holds only samples that are still right
     items: list[QueueItem]
 
 

@@ -231,8 +231,8 @@ class View:
 
     def _cost(self, _: Event, data: events.Cost) -> None:
         self._status["overlays_skipped"] = data.overlays_skipped
-        self._status["rest_seconds"] = data.get("person_rest_seconds", 0.0)
-        self._status["cost_percent"] = data.get("percent")
+        self._status["rest_seconds"] = data.person_rest_seconds
+        self._status["cost_percent"] = data.percent
 
     def _effect(self, _: Event, data: Any) -> None:
         item = self._ledger.get(data["intervention"])
@@ -384,6 +384,7 @@ class View:
         score = self._score
         return {
             "open": self._window is not None and self._window.open,
+            "by_hand": self._window is not None and self._window.by_hand,
             "gates": [] if self._window is None else [g.model_dump() for g in self._window.gates],
             "score": None
             if score is None
@@ -407,7 +408,12 @@ class View:
             }
             for index, risk, target, predicted, reason in rows
         ]
-        return {"step": self._forecast.step, "horizon": data.horizon, "items": items}
+        return {
+            "step": self._forecast.step,
+            "horizon": data.horizon,
+            "onset": data.onset,
+            "items": items,
+        }
 
     def _timeline_section(self) -> dict[str, Any] | None:
         index = self._selected if self._shown is None else self._shown.index

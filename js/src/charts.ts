@@ -4,6 +4,7 @@
 import uPlot from "uplot";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import { tick, value } from "./format";
+import { clamp } from "./geometry";
 import type { Marker } from "./protocol";
 import { align, chartsOf, smoothed, splitName, stretch, type Series } from "./series";
 import type { State } from "./state";
@@ -77,7 +78,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   reset.addEventListener("click", () => {
     set({ zoom: null });
   }, { signal });
-  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-axis" }, "step"), reset, smooth, log);
+  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-rest" }), reset, smooth, log);
 
   function open(entry: string): void {
     store.patch({ entry: null });
@@ -87,21 +88,21 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   /** Show another stretch of the run: `by` moves it, `factor` shrinks it, both about the middle. */
   function look(by: number, factor: number): void {
     const [from, to] = shownSpan();
-    const half = Math.max(((to - from) / 2) * factor, 1);
-    const middle = (from + to) / 2 + by * (to - from);
-    const zoom = [Math.max(span[0], middle - half), Math.min(span[1], middle + half)] as const;
-    set({ zoom: zoom[1] - zoom[0] >= span[1] - span[0] || zoom[0] >= zoom[1] ? null : zoom });
+    const width = Math.max((to - from) * factor, 2);
+    const start = clamp((from + to - width) / 2 + by * (to - from), span[0], span[1] - width);
+    set({ zoom: width >= span[1] - span[0] ? null : [start, start + width] });
   }
   const shownSpan = (): readonly [number, number] => store.state.chart.zoom ?? span;
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
   let span: [number, number] = [0, 1];
+  let panning = new AbortController();
 
   function create(metric: string, lines: readonly Series[]): Chart {
     const legend = h("span", { class: "cw-legend" });
     const box = h("div", { class: "cw-chart-box" });
-    const chartEl = h("div", { class: "cw-chart", role: "group", tabindex: 0, "aria-label": `${title(metric)} by step. Plus and minus zoom, arrows pan, 0 shows the whole run.` },
+    const chartEl = h("div", { class: "cw-chart", role: "group", tabindex: 0, "aria-label": `${title(metric)} by step. Plus and minus zoom, arrows or a drag with Shift pan, 0 shows the whole run.` },
       h("div", { class: "cw-chart-head" }, h("h3", { class: "cw-title" }, title(metric)), legend), box);
     list.append(chartEl);
     let shown: readonly Series[] = lines;
@@ -139,7 +140,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const options: uPlot.Options = {
       width: 300, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 }, bind: { mousedown: pan } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
@@ -174,7 +175,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     box.addEventListener("dblclick", () => {
       set({ zoom: null });
     }, { signal });
-    box.addEventListener("click", () => {
+    box.addEventListener("click", (event) => {
+      if (event.shiftKey) return; // the end of a drag
       const at = plot.posToVal(plot.cursor.left ?? -1, "x");
       const near = markers.find((one) => one.kind === "intervention" && Math.abs(one.step - at) <= 1.5 * reach());
       if (near?.id) open(near.id);
@@ -209,6 +211,27 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         plot.destroy();
         chartEl.remove();
       },
+    };
+  }
+
+  /** Shift or the middle button leads the shown stretch; otherwise a drag chooses one, as before. */
+  function pan(u: uPlot, _: HTMLElement, choose: uPlot.Cursor.MouseListener): uPlot.Cursor.MouseListener {
+    return (event) => {
+      if (!event.shiftKey && event.button !== 1) {
+        if (event.button === 0) choose(event);
+        return null;
+      }
+      event.preventDefault(); // the middle button would scroll the page
+      const { signal } = (panning = new AbortController());
+      let x = event.clientX;
+      document.addEventListener("mousemove", (move) => {
+        look((x - move.clientX) / u.over.clientWidth, 1);
+        x = move.clientX;
+      }, { signal });
+      document.addEventListener("mouseup", () => {
+        panning.abort();
+      }, { signal });
+      return null;
     };
   }
 
@@ -293,6 +316,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   signal.addEventListener("abort", () => {
     if (timer !== null) clearTimeout(timer);
+    panning.abort();
     for (const chart of charts.values()) chart.remove();
   });
 

@@ -100,7 +100,7 @@ function decodeWindow(from: Fields): ReviewWindow {
     progress: num(gate, "progress"),
     sentence: str(gate, "sentence"),
   }));
-  return { open: bool(from, "open"), gates, score: maybe(str, from, "score") };
+  return { open: bool(from, "open"), by_hand: from["by_hand"] === true, gates, score: maybe(str, from, "score") };
 }
 
 function decodeQueue(from: Fields, buffers: Buffers): Queue {
@@ -112,7 +112,7 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     reason: str(item, "reason"),
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
-  return { step: num(from, "step"), horizon: num(from, "horizon"), items };
+  return { step: num(from, "step"), horizon: num(from, "horizon"), onset: from["onset"] === true, items };
 }
 
 /** Bytes of `count` pixels or map cells; null where there are none or too few. */

@@ -1,7 +1,8 @@
 // The review window: while it is shut, what it still waits for; and how earlier forecasts came out.
 
-import { h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
+import { button, h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
 import type { Gate } from "./protocol";
+import { isReachable } from "./state";
 import type { Context, Part } from "./view";
 
 /** Failing gates first, the one that is furthest from passing at the top. */
@@ -9,11 +10,13 @@ export function ordered(gates: readonly Gate[]): Gate[] {
   return [...gates].sort((a, b) => Number(a.passed) - Number(b.passed) || a.progress - b.progress);
 }
 
-export function createGates({ announce }: Context): Part {
+export function createGates({ actions, signal, announce }: Context): Part {
   const badge = h("span", { class: "cw-badge", testid: "cw-window" });
+  const open = button("Open", { class: "cw-button cw-small", testid: "cw-open-window", title: "Review now, whatever the window waits for (O)" });
+  open.addEventListener("click", () => void actions.send({ kind: "open_window" }), { signal });
   const list = h("ul", { class: "cw-gates-list" });
   const score = h("p", { class: "cw-score", testid: "cw-score" });
-  const el = h("div", { class: "cw-gates", testid: "cw-gates" }, badge, list, score);
+  const el = h("div", { class: "cw-gates", testid: "cw-gates" }, h("div", { class: "cw-window" }, badge, open), list, score);
   let known: boolean | null = null;
 
   function make(): HTMLLIElement {
@@ -23,13 +26,15 @@ export function createGates({ announce }: Context): Part {
 
   return {
     el,
-    keys: ["window"],
-    update({ window }) {
+    keys: ["window", "connection"],
+    update(state) {
+      const { window } = state;
       setHidden(el, window === null);
       if (window === null) return;
       if (known !== null && known !== window.open) announce(window.open ? "Review window open" : "Review window shut");
       known = window.open;
-      setText(badge, window.open ? "review window open" : "review window shut");
+      setText(badge, `review window ${window.by_hand ? "opened by hand" : window.open ? "open" : "shut"}`);
+      setHidden(open, window.open || !isReachable(state));
       setAttr(badge, "data-open", window.open);
       setAttr(el, "data-open", window.open);
       syncChildren(list, window.open ? [] : ordered(window.gates), make, (row, gate) => {

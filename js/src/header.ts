@@ -43,7 +43,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   const [pace, paceValue] = fact("speed");
   const [learning, learningValue] = fact("learning rate");
   const [device, deviceValue] = fact("device");
-  const [cost, costValue] = fact("what this tool adds to the training's time");
+  const [cost, costValue] = fact("time of the training thread that went to this tool, in % of the training", "cw-tool-cost");
   const connection = h("span", { class: "cw-connection", testid: "cw-connection" });
   const pause = button("Pause", { class: "cw-button cw-primary cw-hold", testid: "cw-pause" });
   const units = (["step", "epoch"] as const).map((unit) => {

@@ -18,6 +18,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
   ["N", "next candidate; with Shift: the one before"],
   [", .", "earlier, later map of this sample"],
+  ["F O", "list what will fail soon and is still right; open the review window"],
   ["R W", "the model looks for the right reason, the wrong reason"],
   ["/", "go to the instruction line"],
   ["?", "this list"],
@@ -68,6 +69,8 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else if (key === "l") store.patch({ meaning: "look" });
     else if (key === "i") store.patch({ meaning: "ignore" });
     else if (key === "a") click("cw-add-box");
+    else if (key === "f") click("cw-onset");
+    else if (key === "o") click("cw-open-window");
     else if (key in TOOL_KEYS) click(`cw-shape-${TOOL_KEYS[key] ?? ""}`);
     else if (key === "[" || key === "]") store.patch({ radius: clamp(store.state.radius + (key === "[" ? -0.02 : 0.02), ...RADII) });
     else if (key === "n") void actions.step(shift ? -1 : 1);

@@ -49,6 +49,7 @@ export interface Gate {
 
 export interface ReviewWindow {
   open: boolean;
+  by_hand: boolean;
   gates: Gate[];
   score: string | null;
 }
@@ -65,6 +66,7 @@ export interface Candidate {
 export interface Queue {
   step: number;
   horizon: number;
+  onset: boolean; // only samples that are still right
   items: Candidate[];
 }
 

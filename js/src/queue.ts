@@ -4,7 +4,7 @@ import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren 
 import { share } from "./format";
 import type { Candidate } from "./protocol";
 import { Thumbnails } from "./thumbnails";
-import { className, filtered, type State } from "./state";
+import { className, filtered, isReachable, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const SHOWN = 10;
@@ -19,10 +19,12 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
   filter.addEventListener("change", () => {
     store.patch({ filter: filter.value });
   }, { signal });
+  const onset = button("failing soon", { class: "cw-button cw-small", testid: "cw-onset", title: "Rank only samples that are still right, and will soon be wrong (F)" });
+  onset.addEventListener("click", () => void actions.send({ kind: "set_queue", onset: store.state.queue?.onset !== true }), { signal });
   const list = h("ol", { class: "cw-queue", testid: "cw-queue", "aria-label": "Samples likely to fail, riskiest first" });
   const empty = h("p", { class: "cw-hint" }, "The forecast begins when every sample has been seen a few times.");
   const el = h("div", { class: "cw-page" },
-    h("div", { class: "cw-panel-head" }, title, filter), gates, empty, list);
+    h("div", { class: "cw-panel-head" }, title, h("span", { class: "cw-group cw-choice" }, onset, filter)), gates, empty, list);
 
   // The list keeps still while somebody points at it: a click must hit what was aimed at.
   let held = false;
@@ -85,7 +87,7 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
     const names = state.status?.classes ?? [];
     if (names.length === classes) return;
     classes = names.length;
-    const options = [["", "all"], ["right", "right now"], ["wrong", "wrong now"], ...names.map((name, i) => [String(i), name] as const)];
+    const options = [["", "all classes"], ...names.map((name, i) => [String(i), name] as const)];
     filter.replaceChildren(...options.map(([value = "", label = ""]) => h("option", { value, dir: "auto" }, label)));
   }
 
@@ -96,6 +98,8 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
     const wanted = filtered(state).slice(0, SHOWN);
     shown = held && shown.length > 0 ? shown : wanted;
     setHidden(empty, shown.length > 0);
+    setHidden(onset, queue === null || !isReachable(state));
+    setAttr(onset, "aria-pressed", String(queue?.onset === true));
     setText(empty, (queue?.items.length ?? 0) > 0 ? "None of the samples at risk is of this kind." : "The forecast begins when every sample has been seen a few times.");
     if (queue !== null && status !== null) {
       const due = status.steps_per_epoch ? Math.floor(queue.step / status.steps_per_epoch) + queue.horizon : null;
@@ -108,12 +112,12 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
 
   return {
     el,
-    keys: ["queue", "explanation", "explaining", "status", "filter"],
+    keys: ["queue", "explanation", "explaining", "status", "filter", "connection"],
     update(state, changed) {
       showFilter(state);
       if (filter.value !== state.filter) filter.value = state.filter;
       if (changed.has("filter")) held = false;
-      if (["queue", "explanation", "explaining", "filter"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
+      if (["queue", "explanation", "explaining", "filter", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
     },
   };
 }

@@ -36,11 +36,11 @@ export function createSide(context: Context, gates: HTMLElement): Part {
     update(state, changed) {
       const there: Record<State["page"], string | null> = {
         risk: "At risk",
-        suspects: state.suspects === null ? null : `Labels ${state.suspects.count}`,
+        suspects: (state.suspects?.items.length ?? 0) === 0 ? null : `Labels ${state.suspects?.count ?? 0}`,
         alike: state.hits === null ? null : `Alike ${state.hits.count}`,
       };
       const page = there[state.page] === null ? "risk" : state.page;
-      setHidden(tabs, state.suspects === null && state.hits === null);
+      setHidden(tabs, there.suspects === null && there.alike === null);
       for (const [name, part, tab] of pages) {
         const label = there[name];
         setHidden(tab, label === null);

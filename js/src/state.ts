@@ -62,7 +62,7 @@ export interface State {
   at: number | null; // step of the recorded map that is looked at; null: the newest
   page: "risk" | "suspects" | "alike";
   chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
-  filter: string; // of the queue: "", "right", "wrong", or a class's number
+  filter: string; // of the queue: "" or a class's number
   unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
   drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
   edits: Readonly<Record<number, Edits>>; // by sample
@@ -149,7 +149,7 @@ export function isReachable(state: State): boolean {
 export function filtered(state: State): readonly Candidate[] {
   const { filter } = state;
   return (state.queue?.items ?? []).filter((one) =>
-    filter === "" || (filter === "right" ? one.target === one.predicted : filter === "wrong" ? one.target !== one.predicted : one.target === Number(filter)));
+    filter === "" || one.target === Number(filter));
 }
 
 export function strengthOf(state: State): number {

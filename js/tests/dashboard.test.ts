@@ -250,6 +250,27 @@ describe("looking and drawing", () => {
     expect(last()).toMatchObject({ kind: "confirm", intervention: "a1", index: null });
   });
 
+  it("asks for samples that fail soon, and for the review window", async () => {
+    expect(get("cw-onset").getAttribute("aria-pressed")).toBe("true");
+    get("cw-onset").click();
+    expect(last()).toEqual({ ...sentByBrowser.setQueue.message, id: last()["id"] });
+    press(get("cw-root"), "o");
+    expect(last()).toEqual({ ...sentByBrowser.openWindow.message, id: last()["id"] });
+    test.reply(true, "The review window is open");
+    await settle();
+    await frame();
+    expect(get("cw-echo").textContent).toBe("The review window is open");
+  });
+
+  it("shows no list that is empty", async () => {
+    const { message } = raw.updateFull;
+    expect(get("cw-page-suspects").hidden).toBe(false);
+    test.receive({ ...message, seq: 2, suspects: { count: 0, items: [] } }, buffers(raw.updateFull));
+    await frame();
+    expect(get("cw-page-suspects").hidden).toBe(true);
+    expect(get("cw-page-alike").hidden).toBe(false);
+  });
+
   it("sends what a person says of a label", async () => {
     get("cw-page-suspects").click();
     await frame();

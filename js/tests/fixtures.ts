@@ -5,15 +5,17 @@ import explain from "../../tests/protocol/explain.json";
 import feedback from "../../tests/protocol/feedback.json";
 import hello from "../../tests/protocol/hello.json";
 import look from "../../tests/protocol/look.json";
+import openWindow from "../../tests/protocol/open_window.json";
 import pause from "../../tests/protocol/pause.json";
 import reply from "../../tests/protocol/reply.json";
+import setQueue from "../../tests/protocol/set_queue.json";
 import undo from "../../tests/protocol/undo.json";
 import updateFull from "../../tests/protocol/update_full.json";
 import updateMetrics from "../../tests/protocol/update_metrics.json";
 import { decode } from "../src/decode";
 import type { Reply, Update } from "../src/protocol";
 
-export const sentByBrowser = { ack, advance, explain, feedback, hello, look, pause, undo };
+export const sentByBrowser = { ack, advance, explain, feedback, hello, look, openWindow, pause, setQueue, undo };
 export const raw = { updateFull, updateMetrics, reply };
 
 /** Buffers at an odd offset, as Jupyter may cut them out of one message. */

@@ -15,6 +15,7 @@ from coflect_widget.ui.live import replay_dashboard
 from tests.conftest import eventually
 
 EXAMPLES = Path(__file__).parent.parent / "protocol"
+COMMANDS = ["set_queue", "open_window", "similar", "confirm", "judge"]
 UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
 REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))
 
@@ -23,7 +24,7 @@ def example(name):
     return json.loads((EXAMPLES / f"{name}.json").read_text())["message"]
 
 
-@pytest.mark.parametrize("name", ["pause", "feedback", "undo", "explain", "advance"])
+@pytest.mark.parametrize("name", ["pause", "feedback", "undo", "explain", "advance", *COMMANDS])
 def test_what_the_browser_sends_is_understood(name):
     message = example(name)
     command = COMMAND.validate_python({k: v for k, v in message.items() if k != "id"})

@@ -1,0 +1,109 @@
+"""The tool's own cost on the training thread: what is measured is what was spent."""
+
+import time
+
+import pytest
+from torch import nn
+
+from coflect_widget.training.thread_time import ThreadTime
+from tests.conftest import eventually, tiny_cnn
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def spend(self, seconds):
+        self.now += seconds
+
+
+def test_seconds_go_to_what_the_thread_turned_to():
+    clock = Clock()
+    spent = ThreadTime(clock)
+    clock.spend(7)  # nothing trains yet
+    assert spent.percent is None
+    for use, seconds in [("training", 2), ("tool", 0.1), ("held", 30), ("training", 2)]:
+        spent.turn(use)
+        clock.spend(seconds)
+    spent.turn("elsewhere")
+    clock.spend(50)
+    spent.turn("training")
+    assert spent.seconds == pytest.approx({"training": 4, "tool": 0.1, "held": 30})
+    assert spent.percent == pytest.approx(2.5)
+
+
+def test_guidance_is_what_guided_steps_took_longer():
+    clock = Clock()
+    spent = ThreadTime(clock)
+    spent.turn("training")
+    for i in range(400):
+        clock.spend(0.010 if i % 4 else 0.014)  # every fourth step is guided
+        spent.step(spent.turn("training"), guided=i % 4 == 0)
+    # the first step had nothing to be compared with
+    assert spent.guidance == pytest.approx(99 * 0.004)
+    assert spent.percent == pytest.approx(100 * 99 * 0.004 / (4 + 4 * 0.1 - 99 * 0.004), rel=0.01)
+
+
+class Sleepy(nn.Module):
+    """A model whose step takes at least 10 ms."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = tiny_cnn()
+
+    def forward(self, x):
+        if self.training:
+            time.sleep(0.01)
+        return self.inner(x)
+
+
+def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, monkeypatch):
+    session = make_session(Sleepy(), batch_size=32)
+    wiring = session._wiring
+    spent = wiring.loop.time
+    observe = wiring.forecaster.observe
+
+    def slow(*arguments):
+        time.sleep(0.005)
+        observe(*arguments)
+
+    monkeypatch.setattr(wiring.forecaster, "observe", slow)
+    session.train(steps=40)
+    eventually(lambda: session.metrics.get("step", 0) or wiring.loop.step > 10)
+    session.pause()
+    eventually(lambda: session.state == "paused")
+    before = dict(spent.seconds)
+    time.sleep(0.5)
+    session.resume()
+    assert session.wait(60)
+    # forty times 5 ms and a little beside; a machine under load may add to any sleep
+    assert 0.2 <= spent.seconds["tool"] < 0.2 + 0.5 * spent.seconds["training"]
+    assert spent.seconds["training"] >= 0.4
+    assert spent.seconds["held"] - before["held"] >= 0.45
+    assert spent.seconds["held"] + spent.seconds["tool"] >= 0.65
+
+    wiring.forecaster.flush()
+    written = wiring.cost()
+    assert written.percent == pytest.approx(
+        100 * spent.seconds["tool"] / spent.seconds["training"], abs=0.01
+    )
+
+
+def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
+    session = make_session(Sleepy(), batch_size=32)
+    controls, spent = session._wiring.controls, session._wiring.loop.time
+    session.train(steps=60)
+    eventually(lambda: session._wiring.loop.step > 5)
+    before = spent.seconds["tool"]
+    with controls.rest(0.3):
+        time.sleep(0.3)
+    controls.submit(lambda: time.sleep(0.2)).result(20)
+    assert session.wait(60)
+    assert 0.45 <= spent.seconds["tool"] - before < 2
+    session._wiring.stream.flush()
+    recorded = session.events("cost")[-1].data
+    assert recorded.percent is not None
+    assert recorded.tool_seconds <= spent.seconds["tool"]
