@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
-from coflect_widget.attribution.map_shapes import SMALLEST_MAP, fits, token_grid
+from coflect_widget.attribution.map_shapes import choose, fits, token_grid
 from coflect_widget.backends.keras_model import Classifier
 
 
@@ -125,17 +125,7 @@ def find_layer(
     layers = _spatial_layers(classifier, tuple(input_shape))
     if name is not None:
         return _named(classifier, layers, name)
-    useful = [layer for layer, matters in layers if matters] or [layer for layer, _ in layers]
-    if not useful:
-        raise NoSuitableLayerError(
-            "no layer of the model gives a map of at least 2 x 2, so LiveCAM has nothing to "
-            'read; set config["attribution"]["method"] = "smoothgrad", which needs none'
-        )
-    large = [layer for layer in useful if min(layer.grid) >= SMALLEST_MAP]
-    if large:
-        return large[-1]
-    most = max(math.prod(layer.grid) for layer in useful)
-    return [layer for layer in useful if math.prod(layer.grid) == most][-1]
+    return choose(layers, "layer")
 
 
 def _named(classifier: Classifier, layers: list[tuple[Layer, bool]], name: str) -> Layer:

@@ -148,12 +148,17 @@ class RequestQueue:
                 self._to_probe = list(indices)
                 self._changed.notify_all()
 
+    def wait(self, lane: SlotName) -> bool:
+        """Wait until `lane` has something to do; False once the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed or self._wanted(lane))
+            return not self.closed
+
     def take(self, lane: SlotName) -> Request | ProbeRequest | None:
-        """Wait for the newest request of `lane`; None once the queue is closed."""
+        """The newest request of `lane`, if there is one that is still wanted."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self.closed or self._wanted(lane))
-                if self.closed:
+                if self.closed or not self._wanted(lane):
                     return None
                 if not self._waiting[lane]:
                     chunk, self._to_probe = (

@@ -46,16 +46,27 @@ logger = logging.getLogger(__name__)
 #: Seconds to wait for the trainer's next step boundary, and between two reminders.
 _SNAPSHOT_SECONDS = 10.0
 _REMIND_SECONDS = 0.1
-#: Seconds after which a background job counts as late, and the share of the time that training
-#: may rest for such jobs.
+#: Seconds after which a background job counts as late, the share of the time that training may
+#: rest for such jobs, and how many of them get a rest at once before one has to wait again.
 _LATE = 0.3
-_BACKGROUND_SHARE = 0.01
+_BACKGROUND_SHARE = 0.006
+_AT_ONCE = 4
 
 
 class Resting(AbstractContextManager[object], Protocol):
-    """What `rest` gives: entered, training rests for at most `left` seconds."""
+    """What `rest` gives: entered, training rests for at most `left` seconds.
+
+    Attributes
+    ----------
+    left : float
+    training : bool
+        Whether anything trains that could rest.
+    """
 
     left: float
+
+    @property
+    def training(self) -> bool: ...
 
 
 class ExplanationScheduler:
@@ -127,7 +138,9 @@ class ExplanationScheduler:
         self._on_probed = on_probed
         self._notify = notify
         self._rest = rest
-        self._next_rest = 0.0
+        #: when training may rest for a background job again, by the monotonic clock
+        self.next_rest = 0.0
+        self._at_once = 0  # background jobs yet to come that no idle time is expected for
         self._current_step = current_step
         self._reuse_steps = reuse_steps
         self._reuse_seconds = reuse_seconds
@@ -245,7 +258,12 @@ class ExplanationScheduler:
     def _serve(self, lane: SlotName) -> None:
         if self._unsendable is None:
             self._start_worker(lane)
-        while (request := self._queue.take(lane)) is not None:
+        while self._queue.wait(lane):
+            if lane == "background":
+                self._hold_back()
+            request = self._queue.take(lane)
+            if request is None:
+                continue
             if isinstance(request, ProbeRequest):
                 try:
                     self._probe(request)
@@ -259,6 +277,18 @@ class ExplanationScheduler:
                 self._failed(request, ExplanationError(f"{type(error).__name__}: {error}"))
             finally:
                 self._queue.done(lane)
+
+    def _hold_back(self) -> None:
+        """Wait until training may rest for a background job, where it would get no other time.
+
+        A worker that waits for idle time disturbs a training that leaves none: it runs whenever
+        a thread of the training blocks, and has to be driven out again.
+        """
+        if self._rest is None or not self._at_once:
+            return
+        rest = self._rest(0)
+        while rest.training and not self._queue.closed and time.monotonic() < self.next_rest:
+            time.sleep(_REMIND_SECONDS)
 
     def _start_worker(self, lane: SlotName) -> None:
         slot = self.pool.slot(lane)
@@ -344,18 +374,19 @@ class ExplanationScheduler:
                 step=lease.step,
                 inputs=inputs,
             )
-            answer = slot.run(probe, self._config.deadline)
+            with self._resting(request):
+                answer = slot.run(probe, self._config.deadline)
         self._queue.spend(request, answer.seconds)
         if isinstance(answer, ProbeResult) and self._on_probed is not None:
             self._on_probed(np.array(request.indices, np.int64), answer.logits, probe.step)
 
-    def _resting(self, request: Request) -> AbstractContextManager[object]:
+    def _resting(self, request: Request | ProbeRequest) -> AbstractContextManager[object]:
         """Training's rest for a job; none while the worker is not ready to use it."""
         most = self._config.click_rest
         ready = self.pool.slot(request.lane).pid is not None
         if self._rest is None or not ready or most == 0:
             return nullcontext()
-        if request.purpose == "person":
+        if request.lane == "interactive":
             return self._rest(most)
         return self._resting_if_late(self._rest(most))
 
@@ -363,7 +394,8 @@ class ExplanationScheduler:
     def _resting_if_late(self, rest: Resting) -> Iterator[None]:
         """A rest for a background job that the processors' idle time does not finish.
 
-        A training that uses all processors leaves none; it rests at most a hundredth of the time.
+        A training that uses all processors leaves none; it rests at most `_BACKGROUND_SHARE` of
+        the time. The jobs that follow a late one get their rest at once, for a while.
         """
         most, began = rest.left, float("inf")
 
@@ -372,7 +404,8 @@ class ExplanationScheduler:
             began = time.monotonic()
             rest.__enter__()
 
-        timer = threading.Timer(max(_LATE, self._next_rest - time.monotonic()), begin)
+        patience = 0.0 if self._at_once else _LATE
+        timer = threading.Timer(max(patience, self.next_rest - time.monotonic()), begin)
         timer.daemon = True
         timer.start()
         try:
@@ -383,7 +416,11 @@ class ExplanationScheduler:
             rest.__exit__(None, None, None)
             now = time.monotonic()
             used = min(most, max(0.0, now - began))  # `rest.left` is told only a moment later
-            self._next_rest = max(self._next_rest, now + used / _BACKGROUND_SHARE)
+            self.next_rest = max(self.next_rest, now + used / _BACKGROUND_SHARE)
+            if self._at_once:
+                self._at_once -= 1
+            elif used and rest.training:
+                self._at_once = _AT_ONCE
 
     def _compute(self, request: Request, sample: Sample) -> tuple[JobResult, int]:
         slot = self.pool.slot(request.lane)

@@ -12,11 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
-
-#: A map must have at least so many rows and columns to be chosen.
-SMALLEST_MAP = 7
-#: Class and register tokens that may stand before the patches.
-_MOST_EXTRA_TOKENS = 5
+from coflect_widget.attribution.map_shapes import choose, fits, token_grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +95,7 @@ def find_layer(
     layers = _spatial_layers(model, tuple(input_shape), call or model)
     if name is not None:
         return _named(model, layers, name)
-    useful = [layer for layer, matters in layers if matters] or [layer for layer, _ in layers]
-    if not useful:
-        raise NoSuitableLayerError(
-            "no module of the model gives a map of at least 2 x 2, so LiveCAM has nothing to "
-            'read; set config["attribution"]["method"] = "smoothgrad", which needs none'
-        )
-    large = [layer for layer in useful if min(layer.grid) >= SMALLEST_MAP]
-    if large:
-        return large[-1]
-    most = max(math.prod(layer.grid) for layer in useful)
-    return [layer for layer in useful if math.prod(layer.grid) == most][-1]
+    return choose(layers, "module")
 
 
 def _named(model: nn.Module, layers: list[tuple[Layer, bool]], name: str) -> Layer:
@@ -194,37 +180,14 @@ def _as_layer(
     if shape[0] != 2:
         return None
     if len(shape) == 3:
-        patches = _grid(shape[1], (height, width), grids)
+        patches = token_grid(shape[1], (height, width), grids)
         return patches and Layer(output.name, "tokens", patches, shape[1] - math.prod(patches))
     if len(shape) != 4 or shape[1:] == (channels, height, width):
         return None  # what has the input's own shape is the input, scaled
     if shape[2] == shape[3] and shape[2] in token_counts:
         return None  # attention weights (B, heads, N, N)
-    first = _fits(shape[2:4], (height, width))
-    last = _fits(shape[1:3], (height, width))
+    first = fits(shape[2:4], (height, width))
+    last = fits(shape[1:3], (height, width))
     if last and (not first or isinstance(output.module, nn.LayerNorm | nn.Linear)):
         return Layer(output.name, "channels last", (shape[1], shape[2]))
     return Layer(output.name, "channels first", (shape[2], shape[3])) if first else None
-
-
-def _fits(grid: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Whether (h, w) can be a reduced (H, W): smaller, with the same sides up to rounding."""
-    (h, w), (height, width) = grid, size
-    if not (2 <= h <= height and 2 <= w <= width):
-        return False
-    return abs(h / height - w / width) <= 1 / height + 1 / width
-
-
-def _grid(
-    tokens: int, size: tuple[int, int], grids: list[tuple[int, int]]
-) -> tuple[int, int] | None:
-    """Rows and columns of a row of tokens, or None where they form no grid."""
-    for grid in reversed(grids):  # the patch embedding has told already
-        if 0 <= tokens - math.prod(grid) <= _MOST_EXTRA_TOKENS:
-            return grid
-    for extra in (0, 1, 2):
-        patches = tokens - extra
-        rows = round(math.sqrt(max(patches, 0) * size[0] / size[1]))
-        if rows >= 2 and patches % rows == 0 and _fits((rows, patches // rows), size):
-            return (rows, patches // rows)
-    return None

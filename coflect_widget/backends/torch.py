@@ -109,6 +109,8 @@ class TorchBackend:
         self._guidance: Any = None
         self._judged = JudgedLabels()
         self._destinations: dict[int, list[torch.Tensor]] = {}
+        #: by name: where a weight lies, and its memory as an array
+        self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any]]] = {}
         self._pinned: list[torch.Tensor] = []
 
     # --- shape of the task -----------------------------------------------------------------
@@ -406,21 +408,33 @@ class TorchBackend:
         ]
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        weights = list(self.model.state_dict().values())
+        state = self.model.state_dict(keep_vars=True)
         if self._device.type == "cuda":
+            weights = [weight.detach() for weight in state.values()]
             return self._copy_from_cuda(weights, destination)
         views = self._destinations.get(id(destination))
         if views is None:
             views = [torch.from_numpy(array) for array in destination]
             self._destinations[id(destination)] = views
-        for array, view, weight in zip(destination, views, weights, strict=True):
+        for array, view, (name, weight) in zip(destination, views, state.items(), strict=True):
             if weight.device.type == "cpu" and weight.dtype == view.dtype:
                 # On this thread alone: torch would copy in parallel and wait for its helpers,
                 # which on a busy machine takes several times as long.
-                np.copyto(array, weight.numpy())
+                np.copyto(array, self._as_array(name, weight))
             else:
-                view.copy_(weight)
+                view.copy_(weight.detach())
         return None
+
+    def _as_array(self, name: str, weight: torch.Tensor) -> NDArray[Any]:
+        """The weight's own memory; kept, because to ask for it takes longer than a small copy.
+
+        What is kept holds the memory, so that no other tensor can be found at its address.
+        """
+        place = (weight.data_ptr(), weight.shape, weight.stride())
+        kept = self._arrays.get(name)
+        if kept is None or kept[0] != place:
+            kept = self._arrays[name] = (place, weight.detach().numpy())
+        return kept[1]
 
     def _copy_from_cuda(
         self, weights: Sequence[torch.Tensor], destination: Sequence[NDArray[Any]]

@@ -27,6 +27,11 @@ class Rest:
         self._controls = controls
         self.left = most  #: seconds that training may still rest for it
 
+    @property
+    def training(self) -> bool:
+        """Whether anything trains that could rest."""
+        return self._controls.owner is not None and not self._controls.paused
+
     def __enter__(self) -> Self:
         self._controls.begin_rest(self)
         return self
@@ -46,7 +51,7 @@ class Controls:
     Attributes
     ----------
     rested : float
-        Seconds that training rested for what a person waited for.
+        Seconds that training rested for maps that would have waited too long.
     rests : int
         How often it did.
     """
@@ -140,6 +145,11 @@ class Controls:
     def paused(self) -> bool:
         """Whether training is, or is about to be, held."""
         return self._pausing
+
+    @property
+    def resting(self) -> bool:
+        """Whether training rests, or is to rest at its next step boundary."""
+        return bool(self._rests)
 
     @property
     def owner(self) -> threading.Thread | None:

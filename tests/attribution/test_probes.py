@@ -63,7 +63,9 @@ def test_overlays_come_first_and_keep_half_of_the_budget() -> None:
     queue.spend(overlay, 5.0)
     later = Request(2, "candidate", None)
     threading.Timer(0.1, queue.put, [later]).start()
-    assert queue.take("background") is later  # the other 36 were dropped
+    assert queue.take("background") is None  # the other 36 are dropped
+    assert queue.wait("background")
+    assert queue.take("background") is later
     queue.close()
 
 

@@ -23,6 +23,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
+from coflect_widget.training.controls import Controls
 
 EXPLAINER = "coflect_widget.attribution.torch_methods:load"
 
@@ -252,6 +253,53 @@ def test_a_sample_that_costs_two_workers_is_set_aside_until_a_person_insists():
     kernel.close()
 
 
+def test_training_rests_for_a_background_map_that_gets_no_processor_but_seldom():
+    controls = Controls()
+    kernel = Kernel(rest=controls.rest)
+    training = threading.Thread(target=_boundaries, args=(controls,))
+    training.start()
+    scheduler, slot = kernel.scheduler, kernel.scheduler.pool.background
+    try:
+        scheduler.request(0, "periodic").result(60)  # at once: nothing rests for it
+        assert controls.rests == 0
+        os.kill(slot.pid, signal.SIGSTOP)  # as good as no idle time at all
+        late = scheduler.request(1, "candidate")
+        _until(lambda: controls.resting)
+        os.kill(slot.pid, signal.SIGCONT)
+        late.result(60)
+        _until(lambda: controls.rests == 1)
+        rested = controls.rested
+        assert 0 < rested < 2
+        assert (
+            scheduler.next_rest - time.monotonic() > 50 * rested
+        )  # at most a hundredth of the time
+        early = scheduler.request(2, "candidate")
+        time.sleep(1)  # three times as long as the first one had waited
+        assert not early.done()
+        assert (controls.rests, controls.rested) == (1, rested)
+        controls.pause()  # now there is idle time
+        early.result(60)
+        assert (controls.rests, controls.rested) == (1, rested)
+    finally:
+        controls.stop()
+        training.join(10)
+        kernel.close()
+
+
+def _boundaries(controls):
+    controls.attach()
+    while controls.boundary(lambda _: None):
+        time.sleep(0.001)
+    controls.detach()
+
+
+def _until(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.001)
+
+
 # --- the queue alone ------------------------------------------------------------------------
 
 
@@ -297,8 +345,9 @@ def test_a_cancelled_request_is_passed_over():
 def test_closing_wakes_who_waits():
     queue = RequestQueue(6)
     found = []
-    thread = threading.Thread(target=lambda: found.append(queue.take("background")))
+    thread = threading.Thread(target=lambda: found.append(queue.wait("background")))
     thread.start()
     queue.close()
     thread.join(2)
-    assert found == [None]
+    assert found == [False]
+    assert queue.take("background") is None

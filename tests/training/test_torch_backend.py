@@ -247,6 +247,22 @@ def test_copied_weights_are_the_models(data):
         assert np.array_equal(copy, state[spec.name].numpy())
 
 
+def test_copied_weights_are_the_models_also_after_others_took_their_place(data):
+    backend = make_backend(data)
+    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
+    backend.copy_weights(copies)
+    with torch.no_grad():
+        for number, weight in enumerate(backend.model.parameters()):
+            if number % 2:
+                weight.data = torch.full_like(weight, number)  # other memory
+            else:
+                weight.fill_(number)
+    backend.copy_weights(copies)
+    state = backend.model.state_dict().values()
+    for copy, weight in zip(copies, state, strict=True):
+        assert np.array_equal(copy, weight.numpy())
+
+
 def test_a_checkpoint_is_safetensors_and_loads_into_the_model(data, tmp_path):
     from safetensors.torch import load_model
 
