@@ -257,11 +257,11 @@ def test_training_rests_for_a_background_map_that_gets_no_processor_but_seldom()
     controls = Controls()
     kernel = Kernel(rest=controls.rest)
     training = threading.Thread(target=_boundaries, args=(controls,))
-    training.start()
     scheduler, slot = kernel.scheduler, kernel.scheduler.pool.background
     try:
-        scheduler.request(0, "periodic").result(60)  # at once: nothing rests for it
-        assert controls.rests == 0
+        scheduler.request(0, "periodic").result(60)
+        training.start()
+        _until(lambda: controls.owner is not None)
         os.kill(slot.pid, signal.SIGSTOP)  # as good as no idle time at all
         late = scheduler.request(1, "candidate")
         _until(lambda: controls.resting)
