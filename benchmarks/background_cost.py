@@ -1,6 +1,6 @@
 """What overlays in the background cost a training that uses all processors.
 
-    python benchmarks/background_cost.py [--pairs 16] [--seconds 4] [--workload a]
+    python benchmarks/background_cost.py [--pairs 40] [--seconds 6] [--workload a]
 
 One session trains throughout. Blocks with overlays going all the time (one is always waiting)
 and blocks without any follow each other in pairs, in changing order. Printed are the median
@@ -25,8 +25,8 @@ import coflect_widget as coflect
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one block")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of one block")
     parser.add_argument("--workload", default="a", choices=WORKLOADS)
     args = parser.parse_args()
     workload = WORKLOADS[args.workload]
@@ -89,16 +89,19 @@ def main() -> None:
                 order = [True, False]
                 draw.shuffle(order)
                 pairs.append({str(on): block(overlays=on) for on in order})
+                print(f"  {pairs[-1]['True'] / pairs[-1]['False'] - 1:+.1%}", end="", flush=True)
+            print()
             session.stop()
     ratios = np.array([pair["True"] / pair["False"] for pair in pairs])
     resampled = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+    total = sum(pair["True"] for pair in pairs) / sum(pair["False"] for pair in pairs)
     without = np.median([pair["False"] for pair in pairs])
     print(f"step {without:.1f} ms without overlays, {len(pairs)} pairs of {args.seconds:g} s")
     print(
         f"median slowdown {(np.median(ratios) - 1) * 100:+.1f} % "
         f"(95 % bootstrap interval {(low - 1) * 100:+.1f} to {(high - 1) * 100:+.1f} %), "
-        f"{made / made_seconds * 60:.0f} overlays a minute"
+        f"of all time {(total - 1) * 100:+.1f} %, {made / made_seconds * 60:.1f} overlays a minute"
     )
 
 

@@ -1,7 +1,8 @@
-"""The process that forks workers: it imports, rebuilds the model, and computes nothing.
+"""The process that forks workers: it imports, rebuilds the model, and answers one job.
 
-It has one thread, because a fork copies only the thread that forks, and whatever lock another
-one holds stays locked in the copy. `forked` is the kernel's side of it.
+What is slow the first time is so only here. It has one thread, because a fork copies only the
+thread that forks, and whatever lock another one holds stays locked in the copy. `forked` is the
+kernel's side of it.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def serve(control_fd: int, kernel_pid: int, reading_end: int | None) -> None:
         head, ends, _, _ = socket.recv_fds(control, LENGTH.size, 1)
         if not head:
             return
-        model = pickle.loads(receive(control, LENGTH.unpack(head)[0]))  # noqa: S301 - our kernel's
+        request = receive(control, LENGTH.unpack(head)[0])
+        model, input_shape = pickle.loads(request)  # noqa: S301 - our kernel's
         with contextlib.suppress(Exception):  # the worker will meet it too, and say so
-            worker.load(model)
+            worker.load_warm(model, input_shape)
         pid = os.fork() if _forkable() else REFUSED
         if pid == 0:
             control.close()

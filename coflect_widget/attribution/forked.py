@@ -87,8 +87,8 @@ class ForkServer:
             if self._control is None:
                 self._start()
 
-    def fork(self, model: worker.Model) -> ForkedWorker:
-        """A new worker that holds `model`.
+    def fork(self, model: worker.Model, input_shape: tuple[int, ...] | None) -> ForkedWorker:
+        """A new worker that holds `model`, warmed up where `input_shape`, (C, H, W), is known.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class ForkServer:
         with self._lock:
             for attempt in range(2):
                 try:
-                    return self._ask(model)
+                    return self._ask(model, input_shape)
                 except (OSError, EOFError) as error:
                     self._end()  # it may have been killed: once more with a new one
                     if attempt:
@@ -109,13 +109,13 @@ class ForkServer:
                         ) from error
         raise AssertionError
 
-    def _ask(self, model: worker.Model) -> ForkedWorker:
+    def _ask(self, model: worker.Model, input_shape: tuple[int, ...] | None) -> ForkedWorker:
         if self._control is None:
             self._start()
         assert self._control is not None  # noqa: S101 - narrows the type
         ours, theirs = socket.socketpair()
         try:
-            request = pickle.dumps(model)
+            request = pickle.dumps((model, input_shape))
             socket.send_fds(self._control, [LENGTH.pack(len(request))], [theirs.fileno()])
             self._control.sendall(request)
             pid = LENGTH.unpack(receive(self._control, LENGTH.size))[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,12 +89,13 @@ class KerasExplainer:
         for weight, view in zip(own, views.values(), strict=True):
             weight.assign(np.array(view))
 
-    def rehearse(self, input_shape: Sequence[int]) -> None:
-        """Run once on a blank input (C, H, W): the first run imports and allocates."""
+    def rehearse(self, run: Callable[[], object]) -> None:
+        """Call `run` with some weights in place, and forget what was found by them."""
         _fill(self.classifier)
-        blank = np.zeros((1, *input_shape), np.float32)
-        self.explain(blank, 0, ("livecam", "smoothgrad"), NOISE_BATCH, 0.1, None, 0)
-        self._layers.clear()
+        try:
+            run()
+        finally:
+            self._layers.clear()
 
     def explain(
         self,

@@ -117,7 +117,7 @@ class WorkerSlot:
     def __init__(self, model: Model, *, idle: bool) -> None:
         self._model = model
         self._idle = idle
-        #: (C, H, W) of a sample, for a rehearsal while the worker starts
+        #: (C, H, W) of a sample, for a first job while the worker starts
         self.input_shape: tuple[int, ...] | None = None
         self._worker: Worker | None = None
         self._lock = threading.Lock()  # of _worker and closed, held for moments only
@@ -160,7 +160,7 @@ class WorkerSlot:
                 answer = made.call(
                     worker.warm_up,
                     self._model,
-                    self._rehearsal(imported=imported),
+                    self.input_shape,
                     idle=self._idle,
                     imported=imported,
                     timeout=START_SECONDS,
@@ -180,18 +180,10 @@ class WorkerSlot:
         """A new process, and whether it has its imports and its model already."""
         if self._model.forkable and sys.platform == "linux":
             try:
-                return _server.fork(self._model), True
+                return _server.fork(self._model, self.input_shape), True
             except (ForkRefusedError, OSError) as error:
                 logger.info("spawning a worker in place of forking it: %s", error)
         return SpawnedWorker(), False
-
-    def _rehearsal(self, *, imported: bool) -> tuple[int, ...] | None:
-        """Shape of the blank input that a new worker runs, so that its first job is fast.
-
-        A worker that replaces another, and an idle one, warm up with their first job: nobody
-        shall feel it twice.
-        """
-        return None if imported and (self._idle or self.replaced) else self.input_shape
 
     def run(self, job: Job | Probe, deadline: float) -> Answer:
         """Answer one job; blocks. A worker that is lost is replaced and the job tried again.

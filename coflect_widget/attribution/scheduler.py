@@ -138,8 +138,7 @@ class ExplanationScheduler:
         self._on_probed = on_probed
         self._notify = notify
         self._rest = rest
-        #: when training may rest for a background job again, by the monotonic clock
-        self.next_rest = 0.0
+        self._rested: tuple[float, float, Resting] | None = None  # when it ended, most, what of it
         self._at_once = 0  # background jobs yet to come that no idle time is expected for
         self._current_step = current_step
         self._reuse_steps = reuse_steps
@@ -284,7 +283,7 @@ class ExplanationScheduler:
         A worker that waits for idle time disturbs a training that leaves none: it runs whenever
         a thread of the training blocks, and has to be driven out again.
         """
-        if self._rest is None or not self._at_once:
+        if self._rest is None:
             return
         rest = self._rest(0)
         while rest.training and not self._queue.closed and time.monotonic() < self.next_rest:
@@ -397,11 +396,11 @@ class ExplanationScheduler:
         A training that uses all processors leaves none; it rests at most `_BACKGROUND_SHARE` of
         the time. The jobs that follow a late one get their rest at once, for a while.
         """
-        most, began = rest.left, float("inf")
+        most, began = rest.left, False
 
         def begin() -> None:
             nonlocal began
-            began = time.monotonic()
+            began = True
             rest.__enter__()
 
         patience = 0.0 if self._at_once else _LATE
@@ -414,13 +413,20 @@ class ExplanationScheduler:
             timer.cancel()
             timer.join()
             rest.__exit__(None, None, None)
-            now = time.monotonic()
-            used = min(most, max(0.0, now - began))  # `rest.left` is told only a moment later
-            self.next_rest = max(self.next_rest, now + used / _BACKGROUND_SHARE)
+            if began:
+                self._rested = (time.monotonic(), most, rest)
             if self._at_once:
                 self._at_once -= 1
-            elif used and rest.training:
+            elif began and rest.training:
                 self._at_once = _AT_ONCE
+
+    @property
+    def next_rest(self) -> float:
+        """When training may rest for a background job again, by the monotonic clock."""
+        if self._rested is None:
+            return 0.0
+        ended, most, rest = self._rested  # training tells a moment later how long it rested
+        return ended + (most - rest.left) / _BACKGROUND_SHARE
 
     def _compute(self, request: Request, sample: Sample) -> tuple[JobResult, int]:
         slot = self.pool.slot(request.lane)

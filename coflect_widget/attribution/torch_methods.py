@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coflect_widget.attribution.consensus import NOISE_BATCH
 from coflect_widget.attribution.torch_layers import Layer, find_layer, output_tensor
 from coflect_widget.attribution.torch_maps import Forward, gradcam, layercam, smoothgrad
 from coflect_widget.attribution.torch_structure import rebuild, structure
@@ -124,12 +123,13 @@ class TorchExplainer:
             elif weight.ndim == 1 and last in ("weight", "running_var"):
                 weight.fill_(1)
 
-    def rehearse(self, input_shape: Sequence[int]) -> None:
-        """Run once on a blank input (C, H, W): the first run imports and allocates."""
+    def rehearse(self, run: Callable[[], object]) -> None:
+        """Call `run` with some weights in place, and forget what was found by them."""
         _fill(self._weights)
-        blank = np.zeros((1, *input_shape), np.float32)
-        self.explain(blank, 0, ("livecam", "smoothgrad"), NOISE_BATCH, 0.1, None, 0)
-        self._layers.clear()
+        try:
+            run()
+        finally:
+            self._layers.clear()
 
     def explain(
         self,

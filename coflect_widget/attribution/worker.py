@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ _OOM_SCORE = "500"
 #: Modules of explainers that can be imported in one process and forked into workers.
 FORKABLE = ("coflect_widget.attribution.torch_methods",)
 #: What they import at their first job.
-NEEDED_LATER = ("captum.attr",)
+NEEDED_LATER = ("captum.attr", "scipy.ndimage")
 #: Libraries that would otherwise start a thread for each core.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -59,8 +60,8 @@ class Explainer(Protocol):
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
         """Copy weights by name into the model."""
 
-    def rehearse(self, input_shape: Sequence[int]) -> None:
-        """Run once on a blank input (C, H, W), before the weights are there."""
+    def rehearse(self, run: Callable[[], object]) -> None:
+        """Call `run`, before the weights are there, with some in their place."""
 
     def explain(
         self,
@@ -246,9 +247,7 @@ def warm_up(
     if idle and imported:
         become_idle()
     try:
-        explainer = load(model)
-        if input_shape is not None:
-            _rehearse(explainer, input_shape)
+        load_warm(model, input_shape)
     except Exception as error:  # noqa: BLE001 - the reason goes to the kernel
         return JobError("other", f"the model cannot be rebuilt in a worker: {_describe(error)}")
     if idle and not imported:
@@ -256,12 +255,24 @@ def warm_up(
     return os.getpid()
 
 
-def _rehearse(explainer: Explainer, input_shape: tuple[int, ...]) -> None:
-    try:
-        explainer.rehearse(input_shape)
-        consensus.focus_bbox(np.eye(8, dtype=np.float32))
-    except Exception:  # noqa: BLE001, S110 - real jobs will name what is wrong with the model
-        pass
+def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
+    """Rebuild the model and answer a first job, on a blank input (C, H, W), which is slow.
+
+    Does nothing where this process, or the one that it was forked from, has done so.
+    """
+    if model.id in _models:
+        return
+    explainer = load(model)
+    if input_shape is None:
+        return
+    blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
+    job = Job(
+        model_id=model.id, model=None, weights={}, step=0, input=blank, target=0,
+        method="consensus", samples=consensus.NOISE_BATCH, sigma=0.1, layer=None, seed=0,
+    )  # fmt: skip
+    with contextlib.suppress(Exception):  # real jobs will name what is wrong with the model
+        explainer.rehearse(lambda: _explain(explainer, job, 0.0))
+    _random.clear()
 
 
 def become_idle() -> None:
@@ -283,7 +294,7 @@ def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
         if isinstance(job, Probe):
             logits = _ready(job).logits(job.inputs)
             return ProbeResult(logits, time.process_time() - began)
-        return _explain(job, began)
+        return _explain(_ready(job), job, began)
     except StaleSnapshotError as error:
         return JobError("stale", str(error), time.process_time() - began)
     except UnknownModelError as error:  # an executor may restart its process by itself
@@ -314,8 +325,7 @@ def _ready(job: Job | Probe) -> Explainer:
     return explainer
 
 
-def _explain(job: Job, began: float) -> JobResult:
-    explainer = _ready(job)
+def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     maps, found = _maps(explainer, job, job.target, job.samples)
     probabilities = found["probabilities"]
     top = np.argsort(-probabilities, kind="stable")[:_TOP_CLASSES]

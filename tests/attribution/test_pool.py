@@ -31,8 +31,8 @@ class Faulty:
     def __init__(self, data):
         self.value = None
 
-    def rehearse(self, shape):
-        pass
+    def rehearse(self, run):
+        run()
 
     def load_weights(self, views):
         self.value = float(views["w"][0])
