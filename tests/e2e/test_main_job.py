@@ -9,23 +9,30 @@ from tests.e2e.lab import chromium, jupyterlab, open_notebook, recorded, run_cel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+SESSIONS = {
+    "torch": "session = coflect.demo(config={'xai_every': 20})\n",
+    "keras": "from tests.keras.keras_models import compiled, sequential\n"
+    "data = coflect.data.decoy_digits('train')\n"
+    "session = coflect.Session(compiled(sequential(outputs=10)), data, classes=data.classes,\n"
+    "                          config={'xai_every': 20})\n",
+}
 CELLS = [
-    "import coflect_widget as coflect\n"
-    "session = coflect.demo(config={'xai_every': 20})\n"
-    "session.train(epochs=500)\n"
-    "session",
     "import time\ntime.sleep(8)\nprint('the busy cell is done')",
     "panel = session.sidebar()",
     "session.close()\nprint('closed')",
 ]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lab")
-    write_notebook(root / "main_job.ipynb", CELLS)
-    with jupyterlab(root) as (address, token):
-        yield root, address, token
+@pytest.fixture(params=SESSIONS)
+def lab(request, tmp_path):
+    first = (
+        "import coflect_widget as coflect\n"
+        + SESSIONS[request.param]
+        + "session.train(epochs=500)\nsession"
+    )
+    write_notebook(tmp_path / "main_job.ipynb", [first, *CELLS])
+    with jupyterlab(tmp_path) as (address, token):
+        yield tmp_path, address, token
 
 
 def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
