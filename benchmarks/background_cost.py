@@ -12,15 +12,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
-import tempfile
 import time
 from concurrent.futures import Future, wait
 
 import numpy as np
 from machine import describe
-from overhead_workloads import WORKLOADS, TimedSGD
-
-import coflect_widget as coflect
+from overhead_workloads import WORKLOADS, watched
 
 
 def main() -> None:
@@ -30,68 +27,53 @@ def main() -> None:
     parser.add_argument("--workload", default="a", choices=WORKLOADS)
     args = parser.parse_args()
     workload = WORKLOADS[args.workload]
-    optimizers: list[TimedSGD] = []
-
-    def optimizer(parameters):  # type: ignore[no-untyped-def]
-        optimizers.append(TimedSGD(parameters))
-        return optimizers[-1]
-
     print(f"{workload.title}: {describe()}", flush=True)
     draw = random.Random(0)
     pairs: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        session = coflect.Session(
-            workload.model(),
-            workload.data(),
-            optimizer=optimizer,
-            batch_size=workload.batch,
-            run_dir=folder,
-            # All of the rest as usual, but no overlays of its own, and no limit to ours.
-            config={
-                "xai_every": 10**9,
-                "forecast_every": 10**9,
-                "attribution": {"method": workload.method, "budget": 60},
-            },
-        )
-        with session:
-            session.explain(0)
-            session.train(epochs=10_000)
-            time.sleep(5)
-            wiring = session._made()
-            ends = optimizers[-1].ends
-            indices = itertools.cycle(range(workload.samples))
-            made = made_seconds = 0.0
+    # All of the rest as usual, but no overlays of its own, and no limit to ours.
+    config = {
+        "xai_every": 10**9,
+        "forecast_every": 10**9,
+        "attribution": {"method": workload.method, "budget": 60},
+    }
+    with watched(workload, **config) as (session, ends):
+        session.explain(0)
+        session.train(epochs=10_000)
+        time.sleep(5)
+        wiring = session._made()
+        indices = itertools.cycle(range(workload.samples))
+        made = made_seconds = 0.0
 
-            def block(*, overlays: bool) -> float:
-                """Mean milliseconds of a step."""
-                nonlocal made, made_seconds
-                first, before = len(ends), wiring.scheduler.counts.made
-                began = time.monotonic()
-                waiting: set[Future[object]] = set()
-                while time.monotonic() < began + args.seconds or len(ends) < first + 10:
-                    while overlays and len(waiting) < 2:
-                        waiting.add(wiring.scheduler.request(next(indices), "candidate"))
-                    time.sleep(0.02)
-                    waiting = {future for future in waiting if not future.done()}
-                last = len(ends) - 1
-                if overlays:
-                    made += wiring.scheduler.counts.made - before
-                    made_seconds += time.monotonic() - began
-                for future in waiting:
-                    future.cancel()
-                wait(waiting, 60)  # what is computed already belongs to no block
-                time.sleep(0.2)
-                return (ends[last] - ends[first]) / (last - first) / 1e6
+        def block(*, overlays: bool) -> float:
+            """Mean milliseconds of a step."""
+            nonlocal made, made_seconds
+            first, before = len(ends), wiring.scheduler.counts.made
+            began = time.monotonic()
+            waiting: set[Future[object]] = set()
+            while time.monotonic() < began + args.seconds or len(ends) < first + 10:
+                while overlays and len(waiting) < 2:
+                    waiting.add(wiring.scheduler.request(next(indices), "candidate"))
+                time.sleep(0.02)
+                waiting = {future for future in waiting if not future.done()}
+            last = len(ends) - 1
+            if overlays:
+                made += wiring.scheduler.counts.made - before
+                made_seconds += time.monotonic() - began
+            for future in waiting:
+                future.cancel()
+            wait(waiting, 60)  # what is computed already belongs to no block
+            time.sleep(0.2)
+            return (ends[last] - ends[first]) / (last - first) / 1e6
 
-            block(overlays=True)
-            made = made_seconds = 0.0
-            for _ in range(args.pairs):
-                order = [True, False]
-                draw.shuffle(order)
-                pairs.append({str(on): block(overlays=on) for on in order})
-                print(f"  {pairs[-1]['True'] / pairs[-1]['False'] - 1:+.1%}", end="", flush=True)
-            print()
-            session.stop()
+        block(overlays=True)
+        made = made_seconds = 0.0
+        for _ in range(args.pairs):
+            order = [True, False]
+            draw.shuffle(order)
+            pairs.append({str(on): block(overlays=on) for on in order})
+            print(f"  {pairs[-1]['True'] / pairs[-1]['False'] - 1:+.1%}", end="", flush=True)
+        print()
+        session.stop()
     ratios = np.array([pair["True"] / pair["False"] for pair in pairs])
     resampled = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])

@@ -25,9 +25,8 @@ from concurrent.futures import Future, wait
 import numpy as np
 import psutil
 from machine import describe
-from overhead_workloads import WORKLOADS, TimedSGD, Workload
+from overhead_workloads import WORKLOADS, Workload, watched
 
-import coflect_widget as coflect
 from coflect_widget.attribution.errors import ExplanationError
 
 BLOCK = 6.0  # seconds
@@ -69,61 +68,46 @@ def main() -> None:
 
 def workers(workload: Workload, seconds: float) -> None:
     """Kill workers under a training."""
-    optimizers: list[TimedSGD] = []
-
-    def optimizer(parameters):  # type: ignore[no-untyped-def]
-        optimizers.append(TimedSGD(parameters))
-        return optimizers[-1]
-
     draw = random.Random(0)
     requests: list[Future[object]] = []
     killed = 0
     pairs: list[dict[bool, float]] = []
     ours = psutil.Process()
-    with tempfile.TemporaryDirectory() as folder:
-        session = coflect.Session(
-            workload.model(),
-            workload.data(),
-            optimizer=optimizer,
-            batch_size=workload.batch,
-            run_dir=folder,
-            config={"xai_every": 10**9, "forecast_every": 10**9, "attribution": {"budget": 60}},
-        )
-        with session:
-            session.explain(0)
-            session.train(epochs=10_000)
-            time.sleep(5)
-            scheduler = session._made().scheduler
-            ends = optimizers[-1].ends
-            indices = itertools.cycle(range(workload.samples))
-            slots = itertools.cycle([scheduler.pool.background, scheduler.pool.interactive])
+    config = {"xai_every": 10**9, "forecast_every": 10**9, "attribution": {"budget": 60}}
+    with watched(workload, **config) as (session, ends):
+        session.explain(0)
+        session.train(epochs=10_000)
+        time.sleep(5)
+        scheduler = session._made().scheduler
+        indices = itertools.cycle(range(workload.samples))
+        slots = itertools.cycle([scheduler.pool.background, scheduler.pool.interactive])
 
-            def block(*, kills: bool) -> float:
-                """Mean milliseconds of a step; a request every half second, one in six a click."""
-                nonlocal killed
-                first = len(ends)
-                for tick in range(int(BLOCK * 2)):
-                    purpose = "person" if tick % 6 == 0 else "candidate"
-                    requests.append(scheduler.request(next(indices), purpose))
-                    time.sleep(0.25)
-                    if kills and tick % 2 == 0:
-                        slot = next(slots)
-                        pid = slot.pid
-                        # None, or one that is dead and not missed yet, is replaced at its next job.
-                        with contextlib.suppress(ProcessLookupError):
-                            if pid is not None:
-                                os.kill(pid, signal.SIGKILL)
-                                killed += 1
-                    time.sleep(0.25)
-                return (ends[-1] - ends[first]) / (len(ends) - 1 - first) / 1e6
+        def block(*, kills: bool) -> float:
+            """Mean milliseconds of a step; a request every half second, one in six a click."""
+            nonlocal killed
+            first = len(ends)
+            for tick in range(int(BLOCK * 2)):
+                purpose = "person" if tick % 6 == 0 else "candidate"
+                requests.append(scheduler.request(next(indices), purpose))
+                time.sleep(0.25)
+                if kills and tick % 2 == 0:
+                    slot = next(slots)
+                    pid = slot.pid
+                    # None, or one that is dead and not missed yet, is replaced at its next job.
+                    with contextlib.suppress(ProcessLookupError):
+                        if pid is not None:
+                            os.kill(pid, signal.SIGKILL)
+                            killed += 1
+                time.sleep(0.25)
+            return (ends[-1] - ends[first]) / (len(ends) - 1 - first) / 1e6
 
-            while len(pairs) * BLOCK < seconds:
-                order = [True, False]
-                draw.shuffle(order)
-                pairs.append({kills: block(kills=kills) for kills in order})
-            wait(requests, 10)  # the others fail when the session is closed, and say so
-            replaced = scheduler.pool.background.replaced + scheduler.pool.interactive.replaced
-            session.stop()
+        while len(pairs) * BLOCK < seconds:
+            order = [True, False]
+            draw.shuffle(order)
+            pairs.append({kills: block(kills=kills) for kills in order})
+        wait(requests, 10)  # the others fail when the session is closed, and say so
+        replaced = scheduler.pool.background.replaced + scheduler.pool.interactive.replaced
+        session.stop()
     errors = [f.exception() for f in requests if f.done() and f.exception() is not None]
     named = sum(isinstance(error, ExplanationError) and bool(str(error)) for error in errors)
     silent = sum(not future.done() for future in requests) + len(errors) - named

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import tempfile
 import time
 
 import numpy as np
 from machine import describe
-from overhead_workloads import WORKLOADS, TimedSGD
-
-import coflect_widget as coflect
+from overhead_workloads import WORKLOADS, watched
 
 #: Seconds after an answer that still count as the click's: what is written and shown of it.
 AFTER = 0.15
@@ -42,50 +39,33 @@ def main() -> None:
     args = parser.parse_args()
     workload = WORKLOADS[args.workload]
     arms = {"training rests": Arm(), "it does not": Arm()}
-    optimizers: list[TimedSGD] = []
-
-    def optimizer(parameters):  # type: ignore[no-untyped-def]
-        optimizers.append(TimedSGD(parameters))
-        return optimizers[-1]
-
     print(f"{workload.title}: {describe()}")
     draw = random.Random(0)
-    with tempfile.TemporaryDirectory() as folder:
-        session = coflect.Session(
-            workload.model(),
-            workload.data(),
-            optimizer=optimizer,
-            batch_size=workload.batch,
-            run_dir=folder,
-            config={
-                "xai_every": 10**9,
-                "attribution": {"method": workload.method, "budget": 0},
-            },
-        )
-        with session:
-            session.explain(0)  # the worker is there, as after the dashboard was shown
-            session.train(epochs=10_000)
-            time.sleep(5)
-            began = time.perf_counter_ns()
-            wiring = session._made()
-            attribution = session.config.attribution
-            usual_rest = attribution.click_rest
-            for index in range(args.clicks):
-                for name, arm in arms.items():
-                    attribution.click_rest = usual_rest if name == "training rests" else 0
-                    time.sleep(args.rest + draw.random() * 0.5)
-                    rested = wiring.controls.rested
-                    at = time.perf_counter_ns()
-                    explanation = wiring.explain(1 + index).result(60)
-                    done = time.perf_counter_ns()
-                    arm.waits.append((done - at) / 1e9)
-                    arm.processor.append(explanation.seconds)
-                    arm.windows.append((at, done + AFTER * 1e9))
-                    time.sleep(0.3)
-                    arm.rested += wiring.controls.rested - rested
-            time.sleep(args.rest)
-            session.stop()
-    report(np.array([end for end in optimizers[-1].ends if end > began]), arms)
+    config = {"xai_every": 10**9, "attribution": {"method": workload.method, "budget": 0}}
+    with watched(workload, **config) as (session, ends):
+        session.explain(0)  # the worker is there, as after the dashboard was shown
+        session.train(epochs=10_000)
+        time.sleep(5)
+        began = time.perf_counter_ns()
+        wiring = session._made()
+        attribution = session.config.attribution
+        usual_rest = attribution.click_rest
+        for index in range(args.clicks):
+            for name, arm in arms.items():
+                attribution.click_rest = usual_rest if name == "training rests" else 0
+                time.sleep(args.rest + draw.random() * 0.5)
+                rested = wiring.controls.rested
+                at = time.perf_counter_ns()
+                explanation = wiring.explain(1 + index).result(60)
+                done = time.perf_counter_ns()
+                arm.waits.append((done - at) / 1e9)
+                arm.processor.append(explanation.seconds)
+                arm.windows.append((at, done + AFTER * 1e9))
+                time.sleep(0.3)
+                arm.rested += wiring.controls.rested - rested
+        time.sleep(args.rest)
+        session.stop()
+    report(np.array([end for end in ends if end > began]), arms)
 
 
 def report(ends: np.ndarray, arms: dict[str, Arm]) -> None:

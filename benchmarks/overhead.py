@@ -120,7 +120,7 @@ def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, *, browser:
     cell = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
         "import overhead_arms as arms\n"
-        f"arm = arms.Watched(arms.WORKLOADS[{workload!r}], {folder!r})\n"
+        f"arm = arms.make('session', arms.WORKLOADS[{workload!r}], {folder!r})\n"
         f"arms.serve_beside(arm, {port})\n"
         "arm.session"
     )

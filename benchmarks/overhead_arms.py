@@ -28,7 +28,7 @@ import coflect_widget as coflect
 class Arm(Protocol):
     """Something that trains."""
 
-    optimizer: TimedSGD
+    ends: list[int]  # when each step ended, in nanoseconds
 
     def train(self, steps: int) -> None:
         """Do at least `steps` steps, one after the other."""
@@ -44,7 +44,7 @@ class Plain:
         self, workload: Workload, after: Callable[[PlainLoop, torch.Tensor], None] | None = None
     ) -> None:
         self.loop = PlainLoop(workload)
-        self.optimizer = self.loop.optimizer
+        self.ends = self.loop.optimizer.ends
         self._after = after
 
     def train(self, steps: int) -> None:
@@ -60,24 +60,29 @@ class Watched:
     def __init__(self, workload: Workload, folder: str, *, bank: int = 0) -> None:
         torch.manual_seed(0)
         model = workload.model()
-        self.optimizer = TimedSGD(model.parameters())
+        optimizer = TimedSGD(model.parameters())
+        self.ends = optimizer.ends
         self.session = coflect.Session(
             model,
             workload.data(),
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             batch_size=workload.batch,
             run_dir=folder,
             config={"attribution": {"method": workload.method}},
         )
+        self.begin(bank)
+
+    def begin(self, bank: int) -> None:
+        """Annotate `bank` samples and start, held."""
         for index in range(bank):
             self.session.feedback(sample=index, ignore=(0.7, 0.7, 0.95, 0.95))
         self.session.train(steps=10**9)
         self.session.pause()
 
     def train(self, steps: int) -> None:
-        wanted = len(self.optimizer.ends) + steps + 2
+        wanted = len(self.ends) + steps + 2
         self.session.resume()
-        while len(self.optimizer.ends) < wanted:
+        while len(self.ends) < wanted:
             if self.session.state == "failed":
                 self.session.wait()
             time.sleep(0.05)
@@ -107,12 +112,18 @@ class Watched:
 
 def make(name: str, workload: Workload, folder: str) -> Arm:
     """The arm called `name`."""
+    if workload.keras:
+        from overhead_keras import PlainFit, WatchedKeras
+
+        plain, watched = PlainFit, WatchedKeras
+    else:
+        plain, watched = Plain, Watched
     if name == "plain":
-        return Plain(workload)
-    if name == "session":
-        return Watched(workload, folder)
+        return plain(workload)
+    if name in ("session", "kernel", "browser"):
+        return watched(workload, folder)
     if name == "session with a bank":
-        return Watched(workload, folder, bank=1)
+        return watched(workload, folder, bank=1)
     from overhead_peers import PEERS
 
     return Plain(workload, PEERS[name](workload, Path(folder)))
@@ -128,9 +139,9 @@ def serve(arm: Arm, port: int) -> None:
         line.flush()
         for request in line:
             steps = int(request)
-            first = len(arm.optimizer.ends)
+            first = len(arm.ends)
             arm.train(steps + 1)
-            ends = arm.optimizer.ends[first : first + steps + 1]
+            ends = arm.ends[first : first + steps + 1]
             answer = {"ns": [b - a for a, b in pairwise(ends)], **arm.facts()}
             line.write(json.dumps(answer) + "\n")
             line.flush()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import coflect_widget as coflect
 from coflect_widget.demo_model import ResidualBlock, small_resnet
 
 
@@ -60,6 +64,7 @@ class Workload:
     steps: int  # in one measured block
     batch: int = 64
     method: str = "consensus"  # of the overlays
+    keras: bool = False  # the network of `overhead_keras`, under fit
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (samples, 3, side, side) float32 in [0, 1] and labels (samples,) int64."""
@@ -72,6 +77,9 @@ class Workload:
 WORKLOADS = {
     "a": Workload("small ResNet, 32 px", lambda: small_resnet(10), 10, 10_000, 32, 200),
     "b": Workload("ResNet-18 size, 64 px", lambda: ResNet18(10), 10, 4_000, 64, 20),
+    "d": Workload(
+        "small ResNet, 32 px, Keras", lambda: small_resnet(10), 10, 10_000, 32, 200, keras=True
+    ),
     "c": Workload("MLP, 1 ms a step", perceptron, 10, 10_000, 16, 8_000, method="smoothgrad"),
 }
 
@@ -86,6 +94,26 @@ class TimedSGD(torch.optim.SGD):
     def step(self, closure=None):  # type: ignore[no-untyped-def,override]
         super().step(closure)
         self.ends.append(time.perf_counter_ns())
+
+
+@contextmanager
+def watched(workload: Workload, **config: Any) -> Iterator[tuple[coflect.Session, list[int]]]:
+    """A session over a workload, closed at the end, and when each of its steps ended."""
+    ends: list[int] = []
+
+    def optimizer(parameters: Iterator[nn.Parameter]) -> TimedSGD:
+        made = TimedSGD(parameters)
+        made.ends = ends
+        return made
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        coflect.Session(
+            workload.model(), workload.data(), optimizer=optimizer, batch_size=workload.batch,
+            run_dir=folder, config=config,
+        ) as session,
+    ):  # fmt: skip
+        yield session, ends
 
 
 class PlainLoop:

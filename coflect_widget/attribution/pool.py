@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from multiprocessing import resource_tracker
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import psutil
 from loky.process_executor import ProcessPoolExecutor
@@ -29,6 +28,7 @@ from coflect_widget.attribution.errors import ExplanationError, PoolClosedError,
 from coflect_widget.attribution.forked import ForkRefusedError, ForkServer
 from coflect_widget.attribution.lifeline import lifeline
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
+from coflect_widget.closing import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -302,7 +302,7 @@ def check_executor(executor: object) -> None:
         )
 
 
-class WorkerPool:
+class WorkerPool(Closing):
     """The two slots of a session; a context manager.
 
     Parameters
@@ -341,17 +341,6 @@ class WorkerPool:
         """End both workers, also in the middle of a job."""
         self.background.close()
         self.interactive.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextlib.contextmanager

@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ from coflect_widget.attribution.requests import (
 from coflect_widget.attribution.snapshots import Lease, Snapshots
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
+from coflect_widget.closing import Closing
 from coflect_widget.config import AttributionConfig
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
@@ -69,7 +69,7 @@ class Resting(AbstractContextManager[object], Protocol):
     def training(self) -> bool: ...
 
 
-class ExplanationScheduler:
+class ExplanationScheduler(Closing):
     """Serves requests for explanations; a context manager.
 
     Parameters
@@ -231,17 +231,6 @@ class ExplanationScheduler:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(10)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- the lanes' threads ------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from coflect_widget.closing import Closing
 
 _TOKEN_BYTES = 16
 _MADV_POPULATE_WRITE = 23  # <linux/mman.h>; Python has no name for it
@@ -36,7 +36,7 @@ class BlockAddress:
     token: bytes  # first bytes of the block: a file number may since belong to another file
 
 
-class SharedBlock:
+class SharedBlock(Closing):
     """Zero-filled bytes, writable here and readable in every process that has the address.
 
     Parameters
@@ -100,17 +100,6 @@ class SharedBlock:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def attach(address: BlockAddress) -> memoryview:

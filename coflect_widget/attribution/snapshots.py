@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.errors import StaleSnapshotError
 from coflect_widget.attribution.shared_memory import BlockAddress, SharedBlock, attach
 from coflect_widget.backends.base import WeightSpec
+from coflect_widget.closing import Closing
 
 #: Fills the arrays of a slot, or begins to and returns what ends it.
 Copy = Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
@@ -42,8 +42,8 @@ class SnapshotRef:
     step: int
 
 
-class Lease:
-    """The right to read one snapshot; the slot is not written to until it is released.
+class Lease(Closing):
+    """The right to read one snapshot; the slot is not written to until it is closed.
 
     Attributes
     ----------
@@ -62,25 +62,14 @@ class Lease:
     def copies(self) -> dict[str, NDArray[Any]]:
         """The weights by name, copied: for a worker that cannot open this machine's memory."""
         if self._owner is None:
-            raise ValueError("the lease was released already")
+            raise ValueError("the lease was closed already")
         return {name: array.copy() for name, array in self._owner.views(self.ref.slot).items()}
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let the trainer write to the slot again; harmless the second time."""
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.release(self.ref.slot)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 class Snapshots:
@@ -212,7 +201,7 @@ class Snapshots:
             return self._changed.wait_for(lambda: self.written > than, timeout)
 
     def lease(self) -> Lease | None:
-        """The newest snapshot, kept until the lease is released; None if there is none."""
+        """The newest snapshot, kept until the lease is closed; None if there is none."""
         with self._changed:
             if self._newest is None:
                 return None
@@ -223,7 +212,7 @@ class Snapshots:
         return Lease(self, ref)
 
     def release(self, slot: int) -> None:
-        """End one lease of `slot`; `Lease.release` does it."""
+        """End one lease of `slot`; `Lease.close` does it."""
         with self._changed:
             self._leases[slot] -= 1
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Batch
+from coflect_widget.backends.base import Batch, check_item
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
@@ -119,16 +119,7 @@ class Source:
         shape: tuple[int, ...] | None = None
         for index in self.probes():
             item = self.dataset[index]
-            if not isinstance(item, Sequence) or len(item) not in (2, 3):
-                raise ValueError(
-                    f"{self.argument}[{index}] is a {type(item).__name__}, expected (x, y) "
-                    "or (x, y, index)"
-                )
-            if len(item) == 3 and int(item[2]) != index:
-                raise ValueError(
-                    f"{self.argument}[{index}] says that its index is {int(item[2])}; the third "
-                    "element must be the position in the data set, or leave it out"
-                )
+            check_item(item, self.argument, index)
             found = _as_float(item[0], self.argument).shape
             if shape is not None and found != shape:
                 raise ValueError(

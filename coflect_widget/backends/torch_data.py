@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from coflect_widget.backends.base import Batch, Sample
+from coflect_widget.backends.base import Batch, Sample, check_item
 from coflect_widget.data.arrays import ArrayDataset
 
 _PROBES = 64  # samples of a map-style data set that are looked at before training
@@ -196,16 +196,7 @@ class Source:
         shape: tuple[Any, ...] | None = None
         for index in self.probes():
             item = self.dataset[index]
-            if not isinstance(item, Sequence) or len(item) not in (2, 3):
-                raise ValueError(
-                    f"{self.argument}[{index}] is a {type(item).__name__}, expected (x, y) "
-                    "or (x, y, index)"
-                )
-            if len(item) == 3 and int(item[2]) != index:
-                raise ValueError(
-                    f"{self.argument}[{index}] says that its index is {int(item[2])}; the third "
-                    "element must be the position in the data set, or leave it out"
-                )
+            check_item(item, self.argument, index)
             x = item[0]
             for each in x if isinstance(x, tuple | list) else (x,):
                 if not isinstance(each, torch.Tensor | np.ndarray):

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
+from coflect_widget.closing import Closing
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.metrics import MetricWindows
 from coflect_widget.forecast.ranking import rank, reasons
@@ -73,7 +74,7 @@ _Arrays = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
 _Converted = tuple[_Item, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
-class Forecaster:
+class Forecaster(Closing):
     """Consumer of telemetry; a context manager that starts and ends its thread.
 
     Callbacks run on the forecaster's thread, one at a time, and should return soon. What they
@@ -228,12 +229,6 @@ class Forecaster:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    def __enter__(self) -> Forecaster:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     # --- the forecaster's thread ----------------------------------------------------------
 

@@ -112,11 +112,11 @@ def test_a_leased_slot_is_never_written_and_the_writer_does_not_wait():
     assert not snapshots.write(4, fill(4))  # both are read
     assert snapshots.wanted
     assert (read(SnapshotReader(first.ref), first.ref)["a"] == 1).all()
-    first.release()
-    first.release()
+    first.close()
+    first.close()
     assert snapshots.write(5, fill(5))
     assert (read(SnapshotReader(second.ref), second.ref)["a"] == 3).all()
-    second.release()
+    second.close()
     snapshots.close()
 
 
@@ -125,7 +125,7 @@ def test_a_reader_that_outlived_its_lease_notices():
     snapshots.write(1, fill(1))
     lease = snapshots.lease()
     reader = SnapshotReader(lease.ref)
-    lease.release()
+    lease.close()
     snapshots.write(2, fill(2))
     snapshots.write(3, fill(3))
     with pytest.raises(StaleSnapshotError, match="step 1"):
@@ -176,7 +176,7 @@ def test_under_a_writer_that_never_rests_no_mixture_is_accepted():
                 continue
             i += 1
             if i % 2:
-                lease.release()  # as if its job had been given up
+                lease.close()  # as if its job had been given up
                 time.sleep(i % 3 * 0.001)
             try:
                 found = read(reader, lease.ref)
@@ -187,7 +187,7 @@ def test_under_a_writer_that_never_rests_no_mixture_is_accepted():
                 accepted += 1
                 values = {float(v) for array in found.values() for v in (array.min(), array.max())}
                 assert values == {float(lease.step)}
-            lease.release()
+            lease.close()
     finally:
         end.set()
         thread.join()
