@@ -316,8 +316,8 @@ class Cost(Payload):
     probed: int = 0  #: samples whose present outputs the forecast had looked at
     probe_seconds: float = 0.0  #: that part of the seconds that it took
     person_seconds: float = 0.0  #: that part of them for which a person waited
-    person_rest_seconds: float = 0.0  #: seconds that training rested for these
-    person_rests: int = 0  #: how often it did
+    rest_seconds: float = 0.0  #: that training rested, for a person's maps and late others
+    rests: int = 0  #: how often it did
     telemetry_dropped: int = 0
 
 

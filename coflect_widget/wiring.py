@@ -333,8 +333,8 @@ class Wiring:
             probed=counts.probed,
             probe_seconds=round(counts.probe_seconds, 3),
             person_seconds=round(counts.person_seconds, 3),
-            person_rest_seconds=round(self.controls.rested, 3),
-            person_rests=self.controls.rests,
+            rest_seconds=round(self.controls.rested, 3),
+            rests=self.controls.rests,
             telemetry_dropped=self.forecaster.dropped,
         )
 

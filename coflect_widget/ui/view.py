@@ -231,7 +231,7 @@ class View:
 
     def _cost(self, _: Event, data: events.Cost) -> None:
         self._status["overlays_skipped"] = data.overlays_skipped
-        self._status["rest_seconds"] = data.person_rest_seconds
+        self._status["rest_seconds"] = data.rest_seconds
         self._status["cost_percent"] = data.percent
 
     def _effect(self, _: Event, data: Any) -> None:
