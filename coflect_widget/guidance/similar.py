@@ -23,6 +23,9 @@ EDGE = 1
 #: Score from which a patch looks the same, at a like place and elsewhere.
 SAME_THERE = 0.80
 SAME_ANYWHERE = 0.90
+#: Scores this near to the best, up to so many pixels beside it, are a tie: see `_middle`.
+TIE = 0.02
+BESIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def scan(images: Floats, template: Template) -> tuple[Floats, Floats, BoolArray]
     best = passes.reshape(count, -1).argmax(1)
     y, x = np.unravel_index(best, scores.shape[1:])
     score = scores[np.arange(count), y, x]
+    y, x = _middle(passes, y, x)
     shift = np.stack([x - template.origin[0], y - template.origin[1]], 1) * template.scale
     x0, y0, x1, y1 = template.box
     moved = np.stack([shift[:, 0] / width, shift[:, 1] / height], 1)
@@ -132,6 +136,25 @@ def scan(images: Floats, template: Template) -> tuple[Floats, Floats, BoolArray]
     box = np.stack([left, top, left + wide, top + high], 1).astype(np.float32)
     same = passes.reshape(count, -1).max(1) >= 0
     return score.astype(np.float32), box, same
+
+
+def _middle(
+    scores: Floats, y: NDArray[np.int64], x: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The middle of the places about (y, x) that are as good as it.
+
+    Without its edge a patch of one colour fits at several places of itself; the first of them
+    would leave a line of it outside the box.
+    """
+    padded = np.pad(scores, [(0, 0), (BESIDE, BESIDE), (BESIDE, BESIDE)], constant_values=-np.inf)
+    around = np.arange(2 * BESIDE + 1)
+    row = np.arange(len(scores))[:, None, None]
+    near = padded[row, y[:, None, None] + around[:, None], x[:, None, None] + around]
+    tied = near >= scores[np.arange(len(scores)), y, x][:, None, None] - TIE
+    count = tied.sum((1, 2))
+    down = np.rint((tied.sum(2) * (around - BESIDE)).sum(1) / count).astype(np.int64)
+    right = np.rint((tied.sum(1) * (around - BESIDE)).sum(1) / count).astype(np.int64)
+    return y + down, x + right
 
 
 def differences(images: Floats, template: Template) -> Floats:

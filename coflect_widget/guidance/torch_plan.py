@@ -22,7 +22,6 @@ from coflect_widget.guidance.state import (
 
 #: A swap reaches past what was drawn by these shares of its `reach`, in turn: a hand is not exact.
 MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
-GROW = int(__import__("os").environ.get("GROW", "2"))
 #: Most pixels of that reach, as a share of the picture's longer side.
 WIDEST_REACH = 0.1
 

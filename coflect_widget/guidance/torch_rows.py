@@ -194,12 +194,14 @@ class RowChooser:
         self, other: Tensor, donor: Tensor, o: Tensor, first: int, known: Tensor, box: Tensor
     ) -> Tensor:
         """Half of the donors whose artefact is known show it where that of the receiver is."""
-        size = box[:, 2:] - box[:, :2]
-        fits = known[o] & known[donor[first:]] & (size[o] == size[donor[first:]]).all(1)
+        # By their middles: boxes of one stroke are alike, and often of one class, so that only
+        # to move those of equal size would keep the artefact within its class.
+        twice = box[:, :2] + box[:, 2:]
+        fits = known[o] & known[donor[first:]]
         coin = torch.rand(len(o), generator=self._generator).to(self._device) < 0.5
         shift = torch.zeros(len(donor), 2, dtype=torch.int64, device=self._device)
         shift[first:] = torch.where(
-            (fits & coin)[:, None], box[donor[first:], :2] - box[o, :2], shift[first:]
+            (fits & coin)[:, None], (twice[donor[first:]] - twice[o]) // 2, shift[first:]
         )
         height, width = other.shape[2:]
         x = (torch.arange(width, device=self._device) + shift[:, :1]).clamp(0, width - 1)

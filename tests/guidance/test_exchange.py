@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.array_plan import make_plan
+from coflect_widget.guidance.array_rows import RowChooser
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from coflect_widget.guidance.torch_losses import REFRESH, TorchGuidance
@@ -101,6 +103,43 @@ def test_found_elsewhere_the_like_places_are_left_alone():
     guidance, _ = guide(stroke, located=[located])
     place, _ = changed(guidance)
     assert set(place.any((1, 2)).nonzero()[:, 0].tolist()) <= {3}
+
+
+@pytest.mark.parametrize("chooser", ["torch", "numpy"])
+def test_a_found_artefact_changes_hands_across_classes_whatever_the_size_of_their_boxes(chooser):
+    """Else what is swapped in would still be of the row's own class, and give it away."""
+    rng = np.random.default_rng(0)
+    labels, corners = rng.permutation(64) % 2, rng.integers(0, 2, (64, 2)) * 12
+    images = np.full((64, 3, 16, 16), 0.5, np.float32)
+    boxes = []
+    for k, (label, (x, y)) in enumerate(zip(labels, corners, strict=True)):
+        images[k, :, y : y + 4, x : x + 4] = label
+        wide = label  # one stroke was drawn a pixel wider than the other
+        first, last = (np.array([x, y]) - wide).clip(0), (np.array([x, y]) + 4 + wide).clip(max=16)
+        boxes.append((*first, *last))
+    fractions = tuple(tuple(v / 16 for v in box) for box in boxes)
+    state = GuidanceState((), 0.3, (Located(tuple(range(64)), fractions, 1.0, "i2", "i1"),))
+    if chooser == "torch":
+
+        def rows(indices):
+            return torch.from_numpy(images[list(indices)]), torch.from_numpy(labels[list(indices)])
+
+        guidance = TorchGuidance(network(), rows, (16, 16), GuidanceConfig(), 1)
+        guidance.set_state(state)
+        data = torch.from_numpy(images), torch.from_numpy(labels), torch.arange(64)
+        outs = [guidance.exchange(*data).numpy() for _ in range(100)]
+    else:
+        plan = make_plan(state, lambda k: (images[list(k)], labels[list(k)]), (16, 16))
+        random = RowChooser(1)
+        outs = [random.counterfactual(plan, images, labels, np.arange(64)) for _ in range(100)]
+    shown = np.stack(outs)[:, :, 0]  # (100, 64, 16, 16)
+    of_class = np.stack([(shown == value).sum((2, 3)) >= 4 for value in (0, 1)])  # colour, try, row
+    own, other = (
+        np.mean([of_class[c][:, labels == k].mean() for c, k in pairs])
+        for pairs in (((0, 0), (1, 1)), ((0, 1), (1, 0)))
+    )
+    assert own == pytest.approx(other, abs=0.05)
+    assert own > 0.2
 
 
 def test_statistics_see_the_batch_as_it_is_now_and_then():

@@ -84,3 +84,14 @@ def test_the_patch_is_at_distance_zero_from_itself(x, y, wide, high):
     assert score[0] > 0.999
     assert (found_box >= 0).all()
     assert (found_box <= 1).all()
+
+
+def test_a_patch_of_one_colour_is_covered_whole():
+    places = [(0, 26), (26, 0), (9, 14), (26, 26), (0, 0)]
+    images = patched(places)
+    for sample in range(len(places)):
+        _, box, same = found(images, drawn(*places[sample], 6, 32), sample)
+        assert same.all()
+        expected = [(x, y, x + 6, y + 6) for x, y in places]
+        # at the picture's rim half of a drawn edge lies outside: there, up to a pixel
+        assert np.abs(box * 32 - expected).max() < 0.01
