@@ -7,15 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.guidance.array_plan import MARGINS, WIDEST_REACH, Array, Numbers, Plan
+from coflect_widget.guidance.plan import (
+    ANNOTATED_SHARE,
+    MARGINS,
+    TAKING_PART,
+    WIDEST_FILL,
+    WIDEST_REACH,
+    Array,
+    General,
+    Numbers,
+    Places,
+    Plan,
+)
 from coflect_widget.guidance.roi import BoolArray
-
-#: Of the rows of a fill, the share that annotated samples may take where ordinary rows help too.
-ANNOTATED_SHARE = 1 / 8
-#: Of rows at strength s, 1 - (1 - s) ** this take part in an exchange: 97 % at 0.3.
-TAKING_PART = 10
-#: Share of the picture up to which all like places are swapped at once.
-WIDEST_FILL = 0.5
 
 
 class Swapped(NamedTuple):
@@ -48,7 +52,7 @@ class RowChooser:
         self._random = np.random.default_rng(self._seed)
 
     def marked(
-        self, plan: Plan, kind: str, inputs: Array, labels: Numbers, count: int
+        self, plan: Plan[NDArray[Any]], kind: str, inputs: Array, labels: Numbers, count: int
     ) -> Marked | None:
         """At most `count` rows that have a stroke of `kind`, annotated samples first."""
         general = plan.general
@@ -62,7 +66,7 @@ class RowChooser:
             else (general.ignore, general.ignore_strength)
         )
         with_own = np.flatnonzero(own_strength)
-        group = general.group(labels)
+        group = _group(general, labels)
         wide, wide_strength = wide[group], wide_strength[group]
         few = count
         if kind == "ignore" and plan.like_strength > 0:
@@ -83,7 +87,12 @@ class RowChooser:
         )
 
     def swapped(
-        self, plan: Plan, inputs: Array, labels: Numbers, indices: Numbers | None, count: int
+        self,
+        plan: Plan[NDArray[Any]],
+        inputs: Array,
+        labels: Numbers,
+        indices: Numbers | None,
+        count: int,
     ) -> Swapped | None:
         """At most `count` rows in which what is to be ignored is another picture's.
 
@@ -123,7 +132,7 @@ class RowChooser:
         )
 
     def counterfactual(
-        self, plan: Plan, inputs: Array, labels: Numbers, indices: Numbers | None
+        self, plan: Plan[NDArray[Any]], inputs: Array, labels: Numbers, indices: Numbers | None
     ) -> Array:
         """The batch (B, C, H, W) with what is to be ignored exchanged among its rows."""
         batch = len(inputs)
@@ -144,11 +153,11 @@ class RowChooser:
         return np.where(swap[:, None], other, inputs)
 
     def _ordinary(
-        self, plan: Plan, labels: Numbers, indices: Numbers | None, margin: int
+        self, plan: Plan[NDArray[Any]], labels: Numbers, indices: Numbers | None, margin: int
     ) -> tuple[BoolArray, Array, BoolArray, Numbers]:
         """Of each row: pixels to swap (B, H, W), strength (B,), if its artefact is known, where."""
         general, batch = plan.general, len(labels)
-        group = general.group(labels)
+        group = _group(general, labels)
         place, strength = general.ignore[group], general.ignore_strength[group]
         if plan.like_strength > 0:
             like = plan.like[margin]
@@ -164,7 +173,7 @@ class RowChooser:
         for entry in plan.located:
             if indices is None:
                 break
-            here, where = entry.find(indices)
+            here, where = _find(entry, indices)
             wide = _wider(where, MARGINS[margin], place.shape[1:])
             place = place | (_boxes(wide, place.shape[1:]) & here[:, None, None])
             least = np.float32(entry.strength)
@@ -192,6 +201,20 @@ class RowChooser:
     def _some(self, count: int, wanted: int) -> NDArray[np.int64]:
         """`wanted` different numbers below `count`, at random."""
         return self._random.permutation(count)[: max(0, wanted)]
+
+
+def _group(general: General[NDArray[Any]], labels: Numbers) -> Numbers:
+    """(B,) the group of each row."""
+    if len(general.classes) == 0:
+        return np.zeros_like(labels)
+    same = labels[:, None] == general.classes
+    return np.where(same.any(1), same.argmax(1) + 1, 0)
+
+
+def _find(places: Places[NDArray[Any]], indices: Numbers) -> tuple[BoolArray, Numbers]:
+    """(B,) whether each sample is known, and (B, 4) its box, of no meaning where it is not."""
+    at = np.searchsorted(places.index, indices).clip(max=len(places.index) - 1)
+    return places.index[at] == indices, places.box[at]
 
 
 def _wider(box: Numbers, share: float, size: tuple[int, ...]) -> Numbers:

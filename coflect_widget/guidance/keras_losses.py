@@ -18,26 +18,22 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.keras_layers import Layer, find_layer, named_layers, tapped
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.array_plan import Plan, look_as_ignore, make_plan
 from coflect_widget.guidance.array_rows import Marked, RowChooser, Swapped
+from coflect_widget.guidance.plan import Plan, make_plan
 from coflect_widget.guidance.state import GuidanceState
+from coflect_widget.guidance.terms import (
+    ACTIVATION_GAIN,
+    BLANK,
+    EFFECT_GAIN,
+    REFRESH,
+    ROWS_GAIN,
+    SLOPE_GAIN,
+    choose,
+    turn,
+)
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-
-# As in `torch_losses`, which says what each is for; a test holds them together.
-FILL = "fill, at like places of other samples too"
-FILL_HERE = "fill"
-GRADIENT = "input gradient"
-ROWS_GAIN = 3.0
-EFFECT_GAIN = 2.0
-SLOPE_GAIN = 1000.0
-ACTIVATION_GAIN = 10.0
-REFRESH = 8
-EXCHANGED_RESTS = 4
-ROWS = 16
-SLOPE_ROWS = 8
-BLANK = 0.1
 
 ReadRows = Callable[[Sequence[int]], tuple[Array, Numbers]]
 
@@ -107,7 +103,7 @@ class KerasGuidance:
         self._config = config
         self._rows = RowChooser(seed)
         self._classes = 2  # known once a state is set
-        self._plan: Plan | None = None
+        self._plan: Plan[NDArray[Any]] | None = None
         self._terms: list[str] = []
         self._steps = self._held = 0  # since the state was set
         self._layer: Layer | None = None
@@ -128,42 +124,17 @@ class KerasGuidance:
             outputs = self.classifier.model(x, training=False)
             self._classes = int(self.classifier.logits(outputs).shape[1])
         known = len(self.warnings)
-        terms: list[str] = []
-        words: list[str] = []
-        if plan is not None and plan.looks:
-            self._find_layer()
-            if self._layer is not None:
-                terms.append("activation")
-                words.append(f"class activation at {self._layer.name}")
-            elif self._twice_differentiable():
-                terms.append("slopes inside")
-                words.append("input gradient inside")
-            else:
-                plan = look_as_ignore(plan)
-                words.append("fill outside")
-                self._warn("neither map nor second derivative for look, fill outside it instead")
-        if plan is not None and plan.ignores:
-            chosen = self._ignore_term()
-            terms.insert(0, chosen)
-            if "fill outside" not in words:
-                spread = FILL if plan.like_strength > 0 else FILL_HERE
-                words.insert(0, spread if chosen == "fill" else GRADIENT)
+        chosen = choose(
+            plan, self._config, self._find_layer, self._twice_differentiable, self._warn
+        )
         self._rows.restart()  # what follows depends on `state` alone
         self._steps = self._held = 0
         for variable in (self._task, *self._firsts.values()):
             variable.assign(-1.0)
-        self._plan, self._terms = plan, terms
-        self.active = bool(terms)
+        self._plan, self._terms = chosen.plan, chosen.terms
+        self.active = bool(chosen.terms)
         said = self.warnings[known:]
-        return ", ".join(words) + (f" ({'; '.join(said)})" if said else "")
-
-    def _ignore_term(self) -> str:
-        if self._config.ignore_loss != "input_gradient":
-            return "fill"
-        if self._twice_differentiable():
-            return "slopes"
-        self._warn("no second derivative for the input gradient, fill used instead")
-        return "fill"
+        return ", ".join(chosen.words) + (f" ({'; '.join(said)})" if said else "")
 
     def _read_chw(self, indices: Sequence[int]) -> tuple[Array, Numbers]:
         inputs, labels = self._read_rows(indices)
@@ -173,15 +144,15 @@ class KerasGuidance:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def _find_layer(self) -> None:
-        if self._layer_known:
-            return
-        self._layer_known = True
-        shape = self._read_chw([0])[0].shape[1:]
-        try:
-            self._layer = find_layer(self.classifier, shape)
-        except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
-            self._warn(f"look: no class activation map ({error})")
+    def _find_layer(self) -> str | None:
+        if not self._layer_known:
+            self._layer_known = True
+            shape = self._read_chw([0])[0].shape[1:]
+            try:
+                self._layer = find_layer(self.classifier, shape)
+            except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
+                self._warn(f"look: no class activation map ({error})")
+        return None if self._layer is None else self._layer.name
 
     def _twice_differentiable(self) -> bool:
         x = tf.constant(self._read_rows([0, 0])[0])  # two, for models that normalise by the batch
@@ -218,26 +189,19 @@ class KerasGuidance:
         seen = inputs
         if exchanged:
             seen = self.classifier.own(self._rows.counterfactual(plan, chw, labels, indices))
-        wanted = self._config.replay_share * len(inputs)
-        count = max(2, min(len(inputs), max(ROWS, round(wanted))))
-        every = max(1, math.ceil(count / wanted - 1e-9))
-        if exchanged and terms == ["fill"]:
-            every *= EXCHANGED_RESTS  # the batch itself does most of it
-        number, between = divmod(self._steps, every)
+        share = self._config.replay_share
+        now = turn(terms, self._steps, len(inputs), share, exchanged=exchanged)
         self._steps += 1
-        if between:
+        if now is None:
             return Prepared(seen, exchanged, "", 0.0, None)
-        # One term at a time, each the stronger for its rests: so many cost no more than one.
-        term = terms[number % len(terms)]
-        gain = 1.0 if exchanged and term == "fill" else float(every * len(terms))
         rows: Swapped | Marked | None
-        if term == "fill":
-            rows = self._rows.swapped(plan, chw, labels, indices, count // 2)
+        if now.term == "fill":
+            rows = self._rows.swapped(plan, chw, labels, indices, now.rows)
         else:
-            kind = "ignore" if term == "slopes" else "look"
-            limit = count if term == "activation" else min(count, SLOPE_ROWS)
-            rows = self._rows.marked(plan, kind, chw, labels, limit)
-        return Prepared(seen, exchanged, term if rows else "", gain, self._own_rows(rows))
+            kind = "ignore" if now.term == "slopes" else "look"
+            rows = self._rows.marked(plan, kind, chw, labels, now.rows)
+        term = now.term if rows else ""
+        return Prepared(seen, exchanged, term, now.gain, self._own_rows(rows))
 
     def _own_rows(self, rows: Swapped | Marked | None) -> Swapped | Marked | None:
         own = self.classifier.own

@@ -25,7 +25,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from coflect_widget.attribution.torch_layers import Layer, find_layer
 from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.plan import Plan, ReadRows, make_plan
 from coflect_widget.guidance.state import GuidanceState
+from coflect_widget.guidance.terms import (
+    ACTIVATION_GAIN,
+    BLANK,
+    EFFECT_GAIN,
+    REFRESH,
+    ROWS_GAIN,
+    SLOPE_GAIN,
+    choose,
+    turn,
+)
 from coflect_widget.guidance.torch_energy import (
     activation,
     effect,
@@ -34,7 +45,7 @@ from coflect_widget.guidance.torch_energy import (
     slopes,
     weighted_mean,
 )
-from coflect_widget.guidance.torch_plan import Plan, ReadRows, look_as_ignore, make_plan
+from coflect_widget.guidance.torch_plan import on_device
 from coflect_widget.guidance.torch_quiet import (
     held_statistics,
     quiet,
@@ -42,29 +53,6 @@ from coflect_widget.guidance.torch_quiet import (
     tapped,
 )
 from coflect_widget.guidance.torch_rows import Marked, RowChooser, Swapped
-
-#: What a person is told of the fill: it reaches further than the sample drawn on.
-FILL = "fill, at like places of other samples too"
-FILL_HERE = "fill"
-GRADIENT = "input gradient"
-#: Weights at strength 1, as multiples of the task loss: of the swapped rows' classification,
-ROWS_GAIN = 3.0
-#: of the share of the prediction that hangs on what is to be ignored,
-EFFECT_GAIN = 2.0
-#: of the input gradient's energy there, as a share of what all of it was at first,
-SLOPE_GAIN = 1000.0
-#: and of the map's energy outside what is to be looked at.
-ACTIVATION_GAIN = 10.0
-#: Exchanged batches between two of which the running statistics see the batch as it is.
-REFRESH = 8
-#: With exchanged batches, annotated samples are seen again this many times more seldom.
-EXCHANGED_RESTS = 4
-#: Rows of a guided pass: fewer would cost nearly as much, and normalisation needs some.
-ROWS = 16
-#: Of those, how many a double backward takes: each costs about as much as two others.
-SLOPE_ROWS = 8
-#: Share of a map's first energy that a later map must exceed to count as not blank.
-BLANK = 0.1
 
 
 class TorchGuidance:
@@ -108,7 +96,7 @@ class TorchGuidance:
         self._config = config
         self._device = torch.device(device)
         self._rows = RowChooser(seed, self._device)
-        self._plan: Plan | None = None
+        self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
         self._steps = self._held = 0  # since the state was set
         self._layer: Layer | None = None
@@ -127,62 +115,36 @@ class TorchGuidance:
             The loss terms it becomes, for a person, with what could not be done as asked; ""
             where nothing is in force.
         """
-        plan = make_plan(state, self._read_rows, self._image_size, self._device)
         known = len(self.warnings)
-        terms: list[str] = []
-        words: list[str] = []
-        if plan is not None and plan.looks:
-            self._find_layer()
-            if self._layer is not None:
-                terms.append("activation")
-                words.append(f"class activation at {self._layer.name}")
-            elif self._twice_differentiable():
-                terms.append("slopes inside")
-                words.append("input gradient inside")
-            else:
-                plan = look_as_ignore(plan)
-                words.append("fill outside")
-                self._warn("neither map nor second derivative for look, fill outside it instead")
-        if plan is not None and plan.ignores:
-            chosen = self._ignore_terms()
-            terms = chosen + terms
-            if "fill outside" not in words:
-                said = {"fill": FILL if plan.like_strength > 0 else FILL_HERE, "slopes": GRADIENT}
-                words = [said[term] for term in chosen] + words
+        chosen = choose(
+            make_plan(state, self._read_rows, self._image_size),
+            self._config,
+            self._find_layer,
+            self._twice_differentiable,
+            self._warn,
+        )
         self._rows.restart()  # what follows depends on `state` alone
         self._floors, self._task, self._steps, self._held = {}, None, 0, 0
-        self._plan, self._terms = plan, terms
-        self.active = bool(terms)
-        said_now = self.warnings[known:]
-        return ", ".join(words) + (f" ({'; '.join(said_now)})" if said_now else "")
-
-    def _ignore_terms(self) -> list[str]:
-        """What an "ignore" becomes: as configured, where the model allows it."""
-        wanted = self._config.ignore_loss
-        if wanted == "fill":
-            return ["fill"]
-        if wanted is None:
-            return ["fill"]
-        if self._twice_differentiable():
-            return ["slopes"]
-        self._warn("no second derivative for the input gradient, fill used instead")
-        return ["fill"]
+        self._plan = None if chosen.plan is None else on_device(chosen.plan, self._device)
+        self._terms = chosen.terms
+        self.active = bool(chosen.terms)
+        said = self.warnings[known:]
+        return ", ".join(chosen.words) + (f" ({'; '.join(said)})" if said else "")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def _find_layer(self) -> None:
+    def _find_layer(self) -> str | None:
         """The layer whose map is guided; found once, on a copy, so that the model stays as is."""
-        if self._layer_known:
-            return
-        self._layer_known = True
-        shape = tuple(self._read_rows([0])[0].shape[1:])
-        try:
-            self._layer = find_layer(copy.deepcopy(self.model).cpu().eval(), shape)
-        except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
-            self._layer = None
-            self._warn(f"look: no class activation map ({error})")
+        if not self._layer_known:
+            self._layer_known = True
+            shape = tuple(self._read_rows([0])[0].shape[1:])
+            try:
+                self._layer = find_layer(copy.deepcopy(self.model).cpu().eval(), shape)
+            except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
+                self._warn(f"look: no class activation map ({error})")
+        return None if self._layer is None else self._layer.name
 
     def _twice_differentiable(self) -> bool:
         x = self._read_rows([0, 0])[0]  # two, for models that normalise by the batch
@@ -266,36 +228,23 @@ class TorchGuidance:
         if not self.active or plan is None:
             return None
         self._remember(task_loss)
-        terms = self._terms
-        count, every = self._pace(len(inputs))
-        if exchanged and terms == ["fill"]:
-            every *= EXCHANGED_RESTS  # the batch itself does most of it
-        number, between = divmod(self._steps, every)
+        share = self._config.replay_share
+        now = turn(self._terms, self._steps, len(inputs), share, exchanged=exchanged)
         self._steps += 1
-        if between:
+        if now is None:
             return None
-        # One term at a time, each the stronger for its rests: so many cost no more than one.
-        term = terms[number % len(terms)]
-        gain = 1.0 if exchanged and term == "fill" else float(every * len(terms))
-        if term == "fill":
+        if now.term == "fill":
             with torch.no_grad():
-                pairs = self._rows.swapped(plan, inputs, targets, indices, count // 2)
-            return None if pairs is None else gain * self._fill(pairs)
-        kind = "ignore" if term == "slopes" else "look"
-        limit = count if term == "activation" else min(count, SLOPE_ROWS)
+                pairs = self._rows.swapped(plan, inputs, targets, indices, now.rows)
+            return None if pairs is None else now.gain * self._fill(pairs)
+        kind = "ignore" if now.term == "slopes" else "look"
         with torch.no_grad():
-            rows = self._rows.marked(plan, kind, inputs, targets, limit)
+            rows = self._rows.marked(plan, kind, inputs, targets, now.rows)
         if rows is None:
             return None
-        if term == "activation":
-            return gain * self._activation(rows)
-        return gain * self._slopes(rows, inside=term == "slopes inside")
-
-    def _pace(self, batch: int) -> tuple[int, int]:
-        """Rows of a guided pass, and how many steps it is for."""
-        wanted = self._config.replay_share * batch
-        rows = max(2, min(batch, max(ROWS, round(wanted))))
-        return rows, max(1, math.ceil(rows / wanted - 1e-9))
+        if now.term == "activation":
+            return now.gain * self._activation(rows)
+        return now.gain * self._slopes(rows, inside=now.term == "slopes inside")
 
     def _fill(self, pairs: Swapped) -> Tensor:
         """Right and the same, whatever stands in the place to be ignored."""

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coflect_widget.guidance.torch_plan import MARGINS, WIDEST_REACH, Plan
-
-#: Of the rows of a fill, the share that annotated samples may take where ordinary rows help too.
-ANNOTATED_SHARE = 1 / 8
-#: Of rows at strength s, 1 - (1 - s) ** this take part in an exchange: 97 % at 0.3.
-TAKING_PART = 10
-#: Share of the picture up to which all like places are swapped at once.
-WIDEST_FILL = 0.5
+from coflect_widget.guidance.plan import (
+    ANNOTATED_SHARE,
+    MARGINS,
+    TAKING_PART,
+    WIDEST_FILL,
+    WIDEST_REACH,
+    General,
+    Places,
+    Plan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class RowChooser:
         self._generator.manual_seed(self._seed)
 
     def marked(
-        self, plan: Plan, kind: str, inputs: Tensor, targets: Tensor, count: int
+        self, plan: Plan[Tensor], kind: str, inputs: Tensor, targets: Tensor, count: int
     ) -> Marked | None:
         """At most `count` rows that have a stroke of `kind`, annotated samples first."""
         general = plan.general
@@ -65,7 +67,7 @@ class RowChooser:
             own, own_strength = plan.ignore, plan.ignore_strength
             wide, wide_strength = general.ignore, general.ignore_strength
         with_own = own_strength.nonzero()[:, 0]
-        group = general.group(targets)
+        group = _group(general, targets)
         wide, wide_strength = wide[group], wide_strength[group]
         few = count
         if kind == "ignore" and plan.like_strength > 0:
@@ -80,14 +82,14 @@ class RowChooser:
             return None
         return Marked(
             inputs=torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o]]),
-            targets=torch.cat([_like(plan.targets[a], targets), targets[o]]),
+            targets=torch.cat([_like(plan.labels[a], targets), targets[o]]),
             region=torch.cat([own[a], wide[o]]).float(),
             strength=torch.cat([own_strength[a], wide_strength[o]]),
         )
 
     def swapped(
         self,
-        plan: Plan,
+        plan: Plan[Tensor],
         inputs: Tensor,
         targets: Tensor,
         indices: Tensor | None,
@@ -129,12 +131,12 @@ class RowChooser:
         return Swapped(
             original=x,
             swapped=torch.where(swap[:, None], other, x),
-            targets=torch.cat([_like(plan.targets[a], targets), targets[o]]),
+            targets=torch.cat([_like(plan.labels[a], targets), targets[o]]),
             strength=torch.cat([plan.ignore_strength[a], strength[o]]),
         )
 
     def counterfactual(
-        self, plan: Plan, inputs: Tensor, targets: Tensor, indices: Tensor | None
+        self, plan: Plan[Tensor], inputs: Tensor, targets: Tensor, indices: Tensor | None
     ) -> Tensor:
         """The batch with what is to be ignored exchanged among its rows.
 
@@ -162,11 +164,11 @@ class RowChooser:
         return torch.where(swap[:, None], other, inputs)
 
     def _ordinary(
-        self, plan: Plan, targets: Tensor, indices: Tensor | None, margin: int
+        self, plan: Plan[Tensor], targets: Tensor, indices: Tensor | None, margin: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each row: pixels to swap (B, H, W), strength (B,), if its artefact is known, where."""
         general, batch = plan.general, len(targets)
-        group = general.group(targets)
+        group = _group(general, targets)
         place = general.ignore[group]
         strength = general.ignore_strength[group]
         if plan.like_strength > 0:
@@ -183,7 +185,7 @@ class RowChooser:
         box = torch.zeros(batch, 4, dtype=torch.int64, device=self._device)
         if indices is not None:
             for entry in plan.located:
-                here, where = entry.find(indices)
+                here, where = _find(entry, indices)
                 wide = _wider(where, MARGINS[margin], place.shape[1:])
                 place = place | (_boxes(wide, place.shape[1:]) & here[:, None, None])
                 strength = torch.where(here, strength.clamp(min=entry.strength), strength)
@@ -213,6 +215,21 @@ class RowChooser:
         """`wanted` different numbers below `count`, at random."""
         drawn = torch.randperm(count, generator=self._generator)[: max(0, wanted)]
         return drawn.to(self._device)
+
+
+def _group(general: General[Tensor], targets: Tensor) -> Tensor:
+    """(B,) the group of each row, from its label or its probabilities."""
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    if len(general.classes) == 0:
+        return torch.zeros_like(labels)
+    same = labels[:, None] == general.classes
+    return torch.where(same.any(1), same.int().argmax(1) + 1, torch.zeros_like(labels))
+
+
+def _find(places: Places[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) whether each sample is known, and (B, 4) its box, of no meaning where it is not."""
+    at = torch.searchsorted(places.index, indices).clamp(max=len(places.index) - 1)
+    return places.index[at] == indices, places.box[at]
 
 
 def _wider(box: Tensor, share: float, size: tuple[int, ...]) -> Tensor:

@@ -9,8 +9,9 @@ from torch import nn
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
+from coflect_widget.guidance.terms import FILL
 from coflect_widget.guidance.torch_energy import activation, fit, share, slopes
-from coflect_widget.guidance.torch_losses import FILL, TorchGuidance
+from coflect_widget.guidance.torch_losses import TorchGuidance
 
 torch.set_num_threads(1)  # tiny tensors; more threads only wait for each other
 CORNER = (0.0, 0.0, 0.25, 0.25)

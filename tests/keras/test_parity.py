@@ -12,11 +12,7 @@ from coflect_widget.attribution.torch_layers import find_layer as find_torch_lay
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance import (
-    array_plan,
     array_rows,
-    keras_losses,
-    torch_losses,
-    torch_plan,
     torch_rows,
 )
 from coflect_widget.guidance.keras_losses import KerasGuidance
@@ -157,30 +153,6 @@ def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
         largest = max(largest, float(np.abs(wanted).max()))
         assert np.abs(got - wanted).max() < 1e-4 * scale
     assert largest > 1e-3
-
-
-def test_what_both_kinds_of_guidance_weigh_with_is_the_same():
-    for ours, theirs, names in [
-        (keras_losses, torch_losses, [
-            "FILL", "FILL_HERE", "GRADIENT", "ROWS_GAIN", "EFFECT_GAIN", "SLOPE_GAIN",
-            "ACTIVATION_GAIN", "REFRESH", "EXCHANGED_RESTS", "ROWS", "SLOPE_ROWS", "BLANK",
-        ]),
-        (array_rows, torch_rows, ["ANNOTATED_SHARE", "TAKING_PART", "WIDEST_FILL"]),
-        (array_plan, torch_plan, ["MARGINS", "WIDEST_REACH"]),
-    ]:  # fmt: skip
-        for name in names:
-            assert getattr(ours, name) == getattr(theirs, name), name
-
-
-def test_both_plans_mean_the_same_pixels(guidances):
-    ours, theirs, state = guidances[True]
-    ours.set_state(state)
-    theirs.set_state(state)
-    for name in ("samples", "look", "ignore", "swap", "like", "look_strength", "ignore_strength"):
-        assert np.array_equal(getattr(ours._plan, name), getattr(theirs._plan, name).numpy()), name
-    for name in ("look", "ignore", "look_strength", "ignore_strength", "classes"):
-        found, expected = (getattr(g._plan.general, name) for g in (ours, theirs))
-        assert np.array_equal(found, expected.numpy()), name
 
 
 def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
