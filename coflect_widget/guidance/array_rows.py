@@ -170,24 +170,26 @@ class RowChooser:
             strength = strength.clip(min=np.float32(plan.like_strength))
         known = np.zeros(batch, dtype=np.bool_)
         box = np.zeros((batch, 4), dtype=np.int64)
-        for entry in plan.located:
+        for places in plan.located:
             if indices is None:
                 break
-            here, where = _find(entry, indices)
+            here, at = _find(places, indices)
+            # no own place: one of the others, for an untouched row would tell its class
+            at = np.where(here, at, self._random.integers(len(places.index), size=batch))
+            where = places.box[at]
             wide = _wider(where, MARGINS[margin], place.shape[1:])
-            place = place | (_boxes(wide, place.shape[1:]) & here[:, None, None])
-            least = np.float32(entry.strength)
-            strength = np.where(here, strength.clip(min=least), strength)
-            known, box = known | here, np.where(here[:, None], where, box)
+            place = place | _boxes(wide, place.shape[1:])
+            strength = np.maximum(strength, places.strength[at])
+            known, box = known | here, np.where((here | ~known)[:, None], where, box)
         return place, strength, known, box
 
     def _moved(
         self, other: Array, donor: Numbers, o: Numbers, first: int, known: BoolArray, box: Numbers
     ) -> Array:
-        """Half of the donors whose artefact is known show it where that of the receiver is."""
+        """Half of the donors whose artefact is known show it at the place of the receiver."""
         twice = box[:, :2] + box[:, 2:]  # their middles
         given = donor[first:]
-        fits = known[o] & known[given]
+        fits = known[given]
         coin = self._random.random(len(o)) < 0.5
         shift = np.zeros((len(donor), 2), dtype=np.int64)
         shift[first:] = np.where((fits & coin)[:, None], (twice[given] - twice[o]) // 2, 0)
@@ -212,9 +214,9 @@ def _group(general: General[NDArray[Any]], labels: Numbers) -> Numbers:
 
 
 def _find(places: Places[NDArray[Any]], indices: Numbers) -> tuple[BoolArray, Numbers]:
-    """(B,) whether each sample is known, and (B, 4) its box, of no meaning where it is not."""
+    """(B,) whether each sample is known, and (B,) its number among them if so."""
     at = np.searchsorted(places.index, indices).clip(max=len(places.index) - 1)
-    return places.index[at] == indices, places.box[at]
+    return places.index[at] == indices, at
 
 
 def _wider(box: Numbers, share: float, size: tuple[int, ...]) -> Numbers:

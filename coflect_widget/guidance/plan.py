@@ -38,6 +38,12 @@ TAKING_PART = 10
 WIDEST_FILL = 0.5
 
 
+#: Places that differ by so many pixels are one that was drawn or found a little beside itself;
+BESIDE = 2.0
+#: of so many different ones none recurs.
+MOST_RECURRING = 500
+
+
 @dataclass(frozen=True, slots=True)
 class General(Generic[A]):
     """Strokes that are about no single sample, for G groups of rows.
@@ -55,11 +61,16 @@ class General(Generic[A]):
 
 @dataclass(frozen=True, slots=True)
 class Places(Generic[A]):
-    """Where an artefact is known to be, sample by sample."""
+    """Where an artefact is known to be, sample by sample; all boxes are of one size.
+
+    What is swapped must not tell a row's class, for then that is learned. Hence one size,
+    whoever drew which box for which class, and hence a row whose own place is not known has
+    one of the others swapped.
+    """
 
     index: A  # (n,) sorted
     box: A  # (n, 4) pixels: left, top, right, bottom
-    strength: float
+    strength: A  # (n,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ def make_plan(
         like=np.stack([grown(like, share) & ~general.look[0] for share in MARGINS]),
         like_strength=like_strength,
         general=general,
-        located=tuple(_places(entry, height, width) for entry in located),
+        located=located_places(located, height, width),
         looks=bool((look_strength > 0).any() or (general.look_strength > 0).any()),
         ignores=bool((ignore_strength > 0).any()) or reaches_others,
         reaches_others=reaches_others,
@@ -174,11 +185,67 @@ def _general(strokes: Sequence[ActiveStroke], height: int, width: int) -> Genera
     )
 
 
-def _places(entry: Located, height: int, width: int) -> Places[NDArray[Any]]:
-    index = np.array(entry.index, dtype=np.int64)
-    order = np.argsort(index, kind="stable")
-    pixels = np.array(entry.boxes)[order] * (width, height, width, height)
-    return Places(index[order], pixels.round().astype(np.int64), entry.strength)
+def located_places(
+    entries: Sequence[Located], height: int, width: int
+) -> tuple[Places[NDArray[Any]], ...]:
+    """What was found by many strokes, gathered: boxes of about one size are of one artefact."""
+    open_: list[tuple[Array, dict[int, tuple[list[Array], float]]]] = []
+    for entry in entries:
+        boxes = np.array(entry.boxes, np.float32) * np.array((width, height) * 2, np.float32)
+        size = (boxes[:, 2:] - boxes[:, :2]).max(0)
+        known = next((g for at, g in open_ if (np.abs(size - at) <= _near(at)).all()), None)
+        if known is None:
+            known = {}
+            open_.append((size, known))
+        for index, box in zip(entry.index, boxes, strict=True):
+            found, strength = known.get(index, ([], 0.0))
+            known[index] = ([*found, box], max(strength, entry.strength))
+    return tuple(places for _, known in open_ for places in _gathered(known))
+
+
+def _near(size: Array) -> Array:
+    """Difference of sizes and places up to which two drawn boxes may mean the same."""
+    found: Array = np.maximum(2.0, size / 3).astype(np.float32)
+    return found
+
+
+def _gathered(known: dict[int, tuple[list[Array], float]]) -> list[Places[NDArray[Any]]]:
+    """Samples and their boxes as Places; a second place in one picture goes to a second one."""
+    index, boxes, strength = [], [], []
+    more: dict[int, tuple[list[Array], float]] = {}
+    for k, (found, strong) in sorted(known.items()):
+        middles = [(box[:2] + box[2:]) / 2 for box in found]
+        apart = [
+            (np.abs(middle - middles[0]) > _near(found[0][2:] - found[0][:2])).any()
+            for middle in middles
+        ]
+        here = [box for box, far in zip(found, apart, strict=True) if not far]
+        index.append(k)
+        boxes.append(np.concatenate([np.mean([(b[:2] + b[2:]) / 2 for b in here], 0),
+                                     np.max([b[2:] - b[:2] for b in here], 0)]))  # fmt: skip
+        strength.append(strong)
+        if any(apart):
+            more[k] = ([box for box, far in zip(found, apart, strict=True) if far], strong)
+    middle, size = np.split(np.array(boxes, np.float32), 2, axis=1)
+    size = np.ceil(size.max(0) - 0.01)
+    corner = np.floor(_settled(middle) - size / 2 + 0.5)
+    places: Places[NDArray[Any]] = Places(
+        np.array(index, np.int64),
+        np.concatenate([corner, corner + size], 1).astype(np.int64),
+        np.array(strength, np.float32),
+    )
+    return [places, *(_gathered(more) if more else [])]
+
+
+def _settled(middle: Array) -> Array:
+    """Middles (n, 2), each moved to the mean of those beside it, where places recur."""
+    different, which = np.unique(middle.round(1), axis=0, return_inverse=True)
+    if len(different) > MOST_RECURRING:
+        return middle
+    count = np.bincount(which.ravel(), minlength=len(different))
+    beside = (np.abs(different[:, None] - different) <= BESIDE).all(2) * count
+    found: Array = ((beside @ different) / beside.sum(1, keepdims=True))[which.ravel()]
+    return found
 
 
 def look_as_ignore(plan: Plan[NDArray[Any]]) -> Plan[NDArray[Any]]:

@@ -94,7 +94,7 @@ def choose(
                 warn("no second derivative for the input gradient, fill used instead")
         terms.insert(0, term)
         if "fill outside" not in words:
-            fill = FILL if plan.like_strength > 0 else FILL_HERE
+            fill = FILL if plan.like_strength > 0 or plan.located else FILL_HERE
             words.insert(0, fill if term == "fill" else GRADIENT)
     return Chosen(plan, terms, words)
 

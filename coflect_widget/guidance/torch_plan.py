@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coflect_widget.guidance.plan import General, Plan
+from coflect_widget.guidance.plan import General, Places, Plan
 
 
 def on_device(plan: Plan[NDArray[Any]], device: torch.device) -> Plan[Tensor]:
@@ -18,12 +18,10 @@ def on_device(plan: Plan[NDArray[Any]], device: torch.device) -> Plan[Tensor]:
     def move(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array.copy()).to(device)
 
-    general: General[Any] = replace(
-        plan.general,
-        **{field.name: move(getattr(plan.general, field.name)) for field in fields(General)},
-    )
+    names = [field.name for field in fields(General)]
+    general: General[Any] = General(**{n: move(getattr(plan.general, n)) for n in names})
     located: tuple[Any, ...] = tuple(
-        replace(places, index=move(places.index), box=move(places.box)) for places in plan.located
+        Places(move(p.index), move(p.box), move(p.strength)) for p in plan.located
     )
     named = ("samples", "look", "ignore", "swap", "look_strength", "ignore_strength", "like")
     arrays: dict[str, Any] = {name: move(getattr(plan, name)) for name in named}

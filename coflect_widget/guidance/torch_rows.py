@@ -166,7 +166,10 @@ class RowChooser:
     def _ordinary(
         self, plan: Plan[Tensor], targets: Tensor, indices: Tensor | None, margin: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of each row: pixels to swap (B, H, W), strength (B,), if its artefact is known, where."""
+        """Of each row: pixels to swap (B, H, W), strength (B,), if its artefact is known; a box.
+
+        In that box (B, 4) an artefact of another row may be shown.
+        """
         general, batch = plan.general, len(targets)
         group = _group(general, targets)
         place = general.ignore[group]
@@ -184,22 +187,25 @@ class RowChooser:
         known = torch.zeros(batch, dtype=torch.bool, device=self._device)
         box = torch.zeros(batch, 4, dtype=torch.int64, device=self._device)
         if indices is not None:
-            for entry in plan.located:
-                here, where = _find(entry, indices)
+            for places in plan.located:
+                here, at = _find(places, indices)
+                drawn = torch.randint(len(places.index), (batch,), generator=self._generator)
+                # no own place: one of the others, for an untouched row would tell its class
+                at = torch.where(here, at, drawn.to(self._device))
+                where = places.box[at]
                 wide = _wider(where, MARGINS[margin], place.shape[1:])
-                place = place | (_boxes(wide, place.shape[1:]) & here[:, None, None])
-                strength = torch.where(here, strength.clamp(min=entry.strength), strength)
-                known, box = known | here, torch.where(here[:, None], where, box)
+                place = place | _boxes(wide, place.shape[1:])
+                strength = torch.maximum(strength, places.strength[at])
+                known, box = known | here, torch.where((here | ~known)[:, None], where, box)
         return place, strength, known, box
 
     def _moved(
         self, other: Tensor, donor: Tensor, o: Tensor, first: int, known: Tensor, box: Tensor
     ) -> Tensor:
-        """Half of the donors whose artefact is known show it where that of the receiver is."""
-        # By their middles: boxes of one stroke are alike, and often of one class, so that only
-        # to move those of equal size would keep the artefact within its class.
+        """Half of the donors whose artefact is known show it at the place of the receiver."""
+        # By their middles, whatever their sizes: boxes of one size are often of one class.
         twice = box[:, :2] + box[:, 2:]
-        fits = known[o] & known[donor[first:]]
+        fits = known[donor[first:]]
         coin = torch.rand(len(o), generator=self._generator).to(self._device) < 0.5
         shift = torch.zeros(len(donor), 2, dtype=torch.int64, device=self._device)
         shift[first:] = torch.where(
@@ -227,9 +233,9 @@ def _group(general: General[Tensor], targets: Tensor) -> Tensor:
 
 
 def _find(places: Places[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) whether each sample is known, and (B, 4) its box, of no meaning where it is not."""
+    """(B,) whether each sample is known, and (B,) its number among them if so."""
     at = torch.searchsorted(places.index, indices).clamp(max=len(places.index) - 1)
-    return places.index[at] == indices, places.box[at]
+    return places.index[at] == indices, at
 
 
 def _wider(box: Tensor, share: float, size: tuple[int, ...]) -> Tensor:
