@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from coflect_widget.guidance.plan import (
     ANNOTATED_SHARE,
     MARGINS,
+    SHOWN,
     TAKING_PART,
+    TRIES,
     WIDEST_FILL,
     WIDEST_REACH,
     Array,
@@ -123,7 +125,7 @@ class RowChooser:
             donor = (start + self._random.integers(1, batch, size=len(x))) % batch
             other = inputs[donor]
             if known.any():
-                other = self._moved(other, donor, o, len(a), known, box)
+                other = self._from_known(other, donor, o, len(a), known, box)
         return Swapped(
             original=x,
             swapped=np.where(swap[:, None], other, x),
@@ -147,7 +149,7 @@ class RowChooser:
         donor = (rows + int(self._random.integers(1, batch))) % batch
         other = inputs[donor]
         if known.any():
-            other = self._moved(other, donor, rows, 0, known, box)
+            other = self._from_known(other, donor, rows, 0, known, box)
         taking_part = self._random.random(batch) < 1 - (1 - strength) ** TAKING_PART
         swap = place & taking_part[:, None, None]
         return np.where(swap[:, None], other, inputs)
@@ -183,22 +185,28 @@ class RowChooser:
             known, box = known | here, np.where((here | ~known)[:, None], where, box)
         return place, strength, known, box
 
-    def _moved(
+    def _from_known(
         self, other: Array, donor: Numbers, o: Numbers, first: int, known: BoolArray, box: Numbers
     ) -> Array:
-        """Half of the donors whose artefact is known show it at the place of the receiver."""
-        twice = box[:, :2] + box[:, 2:]  # their middles
-        given = donor[first:]
-        fits = known[given]
-        coin = self._random.random(len(o)) < 0.5
-        shift = np.zeros((len(donor), 2), dtype=np.int64)
-        shift[first:] = np.where((fits & coin)[:, None], (twice[given] - twice[o]) // 2, 0)
-        height, width = other.shape[2:]
+        """Donors for rows whose place is known: most show no artefact there, some show one."""
+        n, height, width = len(o), *other.shape[2:]
+        given, place, rows = donor[first:], box[o], np.arange(len(o))
+        near = (place[:, 2:] - place[:, :2] + 2) // 4  # as far as a swap may reach past its box
+        free, pick = np.zeros(n, dtype=np.bool_), rows
+        for further in range(min(TRIES, n)):
+            one = (rows + further) % n
+            theirs = box[given[one]]
+            apart = (theirs[:, :2] >= place[:, 2:] + near) | (place[:, :2] - near >= theirs[:, 2:])
+            fits = (apart.any(1) | ~known[given[one]]) & (given[one] != o)
+            pick = np.where(fits & ~free, one, pick)
+            free = free | fits
+        shift = (box[given, :2] + box[given, 2:] - place[:, :2] - place[:, 2:]) // 2
+        shown = known[given] & (self._random.random(n) < SHOWN)
+        pick, shift = np.where(shown, rows, pick), np.where(shown[:, None], shift, 0)
         x = (np.arange(width) + shift[:, :1]).clip(0, width - 1)
         y = (np.arange(height) + shift[:, 1:]).clip(0, height - 1)
-        row = np.arange(len(other))[:, None, None]
-        found: Array = np.moveaxis(other[row, :, y[:, :, None], x[:, None, :]], 3, 1)
-        return found
+        taken = other[first:][pick[:, None, None], :, y[:, :, None], x[:, None, :]]
+        return np.concatenate([other[:first], np.moveaxis(taken, 3, 1)])
 
     def _some(self, count: int, wanted: int) -> NDArray[np.int64]:
         """`wanted` different numbers below `count`, at random."""

@@ -189,8 +189,14 @@ class KerasGuidance:
         seen = inputs
         if exchanged:
             seen = self.classifier.own(self._rows.counterfactual(plan, chw, labels, indices))
-        share = self._config.replay_share
-        now = turn(terms, self._steps, len(inputs), share, exchanged=exchanged)
+        now = turn(
+            terms,
+            self._steps,
+            len(inputs),
+            self._config.replay_share,
+            exchanged=exchanged,
+            found_all=plan.found_all,
+        )
         self._steps += 1
         if now is None:
             return Prepared(seen, exchanged, "", 0.0, None)

@@ -36,6 +36,10 @@ ANNOTATED_SHARE = 1 / 8
 TAKING_PART = 10
 #: Share of the picture up to which all like places are swapped at once.
 WIDEST_FILL = 0.5
+#: Of rows whose place is exchanged for one where an artefact may be known, the share that get it.
+SHOWN = 0.1
+#: Rows that are looked at for one that shows no artefact there.
+TRIES = 8
 
 
 #: Places that differ by so many pixels are one that was drawn or found a little beside itself;
@@ -92,6 +96,7 @@ class Plan(Generic[A]):
     looks: bool  # anything is to be looked at
     ignores: bool  # anything is to be ignored
     reaches_others: bool  # anything is to be ignored in samples that nobody drew on
+    found_all: bool  # all that is to be ignored was found, sample by sample
 
 
 def make_plan(
@@ -147,6 +152,7 @@ def make_plan(
         looks=bool((look_strength > 0).any() or (general.look_strength > 0).any()),
         ignores=bool((ignore_strength > 0).any()) or reaches_others,
         reaches_others=reaches_others,
+        found_all=bool(located) and like_strength == 0 and not (general.ignore_strength > 0).any(),
     )
 
 

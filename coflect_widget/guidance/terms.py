@@ -107,7 +107,15 @@ class Turn(NamedTuple):
     rows: int
 
 
-def turn(terms: list[str], steps: int, batch: int, share: float, *, exchanged: bool) -> Turn | None:
+def turn(
+    terms: list[str],
+    steps: int,
+    batch: int,
+    share: float,
+    *,
+    exchanged: bool,
+    found_all: bool = False,
+) -> Turn | None:
     """What the step after `steps` others is to add; None between two guided passes.
 
     Parameters
@@ -118,7 +126,12 @@ def turn(terms: list[str], steps: int, batch: int, share: float, *, exchanged: b
         Guided rows as a share of all rows.
     exchanged : bool
         Whether the batch itself is an exchanged one.
+    found_all : bool
+        Whether what is to be ignored was found in each sample that has it. The exchange does all
+        of it then, and a pass on few rows of a model that has just lost its shortcut is noise.
     """
+    if exchanged and found_all and terms == ["fill"]:
+        return None
     wanted = share * batch
     rows = max(2, min(batch, max(ROWS, round(wanted))))
     every = max(1, math.ceil(rows / wanted - 1e-9))

@@ -228,8 +228,14 @@ class TorchGuidance:
         if not self.active or plan is None:
             return None
         self._remember(task_loss)
-        share = self._config.replay_share
-        now = turn(self._terms, self._steps, len(inputs), share, exchanged=exchanged)
+        now = turn(
+            self._terms,
+            self._steps,
+            len(inputs),
+            self._config.replay_share,
+            exchanged=exchanged,
+            found_all=plan.found_all,
+        )
         self._steps += 1
         if now is None:
             return None

@@ -10,7 +10,9 @@ from torch import Tensor
 from coflect_widget.guidance.plan import (
     ANNOTATED_SHARE,
     MARGINS,
+    SHOWN,
     TAKING_PART,
+    TRIES,
     WIDEST_FILL,
     WIDEST_REACH,
     General,
@@ -127,7 +129,7 @@ class RowChooser:
             donor = (start + step) % batch
             other = inputs[donor]
             if bool(known.any()):
-                other = self._moved(other, donor, o, len(a), known, box)
+                other = self._from_known(other, donor, o, len(a), known, box)
         return Swapped(
             original=x,
             swapped=torch.where(swap[:, None], other, x),
@@ -157,7 +159,7 @@ class RowChooser:
         donor = (rows + step) % batch
         other = inputs[donor]
         if bool(known.any()):
-            other = self._moved(other, donor, rows, 0, known, box)
+            other = self._from_known(other, donor, rows, 0, known, box)
         drawn = torch.rand(batch, generator=self._generator).to(self._device)
         taking_part = drawn < 1 - (1 - strength) ** TAKING_PART
         swap = place & taking_part[:, None, None]
@@ -199,23 +201,37 @@ class RowChooser:
                 known, box = known | here, torch.where((here | ~known)[:, None], where, box)
         return place, strength, known, box
 
-    def _moved(
+    def _from_known(
         self, other: Tensor, donor: Tensor, o: Tensor, first: int, known: Tensor, box: Tensor
     ) -> Tensor:
-        """Half of the donors whose artefact is known show it at the place of the receiver."""
+        """Donors for rows whose place is known: most show no artefact there, some show one.
+
+        A model that used an artefact learns anew the sooner it seldom meets one; never to meet
+        one would leave alone what it made of them.
+        """
+        n, height, width = len(o), *other.shape[2:]
+        given, place = donor[first:], box[o]
+        rows = torch.arange(n, device=self._device)
+        near = (place[:, 2:] - place[:, :2] + 2) // 4  # as far as a swap may reach past its box
+        free = torch.zeros(n, dtype=torch.bool, device=self._device)
+        pick = rows
+        for further in range(min(TRIES, n)):
+            one = (rows + further) % n
+            theirs = box[given[one]]
+            apart = (theirs[:, :2] >= place[:, 2:] + near) | (place[:, :2] - near >= theirs[:, 2:])
+            fits = (apart.any(1) | ~known[given[one]]) & (given[one] != o)
+            pick = torch.where(fits & ~free, one, pick)
+            free = free | fits
         # By their middles, whatever their sizes: boxes of one size are often of one class.
-        twice = box[:, :2] + box[:, 2:]
-        fits = known[donor[first:]]
-        coin = torch.rand(len(o), generator=self._generator).to(self._device) < 0.5
-        shift = torch.zeros(len(donor), 2, dtype=torch.int64, device=self._device)
-        shift[first:] = torch.where(
-            (fits & coin)[:, None], (twice[donor[first:]] - twice[o]) // 2, shift[first:]
-        )
-        height, width = other.shape[2:]
+        shift = (box[given, :2] + box[given, 2:] - place[:, :2] - place[:, 2:]) // 2
+        coin = torch.rand(n, generator=self._generator).to(self._device) < SHOWN
+        shown = known[given] & coin
+        pick = torch.where(shown, rows, pick)
+        shift = torch.where(shown[:, None], shift, torch.zeros_like(shift))
         x = (torch.arange(width, device=self._device) + shift[:, :1]).clamp(0, width - 1)
         y = (torch.arange(height, device=self._device) + shift[:, 1:]).clamp(0, height - 1)
-        row = torch.arange(len(other), device=self._device)[:, None, None]
-        return other[row, :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+        taken = other[first:][pick[:, None, None], :, y[:, :, None], x[:, None, :]]
+        return torch.cat([other[:first], taken.permute(0, 3, 1, 2)])
 
     def _some(self, count: int, wanted: int) -> Tensor:
         """`wanted` different numbers below `count`, at random."""
