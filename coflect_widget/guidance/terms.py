@@ -31,6 +31,8 @@ EXCHANGED_RESTS = 4
 ROWS = 16
 #: Of those, how many a double backward takes: each costs about as much as two others.
 SLOPE_ROWS = 8
+#: A pass with a derivative in its loss costs more than its rows: it comes that much more seldom.
+SECOND_ORDER_RESTS = 4 / 3
 #: Share of a map's first energy that a later map must exceed to count as not blank.
 BLANK = 0.1
 
@@ -137,6 +139,8 @@ def turn(
     every = max(1, math.ceil(rows / wanted - 1e-9))
     if exchanged and terms == ["fill"]:
         every *= EXCHANGED_RESTS  # the batch itself does most of it
+    if terms != ["fill"]:
+        every = round(every * SECOND_ORDER_RESTS)
     number, between = divmod(steps, every)
     if between:
         return None
