@@ -483,10 +483,15 @@ class Session(OwnLoops, Reviews):
         return self._dashboard.widget
 
     def sidebar(self) -> Any:
-        """Show the dashboard in JupyterLab's right side panel; below the cell elsewhere."""
+        """Show the dashboard in JupyterLab's right side panel; below the cell elsewhere.
+
+        Notebook 7 is recognised once the dashboard has been shown there in a cell.
+        """
         from coflect_widget.ui.sidebar import show_in_sidebar
 
-        return show_in_sidebar(self.dashboard(), title=f"Coflect {self._run.id}")
+        widget = self.dashboard()
+        page = "" if self._dashboard is None else self._dashboard.controls.page
+        return show_in_sidebar(widget, f"Coflect {self._run.id}", page)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.dashboard()._repr_mimebundle_(**kwargs)

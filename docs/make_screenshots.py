@@ -9,12 +9,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import coflect_widget as coflect  # noqa: E402
 from tests.e2e.lab import (  # noqa: E402
+    Parts,
     chromium,
+    drag,
     jupyterlab,
     open_notebook,
     recorded,
@@ -31,6 +35,8 @@ DRAW = """train = coflect.data.decoy_digits("train")
 for sample in (0, 100, 200, 300, 400):
     session.feedback(sample=sample, ignore=tuple(train.squares[sample]))"""
 SIDE = "panel = session.sidebar()"
+SAVE = "session.save_html('run.html')\nprint('saved')"
+IMAGES = HERE / "images"
 
 
 def main() -> None:
@@ -41,8 +47,7 @@ def main() -> None:
 
 def shoot(root: Path, theme: str) -> None:
     dark = theme == "dark"
-    write_notebook(root / "digits.ipynb", [CELL, DRAW, SIDE])
-    images = HERE / "images"
+    write_notebook(root / "digits.ipynb", [CELL, DRAW, SIDE, SAVE])
     with (
         jupyterlab(root, dark=dark) as (address, token),
         chromium(1640, 1280, dark=dark) as page,
@@ -52,24 +57,60 @@ def shoot(root: Path, theme: str) -> None:
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)
+        part = Parts(view)
         run = next((root / "runs").iterdir())
         wait_for_step(run, 100)
         run_cell(page, 1)
         wait_for_step(run, 330)
         # every number settles while it is held
-        view.locator("[data-testid=cw-pause]").click()
-        view.locator("[data-testid=cw-explain-index]").fill("400")
-        view.locator("[data-testid=cw-explain-index]").press("Enter")
-        view.locator("[data-sample='400']").first.wait_for(timeout=60_000)
+        part("pause").click()
+        look_at(part, 400)
         time.sleep(3)
-        view.screenshot(path=images / f"dashboard-{theme}.png")
-        print("wrote", f"dashboard-{theme}.png")
+        save(view, f"dashboard-{theme}")
+        if not dark:
+            strokes(page, part)
         run_cell(page, 2)
         panel = page.locator("#jp-right-stack [data-testid=cw-root]")
         panel.wait_for(timeout=30_000)
         time.sleep(2)
-        page.screenshot(path=images / f"sidebar-{theme}.png")
-        print("wrote", f"sidebar-{theme}.png")
+        save(page, f"sidebar-{theme}")
+        if not dark:
+            cell = run_cell(page, 3)
+            cell.get_by_text("saved", exact=True).wait_for(timeout=60_000)
+            page.set_viewport_size({"width": 1000, "height": 1000})
+            page.goto((root / "run.html").as_uri())
+            page.locator("[data-testid=cw-root]").wait_for()
+            time.sleep(1)
+            page.screenshot(path=IMAGES / "saved-light.png", full_page=True)
+            print("wrote saved-light.png")
+
+
+def look_at(part: Parts, sample: int) -> None:
+    """Show a sample with its maps."""
+    part("explain-index").fill(str(sample))
+    part("explain-index").press("Enter")
+    part.view.locator(f"[data-sample='{sample}']").first.wait_for(timeout=60_000)
+    part("explain-index").blur()
+
+
+def strokes(page: Any, part: Parts) -> None:
+    """A box that says "ignore", a polygon that says "look here", not yet submitted."""
+    look_at(part, 300)
+    x0, y0, x1, y1 = coflect.data.decoy_digits("train").squares[300]
+    part("tool-ignore").click()
+    drag(page, part("picture"), (x0, y0), (x1, y1))
+    part("tool-look").click()
+    part("shape-polygon").click()
+    place = part("picture").bounding_box()
+    for x, y in ((0.4, 0.2), (0.68, 0.3), (0.66, 0.75), (0.36, 0.8), (0.3, 0.45), (0.4, 0.2)):
+        page.mouse.click(place["x"] + x * place["width"], place["y"] + y * place["height"])
+        time.sleep(0.4)
+    save(part("focus"), "focus-light")
+
+
+def save(what: Any, name: str) -> None:
+    what.screenshot(path=IMAGES / f"{name}.png")
+    print("wrote", f"{name}.png")
 
 
 def wait_for_step(run: Path, step: int, seconds: float = 240) -> None:

@@ -56,11 +56,14 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
     refused : int
         Valid commands that could not be carried out, such as a region outside the picture;
         they changed nothing either.
+    page : str
+        What the page that said hello last calls itself: "notebooks" in Notebook 7, "" elsewhere.
     """
 
     def __init__(self, target: Commandable, answers: Answers) -> None:
         super().__init__()
         self.malformed = self.refused = 0
+        self.page = ""
         self._target = target
         self._answers = answers
         self.on_msg(self._receive)
@@ -104,6 +107,9 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
         """Messages about what is on the screen; they change nothing of the run."""
         match fields:
             case {"kind": "hello", **rest} if not rest:
+                self._answers.hello(client)
+            case {"kind": "hello", "page": str(page), **rest} if not rest and len(page) <= MAX_ID:
+                self.page = page
                 self._answers.hello(client)
             case {"kind": "ack", "seq": seq, "seen": bool(seen), **rest} if _number(seq, rest):
                 self._answers.ack(client, seq, seen=seen)

@@ -1,6 +1,6 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
-import { draftsOf, filtered, isReachable, shelfKey, shownExplanation, strengthOf, type Stroke, type Strokes } from "./state";
+import { draftsOf, filtered, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
 import { toRoi } from "./shapes";
 import type { Store } from "./store";
 import type { Command, Explanation, Reply } from "./protocol";
@@ -100,6 +100,14 @@ export class Actions {
   async send(command: Command): Promise<void> {
     const reply = await this.#ask(command);
     if (reply?.ok === true && reply.text !== "") this.store.patch({ echo: echoOf(reply) });
+  }
+
+  /** Have only samples ranked that are still right, or again all. */
+  async toggleOnset(): Promise<void> {
+    const onset = !showsOnset(this.store.state);
+    this.store.patch({ onset });
+    const reply = await this.#ask({ kind: "set_queue", onset });
+    this.store.patch(reply?.ok === true ? { echo: echoOf(reply) } : { onset: null });
   }
 
   async undo(id: string): Promise<void> {

@@ -97,7 +97,6 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
   let span: [number, number] = [0, 1];
-  let panning = new AbortController();
 
   function create(metric: string, lines: readonly Series[]): Chart {
     const legend = h("span", { class: "cw-legend" });
@@ -140,7 +139,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const options: uPlot.Options = {
       width: 300, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 }, bind: { mousedown: pan } },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
@@ -174,6 +173,21 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const plot = new uPlot(options, points(lines), box);
     box.addEventListener("dblclick", () => {
       set({ zoom: null });
+    }, { signal });
+    // Shift or the middle button leads the shown stretch. By pointer events: JupyterLab takes
+    // mouse moves with Shift for itself.
+    box.addEventListener("pointerdown", (event) => {
+      if (!event.shiftKey && event.button !== 1) return;
+      event.preventDefault();
+      box.setPointerCapture(event.pointerId);
+      let x = event.clientX;
+      box.onpointermove = (move) => {
+        look((x - move.clientX) / plot.over.clientWidth, 1);
+        x = move.clientX;
+      };
+      box.onlostpointercapture = () => {
+        box.onpointermove = null;
+      };
     }, { signal });
     box.addEventListener("click", (event) => {
       if (event.shiftKey) return; // the end of a drag
@@ -211,27 +225,6 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         plot.destroy();
         chartEl.remove();
       },
-    };
-  }
-
-  /** Shift or the middle button leads the shown stretch; otherwise a drag chooses one, as before. */
-  function pan(u: uPlot, _: HTMLElement, choose: uPlot.Cursor.MouseListener): uPlot.Cursor.MouseListener {
-    return (event) => {
-      if (!event.shiftKey && event.button !== 1) {
-        if (event.button === 0) choose(event);
-        return null;
-      }
-      event.preventDefault(); // the middle button would scroll the page
-      const { signal } = (panning = new AbortController());
-      let x = event.clientX;
-      document.addEventListener("mousemove", (move) => {
-        look((x - move.clientX) / u.over.clientWidth, 1);
-        x = move.clientX;
-      }, { signal });
-      document.addEventListener("mouseup", () => {
-        panning.abort();
-      }, { signal });
-      return null;
     };
   }
 
@@ -316,7 +309,6 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   signal.addEventListener("abort", () => {
     if (timer !== null) clearTimeout(timer);
-    panning.abort();
     for (const chart of charts.values()) chart.remove();
   });
 

@@ -73,7 +73,9 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   let announced = "";
   function showStatus(state: State): void {
     const { status } = state;
-    const run = status?.state ?? "idle";
+    const recorded = status?.state ?? "idle";
+    // What trained in a kernel that is gone trains no more.
+    const run = state.connection === "gone" && (recorded === "training" || recorded === "paused") ? "interrupted" : recorded;
     setAttr(el, "data-state", run);
     setText(word, status === null ? "Waiting" : STATE_WORDS[run]);
     setHidden(position, status === null);
@@ -119,7 +121,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     el,
     keys: ["status", "asked", "connection"],
     update(state, changed) {
-      if (changed.has("status")) showStatus(state);
+      if (changed.has("status") || changed.has("connection")) showStatus(state);
       showButtons(state);
     },
   };

@@ -20,6 +20,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   [", .", "earlier, later map of this sample"],
   ["F O", "list what will fail soon and is still right; open the review window"],
   ["R W", "the model looks for the right reason, the wrong reason"],
+  ["Shift", "while dragging on a chart: move it, as the middle button does; without: choose a stretch"],
   ["/", "go to the instruction line"],
   ["?", "this list"],
   ["Arrows", "on the picture: lead the tool; Space sets it down and lifts it, Enter closes a polygon"],

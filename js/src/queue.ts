@@ -4,7 +4,7 @@ import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren 
 import { share } from "./format";
 import type { Candidate } from "./protocol";
 import { Thumbnails } from "./thumbnails";
-import { className, filtered, isReachable, type State } from "./state";
+import { className, filtered, isReachable, showsOnset, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const SHOWN = 10;
@@ -20,7 +20,7 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
     store.patch({ filter: filter.value });
   }, { signal });
   const onset = button("failing soon", { class: "cw-button cw-small", testid: "cw-onset", title: "Rank only samples that are still right, and will soon be wrong (F)" });
-  onset.addEventListener("click", () => void actions.send({ kind: "set_queue", onset: store.state.queue?.onset !== true }), { signal });
+  onset.addEventListener("click", () => void actions.toggleOnset(), { signal });
   const list = h("ol", { class: "cw-queue", testid: "cw-queue", "aria-label": "Samples likely to fail, riskiest first" });
   const empty = h("p", { class: "cw-hint" }, "The forecast begins when every sample has been seen a few times.");
   const el = h("div", { class: "cw-page" },
@@ -99,7 +99,7 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
     shown = held && shown.length > 0 ? shown : wanted;
     setHidden(empty, shown.length > 0);
     setHidden(onset, queue === null || !isReachable(state));
-    setAttr(onset, "aria-pressed", String(queue?.onset === true));
+    setAttr(onset, "aria-pressed", String(showsOnset(state)));
     setText(empty, (queue?.items.length ?? 0) > 0 ? "None of the samples at risk is of this kind." : "The forecast begins when every sample has been seen a few times.");
     if (queue !== null && status !== null) {
       const due = status.steps_per_epoch ? Math.floor(queue.step / status.steps_per_epoch) + queue.horizon : null;
@@ -112,12 +112,12 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
 
   return {
     el,
-    keys: ["queue", "explanation", "explaining", "status", "filter", "connection"],
+    keys: ["queue", "explanation", "explaining", "status", "filter", "onset", "connection"],
     update(state, changed) {
       showFilter(state);
       if (filter.value !== state.filter) filter.value = state.filter;
       if (changed.has("filter")) held = false;
-      if (["queue", "explanation", "explaining", "filter", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
+      if (["queue", "explanation", "explaining", "filter", "onset", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
     },
   };
 }

@@ -62,6 +62,7 @@ export interface State {
   at: number | null; // step of the recorded map that is looked at; null: the newest
   page: "risk" | "suspects" | "alike";
   chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
+  onset: boolean | null; // the queue that was asked for, until it is there
   filter: string; // of the queue: "" or a class's number
   unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
   drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
@@ -90,7 +91,7 @@ export function initialState(): State {
     timeline: null, shelf: new Map(), hits: null, suspects: null,
     ledger: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
     dismissed: null, map: null, opacity: 0.7, threshold: 0, palette: "inferno",
-    at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
+    at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
@@ -152,6 +153,11 @@ export function filtered(state: State): readonly Candidate[] {
     filter === "" || one.target === Number(filter));
 }
 
+/** Whether the queue holds only samples that are still right, or soon will. */
+export function showsOnset(state: State): boolean {
+  return state.onset ?? state.queue?.onset === true;
+}
+
 export function strengthOf(state: State): number {
   return state.strength ?? state.status?.focus ?? 0.3;
 }
@@ -201,7 +207,10 @@ export function reduce(state: State, update: Update): Partial<State> {
   if (update.suspects) patch.suspects = update.suspects;
   if (update.markers) patch.markers = update.markers;
   if (update.window) patch.window = update.window;
-  if (update.queue) patch.queue = update.queue;
+  if (update.queue) {
+    patch.queue = update.queue;
+    if (update.queue.onset === state.onset) patch.onset = null;
+  }
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {
     patch.ledger = update.ledger;

@@ -190,7 +190,7 @@ export class Transport {
       this.#helloTimer = null;
       if (this.store.state.connection === "connecting") this.#offline();
     }, HELLO_TIMEOUT);
-    if (!this.#say({ kind: "hello" })) this.#offline();
+    if (!this.#say({ kind: "hello", page: document.body.dataset["notebook"] ?? "" })) this.#offline();
   }
 
   #alive(): Connection {

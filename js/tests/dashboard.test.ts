@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 vi.mock("uplot/dist/uPlot.min.css", () => ({}));
 vi.mock("../src/style.css", () => ({}));
+vi.mock("../src/parts.css", () => ({}));
 // Charts need a canvas, which this document does not have; their data is tested in series.test.ts.
 vi.mock("uplot", () => ({
   default: class {
@@ -254,6 +255,8 @@ describe("looking and drawing", () => {
     expect(get("cw-onset").getAttribute("aria-pressed")).toBe("true");
     get("cw-onset").click();
     expect(last()).toEqual({ ...sentByBrowser.setQueue.message, id: last()["id"] });
+    press(get("cw-root"), "f"); // pressed again before the kernel has ranked anew
+    expect(last()).toMatchObject({ kind: "set_queue", onset: true });
     press(get("cw-root"), "o");
     expect(last()).toEqual({ ...sentByBrowser.openWindow.message, id: last()["id"] });
     test.reply(true, "The review window is open");

@@ -12,10 +12,12 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 from playwright.sync_api import sync_playwright
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -32,8 +34,8 @@ def write_notebook(path, cells):
 
 
 @contextmanager
-def jupyterlab(root, *, dark=False):
-    """A server on `root`; gives its address and token."""
+def jupyterlab(root, *, dark=False, module="jupyterlab"):
+    """A server on `root`; gives its address and token. Module "notebook" is Notebook 7."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,10 +48,13 @@ def jupyterlab(root, *, dark=False):
     (settings / "themes.jupyterlab-settings").write_text(
         '{"theme": "%s"}' % ("JupyterLab Dark" if dark else "JupyterLab Light")
     )
+    widgets = root / ".settings" / "@jupyter-widgets" / "jupyterlab-manager"
+    widgets.mkdir(parents=True)
+    (widgets / "plugin.jupyterlab-settings").write_text('{"saveState": true}')
     log = (root / "jupyterlab.log").open("w")
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+            sys.executable, "-m", module, "--no-browser", "--allow-root",
             f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
             f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
         ],
@@ -105,7 +110,12 @@ def chromium(width=1600, height=1100, *, dark=False):
 
 def open_notebook(page, address, token, name):
     """Open a notebook with a fresh layout and a ready kernel."""
-    page.goto(f"{address}/lab/workspaces/e2e/tree/{name}?reset&token={token}")
+    ready(page, f"{address}/lab/workspaces/e2e/tree/{name}?reset&token={token}")
+
+
+def ready(page, address):
+    """Go to a page with a notebook, and wait for its kernel."""
+    page.goto(address)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     # Attached, not visible: a narrow toolbar folds the indicator away.
     idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
@@ -133,3 +143,41 @@ def recorded(run, kind=None):
     lines = (run / "events.jsonl").read_text().split("\n")[:-1]
     found = [json.loads(line) for line in lines]
     return [event for event in found if kind is None or event["type"] == kind]
+
+
+class Parts:
+    """Parts of one view by their test ids."""
+
+    def __init__(self, view):
+        self.view = view
+
+    def __call__(self, name):
+        return self.view.locator(f"[data-testid=cw-{name}]")
+
+    def step(self):
+        return int(self("step").first.get_attribute("data-step") or 0)
+
+
+def drag(page, picture, start, end):
+    """Draw with the mouse from one fraction of the picture to another; the box drawn."""
+    picture.scroll_into_view_if_needed()
+    place = picture.bounding_box()
+    points = [
+        (place["x"] + x * place["width"], place["y"] + y * place["height"]) for x, y in (start, end)
+    ]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=8)
+    page.mouse.up()
+    return [*start, *end]
+
+
+def serious_barriers(page):
+    """What axe finds serious or critical in the dashboards of the page: (rule, examples)."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run('.cw-root')")["violations"]
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

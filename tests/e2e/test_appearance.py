@@ -5,7 +5,15 @@ import json
 import pytest
 
 from tests.conftest import eventually
-from tests.e2e.lab import chromium, jupyterlab, open_notebook, recorded, run_cell, write_notebook
+from tests.e2e.lab import (
+    chromium,
+    jupyterlab,
+    open_notebook,
+    recorded,
+    run_cell,
+    serious_barriers,
+    write_notebook,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -33,7 +41,7 @@ def lab(tmp_path_factory):
 
 def test_dark_narrow_hostile_and_without_a_kernel(lab):
     root, address, token = lab
-    with chromium(820, 1200, dark=True) as page:
+    with chromium(700, 1200, dark=True) as page:
         open_notebook(page, address, token, "looks.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
@@ -45,6 +53,7 @@ def test_dark_narrow_hostile_and_without_a_kernel(lab):
         view.locator("[data-testid=cw-state]").get_by_text("Finished").wait_for()
         background = view.evaluate("e => getComputedStyle(e).backgroundColor")
         assert max(numbers(background)[:3]) < 80, f"not dark: {background}"
+        assert serious_barriers(page) == []
         width = view.evaluate("e => [e.scrollWidth, e.clientWidth]")
         assert width[0] <= width[1], "it scrolls sideways"
 

@@ -5,7 +5,16 @@ import time
 import pytest
 
 from tests.conftest import eventually
-from tests.e2e.lab import chromium, jupyterlab, open_notebook, recorded, run_cell, write_notebook
+from tests.e2e.lab import (
+    Parts,
+    chromium,
+    drag,
+    jupyterlab,
+    open_notebook,
+    recorded,
+    run_cell,
+    write_notebook,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -152,33 +161,6 @@ def stop_and_close(page, part, run):
     page.locator(".jp-OutputArea").get_by_text("closed", exact=True).wait_for(timeout=30_000)
     seqs = [e["seq"] for e in recorded(run)]
     assert seqs == list(range(len(seqs)))
-
-
-class Parts:
-    """Parts of one view by their test ids."""
-
-    def __init__(self, view):
-        self.view = view
-
-    def __call__(self, name):
-        return self.view.locator(f"[data-testid=cw-{name}]")
-
-    def step(self):
-        return int(self("step").first.get_attribute("data-step") or 0)
-
-
-def drag(page, picture, start, end):
-    """Draw with the mouse from one fraction of the picture to another; the box drawn."""
-    picture.scroll_into_view_if_needed()
-    place = picture.bounding_box()
-    points = [
-        (place["x"] + x * place["width"], place["y"] + y * place["height"]) for x, y in (start, end)
-    ]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    page.mouse.move(*points[1], steps=8)
-    page.mouse.up()
-    return [*start, *end]
 
 
 def seconds(event):

@@ -1,18 +1,16 @@
 """The page that save_html writes, in a real Chromium: no network, no kernel, no serious barrier."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 import coflect_widget as coflect
 from tests.conftest import tiny_cnn
-from tests.e2e.lab import FLAGS
+from tests.e2e.lab import FLAGS, serious_barriers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 HOSTILE = "</script><img src=x onerror=\"document.title='broken into'\">\u202e" + "y" * 10_000
 
 
@@ -100,12 +98,5 @@ def test_axe_finds_nothing_serious(saved, browser, scheme):
     page = context.new_page()
     page.goto(saved.as_uri())
     page.locator("[data-testid=cw-root]").wait_for(timeout=15_000)
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run('.cw-root')")["violations"]
-    serious = [
-        (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_barriers(page) == []
     context.close()

@@ -1,0 +1,254 @@
+"""Parts of benchmarks/dashboard.py that run in a real JupyterLab, with a training under way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from dashboard import Row
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.e2e.lab import (
+    chromium,
+    jupyterlab,
+    open_notebook,
+    recorded,
+    run_cell,
+    write_notebook,
+)
+
+SESSION = """import coflect_widget as coflect
+session = coflect.demo(config={"xai_every": 20, "log_every": 1})
+session.train(epochs=100_000)
+session"""
+# Kernel's side: what waits at the publisher, what it sends, and its processor time.
+WATCH = """import json, threading, time
+from psutil import Process
+board = session._dashboard
+publisher = board.controls._answers
+sent, waiting = [], []
+send = board.widget.send
+def noted(content, buffers=None):
+    if content["kind"] == "update":
+        sent.append((time.time(), content["full"], content["seq"]))
+    send(content, buffers)
+board.widget.send = noted
+def watch():
+    own = publisher._thread.native_id
+    while True:
+        used = next(t.user_time + t.system_time for t in Process().threads() if t.id == own)
+        waiting.append((time.time(), len(publisher._events), used))
+        with open("watch.json.new", "w") as file:
+            json.dump({"sent": sent[-3000:], "waiting": waiting[-3000:]}, file)
+        __import__("os").replace("watch.json.new", "watch.json")
+        time.sleep(1)
+threading.Thread(target=watch, daemon=True).start()"""
+SLEEPS = "import time\ntime.sleep({seconds})"
+COMPUTES = """import time
+until = time.time() + {seconds}
+while time.time() < until:
+    sum(i * i for i in range(100_000))"""
+
+# Notes when the person's click and the screen's word happened, on the clock of the machine.
+NOTES = """view => {
+  window.noted = {};
+  const word = view.querySelector("[data-testid=cw-state]");
+  view.addEventListener("click", (event) => {
+    if (event.target.closest("[data-testid=cw-pause]")) window.noted = { clicked: Date.now() };
+  }, { capture: true });
+  new MutationObserver(() => { window.noted[word.textContent] ??= Date.now(); })
+    .observe(word, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+class Stage:
+    """A notebook with a training, and the page that shows it."""
+
+    def __init__(self, page: Any, root: Path) -> None:
+        self.page = page
+        self.root = root
+        self.view = page.locator(".jp-Notebook [data-testid=cw-root]").first
+        self.view.wait_for(timeout=120_000)
+        self.run = next((root / "runs").iterdir())
+
+    def part(self, name: str) -> Any:
+        return self.view.locator(f"[data-testid=cw-{name}]").first
+
+    def seen(self, condition: str, seconds: float = 30) -> None:
+        """Wait until the view's script says so."""
+        self.page.wait_for_function(condition, timeout=seconds * 1000, polling=20)
+
+    def watched(self) -> dict[str, Any]:
+        return json.loads((self.root / "watch.json").read_text())  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def stage(*more: str) -> Iterator[Stage]:
+    """JupyterLab with the training of `SESSION` and further cells, not yet run."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        write_notebook(root / "dashboard.ipynb", [SESSION, *more])
+        with jupyterlab(root) as (address, token), chromium(1200, 1000) as page:
+            open_notebook(page, address, token, "dashboard.ipynb")
+            run_cell(page, 0)
+            made = Stage(page, root)
+            made.part("state").get_by_text("Training").wait_for(timeout=60_000)
+            page.wait_for_function(
+                "+document.querySelector('[data-testid=cw-step]').dataset.step > 20",
+                timeout=120_000,
+            )
+            yield made
+
+
+def pause(tries: int) -> list[Row]:
+    """Clicks on Pause while another cell of the notebook is busy."""
+    rows = []
+    for name, cell in (("sleeps", SLEEPS), ("computes", COMPUTES)):
+        with stage(cell.format(seconds=tries * 4 + 30)) as one:
+            one.view.evaluate(NOTES)
+            run_cell(one.page, 1)
+            held, shown = [], []
+            for _ in range(tries):
+                before = len(paused(one.run))
+                one.part("pause").click()
+                one.seen("window.noted.Paused !== undefined")
+                noted = one.page.evaluate("window.noted")
+                while len(found := paused(one.run)) <= before:
+                    time.sleep(0.02)
+                held.append(found[-1] * 1e3 - noted["clicked"])
+                shown.append(noted["Paused"] - noted["clicked"])
+                one.part("pause").click()
+                one.seen("window.noted.Training !== undefined")
+                time.sleep(0.3)
+            busy = one.page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").count()
+            note = "" if busy else "the cell ended before the last click"
+        for what, values in (("held", held), ("shown", shown)):
+            p95 = float(np.percentile(values, 95))
+            rows.append(
+                Row(f"{what}, p95 while a cell {name}", p95, "ms", 500,
+                    f"p50 {np.median(values):.0f}, slowest {max(values):.0f}, {tries} tries {note}")
+            )  # fmt: skip
+    return rows
+
+
+def paused(run: Path) -> list[float]:
+    """When the run went to "paused", in seconds."""
+    found = [e for e in recorded(run, "state") if e["data"]["state"] == "paused"]
+    return [datetime.fromisoformat(e["ts"]).timestamp() for e in found]
+
+
+def publisher(seconds: float = 60.0) -> list[Row]:
+    """Processor time of the publisher's thread while a browser looks at a training."""
+    with stage(WATCH) as one:
+        run_cell(one.page, 1)
+        time.sleep(10)
+        began, ended = one.watched()["waiting"][-1], None
+        time.sleep(seconds)
+        found = one.watched()
+        ended = found["waiting"][-1]
+    spent, wall = ended[2] - began[2], ended[0] - began[0]
+    updates = sum(began[0] < at <= ended[0] for at, _, _ in found["sent"])
+    return [
+        Row("of one core", 100 * spent / wall, "%", 1, f"{updates / wall:.1f} updates a second")
+    ]
+
+
+def stall(seconds: float) -> list[Row]:
+    """The browser stands still; the training must not notice, and the screen must catch up."""
+    with stage(WATCH) as one:
+        run_cell(one.page, 1)
+        time.sleep(15)
+        times = [time.time()]
+        time.sleep(seconds)
+        times.append(time.time())
+        browser = [p for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
+        for process in browser:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            for process in browser:
+                process.send_signal(signal.SIGCONT)
+        times.append(time.time())
+        time.sleep(10)
+        times.append(time.time())
+        time.sleep(seconds)
+        times.append(time.time())
+        found = one.watched()
+        one.part("pause").click()
+        one.part("state").get_by_text("Paused").wait_for(timeout=20_000)
+        time.sleep(2)
+        shown = int(one.part("step").get_attribute("data-step"))
+        newest = max(e["step"] for e in recorded(one.run))
+        connection = one.part("connection").inner_text()
+        speeds = [
+            speed(one.run, a, b)
+            for a, b in ((times[0], times[1]), (times[1], times[2]), (times[3], times[4]))
+        ]
+    still = [full for at, full, _ in found["sent"] if times[1] + 1 < at <= times[2]]
+    after = [full for at, full, _ in found["sent"] if times[2] < at <= times[3]]
+    queued = max(length for at, length, _ in found["waiting"] if at > times[1])
+    usual = (speeds[0] + speeds[2]) / 2
+    return [
+        Row("training slower while the browser stands still", 100 * (1 - speeds[1] / usual), "%", 2,
+            f"{speeds[0]:.2f}, {speeds[1]:.2f}, {speeds[2]:.2f} steps/s before, meanwhile, after"),
+        Row("events that waited at the publisher, at most", queued, "", 100),
+        Row("updates sent to the browser that stood still", len(still), "", seconds / 2 + 5),
+        Row("full updates after it woke up", sum(after), "", 1),
+        Row("steps that the screen is behind, held", newest - shown, "", 0),
+        Row("connection is not 'live' afterwards", float(connection != "live"), "", 0),
+    ]  # fmt: skip
+
+
+def speed(run: Path, since: float, until: float) -> float:
+    """Steps a second between two moments, from the run's record."""
+    trained = [e for e in recorded(run, "metrics") if e["split"] == "train"]
+    times = [(datetime.fromisoformat(e["ts"]).timestamp(), e["step"]) for e in trained]
+    inside = [(at, step) for at, step in times if since <= at <= until]
+    (first, a), (last, b) = inside[0], inside[-1]
+    return (b - a) / (last - first)
+
+
+def heap(minutes: float) -> list[Row]:
+    """The page's heap each minute, after a collection."""
+    with stage(WATCH) as one:
+        run_cell(one.page, 1)
+        client = one.page.context.new_cdp_session(one.page)
+        client.send("HeapProfiler.enable")
+        time.sleep(60)
+        sizes = [collected(client)]
+        until = time.monotonic() + minutes * 60
+        while time.monotonic() < until:
+            time.sleep(min(60, max(0.1, until - time.monotonic())))
+            sizes.append(collected(client))
+        updates = one.watched()["sent"][-1][2]
+        step = int(one.part("step").get_attribute("data-step"))
+    each = " ".join(f"{size:.1f}" for size in sizes)
+    growth = float(np.polyfit(np.arange(len(sizes)), sizes, 1)[0])
+    return [
+        Row("at the start, after one minute", sizes[0], "MB"),
+        Row(
+            f"after {minutes:g} minutes more",
+            sizes[-1],
+            "MB",
+            note=f"{updates} updates, step {step}",
+        ),
+        Row("growth a minute, fitted", growth, "MB", 0.1, each),
+    ]
+
+
+def collected(client: Any) -> float:
+    """Megabytes of the page's heap that are in use."""
+    client.send("HeapProfiler.collectGarbage")
+    return float(client.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
