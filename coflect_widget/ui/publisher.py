@@ -194,6 +194,8 @@ class Publisher:
         # A number that stands still while newer updates are out: they did not arrive.
         stands_still = seq <= client.acked < self._seq
         client.behind = client.behind + 1 if stands_still and seen else 0
+        if seen and seq == client.acked == self._seq:  # a beat: nothing new, is anybody there?
+            self.reply(name, ok=True, text="", step=None)
         client.acked = max(client.acked, min(seq, self._seq))
         if client.behind >= 2:
             client.behind = 0

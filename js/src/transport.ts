@@ -28,6 +28,7 @@ const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
 const ACK_PERIOD = 100; // at most one acknowledgement in this many milliseconds
 const BEAT = 5000; // and at least one in this many while somebody looks
+const SILENCE = 12_000; // after which a kernel that answered no beat is taken for silent
 
 /** A name for one message. Not crypto.randomUUID: plain http, as on a laboratory's server, has none. */
 function newId(): string {
@@ -55,6 +56,7 @@ export class Transport {
   readonly #client = newId();
   #ackTimer: ReturnType<typeof setTimeout> | null = null;
   #ackSoon = false;
+  #heard = performance.now();
   #views = new Set<object>(); // views that somebody can see
   #watched = false; // whether any view has ever said so
 
@@ -118,6 +120,7 @@ export class Transport {
     const send = (): void => {
       this.#ackSoon = false;
       this.#ackTimer = this.#seen ? setTimeout(send, BEAT) : null;
+      if (performance.now() - this.#heard > SILENCE && this.#seen && this.store.state.connection === "live") this.store.patch({ connection: "silent" });
       this.#say({ kind: "ack", seq: this.#seq ?? 0, seen: this.#seen });
     };
     if (now) send();
@@ -212,6 +215,7 @@ export class Transport {
 
   readonly #receive = (content: unknown, buffers: Buffers | undefined): void => {
     try {
+      this.#heard = performance.now();
       const message = decode(content, buffers ?? []);
       if (message?.kind === "reply") this.#answer(message);
       else if (message?.kind === "update") this.#update(message);

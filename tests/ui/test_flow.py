@@ -230,3 +230,24 @@ def watched_controls(make_session):
     controls = Controls(CommandDesk(session._wiring), publisher)
     yield session, controls, screen
     publisher.close()
+
+
+def test_a_beat_is_answered_so_that_a_page_knows_that_somebody_is_there(stage):
+    screen, publisher, happen = stage
+    answers = []
+    send = screen.send
+    screen.send = lambda content, buffers=None: (
+        answers.append(content["id"]) if content["kind"] == "reply" else send(content, buffers)
+    )
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    seq = screen.updates[-1][0]["seq"]
+    publisher.ack("a", seq, seen=True)  # of an update: no answer
+    publisher.ack("a", seq, seen=True)
+    eventually(lambda: answers == ["a"])
+    happen()
+    eventually(lambda: len(screen.updates) == 2)
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=False)  # nobody looks: none either
+    time.sleep(0.3)
+    assert answers == ["a"]
