@@ -21,8 +21,8 @@ def saved(tmp_path_factory):
     with coflect.Session(
         tiny_cnn(), data, data, classes=[HOSTILE, "b", "c", "d"], run_dir=folder / "runs"
     ) as session:
+        session.explain(3)  # before training: its maps are of two steps
         session.train(epochs=8)
-        session.explain(3)
         session.explain(9)
         session.wait(120)
         session.explain(3)
