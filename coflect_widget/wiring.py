@@ -35,7 +35,7 @@ from coflect_widget.record.stream import EventStream
 from coflect_widget.reviewing import Review
 from coflect_widget.steering import Steering
 from coflect_widget.timeline import Shelf, overlay_event
-from coflect_widget.training.controls import Controls
+from coflect_widget.training.controls import Controls, submit_between_steps
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
@@ -155,7 +155,7 @@ class Wiring:
             sample = cast("Sample", self.backend.read_sample(index))
             release_helpers()  # large pictures are prepared in parallel
             return sample
-        read = self.controls.submit(partial(self.backend.read_sample, index))
+        read = submit_between_steps(self.controls, partial(self.backend.read_sample, index))
         return cast("Sample", read.result(60))
 
     def emit(self, data: events.Payload, split: events.Split | None = None, **more: Any) -> None:

@@ -15,6 +15,10 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 
+#: Of all sessions of this process those that train now; the lock is held while one begins to.
+_training: list[Controls] = []
+_beginning = threading.Lock()
+
 
 class Rest:
     """A short hold of the training for one thing that a person waits for; a context manager.
@@ -160,10 +164,11 @@ class Controls:
 
     def attach(self) -> None:
         """From now on the calling thread trains, and runs the commands."""
-        with self._condition:
+        with _beginning, self._condition:
             self._owner = threading.current_thread()
             self._stopping = False
             self._attention = True
+            _training.append(self)
 
     def detach(self) -> None:
         """The calling thread trains no longer; what still waits runs now."""
@@ -174,6 +179,9 @@ class Controls:
             self._until = None
             self._pausing = self._stopping = self._attention = False
             self._rests.clear()
+        with _beginning:
+            if self in _training:
+                _training.remove(self)
 
     def boundary(
         self, held: Callable[[bool], None], while_held: Callable[[], None] | None = None
@@ -234,6 +242,19 @@ class Controls:
         if rest.left <= 0 and rest in self._rests:
             self._rests.remove(rest)
         return taken
+
+
+def submit_between_steps(controls: Controls, action: Callable[[], T]) -> Future[T]:
+    """As `Controls.submit`, and where another session of the process trains, between its steps.
+
+    For what must not run beside a step of any training, because it draws from the process's
+    random generators. A training that begins meanwhile waits until `action` has run.
+    """
+    with _beginning:
+        for each in (controls, *_training):
+            if each.owner is not None:
+                return each.submit(action)
+        return controls.submit(action)
 
 
 def _run(action: Callable[[], object], future: Future[T]) -> None:

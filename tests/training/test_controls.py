@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from coflect_widget.training.controls import Controls
+from coflect_widget.training.controls import Controls, submit_between_steps
 
 
 class Steps:
@@ -185,3 +185,30 @@ def _still(steps):
     before = steps.count
     time.sleep(0.02)
     return steps.count == before
+
+
+def test_what_must_run_beside_no_step_runs_between_those_of_another_session():
+    idle, busy = Controls(), Controls()
+    here = threading.current_thread()
+    assert submit_between_steps(idle, threading.current_thread).result(0) is here
+    with Steps(busy) as steps:
+        ran = submit_between_steps(idle, threading.current_thread)
+        assert ran.result(5) is steps.thread
+    assert submit_between_steps(idle, threading.current_thread).result(0) is here
+
+
+def test_a_training_does_not_begin_beside_what_must_run_beside_no_step():
+    controls = Controls()
+    seen = []
+
+    def action():
+        thread = threading.Thread(target=lambda: (controls_of_another.attach(), seen.append(1)))
+        thread.start()
+        time.sleep(0.1)
+        seen.append(0)
+        return thread
+
+    controls_of_another = Controls()
+    submit_between_steps(controls, action).result(0).join(5)
+    assert seen == [0, 1]
+    controls_of_another.detach()
