@@ -33,22 +33,6 @@ class Batch:
     targets: Any  # (B,)
 
 
-def check_item(item: object, argument: str, index: int) -> None:
-    """Raise ValueError unless what a data set gives at `index` is (x, y) or (x, y, index).
-
-    `argument` is what the data set is called in the message.
-    """
-    if not isinstance(item, Sequence) or len(item) not in (2, 3):
-        raise ValueError(
-            f"{argument}[{index}] is a {type(item).__name__}, expected (x, y) or (x, y, index)"
-        )
-    if len(item) == 3 and int(item[2]) != index:
-        raise ValueError(
-            f"{argument}[{index}] says that its index is {int(item[2])}; the third element must "
-            "be the position in the data set, or leave it out"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class StepOutput:
     """References to what a step computed anyway; nothing is copied or synchronised."""

@@ -22,8 +22,9 @@ from coflect_widget.backends.base import (
     class_weights,
     unknown_order,
 )
+from coflect_widget.backends.items import check_labels, label_error
 from coflect_widget.backends.judged import JudgedLabels
-from coflect_widget.backends.keras_data import Source, class_numbers, label_error
+from coflect_widget.backends.keras_data import Source, class_numbers
 from coflect_widget.backends.keras_model import Classifier, find_head, find_layout
 from coflect_widget.config import Config
 
@@ -87,7 +88,7 @@ class KerasBackend:
             )
         for source in (self.train_source, self.val_source):
             if source is not None:
-                self._check_labels(source)
+                check_labels(source, self.num_classes)
         if scheduler is not None and not callable(scheduler):
             raise TypeError(
                 f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
@@ -152,14 +153,6 @@ class KerasBackend:
                 f"model gives {got} for {len(sample)} samples; it must give (samples, classes)"
             )
         return outputs
-
-    def _check_labels(self, source: Source) -> None:
-        labels = source.labels()
-        wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
-        if len(wrong):
-            where = int(wrong[0])
-            at = where if len(labels) == source.length else source.probes()[where]
-            raise ValueError(label_error(source.argument, at, int(labels[where]), self.num_classes))
 
     def _compile(self, loss: Any, optimizer: Any) -> None:
         model = self.keras_model

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Batch, check_item
+from coflect_widget.backends.base import Batch
+from coflect_widget.backends.items import check_item
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
@@ -128,14 +129,6 @@ class Source:
                 )
             shape = found
         self.draws_random_numbers = _random_state() != before
-
-
-def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
-    """What to say of a label that is no class."""
-    return (
-        f"{argument} has the label {label} at index {index}, outside 0..{num_classes - 1} for "
-        f"{num_classes} classes; correct the labels, or add classes and outputs"
-    )
 
 
 def _as_arrays(data: Any, argument: str) -> tuple[Any, Any] | None:

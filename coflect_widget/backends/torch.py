@@ -24,8 +24,9 @@ from coflect_widget.backends.base import (
     WeightSpec,
     class_weights,
 )
+from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
-from coflect_widget.backends.torch_data import Source, arguments, label_error
+from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.config import Config
@@ -86,7 +87,8 @@ class TorchBackend:
         self.num_classes = self._checked_outputs(num_classes)
         for source in (self.train_source, self.val_source):
             if source is not None:
-                self._check_labels(source)
+                check_labels(source, self.num_classes)
+                source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
         if class_weight is not None:
             if loss is not None:
@@ -161,15 +163,6 @@ class TorchBackend:
                 f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
                 "both: give them the same shape"
             )
-
-    def _check_labels(self, source: Source) -> None:
-        labels = source.labels()
-        wrong = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
-        if len(wrong):
-            where = int(wrong[0])
-            at = where if len(labels) == source.length else source.probes()[where]
-            raise ValueError(label_error(source.argument, at, int(labels[where]), self.num_classes))
-        source.num_classes = self.num_classes
 
     def _make_optimizer(self, given: Any) -> torch.optim.Optimizer:
         if given is None:

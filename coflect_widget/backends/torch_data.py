@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from coflect_widget.backends.base import Batch, Sample, check_item
+from coflect_widget.backends.base import Batch, Sample
+from coflect_widget.backends.items import check_item, label_error
 from coflect_widget.data.arrays import ArrayDataset
 
 _PROBES = 64  # samples of a map-style data set that are looked at before training
@@ -236,14 +237,6 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, int, int]]):
 
     def __len__(self) -> int:
         return len(self.dataset)
-
-
-def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
-    """What to say of a label that is no class."""
-    return (
-        f"{argument} has the label {label} at index {index}, outside 0..{num_classes - 1} for "
-        f"{num_classes} classes; correct the labels, or add classes and outputs"
-    )
 
 
 def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:

@@ -1,0 +1,56 @@
+"""Checks of what a data set gives, the same for every framework; each error says the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Labelled(Protocol):
+    """A data set as a backend reads it; `argument` is what messages call it."""
+
+    argument: str
+    length: int
+
+    def labels(self) -> NDArray[np.int64]:
+        """Class numbers of all samples, or of the probes alone."""
+
+    def probes(self) -> list[int]:
+        """Indices spread evenly over the data."""
+
+
+def check_item(item: object, argument: str, index: int) -> None:
+    """Raise ValueError unless what a data set gives at `index` is (x, y) or (x, y, index).
+
+    `argument` is what the data set is called in the message.
+    """
+    if not isinstance(item, Sequence) or len(item) not in (2, 3):
+        raise ValueError(
+            f"{argument}[{index}] is a {type(item).__name__}, expected (x, y) or (x, y, index)"
+        )
+    if len(item) == 3 and int(item[2]) != index:
+        raise ValueError(
+            f"{argument}[{index}] says that its index is {int(item[2])}; the third element must "
+            "be the position in the data set, or leave it out"
+        )
+
+
+def check_labels(source: Labelled, num_classes: int) -> None:
+    """Raise ValueError for the first label that is no class, as far as labels are known."""
+    labels = source.labels()
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        where = int(wrong[0])
+        at = where if len(labels) == source.length else source.probes()[where]
+        raise ValueError(label_error(source.argument, at, int(labels[where]), num_classes))
+
+
+def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
+    """What to say of a label that is no class."""
+    return (
+        f"{argument} has the label {label} at index {index}, outside 0..{num_classes - 1} for "
+        f"{num_classes} classes; correct the labels, or add classes and outputs"
+    )
