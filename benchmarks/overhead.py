@@ -2,7 +2,8 @@
 
     python benchmarks/overhead.py [--workloads a b c] [--arms ...] [--pairs 8] [--json FILE]
 
-Each arm is a process of its own. They train in turn, in blocks of some seconds, A B B A A B ...;
+Each arm is a process of its own. They train in turn, in blocks of some seconds, A B B A A B ...,
+after a warm-up in which workers start;
 while one trains, the other and all its workers are stopped by a signal, so that neither lives on
 the other's time. The slowdown is the median over pairs of the ratio of their seconds, the
 interval a bootstrap over the pairs. Arm "browser" is the session in a real kernel of a real
@@ -30,6 +31,8 @@ from machine import describe
 from overhead_workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
+#: Seconds that an arm trains before it is measured: its workers start beside it meanwhile.
+WARM_UP = 20.0
 OURS = ["session", "kernel", "browser", "session with a bank"]
 
 
@@ -158,8 +161,10 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 def compare(workload: str, arm: str, pairs: int, steps: int) -> dict[str, Any]:
     """Slowdown of `arm` against the plain loop."""
     with started("plain", workload) as plain, started(arm, workload) as other:
-        for remote in (plain, other):
-            remote.train(max(10, steps // 4))  # warm-up
+        plain.train(max(10, steps // 4))
+        warm = 0.0
+        while warm < WARM_UP:
+            warm += other.train(max(10, steps // 4))
         seconds: list[tuple[float, float]] = []
         before = other.facts
         for pair in range(pairs):

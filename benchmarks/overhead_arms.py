@@ -57,7 +57,9 @@ class Plain:
 class Watched:
     """A Session with everything on."""
 
-    def __init__(self, workload: Workload, folder: str, *, bank: int = 0) -> None:
+    def __init__(
+        self, workload: Workload, folder: str, *, bank: int = 0, overlays: bool = True
+    ) -> None:
         torch.manual_seed(0)
         model = workload.model()
         optimizer = TimedSGD(model.parameters())
@@ -68,7 +70,7 @@ class Watched:
             optimizer=optimizer,
             batch_size=workload.batch,
             run_dir=folder,
-            config={"attribution": {"method": workload.method}},
+            config=settings(workload, overlays=overlays),
         )
         self.begin(bank)
 
@@ -110,6 +112,14 @@ class Watched:
         }
 
 
+def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
+    """The session's configuration: the default, with or without the background's work."""
+    attribution: dict[str, Any] = {"method": workload.method}
+    if not overlays:
+        attribution["budget"] = 0
+    return {"attribution": attribution}
+
+
 def make(name: str, workload: Workload, folder: str) -> Arm:
     """The arm called `name`."""
     if workload.keras:
@@ -124,6 +134,8 @@ def make(name: str, workload: Workload, folder: str) -> Arm:
         return watched(workload, folder)
     if name == "session with a bank":
         return watched(workload, folder, bank=1)
+    if name == "session without overlays":
+        return watched(workload, folder, overlays=False)
     from overhead_peers import PEERS
 
     return Plain(workload, PEERS[name](workload, Path(folder)))

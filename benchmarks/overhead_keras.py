@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 from keras import layers
-from overhead_arms import Watched
+from overhead_arms import Watched, settings
 from overhead_workloads import Workload
 
 import coflect_widget as coflect
@@ -72,7 +72,9 @@ class PlainFit:
 class WatchedKeras(Watched):
     """A Session with everything on, over the same model and data."""
 
-    def __init__(self, workload: Workload, folder: str, *, bank: int = 0) -> None:
+    def __init__(
+        self, workload: Workload, folder: str, *, bank: int = 0, overlays: bool = True
+    ) -> None:
         x, y = workload.data()
         self.ends = []
         self.session = coflect.Session(
@@ -80,7 +82,7 @@ class WatchedKeras(Watched):
             (x.transpose(0, 2, 3, 1).copy(), y),
             batch_size=workload.batch,
             run_dir=folder,
-            config={"attribution": {"method": workload.method}},
+            config=settings(workload, overlays=overlays),
         )
         backend = self.session._made().backend
         step = backend.train_step

@@ -213,6 +213,7 @@ class Wiring:
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights."""
         self.forecaster.flush()
+        self.forecaster.mark(self._keep_thumbnails)
         if state == "failed":
             return
         self.steering.effects.ended(self.loop.step)
@@ -280,14 +281,13 @@ class Wiring:
             onset=self.forecaster.onset,
         )
         self.forecast = forecast
-        for index in forecast.index:
-            self.gallery.thumbnail(index)
         self.stream.emit(forecast, step, epoch)
         self._show_gates(step, epoch, always=False)
         self._explain_periodically(step)
+        an_epoch_ago = step - self.backend.steps_per_epoch
         for index in forecast.index:
             seen = self._explained_at.get(index)
-            if seen is None or seen < step - self.backend.steps_per_epoch:
+            if seen is None or seen < an_epoch_ago:
                 self._explained_at[index] = step
                 self.scheduler.request(index, "candidate")
 
@@ -300,8 +300,14 @@ class Wiring:
         if self.forecast is not None and self.forecast.index:
             self.scoreboard.name(epoch, self.forecast.index, self.window.open)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
+            self._keep_thumbnails()
         self._show_gates(step, epoch, always=True)
         self._emit_cost(step, epoch)
+
+    def _keep_thumbnails(self) -> None:
+        """Have the run folder show the queue without its data; a screen makes its own in time."""
+        for index in self.forecast.index if self.forecast is not None else ():
+            self.gallery.thumbnail(index)
 
     def _emit_cost(self, step: int, epoch: int) -> None:
         self._cost_at = time.monotonic()

@@ -554,8 +554,8 @@ time.sleep(60)
     assert children
     kernel.kill()
     kernel.wait()
-    time.sleep(2)
-    assert [child for child in children if not ended(child)] == []
+    # An idle-class worker needs some processor time even to end, and a busy machine gives little.
+    eventually(lambda: all(map(ended, children)), what="the end of all workers")
     run = coflect.open_run(next(tmp_path.iterdir()))
     assert run.state == "interrupted"
     recorded = run.events()

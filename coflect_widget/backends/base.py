@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,19 @@ class Sample:
     target: int
     others: tuple[NDArray[np.float32], ...] = ()
     place: int = 0
+
+
+@lru_cache(maxsize=8)
+def batch_cuts(length: int, batch_size: int) -> tuple[tuple[int, int], ...]:
+    """First and last place (not included) of each batch of an epoch over `length` samples.
+
+    Batch normalisation cannot train on one sample: a single one left over joins the others.
+    """
+    cuts = [(a, min(a + batch_size, length)) for a in range(0, length, batch_size)]
+    if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
+        last = cuts.pop()
+        cuts[-1] = (cuts[-1][0], last[1])
+    return tuple(cuts)
 
 
 def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float32]:

@@ -368,7 +368,7 @@ class KerasBackend:
         return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
 
     def learning_rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.keras_model.optimizer.learning_rate))
+        return float(self.keras_model.optimizer.learning_rate)
 
     def end_epoch(self, validation: dict[str, float]) -> None:
         if self.scheduler is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Batch
+from coflect_widget.backends.base import Batch, batch_cuts
 from coflect_widget.backends.items import check_item
 from coflect_widget.data.arrays import ArrayDataset
 
@@ -80,11 +80,11 @@ class Source:
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
-        return len(self._cuts(batch_size))
+        return len(batch_cuts(self.length, batch_size))
 
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
-        for first, last in self._cuts(batch_size)[skip:]:
+        for first, last in batch_cuts(self.length, batch_size)[skip:]:
             group = order[first:last]
             if self.inputs is not None and self.targets is not None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
@@ -95,14 +95,6 @@ class Source:
                     np.stack([x for x, _ in items]),
                     np.array([y for _, y in items], dtype=np.int64),
                 )
-
-    def _cuts(self, batch_size: int) -> list[tuple[int, int]]:
-        cuts = [(a, min(a + batch_size, self.length)) for a in range(0, self.length, batch_size)]
-        # Batch normalisation cannot train on one sample; a single left over joins the others.
-        if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
-            last = cuts.pop()
-            cuts[-1] = (cuts[-1][0], last[1])
-        return cuts
 
     def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
         if self.inputs is not None and self.targets is not None:

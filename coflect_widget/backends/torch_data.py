@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from coflect_widget.backends.base import Batch, Sample
+from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import check_item, label_error
 from coflect_widget.data.arrays import ArrayDataset
 
@@ -95,7 +95,7 @@ class Source:
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
-        return len(self._cuts(batch_size))
+        return len(batch_cuts(self.length, batch_size))
 
     def batches(
         self,
@@ -111,7 +111,7 @@ class Source:
         `seed` is what a DataLoader's processes get, so that it takes none from the global
         generator, which dropout uses.
         """
-        groups = [order[a:b] for a, b in self._cuts(batch_size)[skip:]]
+        groups = [order[a:b] for a, b in batch_cuts(self.length, batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
             for group in groups:
                 picked = torch.from_numpy(group)
@@ -138,15 +138,6 @@ class Source:
                 _moved(x, device),
                 y.to(device, non_blocking=True).long().reshape(-1),
             )
-
-    def _cuts(self, batch_size: int) -> list[tuple[int, int]]:
-        starts = range(0, self.length, batch_size)
-        cuts = [(a, min(a + batch_size, self.length)) for a in starts]
-        # BatchNorm cannot train on one sample; a single left over joins the batch before it.
-        if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
-            last = cuts.pop()
-            cuts[-1] = (cuts[-1][0], last[1])
-        return cuts
 
     # --- checking --------------------------------------------------------------------------
 

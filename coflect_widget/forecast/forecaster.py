@@ -1,8 +1,10 @@
 """The thread that consumes telemetry: outputs of steps in; metrics and rankings out.
 
-The training thread appends references to a deque and goes on. This thread looks about every
-50 ms, converts what waits, updates the store batch by batch, and calls back. It is never
-woken by the training thread: a notification costs more there than everything else.
+The training thread appends references to a deque and goes on. This thread looks some times a
+second, converts what waits, updates the store, and calls back. It is never woken by the training
+thread: a notification costs more there than everything else. Many steps taken in at once cost a
+fraction of what they cost one by one, and training pays for it with processor time; so this
+thread lets slow steps gather for longer.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from coflect_widget.forecast.store import BatchStats, SampleStore
 
 T = TypeVar("T")
 
-#: Seconds between two looks at what waits.
-PERIOD = 0.05
+#: Seconds between two looks at what waits: while steps are many, and while they are ...
+PERIOD, LONG_PERIOD = 0.05, 0.25
+#: ... fewer than so many a look.
+FEW = 16
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
@@ -198,8 +202,9 @@ class Forecaster(Closing):
         self.mark(due)
 
     def watch_again(self) -> None:
-        """Report the next step that is not finite, also if the one before was not."""
+        """Training goes on or holds: take in what waits, and report the next failure anew."""
         self._non_finite = False
+        self._wake.set()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until everything observed so far is in the store.
@@ -235,13 +240,15 @@ class Forecaster(Closing):
     def _run(self) -> None:
         while True:
             closing = self._closing  # read first: what was observed before it is consumed
-            self._consume()
+            few = self._consume() < FEW
             if closing:
                 return
-            self._wake.wait(PERIOD)
+            self._wake.wait(LONG_PERIOD if few else PERIOD)
             self._wake.clear()
 
-    def _consume(self) -> None:
+    def _consume(self) -> int:
+        """Take in what waits; how many steps it was."""
+        before = self._taken
         while True:
             chunk = self._take()
             if chunk:
@@ -251,6 +258,7 @@ class Forecaster(Closing):
                 break
         if self._ranking_due and time.monotonic() >= self._rank_from:
             self._rank()
+        return self._taken - before
 
     def _take(self) -> list[_Item]:
         """Next outputs, up to `CHUNK` and not beyond the next mark."""

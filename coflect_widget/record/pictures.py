@@ -117,7 +117,7 @@ class Gallery:
                 how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
                 size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
                 buffer = io.BytesIO()
-                image.resize(size, how).save(buffer, "PNG")
+                image.resize(size, how).save(buffer, "PNG", compress_level=1)
                 png = buffer.getvalue()
                 # A full disk costs the copy in the run folder, not the queue on the screen.
                 with contextlib.suppress(OSError):
