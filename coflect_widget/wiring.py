@@ -129,6 +129,7 @@ class Wiring:
             on_probed=self.review.probed,
             # An accelerator is not held up by a worker that computes on the processor.
             rest=self.controls.rest if backend.device == "cpu" else None,
+            trained=lambda: self.loop.time.seconds["training"],
             current_step=lambda: self.loop.step,
             distrust=self._distrust,
             seed=config.seed,

@@ -97,6 +97,9 @@ class ExplanationScheduler(Closing):
         Told what a person should know: a sample was set aside, weights have to be sent.
     rest : callable (seconds) -> context manager, optional
         Entered while a person's job is computed: lets the training rest for at most so long.
+    trained : callable () -> float
+        Seconds of training until now, pauses not counted: rests for background jobs are a
+        share of them.
     current_step : callable () -> int, optional
         Training step now: background requests take a snapshot again that is at most
         `reuse_steps` older. Without it they take one that is less than `reuse_seconds` old.
@@ -122,6 +125,7 @@ class ExplanationScheduler(Closing):
         on_probed: Callable[[NDArray[np.int64], NDArray[np.float32], int], object] | None = None,
         notify: Callable[[str], object] | None = None,
         rest: Callable[[float], Resting] | None = None,
+        trained: Callable[[], float] = time.monotonic,
         current_step: Callable[[], int] | None = None,
         reuse_steps: int = 20,
         reuse_seconds: float = 1.0,
@@ -138,6 +142,7 @@ class ExplanationScheduler(Closing):
         self._on_probed = on_probed
         self._notify = notify
         self._rest = rest
+        self._trained = trained
         self._rested: tuple[float, float, Resting] | None = None  # when it ended, most, what of it
         self._at_once = 0  # background jobs yet to come that no idle time is expected for
         self._current_step = current_step
@@ -275,7 +280,7 @@ class ExplanationScheduler(Closing):
         if self._rest is None:
             return
         rest = self._rest(0)
-        while rest.training and not self._queue.closed and time.monotonic() < self.next_rest:
+        while rest.training and not self._queue.closed and self._trained() < self.next_rest:
             time.sleep(_REMIND_SECONDS)
 
     def _start_worker(self, lane: SlotName) -> None:
@@ -393,7 +398,7 @@ class ExplanationScheduler(Closing):
             rest.__enter__()
 
         patience = 0.0 if self._at_once else _LATE
-        timer = threading.Timer(max(patience, self.next_rest - time.monotonic()), begin)
+        timer = threading.Timer(max(patience, self.next_rest - self._trained()), begin)
         timer.daemon = True
         timer.start()
         try:
@@ -403,7 +408,7 @@ class ExplanationScheduler(Closing):
             timer.join()
             rest.__exit__(None, None, None)
             if began:
-                self._rested = (time.monotonic(), most, rest)
+                self._rested = (self._trained(), most, rest)
             if self._at_once:
                 self._at_once -= 1
             elif began and rest.training:
@@ -411,7 +416,7 @@ class ExplanationScheduler(Closing):
 
     @property
     def next_rest(self) -> float:
-        """When training may rest for a background job again, by the monotonic clock."""
+        """When training may rest for a background job again, in seconds of training."""
         if self._rested is None:
             return 0.0
         ended, most, rest = self._rested  # training tells a moment later how long it rested
