@@ -47,8 +47,8 @@ class ResNet18(nn.Module):
 def perceptron() -> nn.Module:
     """A step of about a millisecond at batch 64, where any microsecond shows."""
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(3 * 16 * 16, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(),
-        nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(3 * 16 * 16, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
+        nn.Linear(256, 10),
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ WORKLOADS = {
     "d": Workload(
         "small ResNet, 32 px, Keras", lambda: small_resnet(10), 10, 10_000, 32, 200, keras=True
     ),
-    "c": Workload("MLP, 1 ms a step", perceptron, 10, 10_000, 16, 8_000, method="smoothgrad"),
+    "c": Workload("MLP, 1 ms a step", perceptron, 10, 50_000, 16, 4_000, method="smoothgrad"),
 }
 
 

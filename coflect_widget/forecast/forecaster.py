@@ -30,16 +30,15 @@ from coflect_widget.forecast.store import BatchStats, SampleStore
 
 T = TypeVar("T")
 
-#: Seconds between two looks at what waits: while steps are many, and while they are ...
+#: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
 PERIOD, LONG_PERIOD = 0.05, 0.25
-#: ... fewer than so many a look.
-FEW = 16
+GATHERED = 192
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
 RANKING_SHARE = 0.01
 #: Outputs converted at once.
-CHUNK = 64
+CHUNK = 256
 #: Logits taken in at once, beyond one step's.
 PART = 2_000_000
 
@@ -238,12 +237,17 @@ class Forecaster(Closing):
     # --- the forecaster's thread ----------------------------------------------------------
 
     def _run(self) -> None:
+        looked, pause = time.monotonic(), PERIOD
         while True:
             closing = self._closing  # read first: what was observed before it is consumed
-            few = self._consume() < FEW
+            steps = self._consume()
             if closing:
                 return
-            self._wake.wait(LONG_PERIOD if few else PERIOD)
+            now = time.monotonic()
+            if steps:  # as long as `GATHERED` steps take, by those that came
+                pause = min(LONG_PERIOD, max(PERIOD, GATHERED * (now - looked) / steps))
+            looked = now
+            self._wake.wait(pause)
             self._wake.clear()
 
     def _consume(self) -> int:
@@ -294,16 +298,18 @@ class Forecaster(Closing):
         arrays = self._guarded("conversion", partial(self._backend.telemetry_arrays, outputs))
         if arrays is None:
             return
-        newest_due = max(step // self._forecast_every for _, step, _, _ in chunk)
-        for part in _parts(chunk, arrays, newest_due * self._forecast_every):
+        newest = max(step // self._forecast_every for _, step, _, _ in chunk)
+        due = newest > self._ranked_period
+        now = due and time.monotonic() >= self._rank_from
+        for part in _parts(chunk, arrays, newest * self._forecast_every if now else None):
             self._guarded("update", partial(self._steps, part))
             _, step, epoch, _ = part[-1][0]
             self._position = (step, epoch)
-            period = step // self._forecast_every
-            if period == newest_due and period > self._ranked_period:
-                self._ranked_period = period
+            if due and step // self._forecast_every == newest:
+                due = False
+                self._ranked_period = newest
                 self._ranking_due = True
-                if time.monotonic() >= self._rank_from:
+                if now:
                     self._rank()
 
     def _steps(self, part: list[_Converted]) -> None:
@@ -386,22 +392,21 @@ class Forecaster(Closing):
             sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
 
 
-def _parts(chunk: list[_Item], arrays: _Arrays, due: int) -> Iterator[list[_Converted]]:
+def _parts(chunk: list[_Item], arrays: _Arrays, due: int | None) -> Iterator[list[_Converted]]:
     """Runs of steps for the store, cut at step `due`, at an epoch's end, and where they get long.
 
     A ranking comes after the step it is due at, and an epoch has each sample once.
     """
     part: list[_Converted] = []
     size = 0
-    cut = False
     for item, converted in zip(chunk, arrays, strict=True):
         if part and (size > PART or item[2] != part[-1][0][2]):
             yield part
             part, size = [], 0
         part.append((item, converted))
         size += converted[0].size
-        if not cut and item[1] >= due:
-            cut = True
+        if due is not None and item[1] >= due:
+            due = None
             yield part
             part, size = [], 0
     if part:

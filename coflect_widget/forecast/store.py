@@ -212,18 +212,41 @@ class SampleStore:
         batches : sequence of (indices, logits, targets, step)
             As for `update`. If one of them is refused, none has changed anything.
         """
-        checked = [self._checked(i, x, y, None) for i, x, y, _ in batches]
-        checked = [part for part in checked if len(part[0])] if checked else checked
-        rows = np.concatenate([part[0] for part in checked]) if checked else np.zeros(0, np.int64)
-        # A sample that comes twice has a history in between: then one after the other.
-        if len(checked) < len(batches) or _any_twice(rows):
+        joined = self._joined(batches)
+        if joined is None:
+            for indices, logits, targets, _ in batches:
+                self._checked(indices, logits, targets, None)
             return [self.update(i, x, y, step) for i, x, y, step in batches]
-        lengths = [len(part[0]) for part in checked]
+        rows, scores, labels, lengths = joined
         steps = np.repeat([step for _, _, _, step in batches], lengths)
         starts = np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)]).tolist()
-        scores = np.concatenate([part[1] for part in checked])
-        labels = np.concatenate([part[2] for part in checked])
-        return self._take(rows, scores, labels, None, steps, starts)
+        return self._take(rows, scores, labels, None, steps, starts, distinct=True)
+
+    def _joined(
+        self, batches: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], list[int]] | None:
+        """Batches as one, and their lengths; None where they have to be looked at one by one.
+
+        A sample that comes twice has a history in between.
+        """
+        parts = [(np.asarray(i), np.asarray(x), np.asarray(y)) for i, x, y, _ in batches]
+        lengths = [len(i) if i.ndim == 1 else 0 for i, _, _ in parts]
+        if (
+            not parts
+            or not self.num_classes
+            or not all(
+                length and x.shape == (length, self.num_classes) and y.shape == (length,)
+                for length, (_, x, y) in zip(lengths, parts, strict=True)
+            )
+        ):
+            return None
+        rows = np.concatenate([i for i, _, _ in parts]).astype(np.int64, copy=False)
+        if rows.min() < 0 or rows.max() >= self.num_samples or _any_twice(rows):
+            return None
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: counted
+            scores = np.concatenate([x for _, x, _ in parts]).astype(np.float32, copy=False)
+        labels = np.concatenate([y for _, _, y in parts]).astype(np.int64, copy=False)
+        return rows, scores, labels, lengths
 
     def _take(
         self,
@@ -233,8 +256,13 @@ class SampleStore:
         given: NDArray[np.float32] | None,
         steps: NDArray[np.int64],
         starts: list[int],
+        *,
+        distinct: bool = False,
     ) -> list[BatchStats]:
-        """Remember rows of one or several batches, which begin at `starts`."""
+        """Remember rows of one or several batches, which begin at `starts`.
+
+        `distinct` says that no sample comes twice.
+        """
         labelled = (labels >= 0) & (labels < max(1, self.num_classes))
         finite = np.isfinite(scores).all(axis=1)
         if given is not None:
@@ -258,10 +286,11 @@ class SampleStore:
             for batch in _stats(starts, usable, labelled, loss, correct, sizes)
         ]
         keep = np.arange(len(rows)) if all_usable else np.flatnonzero(usable)
-        # Reversed, so that the first occurrence that np.unique keeps is the last one.
-        unique, last = np.unique(rows[keep][::-1], return_index=True)
-        if len(unique) < len(keep):
-            keep = keep[len(keep) - 1 - last]
+        if not distinct:
+            # Reversed, so that the first occurrence that np.unique keeps is the last one.
+            unique, last = np.unique(rows[keep][::-1], return_index=True)
+            if len(unique) < len(keep):
+                keep = keep[len(keep) - 1 - last]
         if len(keep) < len(rows):
             rows, loss, margin, predicted = rows[keep], loss[keep], margin[keep], predicted[keep]
             labels, correct, steps = labels[keep], correct[keep], steps[keep]
