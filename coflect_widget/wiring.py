@@ -41,6 +41,7 @@ from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
+THUMBNAILS_PERIOD = 5.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
 class Wiring:
@@ -96,6 +97,7 @@ class Wiring:
         self._xai_due = config.xai_every
         self._speed: tuple[float, int] | None = None  # when, at which step
         self._cost_at = 0.0  # when it was written last
+        self._thumbnails_at = 0.0
         self.review = Review(self)
         self.forecaster = Forecaster(
             Foresight(
@@ -301,7 +303,8 @@ class Wiring:
         if self.forecast is not None and self.forecast.index:
             self.scoreboard.name(epoch, self.forecast.index, self.window.open)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
-            self._keep_thumbnails()
+            if time.monotonic() - self._thumbnails_at >= THUMBNAILS_PERIOD:
+                self._keep_thumbnails()
         self._show_gates(step, epoch, always=True)
         self._emit_cost(step, epoch)
 
@@ -309,6 +312,7 @@ class Wiring:
         """Have the run folder show the queue without its data; a screen makes its own in time."""
         for index in self.forecast.index if self.forecast is not None else ():
             self.gallery.thumbnail(index)
+        self._thumbnails_at = time.monotonic()
 
     def _emit_cost(self, step: int, epoch: int) -> None:
         self._cost_at = time.monotonic()

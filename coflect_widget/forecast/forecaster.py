@@ -329,7 +329,10 @@ class Forecaster(Closing):
                 self._guarded("update", partial(self._steps, [one]))
             return
         for (item, _), stats in zip(part, taken, strict=True):
-            self._guarded("update", partial(self._step, item, stats))
+            try:
+                self._step(item, stats)
+            except Exception as error:  # noqa: BLE001 - of this step alone
+                self._failed("update", error)
 
     def _step(self, item: _Item, stats: BatchStats) -> None:
         _, step, epoch, output = item
@@ -377,12 +380,15 @@ class Forecaster(Closing):
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - telemetry must outlive every failure
-            self.failures += 1
-            kind = (where, type(error))
-            if kind not in self._reported:
-                self._reported.add(kind)
-                self._report(error)
+            self._failed(where, error)
             return None
+
+    def _failed(self, where: str, error: Exception) -> None:
+        self.failures += 1
+        kind = (where, type(error))
+        if kind not in self._reported:
+            self._reported.add(kind)
+            self._report(error)
 
     def _report(self, error: BaseException) -> None:
         try:

@@ -281,10 +281,7 @@ class SampleStore:
             loss = np.where(usable, given, np.float32(0))
         correct = predicted == labels
         sizes = np.abs(np.clip(margin, -_FAR, _FAR))
-        stats = [
-            batch._replace(scale=self._rescale(batch.rows, batch.scale))
-            for batch in _stats(starts, usable, labelled, loss, correct, sizes)
-        ]
+        stats = self._stats(starts, usable, labelled, loss, correct, sizes)
         keep = np.arange(len(rows)) if all_usable else np.flatnonzero(usable)
         if not distinct:
             # Reversed, so that the first occurrence that np.unique keeps is the last one.
@@ -298,12 +295,44 @@ class SampleStore:
             self._remember(rows, loss, margin, predicted, labels, correct, steps)
         return stats
 
+    def _stats(
+        self,
+        starts: list[int],
+        usable: NDArray[np.bool_],
+        labelled: NDArray[np.bool_],
+        loss: NDArray[np.float32],
+        correct: NDArray[np.bool_],
+        sizes: NDArray[np.float32],
+    ) -> list[BatchStats]:
+        """Means over each batch; unusable rows are in none. `sizes`, (B,), moves the scale."""
+        if not len(usable):
+            return [BatchStats(0, math.nan, math.nan, 0, 0, self.scale) for _ in starts]
+        lengths = np.diff([*starts, len(usable)])
+        counts = np.add.reduceat(usable, starts, dtype=np.int64)
+        known = np.add.reduceat(labelled, starts, dtype=np.int64)
+        losses = np.add.reduceat(loss * usable, starts, dtype=np.float64)
+        right = np.add.reduceat(correct & usable, starts, dtype=np.int64)
+        spreads = np.add.reduceat(sizes * usable, starts, dtype=np.float64)
+        return [
+            BatchStats(
+                rows=rows,
+                loss=total / rows if rows else math.nan,
+                accuracy=hits / rows if rows else math.nan,
+                non_finite=with_label - rows,
+                unlabelled=length - with_label,
+                scale=self._rescale(rows, spread / rows) if rows else self.scale,
+            )
+            for rows, with_label, length, total, hits, spread in zip(
+                counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(),
+                right.tolist(), spreads.tolist(), strict=True,
+            )
+        ]  # fmt: skip
+
     def _rescale(self, rows: int, size: float) -> float:
         """The typical size of a margin, over about the newest thousand samples."""
-        if rows:
-            share = min(1.0, rows / 1000 if self._scaled else 1.0)
-            self.scale += share * (max(size, 1e-3) - self.scale)
-            self._scaled = True
+        share = min(1.0, rows / 1000 if self._scaled else 1.0)
+        self.scale += share * (max(size, 1e-3) - self.scale)
+        self._scaled = True
         return self.scale
 
     def _checked(
@@ -411,39 +440,6 @@ class SampleStore:
 def _any_twice(rows: NDArray[np.int64]) -> bool:
     ordered = np.sort(rows)
     return bool((ordered[1:] == ordered[:-1]).any())
-
-
-def _stats(
-    starts: list[int],
-    usable: NDArray[np.bool_],
-    labelled: NDArray[np.bool_],
-    loss: NDArray[np.float32],
-    correct: NDArray[np.bool_],
-    sizes: NDArray[np.float32],
-) -> list[BatchStats]:
-    """Means over each batch, that of `sizes` as its scale; unusable rows are in none."""
-    if not len(usable):
-        return [BatchStats(0, math.nan, math.nan, 0, 0, math.nan) for _ in starts]
-    lengths = np.diff([*starts, len(usable)])
-    counts = np.add.reduceat(usable, starts, dtype=np.int64)
-    known = np.add.reduceat(labelled, starts, dtype=np.int64)
-    losses = np.add.reduceat(loss * usable, starts, dtype=np.float64)
-    right = np.add.reduceat(correct & usable, starts, dtype=np.int64)
-    spreads = np.add.reduceat(sizes * usable, starts, dtype=np.float64)
-    return [
-        BatchStats(
-            rows=rows,
-            loss=total / rows if rows else math.nan,
-            accuracy=hits / rows if rows else math.nan,
-            non_finite=with_label - rows,
-            unlabelled=length - with_label,
-            scale=spread / rows if rows else math.nan,
-        )
-        for rows, with_label, length, total, hits, spread in zip(
-            counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(), right.tolist(),
-            spreads.tolist(), strict=True,
-        )
-    ]  # fmt: skip
 
 
 def _average(
