@@ -34,7 +34,7 @@ def main() -> None:
     find_runtimes()
     for name in args.workloads:
         workload = WORKLOADS[name]
-        loop = PlainLoop(workload)
+        loop = PlainLoop.of(workload)
         steps = max(20, workload.steps // 10)
         loop.train(20, None)  # now the main thread has helpers
         pairs = []

@@ -2,12 +2,14 @@
 
     python benchmarks/overhead.py [--workloads a b c] [--arms ...] [--pairs 8] [--json FILE]
 
-Each arm is a process of its own. They train in turn, in blocks of some seconds, A B B A A B ...,
-after a warm-up in which workers start;
-while one trains, the other and all its workers are stopped by a signal, so that neither lives on
-the other's time. The slowdown is the median over pairs of the ratio of their seconds, the
-interval a bootstrap over the pairs. Arm "browser" is the session in a real kernel of a real
-JupyterLab with its dashboard open in a headless Chromium on the same machine.
+Each arm is a process of its own, in which the same thread trains the same model on the same data
+in turn with the tool and without, in blocks of some seconds, A B B A A B ..., after a warm-up in
+which workers start. While it trains without, the tool's workers and the browser are stopped by a
+signal. (Two processes, one with the tool and one without, differ by several percent either way
+before the tool does anything.) The slowdown is the median over pairs of the ratio of their
+seconds, the interval a bootstrap over the pairs. Arm "kernel" is the session in a real kernel, arm
+"browser" in that of a real JupyterLab with its dashboard open in a headless Chromium on the same
+machine.
 """
 
 from __future__ import annotations
@@ -37,39 +39,45 @@ OURS = ["session", "kernel", "browser", "session with a bank"]
 
 
 class Remote:
-    """An arm in another process, stopped unless it trains."""
+    """An arm in another process, which trains with the tool or without."""
 
     def __init__(self, connection: socket.socket, roots: list[int]) -> None:
         self.line = connection.makefile("rw")
         self.facts: dict[str, Any] = json.loads(self.line.readline())
-        self.roots = roots or [self.facts["pid"]]
-        self._signal(signal.SIGSTOP)
+        self.pid: int = self.facts["pid"]
+        self.roots = roots or [self.pid]
 
-    def _signal(self, number: int) -> None:
+    def _signal_others(self, number: int) -> None:
+        """Signal all that belongs to the arm but the process that trains."""
         for root in self.roots:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(root)
                 for one in [process, *process.children(recursive=True)]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        os.kill(one.pid, number)
+                    if one.pid != self.pid:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            os.kill(one.pid, number)
 
     def train(self, steps: int) -> float:
-        """Seconds that `steps` steps took."""
-        self._signal(signal.SIGCONT)
-        try:
-            self.line.write(f"{steps}\n")
-            self.line.flush()
-            answer = self.line.readline()
-            if not answer:
-                raise SystemExit("an arm of the benchmark has died; its message is above")
-        finally:
-            self._signal(signal.SIGSTOP)
-        self.facts = json.loads(answer)
-        return float(sum(self.facts.pop("ns"))) / 1e9
+        """Seconds that `steps` steps took with the tool."""
+        seconds, self.facts = self._ask("watched", steps)
+        return seconds
 
-    def wake(self) -> None:
-        """Let it end."""
-        self._signal(signal.SIGCONT)
+    def train_plain(self, steps: int) -> float:
+        """Seconds that `steps` steps took without, while workers and browser stand still."""
+        self._signal_others(signal.SIGSTOP)
+        try:
+            return self._ask("plain", steps)[0]
+        finally:
+            self._signal_others(signal.SIGCONT)
+
+    def _ask(self, how: str, steps: int) -> tuple[float, dict[str, Any]]:
+        self.line.write(f"{how} {steps}\n")
+        self.line.flush()
+        answer = self.line.readline()
+        if not answer:
+            raise SystemExit("an arm of the benchmark has died; its message is above")
+        facts = json.loads(answer)
+        return float(sum(facts.pop("ns"))) / 1e9, facts
 
 
 @contextlib.contextmanager
@@ -90,11 +98,7 @@ def started(arm: str, workload: str) -> Iterator[Remote]:
             stack.callback(end, process)
         connection = accepted(server, processes)
         with connection:
-            remote = Remote(connection, roots)
-            try:
-                yield remote
-            finally:
-                remote.wake()
+            yield Remote(connection, roots)
 
 
 def accepted(server: socket.socket, processes: list[subprocess.Popen[bytes]]) -> socket.socket:
@@ -160,20 +164,20 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 
 def compare(workload: str, arm: str, pairs: int, steps: int) -> dict[str, Any]:
     """Slowdown of `arm` against the plain loop."""
-    with started("plain", workload) as plain, started(arm, workload) as other:
-        plain.train(max(10, steps // 4))
+    with started(arm, workload) as remote:
         warm = 0.0
         while warm < WARM_UP:
-            warm += other.train(max(10, steps // 4))
+            warm += remote.train(max(10, steps // 4))
+        remote.train_plain(max(10, steps // 4))
         seconds: list[tuple[float, float]] = []
-        before = other.facts
+        before = remote.facts
         for pair in range(pairs):
             if pair % 2:
-                b = other.train(steps)
-                a = plain.train(steps)
+                b = remote.train(steps)
+                a = remote.train_plain(steps)
             else:
-                a = plain.train(steps)
-                b = other.train(steps)
+                a = remote.train_plain(steps)
+                b = remote.train(steps)
             seconds.append((a, b))
     times = np.array(seconds)
     ratios = times[:, 1] / times[:, 0] - 1
@@ -189,7 +193,7 @@ def compare(workload: str, arm: str, pairs: int, steps: int) -> dict[str, Any]:
         "pairs": seconds,
         "trained_seconds": float(times[:, 1].sum()),
         "before": before,
-        "after": other.facts,
+        "after": remote.facts,
     }
 
 

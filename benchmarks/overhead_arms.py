@@ -1,7 +1,8 @@
 """One arm of the overhead benchmark, in a process of its own that trains when it is told to.
 
-The benchmark starts it with a port; over that connection come lines "STEPS" and go lines of
-JSON: how long the steps took, and what the arm can say of itself.
+The benchmark starts it with a port; over that connection come lines "watched STEPS" or
+"plain STEPS" and go lines of JSON: how long the steps took, and what the arm can say of itself.
+Both train the same model on the same data in the same thread.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +27,13 @@ from overhead_workloads import WORKLOADS, PlainLoop, TimedSGD, Workload
 import coflect_widget as coflect
 
 
+class Trains(Protocol):
+    """A plain loop."""
+
+    def train(self, steps: int) -> None:
+        """Do `steps` steps."""
+
+
 class Arm(Protocol):
     """Something that trains."""
 
@@ -33,22 +42,28 @@ class Arm(Protocol):
     def train(self, steps: int) -> None:
         """Do at least `steps` steps, one after the other."""
 
+    def train_plain(self, steps: int) -> None:
+        """The same with nothing round it."""
+
     def facts(self) -> dict[str, Any]:
         """What else the table needs, all since the start."""
 
 
-class Plain:
-    """No tool at all, or a peer that hooks into the loop with `after`."""
+class Hooked:
+    """A peer that hooks into the loop with `after`."""
 
     def __init__(
-        self, workload: Workload, after: Callable[[PlainLoop, torch.Tensor], None] | None = None
+        self, workload: Workload, after: Callable[[PlainLoop, torch.Tensor], None]
     ) -> None:
-        self.loop = PlainLoop(workload)
+        self.loop = PlainLoop.of(workload)
         self.ends = self.loop.optimizer.ends
         self._after = after
 
     def train(self, steps: int) -> None:
         self.loop.train(steps, self._after)
+
+    def train_plain(self, steps: int) -> None:
+        self.loop.train(steps, None)
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -64,9 +79,11 @@ class Watched:
         model = workload.model()
         optimizer = TimedSGD(model.parameters())
         self.ends = optimizer.ends
+        data = workload.data()
+        self.plain: Trains = PlainLoop(workload, data, model, optimizer)
         self.session = coflect.Session(
             model,
-            workload.data(),
+            data,
             optimizer=optimizer,
             batch_size=workload.batch,
             run_dir=folder,
@@ -90,22 +107,28 @@ class Watched:
             time.sleep(0.05)
         self.session.pause()
 
+    def train_plain(self, steps: int) -> None:
+        """By the training thread, while the session is held."""
+        wiring = self.session._wiring
+        assert wiring is not None
+        wiring.controls.submit(lambda: self.plain.train(steps)).result()
+
     def facts(self) -> dict[str, Any]:
         wiring = self.session._wiring
         assert wiring is not None
         path = self.session.run.path
         names = {t.native_id: t.name for t in threading.enumerate()}
         me = psutil.Process()
+        seconds: dict[str, float] = defaultdict(float)
+        for thread in me.threads():
+            seconds[names.get(thread.id, "other")] += thread.user_time + thread.system_time
         return {
             "cost": wiring.cost().model_dump(),
             "step": wiring.loop.step,
             "events_bytes": (path / "events.jsonl").stat().st_size,
             "rss_mb": me.memory_info().rss / 2**20,
             "workers_rss_mb": [p.memory_info().rss / 2**20 for p in me.children(recursive=True)],
-            "threads": {
-                names.get(t.id, "other"): round(t.user_time + t.system_time, 2)
-                for t in me.threads()
-            },
+            "threads": {name: round(used, 2) for name, used in seconds.items()},
             "workers_seconds": [
                 round(sum(p.cpu_times()[:2]), 2) for p in me.children(recursive=True)
             ],
@@ -122,14 +145,11 @@ def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
 
 def make(name: str, workload: Workload, folder: str) -> Arm:
     """The arm called `name`."""
+    watched = Watched
     if workload.keras:
-        from overhead_keras import PlainFit, WatchedKeras
+        from overhead_keras import WatchedKeras
 
-        plain, watched = PlainFit, WatchedKeras
-    else:
-        plain, watched = Plain, Watched
-    if name == "plain":
-        return plain(workload)
+        watched = WatchedKeras
     if name in ("session", "kernel", "browser"):
         return watched(workload, folder)
     if name == "session with a bank":
@@ -138,7 +158,7 @@ def make(name: str, workload: Workload, folder: str) -> Arm:
         return watched(workload, folder, overlays=False)
     from overhead_peers import PEERS
 
-    return Plain(workload, PEERS[name](workload, Path(folder)))
+    return Hooked(workload, PEERS[name](workload, Path(folder)))
 
 
 def serve(arm: Arm, port: int) -> None:
@@ -150,9 +170,10 @@ def serve(arm: Arm, port: int) -> None:
         line.write(json.dumps({"pid": os.getpid()}) + "\n")
         line.flush()
         for request in line:
-            steps = int(request)
+            how, number = request.split()
+            steps = int(number)
             first = len(arm.ends)
-            arm.train(steps + 1)
+            (arm.train if how == "watched" else arm.train_plain)(steps + 1)
             ends = arm.ends[first : first + steps + 1]
             answer = {"ns": [b - a for a, b in pairwise(ends)], **arm.facts()}
             line.write(json.dumps(answer) + "\n")

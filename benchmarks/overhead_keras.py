@@ -9,6 +9,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 from overhead_arms import Watched, settings
@@ -47,12 +48,17 @@ def small_resnet(workload: Workload) -> keras.Model:
 class PlainFit:
     """`model.fit` over arrays in memory, with nothing round it."""
 
-    def __init__(self, workload: Workload) -> None:
-        self.model = small_resnet(workload)
-        x, y = workload.data()
-        data = tf.data.Dataset.from_tensor_slices((x.transpose(0, 2, 3, 1).copy(), y))
-        self._batches = data.shuffle(len(x)).batch(workload.batch).prefetch(2).repeat()
-        self.ends: list[int] = []
+    def __init__(
+        self,
+        workload: Workload,
+        data: tuple[np.ndarray, np.ndarray],
+        model: keras.Model,
+        ends: list[int],
+    ) -> None:
+        self.model = model
+        self.ends = ends
+        batches = tf.data.Dataset.from_tensor_slices(data).shuffle(len(data[0]))
+        self._batches = batches.batch(workload.batch).prefetch(2).repeat()
 
     def train(self, steps: int) -> None:
         """Do `steps` steps."""
@@ -64,10 +70,6 @@ class PlainFit:
 
         self.model.fit(self._batches, steps_per_epoch=steps, verbose=0, callbacks=[Note()])
 
-    def facts(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
 
 class WatchedKeras(Watched):
     """A Session with everything on, over the same model and data."""
@@ -76,10 +78,13 @@ class WatchedKeras(Watched):
         self, workload: Workload, folder: str, *, bank: int = 0, overlays: bool = True
     ) -> None:
         x, y = workload.data()
+        data = x.transpose(0, 2, 3, 1).copy(), y
+        model = small_resnet(workload)
         self.ends = []
+        self.plain = PlainFit(workload, data, model, self.ends)
         self.session = coflect.Session(
-            small_resnet(workload),
-            (x.transpose(0, 2, 3, 1).copy(), y),
+            model,
+            data,
             batch_size=workload.batch,
             run_dir=folder,
             config=settings(workload, overlays=overlays),

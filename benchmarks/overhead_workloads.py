@@ -119,17 +119,30 @@ def watched(workload: Workload, **config: Any) -> Iterator[tuple[coflect.Session
 class PlainLoop:
     """The loop a person would write, over arrays in memory, with nothing round it."""
 
-    def __init__(self, workload: Workload) -> None:
-        torch.manual_seed(0)
+    def __init__(
+        self,
+        workload: Workload,
+        data: tuple[np.ndarray, np.ndarray],
+        model: nn.Module,
+        optimizer: TimedSGD,
+    ) -> None:
         self.workload = workload
-        x, y = workload.data()
-        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
-        self.model = workload.model()
-        self.optimizer = TimedSGD(self.model.parameters())
+        self.x, self.y = (torch.from_numpy(part) for part in data)
+        self.model = model
+        self.optimizer = optimizer
         self.step = 0
         self._order = torch.randperm(len(self.x))
 
-    def train(self, steps: int, after: Callable[[PlainLoop, torch.Tensor], None] | None) -> None:
+    @classmethod
+    def of(cls, workload: Workload) -> PlainLoop:
+        """With a model and an optimizer of its own."""
+        torch.manual_seed(0)
+        model = workload.model()
+        return cls(workload, workload.data(), model, TimedSGD(model.parameters()))
+
+    def train(
+        self, steps: int, after: Callable[[PlainLoop, torch.Tensor], None] | None = None
+    ) -> None:
         """Do `steps` steps; `after(loop, logits)` follows each."""
         per_epoch = -(-len(self.x) // self.workload.batch)
         self.model.train()
