@@ -33,6 +33,9 @@ from machine import describe
 from overhead_workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
+#: glibc gives each step's large arrays back to the system and faults thousands of pages in again
+#: at the next, more or fewer by chance: a fifth of a step and more, and more than anything here.
+STILL = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 #: Seconds that an arm trains before it is measured: its workers start beside it meanwhile.
 WARM_UP = 20.0
 OURS = ["session", "kernel", "browser", "session with a bank"]
@@ -203,8 +206,11 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=OURS)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--steps", type=int, help="in a block; each workload has its own default")
+    parser.add_argument("--default-malloc", action="store_true", help="see STILL in this file")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if not args.default_malloc:
+        os.environ.update(STILL)  # for the arms
     print(f"slowdown against a plain loop: {describe()}", flush=True)
     print(f"{'':<2}{'arm':<22}{'plain step':>12}{'slowdown':>10}{'95 % interval':>20}{'added':>12}")
     results = []

@@ -104,7 +104,7 @@ class Watched:
         while len(self.ends) < wanted:
             if self.session.state == "failed":
                 self.session.wait()
-            time.sleep(0.05)
+            time.sleep(0.2)
         self.session.pause()
 
     def train_plain(self, steps: int) -> None:

@@ -390,22 +390,25 @@ class ExplanationScheduler(Closing):
         A training that uses all processors leaves none; it rests at most `_BACKGROUND_SHARE` of
         the time. The jobs that follow a late one get their rest at once, for a while.
         """
-        most, began = rest.left, False
+        most, began, over = rest.left, False, threading.Event()
 
-        def begin() -> None:
+        def begin_in_time() -> None:
             nonlocal began
-            began = True
-            rest.__enter__()
+            wait = 0.0 if self._at_once else _LATE
+            while not over.wait(wait):
+                wait = self.next_rest - self._trained()  # which stands still in a pause
+                if wait <= 0:
+                    began = True
+                    rest.__enter__()
+                    return
 
-        patience = 0.0 if self._at_once else _LATE
-        timer = threading.Timer(max(patience, self.next_rest - self._trained()), begin)
-        timer.daemon = True
-        timer.start()
+        thread = threading.Thread(target=begin_in_time, daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            timer.cancel()
-            timer.join()
+            over.set()
+            thread.join()
             rest.__exit__(None, None, None)
             if began:
                 self._rested = (self._trained(), most, rest)
