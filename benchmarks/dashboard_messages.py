@@ -34,6 +34,10 @@ controls.on_msg(timed)
 open(FOLDER + "/ready", "w").write(controls.comm.comm_id)
 """
 ASK = """
+for _ in range(100):  # the last resume holds from the next step boundary on
+    if session.state == "training":
+        break
+    time.sleep(0.1)
 json.dump({"took": took, "malformed": controls.malformed, "refused": controls.refused,
            "state": session.state, "ledger": [i.understood for i in session.interventions],
            "given": [i.record.instruction for i in session.interventions]},

@@ -22,6 +22,7 @@ from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.similar import Hit
+from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.watch import EffectWatch
 
 if TYPE_CHECKING:
@@ -260,9 +261,10 @@ class Steering:
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         wiring = self._wiring
         step, epoch = wiring.loop.step, wiring.loop.epoch
-        entries = (*self.ledger.interventions, Intervention(record, step))
         # First what can fail: the ledger takes only what the loss took.
-        loss = wiring.backend.set_guidance(fold(entries, self.ledger.focus))
+        loss = wiring.backend.set_guidance(
+            fold((Intervention(record, step),), self.ledger.state())
+        )
         record = record.model_copy(update={"loss": loss})
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
@@ -298,7 +300,7 @@ class Steering:
         wiring = self._wiring
         undone = replace(self.ledger[intervention], undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
-        state = fold(entries, self.ledger.focus)
+        state = fold(entries, GuidanceState(focus=self.ledger.focus))
         if not self.ledger[intervention].undone:
             wiring.backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)

@@ -59,6 +59,8 @@ class Ledger:
     def __init__(self, focus: float = 0.3) -> None:
         self._focus = focus
         self._entries: list[Intervention] = []
+        self._places: dict[str, int] = {}  # of each id in the entries
+        self._state = GuidanceState(focus=focus)  # what follows from the entries
         self._issued = 0
         self._lock = threading.Lock()
 
@@ -78,9 +80,8 @@ class Ledger:
     def new_id(self) -> str:
         """An id that no entry has: "i1", "i2", ..."""
         with self._lock:
-            taken = {entry.id for entry in self._entries}
             self._issued += 1
-            while f"i{self._issued}" in taken:
+            while f"i{self._issued}" in self._places:
                 self._issued += 1
             return f"i{self._issued}"
 
@@ -93,10 +94,11 @@ class Ledger:
             If its id is taken or a stroke is no region; then the ledger is as before.
         """
         entry = Intervention(record, step, when=when)
-        fold((entry,), self._focus)  # what cannot be folded must not get in
         with self._lock:
-            if any(known.id == record.id for known in self._entries):
+            if record.id in self._places:
                 raise ValueError(f"intervention {record.id!r} is in the ledger already")
+            self._state = fold((entry,), self._state)  # what cannot be folded must not get in
+            self._places[record.id] = len(self._entries)
             self._entries.append(entry)
         return entry
 
@@ -110,17 +112,19 @@ class Ledger:
         """
         with self._lock:
             position = self._find(intervention)
-            if self._entries[position].undone:
+            entry = self._entries[position]
+            if entry.undone:
                 raise ValueError(f"intervention {intervention!r} is undone already")
-            self._entries[position] = replace(self._entries[position], undone=True)
-            return self._entries[position]
+            self._entries[position] = entry = replace(entry, undone=True)
+            self._state = fold(self._entries, GuidanceState(focus=self._focus))
+            return entry
 
     def measured(self, effect: Effect) -> None:
         """Note what an intervention did; one that is not here is left out."""
         with self._lock:
-            for position, entry in enumerate(self._entries):
-                if entry.id == effect.intervention:
-                    self._entries[position] = replace(entry, effect=effect)
+            position = self._places.get(effect.intervention)
+            if position is not None:
+                self._entries[position] = replace(self._entries[position], effect=effect)
 
     # --- as a file -------------------------------------------------------------------------
 
@@ -180,7 +184,7 @@ class Ledger:
 
     def state(self) -> GuidanceState:
         """The guidance in force."""
-        return fold(self.interventions, self._focus)
+        return self._state
 
     @classmethod
     def from_events(cls, events: Iterable[Event], focus: float = 0.3) -> Ledger:
@@ -196,20 +200,20 @@ class Ledger:
         return ledger
 
     def _find(self, intervention: str) -> int:
-        ids = [entry.id for entry in self._entries]
-        if intervention not in ids:
+        position = self._places.get(intervention)
+        if position is None:
+            ids = list(self._places)
             hint = nearest(intervention, ids) if ids else "the ledger is empty"
             raise ValueError(f"there is no intervention {intervention!r}; {hint}")
-        return ids.index(intervention)
+        return position
 
 
-def fold(interventions: Iterable[Intervention], focus: float) -> GuidanceState:
-    """The guidance that follows from `interventions`, beginning with strength `focus`.
+def fold(interventions: Iterable[Intervention], state: GuidanceState) -> GuidanceState:
+    """The guidance in force once `interventions` follow on `state`.
 
     Within one intervention the strokes come first and what it says about strength second.
     """
-    strokes: list[ActiveStroke] = []
-    located: list[Located] = []
+    strokes, focus, located = list(state.strokes), state.focus, list(state.located)
     for entry in interventions:
         if entry.undone:
             continue

@@ -12,7 +12,7 @@ import { colour } from "./theme";
 import type { Context, Part } from "./view";
 
 /** Milliseconds between two drawings at least: the lines need not be as fresh as the step counter. */
-const PERIOD = 200;
+const PERIOD = 250;
 const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- an ambient enum cannot be named here
 const LOGARITHMIC = 3 as uPlot.Scale.Distr;
@@ -136,8 +136,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       ticks: { show: false },
       font: `11px ${getComputedStyle(root).fontFamily}`,
     };
+    let width = 300;
     const options: uPlot.Options = {
-      width: 300, height: 120, padding: [10, 12, 0, 0],
+      width, height: 120, padding: [10, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
@@ -167,7 +168,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       },
     };
     const points = (next: readonly Series[]): uPlot.AlignedData => {
-      const [steps, ...columns] = align(next);
+      const [steps, ...columns] = align(next, 2 * devicePixelRatio * width, shownSpan()); // more would show nothing
       return [steps, ...columns.map((one, i) => smoothed(logarithmic ? one.map((y) => (y !== null && y > 0 ? y : null)) : one, next[i]?.length ?? 0, store.state.chart.smooth))];
     };
     const plot = new uPlot(options, points(lines), box);
@@ -204,8 +205,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       event.stopPropagation();
     }, { signal });
     const resize = (): void => {
-      const { clientWidth: width, clientHeight: height } = box;
-      if (width > 0 && height > 0 && (width !== plot.width || height !== plot.height)) plot.setSize({ width, height });
+      const { clientWidth, clientHeight: height } = box;
+      if (clientWidth === 0 || height === 0 || (clientWidth === plot.width && height === plot.height)) return;
+      width = clientWidth;
+      plot.setSize({ width, height });
+      plot.setData(points(shown));
     };
     const observer = new ResizeObserver(() => requestAnimationFrame(resize));
     observer.observe(box);
@@ -329,8 +333,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         showMetrics();
       } else if (changed.has("metrics")) {
         const wait = PERIOD - (performance.now() - drawnAt);
-        if (wait <= 0) showMetrics();
-        else timer ??= setTimeout(showMetrics, wait);
+        // In a task of its own: drawn within the frame of the update, the same costs twice as much.
+        timer ??= setTimeout(showMetrics, Math.max(wait, 0));
       } else {
         repaint();
       }

@@ -1,9 +1,6 @@
 // Chart data: points of one metric in growing typed arrays, thinned for drawing, and several
 // metrics brought onto one axis of steps.
 
-/** How many points of a series are drawn at most: more than twice a chart's pixels show nothing. */
-export const DRAWN_POINTS = 1600;
-
 /** Points of one metric, in order of step. */
 export class Series {
   steps = new Float64Array(256);
@@ -33,8 +30,8 @@ export class Series {
     return null;
   }
 
-  /** The newest value at or before `step`, or null. */
-  at(step: number): number | null {
+  /** How many points are at or before `step`. */
+  count(step: number): number {
     let low = 0;
     let high = this.length;
     while (low < high) {
@@ -42,7 +39,12 @@ export class Series {
       if ((this.steps[middle] ?? Infinity) <= step) low = middle + 1;
       else high = middle;
     }
-    const value = this.values[low - 1] ?? NaN;
+    return low;
+  }
+
+  /** The newest value at or before `step`, or null. */
+  at(step: number): number | null {
+    const value = this.values[this.count(step) - 1] ?? NaN;
     return Number.isFinite(value) ? value : null;
   }
 
@@ -59,47 +61,51 @@ export class Series {
   }
 }
 
-/** Positions to draw: all, or the lowest and highest of each of `limit / 2` runs of points. */
-export function thin(values: Float64Array, length: number, limit = DRAWN_POINTS): number[] {
-  if (length <= limit) return Array.from({ length }, (_, i) => i);
-  const kept: number[] = [];
+/** Of the positions `from` to `to` those to draw: all, or the lowest and highest of each of `limit / 2` runs. */
+export function thin(values: Float64Array, from: number, to: number, limit: number): number[] {
+  const length = to - from;
+  if (length <= limit) return Array.from({ length }, (_, i) => from + i);
+  const at = (i: number): number => values[i] ?? NaN;
+  const kept = [from];
   const buckets = Math.floor(limit / 2) - 1;
-  kept.push(0);
-  for (let b = 0; b < buckets; b++) {
-    const from = 1 + Math.floor((b * (length - 2)) / buckets);
-    const to = 1 + Math.floor(((b + 1) * (length - 2)) / buckets);
-    let low = -1;
-    let high = -1;
-    for (let i = from; i < to; i++) {
-      const value = values[i] ?? NaN;
-      if (Number.isNaN(value)) continue;
-      if (low < 0 || value < (values[low] ?? 0)) low = i;
-      if (high < 0 || value > (values[high] ?? 0)) high = i;
+  let i = from + 1;
+  for (let b = 1; b <= buckets; b++) {
+    const end = from + 1 + Math.floor((b * (length - 2)) / buckets);
+    let low = i;
+    let high = i;
+    for (; i < end; i++) {
+      if (at(i) < at(low) || Number.isNaN(at(low))) low = i;
+      if (at(i) > at(high) || Number.isNaN(at(high))) high = i;
     }
-    if (low < 0) kept.push(from);
-    else if (low === high) kept.push(low);
-    else kept.push(Math.min(low, high), Math.max(low, high));
+    kept.push(Math.min(low, high));
+    if (low !== high) kept.push(Math.max(low, high));
   }
-  kept.push(length - 1);
+  kept.push(to - 1);
   return kept;
 }
 
-/** One axis of steps and a column a series; null where a series has no point or it is undefined. */
-export function align(series: readonly Series[]): [number[], ...(number | null)[][]] {
-  const drawn = series.map((one) => thin(one.values, one.length));
+/**
+ * One axis of steps and a column a series; null where a series has no point or it is undefined.
+ * Of the steps `first` to `last`, and one point beyond each, at most `limit` points a series.
+ */
+export function align(series: readonly Series[], limit: number, [first, last]: readonly [number, number]): [number[], ...(number | null)[][]] {
+  const drawn = series.map((one) => thin(one.values, Math.max(0, one.count(first) - 2), Math.min(one.length, one.count(last) + 1), limit));
   const next = series.map(() => 0); // of each line's drawn points, the first not yet taken
   const steps: number[] = [];
   const columns = series.map((): (number | null)[] => []);
-  const stepOf = (s: number): number => series[s]?.steps[drawn[s]?.[next[s] ?? 0] ?? NaN] ?? Infinity;
+  const place = (s: number): number => drawn[s]?.[next[s] ?? 0] ?? NaN;
   for (;;) {
-    const heads = series.map((_, s) => stepOf(s));
-    const step = Math.min(...heads);
+    let step = Infinity;
+    series.forEach((one, s) => {
+      step = Math.min(step, one.steps[place(s)] ?? Infinity);
+    });
     if (step === Infinity) return [steps, ...columns];
     steps.push(step);
-    heads.forEach((head, s) => {
-      const at = next[s] ?? 0;
-      const value = head === step ? (series[s]?.values[drawn[s]?.[at] ?? NaN] ?? NaN) : NaN;
-      if (head === step) next[s] = at + 1;
+    series.forEach((one, s) => {
+      const at = place(s);
+      const here = one.steps[at] === step;
+      const value = here ? (one.values[at] ?? NaN) : NaN;
+      if (here) next[s] = (next[s] ?? 0) + 1;
       columns[s]?.push(Number.isFinite(value) ? value : null);
     });
   }

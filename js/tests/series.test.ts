@@ -40,7 +40,7 @@ describe("thin", () => {
     const values = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i / 50));
     values[43_210] = 9;
     values[77_777] = -9;
-    const kept = thin(values, values.length, 4000);
+    const kept = thin(values, 0, values.length, 4000);
     expect(kept.length).toBeLessThanOrEqual(4000);
     expect(kept).toContain(43_210);
     expect(kept).toContain(77_777);
@@ -50,14 +50,29 @@ describe("thin", () => {
   });
 
   it("leaves short series alone", () => {
-    expect(thin(new Float64Array(3), 3)).toEqual([0, 1, 2]);
+    expect(thin(new Float64Array(3), 0, 3, 10)).toEqual([0, 1, 2]);
   });
 });
 
 describe("charts", () => {
   it("brings lines onto one axis of steps", () => {
-    const aligned = align([series("train/loss", 1, 0.9, 2, 0.8, 3, NaN), series("val/loss", 2, 0.85, 4, 0.7)]);
-    expect(aligned).toEqual([[1, 2, 3, 4], [0.9, 0.8, null, null], [null, 0.85, null, 0.7]]);
+    const lines = [series("train/loss", 1, 0.9, 2, 0.8, 3, NaN), series("val/loss", 2, 0.85, 4, 0.7)];
+    expect(align(lines, 10, [1, 4])).toEqual([[1, 2, 3, 4], [0.9, 0.8, null, null], [null, 0.85, null, 0.7]]);
+  });
+
+  it("draws every point of a short stretch of a long run, and one beyond each side", () => {
+    const one = new Series("train/loss");
+    one.append(Float64Array.from({ length: 200_000 }, (_, i) => (i % 2 === 0 ? i / 2 : Math.sin(i))));
+    expect(align([one], 600, [500, 509])[0]).toEqual(Array.from({ length: 12 }, (_, i) => 499 + i));
+    expect(align([one], 600, [0, 99_999])[0].length).toBeLessThanOrEqual(600);
+  });
+
+  it("keeps extremes beside undefined values", () => {
+    const values = Float64Array.from({ length: 1000 }, (_, i) => (i % 10 === 7 ? i : NaN));
+    const kept = thin(values, 0, 1000, 100);
+    expect(kept.length).toBeLessThanOrEqual(100);
+    expect(kept).toContain(997);
+    expect(kept.filter((i) => i % 10 === 7).length).toBeGreaterThan(40);
   });
 
   it("orders charts and their lines", () => {
