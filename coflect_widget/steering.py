@@ -262,9 +262,7 @@ class Steering:
         wiring = self._wiring
         step, epoch = wiring.loop.step, wiring.loop.epoch
         # First what can fail: the ledger takes only what the loss took.
-        loss = wiring.backend.set_guidance(
-            fold((Intervention(record, step),), self.ledger.state())
-        )
+        loss = wiring.backend.set_guidance(fold((Intervention(record, step),), self.ledger.state()))
         record = record.model_copy(update={"loss": loss})
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
