@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conftest import eventually
+from tests.e2e import hands
 from tests.e2e.lab import (
     Parts,
     chromium,
@@ -22,7 +23,8 @@ TRAIN = (
     "import coflect_widget as coflect\n"
     "from tests.conftest import tiny_cnn\n"
     "data = coflect.data.synthetic(n=512)\n"
-    "session = coflect.Session(tiny_cnn(), data, data, run_dir={folder!r})\n"
+    "session = coflect.Session(tiny_cnn(), data, data, run_dir={folder!r},\n"
+    "                          config={{'log_every': 1}})\n"
     "session.train(epochs=100_000)\n"
     "session"
 )
@@ -47,6 +49,16 @@ def test_reload_second_browser_reopening_restart(lab):
         part = shown(page, "Training", "live")
         run = next((root / "runs").iterdir())
         controls(page, part, run)
+        eventually(lambda: len(recorded(run, "metrics")) > 60, what="a line worth smoothing")
+        part.view.press("p")
+        part("state").get_by_text("Paused").wait_for()
+        hands.units(part, run)
+        hands.charts(page, part)
+        hands.looks(page, part, run)
+        hands.strokes(page, part, run)
+        hands.ledger(page, part, run)
+        part("pause").click()
+        part("state").get_by_text("Training").wait_for()
         assert serious_barriers(page) == []
 
         save(page)
