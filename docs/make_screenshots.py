@@ -96,7 +96,7 @@ def look_at(part: Parts, sample: int) -> None:
 def strokes(page: Any, part: Parts) -> None:
     """A box that says "ignore", a polygon that says "look here", not yet submitted."""
     look_at(part, 300)
-    x0, y0, x1, y1 = coflect.data.decoy_digits("train").squares[300]
+    x0, y0, x1, y1 = (float(v) for v in coflect.data.decoy_digits("train").squares[300])
     part("tool-ignore").click()
     drag(page, part("picture"), (x0, y0), (x1, y1))
     part("tool-look").click()
