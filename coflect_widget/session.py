@@ -599,9 +599,14 @@ def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exce
 
 
 def _result(future: Future[T], timeout: float, what: str) -> T:
-    try:
-        return future.result(timeout)
-    except FutureTimeoutError:
-        if future.done():
-            raise
-        raise TimeoutError(f"{what} did not finish within {timeout:g} s") from None
+    """The future's result; waits by the second, so that a sleeping computer uses up only one."""
+    left = timeout
+    while True:
+        try:
+            return future.result(min(1.0, max(0.0, left)))
+        except FutureTimeoutError:
+            if future.done():
+                return future.result()
+        left -= 1.0
+        if left <= 0:
+            raise TimeoutError(f"{what} did not finish within {timeout:g} s")

@@ -1,8 +1,11 @@
 """The one thread that sends to the browser: events in, at most 20 updates a second out.
 
-Latest wins: what happens between two updates is folded into one. Browsers acknowledge what they
-have shown; a few updates may be on their way, then the rest waits and is folded. Nobody else
-sends on the dashboard's model, because widgets are not safe to use from two threads.
+Latest wins: what happens between two updates is folded into one. What a person waits for goes
+out at once; figures that merely go on are gathered for half a second, because a page that is
+drawn anew takes processor time from a training on the same machine. Browsers acknowledge what
+they have shown, not each update (JupyterLab draws its busy sign for every message to the
+kernel); a few may be on their way, then the rest waits and is folded. Nobody else sends on the
+dashboard's model, because widgets are not safe to use from two threads.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from coflect_widget.events import Event
 from coflect_widget.ui.view import View
 
 PERIOD = 0.05  # seconds between two updates, at least
+GATHERED = 0.5  # the same where they only bring what nobody waits for
 SNAPSHOT_PERIOD = 10.0  # seconds between two refreshes of what a saved notebook shows
-CREDIT = 4  # updates that may be on their way to a browser
+CREDIT = 6  # updates that may be on their way to a browser
 TRICKLE = 2.0  # seconds between updates to browsers that do not answer
 MAX_CLIENTS = 64  # browsers that are remembered
 _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
+_GOES_ON = frozenset({"metrics", "forecast", "cost"})  # and maps that nobody asked for
 
 
 class Screen(Protocol):
@@ -63,6 +68,8 @@ class Publisher:
         self._actions: deque[Callable[[], None]] = deque()
         self._replies: deque[dict[str, Any]] = deque()
         self._wake = threading.Event()
+        self._soon = threading.Event()  # somebody waits for it
+        self._held = False  # an update waits for credit
         self._closing = False
         self._clients: dict[str, Client] = {}
         self._full = False
@@ -80,6 +87,8 @@ class Publisher:
     def event(self, event: Event) -> None:
         """Take one event; on any thread."""
         self._events.append(event)
+        if event.type not in _GOES_ON and getattr(event.data, "purpose", "person") == "person":
+            self._soon.set()
         self._wake.set()
 
     def hello(self, client: str) -> None:
@@ -88,14 +97,17 @@ class Publisher:
 
     def ack(self, client: str, seq: int, *, seen: bool) -> None:
         """A browser has shown the update `seq`; `seen`: somebody looks at it."""
-        self._do(lambda: self._acknowledged(client, seq, seen=seen))
+        self._actions.append(lambda: self._acknowledged(client, seq, seen=seen))
+        if self._held:
+            self._soon.set()
+        self._wake.set()
 
     def reply(self, identifier: str, *, ok: bool, text: str, step: int | None) -> None:
         """Answer one message, after the events that it caused."""
         self._replies.append(
             {"kind": "reply", "id": identifier, "ok": ok, "text": text, "step": step}
         )
-        self._wake.set()
+        self._hurry()
 
     def select(self, index: int) -> None:
         """Show this sample."""
@@ -108,28 +120,33 @@ class Publisher:
     def close(self) -> None:
         """Send what waits, refresh what a saved notebook shows, and end the thread."""
         self._closing = True
-        self._wake.set()
+        self._hurry()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
 
     def _do(self, action: Callable[[], None]) -> None:
         self._actions.append(action)
+        self._hurry()
+
+    def _hurry(self) -> None:
+        self._soon.set()
         self._wake.set()
 
     # --- the publisher's thread ------------------------------------------------------------
 
     def _run(self) -> None:
-        held = False
         while True:
             # What is held back for want of credit goes out by and by without any event.
-            self._wake.wait(timeout=TRICKLE / 4 if held else None)
+            self._wake.wait(timeout=TRICKLE / 4 if self._held else None)
+            self._soon.wait(timeout=max(0.0, self._sent_at + GATHERED - time.monotonic()))
             self._wake.clear()
+            self._soon.clear()
             closing = self._closing
             try:
-                held = self._turn(closing=closing)
+                self._held = self._turn(closing=closing)
             except Exception as error:  # noqa: BLE001 - a broken screen must not end the run
                 self._fault(error)
-                held = True
+                self._held = True
             if closing:
                 return
             time.sleep(PERIOD)

@@ -26,7 +26,8 @@ export const HELLO_TIMEOUT = 3000;
 const REPLY_TIMEOUT = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
-const ACK_PERIOD = 100; // at most one acknowledgement in this many milliseconds
+const ACK_PERIOD = 2500; // milliseconds from an update to its acknowledgement ...
+const UNACKED = 4; // ... unless so many wait for theirs
 const BEAT = 5000; // and at least one in this many while somebody looks
 const SILENCE = 12_000; // after which a kernel that answered no beat is taken for silent
 
@@ -56,6 +57,7 @@ export class Transport {
   readonly #client = newId();
   #ackTimer: ReturnType<typeof setTimeout> | null = null;
   #ackSoon = false;
+  #acked = 0;
   #heard = performance.now();
   #views = new Set<object>(); // views that somebody can see
   #watched = false; // whether any view has ever said so
@@ -121,7 +123,8 @@ export class Transport {
       this.#ackSoon = false;
       this.#ackTimer = this.#seen ? setTimeout(send, BEAT) : null;
       if (performance.now() - this.#heard > SILENCE && this.#seen && this.store.state.connection === "live") this.store.patch({ connection: "silent" });
-      this.#say({ kind: "ack", seq: this.#seq ?? 0, seen: this.#seen });
+      this.#acked = this.#seq ?? 0;
+      this.#say({ kind: "ack", seq: this.#acked, seen: this.#seen });
     };
     if (now) send();
     else this.#ackTimer = setTimeout(send, ACK_PERIOD);
@@ -230,9 +233,11 @@ export class Transport {
     this.#seq = update.seq;
     this.store.patch(reduce(this.store.state, update));
     // A timer that is set for soon stays; one that is set for the next beat is brought forward.
-    if (!this.#ackSoon) {
+    if (update.full) this.#acked = update.seq;
+    const now = !gap && update.seq - this.#acked >= UNACKED;
+    if (now || !this.#ackSoon) {
       this.#ackSoon = true;
-      this.#acknowledge();
+      this.#acknowledge(now);
     }
     if (update.full && this.#helloTimer !== null) {
       clearTimeout(this.#helloTimer);

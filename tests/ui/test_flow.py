@@ -71,22 +71,37 @@ def test_a_browser_that_stalls_gets_few_updates_and_misses_nothing(stage):
     screen, publisher, happen = stage
     publisher.hello("a")
     eventually(lambda: len(screen.updates) == 1)
-    for _ in range(60):
+    for _ in range(3 * CREDIT):  # a person who clicks: each would be sent at once
         happen(5)
-        time.sleep(0.01)
-    eventually(lambda: len(screen.updates) >= CREDIT)
+        publisher.select(3)
+        time.sleep(0.1)
+    eventually(lambda: publisher._held)
     stalled = len(screen.updates)
     happen(300)
-    assert stalled <= CREDIT + 2
+    assert CREDIT <= stalled <= CREDIT + 2
+    total = 3 * CREDIT * 5 + 300
     for _ in range(20):  # it goes on: what it has not seen comes in one piece
         publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
-        if len(shown(screen)) == 600:
+        if len(shown(screen)) == total:
             break
         time.sleep(0.1)
-    assert [step for step, _ in shown(screen)] == list(range(1, 601))
+    assert [step for step, _ in shown(screen)] == list(range(1, total + 1))
     assert sum(content["full"] for content, _ in screen.updates) == 1
     seqs = [content["seq"] for content, _ in screen.updates]
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_what_nobody_waits_for_is_gathered_and_goes_with_what_a_person_does(stage, monkeypatch):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    monkeypatch.setattr("coflect_widget.ui.publisher.GATHERED", 600)
+    happen(20)
+    time.sleep(0.3)
+    assert len(screen.updates) <= 2  # one was perhaps under way
+    publisher.select(3)
+    eventually(lambda: len(shown(screen)) == 20)
+    assert len(screen.updates) <= 3
 
 
 def test_nothing_is_sent_to_views_that_nobody_sees_and_all_of_it_afterwards(stage):
