@@ -41,7 +41,7 @@ from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
-THUMBNAILS_PERIOD = 5.0  # seconds between two looks at which thumbnails the run folder lacks
+THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
 class Wiring:

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 #: Seconds to wait for the trainer's next step boundary, and between two reminders.
 _SNAPSHOT_SECONDS = 10.0
 _REMIND_SECONDS = 0.1
+#: Seconds after which a background job that is held back looks whether training pauses.
+_LOOK_SECONDS = 0.5
 #: Seconds after which a background job counts as late, the share of the time that training may
 #: rest for such jobs, and how many of them get a rest at once before one has to wait again.
 _LATE = 0.3
@@ -280,8 +282,11 @@ class ExplanationScheduler(Closing):
         if self._rest is None:
             return
         rest = self._rest(0)
-        while rest.training and not self._queue.closed and self._trained() < self.next_rest:
-            time.sleep(_REMIND_SECONDS)
+        while rest.training and not self._queue.closed:
+            wait = self.next_rest - self._trained()
+            if wait <= 0:
+                return
+            time.sleep(min(wait, _LOOK_SECONDS))
 
     def _start_worker(self, lane: SlotName) -> None:
         slot = self.pool.slot(lane)

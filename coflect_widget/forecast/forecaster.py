@@ -31,7 +31,7 @@ from coflect_widget.forecast.store import BatchStats, SampleStore
 T = TypeVar("T")
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
-PERIOD, LONG_PERIOD = 0.05, 0.25
+PERIOD, LONG_PERIOD = 0.05, 1.0
 GATHERED = 192
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2

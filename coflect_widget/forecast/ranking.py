@@ -99,7 +99,7 @@ def reasons(store: SampleStore, indices: ArrayLike) -> list[str]:
             wrong & (store.margin[rows] < -2),  # e**2 times as likely another class
             flip_rate >= 0.4,
             wrong & (store.forgotten[rows] > 0),
-            store.trend[rows] > 0.05 * np.maximum(store.loss[rows], 1),
+            store.loss_fast[rows] - store.loss[rows] > 0.05 * np.maximum(store.loss[rows], 1),
         ],
         [
             "rarely seen",

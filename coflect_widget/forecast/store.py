@@ -19,7 +19,7 @@ from coflect_widget.forecast.measure import RecentErrors, measure
 #: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
 #: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
 SLOW = 0.35
-#: ... and in the fast average of the loss, which `trend` compares with the slow one.
+#: ... and in the fast average of the loss, which is compared with the slow one.
 FAST = 0.7
 
 #: Flags of a sample: a person has judged its label; it is left out; its label is suspected; its
@@ -61,7 +61,7 @@ class SampleStore:
     loss : (N,) float32
         Slow moving average of the sample's loss, in nats.
     loss_fast : (N,) float32
-        Fast moving average of the same.
+        Fast moving average of the same; above the slow one the sample is getting worse.
     error : (N,) float32
         Moving average of "was wrong", in [0, 1].
     margin : (N,) float32
@@ -151,11 +151,6 @@ class SampleStore:
     def seen(self) -> NDArray[np.bool_]:
         """(N,) True for samples that training has seen at least once."""
         return self.times_seen > 0
-
-    @property
-    def trend(self) -> NDArray[np.float32]:
-        """(N,) fast minus slow average of the loss; above zero the sample is getting worse."""
-        return self.loss_fast - self.loss
 
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""

@@ -23,11 +23,12 @@ from coflect_widget.ui.view import View
 PERIOD = 0.05  # seconds between two updates, at least
 GATHERED = 0.5  # the same where they only bring what nobody waits for
 SNAPSHOT_PERIOD = 10.0  # seconds between two refreshes of what a saved notebook shows
-CREDIT = 6  # updates that may be on their way to a browser
+CREDIT = 12  # updates that may be on their way to a browser
 TRICKLE = 2.0  # seconds between updates to browsers that do not answer
 MAX_CLIENTS = 64  # browsers that are remembered
 _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
-_GOES_ON = frozenset({"metrics", "forecast", "cost"})  # and maps that nobody asked for
+# What goes on by itself; maps that nobody asked for are such as well.
+_GOES_ON = frozenset({"metrics", "forecast", "forecast_scored", "suspects", "window", "cost"})
 
 
 class Screen(Protocol):

@@ -26,8 +26,8 @@ export const HELLO_TIMEOUT = 3000;
 const REPLY_TIMEOUT = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
-const ACK_PERIOD = 2500; // milliseconds from an update to its acknowledgement ...
-const UNACKED = 4; // ... unless so many wait for theirs
+const ACK_PERIOD = 4000; // milliseconds from an update to its acknowledgement ...
+const UNACKED = 8; // ... unless so many wait for theirs
 const BEAT = 5000; // and at least one in this many while somebody looks
 const SILENCE = 12_000; // after which a kernel that answered no beat is taken for silent
 

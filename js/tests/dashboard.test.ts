@@ -234,7 +234,7 @@ describe("looking and drawing", () => {
   });
 
   it("tells the kernel which update is on the screen", async () => {
-    await settle(2700);
+    await settle(4200);
     expect(test.sent.filter((one) => one["kind"] === "ack").at(-1)).toMatchObject({ seq: 1, seen: true });
   });
 

@@ -47,7 +47,6 @@ def test_averages_flips_and_forgetting_over_sightings() -> None:
         error += SLOW * (miss - error)
     assert store.loss[0] == pytest.approx(slow, rel=1e-5)
     assert store.loss_fast[0] == pytest.approx(fast, rel=1e-5)
-    assert store.trend[0] == pytest.approx(fast - slow, rel=1e-4)
     assert store.error[0] == pytest.approx(error, rel=1e-5)
     assert (store.flips[0], store.forgotten[0], store.learned[0]) == (2, 1, 2)
     assert store.times_seen[0] == 4
