@@ -54,11 +54,32 @@ def watch():
         __import__("os").replace("watch.json.new", "watch.json")
         time.sleep(1)
 threading.Thread(target=watch, daemon=True).start()"""
-SLEEPS = "import time\ntime.sleep({seconds})"
-COMPUTES = """import time
-until = time.time() + {seconds}
-while time.time() < until:
-    sum(i * i for i in range(100_000))"""
+# Kernel's side of a pause: when its message was taken up, when the training held; and each step.
+TRACE = """import json, os, time
+taken, held, steps = [], [], []
+wiring = session._wiring
+def noted(function, before=None, after=None):
+    def call(*given):
+        began = time.time()
+        if before is not None:
+            before.append(began)
+        try:
+            return function(*given)
+        finally:
+            if after is not None:
+                after.append((began, time.time()))
+    return call
+wiring.command = noted(wiring.command, before=taken)
+wiring.loop._held = noted(wiring.loop._held, before=held)
+wiring.backend.train_step = noted(wiring.backend.train_step, after=steps)"""
+# Another cell, busy until a file says that it is enough; then it writes down what was noted.
+BUSY = """while not os.path.exists("enough"):
+    {does}
+with open("trace.json.new", "w") as file:
+    json.dump({{"taken": taken, "held": held, "steps": steps}}, file)
+os.replace("trace.json.new", "trace.json")"""
+SLEEPS = BUSY.format(does="time.sleep(0.2)")
+COMPUTES = BUSY.format(does="sum(i * i for i in range(100_000))")
 
 # Notes when the person's click and the screen's word happened, on the clock of the machine.
 NOTES = """view => {
@@ -94,12 +115,15 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(*more: str) -> Iterator[Stage]:
+def stage(*more: str, threads: int | None = None) -> Iterator[Stage]:
     """JupyterLab with the training of `SESSION` and further cells, not yet run."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         write_notebook(root / "dashboard.ipynb", [SESSION, *more])
-        with jupyterlab(root) as (address, token), chromium(1200, 1000) as page:
+        with (
+            jupyterlab(root, threads=threads) as (address, token),
+            chromium(1200, 1000) as page,
+        ):
             open_notebook(page, address, token, "dashboard.ipynb")
             run_cell(page, 0)
             made = Stage(page, root)
@@ -113,33 +137,58 @@ def stage(*more: str) -> Iterator[Stage]:
 
 def pause(tries: int) -> list[Row]:
     """Clicks on Pause while another cell of the notebook is busy."""
-    rows = []
-    for name, cell in (("sleeps", SLEEPS), ("computes", COMPUTES)):
-        with stage(cell.format(seconds=tries * 4 + 30)) as one:
-            one.view.evaluate(NOTES)
-            run_cell(one.page, 1)
-            held, shown = [], []
-            for _ in range(tries):
-                before = len(paused(one.run))
-                one.part("pause").click()
-                one.seen("window.noted.Paused !== undefined")
-                noted = one.page.evaluate("window.noted")
-                while len(found := paused(one.run)) <= before:
-                    time.sleep(0.02)
-                held.append(found[-1] * 1e3 - noted["clicked"])
-                shown.append(noted["Paused"] - noted["clicked"])
-                one.part("pause").click()
-                one.seen("window.noted.Training !== undefined")
-                time.sleep(0.3)
-            busy = one.page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").count()
-            note = "" if busy else "the cell ended before the last click"
-        for what, values in (("held", held), ("shown", shown)):
-            p95 = float(np.percentile(values, 95))
-            rows.append(
-                Row(f"{what}, p95 while a cell {name}", p95, "ms", 500,
-                    f"p50 {np.median(values):.0f}, slowest {max(values):.0f}, {tries} tries {note}")
-            )  # fmt: skip
-    return rows
+    return [
+        row
+        for name, cell, threads in (
+            ("a cell sleeps", SLEEPS, None),
+            ("a cell computes", COMPUTES, None),
+            ("a cell computes, 1 OpenMP thread", COMPUTES, 1),
+        )
+        for row in pauses_beside(name, cell, threads, tries)
+    ]
+
+
+def pauses_beside(name: str, cell: str, threads: int | None, tries: int) -> Iterator[Row]:
+    """How long pauses take beside one kind of cell, and what of it goes where."""
+    clicks, held, shown = [], [], []
+    with stage(TRACE, cell, threads=threads) as one:
+        one.view.evaluate(NOTES)
+        run_cell(one.page, 1)
+        run_cell(one.page, 2)
+        for _ in range(tries):
+            before = len(paused(one.run))
+            one.part("pause").click()
+            one.seen("window.noted.Paused !== undefined")
+            noted = one.page.evaluate("window.noted")
+            while len(found := paused(one.run)) <= before:
+                time.sleep(0.02)
+            clicks.append(noted["clicked"] / 1e3)
+            held.append(found[-1] - clicks[-1])
+            shown.append(noted["Paused"] / 1e3 - clicks[-1])
+            one.part("pause").click()
+            one.seen("window.noted.Training !== undefined")
+            time.sleep(0.3)
+        (one.root / "enough").touch()
+        until = time.monotonic() + 60
+        while not (one.root / "trace.json").exists():
+            if time.monotonic() > until:
+                raise TimeoutError("the busy cell did not end")
+            time.sleep(0.2)
+        trace = json.loads((one.root / "trace.json").read_text())
+    arrived = [next(at for at in trace["taken"] if at >= click - 0.002) for click in clicks]
+    stopped = [next(at for at in trace["held"] if at >= begin) for begin in arrived]
+    began, ended = np.array(trace["steps"]).T
+    beside = (ended > clicks[0]) & (began < stopped[-1])
+    for what, seconds, limit in (
+        ("held", held, 500),
+        ("shown", shown, 500),
+        ("until the kernel takes the message", np.subtract(arrived, clicks), None),
+        ("then until training holds", np.subtract(stopped, arrived), None),
+        ("a training step", (ended - began)[beside], None),
+    ):
+        p50, p95, slowest = 1e3 * np.percentile(seconds, (50, 95, 100))
+        note = f"p50 {p50:.0f}, slowest {slowest:.0f}, {len(seconds)} of them"
+        yield Row(f"{name}: {what}, p95", float(p95), "ms", limit, note)
 
 
 def paused(run: Path) -> list[float]:

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
+from coflect_widget.training import turns
+
 T = TypeVar("T")
 
 #: Of all sessions of this process those that train now; the lock is held while one begins to.
@@ -168,6 +170,8 @@ class Controls:
             self._owner = threading.current_thread()
             self._stopping = False
             self._attention = True
+            if not _training:
+                turns.shorten()
             _training.append(self)
 
     def detach(self) -> None:
@@ -182,6 +186,8 @@ class Controls:
         with _beginning:
             if self in _training:
                 _training.remove(self)
+                if not _training:
+                    turns.restore()
 
     def boundary(
         self, held: Callable[[bool], None], while_held: Callable[[], None] | None = None

@@ -34,8 +34,12 @@ def write_notebook(path, cells):
 
 
 @contextmanager
-def jupyterlab(root, *, dark=False, module="jupyterlab"):
-    """A server on `root`; gives its address and token. Module "notebook" is Notebook 7."""
+def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
+    """A server on `root`; gives its address and token. Module "notebook" is Notebook 7.
+
+    Its kernels compute on so many OpenMP threads, with None on one for each processor. Several
+    wait for one another at each operation, and beside any other program that takes a second.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -61,6 +65,7 @@ def jupyterlab(root, *, dark=False, module="jupyterlab"):
         stdout=log, stderr=subprocess.STDOUT, cwd=root,
         env={
             **os.environ,
+            **({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
             "JUPYTERLAB_SETTINGS_DIR": str(root / ".settings"),
             "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
             "JUPYTER_RUNTIME_DIR": str(root / ".runtime"),
