@@ -270,34 +270,42 @@ def speed(run: Path, since: float, until: float) -> float:
 
 
 def heap(minutes: float) -> list[Row]:
-    """The page's heap each minute, after a collection."""
-    with stage(WATCH) as one:
+    """What the page holds each minute after a collection, and its process's resident memory."""
+    with stage(WATCH, threads=1) as one:
         run_cell(one.page, 1)
         client = one.page.context.new_cdp_session(one.page)
         client.send("HeapProfiler.enable")
         time.sleep(60)
-        sizes = [collected(client)]
+        sizes = [held_by(client)]
         until = time.monotonic() + minutes * 60
         while time.monotonic() < until:
             time.sleep(min(60, max(0.1, until - time.monotonic())))
-            sizes.append(collected(client))
+            sizes.append(held_by(client))
+            print(*(f"{size:.1f}" for size in sizes[-1]), flush=True)
         updates = one.watched()["sent"][-1][2]
         step = int(one.part("step").get_attribute("data-step"))
-    each = " ".join(f"{size:.1f}" for size in sizes)
-    growth = float(np.polyfit(np.arange(len(sizes)), sizes, 1)[0])
-    return [
-        Row("at the start, after one minute", sizes[0], "MB"),
-        Row(
-            f"after {minutes:g} minutes more",
-            sizes[-1],
-            "MB",
-            note=f"{updates} updates, step {step}",
-        ),
-        Row("growth a minute, fitted", growth, "MB", 0.1, each),
-    ]
+    rows = []
+    for what, found, limit in zip(
+        ("JavaScript heap", "page's process"), np.transpose(sizes), (0.1, 0.5), strict=True
+    ):
+        growth = float(np.polyfit(np.arange(len(found)), found, 1)[0])
+        each = " ".join(f"{size:.1f}" for size in found)
+        rows += [
+            Row(f"{what}, at the start, after one minute", found[0], "MB"),
+            Row(f"{what}, after {minutes:g} minutes more", found[-1], "MB",
+                note=f"{updates} updates, step {step}"),
+            Row(f"{what}, growth a minute, fitted", growth, "MB", limit, each),
+        ]  # fmt: skip
+    return rows
 
 
-def collected(client: Any) -> float:
-    """Megabytes of the page's heap that are in use."""
+def held_by(client: Any) -> tuple[float, float]:
+    """Megabytes of the page's heap in use after a collection, and of its process's memory."""
     client.send("HeapProfiler.collectGarbage")
-    return float(client.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
+    heap = float(client.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
+    renderers = [
+        process.memory_info().rss
+        for process in psutil.Process().children(recursive=True)
+        if "--type=renderer" in " ".join(process.cmdline())
+    ]
+    return heap, max(renderers) / 1e6

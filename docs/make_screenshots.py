@@ -64,7 +64,7 @@ def shoot(root: Path, theme: str) -> None:
         wait_for_step(run, 330)
         # every number settles while it is held
         part("pause").click()
-        look_at(part, 400)
+        part.look_at(400)
         time.sleep(3)
         save(view, f"dashboard-{theme}")
         if not dark:
@@ -85,17 +85,9 @@ def shoot(root: Path, theme: str) -> None:
             print("wrote saved-light.png")
 
 
-def look_at(part: Parts, sample: int) -> None:
-    """Show a sample with its maps."""
-    part("explain-index").fill(str(sample))
-    part("explain-index").press("Enter")
-    part.view.locator(f"[data-sample='{sample}']").first.wait_for(timeout=60_000)
-    part("explain-index").blur()
-
-
 def strokes(page: Any, part: Parts) -> None:
     """A box that says "ignore", a polygon that says "look here", not yet submitted."""
-    look_at(part, 300)
+    part.look_at(300)
     x0, y0, x1, y1 = (float(v) for v in coflect.data.decoy_digits("train").squares[300])
     part("tool-ignore").click()
     drag(page, part("picture"), (x0, y0), (x1, y1))

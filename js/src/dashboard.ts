@@ -35,7 +35,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const charts = createCharts(context);
   const focus = createFocus(context);
   const gates = createGates(context);
-  const side = createSide(context, gates.el);
+  const side = createSide(context, gates);
   const instruction = createInstruction(context);
   const ledger = createLedger(context);
   const footer = createFooter(context);

@@ -10,33 +10,41 @@ export function ordered(gates: readonly Gate[]): Gate[] {
   return [...gates].sort((a, b) => Number(a.passed) - Number(b.passed) || a.progress - b.progress);
 }
 
-export function createGates({ actions, signal, announce }: Context): Part {
+/** The window's state, and apart from it what it waits for. */
+export interface Gates extends Part {
+  details: HTMLElement;
+}
+
+/** The state stands over the queue, the details under it, so that it keeps its place. */
+export function createGates({ actions, signal, announce }: Context): Gates {
   const badge = h("span", { class: "cw-badge", testid: "cw-window" });
   const open = button("Open", { class: "cw-button cw-small", testid: "cw-open-window", title: "Review now, whatever the window waits for (O)" });
   open.addEventListener("click", () => void actions.send({ kind: "open_window" }), { signal });
   const list = h("ul", { class: "cw-gates-list" });
   const score = h("p", { class: "cw-score", testid: "cw-score" });
-  const el = h("div", { class: "cw-gates", testid: "cw-gates" }, h("div", { class: "cw-window" }, badge, open), list, score);
+  const el = h("div", { class: "cw-window" }, badge, open);
+  const details = h("div", { class: "cw-gates", testid: "cw-gates" }, list, score);
   let known: boolean | null = null;
 
   function make(): HTMLLIElement {
-    return h("li", { class: "cw-gate" }, h("span", { class: "cw-gate-mark", "aria-hidden": "true" }),
+    return h("li", { class: "cw-gate" }, h("span", { class: "cw-check", "aria-hidden": "true" }),
       h("span", { class: "cw-gate-sentence" }), h("span", { class: "cw-meter", "aria-hidden": "true" }));
   }
 
   return {
     el,
+    details,
     keys: ["window", "connection"],
     update(state) {
       const { window } = state;
       setHidden(el, window === null);
+      setHidden(details, window === null);
       if (window === null) return;
       if (known !== null && known !== window.open) announce(window.open ? "Review window open" : "Review window shut");
       known = window.open;
       setText(badge, `review window ${window.by_hand ? "opened by hand" : window.open ? "open" : "shut"}`);
       setHidden(open, window.open || !isReachable(state));
       setAttr(badge, "data-open", window.open);
-      setAttr(el, "data-open", window.open);
       syncChildren(list, window.open ? [] : ordered(window.gates), make, (row, gate) => {
         const [mark, sentence, meter] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
         setText(mark, gate.passed ? "✓" : "");

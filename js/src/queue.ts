@@ -2,6 +2,7 @@
 
 import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
 import { share } from "./format";
+import type { Gates } from "./gates";
 import type { Candidate } from "./protocol";
 import { Thumbnails } from "./thumbnails";
 import { className, filtered, isReachable, showsOnset, type State } from "./state";
@@ -9,7 +10,7 @@ import type { Context, Part } from "./view";
 
 const SHOWN = 10;
 
-export function createQueue({ store, actions, signal }: Context, gates: HTMLElement): Part {
+export function createQueue({ store, actions, signal }: Context, gates: Gates): Part {
   const thumbnails = new Thumbnails();
   signal.addEventListener("abort", () => {
     thumbnails.clear();
@@ -24,7 +25,7 @@ export function createQueue({ store, actions, signal }: Context, gates: HTMLElem
   const list = h("ol", { class: "cw-queue", testid: "cw-queue", "aria-label": "Samples likely to fail, riskiest first" });
   const empty = h("p", { class: "cw-hint" }, "The forecast begins when every sample has been seen a few times.");
   const el = h("div", { class: "cw-page" },
-    h("div", { class: "cw-panel-head" }, title, h("span", { class: "cw-group cw-choice" }, onset, filter)), gates, empty, list);
+    h("div", { class: "cw-panel-head" }, title, h("span", { class: "cw-group cw-choice" }, onset, filter)), gates.el, empty, list, gates.details);
 
   // The list keeps still while somebody points at it: a click must hit what was aimed at.
   let held = false;

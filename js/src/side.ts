@@ -1,13 +1,14 @@
 // The side of lists: samples at risk, doubtful labels, samples that look like an ignored one.
 
 import { button, h, setAttr, setHidden, setText } from "./dom";
+import type { Gates } from "./gates";
 import { createHits } from "./hits";
 import { createQueue } from "./queue";
 import { createSuspects } from "./suspects";
 import type { State } from "./state";
 import type { Context, Part } from "./view";
 
-export function createSide(context: Context, gates: HTMLElement): Part {
+export function createSide(context: Context, gates: Gates): Part {
   const { store, signal } = context;
   const pages: [State["page"], Part, HTMLButtonElement][] = (
     [["risk", createQueue(context, gates)], ["suspects", createSuspects(context)], ["alike", createHits(context)]] as [State["page"], Part][]

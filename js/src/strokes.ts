@@ -187,11 +187,12 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
   }
 
   function showLabel(label: SVGTextElement, stroke: Stroke): void {
-    const [x0, y0, , y1] = boundsOf(stroke.shape);
+    const [x0, y0, x1, y1] = boundsOf(stroke.shape);
     const above = y0 > 0.06;
-    setAttr(label, "x", percent(Math.min(x0, 0.82)));
+    const left = x0 + x1 < 1; // the words run towards the picture's middle, and are not cut
+    setAttr(label, "x", percent(left ? x0 : x1));
+    setAttr(label, "text-anchor", left ? null : "end");
     setAttr(label, "y", percent(above ? y0 : y1));
-    setAttr(label, "dx", 1);
     setAttr(label, "dy", above ? -8 : y1 > 0.94 ? -6 : 14);
     setText(label, KIND_WORDS[stroke.kind]);
   }

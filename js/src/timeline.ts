@@ -26,7 +26,7 @@ export function createTimeline({ store, actions, signal }: Context): Part {
       slider.disabled = entries.length < 2;
       setAttr(slider, "max", last);
       if (Number(slider.value) !== at) slider.value = String(at);
-      setVar(slider, "--cw-at", last === 0 ? "1" : (at / last).toFixed(3));
+      setVar(slider, "--cw-at", (at / Math.max(last, 1)).toFixed(3));
       const entry = entries[at];
       const missing = state.at !== null && state.explanation !== null && !state.shelf.has(shelfKey(state.explanation.index, state.at));
       setText(label, entry === undefined ? "none yet" : missing ? "fetching…" : `step ${entry.step} · ${at + 1} of ${entries.length}`);

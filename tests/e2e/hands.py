@@ -52,7 +52,7 @@ def charts(page, part):
 
 def looks(page, part, run):
     """Which map, how strongly and in which colours; the candidates one after the other."""
-    show(part, 5)
+    part.look_at(5)
     names = ["livecam", "smoothgrad", "consensus", "all", "off"]
     for key, name in enumerate(names, 1):
         part.view.press(str(key))
@@ -99,7 +99,7 @@ def looks(page, part, run):
 
 def strokes(page, part, run):
     """Polygon, brush, eraser, box; move, resize, remove, undo, redo; scope, strength, Enter."""
-    show(part, 7)
+    part.look_at(7)
     part("tool-look").click()
     part("shape-polygon").click()
     for x, y in ((0.2, 0.2), (0.5, 0.25), (0.4, 0.6), (0.2, 0.2)):
@@ -172,19 +172,11 @@ def ledger(page, part, run):
     eventually(lambda: recorded(run, "undo"), what="an undo")
     assert recorded(run, "undo")[-1]["data"]["id"] == newest
     part("ledger-item").first.get_by_text("undone").wait_for(timeout=10_000)
-    show(part, 5)
+    part.look_at(5)
     jump = part("ledger-item").nth(1).get_by_role("button", name="#7")
     jump.focus()
     page.keyboard.press("Enter")
     part.view.locator(".cw-focus[data-sample='7']").wait_for(timeout=60_000)
-
-
-def show(part, sample):
-    """Type a sample's number, and wait for its maps."""
-    part("explain-index").fill(str(sample))
-    part("explain-index").press("Enter")
-    part.view.locator(f".cw-focus[data-sample='{sample}']").wait_for(timeout=60_000)
-    part("explain-index").blur()
 
 
 def at(page, part, x, y):

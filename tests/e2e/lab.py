@@ -162,6 +162,13 @@ class Parts:
     def step(self):
         return int(self("step").first.get_attribute("data-step") or 0)
 
+    def look_at(self, sample):
+        """Type a sample's number, and wait for its picture and maps."""
+        self("explain-index").fill(str(sample))
+        self("explain-index").press("Enter")
+        self.view.locator(f".cw-focus[data-sample='{sample}']").wait_for(timeout=60_000)
+        self("explain-index").blur()
+
 
 def drag(page, picture, start, end):
     """Draw with the mouse from one fraction of the picture to another; the box drawn."""

@@ -63,9 +63,7 @@ def test_five_boxes_by_mouse_teach_the_digits(tmp_path):
         squares = coflect.data.decoy_digits("train").squares
         part("tool-ignore").click()
         for i, sample in enumerate(SAMPLES):
-            part("explain-index").fill(str(sample))
-            part("explain-index").press("Enter")
-            view.locator(f"[data-sample='{sample}']").first.wait_for(timeout=60_000)
+            part.look_at(sample)
             x0, y0, x1, y1 = map(float, squares[sample])
             drag(page, part("picture"), (x0, y0), (x1, y1))
             part("submit").click()

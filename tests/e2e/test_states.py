@@ -152,9 +152,7 @@ def test_notebook_7(lab):
         part("state").get_by_text("Paused").wait_for(timeout=15_000)
         run = next((root / "seven").iterdir())
         assert [e["data"]["command"] for e in recorded(run, "command")] == ["pause"]
-        part("explain-index").fill("7")
-        part("explain-index").press("Enter")
-        part.view.locator("[data-sample='7']").first.wait_for(timeout=60_000)
+        part.look_at(7)
 
         # sidecar has no side panel here: the second view stands below its cell
         cell = run_cell(page, 1)
