@@ -133,6 +133,8 @@ def run_cell(page, number):
     prompt = cell.locator(".jp-InputPrompt").first
     # JupyterLab may call a kernel idle before it takes the first cell; a person presses again.
     for _ in range(10):
+        if (dialog := page.locator(".jp-Dialog")).count():
+            raise AssertionError(f"JupyterLab asks: {dialog.first.inner_text()}")
         cell.locator(".jp-InputArea-editor").click()
         page.keyboard.press("Shift+Enter")
         until = time.monotonic() + 3
