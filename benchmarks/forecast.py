@@ -6,7 +6,9 @@ Trainings without intervention: seeds x {cats and dogs, Fashion-MNIST} x {0, 10 
 flipped}, 12 epochs; forecasts at the ends of epochs 3 to 8, truth 4 epochs later from passes in
 eval mode. Where the cache lacks runs, they are made first (about a minute of one processor
 each). The weights that the model starts from are, for each data set, fitted on the other one;
-``--fit`` prints the ones fitted on both, which `coflect_widget/forecast/prior.py` holds.
+``--fit`` prints the ones fitted on both, which `coflect_widget/forecast/prior.py` holds, and
+``--shipped`` starts from these. ECE is the mean over the forecasts from epoch 6 on, each with its
+own; "pooled" is that of all of them together.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import forecast_runs as runs
 import numpy as np
+from forecast_prior import CALIBRATED_FROM, prior
 from forecast_replay import (
     PROBES,
     WINDOWS,
@@ -31,17 +34,7 @@ from forecast_replay import (
 )
 from machine import describe
 
-from coflect_widget.forecast.foresight import FEATURES, fit
-
-#: Where weights start that nothing is known of: the margin counts, and nothing else.
-BARE = {
-    "failure": (0.0, -1.0, *([0.0] * (len(FEATURES) - 2))),
-    "onset": (0.0, 1.0),
-    "persist": (0.0, 1.0),
-}
 TARGETS = ("STATE", "ONSET", "PERSIST")
-#: Epochs from which on two windows have passed.
-CALIBRATED_FROM = 6
 
 Cell = tuple[str, float]
 Windows = dict[int, list[Window]]  # by seed
@@ -54,6 +47,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(runs.SEEDS))
     parser.add_argument("--only", help="make one run, such as 'Fashion-MNIST,0.1,3', and end")
     parser.add_argument("--fit", action="store_true", help="print the weights to start from")
+    parser.add_argument("--shipped", action="store_true",
+                        help="start from the package's own weights in place of those")  # fmt: skip
     parser.add_argument("--probes", type=float, default=PROBES, help="share probed each epoch")
     args = parser.parse_args()
     if args.only:
@@ -68,11 +63,17 @@ def main() -> None:
         if runs.path_of(args.cache, data, noise, seed).exists():
             found[data, noise][seed] = runs.load(args.cache, data, noise, seed)
     print(describe())
-    priors = {data: prior(found, [d for d in runs.DATA if d != data], args.probes)
+    by_data = {data: [run for (name, _), of_seed in found.items() if name == data
+                      for run in of_seed.values()] for data in runs.DATA}  # fmt: skip
+    priors = {data: prior([run for d in runs.DATA if d != data for run in by_data[d]], args.probes)
               for data in runs.DATA}  # fmt: skip
+    if args.shipped:
+        priors = {data: {} for data in runs.DATA}
+    for data, weights in priors.items():
+        print(f"{data} start from", {name: np.round(w, 3).tolist() for name, w in weights.items()})
     if args.fit:
-        for name, weights in prior(found, list(runs.DATA), args.probes).items():
-            print(name.upper(), "=", tuple(round(w, 3) for w in weights))
+        for name, value in prior([r for d in by_data.values() for r in d], args.probes).items():
+            print(name.upper(), "=", np.round(value, 3).tolist())
     lifts = []
     for (data, noise), of_seed in found.items():
         windows = {s: list(replay(run, priors[data], args.probes)) for s, run in of_seed.items()}
@@ -81,26 +82,6 @@ def main() -> None:
         cost = np.mean([probe_cost(run) for run in of_seed.values()])
         print(f"probes: {args.probes:.0%} of the samples an epoch, {cost:.2f} processor seconds")
     print(f"\nmean over cells of ONSET AP, ours / EMA of the loss: {np.mean(lifts):.2f}")
-
-
-def prior(
-    found: dict[Cell, dict[int, runs.Recorded]], data: list[str], probes: float
-) -> dict[str, tuple[float, ...]]:
-    """Weights fitted on all runs of these data sets."""
-    parts = []
-    for (name, _), of_seed in found.items():
-        for run in of_seed.values() if name in data else ():
-            some = np.random.default_rng(run.seed).permutation(len(run.target))[:2000]
-            windows = replay(run, BARE, probes)
-            parts.extend((w.x[some], w.then[some], w.now[some]) for w in windows)
-    x, y, now = (np.concatenate(part) for part in zip(*parts, strict=True))
-    weights = fit(x, y, np.zeros(len(FEATURES)), np.full(len(FEATURES), 10.0))
-    score = np.stack([np.ones(len(x)), x @ weights], axis=1)
-    given = {
-        name: fit(score[who], y[who], np.array([0.0, 1.0]), np.full(2, 10.0))
-        for name, who in (("onset", ~now), ("persist", now))
-    }
-    return {name: tuple(w.tolist()) for name, w in {"failure": weights, **given}.items()}
 
 
 def population(target: str, window: Window) -> np.ndarray:
@@ -115,12 +96,12 @@ def table(data: str, noise: float, windows: Windows) -> float:
     names = list(windows[min(windows)][0].scores)
     print(f"\n{data}, {noise:.0%} flipped, {len(windows)} seeds x {len(WINDOWS)} windows")
     print(f"{'':18s} {'':8s} {'P@10':>5s} {'lift':>5s} {'AP':>6s} {'AUROC':>6s} {'Brier':>6s} "
-          f"{'ECE':>6s}  ours - it [95 %]")  # fmt: skip
+          f"{'ECE':>6s} {'pooled':>6s}  ours - it [95 %]")  # fmt: skip
     ratio = 0.0
     for target in TARGETS:
         aps: dict[str, np.ndarray] = {}
         for name in reversed(names):
-            rows = []
+            rows, pooled = [], []
             for of_run in windows.values():
                 for w in of_run:
                     who = population(target, w)
@@ -129,16 +110,20 @@ def table(data: str, noise: float, windows: Windows) -> float:
                         chance = w.given[target == "ONSET"][who]
                     p10 = precision_at(score, y)
                     late = w.epoch >= CALIBRATED_FROM
+                    if late:
+                        pooled.append((chance, y))
                     rows.append((p10, p10 / max(y.mean(), 1e-9), average_precision(score, y),
                                  auroc(score, y), float(((chance - y) ** 2).mean()),
                                  ece(chance, y) if late else np.nan))  # fmt: skip
             values = np.array(rows).reshape(len(windows), -1, 6)
             aps[name] = values[:, :, 2]
             mean = np.nanmean(values, axis=(0, 1))
+            together = ece(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
             line = "" if name == "ours" else "{:+.3f} [{:+.3f}, {:+.3f}]".format(
                 *paired(aps["ours"] - aps[name]))  # fmt: skip
             print(f"{name:18s} {target:8s} {mean[0]:5.2f} {mean[1]:5.1f} {mean[2]:6.3f} "
-                  f"{mean[3]:6.3f} {mean[4]:6.3f} {mean[5]:6.3f}  {line}")  # fmt: skip
+                  f"{mean[3]:6.3f} {mean[4]:6.3f} {mean[5]:6.3f} "
+                  f"{together:6.3f}  {line}")  # fmt: skip
         if target == "ONSET":
             ratio = float((aps["ours"].mean()) / aps["EMA of the loss"].mean())
             fast = float((aps["ours"].mean()) / aps["EMA, fast (.7)"].mean())

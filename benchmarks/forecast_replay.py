@@ -6,17 +6,15 @@ which a session would have called them, with probes cut down to what the backgro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from forecast_runs import Recorded
 
-from coflect_widget.forecast.foresight import (
-    Foresight,
-    features,
-    logistic,
-)
+from coflect_widget.forecast.foresight import Foresight, features
+from coflect_widget.forecast.logistic import logistic
 from coflect_widget.forecast.measure import measure
 from coflect_widget.forecast.ranking import rank, suspects
 from coflect_widget.forecast.store import SampleStore
@@ -43,11 +41,10 @@ class Window:
     x: np.ndarray = field(repr=False)
     given: dict[bool, np.ndarray]  #: our chances for those known to be right, or wrong, now
     doubt: np.ndarray
+    model: Foresight = field(repr=False)  #: as it is until the next window is asked for
 
 
-def replay(
-    run: Recorded, prior: Mapping[str, Sequence[float]], probes: float = PROBES
-) -> Iterator[Window]:
+def replay(run: Recorded, prior: Mapping[str, Any], probes: float = PROBES) -> Iterator[Window]:
     """Play one run; yields a window at each epoch of `WINDOWS`."""
     epochs, n, classes = run.seen.shape
     store = SampleStore(n, classes)
@@ -69,7 +66,7 @@ def replay(
         if epoch not in WINDOWS:
             continue
         scores, chances = rivals(store, logits, run.target, rng)
-        scores["ours"], chances["ours"] = store.score.copy(), logistic(store.score)
+        scores["ours"], chances["ours"] = store.score.copy(), model.probability(everyone)
         yield Window(
             epoch=epoch,
             now=run.wrong[epoch - 1],
@@ -82,6 +79,7 @@ def replay(
             x=features(store, everyone, store.scale),
             given={right: model.probability(everyone, right=right) for right in (True, False)},
             doubt=store.doubt.copy(),
+            model=model,
         )
 
 

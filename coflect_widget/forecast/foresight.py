@@ -12,12 +12,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.forecast.calibration import Calibration
+from coflect_widget.forecast.logistic import fit, fit_line
 from coflect_widget.forecast.measure import measure
-from coflect_widget.forecast.prior import FAILURE, ONSET, PERSIST
+from coflect_widget.forecast.prior import FAILURE, OWN, TREND
 from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, SampleStore
 
 #: Names of `features`, in their order.
@@ -79,46 +82,13 @@ def doubts(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats) -
     return both
 
 
-def fit(
-    x: NDArray[np.floating],
-    y: NDArray[np.bool_],
-    start: NDArray[np.float64],
-    firmness: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Weights (F,) of a logistic model of `y` (K,) on `x` (K, F), shrunk towards `start`.
+class _Past(NamedTuple):
+    """What was known at an epoch's end of the samples of the panel that were seen by then."""
 
-    Newton's method on the log-likelihood minus ``firmness / 2 * (weights - start)**2``.
-    """  # fmt: skip
-    x = np.asarray(x, np.float64)
-    sign = np.where(y, -1.0, 1.0)
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        loss = np.logaddexp(0, sign * (x @ weights)).sum()
-        return float(loss + (firmness * (weights - start) ** 2).sum() / 2)
-
-    weights = start.astype(np.float64)
-    least = cost(weights)
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        slope = x.T @ (p - y) + firmness * (weights - start)
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(firmness + 1e-6)
-        step = np.linalg.solve(curvature, slope)
-        while (now := cost(weights - step)) > least and np.abs(step).max() > 1e-6:
-            step /= 2  # too far
-        if now > least:
-            break
-        weights, before, least = weights - step, least, now
-        if before - least < 1e-6 * len(y):
-            break
-    return weights
-
-
-def _shift(
-    score: NDArray[np.floating], y: NDArray[np.bool_], moved: float, stretched: float
-) -> NDArray[np.float64]:
-    """Shift and stretch (2,) of log-odds `score` (K,) that fit `y` best, near those given."""
-    whole = np.stack([np.ones(len(score)), score], axis=1)
-    return fit(whole, y, np.array([moved, stretched]), np.array([1.0, 50.0]))
+    epoch: int
+    rows: NDArray[np.int64]
+    times_seen: NDArray[np.uint32]
+    features: Floats
 
 
 class Foresight:
@@ -131,8 +101,8 @@ class Foresight:
         Epochs between a forecast and what it is about.
     failure : (F,) float64
         Weights to start from.
-    onset, persist : (2,) float64
-        Shift and stretch of the log-odds where it is known that a sample is right, or wrong, now.
+    trend, own : float
+        As in `Calibration`.
     seed : int
         Of the choice of samples to learn from and of those probed at random.
     """
@@ -143,22 +113,23 @@ class Foresight:
         horizon: int,
         *,
         failure: Sequence[float] = FAILURE,
-        onset: Sequence[float] = ONSET,
-        persist: Sequence[float] = PERSIST,
+        trend: float = TREND,
+        own: float = OWN,
         seed: int = 0,
     ) -> None:
         self.store = store
         self.horizon = horizon
         self.start = np.array(failure, np.float64)
         self.weights = self.start
-        self._given = {True: np.array(onset, np.float64), False: np.array(persist, np.float64)}
+        self.calibration = Calibration(horizon, trend=trend, own=own)
         self._rng = np.random.default_rng([seed, 4])
         rows = self._rng.choice(store.num_samples, min(PANEL, store.num_samples), replace=False)
         self.panel: NDArray[np.int64] = np.sort(rows).astype(np.int64)
-        #: (epoch, rows of the panel seen by then, their features)
-        self._past: deque[tuple[int, NDArray[np.int64], Floats]] = deque(maxlen=horizon + 1)
+        self._past: deque[_Past] = deque(maxlen=horizon + 1)
         self._offset = np.zeros(max(1, store.num_classes))  # of this round's probes, by class
         self._offset_count = np.zeros(max(1, store.num_classes))
+        #: of this round's probes: scores from before, labels, and who is wrong
+        self._round: list[tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]] = []
 
     # --- scores -------------------------------------------------------------------------------
 
@@ -195,11 +166,17 @@ class Foresight:
 
         `right` tells that all of them are known to be right, or wrong, now.
         """
-        score = self.store.score[rows]
-        if right is not None:
-            moved, stretched = self._given[right]
-            score = np.float32(moved) + np.float32(stretched) * score
-        return logistic(score)
+        scores = self.store.score[rows]
+        if right is None:
+            return self.calibration.probability(scores)
+        return self.calibration.given(scores, self._swing(self.store.target[rows]), right=right)
+
+    def _swing(self, labels: NDArray[np.integer]) -> Floats:
+        """What the newest probed snapshot gives to classes (K,), beside what it gives to all."""
+        swing = (self._offset - self._offset.mean()).astype(np.float32)
+        # Of samples never seen no label is known, and without classes there is one swing: 0.
+        of_label: Floats = swing[np.clip(labels, 0, len(swing) - 1)]
+        return of_label
 
     # --- learning -----------------------------------------------------------------------------
 
@@ -210,18 +187,37 @@ class Foresight:
         """
         store = self.store
         self._past = deque((old for old in self._past if old[0] < epoch), self._past.maxlen)
-        for when, rows, x in self._past:
-            if when == epoch - self.horizon:
-                self._learn(x, ~store.correct[rows])
+        for past in self._past:
+            if past.epoch == epoch - self.horizon:
+                self._learn(past.features, ~store.correct[past.rows])
         rows = self.panel[store.times_seen[self.panel] > 0]
-        self._past.append((epoch, rows, features(store, rows, store.scale)))
+        self._past.append(
+            _Past(epoch, rows, store.times_seen[rows], features(store, rows, store.scale))
+        )
+        self._calibrate(epoch)
         self.update_all()
+
+    def _calibrate(self, epoch: int) -> None:
+        """Look at how well the weights tell, from one epoch ago, who is wrong now."""
+        store = self.store
+        weights = self.weights.astype(np.float32)
+        now = self._past[-1]
+        before, wrong = np.empty(0, np.float32), np.empty(0, np.bool_)
+        for past in self._past:
+            if past.epoch == epoch - 1:
+                again = store.times_seen[past.rows] > past.times_seen
+                before = past.features[again] @ weights
+                wrong = ~store.correct[past.rows[again]]
+        seen = store.seen
+        errors = (int(np.count_nonzero(seen & ~store.correct)), int(np.count_nonzero(seen)))
+        self.calibration.epoch_ended(epoch, before, wrong, now.features @ weights, errors)
 
     def _learn(self, x: Floats, y: NDArray[np.bool_]) -> None:
         """Learn from panel features (K, F) of then and who is wrong now."""
         # First how far the whole is to be moved and stretched, which a run can tell for sure;
         # then each weight by itself, firmly held.
-        moved, stretched = _shift(x[:, 1:] @ self.start[1:], y, self.start[0], 1.0)
+        known = x[:, 1:] @ self.start[1:]
+        moved, stretched = fit_line(known, y, (self.start[0], 1.0), (1.0, 50.0))
         start = np.concatenate([[moved], stretched * self.start[1:]])
         self.weights = fit(x, y, start, FIRMNESS)
 
@@ -241,7 +237,9 @@ class Foresight:
         chosen = np.argpartition(openness, -count)[-count:]
         chosen = chosen[np.argsort(-openness[chosen], kind="stable")][: count - len(some)]
         both = np.concatenate([some, chosen])
+        self._offset[:] = 0
         self._offset_count[:] = 0
+        self._round = []
         rows: NDArray[np.int64] = both[store.times_seen[both] > 0]
         return rows
 
@@ -257,11 +255,14 @@ class Foresight:
         if not len(rows) or not store.num_classes:
             return
         labels = store.target[rows].astype(np.int64)
-        _, margin, _ = measure(logits, labels)
+        _, margin, predicted = measure(logits, labels)
         unit = np.float32(2 / store.scale)
         surprise = np.arcsinh(margin * unit) - np.arcsinh(store.margin_fast[rows] * unit)
         self._recentre(surprise, labels)
         surprise -= self._offset[labels].astype(np.float32)
+        self._round.append((store.score[rows], labels, predicted != labels))
+        scores, of, wrong = (np.concatenate(part) for part in zip(*self._round, strict=True))
+        self.calibration.probed(scores, self._swing(of), wrong)
         seen = store.times_seen[rows]
         fresh = (store.probed_at[rows] > 0) & (seen - store.probed_at[rows] <= 2)
         old = np.where(fresh, store.probed[rows], surprise)
@@ -280,8 +281,3 @@ class Foresight:
         weight = np.maximum(count, 4)
         self._offset = (known * weight + total) / (weight + new)
         self._offset_count = np.minimum(count + new, 400)
-
-
-def logistic(log_odds: NDArray[np.floating]) -> Floats:
-    """Probability of each of the given log-odds."""
-    return (1 / (1 + np.exp(-np.clip(log_odds.astype(np.float64), -40, 40)))).astype(np.float32)

@@ -4,6 +4,6 @@ Printed by ``benchmarks/forecast.py --fit``; what each stands for is in `forecas
 """
 
 FAILURE = (-0.949, -1.994, -1.501, 1.477, 0.951, -0.819)
-#: Shift and stretch of the log-odds of samples that are right now, and of those that are wrong.
-ONSET = (-0.472, 0.903)
-PERSIST = (0.327, 0.835)
+#: Carried on with the run's own trend, and what a sample has of its own: `forecast.calibration`.
+TREND = 1.594
+OWN = 1.4

@@ -18,7 +18,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.store import SampleStore
 
 #: Changes with the meaning of an array.
-VERSION = 1
+VERSION = 2
 
 
 def save(file: Path, foresight: Foresight, labels: Mapping[int, int | None]) -> None:
@@ -27,6 +27,7 @@ def save(file: Path, foresight: Foresight, labels: Mapping[int, int | None]) -> 
     arrays["version"] = VERSION
     arrays["scale"] = foresight.store.scale
     arrays["weights"] = foresight.weights
+    arrays["calibration"] = np.array([foresight.calibration.now, foresight.calibration.then])
     arrays["judged"] = np.array(
         [(i, -1 if label is None else label) for i, label in labels.items()], np.int64
     ).reshape(-1, 2)
@@ -43,6 +44,7 @@ class Kept:
     arrays: dict[str, NDArray[Any]]
     scale: float
     weights: NDArray[np.float64]
+    calibration: NDArray[np.float64]
     labels: dict[int, int | None]
 
     def check(self, foresight: Foresight) -> None:
@@ -55,7 +57,7 @@ class Kept:
                     f"the forecast's memory is of other training data: {name} is {shape}, "
                     f"expected {array.dtype} {array.shape}"
                 )
-        if self.weights.shape != foresight.weights.shape:
+        if self.weights.shape != foresight.weights.shape or self.calibration.shape != (2, 2):
             raise ValueError("the forecast's memory is of another version of this package")
 
     def apply(self, foresight: Foresight) -> None:
@@ -64,6 +66,8 @@ class Kept:
             array[:] = self.arrays[name]
         foresight.store.scale = self.scale
         foresight.weights = self.weights
+        (a, b), (c, d) = self.calibration.tolist()
+        foresight.calibration.now, foresight.calibration.then = (a, b), (c, d)
         foresight.update_all()
 
 
@@ -84,6 +88,7 @@ def load(file: Path) -> Kept:
             arrays={n.removeprefix("store_"): a for n, a in arrays.items() if n[:6] == "store_"},
             scale=float(arrays["scale"]),
             weights=np.array(arrays["weights"], np.float64),
+            calibration=np.array(arrays["calibration"], np.float64),
             labels={int(i): None if label < 0 else int(label) for i, label in arrays["judged"]},
         )
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile, EOFError) as error:

@@ -223,6 +223,9 @@ def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> No
     old, new = (s._wiring.forecaster.store for s in (first, second))
     assert np.array_equal(new.margin_mean, old.margin_mean)
     assert np.array_equal(new.score, old.score)
+    meant, means = (s._wiring.forecaster.foresight.calibration for s in (first, second))
+    assert means.then == meant.then != (0.0, 1.0)
+    assert means.now == meant.now
     assert [s.index for s in second.suspects if s.judged] == [1]
     assert trained_labels(second, 1) == []
 
