@@ -17,6 +17,7 @@ import argparse
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import forecast_runs as runs
 import numpy as np
@@ -33,6 +34,8 @@ from forecast_replay import (
     replay,
 )
 from machine import describe
+
+from coflect_widget.forecast.logistic import fit_line, logistic
 
 TARGETS = ("STATE", "ONSET", "PERSIST")
 
@@ -65,12 +68,14 @@ def main() -> None:
     print(describe())
     by_data = {data: [run for (name, _), of_seed in found.items() if name == data
                       for run in of_seed.values()] for data in runs.DATA}  # fmt: skip
-    priors = {data: prior([run for d in runs.DATA if d != data for run in by_data[d]], args.probes)
-              for data in runs.DATA}  # fmt: skip
-    if args.shipped:
-        priors = {data: {} for data in runs.DATA}
-    for data, weights in priors.items():
-        print(f"{data} start from", {name: np.round(w, 3).tolist() for name, w in weights.items()})
+    priors: dict[str, dict[str, Any]] = {data: {} for data in runs.DATA}
+    if not args.shipped:
+        for data in runs.DATA:
+            others = [run for d in runs.DATA if d != data for run in by_data[d]]
+            priors[data] = prior(others, args.probes)
+            print(
+                f"{data} start from", {n: np.round(w, 3).tolist() for n, w in priors[data].items()}
+            )
     if args.fit:
         for name, value in prior([r for d in by_data.values() for r in d], args.probes).items():
             print(name.upper(), "=", np.round(value, 3).tolist())
@@ -100,6 +105,7 @@ def table(data: str, noise: float, windows: Windows) -> float:
     ratio = 0.0
     for target in TARGETS:
         aps: dict[str, np.ndarray] = {}
+        ours: list[tuple[np.ndarray, np.ndarray]] = []
         for name in reversed(names):
             rows, pooled = [], []
             for of_run in windows.values():
@@ -118,17 +124,39 @@ def table(data: str, noise: float, windows: Windows) -> float:
             values = np.array(rows).reshape(len(windows), -1, 6)
             aps[name] = values[:, :, 2]
             mean = np.nanmean(values, axis=(0, 1))
+            if name == "ours":
+                ours = pooled
             together = ece(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
             line = "" if name == "ours" else "{:+.3f} [{:+.3f}, {:+.3f}]".format(
                 *paired(aps["ours"] - aps[name]))  # fmt: skip
             print(f"{name:18s} {target:8s} {mean[0]:5.2f} {mean[1]:5.1f} {mean[2]:6.3f} "
                   f"{mean[3]:6.3f} {mean[4]:6.3f} {mean[5]:6.3f} "
                   f"{together:6.3f}  {line}")  # fmt: skip
+        print(f"{'':18s} {target:8s} ECE of ours, shift and stretch fitted on the outcomes: of all "
+              "together {:.3f}, of each {:.3f}".format(*fitted(ours)))  # fmt: skip
         if target == "ONSET":
             ratio = float((aps["ours"].mean()) / aps["EMA of the loss"].mean())
             fast = float((aps["ours"].mean()) / aps["EMA, fast (.7)"].mean())
             print(f"ONSET AP, ours / EMA of the loss: {ratio:.2f} (/ the fast one: {fast:.2f})")
     return ratio
+
+
+def fitted(forecasts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Mean ECE that is left where the outcomes of all forecasts, or of each, set the probability.
+
+    The former is what nobody could foretell of the snapshot to come; the latter is chance.
+    """
+    chances = [np.clip(chance, 1e-6, 1 - 1e-6) for chance, _ in forecasts]
+    scores = [np.log(chance / (1 - chance)) for chance in chances]
+    of_all = fit_line(
+        np.concatenate(scores), np.concatenate([y for _, y in forecasts]), (0.0, 1.0), (0.01, 0.01)
+    )
+    left: tuple[list[float], list[float]] = ([], [])
+    for score, (_, y) in zip(scores, forecasts, strict=True):
+        of_each = fit_line(score, y, (0.0, 1.0), (0.01, 0.01))
+        for kept, (shift, stretch) in zip(left, (of_all, of_each), strict=True):
+            kept.append(ece(logistic(shift + stretch * score), y))
+    return float(np.mean(left[0])), float(np.mean(left[1]))
 
 
 def paired(difference: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:

@@ -16,15 +16,18 @@ from coflect_widget.forecast.logistic import fit
 BARE = {"failure": (0.0, -1.0, *([0.0] * (len(FEATURES) - 2)))}
 #: Epochs from which on two windows have passed.
 CALIBRATED_FROM = 6
-#: What is tried for `own`.
+#: What is tried for `own` and for `swing`.
 OWNS = np.arange(0.6, 2.7, 0.2)
+SWINGS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)
 
 
 def prior(runs: Sequence[Recorded], probes: float) -> dict[str, Any]:
-    """Arguments of a `Foresight` that fit these runs: `failure`, `trend` and `own`."""
+    """Arguments of a `Foresight` that fit these runs: `failure`, `trend`, `own`, `swing`."""
     found: dict[str, Any] = {"failure": tuple(_failure(runs, probes).tolist())}
     found["trend"] = _trend(runs)
-    found["own"] = _own(runs, found, probes)
+    losses = {swing: _losses(runs, {**found, "swing": swing}, probes) for swing in SWINGS}
+    found["swing"] = min(losses, key=lambda swing: losses[swing].min())
+    found["own"] = float(OWNS[losses[found["swing"]].argmin()])
     return found
 
 
@@ -52,8 +55,8 @@ def _trend(runs: Sequence[Recorded]) -> float:
     return float(np.dot(was, came) / np.dot(was, was))
 
 
-def _own(runs: Sequence[Recorded], start: Mapping[str, Any], probes: float) -> float:
-    """The likeliest, by what became of samples known to be right, or wrong."""
+def _losses(runs: Sequence[Recorded], start: Mapping[str, Any], probes: float) -> np.ndarray:
+    """Mean surprise, for each of `OWNS`, at what became of samples known to be right, or wrong."""
     losses = []
     for run in runs:
         everyone = np.arange(len(run.target))
@@ -67,4 +70,4 @@ def _own(runs: Sequence[Recorded], start: Mapping[str, Any], probes: float) -> f
                 chance = np.where(window.now, wrong, right)
                 said = np.where(window.then, chance, 1 - chance)
                 losses[-1].append(-np.log(np.clip(said, 1e-6, 1)).mean())
-    return float(OWNS[np.mean(losses, axis=0).argmin()])
+    return np.mean(losses, axis=0)

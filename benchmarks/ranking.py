@@ -1,11 +1,13 @@
 """Time of ranking a million samples, and what it does to a training step beside it.
 
-    python benchmarks/ranking.py [--samples 1000000] [--seconds 5]
+    python benchmarks/ranking.py [--samples 1000000] [--pairs 16] [--into FILE]
 
 The store is filled with random histories. A thread then ranks it as often as the forecaster at
 its fastest does, while the main thread runs steps of about one millisecond of numpy (matrix
-products that release the GIL, with Python in between); stretches with and without it alternate.
-Scoring everything anew, which happens once an epoch, is timed and watched in the same way.
+products that release the GIL, with Python in between). Short blocks with and without it come in
+pairs, in random order; the ratio of the 99th percentiles of all their steps has an interval from
+drawing pairs anew. ``--into`` keeps the blocks, so that several short runs on a quiet machine make
+one measurement. Scoring everything anew, which happens once an epoch, is watched in the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import datetime as dt
 import platform
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -44,23 +47,31 @@ def ranking(model: Foresight, top: int = 10) -> float:
     return time.perf_counter() - began
 
 
-def step_times(seconds: float) -> np.ndarray:
-    """Seconds of each of many steps of about a millisecond."""
-    rng = np.random.default_rng(1)
-    a, b = rng.standard_normal((2, 192, 192), dtype=np.float32)
-    products = []
-    for _ in range(500):
+def products_a_step() -> int:
+    """Matrix products that make a millisecond."""
+    a, b = _matrices()
+    times = []
+    for _ in range(1000):
         before = time.perf_counter()
         a @ b
-        products.append(time.perf_counter() - before)
-    repeats = max(1, round(1e-3 / float(np.median(products))))  # as many as make a millisecond
+        times.append(time.perf_counter() - before)
+    return max(1, round(1e-3 / float(np.median(times))))
+
+
+def step_times(seconds: float, products: int) -> np.ndarray:
+    """Seconds of each of many steps of about a millisecond."""
+    a, b = _matrices()
     times = []
     until = time.perf_counter() + seconds
     while (before := time.perf_counter()) < until:
-        for _ in range(repeats):
+        for _ in range(products):
             a @ b
         times.append(time.perf_counter() - before)
     return np.array(times)
+
+
+def _matrices() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((2, 192, 192), dtype=np.float32)
 
 
 def percentiles(name: str, seconds: np.ndarray) -> None:
@@ -71,8 +82,9 @@ def percentiles(name: str, seconds: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one block")
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--into", type=Path, help="file of blocks, gone on with if it is there")
     options = parser.parse_args()
 
     print(f"{dt.datetime.now(dt.UTC):%Y-%m-%d} {platform.machine()}", end=" ")
@@ -100,39 +112,67 @@ def main() -> None:
         times.append(time.perf_counter() - before)
     percentiles("one batch of 64 taken in", np.array(times))
 
-    def rank_again_and_again() -> None:
-        pause = RANKING_PERIOD
+    def rank_again_and_again(stop: threading.Event) -> None:
+        # A block begins anywhere between two rankings.
+        pause = float(offsets.random()) * max(RANKING_PERIOD, ranking(model) / RANKING_SHARE)
         while not stop.wait(pause):
             pause = max(RANKING_PERIOD, ranking(model) / RANKING_SHARE)
 
-    def score_again_and_again() -> None:
-        while not stop.wait(0.2):
-            model.update_all()
+    def score_once(stop: threading.Event) -> None:
+        stop.wait(0.2)
+        model.update_all()
 
-    stretches: dict[str, list[np.ndarray]] = {}
-    for _ in range(options.repeats):
-        for name, beside in (
-            ("a step, alone", None),
-            ("a step, beside rankings", rank_again_and_again),
-            ("a step, alone again", None),
-            ("a step, beside scoring of all", score_again_and_again),
-        ):
-            stop = threading.Event()
-            thread = threading.Thread(target=beside)
-            if beside is not None:
-                thread.start()
-            stretches.setdefault(name, []).append(step_times(options.seconds))
-            stop.set()
-            if beside is not None:
-                thread.join()
-    for name, parts in stretches.items():
-        percentiles(name, np.concatenate(parts))
-    p99 = {name: [np.percentile(part, 99) for part in parts] for name, parts in stretches.items()}
-    alone, beside_it, again, scoring = p99.values()
-    ratios = np.array(beside_it) / np.array(alone)
-    print(f"p99 beside rankings / alone, median of pairs: {np.median(ratios):.2f}")
-    print(f"p99 beside scoring / alone, median of pairs: "
-          f"{np.median(np.array(scoring) / np.array(again)):.2f}")  # fmt: skip
+    offsets = np.random.default_rng()
+    products = products_a_step()
+    blocks: dict[str, list[np.ndarray]] = {}
+    if options.into and options.into.exists():
+        with np.load(options.into, allow_pickle=False) as kept:
+            for name in kept.files:
+                blocks.setdefault(name.split("/")[0], []).append(kept[name])
+    for _ in range(options.pairs):
+        for kind, beside in (("rankings", rank_again_and_again), ("scoring of all", score_once)):
+            if kind == "scoring of all" and offsets.random() > 0.25:
+                continue
+            order = [f"alone, {kind}", f"beside {kind}"]
+            for name in order if offsets.random() < 0.5 else order[::-1]:
+                stop = threading.Event()
+                thread = threading.Thread(target=beside, args=(stop,))
+                if name.startswith("beside"):
+                    thread.start()
+                blocks.setdefault(name, []).append(step_times(options.seconds, products))
+                stop.set()
+                if name.startswith("beside"):
+                    thread.join()
+    if options.into:
+        np.savez(options.into, **{
+            f"{name}/{i}": block for name, parts in blocks.items() for i, block in enumerate(parts)
+        })  # fmt: skip
+    for kind in ("rankings", "scoring of all"):
+        alone, beside_it = (blocks.get(f"{name} {kind}", []) for name in ("alone,", "beside"))
+        if not alone:
+            continue
+        percentiles("a step, alone", np.concatenate(alone))
+        percentiles(f"a step, beside {kind}", np.concatenate(beside_it))
+        ratio, low, high = p99_ratio(alone, beside_it)
+        print(f"p99 beside {kind} / alone: {ratio:.3f} [{low:.3f}, {high:.3f}], "
+              f"{len(alone)} pairs of {options.seconds:g} s")  # fmt: skip
+
+
+def p99_ratio(
+    alone: list[np.ndarray], beside: list[np.ndarray], draws: int = 500
+) -> tuple[float, float, float]:
+    """Of all steps together, and its 95 % interval from drawing pairs of blocks anew."""
+    rng = np.random.default_rng(0)
+
+    def ratio(pairs: np.ndarray) -> float:
+        of = [np.percentile(np.concatenate([arm[i] for i in pairs]), 99) for arm in (beside, alone)]
+        return float(of[0] / of[1])
+
+    pairs = len(alone)
+    low, high = np.quantile(
+        [ratio(rng.integers(0, pairs, pairs)) for _ in range(draws)], [0.025, 0.975]
+    )
+    return ratio(np.arange(pairs)), float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.forecast.logistic import fit, fit_line, log_odds, logistic
-from coflect_widget.forecast.prior import OWN, TREND
+from coflect_widget.forecast.prior import OWN, SWING, TREND
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +40,9 @@ class Calibration:
     own : float
         What a sample has of its own that its history does not tell: the standard deviation, in
         log-odds, of what it has in common under this snapshot and under the one to come.
+    swing : float
+        How much of the variance that classes had under the snapshots so far is left under the
+        one to come; nobody knows which way it goes.
 
     Attributes
     ----------
@@ -51,13 +54,21 @@ class Calibration:
         under the present snapshot.
     """
 
-    def __init__(self, horizon: int, *, trend: float = TREND, own: float = OWN) -> None:
+    def __init__(
+        self, horizon: int, *, trend: float = TREND, own: float = OWN, swing: float = SWING
+    ) -> None:
         self.horizon = horizon
         self.trend = trend
         self.own = own
+        self.swing = swing
         self.now = self.then = (0.0, 1.0)
         self.snapshot = _SNAPSHOT
         self._rates: dict[int, float] = {}  # by epoch: log-odds of being wrong, over all samples
+        self._swings: dict[int, float] = {}  # by epoch: mean square of what classes were given
+        self._epoch = 0
+        self._share = 0.5  # of all samples, expected to be wrong
+        self._after = np.empty(0, np.float32)
+        self._blur = 1.0  # by how much the swing to come flattens
 
     def epoch_ended(
         self,
@@ -84,14 +95,21 @@ class Calibration:
         self._rates = {e: r for e, r in self._rates.items() if e < epoch}
         share = errors[0] / max(1, errors[1])
         self._rates[epoch] = log_odds(share)
+        self._swings = {e: v for e, v in self._swings.items() if epoch - self.horizon < e < epoch}
         self.snapshot = _SNAPSHOT
+        self._epoch, self._after = epoch, after
         if not len(before):
             return
         self.now = fit_line(before, wrong, (0.0, 1.0), (1.0, 10.0))
-        stretch = max(self.now[1], 0.05)  # the order shall stay
         chance = 1 / max(1.0, errors[1] * share * (1 - share))
-        share = float(logistic(np.array([self._expected(epoch, chance)]))[0])
-        self.then = (_shift_to(after * stretch, share), stretch)
+        self._share = float(logistic(np.array([self._expected(epoch, chance)]))[0])
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        coming = self.swing * np.mean(list(self._swings.values()) or [0.0]) * self.snapshot[2] ** 2
+        self._blur = float(np.sqrt(1 + np.pi / 8 * coming))
+        stretch = max(self.now[1], 0.05) / self._blur  # the order shall stay
+        self.then = (_shift_to(self._after * np.float32(stretch), self._share), stretch)
 
     def _expected(self, epoch: int, chance: float) -> float:
         """Log-odds of being wrong, over all samples, `horizon` epochs after this one.
@@ -115,6 +133,9 @@ class Calibration:
         """
         x = np.stack([np.ones(len(scores)), self._now(scores), swing], axis=1)
         self.snapshot = fit(x, wrong, _SNAPSHOT, _SNAPSHOT_FIRMNESS)
+        self._swings[self._epoch] = float(np.square(swing).mean())
+        if len(self._rates) > 1:
+            self._look_ahead()
 
     def probability(self, scores: Floats) -> Floats:
         """Of being wrong `horizon` epochs from now, (K,) in [0, 1]."""
@@ -126,13 +147,15 @@ class Calibration:
         Both moments have a normal variable in common, which is averaged over.
         """
         shift, stretch, of_swing = self.snapshot
+        now = shift + stretch * self._now(scores) + of_swing * swing
+        then = self._then(scores)
+        here = self.own * _NODES[:, None]  # (nodes, 1)
+        there = here / self._blur
         # A mean over the variable flattens; that is made up for (MacKay's approximation).
-        steeper = np.sqrt(1 + np.pi / 8 * self.own**2)
-        now = (shift + stretch * self._now(scores) + of_swing * swing) * steeper
-        then = self._then(scores) * steeper
-        common = self.own * _NODES[:, None]  # (nodes, 1)
-        is_so = logistic(-(now + common) if right else now + common) * _WEIGHTS[:, None]
-        both = (is_so * logistic(then + common)).sum(axis=0)
+        now = now * np.sqrt(1 + np.pi / 8 * self.own**2)
+        then = then * np.sqrt(1 + np.pi / 8 * (self.own / self._blur) ** 2)
+        is_so = logistic(-(now + here) if right else now + here) * _WEIGHTS[:, None]
+        both = (is_so * logistic(then + there)).sum(axis=0)
         chance: Floats = (both / np.maximum(is_so.sum(axis=0), 1e-30)).astype(np.float32)
         return chance
 

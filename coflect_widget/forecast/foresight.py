@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from coflect_widget.forecast.calibration import Calibration
 from coflect_widget.forecast.logistic import fit, fit_line
 from coflect_widget.forecast.measure import measure
-from coflect_widget.forecast.prior import FAILURE, OWN, TREND
+from coflect_widget.forecast.prior import FAILURE, OWN, SWING, TREND
 from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, SampleStore
 
 #: Names of `features`, in their order.
@@ -101,7 +101,7 @@ class Foresight:
         Epochs between a forecast and what it is about.
     failure : (F,) float64
         Weights to start from.
-    trend, own : float
+    trend, own, swing : float
         As in `Calibration`.
     seed : int
         Of the choice of samples to learn from and of those probed at random.
@@ -115,13 +115,14 @@ class Foresight:
         failure: Sequence[float] = FAILURE,
         trend: float = TREND,
         own: float = OWN,
+        swing: float = SWING,
         seed: int = 0,
     ) -> None:
         self.store = store
         self.horizon = horizon
         self.start = np.array(failure, np.float64)
         self.weights = self.start
-        self.calibration = Calibration(horizon, trend=trend, own=own)
+        self.calibration = Calibration(horizon, trend=trend, own=own, swing=swing)
         self._rng = np.random.default_rng([seed, 4])
         rows = self._rng.choice(store.num_samples, min(PANEL, store.num_samples), replace=False)
         self.panel: NDArray[np.int64] = np.sort(rows).astype(np.int64)
