@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.forecast.store import DOUBTFUL, LEFT_OUT, SUSPECT, SampleStore
 
-_BLOCK = 65_536  # samples whose scores stay in the processor's cache
+#: Samples whose scores stay in the processor's cache, looked at without a pause, and the seconds of
+#: rest after them: a training step that meets a ranking shall wait for a small part of it only.
+_BLOCK = 65_536
+_REST = 0.0003
 
 
 def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int64]:
@@ -35,6 +40,8 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
     floor = np.float32(-np.inf)
     hidden = np.uint8(LEFT_OUT | DOUBTFUL)
     for start in range(0, store.num_samples, _BLOCK):
+        if start:
+            time.sleep(_REST)
         part = slice(start, start + _BLOCK)
         score = store.score[part]
         near = np.flatnonzero(score >= floor) if np.isfinite(floor) else np.arange(len(score))

@@ -103,3 +103,20 @@ def test_being_wrong_says_less_where_the_whole_class_is_down(
         wrong = [calibration.given(np.zeros(1, np.float32), np.array([s], np.float32), right=False)
                  for s in (1.0, -1.0)]  # fmt: skip
         assert wrong[0] > wrong[1] + 0.05
+
+
+def test_a_swing_nobody_can_foresee_makes_it_less_sure_and_no_higher(scores: np.ndarray) -> None:
+    rng = np.random.default_rng(3)
+    wrong = wrong_at(scores, rng)
+    spreads, means = [], []
+    for size in (0.0, 2.0):
+        calibration = Calibration(HORIZON, trend=0.0)
+        for epoch in (1, 2, 3):
+            calibration.epoch_ended(epoch, scores, wrong, scores, (int(wrong.sum()), N))
+            swing = np.where(rng.random(N) < 0.5, size, -size).astype(np.float32)
+            calibration.probed(scores[:500], swing[:500], wrong_at(scores - 2 * swing, rng)[:500])
+        chance = calibration.probability(scores)
+        means.append(float(chance.mean()))
+        spreads.append(float(chance.std()))
+    assert means[1] == pytest.approx(means[0], abs=0.01)
+    assert spreads[1] < 0.9 * spreads[0]

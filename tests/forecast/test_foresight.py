@@ -154,6 +154,8 @@ def test_without_classes_large_errors_are_the_failures() -> None:
     chance = model.probability(np.arange(N))
     assert chance[:60].mean() > 0.6
     assert chance[60:].mean() < 0.1
+    right, wrong = (model.probability(np.arange(N), right=known) for known in (True, False))
+    assert (right < wrong).all()
 
 
 def test_fit_finds_the_weights_and_leans_where_it_knows_nothing() -> None:

@@ -238,3 +238,29 @@ def test_a_memory_of_other_data_or_none_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"no archive")
     with pytest.raises(ValueError, match="holds no memory"):
         load(file)
+
+
+def test_a_loss_of_ones_own_changes_no_part_of_the_contract(make: Callable[..., Any]) -> None:
+    def hinge(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.multi_margin_loss(logits, targets)
+
+    session = make(loss=hinge)
+    session.train(epochs=5)
+    settled(session)
+    assert len(session.candidates) == 10
+    for candidate in session.candidates:
+        assert 0 <= candidate.risk <= 1
+        assert candidate.reason
+    assert all(gate.sentence for gate in session._wiring.window.status().gates)
+    calibration = session._wiring.forecaster.foresight.calibration
+    assert calibration.then != (0.0, 1.0)
+    assert len(session._wiring.scores) >= 2
+
+
+def test_regression_is_refused_at_once_with_the_reason(tmp_path: Path) -> None:
+    x, _ = data()
+    with pytest.raises(ValueError, match="class numbers as integers"):
+        coflect.Session(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (x, x.mean((1, 2, 3))),
+            loss=nn.functional.mse_loss, run_dir=tmp_path,
+        )  # fmt: skip
