@@ -9,7 +9,7 @@ signal. (Two processes, one with the tool and one without, differ by several per
 before the tool does anything.) The slowdown is the median over pairs of the ratio of their
 seconds, the interval a bootstrap over the pairs. Arm "kernel" is the session in a real kernel, arm
 "browser" in that of a real JupyterLab with its dashboard open in a headless Chromium on the same
-machine.
+machine; "page only" is the same page without the dashboard: what JupyterLab and Chromium take.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def started(arm: str, workload: str) -> Iterator[Remote]:
         port = server.getsockname()[1]
         roots: list[int] = []
         processes: list[subprocess.Popen[bytes]] = []
-        if arm in ("kernel", "browser"):
-            roots = in_kernel(workload, port, stack, browser=arm == "browser")
+        if arm in ("kernel", "browser", "page only"):
+            roots = in_kernel(workload, port, stack, arm)
         else:
             process = subprocess.Popen(
                 [sys.executable, str(HERE / "overhead_arms.py"), arm, workload, str(port)],
@@ -124,7 +124,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, *, browser: bool) -> list[int]:
+def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, arm: str) -> list[int]:
     """Start the session in a real kernel; process numbers of all that belongs to it."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
     cell = (
@@ -132,9 +132,9 @@ def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, *, browser:
         "import overhead_arms as arms\n"
         f"arm = arms.make('session', arms.WORKLOADS[{workload!r}], {folder!r})\n"
         f"arms.serve_beside(arm, {port})\n"
-        "arm.session"
+        f"{'None' if arm == 'page only' else 'arm.session'}"
     )
-    if not browser:
+    if arm == "kernel":
         from jupyter_client.manager import start_new_kernel
 
         manager, client = start_new_kernel()
@@ -151,7 +151,8 @@ def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, *, browser:
     page = stack.enter_context(chromium(1000, 1200))
     open_notebook(page, address, token, "overhead.ipynb")
     run_cell(page, 0)
-    page.locator("[data-testid=cw-root]").first.wait_for(timeout=120_000)
+    if arm == "browser":
+        page.locator("[data-testid=cw-root]").first.wait_for(timeout=120_000)
     # All but the driver of the browser, which must stay awake to end it.
     names = {p.pid: p.name() for p in psutil.Process().children(recursive=True)}
     return [p for p, name in names.items() if p not in before and name != "node"]

@@ -147,8 +147,8 @@ class Backend(Protocol):
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         """(B, C) logits and (B,) targets of each output, on the calling thread."""
 
-    def scalar(self, value: Any) -> float:
-        """A detached scalar tensor as a float (waits for the device)."""
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        """Detached scalar tensors as floats (waits for the device, once)."""
 
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any

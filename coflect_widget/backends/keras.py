@@ -380,8 +380,8 @@ class KerasBackend:
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         return [(np.asarray(o.logits), np.asarray(o.targets)) for o in outputs]
 
-    def scalar(self, value: Any) -> float:
-        return float(value)
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        return [float(value) for value in values]
 
     # --- loops of the user's own ---------------------------------------------------------------
 

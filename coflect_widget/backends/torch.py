@@ -310,8 +310,12 @@ class TorchBackend:
         cuts = np.cumsum([len(o.indices) for o in outputs])[:-1]
         return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
 
-    def scalar(self, value: Any) -> float:
-        return float(value)
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        try:
+            found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
+        except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
+            return [float(value) for value in values]
+        return found
 
     def attach_guidance(self, guidance: Any) -> None:
         """Let `guidance` (guidance.torch_losses.TorchGuidance) add its loss to each step."""

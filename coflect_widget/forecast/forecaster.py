@@ -51,8 +51,8 @@ class Converter(Protocol):
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         """(B, C) logits and (B,) targets of each output, on the calling thread."""
 
-    def scalar(self, value: object) -> float:
-        """A detached scalar as a float."""
+    def scalars(self, values: Sequence[object]) -> list[float]:
+        """Detached scalars as floats."""
 
 
 class OnRanking(Protocol):
@@ -328,23 +328,22 @@ class Forecaster(Closing):
             for one in part:  # those that are right shall not be lost with the one that is not
                 self._guarded("update", partial(self._steps, [one]))
             return
-        for (item, _), stats in zip(part, taken, strict=True):
-            try:
-                self._step(item, stats)
-            except Exception as error:  # noqa: BLE001 - of this step alone
-                self._failed("update", error)
+        outputs = [item[3] for item, _ in part]
+        guided = [output.guidance_loss is not None for output in outputs]
+        losses = self._backend.scalars([output.loss for output in outputs])
+        guidance = iter(
+            self._backend.scalars([o.guidance_loss for o in outputs if o.guidance_loss is not None])
+            if any(guided)
+            else ()
+        )
+        for (item, _), stats, loss, has in zip(part, taken, losses, guided, strict=True):
+            self._step(item[1], item[2], stats, loss, next(guidance) if has else None)
 
-    def _step(self, item: _Item, stats: BatchStats) -> None:
-        _, step, epoch, output = item
-        guidance = output.guidance_loss
-        loss = self._backend.scalar(output.loss)
+    def _step(
+        self, step: int, epoch: int, stats: BatchStats, loss: float, guidance: float | None
+    ) -> None:
         done = self._metrics.add(
-            step,
-            epoch,
-            rows=stats.rows,
-            loss=loss,
-            accuracy=stats.accuracy,
-            guidance=None if guidance is None else self._backend.scalar(guidance),
+            step, epoch, rows=stats.rows, loss=loss, accuracy=stats.accuracy, guidance=guidance
         )
         for window in done:
             self._guarded("on_metrics", partial(self._on_metrics, *window))

@@ -308,27 +308,21 @@ class SampleStore:
         losses = np.add.reduceat(loss * usable, starts, dtype=np.float64)
         right = np.add.reduceat(correct & usable, starts, dtype=np.int64)
         spreads = np.add.reduceat(sizes * usable, starts, dtype=np.float64)
-        return [
-            BatchStats(
-                rows=rows,
-                loss=total / rows if rows else math.nan,
-                accuracy=hits / rows if rows else math.nan,
-                non_finite=with_label - rows,
-                unlabelled=length - with_label,
-                scale=self._rescale(rows, spread / rows) if rows else self.scale,
-            )
-            for rows, with_label, length, total, hits, spread in zip(
-                counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(),
-                right.tolist(), spreads.tolist(), strict=True,
-            )
-        ]  # fmt: skip
-
-    def _rescale(self, rows: int, size: float) -> float:
-        """The typical size of a margin, over about the newest thousand samples."""
-        share = min(1.0, rows / 1000 if self._scaled else 1.0)
-        self.scale += share * (max(size, 1e-3) - self.scale)
-        self._scaled = True
-        return self.scale
+        found = []
+        for rows, with_label, length, total, hits, spread in zip(
+            counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(),
+            right.tolist(), spreads.tolist(), strict=True,
+        ):  # fmt: skip
+            if rows:
+                # The typical size of a margin, over about the newest thousand samples.
+                share = min(1.0, rows / 1000) if self._scaled else 1.0
+                self.scale += share * (max(spread / rows, 1e-3) - self.scale)
+                self._scaled = True
+            mean = total / rows if rows else math.nan
+            accuracy = hits / rows if rows else math.nan
+            wrong = with_label - rows
+            found.append(BatchStats(rows, mean, accuracy, wrong, length - with_label, self.scale))
+        return found
 
     def _checked(
         self, indices: ArrayLike, logits: ArrayLike, targets: ArrayLike, losses: ArrayLike | None

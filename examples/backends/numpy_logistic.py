@@ -100,8 +100,8 @@ class NumpyBackend:
     def telemetry_arrays(self, outputs):
         return [(o.logits, o.targets) for o in outputs]
 
-    def scalar(self, value):
-        return float(value)
+    def scalars(self, values):
+        return [float(value) for value in values]
 
     def follow(self, loader):
         return unknown_order(loader)

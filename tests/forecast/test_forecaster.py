@@ -36,8 +36,8 @@ class NumpyBackend:
             raise RuntimeError("device lost")
         return [(o.logits, o.targets) for o in outputs]
 
-    def scalar(self, value: Any) -> float:
-        return float(value)
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        return [float(value) for value in values]
 
 
 class Log:
@@ -185,6 +185,7 @@ def test_rankings_due_at_once_are_made_once_and_five_a_second_at_most(
     while time.monotonic() < end:
         step += 1
         forecaster.observe(step, 1, output(step))
+        forecaster.watch_again()  # it would let them gather
         time.sleep(0.002)
     forecaster.drain(10)
     assert 3 <= len(log.rankings) <= 7
