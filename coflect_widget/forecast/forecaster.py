@@ -36,7 +36,7 @@ GATHERED = 192
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
-RANKING_SHARE = 0.01
+RANKING_SHARE = 0.0025
 #: Outputs converted at once.
 CHUNK = 256
 #: Logits taken in at once, beyond one step's.
