@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +19,14 @@ from typing import Any
 
 import numpy as np
 import psutil
+import websocket
 from dashboard import Row
+from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.e2e.lab import (
+    FLAGS,
     chromium,
     jupyterlab,
     open_notebook,
@@ -270,20 +277,35 @@ def speed(run: Path, since: float, until: float) -> float:
 
 
 def heap(minutes: float) -> list[Row]:
-    """What the page holds each minute after a collection, and its process's resident memory."""
-    with stage(WATCH, threads=1) as one:
-        run_cell(one.page, 1)
-        client = one.page.context.new_cdp_session(one.page)
-        client.send("HeapProfiler.enable")
-        time.sleep(60)
-        sizes = [held_by(client)]
-        until = time.monotonic() + minutes * 60
-        while time.monotonic() < until:
-            time.sleep(min(60, max(0.1, until - time.monotonic())))
-            sizes.append(held_by(client))
-            print(*(f"{size:.1f}" for size in sizes[-1]), flush=True)
-        updates = one.watched()["sent"][-1][2]
-        step = int(one.part("step").get_attribute("data-step"))
+    """What the page holds each minute after a collection, and its process's own memory.
+
+    Whoever drives the page leaves it before: Playwright has the browser keep every answer of the
+    server for it to read.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        write_notebook(root / "dashboard.ipynb", [SESSION, WATCH])
+        with jupyterlab(root) as (address, token), lonely_chromium(root) as (browser, port):
+            with sync_playwright() as playwright:
+                driven = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+                page = driven.contexts[0].pages[0]
+                open_notebook(page, address, token, "dashboard.ipynb")
+                run_cell(page, 0)
+                view = Stage(page, root)
+                view.part("state").get_by_text("Training").wait_for(timeout=60_000)
+                run_cell(page, 1)
+                page.wait_for_timeout(2000)
+                driven.close()
+            time.sleep(60)
+            told = targets(port)
+            sizes = [held_by(told, browser)]
+            until = time.monotonic() + minutes * 60
+            while time.monotonic() < until:
+                time.sleep(min(60, max(0.1, until - time.monotonic())))
+                sizes.append(held_by(told, browser))
+                print(*(f"{size:.1f}" for size in sizes[-1]), flush=True)
+            updates = json.loads((root / "watch.json").read_text())["sent"][-1][2]
+            step = max(event["step"] for event in recorded(view.run))
     rows = []
     for what, found, limit in zip(
         ("JavaScript heap", "page's process, its own"), np.transpose(sizes), (0.1, 0.5), strict=True
@@ -299,20 +321,60 @@ def heap(minutes: float) -> list[Row]:
     return rows
 
 
-def held_by(client: Any) -> tuple[float, float]:
+@contextlib.contextmanager
+def lonely_chromium(root: Path) -> Iterator[tuple[psutil.Process, int]]:
+    """A Chromium of which nobody holds the reins; its process and the port of its DevTools."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    flags = ["--headless=new", "--window-size=1200,1000", f"--user-data-dir={root / '.chromium'}"]
+    browser = psutil.Popen(
+        [path, *FLAGS, *flags, f"--remote-debugging-port={port}", "about:blank"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(120):
+            with contextlib.suppress(OSError):
+                targets(port)
+                break
+            time.sleep(0.25)
+        yield browser, port
+    finally:
+        browser.terminate()
+        browser.wait(20)
+
+
+def targets(port: int) -> str:
+    """Address at which the page's DevTools answer."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=5) as answer:
+        pages = [one for one in json.load(answer) if one["type"] == "page"]
+    return str(pages[0]["webSocketDebuggerUrl"])
+
+
+def held_by(page: str, browser: psutil.Process) -> tuple[float, float]:
     """Megabytes in use after a collection: of the page's JavaScript, and of its process alone.
 
     The first with what arrays hold outside the heap; the second is what no other process shares,
     caches dropped, which Chromium otherwise fills while there is room.
     """
-    client.send("Memory.simulatePressureNotification", {"level": "critical"})
-    client.send("HeapProfiler.collectGarbage")
+    tools = websocket.create_connection(page, suppress_origin=True, timeout=60)
+
+    def ask(method: str, **params: str) -> dict[str, Any]:
+        tools.send(json.dumps({"id": 1, "method": method, "params": params}))
+        while (said := json.loads(tools.recv())).get("id") != 1:
+            pass
+        return said["result"]  # type: ignore[no-any-return]
+
+    ask("Memory.simulatePressureNotification", level="critical")
+    ask("HeapProfiler.collectGarbage")
     time.sleep(2)
-    used = client.send("Runtime.getHeapUsage")
-    heap = (used["usedSize"] + used["backingStorageSize"] + used["embedderHeapUsedSize"]) / 1e6
+    used = ask("Runtime.getHeapUsage")
+    tools.close()
+    heap = used["usedSize"] + used["backingStorageSize"] + used["embedderHeapUsedSize"]
     renderers = [
         process.memory_full_info().uss
-        for process in psutil.Process().children(recursive=True)
+        for process in browser.children(recursive=True)
         if "--type=renderer" in " ".join(process.cmdline())
     ]
-    return float(heap), max(renderers) / 1e6
+    return heap / 1e6, max(renderers) / 1e6

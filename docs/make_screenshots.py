@@ -5,11 +5,14 @@ python docs/make_screenshots.py          (in the environment of `make setup`, wi
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -81,8 +84,7 @@ def shoot(root: Path, theme: str) -> None:
             page.goto((root / "run.html").as_uri())
             page.locator("[data-testid=cw-root]").wait_for()
             time.sleep(1)
-            page.screenshot(path=IMAGES / "saved-light.png", full_page=True)
-            print("wrote saved-light.png")
+            save(page, "saved-light", full_page=True)
 
 
 def strokes(page: Any, part: Parts) -> None:
@@ -100,9 +102,11 @@ def strokes(page: Any, part: Parts) -> None:
     save(part("focus"), "focus-light")
 
 
-def save(what: Any, name: str) -> None:
-    what.screenshot(path=IMAGES / f"{name}.png")
-    print("wrote", f"{name}.png")
+def save(what: Any, name: str, **how: Any) -> None:
+    """Write a picture without loss, in half of the bytes that a PNG takes."""
+    with Image.open(io.BytesIO(what.screenshot(**how))) as shot:
+        shot.convert("RGB").save(IMAGES / f"{name}.webp", lossless=True, method=6)
+    print("wrote", f"{name}.webp")
 
 
 def wait_for_step(run: Path, step: int, seconds: float = 240) -> None:

@@ -28,7 +28,7 @@ export function createGates({ actions, signal, announce }: Context): Gates {
 
   function make(): HTMLLIElement {
     return h("li", { class: "cw-gate" }, h("span", { class: "cw-check", "aria-hidden": "true" }),
-      h("span", { class: "cw-gate-sentence" }), h("span", { class: "cw-meter", "aria-hidden": "true" }));
+      h("span"), h("span", { class: "cw-meter", "aria-hidden": "true" }));
   }
 
   return {

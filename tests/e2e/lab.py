@@ -17,7 +17,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import sync_playwright
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+HERE = Path(__file__).parents[2]
+AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -66,6 +67,8 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
         env={
             **os.environ,
             **({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
+            # kernels take the package of this working tree, wherever another one is installed
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
             "JUPYTERLAB_SETTINGS_DIR": str(root / ".settings"),
             "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
             "JUPYTER_RUNTIME_DIR": str(root / ".runtime"),
