@@ -15,7 +15,9 @@ photographs, coloured by class, the small residual network, 8 epochs.
 After the first epoch a person draws one box on each of N random samples: round the decoy, up to
 a pixel too wide ("fill 5"), on one half of it ("half"), or of the same size where no decoy is
 ("wrong"). "fill", "gradient" and "chosen" are settings of guidance.ignore_loss; "search" also
-confirms the hits of the artefact search. Nothing is chosen by test data: the last epoch counts.
+confirms the hits of the artefact search. "look 5" is the other kind of stroke: "look here", on
+all but a border as wide as the square, which becomes the energy of the class activation in there.
+Nothing is chosen by test data: the last epoch counts.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ from torch.optim.lr_scheduler import MultiStepLR
 import coflect_widget as coflect
 from coflect_widget.demo_model import small_resnet
 
-LOSSES = {"fill": "fill", "gradient": "input_gradient", "chosen": None}
+LOSSES = {"fill": "fill", "gradient": "input_gradient", "chosen": None, "look": None}
 COUNTS = (1, 5, 10, 25, 100)
 ARMS = {
     "fashion": [
         "none", "ceiling", "chosen 5", "chosen 5 half", "chosen 5 wrong",
-        *(f"{loss} {count}" for loss in ("fill", "gradient") for count in COUNTS),
+        *(f"{loss} {count}" for loss in ("fill", "gradient", "look") for count in COUNTS),
         *(f"{loss} 5 {boxes}" for loss in ("fill", "gradient") for boxes in ("half", "wrong")),
     ],
     "catsdogs": ["none", "ceiling", "chosen 10 search", "chosen 10", "gradient 10"],
@@ -160,6 +162,8 @@ def drawn(data: Decoyed, kind: str, count: int, side: int, seed: int) -> list[tu
                 (left, top, right, middle_y), (left, middle_y, right, bottom),
             ]  # fmt: skip
             left, top, right, bottom = halves[rng.integers(4)]
+        elif kind == "look":
+            left, top, right, bottom = side, side, width - side, height - side
         elif kind == "wrong":
             while True:
                 left, top = (float(rng.integers(0, size - side + 1)) for size in (width, height))
@@ -216,7 +220,11 @@ def train(
         session.pause()
         if guided:
             count, _, how = rest.partition(" ")
-            for index, box in drawn(data, how, int(count), task.side, seed):
+            kind = "look" if loss == "look" else how
+            for index, box in drawn(data, kind, int(count), task.side, seed):
+                if loss == "look":
+                    session.feedback(sample=index, look=box)
+                    continue
                 intervention = session.feedback(sample=index, ignore=box)
                 if how == "search":
                     found = session.similar(intervention)
