@@ -25,6 +25,9 @@ from coflect_widget.guidance.roi import BoolArray, parse_roi, rasterise
 #: Pictures that receive an annotated region, and annotated samples that give theirs.
 RECEIVERS = 200
 DONORS = 16
+#: Interventions that come in this share of the steps of a measurement are measured from the
+#: first one's step: what five boxes did, drawn one after the other, none of them did alone.
+TOGETHER = 0.1
 #: Interventions whose effect may be waiting; the oldest goes without.
 MOST_WAITING = 64
 #: Steps below which a training that ends early tells nothing of an effect.
@@ -45,7 +48,7 @@ class _Waiting:
     before: Weights
     after: Weights | None = None
     at: int = 0
-    together: int = 0  #: others of the same step
+    together: int = 0  #: others that are measured from the same step
 
 
 class EffectWatch:
@@ -117,8 +120,12 @@ class EffectWatch:
         """An intervention came into force at `step`, with these weights."""
         if self._after == 0 or (not record.strokes and record.found is None):
             return
-        known = next((w.before for w in self._waiting if w.step == step), None)
-        waiting = _Waiting(record, step, step + self._after, known or self._weights())
+        near = (w for w in self._waiting if step - w.step <= TOGETHER * self._after)
+        first = next(near, None)
+        if first is None:
+            waiting = _Waiting(record, step, step + self._after, self._weights())
+        else:
+            waiting = _Waiting(record, first.step, first.due, first.before)
         self._waiting = [*self._waiting, waiting][-MOST_WAITING:]
         self._set_due()
 

@@ -147,6 +147,19 @@ def test_the_effect_is_measured_beside_the_training(make_session, shapes):
     assert session.interventions[0].effect == effect
 
 
+def test_boxes_drawn_one_after_the_other_are_measured_together(make_session, shapes):
+    session = make_session(val=shapes, config={"guidance": {"effect_after": 20}})
+    for more in (8, 1, 5):  # the third comes more than a tenth of 20 steps after the first
+        session.train(steps=more)
+        session.wait(60)
+        session.feedback(sample=more, ignore=BOX)
+    session.train(steps=30)
+    session.wait(60)
+    effects = eventually(lambda: len(session.effects) == 3 and session.effects, 120)
+    assert [effect.from_step for effect in effects] == [8, 8, 14]
+    assert ["1 other intervention" in effect.text for effect in effects] == [True, True, False]
+
+
 def test_a_ledger_travels_as_a_file(make_session, tmp_path):
     first = make_session(classes=CLASSES)
     first.feedback(sample=3, ignore=BOX, strength=0.5)
