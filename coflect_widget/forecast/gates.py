@@ -118,7 +118,7 @@ class ReviewWindow:
     def _warmup(self) -> GateStatus:
         needed = self.settings.warmup_epochs
         return _at_least(
-            "warm-up", self._epoch, needed, f"Epoch {self._epoch} of the {needed} of warm-up."
+            "warm-up", self._epoch, needed, f"Epoch {self._epoch}; warm-up takes {needed}."
         )
 
     def _above_chance(self) -> GateStatus:
@@ -178,10 +178,7 @@ class ReviewWindow:
             value=min(self._overlaps),
             needed=needed,
             progress=min(1.0, stable / span),
-            sentence=(
-                f"{stable} of the last {span} rankings in a row share at least {needed:.2f} "
-                "of their candidates."
-            ),
+            sentence=f"{stable} of {span} rankings in a row agree on {100 * needed:.0f} %.",
         )
 
     def _cooldown(self) -> GateStatus:
@@ -196,7 +193,7 @@ class ReviewWindow:
             )
         since = max(0, self._epoch - self._intervened)
         return _at_least(
-            "cooldown", since, needed, f"{since} of {needed} epochs since the last intervention."
+            "cooldown", since, needed, f"{since} epochs since an intervention; {needed} needed."
         )
 
 
