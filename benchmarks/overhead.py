@@ -147,7 +147,7 @@ def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, arm: str) -
     root = Path(folder)
     write_notebook(root / "overhead.ipynb", [cell])
     before = {p.pid for p in psutil.Process().children(recursive=True)}
-    address, token = stack.enter_context(jupyterlab(root))
+    address, token = stack.enter_context(jupyterlab(root, threads=None))
     page = stack.enter_context(chromium(1000, 1200))
     open_notebook(page, address, token, "overhead.ipynb")
     run_cell(page, 0)
@@ -210,8 +210,9 @@ def main() -> None:
     parser.add_argument("--default-malloc", action="store_true", help="see STILL in this file")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # for the arms, as is STILL
     if not args.default_malloc:
-        os.environ.update(STILL)  # for the arms
+        os.environ.update(STILL)
     print(f"slowdown against a plain loop: {describe()}", flush=True)
     print(f"{'':<2}{'arm':<22}{'plain step':>12}{'slowdown':>10}{'95 % interval':>20}{'added':>12}")
     results = []
