@@ -37,6 +37,15 @@ session"""
 DRAW = """train = coflect.data.decoy_digits("train")
 for sample in (0, 100, 200, 300, 400):
     session.feedback(sample=sample, ignore=tuple(train.squares[sample]))"""
+FLIPPED = """import coflect_widget as coflect
+from coflect_widget.demo_model import small_resnet
+
+digits = coflect.data.decoy_digits("train", square="none")
+labels = digits.labels.copy()
+labels[:30] = (labels[:30] + 1) % 10
+session = coflect.Session(small_resnet(10), (digits.images, labels), classes=digits.classes)
+session.train(epochs=40)
+session"""
 SIDE = "panel = session.sidebar()"
 SAVE = "session.save_html('run.html')\nprint('saved')"
 IMAGES = HERE / "images"
@@ -46,6 +55,8 @@ def main() -> None:
     for theme in ("light", "dark"):
         with tempfile.TemporaryDirectory() as folder:
             shoot(Path(folder), theme)
+    with tempfile.TemporaryDirectory() as folder:
+        labels(Path(folder))
 
 
 def shoot(root: Path, theme: str) -> None:
@@ -72,6 +83,7 @@ def shoot(root: Path, theme: str) -> None:
         save(view, f"dashboard-{theme}")
         if not dark:
             strokes(page, part)
+            alike(part)
         run_cell(page, 2)
         panel = page.locator("#jp-right-stack [data-testid=cw-root]")
         panel.wait_for(timeout=30_000)
@@ -100,6 +112,36 @@ def strokes(page: Any, part: Parts) -> None:
         page.mouse.click(place["x"] + x * place["width"], place["y"] + y * place["height"])
         time.sleep(0.4)
     save(part("focus"), "focus-light")
+
+
+def alike(part: Parts) -> None:
+    """What looks like a place that one intervention ignores, found in other samples."""
+    part("ledger-item").first.get_by_role("button", name="Find alike").click()
+    part("hits-text").get_by_text("Take out").wait_for(timeout=60_000)
+    save(part.view.locator(".cw-side"), "alike-light")
+    part("page-risk").click()
+
+
+def labels(root: Path) -> None:
+    """Samples whose label is suspected, with what a person can say of each."""
+    write_notebook(root / "labels.ipynb", [FLIPPED])
+    with jupyterlab(root) as (address, token), chromium(1640, 1280) as page:
+        open_notebook(page, address, token, "labels.ipynb")
+        page.keyboard.press("Control+b")
+        run_cell(page, 0)
+        part = Parts(page.locator(".jp-Notebook [data-testid=cw-root]").first)
+        part.view.wait_for(timeout=60_000)
+        run = next((root / "runs").iterdir())
+        until = time.monotonic() + 240
+        while not any(event["data"]["count"] >= 10 for event in recorded(run, "suspects")):
+            if time.monotonic() > until:
+                raise TimeoutError("no label is suspected")
+            time.sleep(0.2)
+        part("pause").click()
+        part("page-suspects").click()
+        part("suspect").first.locator("[data-verdict='right']").click()
+        time.sleep(3)
+        save(part.view.locator(".cw-side"), "labels-light")
 
 
 def save(what: Any, name: str, **how: Any) -> None:
