@@ -1,4 +1,3 @@
-// @vitest-environment happy-dom
 // The whole dashboard in a document: what it shows, what it sends, and that it leaves nothing behind.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 

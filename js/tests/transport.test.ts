@@ -1,4 +1,3 @@
-// @vitest-environment happy-dom
 // Hello, gaps, requests and what the connection says, against a kernel made of plain objects.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Store } from "../src/store";
