@@ -328,16 +328,24 @@ class Forecaster(Closing):
             for one in part:  # those that are right shall not be lost with the one that is not
                 self._guarded("update", partial(self._steps, [one]))
             return
-        outputs = [item[3] for item, _ in part]
-        guided = [output.guidance_loss is not None for output in outputs]
-        losses = self._backend.scalars([output.loss for output in outputs])
-        guidance = iter(
-            self._backend.scalars([o.guidance_loss for o in outputs if o.guidance_loss is not None])
-            if any(guided)
-            else ()
-        )
-        for (item, _), stats, loss, has in zip(part, taken, losses, guided, strict=True):
-            self._step(item[1], item[2], stats, loss, next(guidance) if has else None)
+        self._metrics_of([item for item, _ in part], taken)
+
+    def _metrics_of(self, items: list[_Item], taken: list[BatchStats]) -> None:
+        outputs = [item[3] for item in items]
+        guided = [o.guidance_loss for o in outputs if o.guidance_loss is not None]
+        try:
+            floats = self._backend.scalars([*(output.loss for output in outputs), *guided])
+        except Exception as error:  # noqa: BLE001 - of one step, perhaps; then of it alone
+            if len(items) == 1:
+                self._failed("update", error)
+                return
+            for item, stats in zip(items, taken, strict=True):
+                self._metrics_of([item], [stats])
+            return
+        guidance = iter(floats[len(items) :])
+        for (_, step, epoch, output), stats, loss in zip(items, taken, floats, strict=False):
+            has = output.guidance_loss is not None
+            self._step(step, epoch, stats, loss, next(guidance) if has else None)
 
     def _step(
         self, step: int, epoch: int, stats: BatchStats, loss: float, guidance: float | None

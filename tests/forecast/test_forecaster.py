@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,22 @@ def test_rankings_due_at_once_are_made_once_and_five_a_second_at_most(
     forecaster.drain(10)
     assert 3 <= len(log.rankings) <= 7
     assert (np.diff(log.ranked_at) >= RANKING_PERIOD * 0.95).all()
+
+
+def test_a_loss_that_is_no_number_costs_its_own_step_alone(
+    make: Callable[..., Forecaster], log: Log, backend: NumpyBackend
+) -> None:
+    forecaster = make()
+    backend.gate.clear()  # so that all come at once
+    for step in range(1, 21):
+        made = output(step)
+        forecaster.observe(step, 1, replace(made, loss="seven") if step == 7 else made)
+    backend.gate.set()
+    forecaster.drain(10)
+    assert [step for _, step, _ in log.metrics] == [10, 20]
+    assert log.metrics[0][0]["loss"] == pytest.approx((55 - 7) / 9)
+    assert forecaster.failures == 1
+    assert forecaster.store.times_seen.sum() == 20 * B
 
 
 def test_a_ranking_held_back_is_late_not_lost(make: Callable[..., Forecaster], log: Log) -> None:
