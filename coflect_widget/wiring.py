@@ -41,6 +41,7 @@ from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
+SPEED_PERIOD = 0.5  # seconds over which the speed is reckoned, at least
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
@@ -243,9 +244,11 @@ class Wiring:
     def _on_metrics(self, values: dict[str, float], step: int, epoch: int) -> None:
         now = time.monotonic()
         shown: dict[str, float | None] = {**values, "learning_rate": self.backend.learning_rate()}
-        if self._speed is not None and now > self._speed[0]:
-            shown["steps_per_second"] = (step - self._speed[1]) / (now - self._speed[0])
-        self._speed = (now, step)
+        # Steps are taken in many at once: between two windows of such a lot no time passes.
+        if self._speed is None or now - self._speed[0] >= SPEED_PERIOD:
+            if self._speed is not None:
+                shown["steps_per_second"] = (step - self._speed[1]) / (now - self._speed[0])
+            self._speed = (now, step)
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
         if now - self._cost_at >= COST_PERIOD:
