@@ -277,35 +277,18 @@ def speed(run: Path, since: float, until: float) -> float:
 
 
 def heap(minutes: float) -> list[Row]:
-    """What the page holds each minute after a collection, and its process's own memory.
-
-    Whoever drives the page leaves it before: Playwright has the browser keep every answer of the
-    server for it to read.
-    """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        root = Path(folder)
-        write_notebook(root / "dashboard.ipynb", [SESSION, WATCH])
-        with jupyterlab(root) as (address, token), lonely_chromium(root) as (browser, port):
-            with sync_playwright() as playwright:
-                driven = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
-                page = driven.contexts[0].pages[0]
-                open_notebook(page, address, token, "dashboard.ipynb")
-                run_cell(page, 0)
-                view = Stage(page, root)
-                view.part("state").get_by_text("Training").wait_for(timeout=60_000)
-                run_cell(page, 1)
-                page.wait_for_timeout(2000)
-                driven.close()
-            time.sleep(60)
-            told = targets(port)
-            sizes = [held_by(told, browser)]
-            until = time.monotonic() + minutes * 60
-            while time.monotonic() < until:
-                time.sleep(min(60, max(0.1, until - time.monotonic())))
-                sizes.append(held_by(told, browser))
-                print(*(f"{size:.1f}" for size in sizes[-1]), flush=True)
-            updates = json.loads((root / "watch.json").read_text())["sent"][-1][2]
-            step = max(event["step"] for event in recorded(view.run))
+    """What the page holds each minute after a collection, and its process's own memory."""
+    with unattended(SESSION, WATCH) as (root, run, browser, port):
+        time.sleep(60)
+        told = targets(port)
+        sizes = [held_by(told, browser)]
+        until = time.monotonic() + minutes * 60
+        while time.monotonic() < until:
+            time.sleep(min(60, max(0.1, until - time.monotonic())))
+            sizes.append(held_by(told, browser))
+            print(*(f"{size:.1f}" for size in sizes[-1]), flush=True)
+        updates = json.loads((root / "watch.json").read_text())["sent"][-1][2]
+        step = max(event["step"] for event in recorded(run))
     rows = []
     for what, found, limit in zip(
         ("JavaScript heap", "page's process, its own"), np.transpose(sizes), (0.1, 0.5), strict=True
@@ -319,6 +302,31 @@ def heap(minutes: float) -> list[Row]:
             Row(f"{what}, growth a minute, fitted", growth, "MB", limit, each),
         ]  # fmt: skip
     return rows
+
+
+@contextlib.contextmanager
+def unattended(*cells: str) -> Iterator[tuple[Path, Path, psutil.Process, int]]:
+    """A notebook whose first cell trains, all run, in a page that nobody drives any more.
+
+    Gives its folder, the run's, and the browser as `lonely_chromium` does. Playwright has left:
+    as long as it drives a page, the browser keeps every answer of the server for it to read.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        write_notebook(root / "dashboard.ipynb", list(cells))
+        with jupyterlab(root) as (address, token), lonely_chromium(root) as (browser, port):
+            with sync_playwright() as playwright:
+                driven = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+                page = driven.contexts[0].pages[0]
+                open_notebook(page, address, token, "dashboard.ipynb")
+                run_cell(page, 0)
+                view = Stage(page, root)
+                view.part("state").get_by_text("Training").wait_for(timeout=60_000)
+                for number in range(1, len(cells)):
+                    run_cell(page, number)
+                page.wait_for_timeout(2000)
+                driven.close()
+            yield root, view.run, browser, port
 
 
 @contextlib.contextmanager

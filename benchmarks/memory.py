@@ -12,26 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
+from dashboard_lab import held_by, targets, unattended
 from machine import describe
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from tests.e2e.lab import (  # noqa: E402
-    chromium,
-    jupyterlab,
-    open_notebook,
-    run_cell,
-    write_notebook,
-)
-
 CELL = """import sys; sys.path.insert(0, {here!r})
 import torch
 import coflect_widget as coflect
@@ -48,16 +36,12 @@ session"""
 
 def alone(processes: list[psutil.Process]) -> float:
     """Megabytes that no other process shares, of all these together."""
-    return sum(p.memory_full_info().uss for p in processes if p.is_running()) / 2**20
+    return sum(p.memory_full_info().uss for p in processes if p.is_running()) / 1e6
 
 
-def family() -> tuple[psutil.Process, list[psutil.Process], psutil.Process]:
-    """The kernel, its workers, and the page's process."""
+def kernel() -> psutil.Process:
     everyone = psutil.Process().children(recursive=True)
-    kernel = next(p for p in everyone if "ipykernel_launcher" in " ".join(p.cmdline()))
-    pages = [p for p in everyone if "--type=renderer" in p.cmdline()]
-    page = max(pages, key=lambda p: p.memory_info().rss)
-    return kernel, kernel.children(recursive=True), page
+    return next(p for p in everyone if "ipykernel_launcher" in " ".join(p.cmdline()))
 
 
 def main() -> None:
@@ -68,19 +52,13 @@ def main() -> None:
     print(f"memory over {args.steps:,} steps: {describe()}", flush=True)
     print(f"{'step':>9}{'kernel':>10}{'workers':>10}{'page':>10}{'events':>16}")
     rows: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        root = Path(folder)
-        write_notebook(root / "memory.ipynb", [CELL.format(here=str(HERE), steps=args.steps)])
-        with jupyterlab(root) as (address, token), chromium(1200, 1000) as page:
-            open_notebook(page, address, token, "memory.ipynb")
-            run_cell(page, 0)
-            page.locator("[data-testid=cw-root]").first.wait_for(timeout=120_000)
-            client = page.context.new_cdp_session(page)
-            client.send("HeapProfiler.enable")
-            for tenth in range(1, 11):
-                step = reached(page, args.steps * tenth // 10)
-                rows.append(measured(client, root, step))
-                show(rows[-1])
+    cell = CELL.format(here=str(HERE), steps=args.steps)
+    with unattended(cell) as (_, run, browser, port):
+        page = targets(port)
+        for tenth in range(1, 11):
+            step = reached(run, args.steps * tenth // 10)
+            rows.append(measured(page, browser, run, step))
+            show(rows[-1])
     first, last = rows[0], rows[-1]
     changes = "  ".join(f"{k} {last[k] / first[k] - 1:+.1%}" for k in ("kernel", "workers", "page"))
     print(f"from step {first['step']:,.0f} to {last['step']:,.0f}: {changes}")
@@ -88,26 +66,28 @@ def main() -> None:
         args.json.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1))
 
 
-def reached(page: Any, wanted: int) -> int:
-    """Wait for the step on the screen; the step that it is."""
-    while True:
-        step = int(page.locator("[data-testid=cw-step]").first.get_attribute("data-step"))
-        if step >= wanted:
-            return step
-        time.sleep(1)
+def reached(run: Path, wanted: int) -> int:
+    """Wait for the step in the run's record; the newest that is there."""
+    with (run / "events.jsonl").open() as events:
+        step = 0
+        while step < wanted:
+            line = events.readline()
+            if line.endswith("\n"):
+                step = max(step, json.loads(line)["step"])
+            else:
+                events.seek(events.tell() - len(line))
+                time.sleep(0.5)
+    return step
 
 
-def measured(client: Any, root: Path, step: int) -> dict[str, float]:
-    for _ in range(2):
-        client.send("HeapProfiler.collectGarbage")
-    kernel, workers, page = family()
-    events = next(root.glob("runs/*/events.jsonl")).stat().st_size
+def measured(page: str, browser: psutil.Process, run: Path, step: int) -> dict[str, float]:
+    python = kernel()
     return {
         "step": step,
-        "kernel": alone([kernel]),
-        "workers": alone(workers),
-        "page": alone([page]),
-        "bytes_a_step": events / step,
+        "kernel": alone([python]),
+        "workers": alone(python.children(recursive=True)),
+        "page": held_by(page, browser)[1],
+        "bytes_a_step": (run / "events.jsonl").stat().st_size / step,
     }
 
 
