@@ -562,3 +562,16 @@ time.sleep(60)
     assert run.damaged == 0
     assert [e.seq for e in recorded] == list(range(len(recorded)))
     assert run.events("overlay")
+
+
+def test_steps_that_are_taken_in_at_once_tell_no_speed(make_session, monkeypatch):
+    session = make_session()
+    wiring = session._wiring
+    monkeypatch.setattr("coflect_widget.wiring.SPEED_PERIOD", 600)
+    for step in (10, 20):
+        wiring._on_metrics({"loss": 1.0}, step, 0)
+    monkeypatch.setattr("coflect_widget.wiring.SPEED_PERIOD", 0)
+    wiring._on_metrics({"loss": 1.0}, 30, 0)
+    wiring.stream.flush()
+    told = ["steps_per_second" in event.data["values"] for event in session.events("metrics")]
+    assert told == [False, False, True]
