@@ -106,4 +106,4 @@ def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
     session._wiring.stream.flush()
     recorded = session.events("cost")[-1].data
     assert recorded.percent is not None
-    assert recorded.tool_seconds <= spent.seconds["tool"]
+    assert recorded.tool_seconds <= spent.seconds["tool"] + 1e-4  # it is rounded to that
