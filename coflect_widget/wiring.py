@@ -193,6 +193,8 @@ class Wiring:
         """The loop went into another state."""
         self._speed = None  # a pause is no slow step
         self.forecaster.watch_again()
+        if state == "paused":
+            self.forecaster.catch_up()
         self.steering.state_changed(state)
         self.emit(events.StateChanged(state=state, by=by))
 

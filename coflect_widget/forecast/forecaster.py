@@ -36,7 +36,7 @@ GATHERED = 192
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
-RANKING_SHARE = 0.0025
+RANKING_SHARE = 0.00125
 #: Outputs converted at once.
 CHUNK = 256
 #: Logits taken in at once, beyond one step's.
@@ -191,6 +191,15 @@ class Forecaster(Closing):
                 self._rank()
 
         self.mark(flush)
+
+    def catch_up(self) -> None:
+        """Training holds: a ranking that is due comes now, with the processors at leisure."""
+
+        def rank() -> None:
+            if self._ranking_due:
+                self._rank()
+
+        self.mark(rank)
 
     def rank_again(self) -> None:
         """Make a ranking as soon as one may be made: what it leaves out has changed."""

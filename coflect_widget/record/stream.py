@@ -22,6 +22,7 @@ from coflect_widget.record.scalars import ScalarsFile
 #: Lines kept in memory while the disk refuses them; past this the oldest metrics go first.
 MAX_UNWRITTEN = 100_000
 _FLUSH_SECONDS = 1.0
+_GATHERED = 0.05  # seconds that metrics wait for the next
 MAX_FAULTS = 20  # different faults that are said aloud
 
 Listener = Callable[[Event], None]
@@ -49,6 +50,7 @@ class EventStream:
         self._next_seq = 0
         self._waiting: deque[tuple[Event, Recorded | None]] = deque()
         self._wake = threading.Event()
+        self._soon = threading.Event()  # for all but metrics, which come several at once
         self._closing = False
         self._listeners: list[Listener] = []
         self._idle = threading.Condition()
@@ -92,6 +94,8 @@ class EventStream:
                 data=data,
             )
             self._waiting.append((event, on_recorded))
+        if not isinstance(data, Metrics):
+            self._soon.set()
         self._wake.set()
         return seq
 
@@ -109,6 +113,7 @@ class EventStream:
         """Wait until everything emitted so far is in the file and was handed on."""
         with self._lock:
             target = self._next_seq
+        self._soon.set()
         self._wake.set()
         with self._idle:
             return self._idle.wait_for(lambda: self._handled >= target, timeout)
@@ -116,6 +121,7 @@ class EventStream:
     def close(self) -> None:
         """Write what waits, sync, and end the thread."""
         self._closing = True
+        self._soon.set()
         self._wake.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
@@ -124,8 +130,10 @@ class EventStream:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(timeout=_FLUSH_SECONDS)
+            if self._wake.wait(timeout=_FLUSH_SECONDS):
+                self._soon.wait(timeout=_GATHERED)
             self._wake.clear()
+            self._soon.clear()
             closing = self._closing
             group: list[tuple[Event, Recorded | None]] = []
             while self._waiting:

@@ -221,6 +221,20 @@ def test_a_ranking_held_back_is_late_not_lost(make: Callable[..., Forecaster], l
     assert [ranking["step"] for ranking in log.rankings] == [20, 40]
 
 
+def test_a_ranking_held_back_comes_at_once_where_training_holds(
+    make: Callable[..., Forecaster], log: Log
+) -> None:
+    forecaster = make()
+    feed(forecaster, range(1, 21))
+    assert forecaster.drain(10)
+    forecaster._rank_from = time.monotonic() + 3600
+    feed(forecaster, range(21, 41))
+    forecaster.catch_up()
+    forecaster.catch_up()
+    assert forecaster.drain(10)
+    assert [ranking["step"] for ranking in log.rankings] == [20, 40]
+
+
 def test_marks_come_in_their_place(make: Callable[..., Forecaster], backend: NumpyBackend) -> None:
     forecaster = make()
     seen: list[tuple[str, int]] = []
