@@ -88,7 +88,7 @@ def record(root: Path, cache: Path, data: str, noise: float, seed: int) -> None:
         for batch in backend.train_batches(epoch):
             output = backend.train_step(batch)
             step += 1
-            seen[epoch, output.indices] = output.logits.numpy()
+            seen[epoch, output.indices] = output.logits
             when[epoch, output.indices] = step
         backend.end_epoch({})
         model.eval()

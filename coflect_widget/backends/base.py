@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """References to what a step computed anyway; nothing is copied or synchronised."""
+    """What a step computed anyway, as references or copies; nothing is synchronised."""
 
     indices: NDArray[np.int64]  # (B,)
     targets: Any  # (B,)

@@ -29,6 +29,7 @@ from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.backends.torch_telemetry import OutputBlocks
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -111,6 +112,7 @@ class TorchBackend:
         self._guidance: Any = None
         self._judged = JudgedLabels()
         self._destinations: dict[int, list[torch.Tensor]] = {}
+        self._outputs = OutputBlocks()
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any]]] = {}
         self._pinned: list[torch.Tensor] = []
@@ -241,12 +243,14 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        return StepOutput(
-            indices=batch.indices,
-            targets=batch.targets,
-            logits=logits.detach(),
-            loss=task_loss.detach(),
-            guidance_loss=None if extra is None else extra.detach(),
+        return self._outputs.keep(
+            StepOutput(
+                indices=batch.indices,
+                targets=batch.targets,
+                logits=logits.detach(),
+                loss=task_loss.detach(),
+                guidance_loss=None if extra is None else extra.detach(),
+            )
         )
 
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -303,7 +307,7 @@ class TorchBackend:
         self, outputs: Sequence[StepOutput]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         if self._device.type == "cpu":
-            return [(o.logits.float().numpy(), o.targets.numpy()) for o in outputs]
+            return [_on_cpu(output) for output in outputs]
         # One copy for all that waits: each copy from a device costs a wait.
         logits = torch.cat([o.logits for o in outputs]).float().cpu().numpy()
         targets = torch.cat([o.targets for o in outputs]).cpu().numpy()
@@ -311,6 +315,8 @@ class TorchBackend:
         return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
+        if all(isinstance(value, float) for value in values):
+            return list(values)
         try:
             found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
         except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
@@ -341,12 +347,14 @@ class TorchBackend:
         if loss is None:
             with torch.no_grad():
                 loss = F.cross_entropy(logits.float(), targets)
-        return StepOutput(
-            indices=indices,
-            targets=targets if targets.ndim == 1 else targets.argmax(1),
-            logits=logits,
-            loss=loss.detach(),
-            guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
+        return self._outputs.keep(
+            StepOutput(
+                indices=indices,
+                targets=targets if targets.ndim == 1 else targets.argmax(1),
+                logits=logits,
+                loss=loss.detach(),
+                guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
+            )
         )
 
     def guidance_term(
@@ -494,6 +502,12 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
+
+
+def _on_cpu(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    if isinstance(output.logits, np.ndarray):
+        return output.logits, output.targets
+    return output.logits.float().numpy(), output.targets.numpy()
 
 
 def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:

@@ -69,7 +69,7 @@ def trained_labels(session: coflect.Session, index: int) -> list[int]:
 
     def watched(batch: Any) -> Any:
         output = step(batch)
-        labels.extend(output.targets[torch.from_numpy(output.indices == index)].tolist())
+        labels.extend(output.targets[output.indices == index].tolist())
         return output
 
     wiring.backend.train_step = watched
