@@ -57,16 +57,22 @@ class Hooked:
     ) -> None:
         self.loop = PlainLoop.of(workload)
         self.ends = self.loop.optimizer.ends
+        self.seconds = 0.0  # in the hook
         self._after = after
 
+    def _timed(self, loop: PlainLoop, logits: torch.Tensor) -> None:
+        began = time.perf_counter()
+        self._after(loop, logits)
+        self.seconds += time.perf_counter() - began
+
     def train(self, steps: int) -> None:
-        self.loop.train(steps, self._after)
+        self.loop.train(steps, self._timed)
 
     def train_plain(self, steps: int) -> None:
         self.loop.train(steps, None)
 
     def facts(self) -> dict[str, Any]:
-        return {}
+        return {"on_thread_seconds": self.seconds}
 
 
 class Watched:
@@ -124,6 +130,7 @@ class Watched:
             seconds[names.get(thread.id, "other")] += thread.user_time + thread.system_time
         return {
             "cost": wiring.cost().model_dump(),
+            "on_thread_seconds": wiring.loop.time.seconds["tool"],
             "step": wiring.loop.step,
             "events_bytes": (path / "events.jsonl").stat().st_size,
             "rss_mb": me.memory_info().rss / 2**20,

@@ -22,7 +22,7 @@ from coflect_widget.ui.view import View
 
 PERIOD = 0.05  # seconds between two updates, at least
 GATHERED = 0.5  # the same where they only bring what nobody waits for
-SNAPSHOT_PERIOD = 10.0  # seconds between two refreshes of what a saved notebook shows
+SNAPSHOT_PERIOD = 30.0  # seconds between two refreshes of what a saved notebook shows
 CREDIT = 12  # updates that may be on their way to a browser
 TRICKLE = 2.0  # seconds between updates to browsers that do not answer
 MAX_CLIENTS = 64  # browsers that are remembered
