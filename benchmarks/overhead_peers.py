@@ -125,8 +125,9 @@ def mlflow_files(workload: Workload, folder: Path) -> After:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    mlflow.set_experiment("overhead")
-    mlflow.start_run()
+    # Without a place of their own the tables come to lie in the folder one stands in.
+    artifacts = (folder / "artifacts").as_uri()
+    mlflow.start_run(experiment_id=mlflow.create_experiment("overhead", artifacts))
     table = _Table(workload)
 
     def after(loop: PlainLoop, logits: torch.Tensor) -> None:

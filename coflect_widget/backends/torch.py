@@ -243,15 +243,25 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        return self._outputs.keep(
-            StepOutput(
-                indices=batch.indices,
-                targets=batch.targets,
-                logits=logits.detach(),
-                loss=task_loss.detach(),
-                guidance_loss=None if extra is None else extra.detach(),
-            )
+        return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _output(
+        self,
+        indices: NDArray[np.int64],
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor,
+        guidance_loss: torch.Tensor | None,
+    ) -> StepOutput:
+        output = StepOutput(
+            indices=indices,
+            targets=targets,
+            logits=logits.detach(),
+            loss=loss.detach(),
+            guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
         )
+        # From a device a copy would wait for it.
+        return self._outputs.keep(output) if self._device.type == "cpu" else output
 
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Logits, task loss and what guidance adds to it."""
@@ -315,8 +325,6 @@ class TorchBackend:
         return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
-        if all(isinstance(value, float) for value in values):
-            return list(values)
         try:
             found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
         except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
@@ -347,15 +355,8 @@ class TorchBackend:
         if loss is None:
             with torch.no_grad():
                 loss = F.cross_entropy(logits.float(), targets)
-        return self._outputs.keep(
-            StepOutput(
-                indices=indices,
-                targets=targets if targets.ndim == 1 else targets.argmax(1),
-                logits=logits,
-                loss=loss.detach(),
-                guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
-            )
-        )
+        classes = targets if targets.ndim == 1 else targets.argmax(1)
+        return self._output(indices, logits, classes, loss, guidance_loss)
 
     def guidance_term(
         self,

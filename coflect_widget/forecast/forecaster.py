@@ -187,10 +187,9 @@ class Forecaster(Closing):
         def flush() -> None:
             for window in self._metrics.flush():
                 self._guarded("on_metrics", partial(self._on_metrics, *window))
-            if self._ranking_due:
-                self._rank()
 
         self.mark(flush)
+        self.catch_up()
 
     def catch_up(self) -> None:
         """Training holds: a ranking that is due comes now, with the processors at leisure."""

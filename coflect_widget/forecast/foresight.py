@@ -143,10 +143,8 @@ class Foresight:
         store = self.store
         scale = np.full(len(rows), store.scale, np.float32) if scale is None else scale
         seen = store.times_seen[rows] > 0
-        if not seen.all():
-            rows, scale = rows[seen], scale[seen]
-        weights = self.weights.astype(np.float32)
-        store.score[rows] = features(store, rows, scale) @ weights
+        rows, scale = rows[seen], scale[seen]
+        store.score[rows] = features(store, rows, scale) @ self.weights.astype(np.float32)
         if store.num_classes:
             doubt = doubts(store, rows, scale)
             store.doubt[rows] = np.clip(doubt, -1000, 1000)

@@ -94,10 +94,15 @@ class EventStream:
                 data=data,
             )
             self._waiting.append((event, on_recorded))
-        if not isinstance(data, Metrics):
-            self._soon.set()
-        self._wake.set()
+        if isinstance(data, Metrics):
+            self._wake.set()
+        else:
+            self._hurry()
         return seq
+
+    def _hurry(self) -> None:
+        self._soon.set()
+        self._wake.set()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every event from now on; returns what ends that."""
@@ -113,16 +118,14 @@ class EventStream:
         """Wait until everything emitted so far is in the file and was handed on."""
         with self._lock:
             target = self._next_seq
-        self._soon.set()
-        self._wake.set()
+        self._hurry()
         with self._idle:
             return self._idle.wait_for(lambda: self._handled >= target, timeout)
 
     def close(self) -> None:
         """Write what waits, sync, and end the thread."""
         self._closing = True
-        self._soon.set()
-        self._wake.set()
+        self._hurry()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
 
