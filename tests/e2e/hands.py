@@ -3,6 +3,8 @@
 Each function takes a dashboard (`lab.Parts`) of a training that is paused, and leaves it paused.
 """
 
+import time
+
 import pytest
 
 from tests.conftest import eventually
@@ -58,7 +60,9 @@ def charts(page, part):
 
 def looks(page, part, run):
     """Which map, how strongly and in which colours; the candidates one after the other."""
-    part.look_at(5)
+    queued = settled_queue(part)
+    sample = next(i for i in range(len(queued) + 1) if i not in queued)
+    part.look_at(sample)
     names = ["livecam", "smoothgrad", "consensus", "all", "off"]
     for key, name in enumerate(names, 1):
         part.view.press(str(key))
@@ -66,17 +70,20 @@ def looks(page, part, run):
     part("map-livecam").click()
     eventually(lambda: pressed(part("map-livecam")))
     picture = lambda: part.view.locator(".cw-picture canvas").evaluate("e => e.toDataURL()")  # noqa: E731
-    for act, what in (
-        (lambda: part("opacity").press("ArrowLeft"), "a fainter map"),
-        (lambda: [part("threshold").press("PageUp") for _ in range(3)], "a threshold"),
-        (lambda: part("palette").select_option(index=1), "other colours"),
+    explaining = part.view.locator(".cw-busy")
+    eventually(lambda: explaining.inner_text() == "", what="an explanation")
+    # Few places are as strong as the strongest, even of a map that marks nearly everything.
+    for name, act, value in (
+        ("opacity", lambda: part("opacity").press("Home"), "0"),
+        ("opacity", lambda: part("opacity").press("End"), "100"),
+        ("threshold", lambda: part("threshold").press("End"), "95"),
+        ("palette", lambda: part("palette").select_option("viridis"), "viridis"),
     ):
         before = picture()
         act()
-        eventually(lambda b=before: picture() != b, what=what)
+        eventually(lambda n=name, v=value: part(n).input_value() == v, what=f"{name} {value}")
+        eventually(lambda b=before: picture() != b, what=f"a picture with {name} {value}")
 
-    queued = [int(i) for i in part.view.locator("[data-testid=cw-queue-item]").evaluate_all(
-        "all => all.map((one) => one.dataset.index)")]  # fmt: skip
     for act, index in (
         (part("next").click, queued[0]),
         (lambda: part.view.press("n"), queued[1]),
@@ -89,7 +96,7 @@ def looks(page, part, run):
     page.keyboard.press("Enter")
     part.view.locator(f".cw-focus[data-sample='{queued[1]}']").wait_for(timeout=60_000)
     asked = [e["data"] for e in recorded(run, "overlay")]
-    assert {5, *queued[:2]} <= {one["index"] for one in asked if one["purpose"] == "person"}
+    assert {sample, *queued[:2]} <= {one["index"] for one in asked if one["purpose"] == "person"}
 
     part("filter").select_option("1")
     eventually(
@@ -183,6 +190,21 @@ def ledger(page, part, run):
     jump.focus()
     page.keyboard.press("Enter")
     part.view.locator(".cw-focus[data-sample='7']").wait_for(timeout=60_000)
+
+
+def settled_queue(part):
+    """The samples in the queue, once what was underway when training was held is ranked."""
+    named = lambda: part("queue-item").evaluate_all("all => all.map((one) => one.dataset.index)")  # noqa: E731
+    queue, since = named(), time.monotonic()
+
+    def settled():
+        nonlocal queue, since
+        if (now := named()) != queue:
+            queue, since = now, time.monotonic()
+        return time.monotonic() - since > 3
+
+    eventually(settled, seconds=60, what="a settled queue")
+    return [int(index) for index in queue]
 
 
 def at(page, part, x, y):
