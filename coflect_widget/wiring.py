@@ -154,6 +154,8 @@ class Wiring:
 
         A data set that draws random numbers is read between two steps, because its numbers
         and training's come from the same generators, and equal seeds shall give equal runs.
+        Where nothing trains it is read at once and the generators are put back, which disturbs
+        whoever draws from them at that moment: close a session before seeding the next model.
         """
         if not self.backend.reads_at_boundary:
             sample = cast("Sample", self.backend.read_sample(index))

@@ -193,7 +193,8 @@ def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
         config = {"xai_every": 2, "log_every": 1, "forecast_every": 1}
         session = make_session(data=Drawing(), config=config)
         session.train(epochs=6)
-        session.wait(60)
+        assert session.wait(60)
+        session.close()  # an open session reads on, and would draw while the next model is made
         return torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
 
     assert torch.equal(weights(), weights())
