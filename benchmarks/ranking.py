@@ -25,6 +25,7 @@ from coflect_widget.forecast.forecaster import RANKING_PERIOD, RANKING_SHARE
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.ranking import rank, reasons
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.training import turns
 
 
 def fill(samples: int, classes: int = 2, sightings: int = 3) -> SampleStore:
@@ -130,6 +131,7 @@ def main() -> None:
         stop.wait(0.2)
         model.update_all()
 
+    turns.shorten()  # as any training of a session does
     offsets = np.random.default_rng()
     products = products_a_step()
     blocks: dict[str, list[np.ndarray]] = {}

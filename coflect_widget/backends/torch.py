@@ -253,15 +253,11 @@ class TorchBackend:
         loss: torch.Tensor,
         guidance_loss: torch.Tensor | None,
     ) -> StepOutput:
-        output = StepOutput(
-            indices=indices,
-            targets=targets,
-            logits=logits.detach(),
-            loss=loss.detach(),
-            guidance_loss=None if guidance_loss is None else guidance_loss.detach(),
-        )
+        if self._device.type == "cpu":
+            return self._outputs.keep(indices, logits, targets, loss, guidance_loss)
         # From a device a copy would wait for it.
-        return self._outputs.keep(output) if self._device.type == "cpu" else output
+        guidance = None if guidance_loss is None else guidance_loss.detach()
+        return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
 
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Logits, task loss and what guidance adds to it."""

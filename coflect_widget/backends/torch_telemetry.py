@@ -20,6 +20,9 @@ STEPS = 64
 LARGE = 1 << 17
 
 
+_NO_ARRAY = np.empty(0, np.bool_)
+
+
 class OutputBlocks:
     """Copies outputs of a CPU, no others; for the training thread alone.
 
@@ -35,33 +38,42 @@ class OutputBlocks:
         self._targets: NDArray[np.int64] = np.empty(rows, np.int64)
         self._logits: NDArray[np.float32] = np.empty((rows, classes), np.float32)
 
-    def keep(self, output: StepOutput) -> StepOutput:
-        """The same in a block, as numpy arrays and floats; else, and where it is large, itself."""
-        logits, targets = output.logits, output.targets
+    def keep(
+        self,
+        indices: NDArray[np.int64],
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor,
+        guidance_loss: torch.Tensor | None,
+    ) -> StepOutput:
+        """In a block, as numpy arrays and floats; detached, as it is, where it is large.
+
+        Every step pays for this, so that it asks tensors for as little as possible.
+        """
+        logits = logits.detach()
+        try:
+            x, y = logits.numpy(), targets.numpy()
+        except (TypeError, RuntimeError):  # of another device, or bfloat16, which numpy lacks
+            x = y = _NO_ARRAY
         if (
-            logits.device.type != "cpu"  # a copy would wait for the device
-            or targets.device.type != "cpu"
-            or logits.ndim != 2
-            or logits.dtype != torch.float32
-            or targets.dtype != torch.int64
-            or targets.shape != logits.shape[:1]
-            or 4 * logits.numel() > LARGE
+            x.dtype != np.float32
+            or y.dtype != np.int64
+            or x.ndim != 2
+            or y.shape != x.shape[:1]
+            or x.nbytes > LARGE
         ):
-            return output
-        rows, classes = logits.shape
+            guidance = None if guidance_loss is None else guidance_loss.detach()
+            return StepOutput(indices, targets, logits, loss.detach(), guidance)
+        rows, classes = x.shape
         first = self._used
-        if first + rows > self._rows or classes != self._classes:
+        last = first + rows
+        if last > self._rows or classes != self._classes:
             self._renew(STEPS * max(rows, 1), classes)
-            first = 0
-        self._used = last = first + rows
-        self._indices[first:last] = output.indices
-        self._targets[first:last] = targets.numpy()
-        self._logits[first:last] = logits.numpy()
-        guidance = output.guidance_loss
-        return StepOutput(
-            indices=self._indices[first:last],
-            targets=self._targets[first:last],
-            logits=self._logits[first:last],
-            loss=float(output.loss),
-            guidance_loss=None if guidance is None else float(guidance),
-        )
+            first, last = 0, rows
+        self._used = last
+        place = slice(first, last)
+        kept_indices, kept_targets = self._indices[place], self._targets[place]
+        kept_logits = self._logits[place]
+        kept_indices[:], kept_targets[:], kept_logits[:] = indices, y, x
+        guidance = None if guidance_loss is None else guidance_loss.item()
+        return StepOutput(kept_indices, kept_targets, kept_logits, loss.item(), guidance)

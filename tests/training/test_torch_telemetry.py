@@ -18,11 +18,18 @@ def made(step, rows, classes=3, **other):
     return StepOutput(**{**values, **other})
 
 
+def keep(blocks, output):
+    """What became of an output's parts."""
+    return blocks.keep(
+        output.indices, output.logits, output.targets, output.loss, output.guidance_loss
+    )
+
+
 def test_outputs_of_many_steps_stay_as_they_were():
     blocks = OutputBlocks()
     sizes = [8] * (2 * STEPS) + [5, 0, 12, 700, 8]
     given = [made(step, rows) for step, rows in enumerate(sizes)]
-    kept = [blocks.keep(output) for output in given]
+    kept = [keep(blocks, output) for output in given]
     for output in given:
         output.logits.zero_()  # as if the allocator had given it to somebody else
     for step, (rows, one) in enumerate(zip(sizes, kept, strict=True)):
@@ -40,9 +47,14 @@ def test_what_is_large_or_of_another_kind_is_kept_as_it_is():
     blocks = OutputBlocks()
     for output in (
         made(1, 64, LARGE // 64),
-        made(1, 4, logits=torch.zeros(4, 3, dtype=torch.bfloat16)),
+        made(1, 4, logits=torch.zeros(4, 3, dtype=torch.bfloat16, requires_grad=True)),
         made(1, 4, targets=torch.zeros(4, 3)),
         made(1, 4, logits=torch.zeros(4, 3, device="meta")),
     ):
-        assert blocks.keep(output) is output
-    assert blocks.keep(made(1, 4)).loss == 0.5
+        kept = keep(blocks, output)
+        assert kept.logits.data_ptr() == output.logits.data_ptr()
+        assert kept.logits.dtype == output.logits.dtype
+        assert not kept.logits.requires_grad
+        assert kept.targets is output.targets
+        assert kept.indices is output.indices
+    assert keep(blocks, made(1, 4)).loss == 0.5
