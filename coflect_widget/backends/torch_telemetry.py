@@ -75,5 +75,5 @@ class OutputBlocks:
         kept_indices, kept_targets = self._indices[place], self._targets[place]
         kept_logits = self._logits[place]
         kept_indices[:], kept_targets[:], kept_logits[:] = indices, y, x
-        guidance = None if guidance_loss is None else guidance_loss.item()
-        return StepOutput(kept_indices, kept_targets, kept_logits, loss.item(), guidance)
+        term = None if guidance_loss is None else guidance_loss.item()
+        return StepOutput(kept_indices, kept_targets, kept_logits, loss.item(), term)
