@@ -316,7 +316,7 @@ class Cost(Payload):
     probed: int = 0  #: samples whose present outputs the forecast had looked at
     probe_seconds: float = 0.0  #: that part of the seconds that it took
     person_seconds: float = 0.0  #: that part of them for which a person waited
-    rest_seconds: float = 0.0  #: that training rested, for a person's maps and late others
+    rest_seconds: float = 0.0  #: that training rested, for maps and for telemetry
     rests: int = 0  #: how often it did
     telemetry_dropped: int = 0
 

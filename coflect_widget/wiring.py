@@ -115,6 +115,7 @@ class Wiring:
             onset=config.forecast.onset,
             on_non_finite=lambda step: self.non_finite(step, "the logits are not finite"),
             on_error=lambda error: self.notice("error", f"The forecast met an error: {error!r}"),
+            rest=self.controls.rest if getattr(backend, "fills_processors", False) else None,
         )
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
         self.own_loop = OwnLoop(self.loop, self.announce)

@@ -6,6 +6,7 @@ that says ``torch`` or ``keras`` stands in the backend that implements them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,13 @@ def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float3
     return weights
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def unknown_order(_loader: object) -> Iterator[Callable[[], NDArray[np.int64] | None]]:
     """What `Backend.follow` gives where the order of a loader cannot be known."""
@@ -123,6 +131,13 @@ class Backend(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """Batches an epoch."""
+
+    @property
+    def fills_processors(self) -> bool:
+        """Whether a step computes on every processor that this process may use.
+
+        Then work beside it holds all its threads up, and costs more than a rest for it.
+        """
 
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""

@@ -20,6 +20,7 @@ from coflect_widget.backends.base import (
     StepOutput,
     WeightSpec,
     class_weights,
+    processors,
     unknown_order,
 )
 from coflect_widget.backends.items import check_labels, label_error
@@ -112,6 +113,11 @@ class KerasBackend:
     @property
     def steps_per_epoch(self) -> int:
         return self.train_source.steps(self.batch_size)
+
+    @property
+    def fills_processors(self) -> bool:
+        threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
+        return self.device == "cpu" and (threads == 0 or threads >= processors())
 
     @property
     def image_size(self) -> tuple[int, int]:

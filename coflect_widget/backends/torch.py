@@ -23,6 +23,7 @@ from coflect_widget.backends.base import (
     StepOutput,
     WeightSpec,
     class_weights,
+    processors,
 )
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
@@ -122,6 +123,10 @@ class TorchBackend:
     @property
     def steps_per_epoch(self) -> int:
         return self.train_source.steps(self.batch_size)
+
+    @property
+    def fills_processors(self) -> bool:
+        return self._device.type == "cpu" and torch.get_num_threads() >= processors()
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -4,7 +4,9 @@ The training thread appends references to a deque and goes on. This thread looks
 second, converts what waits, updates the store, and calls back. It is never woken by the training
 thread: a notification costs more there than everything else. Many steps taken in at once cost a
 fraction of what they cost one by one, and training pays for it with processor time; so this
-thread lets slow steps gather for longer.
+thread lets slow steps gather for longer. Where training computes on all processors it rests
+meanwhile: its threads wait for one another at every layer, so that one that is held up for a
+moment holds up all, and what is taken in beside a step costs it two to three times as much.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -37,6 +40,8 @@ GATHERED = 192
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
 RANKING_SHARE = 0.00125
+#: Seconds that training may rest while outputs are taken in, and outputs too few for a rest.
+MOST_REST, FEW = 0.05, 8
 #: Outputs converted at once.
 CHUNK = 256
 #: Logits taken in at once, beyond one step's.
@@ -69,6 +74,14 @@ class OnRanking(Protocol):
         epoch: int,
     ) -> None:
         """Arrays and lists are (top,) or shorter; `step` and `epoch` are the newest seen."""
+
+
+class Resting(AbstractContextManager[object], Protocol):
+    """What `rest` gives: entered, training rests from its next step boundary on."""
+
+    @property
+    def training(self) -> bool:
+        """Whether anything trains that could rest."""
 
 
 #: (sequence number, step, epoch, output)
@@ -105,6 +118,9 @@ class Forecaster(Closing):
         Called once for each kind of failure; later ones of that kind are only counted.
     backlog : int
         Outputs that may wait; beyond it the oldest is dropped and counted.
+    rest : callable (seconds, begun) -> Resting, optional
+        Lets training rest for at most so long while outputs are taken in; `begun()` is called,
+        on any thread, once it does. Left out, training goes on beside it.
 
     Attributes
     ----------
@@ -130,6 +146,7 @@ class Forecaster(Closing):
         on_error: Callable[[BaseException], None] | None = None,
         onset: bool = False,
         backlog: int = 1024,
+        rest: Callable[[float, Callable[[], None]], Resting] | None = None,
     ) -> None:
         self.foresight = foresight
         self.store: SampleStore = foresight.store
@@ -144,6 +161,7 @@ class Forecaster(Closing):
         self._on_ranking = on_ranking
         self._on_non_finite = on_non_finite
         self._on_error = on_error
+        self._rest = rest
         # A full deque drops its oldest entry by itself; gaps in the numbers tell how many.
         self._waiting: deque[_Item] = deque(maxlen=backlog)
         self._sent = 0
@@ -248,25 +266,43 @@ class Forecaster(Closing):
         looked, pause = time.monotonic(), PERIOD
         while True:
             closing = self._closing  # read first: what was observed before it is consumed
-            steps = self._consume()
+            with self._resting():
+                steps = self._consume()
             if closing:
                 return
             now = time.monotonic()
             if steps:  # as long as `GATHERED` steps take, by those that came
                 pause = min(LONG_PERIOD, max(PERIOD, GATHERED * (now - looked) / steps))
             looked = now
-            self._wake.wait(pause)
+            if len(self._waiting) < GATHERED:
+                self._wake.wait(pause)
             self._wake.clear()
 
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Training rests meanwhile, where it can and it pays.
+
+        Not for a mark: it may be the training thread itself that waits for it.
+        """
+        if self._rest is None or self._closing or self._marks or len(self._waiting) < FEW:
+            yield
+            return
+        rest = self._rest(MOST_REST, self._wake.set)
+        with rest:
+            if rest.training:
+                self._wake.wait(LONG_PERIOD)  # woken by the rest, by a mark, by `close`
+                self._wake.clear()
+            yield
+
     def _consume(self) -> int:
-        """Take in what waits; how many steps it was."""
-        before = self._taken
+        """Take in what waits now, and not for ever what comes meanwhile; how many steps it was."""
+        before, last = self._taken, self._sent
         while True:
             chunk = self._take()
             if chunk:
                 self._absorb(chunk)
             called = self._call_marks()
-            if not chunk and not called:
+            if not (chunk or called) or self._taken >= last:
                 break
         if self._ranking_due and time.monotonic() >= self._rank_from:
             self._rank()

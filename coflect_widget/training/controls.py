@@ -23,15 +23,19 @@ _beginning = threading.Lock()
 
 
 class Rest:
-    """A short hold of the training for one thing that a person waits for; a context manager.
+    """A short hold of the training for one thing that needs the processors; a context manager.
 
     It begins at the next step boundary and ends with the block, or after `most` seconds of it,
-    whatever became of what was waited for.
+    whatever became of what was waited for. `begun` is called on the training thread once it
+    rests, perhaps more than once, and must return at once.
     """
 
-    def __init__(self, controls: Controls, most: float) -> None:
+    def __init__(
+        self, controls: Controls, most: float, begun: Callable[[], None] | None = None
+    ) -> None:
         self._controls = controls
         self.left = most  #: seconds that training may still rest for it
+        self.begun = begun
 
     @property
     def training(self) -> bool:
@@ -57,7 +61,8 @@ class Controls:
     Attributes
     ----------
     rested : float
-        Seconds that training rested for maps that would have waited too long.
+        Seconds that training rested for maps that would have waited too long, and for the
+        telemetry where it would have cost training more to go on beside it.
     rests : int
         How often it did.
     """
@@ -119,14 +124,21 @@ class Controls:
                 self._attention = True
                 self._condition.notify_all()
 
-    def rest(self, most: float) -> Rest:
+    def rest(self, most: float, begun: Callable[[], None] | None = None) -> Rest:
         """Let training rest from its next step boundary on, inside ``with``, at most `most` s.
 
         Threads that compute in parallel spin while one of them is held up, so that a short job
         beside a training costs it several times the job's own time; resting costs it once.
         After a rest training goes on for at least as long as it rested.
+
+        Parameters
+        ----------
+        most : float
+            Seconds.
+        begun : callable (), optional
+            Called on the training thread when it rests, perhaps more than once.
         """
-        return Rest(self, most)
+        return Rest(self, most, begun)
 
     def begin_rest(self, rest: Rest) -> None:
         """Ask for a rest; `Rest` does it on entering."""
@@ -134,6 +146,7 @@ class Controls:
             if self._owner is not None:
                 self._rests.append(rest)
                 self._attention = True
+                self._condition.notify_all()  # it may rest already, for something else
 
     def end_rest(self, rest: Rest) -> None:
         """Let training go on; `Rest` does it on leaving."""
@@ -240,6 +253,9 @@ class Controls:
     def _rest_a_while(self) -> float:
         """Wait until something changes or the rest is used up; the seconds it took."""
         rest = self._rests[0]
+        for each in self._rests:
+            if each.begun is not None:
+                each.begun()
         began = time.monotonic()
         self._condition.wait(rest.left)
         taken = time.monotonic() - began

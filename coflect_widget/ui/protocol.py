@@ -51,7 +51,7 @@ class Status(TypedDict):
     overlays_made: int
     overlays_skipped: int
     overlay_seconds: float
-    rest_seconds: float  # that training rested for a person's clicks
+    rest_seconds: float  # that training rested, for maps and for telemetry
     cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
     error: str | None  # last line of the exception, where state is "failed"

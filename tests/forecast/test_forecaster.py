@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from coflect_widget.backends.base import StepOutput
 from coflect_widget.forecast.forecaster import RANKING_PERIOD, Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.training.controls import Controls
 
 N, C, B = 256, 4, 16
 
@@ -390,3 +392,62 @@ def test_observe_costs_microseconds(make: Callable[..., Forecaster]) -> None:
         if step % 100 == 0:
             time.sleep(0.005)
     assert np.median(times) < 10e-6
+
+
+class Training:
+    """A thread that observes an output at each of its boundaries and rests when asked to."""
+
+    def __init__(self, controls: Controls, forecaster: Forecaster) -> None:
+        self.controls, self.forecaster = controls, forecaster
+        self.step = 0
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self) -> None:
+        self.controls.attach()
+        while self.controls.boundary(lambda _held: None):
+            self.step += 1
+            self.forecaster.observe(self.step, 1, output(self.step))
+            time.sleep(0.001)
+        self.controls.detach()
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.controls.stop()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+
+def test_training_rests_while_outputs_are_taken_in(make, backend, monkeypatch):
+    controls = Controls()
+    forecaster = make(rest=controls.rest)
+    moved: list[int] = []
+    convert = backend.telemetry_arrays
+
+    def slow(outputs):
+        before = training.step
+        time.sleep(0.01)
+        moved.append(training.step - before)
+        return convert(outputs)
+
+    monkeypatch.setattr(backend, "telemetry_arrays", slow)
+    with Training(controls, forecaster) as training:
+        until = time.monotonic() + 20
+        while moved.count(0) < 4:
+            assert time.monotonic() < until, moved
+            time.sleep(0.01)
+        # Nobody rests for long: the training gets on, and may wait for the forecaster itself.
+        for _ in range(4):
+            assert controls.submit(partial(forecaster.drain, 10)).result(10)
+        controls.pause()
+        assert forecaster.drain(10)
+        controls.resume()
+        assert forecaster.drain(10)
+        at = training.step
+        while training.step < at + 50:
+            time.sleep(0.001)
+        assert forecaster.close()
+    assert controls.rests > 0
+    assert forecaster.failures == 0

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.backends.base import NonFiniteLossError, processors
 from coflect_widget.backends.torch import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import synthetic
@@ -81,6 +81,19 @@ def test_a_model_that_does_not_match_the_classes_says_both_numbers(data):
 def test_a_model_that_cannot_read_the_images_says_which_shape_it_met(data):
     with pytest.raises(ValueError, match=r"fails on a batch of shape \(1, 3, 32, 32\)"):
         make_backend(data, model=nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 4)))
+
+
+def test_it_fills_the_processors_unless_told_to_use_fewer_threads(data):
+    backend = make_backend(data)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(processors() + 1)
+        assert backend.fills_processors
+        if processors() > 1:
+            torch.set_num_threads(processors() - 1)
+            assert not backend.fills_processors
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_device_that_is_not_there_says_what_to_use(data):
