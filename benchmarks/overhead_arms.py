@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import psutil
 import torch
-from overhead_workloads import WORKLOADS, PlainLoop, TimedSGD, Workload
+from overhead_workloads import SCALED, WORKLOADS, PlainLoop, TimedSGD, Workload
 
 import coflect_widget as coflect
 
@@ -147,7 +147,7 @@ def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
     attribution: dict[str, Any] = {"method": workload.method}
     if not overlays:
         attribution["budget"] = 0
-    return {"attribution": attribution}
+    return {"attribution": attribution, "forecast": {"top": workload.top}}
 
 
 def make(name: str, workload: Workload, folder: str) -> Arm:
@@ -195,5 +195,6 @@ def serve_beside(arm: Arm, port: int) -> None:
 if __name__ == "__main__":
     _, arm_name, workload_name, port_text = sys.argv
     with tempfile.TemporaryDirectory() as run_dir:
-        serve(make(arm_name, WORKLOADS[workload_name], run_dir), int(port_text))
+        chosen = {**SCALED, **WORKLOADS}[workload_name]
+        serve(make(arm_name, chosen, run_dir), int(port_text))
         os._exit(0)  # the folder is the benchmark's to remove

@@ -6,7 +6,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,11 @@ class ResNet18(nn.Module):
         return logits
 
 
-def perceptron() -> nn.Module:
+def perceptron(classes: int = 10) -> nn.Module:
     """A step of about a millisecond at batch 64, where any microsecond shows."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(3 * 16 * 16, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
-        nn.Linear(256, 10),
+        nn.Linear(256, classes),
     )  # fmt: skip
 
 
@@ -65,6 +66,7 @@ class Workload:
     batch: int = 64
     method: str = "consensus"  # of the overlays
     keras: bool = False  # the network of `overhead_keras`, under fit
+    top: int = 10  # candidates in the queue
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (samples, 3, side, side) float32 in [0, 1] and labels (samples,) int64."""
@@ -81,6 +83,19 @@ WORKLOADS = {
         "small ResNet, 32 px, Keras", lambda: small_resnet(10), 10, 10_000, 32, 200, keras=True
     ),
     "c": Workload("MLP, 1 ms a step", perceptron, 10, 50_000, 16, 4_000, method="smoothgrad"),
+}
+
+
+_A = replace(WORKLOADS["a"], steps=60)
+_C = replace(WORKLOADS["c"], steps=1000)
+#: What `overhead_scaling` compares, one thing larger at a time.
+SCALED = {
+    "c": replace(_C, title="c, 50,000 samples, 10 classes"),
+    "samples": replace(_C, title="c, 500,000 samples", samples=500_000),
+    "classes": replace(_C, title="c, 1,000 classes", model=partial(perceptron, 1000), classes=1000),
+    "candidates": replace(_C, title="c, 100 candidates", top=100),
+    "a": replace(_A, title="a, 32 x 32 pixels"),
+    "side": replace(_A, title="a, 96 x 96 pixels", samples=2_000, side=96, steps=12),
 }
 
 

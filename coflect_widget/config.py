@@ -45,6 +45,8 @@ class ForecastConfig(_Section):
     #: samples looked at under the newest weights after an epoch, as far as idle time and half of
     #: attribution.budget reach; 0 looks at none
     probes: int = Field(default=1024, ge=0, le=65_536)
+    #: in regression, errors above this quantile of the newest few thousand count as wrong
+    error_quantile: float = Field(default=0.8, gt=0, lt=1)
     gates: Gates = Gates()
 
 

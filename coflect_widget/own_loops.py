@@ -75,8 +75,10 @@ class OwnLoops:
             torch DataLoader.
         logits : tensor (B, classes)
         targets : tensor (B,) of class numbers, or (B, classes) of probabilities
+            In regression both are (B, D).
         loss : tensor (), optional
-            The task loss; cross-entropy of the logits if left out.
+            The task loss; cross-entropy of the logits, or in regression the session's
+            ``loss=``, if left out.
 
         Raises
         ------

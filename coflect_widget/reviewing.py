@@ -73,6 +73,8 @@ class Review:
         # What draws random numbers may only be read between steps, which would hold training up.
         if not wiring.config.forecast.probes or wiring.backend.reads_at_boundary:
             return
+        if not forecaster.store.num_classes:  # outputs tell an error only beside the targets
+            return
         wanted = board.to_evaluate()
         chosen = forecaster.foresight.shortlist(count)
         wiring.scheduler.probe([*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()])
@@ -137,6 +139,8 @@ class Review:
         """
         wiring = self._wiring
         wiring.check_index(command.index)
+        if not wiring.backend.num_classes:
+            raise ValueError("a regression has no labels to judge")
         label = command.label
         if command.verdict == "wrong":
             if label is None:

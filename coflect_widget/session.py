@@ -54,10 +54,15 @@ class Session(OwnLoops, Reviews):
         have its channels last and give probabilities.
     train_data, val_data
         Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels).
+        Labels are class numbers, integers. Floating point targets (N,) or (N, D), with a torch
+        model of D outputs and `loss`, mean regression: an error above a quantile of the newest
+        ones takes the place of "wrong" (``forecast.error_quantile``), maps show what moves the
+        first output, and strokes are refused.
     classes : sequence of str, optional
         Names of the classes, in the order of the labels.
     loss : callable, optional
-        ``loss(logits, targets) -> scalar``; cross-entropy if left out.
+        ``loss(logits, targets) -> scalar``; cross-entropy if left out. In regression both are
+        (B, D), and it must be given.
     optimizer : torch.optim.Optimizer or callable, optional
         An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
     scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
@@ -125,15 +130,18 @@ class Session(OwnLoops, Reviews):
             **({} if class_weight is None else {"class_weight": class_weight}),
         )
         _check_display(checked, engine.read_sample(0).input.shape[0])
-        if engine.num_classes < 2:
+        regression = engine.num_classes == 0
+        if engine.num_classes == 1:
             raise ValueError(
                 f"model has {engine.num_classes} output; a classifier needs at least 2: give a "
                 "binary classifier two outputs"
             )
         self.classes = names or [str(i) for i in range(engine.num_classes)]
+        if regression:
+            self.classes = ["usual error", "large error"]
         self.config = checked
         structure = _structure(parts, engine, checked)
-        if parts.guidance is not None:
+        if parts.guidance is not None and not regression:
             losses = resolve(parts.guidance)(
                 engine.model,
                 engine.read_rows,
@@ -155,7 +163,7 @@ class Session(OwnLoops, Reviews):
             },
         )
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure else None
+        measure = resolve(parts.measure) if parts.measure and not regression else None
         self._wiring = Wiring(engine, structure, checked, path, self.classes, measure, executor)
         self._run = Run(path)
         self._dashboard: Any = None

@@ -102,7 +102,11 @@ class Wiring:
         self.review = Review(self)
         self.forecaster = Forecaster(
             Foresight(
-                SampleStore(backend.num_train, backend.num_classes),
+                SampleStore(
+                    backend.num_train,
+                    backend.num_classes,
+                    error_quantile=config.forecast.error_quantile,
+                ),
                 config.forecast.horizon_epochs,
                 seed=config.seed,
             ),
@@ -122,7 +126,10 @@ class Wiring:
         self.scheduler = ExplanationScheduler(
             structure,
             self.snapshots,
-            config.attribution,
+            # Without a class there are no odds that deleting a region could change.
+            config.attribution
+            if backend.num_classes
+            else config.attribution.model_copy(update={"checks": False}),
             explainer=getattr(backend, "explainer", ""),
             read_sample=self.read_sample,
             request_snapshot=self.loop.snapshot_now,
@@ -131,6 +138,7 @@ class Wiring:
             executor=executor,
             notify=lambda text: self.notice("warning", text),
             on_probed=self.review.probed,
+            classes=bool(backend.num_classes),
             # An accelerator is not held up by a worker that computes on the processor.
             rest=self.controls.rest if backend.device == "cpu" else None,
             trained=lambda: self.loop.time.seconds["training"],
@@ -208,7 +216,8 @@ class Wiring:
             self.last.update({f"val_{name}": value for name, value in validation.items()})
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
         self._speed = None
-        self.forecaster.mark(partial(self._after_epoch, step, epoch, validation.get("accuracy")))
+        score = validation.get("accuracy", validation.get("r2"))
+        self.forecaster.mark(partial(self._after_epoch, step, epoch, score))
 
     def non_finite(self, step: int, error: str) -> None:
         """The loss of a step was NaN or infinite: hold, and say so."""
@@ -249,6 +258,8 @@ class Wiring:
     def _on_metrics(self, values: dict[str, float], step: int, epoch: int) -> None:
         now = time.monotonic()
         shown: dict[str, float | None] = {**values, "learning_rate": self.backend.learning_rate()}
+        if not self.backend.num_classes:
+            del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
         # Steps are taken in many at once: between two windows of such a lot no time passes.
         if self._speed is None or now - self._speed[0] >= SPEED_PERIOD:
             if self._speed is not None:
@@ -304,7 +315,7 @@ class Wiring:
 
     def _after_epoch(self, step: int, epoch: int, accuracy: float | None) -> None:
         store = self.forecaster.store
-        if accuracy is None:
+        if accuracy is None and store.num_classes:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         self.window.epoch_ended(epoch, accuracy)
         self.review.epoch_ended(step, epoch)
@@ -360,7 +371,7 @@ class Wiring:
     # --- on the scheduler's thread ----------------------------------------------------------
 
     def _distrust(self) -> str | None:
-        accuracy = self.last.get("val_accuracy")
+        accuracy = self.last.get("val_accuracy")  # regression has none
         return guessing(accuracy, self.backend.num_classes, self.backend.num_val)
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:

@@ -61,9 +61,10 @@ class Explanation:
     focus_bbox : (x0, y0, x1, y1) in [0, 1] or None
         Box round the strongest region of `map`; fractions of width and height, origin top left.
     top_classes, top_probs : tuple of int, tuple of float
-        At most three classes with their probabilities, most probable first.
+        At most three classes with their probabilities, most probable first; none in regression.
     target, predicted : int
-        The sample's label and the model's most probable class.
+        The sample's label and the model's most probable class; in regression both are the
+        output that was explained.
     model_step : int
         Training step of the weights that were explained.
     method : {"livecam", "gradcam", "smoothgrad", "consensus"}
@@ -96,8 +97,9 @@ class Explanation:
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"
+        prob = f"prob={self.top_probs[0]:.2f}, " if self.top_probs else ""
         return (
             f"Explanation(index={self.index}, target={self.target}, predicted={self.predicted}, "
-            f"prob={self.top_probs[0]:.2f}, agreement={agreement}, "
+            f"{prob}agreement={agreement}, "
             f"model_step={self.model_step}, method={self.method!r})"
         )

@@ -97,6 +97,8 @@ class ExplanationScheduler(Closing):
         float32. Called on the background lane's thread.
     notify : callable (text), optional
         Told what a person should know: a sample was set aside, weights have to be sent.
+    classes : bool
+        Whether the model's outputs are of classes; a regression's have no probabilities.
     rest : callable (seconds) -> context manager, optional
         Entered while a person's job is computed: lets the training rest for at most so long.
     trained : callable () -> float
@@ -125,6 +127,7 @@ class ExplanationScheduler(Closing):
         on_explained: Callable[[Explanation, Purpose], object] | None = None,
         on_failed: Callable[[int, Purpose, str], object] | None = None,
         on_probed: Callable[[NDArray[np.int64], NDArray[np.float32], int], object] | None = None,
+        classes: bool = True,
         notify: Callable[[str], object] | None = None,
         rest: Callable[[float], Resting] | None = None,
         trained: Callable[[], float] = time.monotonic,
@@ -142,6 +145,7 @@ class ExplanationScheduler(Closing):
         self._on_explained = on_explained
         self._on_failed = on_failed
         self._on_probed = on_probed
+        self._classes = classes
         self._notify = notify
         self._rest = rest
         self._trained = trained
@@ -192,7 +196,8 @@ class ExplanationScheduler(Closing):
             The sample's place in the training data.
         purpose : {"periodic", "candidate", "person"}
         target : int, optional
-            The class to explain; the predicted one if left out.
+            The class to explain; the predicted one if left out. In regression the output to
+            explain; the first one if left out.
 
         Returns
         -------
@@ -319,10 +324,10 @@ class ExplanationScheduler(Closing):
             smoothgrad=result.smoothgrad,
             agreement=result.agreement,
             focus_bbox=result.focus_bbox,
-            top_classes=result.top_classes,
-            top_probs=result.top_probs,
+            top_classes=result.top_classes if self._classes else (),
+            top_probs=result.top_probs if self._classes else (),
             target=int(sample.target),
-            predicted=result.top_classes[0],
+            predicted=result.top_classes[0] if self._classes else request.target or 0,
             model_step=step,
             method=self._config.method,
             modality_focus=result.modality_focus,
@@ -441,7 +446,7 @@ class ExplanationScheduler(Closing):
                     weights=lease.copies() if slot.inline or self._copying else lease.ref,
                     step=lease.step,
                     input=sample.input,
-                    target=request.target,
+                    target=request.target if self._classes else request.target or 0,
                     method=self._config.method,
                     samples=self._config.smoothgrad_samples,
                     sigma=self._config.smoothgrad_sigma,

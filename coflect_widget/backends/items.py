@@ -48,6 +48,20 @@ def check_labels(source: Labelled, num_classes: int) -> None:
         raise ValueError(label_error(source.argument, at, int(labels[where]), num_classes))
 
 
+def check_finite(values: NDArray[np.float32], argument: str, index: int | None = None) -> None:
+    """Raise ValueError for the first target of a regression that is NaN or infinite.
+
+    `values` are all of them, (N, D), or those of the sample `index`, (D,).
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        at = int(np.argwhere(~finite)[0][0]) if index is None else index
+        raise ValueError(
+            f"{argument} has a target at index {at} that is NaN or infinite; leave the sample "
+            "out or correct it"
+        )
+
+
 def label_error(argument: str, index: int, label: int, num_classes: int) -> str:
     """What to say of a label that is no class."""
     return (

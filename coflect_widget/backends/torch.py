@@ -30,6 +30,12 @@ from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.backends.torch_targets import (
+    Explained,
+    Hits,
+    check_regression,
+    check_values,
+)
 from coflect_widget.backends.torch_telemetry import OutputBlocks
 from coflect_widget.config import Config
 
@@ -44,9 +50,11 @@ class TorchBackend:
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits (B, classes) for inputs (B, C, H, W).
+        Gives logits (B, classes) for inputs (B, C, H, W); for regression values (B, D).
     loss : callable or None
-        ``loss(logits, targets) -> scalar``; cross-entropy if None.
+        ``loss(logits, targets) -> scalar``; cross-entropy if None. Where it is given and the
+        targets are floating point, (N,) or (N, D), this is regression: `num_classes` is 0, and
+        `loss` gets outputs and targets of (B, D).
     optimizer : torch.optim.Optimizer, callable or None
         An optimizer over the model's parameters, or what makes one from them;
         AdamW with a learning rate of 1e-3 if None.
@@ -76,19 +84,26 @@ class TorchBackend:
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         self.seed = config.seed
         self.batch_size = batch_size
-        self.train_source = Source(train_data, "train_data", config.loader_workers)
-        self.val_source = (
-            None if val_data is None else Source(val_data, "val_data", config.loader_workers)
-        )
+        workers, values = config.loader_workers, loss is not None
+        self.train_source = Source(train_data, "train_data", workers, values=values)
+        self.val_source = None
+        if val_data is not None:
+            self.val_source = Source(val_data, "val_data", workers, values=values)
+        self.regression = self.train_source.regression
         self._check_same_shape()
+        if self.regression:
+            check_regression(loss, num_classes, class_weight)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
-        self.num_classes = self._checked_outputs(num_classes)
+        outputs = self._checked_outputs(num_classes)
+        self.num_classes = 0 if self.regression else outputs
         for source in (self.train_source, self.val_source):
-            if source is not None:
+            if source is not None and self.regression:
+                check_values(source, outputs)
+            elif source is not None:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
@@ -164,6 +179,11 @@ class TorchBackend:
     def _check_same_shape(self) -> None:
         if self.val_source is None:
             return
+        if self.val_source.regression != self.train_source.regression:
+            raise ValueError(
+                "one of train_data and val_data has class numbers and the other has values to "
+                "regress on; give both the same kind of targets"
+            )
         train, val = (_shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
@@ -282,7 +302,7 @@ class TorchBackend:
         if source is None:
             return {}
         total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
-        hits = torch.zeros((), dtype=torch.int64, device=self._metric_device())
+        tally = (Explained if self.regression else Hits)(self._metric_device())
         order = np.arange(source.length)
         modes = _modes(self.model)
         self.model.eval()
@@ -296,12 +316,12 @@ class TorchBackend:
                     logits = _forward(self.model, batch.inputs)
                     loss = self.loss(logits, batch.targets)
                     total += loss.to(total) * len(batch.indices)
-                    hits += (logits.argmax(1) == batch.targets).sum().to(hits)
+                    tally.add(logits, batch.targets)
         finally:
             _restore(modes)  # layers that the user holds in eval mode stay so
         return {
             "loss": float(total) / source.length,
-            "accuracy": float(hits) / source.length,
+            tally.name: tally.value(source.length),
         }
 
     def learning_rate(self) -> float:
@@ -337,6 +357,10 @@ class TorchBackend:
         self._guidance = guidance
 
     def set_guidance(self, guidance: Any) -> str:
+        if self.regression:
+            raise ValueError(
+                "strokes and focus need a classifier: they say what should speak for a class"
+            )
         if self.train_source.sample(0).others:
             raise ValueError(
                 "strokes and focus need a model with one input, a picture; this one has several"
@@ -353,6 +377,12 @@ class TorchBackend:
     ) -> StepOutput:
         logits = logits.detach()
         targets = torch.as_tensor(targets).detach()
+        if self.regression:
+            targets = targets.reshape(logits.shape)
+            if loss is None:
+                with torch.no_grad():
+                    loss = self.loss(logits, targets)
+            return self._output(indices, logits, targets, loss, guidance_loss)
         if loss is None:
             with torch.no_grad():
                 loss = F.cross_entropy(logits.float(), targets)
@@ -478,9 +508,9 @@ class TorchBackend:
             raise IndexError("there are no validation data")
         return self.val_source.sample(index)
 
-    def labels(self) -> NDArray[np.int64]:
-        """Labels of the training data, as far as they are known without reading it all."""
-        return self.train_source.labels()
+    def labels(self) -> NDArray[Any]:
+        """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
+        return self.train_source.values() if self.regression else self.train_source.labels()
 
     def probes(self) -> list[NDArray[np.float32]]:
         """A spread of inputs, for the fingerprint of the data."""

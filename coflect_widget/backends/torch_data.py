@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.items import check_item, label_error
+from coflect_widget.backends.items import check_finite, check_item, label_error
 from coflect_widget.data.arrays import ArrayDataset
 
+_FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 _PROBES = 64  # samples of a map-style data set that are looked at before training
 
 
@@ -34,10 +35,22 @@ class Source:
         Name used in error messages, "train_data" or "val_data".
     loader_workers : int
         Processes of the DataLoader that serves a map-style data set.
+    values : bool
+        Whether targets may be floating point, for regression.
+
+    Attributes
+    ----------
+    regression : bool
+        Whether the targets are such values. Batches have them as float32 (B, D); a sample's
+        label is 0 then, "an error as usual".
     """
 
-    def __init__(self, data: Any, argument: str, loader_workers: int = 0) -> None:
+    def __init__(
+        self, data: Any, argument: str, loader_workers: int = 0, *, values: bool = False
+    ) -> None:
         self.argument = argument
+        self.regression = False
+        self._values = values
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
@@ -68,16 +81,25 @@ class Source:
         if self.inputs is not None and self.targets is not None:
             several = isinstance(self.inputs, list)
             x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
-            y = self.targets[index]
+            y = self.targets[index] if not self.regression else 0
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
             keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
             with self._lock, keep:
                 x, y, *_ = self.dataset[index]
-        return _sample(x, int(y), self.argument)
+        return _sample(x, 0 if self.regression else int(y), self.argument)
+
+    def values(self) -> NDArray[np.float32]:
+        """What regression aims at, (N, D), as far as known without reading every sample."""
+        if self.targets is not None:
+            return self.targets.numpy()
+        with self._lock, _random_state_kept():
+            return np.stack([_values(self.dataset[i][1]).numpy() for i in self.probes()])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
+        if self.regression:
+            return np.zeros(self.length, np.int64)
         if self.targets is not None:
             return self.targets.numpy()
         probed = np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
@@ -133,10 +155,9 @@ class Source:
             generator=torch.Generator().manual_seed(seed),
         )
         for x, y, index in loader:
+            y = y.to(device, non_blocking=True)
             yield Batch(
-                index.numpy(),
-                _moved(x, device),
-                y.to(device, non_blocking=True).long().reshape(-1),
+                index.numpy(), _moved(x, device), y if self.regression else y.long().reshape(-1)
             )
 
     # --- checking --------------------------------------------------------------------------
@@ -161,10 +182,16 @@ class Source:
                 f"{self.argument} has {len(inputs)} inputs but {len(targets)} labels; "
                 "pass one label for each input"
             )
+        if self._values and targets.is_floating_point() and targets.ndim in (1, 2):
+            self.regression = True
+            targets = targets.reshape(len(targets), -1).float().contiguous()
+            check_finite(targets.numpy(), self.argument)
+            return _as_float(inputs, self.argument), targets
         if targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
             raise ValueError(
                 f"{self.argument} has labels of shape {tuple(targets.shape)} and type "
-                f"{targets.dtype}; pass class numbers as integers of shape (N,)"
+                f"{targets.dtype}; pass class numbers as integers of shape (N,), or, for "
+                f"regression, {_FOR_REGRESSION}"
             )
         return _as_float(inputs, self.argument), targets.long().contiguous()
 
@@ -201,9 +228,27 @@ class Source:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
             shape = _shape(x)
             _sample(x, 0, self.argument)
+            self._check_target(item[1], index)
+
+    def _check_target(self, y: Any, index: int) -> None:
+        """Class numbers or, all of them, values of one length."""
+        if not _is_floating(y):
+            if self.regression:
+                raise ValueError(
+                    f"{self.argument}[{index}][1] is {y!r}, but targets before it are floating "
+                    "point; give all of them as one or the other"
+                )
+            return
+        if not self._values:
+            raise ValueError(
+                f"{self.argument}[{index}][1] is {y!r}; pass a class number as an integer, or, "
+                f"for regression, {_FOR_REGRESSION}"
+            )
+        self.regression = True
+        check_finite(_values(y).numpy(), self.argument, index)
 
 
-class _Numbered(torch.utils.data.Dataset[tuple[Any, int, int]]):
+class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
     """Adds the index to each sample of a map-style data set, and checks what was not probed."""
 
     def __init__(self, source: Source, dataset: Any) -> None:
@@ -212,19 +257,24 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, int, int]]):
         inputs = arguments(source.sample(0))
         self.shape = tuple(inputs[0].shape) if len(inputs) == 1 else tuple(a.shape for a in inputs)
         self.num_classes = source.num_classes
+        self.regression = source.regression
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
         self.lock = source._lock if source.loader_workers == 0 else None
 
-    def __getitem__(self, index: int) -> tuple[Any, int, int]:
+    def __getitem__(self, index: int) -> tuple[Any, Any, int]:
         with self.lock or contextlib.nullcontext():
             x, y, *_ = self.dataset[index]
         if _shape(x) != self.shape:
             raise ValueError(_shape_error(self.argument, index, _shape(x), self.shape))
-        if self.num_classes is not None and not 0 <= int(y) < self.num_classes:
-            raise ValueError(label_error(self.argument, index, int(y), self.num_classes))
+        if self.regression:
+            target: Any = _values(y)
+        else:
+            target = int(y)
+            if self.num_classes is not None and not 0 <= target < self.num_classes:
+                raise ValueError(label_error(self.argument, index, target, self.num_classes))
         if isinstance(x, tuple | list):
-            return tuple(_as_float(each, self.argument) for each in x), int(y), index
-        return _as_float(x, self.argument), int(y), index
+            return tuple(_as_float(each, self.argument) for each in x), target, index
+        return _as_float(x, self.argument), target, index
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -313,6 +363,18 @@ def _as_arrays(data: Any) -> tuple[Any, Any] | None:
         if hasattr(inputs, "shape") or (isinstance(inputs, tuple | list) and _several(inputs)):
             return inputs, data[1]
     return None
+
+
+def _is_floating(y: Any) -> bool:
+    """Whether a data set's target is a value, or several, and no class number."""
+    if isinstance(y, torch.Tensor):
+        return y.is_floating_point()
+    return isinstance(y, float) or bool(np.issubdtype(np.asarray(y).dtype, np.floating))
+
+
+def _values(y: Any) -> torch.Tensor:
+    """One sample's values, (D,) float32."""
+    return torch.as_tensor(y, dtype=torch.float32).reshape(-1)
 
 
 def _as_float(x: Any, argument: str) -> torch.Tensor:

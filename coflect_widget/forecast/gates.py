@@ -26,7 +26,8 @@ class ReviewWindow:
     ----------
     settings : config.Gates
     num_classes : int
-        At least 2; chance is 1 / num_classes.
+        At least 2; chance is 1 / num_classes. Or 0, for regression: then R squared takes the
+        place of the accuracy, and chance, always the mean, is 0.
 
     Attributes
     ----------
@@ -37,13 +38,14 @@ class ReviewWindow:
     """
 
     def __init__(self, settings: Gates, num_classes: int) -> None:
-        if num_classes < 2:
-            raise ValueError(f"num_classes = {num_classes}; expected at least 2")
+        if num_classes < 2 and num_classes != 0:
+            raise ValueError(f"num_classes = {num_classes}; expected at least 2, or 0")
         self.settings = settings
         self.num_classes = num_classes
         self.passed_at: dict[str, int] = {}
         self.opened_at: list[int] = []
         self._epoch = 0
+        self._named, self._called = ("accuracy", "Accuracy") if num_classes else ("R²", "R²")
         self._accuracy: list[float] = []  # of each epoch that had one
         self._top: NDArray[np.int64] | None = None
         self._overlaps: list[float] = []  # of the newest comparisons only
@@ -60,7 +62,7 @@ class ReviewWindow:
         return self._open
 
     def epoch_ended(self, epoch: int, accuracy: float | None) -> None:
-        """Take in that `epoch` epochs are done, the last with this accuracy in [0, 1].
+        """Take in that `epoch` epochs are done, the last with this accuracy or R squared, up to 1.
 
         None or NaN (no validation in this epoch) leaves what is known of the accuracy.
         """
@@ -122,12 +124,16 @@ class ReviewWindow:
         )
 
     def _above_chance(self) -> GateStatus:
-        needed = min(1.0, 1 / self.num_classes + self.settings.above_chance)
+        chance = 1 / self.num_classes if self.num_classes else 0.0
+        needed = min(1.0, chance + self.settings.above_chance)
         if not self._accuracy:
-            return _unknown("accuracy", needed, f"Accuracy not known yet; {needed:.2f} needed.")
+            after = "" if self.num_classes else " on validation data"
+            return _unknown(
+                self._named, needed, f"{self._called} not known yet; {needed:.2f} needed{after}."
+            )
         value = self._accuracy[-1]
         return _at_least(
-            "accuracy", value, needed, f"Accuracy {value:.3f} of the {needed:.3f} needed."
+            self._named, value, needed, f"{self._called} {value:.3f} of the {needed:.3f} needed."
         )
 
     def _plateau(self) -> GateStatus:
@@ -151,7 +157,8 @@ class ReviewWindow:
             value=gain,
             needed=needed,
             progress=1.0 if passed else 0.5 + 0.5 * needed / gain,
-            sentence=f"Accuracy gained {gain:.3f} in {span} epochs; at most {needed:.3f} allowed.",
+            sentence=f"{self._called} gained {gain:.3f} in {span} epochs; at most {needed:.3f} "
+            "allowed.",
         )
 
     def _error(self) -> GateStatus:
@@ -159,7 +166,10 @@ class ReviewWindow:
         if not self._accuracy:
             return _unknown("error", needed, f"Error not known yet; {needed:.2f} needed.")
         value = 1 - self._accuracy[-1]
-        return _at_least("error", value, needed, f"Error {value:.3f} of the {needed:.3f} needed.")
+        called = "Error" if self.num_classes else "Unexplained"
+        return _at_least(
+            "error", value, needed, f"{called} {value:.3f} of the {needed:.3f} needed."
+        )
 
     def _stable(self) -> GateStatus:
         needed, span = self.settings.overlap, self.settings.overlap_rankings

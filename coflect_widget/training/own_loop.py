@@ -104,8 +104,10 @@ class OwnLoop:
             Places in the training data; None takes those of the batch that came last.
         logits : tensor (B, classes)
         targets : tensor (B,) of int or (B, classes) of probabilities
+            In regression both are (B, D).
         loss : tensor (), optional
-            The task's mean loss; cross-entropy of the logits if left out.
+            The task's mean loss; cross-entropy of the logits, or in regression the session's
+            ``loss=``, if left out.
 
         Raises
         ------
@@ -129,7 +131,7 @@ class OwnLoop:
                 f"{len(targets)} targets; they must belong to the same samples"
             )
         classes = self._backend.num_classes
-        if logits.shape[1] != classes and not (logits.shape[1] == 1 and classes == 2):
+        if classes and logits.shape[1] != classes and not (logits.shape[1] == 1 and classes == 2):
             raise ValueError(
                 f"observe() got logits of {logits.shape[1]} classes; the session's model has "
                 f"{self._backend.num_classes}"

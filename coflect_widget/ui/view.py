@@ -510,8 +510,9 @@ class View:
         self, section: dict[str, Any], shown: events.Overlay, buffers: list[bytes]
     ) -> None:
         section.update(
-            target=shown.target,
-            predicted=shown.predicted,
+            # A regression's map belongs to no class.
+            target=shown.target if shown.top_classes else None,
+            predicted=shown.predicted if shown.top_classes else None,
             top=[
                 {"index": c, "probability": p}
                 for c, p in zip(shown.top_classes, shown.top_probs, strict=True)

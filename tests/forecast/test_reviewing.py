@@ -255,12 +255,3 @@ def test_a_loss_of_ones_own_changes_no_part_of_the_contract(make: Callable[..., 
     calibration = session._wiring.forecaster.foresight.calibration
     assert calibration.then != (0.0, 1.0)
     assert len(session._wiring.scores) >= 2
-
-
-def test_regression_is_refused_at_once_with_the_reason(tmp_path: Path) -> None:
-    x, _ = data()
-    with pytest.raises(ValueError, match="class numbers as integers"):
-        coflect.Session(
-            nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (x, x.mean((1, 2, 3))),
-            loss=nn.functional.mse_loss, run_dir=tmp_path,
-        )  # fmt: skip

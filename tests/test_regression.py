@@ -1,0 +1,200 @@
+"""Regression: an error above a quantile takes the place of "wrong"; all else stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import coflect_widget as coflect
+
+SAMPLES, SPOILT = 192, 24
+
+
+def places(n: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of a bright square, and how far right its middle is; the first ones are spoilt."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 0.1, (n, 1, 16, 16)).astype(np.float32)
+    left, top = rng.integers(0, 13, (2, n))
+    for picture, a, b in zip(x, left, top, strict=True):
+        picture[0, b : b + 4, a : a + 4] += 1
+    y = (left / 12).astype(np.float32)
+    if seed == 0:
+        y[:SPOILT] = (y[:SPOILT] + 0.5) % 1
+    return x, y
+
+
+def network(outputs: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(512, outputs),
+    )  # fmt: skip
+
+
+class Pictures(Dataset):
+    """The same, one by one, its targets plain numbers."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        return torch.from_numpy(self.x[index]), float(self.y[index])
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., coflect.Session]]:
+    made: list[coflect.Session] = []
+
+    def build(train: Any = None, val: Any = None, model: Any = None, **more: Any) -> Any:
+        forecast = {"horizon_epochs": 2, "error_quantile": 1 - SPOILT / SAMPLES}
+        arguments = {
+            "loss": nn.MSELoss(),
+            "optimizer": lambda p: torch.optim.Adam(p, 0.002),
+            "batch_size": 16,
+            "run_dir": tmp_path,
+            "config": {"forecast": forecast, "forecast_every": 4, "log_every": 4},
+        }
+        made.append(
+            coflect.Session(
+                model or network(), places() if train is None else train, val, **arguments | more
+            )
+        )
+        return made[-1]
+
+    yield build
+    for session in made:
+        session.close()
+
+
+def trained(session: coflect.Session, epochs: int = 12) -> coflect.Session:
+    session.train(epochs=epochs)
+    assert session.wait(120)
+    return session
+
+
+def spoilt_in_queue(session: coflect.Session) -> int:
+    assert len(session.candidates) == 10
+    return sum(candidate.index < SPOILT for candidate in session.candidates)
+
+
+def test_the_queue_names_those_whose_errors_stay_large(make):
+    session = trained(make(val=places(64, seed=1)))
+    assert spoilt_in_queue(session) >= 9
+    assert {(c.target, c.predicted) for c in session.candidates} <= {(0, 0), (0, 1)}
+    assert all(0 <= c.risk <= 1 and c.reason for c in session.candidates)
+    assert np.mean([c.risk for c in session.candidates]) > 2 * SPOILT / SAMPLES
+    scores = session._wiring.scores
+    assert sum(s.hits for s in scores[-4:]) > 2 * sum(s.chance for s in scores[-4:])
+    assert {"loss", "val_loss", "val_r2"} <= session.metrics.keys()
+    assert 0.5 < session.metrics["val_r2"] <= 1
+    assert not {"accuracy", "val_accuracy"} & session.metrics.keys()
+    assert session.suspects == []
+    x, y = places(64, seed=1)
+    with torch.no_grad():
+        error = (session._wiring.backend.model(torch.from_numpy(x))[:, 0].numpy() - y) ** 2
+    assert session.metrics["val_r2"] == pytest.approx(1 - error.mean() / y.var(), abs=1e-4)
+
+
+def test_the_gates_speak_of_r_squared(make):
+    gates = {g.name: g for g in trained(make(val=places(64, seed=1)))._wiring.window.status().gates}
+    assert gates["R²"].passed
+    assert gates["R²"].value == pytest.approx(1 - gates["error"].value)
+    assert all("Accuracy" not in gate.sentence for gate in gates.values())
+    without = trained(make(), 2)._wiring.window.status()
+    assert "validation data" in without.gates[1].sentence
+    assert not without.open
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_of_plain_numbers_is_the_same_training(make, workers):
+    config = {"seed": 3, "loader_workers": workers}
+    arrays = trained(make(config=config), 2)
+    pictures = trained(make(Pictures(*places()), config=config), 2)
+    a, b = (s._wiring.backend.model.state_dict() for s in (arrays, pictures))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    known = [s._wiring.forecaster.store for s in (arrays, pictures)]
+    assert np.array_equal(known[0].margin_mean, known[1].margin_mean)
+
+
+def test_several_values_and_maps_of_one(make):
+    x, y = places()
+    session = trained(make((x, np.stack([y, 1 - y], 1)), model=network(2)), 12)
+    assert spoilt_in_queue(session) >= 9
+    first = session.explain(SAMPLES - 1)
+    asked = session._wiring.scheduler.request(SAMPLES - 1, "person", target=1)
+    second = asked.result(60)
+    assert first.map.shape == (16, 16)
+    assert first.map.max() > 0
+    assert not np.array_equal(first.map, second.map)
+    assert first.top_probs == ()
+    assert first.quality is None
+    assert "prob" not in repr(first)
+
+
+def test_a_loop_of_ones_own(make):
+    session = make()
+    wiring = session._wiring
+    x, y = (torch.from_numpy(a) for a in places())
+    model, optimizer = wiring.backend.model, wiring.backend.optimizer
+    loader = DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16, shuffle=True)
+    for batch, target in session.loop(loader, epochs=12):
+        optimizer.zero_grad()
+        outputs = model(batch)
+        loss = nn.functional.mse_loss(outputs, target[:, None])
+        loss.backward()
+        optimizer.step()
+        session.observe(None, outputs, target)
+    assert session.state == "finished"
+    assert wiring.forecaster.drain(30)
+    assert spoilt_in_queue(session) >= 9
+    assert session.metrics["loss"] < 0.2
+
+
+def test_the_memory_of_a_run_is_taken_up_again(make):
+    first = trained(make(), 4)
+    assert first._wiring.forecaster.drain(30)
+    [file, *_] = (first.run.path / "checkpoints").glob("*.forecast.npz")
+    second = make()
+    second.restore_forecast(file)
+    kept, taken = (s._wiring.forecaster.store.margin_mean for s in (first, second))
+    assert np.array_equal(kept, taken)
+
+
+def test_what_only_a_classifier_has_is_refused_with_the_reason(make):
+    session = make()
+    with pytest.raises(ValueError, match="need a classifier"):
+        session.feedback(sample=0, ignore=(0, 0, 0.5, 0.5))
+    with pytest.raises(ValueError, match="no labels to judge"):
+        session.judge(0, "right")
+    trained(session, 1)
+
+
+def test_what_cannot_be_regressed_on_is_said_at_once(make):
+    x, y = places()
+    for train in ((x, y), Pictures(x, y)):
+        with pytest.raises(ValueError, match="for regression, pass loss="):
+            make(train, loss=None)
+        with pytest.raises(ValueError, match="is for classes"):
+            make(train, loss=nn.BCEWithLogitsLoss())
+        with pytest.raises(ValueError, match="classes= is for classes"):
+            make(train, classes=["left", "right"])
+    with pytest.raises(ValueError, match="class_weight= is for classes"):
+        make(class_weight={0: 2.0})
+    with pytest.raises(ValueError, match="2 outputs but train_data has targets of 1 values"):
+        make(model=network(2))
+    with pytest.raises(ValueError, match="both the same kind of targets"):
+        make(val=(x, np.zeros(SAMPLES, np.int64)))
+    broken = y.copy()
+    broken[5] = np.nan
+    with pytest.raises(ValueError, match="index 5 that is NaN"):
+        make((x, broken))
