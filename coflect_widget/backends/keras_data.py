@@ -195,7 +195,8 @@ def class_numbers(labels: Array, argument: str) -> NDArray[np.int64]:
         return found
     raise ValueError(
         f"{argument} has labels of shape {labels.shape} and type {labels.dtype}; pass class "
-        "numbers as integers of shape (N,), or one-hot rows (N, classes)"
+        "numbers as integers of shape (N,), or one-hot rows (N, classes); regression is for "
+        "torch models"
     )
 
 

@@ -77,8 +77,8 @@ class _Hooks:
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None:
-            return None
+        if inputs is None or logits is None or not self._wiring.backend.num_classes:
+            return None  # nothing that guidance could add to; a regression has none
         task = loss
         if task is None:
             task = torch.nn.functional.cross_entropy(logits.detach(), self._targets)

@@ -68,7 +68,7 @@ class ForwardTap:
 
 
 def targets_of(backend: Any, indices: Any) -> Tensor:
-    """Labels (B,) of samples by their places, for batches that do not show theirs.
+    """Labels (B,), or values (B, D), of samples by their places, where batches do not show theirs.
 
     Raises
     ------
@@ -83,4 +83,9 @@ def targets_of(backend: Any, indices: Any) -> Tensor:
     labels = backend.labels()
     if len(labels) == backend.num_train:
         return torch.from_numpy(labels[indices])
+    if not backend.num_classes:
+        raise ValueError(
+            "the values that the batch's samples regress on are not known; give the trainer "
+            "batches of (x, y)"
+        )
     return torch.tensor([backend.read_sample(int(i)).target for i in indices])
