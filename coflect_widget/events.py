@@ -95,8 +95,8 @@ class Forecast(Payload):
 
     index: list[int]
     risk: list[float]
-    target: list[int]
-    predicted: list[int]
+    target: list[int]  #: -1 in regression ...
+    predicted: list[int]  #: ... and 1 where the error was large when last seen, else 0
     reason: list[str]
     horizon: int
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon

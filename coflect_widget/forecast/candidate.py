@@ -16,7 +16,8 @@ class Candidate:
     risk : float
         In [0, 1], comparable within one ranking.
     target, predicted : int
-        Its label, and what the model said when it last saw it.
+        Its label, and what the model said when it last saw it. In regression -1, and 1 where the
+        error was large then, else 0.
     reason : str
         One phrase from its own history.
     thumbnail : bytes or None

@@ -91,31 +91,34 @@ def reasons(store: SampleStore, indices: ArrayLike) -> list[str]:
     -------
     list of K str
         "rarely seen", "never learned", "confidently wrong", "flip-flopping", "forgotten",
-        "losing confidence", or "low confidence" where none of these holds.
+        "losing confidence", or "low confidence" where none of these holds. Without classes it is
+        "far above usual" in place of "confidently wrong", and "error grows" and "near the limit"
+        in place of the last two.
     """
     rows = np.asarray(indices, dtype=np.int64)
     seen = store.times_seen[rows]
     learned = store.learned[rows]
     flip_rate = store.flips[rows] / np.maximum(seen, 2)
     wrong = ~store.correct[rows]
+    least = np.maximum(store.loss[rows], 1) if store.num_classes else store.loss[rows]
     # First one that holds: what says most about the sample comes first.
     phrases = np.select(
         [
             seen < 3,
             learned == 0,
-            wrong & (store.margin[rows] < -2),  # e**2 times as likely another class
+            wrong & (store.margin[rows] < -2),  # e**2 times as likely another class, or as large
             flip_rate >= 0.4,
             wrong & (store.forgotten[rows] > 0),
-            store.loss_fast[rows] - store.loss[rows] > 0.05 * np.maximum(store.loss[rows], 1),
+            store.loss_fast[rows] - store.loss[rows] > 0.05 * least,
         ],
         [
             "rarely seen",
             "never learned",
-            "confidently wrong",
+            "confidently wrong" if store.num_classes else "far above usual",
             "flip-flopping",
             "forgotten",
-            "losing confidence",
+            "losing confidence" if store.num_classes else "error grows",
         ],
-        default="low confidence",
+        default="low confidence" if store.num_classes else "near the limit",
     )
     return [str(phrase) for phrase in phrases]

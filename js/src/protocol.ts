@@ -57,7 +57,7 @@ export interface ReviewWindow {
 export interface Candidate {
   index: number;
   risk: number;
-  target: number;
+  target: number; // below 0 in regression
   predicted: number;
   reason: string;
   thumbnail: Uint8Array | null;

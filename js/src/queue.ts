@@ -65,21 +65,22 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     const entry = row.firstElementChild as HTMLElement;
     const [image, what, meter, risk] = entry.children as unknown as [HTMLImageElement, HTMLElement, HTMLElement, HTMLElement];
     const [classes, reason] = what.children as unknown as [HTMLElement, HTMLElement];
-    const target = className(state, item.target);
+    const bare = item.target < 0; // a regression: only whether the error is large
+    const target = className(state, bare ? item.predicted : item.target);
     const predicted = className(state, item.predicted);
     thumbnails.show(image, item.thumbnail);
     const [targetName, verb, predictedName] = classes.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     const right = item.target === item.predicted;
     setText(targetName, target);
-    setText(verb, right ? " still right" : " seen as ");
-    setText(predictedName, right ? "" : predicted);
+    setText(verb, bare ? "" : right ? " still right" : " seen as ");
+    setText(predictedName, bare || right ? "" : predicted);
     setText(reason, state.explaining === item.index ? "explaining…" : item.reason);
     setVar(meter, "--cw-share", item.risk.toFixed(3));
     setText(risk, share(item.risk));
     setAttr(entry, "data-index", item.index);
     setAttr(entry, "aria-current", state.explanation?.index === item.index ? "true" : null);
     setAttr(entry, "aria-busy", state.explaining === item.index ? "true" : null);
-    const meaning = right ? `${target}, still right` : `${target} seen as ${predicted}`;
+    const meaning = bare ? target : right ? `${target}, still right` : `${target} seen as ${predicted}`;
     setAttr(entry, "title", `Sample ${item.index}: ${meaning}, risk ${share(item.risk)}. Explain it.`);
   }
 

@@ -150,7 +150,7 @@ export function isReachable(state: State): boolean {
 export function filtered(state: State): readonly Candidate[] {
   const { filter } = state;
   return (state.queue?.items ?? []).filter((one) =>
-    filter === "" || one.target === Number(filter));
+    filter === "" || (one.target < 0 ? one.predicted : one.target) === Number(filter));
 }
 
 /** Whether the queue holds only samples that are still right, or soon will. */
