@@ -294,7 +294,7 @@ class Wiring:
     ) -> None:
         self.window.ranked(indices)
         if not self.backend.num_classes:
-            target = np.full_like(predicted, -1)  # no label, and predicted says: large error, or not
+            target = np.full_like(predicted, -1)  # predicted says whether the error is large
         forecast = events.Forecast(
             index=[int(i) for i in indices],  # ten of them
             risk=[round(float(r), 4) for r in risk],
