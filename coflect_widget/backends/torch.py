@@ -29,6 +29,7 @@ from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
+from coflect_widget.backends.torch_optimizers import make_optimizer, make_scheduler
 from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
@@ -115,8 +116,8 @@ class TorchBackend:
                 )
             weights = torch.from_numpy(class_weights(class_weight, self.num_classes))
             self.loss = partial(F.cross_entropy, weight=weights.to(self._device))
-        self.optimizer = self._make_optimizer(optimizer)
-        self.scheduler = self._make_scheduler(scheduler)
+        self.optimizer = make_optimizer(optimizer, self.model)
+        self.scheduler = make_scheduler(scheduler, self.optimizer)
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -190,43 +191,6 @@ class TorchBackend:
                 f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
                 "both: give them the same shape"
             )
-
-    def _make_optimizer(self, given: Any) -> torch.optim.Optimizer:
-        if given is None:
-            return torch.optim.AdamW(self.model.parameters(), lr=1e-3)
-        if isinstance(given, torch.optim.Optimizer):
-            own = {id(p) for p in self.model.parameters()}
-            used = {id(p) for group in given.param_groups for p in group["params"]}
-            if not own & used:
-                raise ValueError(
-                    "optimizer holds none of the model's parameters; make it from "
-                    "model.parameters() of this model"
-                )
-            return given
-        if callable(given):
-            made = given(self.model.parameters())
-            if isinstance(made, torch.optim.Optimizer):
-                return made
-        raise TypeError(
-            f"optimizer={given!r} must be a torch.optim.Optimizer, or a function that makes one "
-            "from parameters, for example lambda p: torch.optim.SGD(p, lr=0.1)"
-        )
-
-    def _make_scheduler(self, given: Any) -> LRScheduler | None:
-        if given is None or isinstance(given, LRScheduler):
-            if given is not None and given.optimizer is not self.optimizer:
-                raise ValueError(
-                    "scheduler is of another optimizer; pass that one as optimizer=, or pass a "
-                    "function that makes a scheduler from the optimizer"
-                )
-            return given
-        made = given(self.optimizer) if callable(given) else None
-        if isinstance(made, LRScheduler):
-            return made
-        raise TypeError(
-            f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "
-            "from an optimizer, for example lambda o: StepLR(o, step_size=10)"
-        )
 
     # --- training --------------------------------------------------------------------------
 

@@ -181,6 +181,23 @@ describe("what it sends", () => {
   });
 });
 
+describe("a regression's queue", () => {
+  it("says whether the error is large, and filters by that", async () => {
+    const { updateFull } = raw;
+    const items = updateFull.message.queue.items.map((item, i) => ({ ...item, target: -1, predicted: i }));
+    const status = { ...updateFull.message.status, classes: ["usual error", "large error"] };
+    test.receive({ kind: "update", seq: 2, full: false, status, queue: { ...updateFull.message.queue, items } }, buffers(updateFull));
+    await frame();
+    const names = (): (string | undefined)[] => [...document.querySelectorAll("[data-testid='cw-queue-item'] .cw-queue-classes")].map((one) => one.textContent);
+    expect(names()).toEqual(["usual error", "large error"]);
+    const filter = get("cw-filter") as HTMLSelectElement;
+    filter.value = "1";
+    filter.dispatchEvent(new Event("change"));
+    await frame();
+    expect(names()).toEqual(["large error"]);
+  });
+});
+
 describe("looking and drawing", () => {
   it("keeps the queue still while somebody points at it", async () => {
     const order = (): (string | null)[] => [...document.querySelectorAll("[data-testid='cw-queue-item']")].map((one) => one.getAttribute("data-index"));

@@ -1,0 +1,65 @@
+"""The optimizer and the schedule of its learning rate, given or made, for the Torch backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def make_optimizer(given: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """An optimizer over the model's parameters; AdamW with 1e-3 if None is given.
+
+    Raises
+    ------
+    ValueError
+        If it is of another model.
+    TypeError
+        If it is neither an optimizer nor makes one from parameters.
+    """
+    if given is None:
+        return torch.optim.AdamW(model.parameters(), lr=1e-3)
+    if isinstance(given, torch.optim.Optimizer):
+        own = {id(p) for p in model.parameters()}
+        used = {id(p) for group in given.param_groups for p in group["params"]}
+        if not own & used:
+            raise ValueError(
+                "optimizer holds none of the model's parameters; make it from "
+                "model.parameters() of this model"
+            )
+        return given
+    if callable(given):
+        made = given(model.parameters())
+        if isinstance(made, torch.optim.Optimizer):
+            return made
+    raise TypeError(
+        f"optimizer={given!r} must be a torch.optim.Optimizer, or a function that makes one "
+        "from parameters, for example lambda p: torch.optim.SGD(p, lr=0.1)"
+    )
+
+
+def make_scheduler(given: Any, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+    """A schedule of this optimizer's learning rate, or None if none is given.
+
+    Raises
+    ------
+    ValueError
+        If it is of another optimizer.
+    TypeError
+        If it is neither a schedule nor makes one from an optimizer.
+    """
+    if given is None or isinstance(given, LRScheduler):
+        if given is not None and given.optimizer is not optimizer:
+            raise ValueError(
+                "scheduler is of another optimizer; pass that one as optimizer=, or pass a "
+                "function that makes a scheduler from the optimizer"
+            )
+        return given
+    made = given(optimizer) if callable(given) else None
+    if isinstance(made, LRScheduler):
+        return made
+    raise TypeError(
+        f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "
+        "from an optimizer, for example lambda o: StepLR(o, step_size=10)"
+    )
