@@ -62,6 +62,7 @@ class RunStarted(Payload):
     backend: str = ""
     device: str = ""
     focus: float | None = None  #: strength of strokes before anybody changed it
+    guidance: bool = True  #: whether this training can take strokes
 
 
 class TrainStarted(Payload):

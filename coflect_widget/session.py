@@ -175,6 +175,9 @@ class Session(OwnLoops, Reviews):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
+                guidance=parts.guidance is not None
+                and not regression
+                and not engine.read_sample(0).others,
             )
         )
         if guidance is not None:

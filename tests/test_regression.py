@@ -177,6 +177,8 @@ def test_what_only_a_classifier_has_is_refused_with_the_reason(make):
         session.feedback(sample=0, ignore=(0, 0, 0.5, 0.5))
     with pytest.raises(ValueError, match="no labels to judge"):
         session.judge(0, "right")
+    [began] = session.events("run_started")
+    assert began.data["guidance"] is False  # so that no screen offers what is refused
     trained(session, 1)
 
 

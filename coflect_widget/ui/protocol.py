@@ -54,6 +54,7 @@ class Status(TypedDict):
     rest_seconds: float  # that training rested, for maps and for telemetry
     cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
+    guidance: bool  # whether this training can take strokes
     error: str | None  # last line of the exception, where state is "failed"
 
 

@@ -77,6 +77,7 @@ class View:
             "rest_seconds": 0.0,
             "cost_percent": None,
             "focus": 0.3,
+            "guidance": True,
             "error": None,
         }
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
@@ -146,7 +147,10 @@ class View:
 
     def _run_started(self, _: Event, data: events.RunStarted) -> None:
         self._status.update(
-            classes=data.classes or [], num_train=data.num_train, device=data.device
+            classes=data.classes or [],
+            num_train=data.num_train,
+            device=data.device,
+            guidance=data.guidance,
         )
         if data.focus is not None:
             self._status["focus"] = data.focus

@@ -52,6 +52,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const parts: Part[] = [header, charts, focus, gates, side, instruction, ledger, footer];
   store.subscribe((state, changed) => {
     setAttr(root, "data-connection", state.connection);
+    setAttr(root, "data-unguided", state.status?.guidance === false ? "" : null);
     for (const part of parts) {
       if (part.keys.some((key) => changed.has(key))) part.update(state, changed);
     }

@@ -87,6 +87,7 @@ function decodeStatus(from: Fields): Status {
     rest_seconds: maybe(num, from, "rest_seconds") ?? 0,
     cost_percent: maybe(num, from, "cost_percent"),
     focus: num(from, "focus"),
+    guidance: from["guidance"] !== false,
     error: maybe(str, from, "error"),
   };
 }

@@ -22,6 +22,7 @@ export interface Status {
   rest_seconds: number;
   cost_percent: number | null;
   focus: number;
+  guidance: boolean; // whether strokes can be told
   error: string | null;
 }
 
