@@ -6,7 +6,7 @@ thread: a notification costs more there than everything else. Many steps taken i
 fraction of what they cost one by one, and training pays for it with processor time; so this
 thread lets slow steps gather for longer. Where training computes on all processors it rests
 meanwhile: its threads wait for one another at every layer, so that one that is held up for a
-moment holds up all, and what is taken in beside a step costs it two to three times as much.
+moment holds up all, and what is taken in beside a step costs it more than a rest.
 """
 
 from __future__ import annotations
