@@ -129,7 +129,8 @@ class Session(OwnLoops, Reviews):
             config=checked,
             **({} if class_weight is None else {"class_weight": class_weight}),
         )
-        _check_display(checked, engine.read_sample(0).input.shape[0])
+        first = engine.read_sample(0)
+        _check_display(checked, first.input.shape[0])
         regression = engine.num_classes == 0
         if engine.num_classes == 1:
             raise ValueError(
@@ -175,9 +176,7 @@ class Session(OwnLoops, Reviews):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None
-                and not regression
-                and not engine.read_sample(0).others,
+                guidance=parts.guidance is not None and not regression and not first.others,
             )
         )
         if guidance is not None:

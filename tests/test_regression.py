@@ -197,6 +197,12 @@ def test_what_cannot_be_regressed_on_is_said_at_once(make):
         make(model=network(2))
     with pytest.raises(ValueError, match="both the same kind of targets"):
         make(val=(x, np.zeros(SAMPLES, np.int64)))
+    mixed = [0.5] + [1] * (SAMPLES - 1)
+    for targets in (mixed, mixed[::-1]):
+        with pytest.raises(ValueError, match="all of them as class numbers, or all as"):
+            make([(torch.from_numpy(a), b) for a, b in zip(x, targets, strict=True)])
+    with pytest.raises(ValueError, match="equally many"):
+        make([(torch.from_numpy(a), np.ones(1 + (k > 0))) for k, a in enumerate(x)])
     broken = y.copy()
     broken[5] = np.nan
     with pytest.raises(ValueError, match="index 5 that is NaN"):

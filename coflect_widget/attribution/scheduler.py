@@ -205,6 +205,8 @@ class ExplanationScheduler(Closing):
             Its exception is an `ExplanationError`: `ExplanationSkippedError` where the budget
             was spent.
         """
+        if target is None and not self._classes:
+            target = 0
         request = Request(index, purpose, target)
         if purpose != "person" and index in self._quarantine:
             self._queue.skip(
@@ -446,7 +448,7 @@ class ExplanationScheduler(Closing):
                     weights=lease.copies() if slot.inline or self._copying else lease.ref,
                     step=lease.step,
                     input=sample.input,
-                    target=request.target if self._classes else request.target or 0,
+                    target=request.target,
                     method=self._config.method,
                     samples=self._config.smoothgrad_samples,
                     sigma=self._config.smoothgrad_sigma,

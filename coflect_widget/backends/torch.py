@@ -85,11 +85,11 @@ class TorchBackend:
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         self.seed = config.seed
         self.batch_size = batch_size
-        workers, values = config.loader_workers, loss is not None
-        self.train_source = Source(train_data, "train_data", workers, values=values)
+        workers, given = config.loader_workers, loss is not None
+        self.train_source = Source(train_data, "train_data", workers, may_regress=given)
         self.val_source = None
         if val_data is not None:
-            self.val_source = Source(val_data, "val_data", workers, values=values)
+            self.val_source = Source(val_data, "val_data", workers, may_regress=given)
         self.regression = self.train_source.regression
         self._check_same_shape()
         if self.regression:

@@ -35,7 +35,7 @@ class Source:
         Name used in error messages, "train_data" or "val_data".
     loader_workers : int
         Processes of the DataLoader that serves a map-style data set.
-    values : bool
+    may_regress : bool
         Whether targets may be floating point, for regression.
 
     Attributes
@@ -46,11 +46,11 @@ class Source:
     """
 
     def __init__(
-        self, data: Any, argument: str, loader_workers: int = 0, *, values: bool = False
+        self, data: Any, argument: str, loader_workers: int = 0, *, may_regress: bool = False
     ) -> None:
         self.argument = argument
         self.regression = False
-        self._values = values
+        self._may_regress = may_regress
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
@@ -182,7 +182,7 @@ class Source:
                 f"{self.argument} has {len(inputs)} inputs but {len(targets)} labels; "
                 "pass one label for each input"
             )
-        if self._values and targets.is_floating_point() and targets.ndim in (1, 2):
+        if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
             self.regression = True
             targets = targets.reshape(len(targets), -1).float().contiguous()
             check_finite(targets.numpy(), self.argument)
@@ -213,6 +213,7 @@ class Source:
 
     def _check_shapes(self) -> None:
         shape: tuple[Any, ...] | None = None
+        first: Any = None
         for index in self.probes():
             item = self.dataset[index]
             check_item(item, self.argument, index)
@@ -228,24 +229,25 @@ class Source:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
             shape = _shape(x)
             _sample(x, 0, self.argument)
-            self._check_target(item[1], index)
+            first = item[1] if index == 0 else first
+            self._check_target(item[1], index, first)
 
-    def _check_target(self, y: Any, index: int) -> None:
-        """Class numbers or, all of them, values of one length."""
-        if not _is_floating(y):
-            if self.regression:
-                raise ValueError(
-                    f"{self.argument}[{index}][1] is {y!r}, but targets before it are floating "
-                    "point; give all of them as one or the other"
-                )
-            return
-        if not self._values:
+    def _check_target(self, y: Any, index: int, first: Any) -> None:
+        """A class number, or values; of the same kind and length as those of the `first` item."""
+        floating = _is_floating(y)
+        if floating and not self._may_regress:
             raise ValueError(
                 f"{self.argument}[{index}][1] is {y!r}; pass a class number as an integer, or, "
                 f"for regression, {_FOR_REGRESSION}"
             )
-        self.regression = True
-        check_finite(_values(y).numpy(), self.argument, index)
+        if floating != _is_floating(first) or (floating and len(_values(y)) != len(_values(first))):
+            raise ValueError(
+                f"{self.argument}[{index}][1] is {y!r}, but the first target is {first!r}; give "
+                "all of them as class numbers, or all as equally many floating point values"
+            )
+        if floating:
+            check_finite(_values(y).numpy(), self.argument, index)
+        self.regression = floating
 
 
 class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):

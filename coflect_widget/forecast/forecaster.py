@@ -274,7 +274,8 @@ class Forecaster(Closing):
             if steps:  # as long as `GATHERED` steps take, by those that came
                 pause = min(LONG_PERIOD, max(PERIOD, GATHERED * (now - looked) / steps))
             looked = now
-            if len(self._waiting) < GATHERED:
+            # Whoever closes may have woken this thread from its wait for a rest.
+            if len(self._waiting) < GATHERED and not self._closing:
                 self._wake.wait(pause)
             self._wake.clear()
 
