@@ -28,7 +28,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import psutil
@@ -42,6 +42,15 @@ STILL = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1
 #: Seconds that an arm trains before it is measured: its workers start beside it meanwhile.
 WARM_UP = 20.0
 OURS = ["session", "kernel", "browser", "session with a bank"]
+
+
+class Pairable(Protocol):
+    """What trains with the tool and without, by turns."""
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+    def train(self, steps: int) -> float: ...
+    def train_plain(self, steps: int) -> float: ...
 
 
 class Remote:
@@ -172,38 +181,49 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 def compare(workload: str, arm: str, pairs: int, steps: int) -> dict[str, Any]:
     """Slowdown of `arm` against the plain loop."""
     with started(arm, workload) as remote:
-        warm = 0.0
-        while warm < WARM_UP:
-            warm += remote.train(max(10, steps // 4))
-        remote.train_plain(max(10, steps // 4))
-        seconds: list[tuple[float, float]] = []
-        before = remote.facts
-        for pair in range(pairs):
-            if pair % 2:
-                b = remote.train(steps)
-                a = remote.train_plain(steps)
-            else:
-                a = remote.train_plain(steps)
-                b = remote.train(steps)
-            seconds.append((a, b))
+        return {"workload": workload, "arm": arm, **measured(remote, pairs, steps)}
+
+
+def measured(arm: Pairable, pairs: int, steps: int) -> dict[str, Any]:
+    """Warm it up, then time blocks with the tool and without."""
+    warm = 0.0
+    while warm < WARM_UP:
+        warm += arm.train(max(10, steps // 4))
+    arm.train_plain(max(10, steps // 4))
+    seconds: list[tuple[float, float]] = []
+    before = arm.facts
+    for pair in range(pairs):
+        if pair % 2:
+            b = arm.train(steps)
+            a = arm.train_plain(steps)
+        else:
+            a = arm.train_plain(steps)
+            b = arm.train(steps)
+        seconds.append((a, b))
     times = np.array(seconds)
     ratios = times[:, 1] / times[:, 0] - 1
     low, high = interval(ratios)
+    on_thread = arm.facts["on_thread_seconds"] - before["on_thread_seconds"]
     return {
-        "workload": workload,
-        "arm": arm,
         "plain_ms": float(np.median(times[:, 0])) / steps * 1e3,
         "slowdown": float(np.median(ratios)),
         "low": low,
         "high": high,
-        "on_thread": (remote.facts["on_thread_seconds"] - before["on_thread_seconds"])
-        / float(times[:, 1].sum()),
+        "on_thread": on_thread / float(times[:, 1].sum()),
         "added_us": float(np.median(times[:, 1] - times[:, 0])) / steps * 1e6,
         "pairs": seconds,
         "trained_seconds": float(times[:, 1].sum()),
         "before": before,
-        "after": remote.facts,
+        "after": arm.facts,
     }
+
+
+def events_a_step(found: dict[str, Any]) -> float:
+    """Bytes of events.jsonl."""
+    before, after = found["before"], found["after"]
+    return float(
+        (after["events_bytes"] - before["events_bytes"]) / max(1, after["step"] - before["step"])
+    )
 
 
 def main() -> None:
@@ -249,11 +269,9 @@ def made(found: dict[str, Any]) -> str:
     if not before or not after:
         return ""
     overlays = after["overlays_made"] - before["overlays_made"]
-    steps = max(1, found["after"]["step"] - found["before"]["step"])
-    written = found["after"]["events_bytes"] - found["before"]["events_bytes"]
     return (
         f"{overlays} overlays in {found['trained_seconds']:.0f} s of training, "
-        f"{found['after']['rss_mb']:.0f} MB, {written / steps:.0f} bytes of events a step"
+        f"{found['after']['rss_mb']:.0f} MB, {events_a_step(found):.0f} bytes of events a step"
     )
 
 

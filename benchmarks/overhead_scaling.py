@@ -16,64 +16,51 @@ import argparse
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from machine import describe
-from overhead import STILL, WARM_UP, Remote, compare, interval, started
+from overhead import STILL, Remote, compare, events_a_step, measured, started
 from overhead_workloads import SCALED
 
 TWO = "two sessions"
 
 
-def of_two(workload: str, pairs: int, steps: int) -> dict[str, Any]:
-    """Slowdown of two sessions at once against two plain loops at once; the longer one counts."""
+class Both:
+    """Two arms that train at the same time; the longer one counts."""
+
+    def __init__(self, arms: list[Remote], pool: ThreadPoolExecutor) -> None:
+        self._arms, self._pool = arms, pool
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of the first."""
+        return self._arms[0].facts
+
+    def train(self, steps: int) -> float:
+        """Both with the tool."""
+        return max(self._pool.map(lambda arm: arm.train(steps), self._arms))
+
+    def train_plain(self, steps: int) -> float:
+        """Both without."""
+        return max(self._pool.map(lambda arm: arm.train_plain(steps), self._arms))
+
+
+def compare_two(workload: str, pairs: int, steps: int) -> dict[str, Any]:
+    """Slowdown of two sessions at once against two plain loops at once."""
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) // 2))
     with contextlib.ExitStack() as stack:
-        threads = max(1, (os.cpu_count() or 2) // 2)
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        remotes = [stack.enter_context(started("session", workload)) for _ in range(2)]
-        both = stack.enter_context(ThreadPoolExecutor(2))
-
-        def at_once(train: Callable[[Remote], float]) -> float:
-            return max(both.map(train, remotes))
-
-        warm = 0.0
-        while warm < WARM_UP:
-            warm += at_once(lambda remote: remote.train(max(10, steps // 4)))
-        before = [remote.facts for remote in remotes]
-        times = np.array(
-            [
-                (
-                    at_once(lambda remote: remote.train_plain(steps)),
-                    at_once(lambda remote: remote.train(steps)),
-                )
-                for _ in range(pairs)
-            ]
-        )
-        ratios = times[:, 1] / times[:, 0] - 1
-        low, high = interval(ratios)
-        return {
-            "workload": workload,
-            "plain_ms": float(np.median(times[:, 0])) / steps * 1e3,
-            "slowdown": float(np.median(ratios)),
-            "low": low,
-            "high": high,
-            "before": before[0],
-            "after": remotes[0].facts,
-        }
+        arms = [stack.enter_context(started("session", workload)) for _ in range(2)]
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        return {"workload": workload, **measured(Both(arms, pool), pairs, steps)}
 
 
-def grown(found: dict[str, Any]) -> tuple[float, float, float]:
-    """Microseconds of the forecaster and bytes of events a step, and megabytes in the end."""
+def forecaster_a_step(found: dict[str, Any]) -> float:
+    """Microseconds of processor time."""
     before, after = found["before"], found["after"]
-    steps = max(1, after["step"] - before["step"])
-    name = "coflect-forecaster"
-    used = after["threads"].get(name, 0.0) - before["threads"].get(name, 0.0)
-    written = after["events_bytes"] - before["events_bytes"]
-    return 1e6 * used / steps, written / steps, after["rss_mb"]
+    used = [facts["threads"].get("coflect-forecaster", 0.0) for facts in (before, after)]
+    return 1e6 * float(used[1] - used[0]) / max(1, after["step"] - before["step"])
 
 
 def main() -> None:
@@ -92,16 +79,19 @@ def main() -> None:
     for name in args.only:
         os.environ["OMP_NUM_THREADS"] = str(os.cpu_count())
         if name == TWO:
-            found, title = of_two("c", args.pairs, 1000), "c, two sessions at once"
+            found, title = (
+                compare_two("c", args.pairs, SCALED["c"].steps),
+                "c, two sessions at once",
+            )
         else:
             workload = SCALED[name]
             found, title = compare(name, "session", args.pairs, workload.steps), workload.title
         results.append({"name": name, **found})
-        used, written, memory = grown(found)
         span = f"{found['low']:+.1%} to {found['high']:+.1%}"
         print(
             f"{title:<32}{found['plain_ms']:>9.2f} ms{found['slowdown']:>+10.1%}{span:>20}"
-            f"{used:>8.0f} us/step{written:>7.0f} B/step{memory:>7.0f} MB",
+            f"{forecaster_a_step(found):>8.0f} us/step{events_a_step(found):>7.0f} B/step"
+            f"{found['after']['rss_mb']:>7.0f} MB",
             flush=True,
         )
     if args.json:
