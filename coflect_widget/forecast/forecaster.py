@@ -11,7 +11,6 @@ moment holds up all, and what is taken in beside a step costs it more than a res
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -29,7 +28,7 @@ from coflect_widget.closing import Closing
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.metrics import MetricWindows
 from coflect_widget.forecast.ranking import rank, reasons
-from coflect_widget.forecast.store import BatchStats, SampleStore
+from coflect_widget.forecast.store import ManyStats, SampleStore
 
 T = TypeVar("T")
 
@@ -362,10 +361,9 @@ class Forecaster(Closing):
         batches = [(item[3].indices, x, y, item[1]) for item, (x, y) in part]
         try:
             taken = self.store.update_many(batches)
-            rows = [np.asarray(indices) for indices, _, _, _ in batches]
-            scales = [np.float32(stats.scale) for stats in taken]
+            rows = [indices for indices, _, _, _ in batches]
             self.foresight.update(
-                np.concatenate(rows), np.repeat(scales, [len(part) for part in rows])
+                np.concatenate(rows), np.repeat(taken.scale.astype(np.float32), [*map(len, rows)])
             )
         except (ValueError, IndexError):
             if len(part) == 1:
@@ -375,36 +373,37 @@ class Forecaster(Closing):
             return
         self._metrics_of([item for item, _ in part], taken)
 
-    def _metrics_of(self, items: list[_Item], taken: list[BatchStats]) -> None:
+    def _metrics_of(self, items: list[_Item], taken: ManyStats) -> None:
         outputs = [item[3] for item in items]
-        guided = [o.guidance_loss for o in outputs if o.guidance_loss is not None]
+        guided = [at for at, output in enumerate(outputs) if output.guidance_loss is not None]
         try:
-            floats = self._backend.scalars([*(output.loss for output in outputs), *guided])
+            floats = self._backend.scalars(
+                [*(output.loss for output in outputs), *(outputs[k].guidance_loss for k in guided)]
+            )
         except Exception as error:  # noqa: BLE001 - of one step, perhaps; then of it alone
             if len(items) == 1:
                 self._failed("update", error)
                 return
-            for item, stats in zip(items, taken, strict=True):
-                self._metrics_of([item], [stats])
+            for at, item in enumerate(items):
+                self._metrics_of([item], taken.only(at))
             return
-        guidance = iter(floats[len(items) :])
-        for (_, step, epoch, output), stats, loss in zip(items, taken, floats, strict=False):
-            has = output.guidance_loss is not None
-            self._step(step, epoch, stats, loss, next(guidance) if has else None)
-
-    def _step(
-        self, step: int, epoch: int, stats: BatchStats, loss: float, guidance: float | None
-    ) -> None:
+        loss = np.array(floats[: len(items)])
         done = self._metrics.add(
-            step, epoch, rows=stats.rows, loss=loss, accuracy=stats.accuracy, guidance=guidance
+            np.array([step for _, step, _, _ in items]),
+            items[-1][2],
+            rows=taken.rows,
+            loss=loss,
+            accuracy=taken.accuracy,
+            guidance=dict(zip(guided, floats[len(items) :], strict=True)),
         )
         for window in done:
             self._guarded("on_metrics", partial(self._on_metrics, *window))
-        broken = stats.non_finite > 0 or not math.isfinite(loss)
-        first = broken and not self._non_finite
-        self._non_finite = broken
-        if first and self._on_non_finite is not None:
-            self._guarded("on_non_finite", partial(self._on_non_finite, step))
+        broken = (taken.non_finite > 0) | ~np.isfinite(loss)
+        before = np.concatenate([[self._non_finite], broken[:-1]])
+        self._non_finite = bool(broken[-1])
+        for at in np.flatnonzero(broken & ~before).tolist():
+            if self._on_non_finite is not None:
+                self._guarded("on_non_finite", partial(self._on_non_finite, items[at][1]))
 
     def _rank(self) -> None:
         self._ranking_due = False

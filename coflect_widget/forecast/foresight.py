@@ -32,6 +32,7 @@ PANEL = 4096
 FIRMNESS = np.array([1.0, 200.0, 200.0, 200.0, 200.0, 200.0])
 #: Share of a probe's word that is left after each sighting since.
 FADING = 0.6
+_FADES = np.power(FADING, np.arange(21)).astype(np.float32)
 #: Doubt above which a label is suspected ...
 SUSPICION = 0.75
 #: ... and above which the queue has better samples to show.
@@ -43,9 +44,11 @@ _BLOCK = 16_384
 _REST = 0.001
 
 Floats = NDArray[np.float32]
+#: Indices (K,), or as many samples that follow one another.
+Rows = NDArray[np.int64] | slice
 
 
-def features(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats) -> Floats:
+def features(store: SampleStore, rows: Rows, scale: float | np.float32 | Floats) -> Floats:
     """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense.
 
     Margins are squashed (arcsinh) after a division by `scale`, their typical size in this run.
@@ -53,13 +56,14 @@ def features(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats)
     unit = np.float32(2) / np.asarray(scale, np.float32)
     fast, slow = store.margin_fast[rows], store.margin[rows]
     seen = store.times_seen[rows]
-    age = (seen - store.probed_at[rows]).astype(np.float32)
-    probe = np.where(store.probed_at[rows] > 0, store.probed[rows], 0) * np.power(
-        np.float32(FADING), np.clip(age, 0, 20)
-    )
+    probed_at = store.probed_at[rows]
+    probe = np.zeros(len(seen), np.float32)
+    if probed_at.any():
+        age = np.clip(seen.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
+        probe = np.where(probed_at > 0, store.probed[rows] * _FADES[age], probe)
     squashed = np.arcsinh(fast * unit)
     columns = (
-        np.ones(len(rows), np.float32),
+        np.ones(len(seen), np.float32),
         squashed,
         np.arcsinh(slow * unit) - squashed,
         np.arcsinh(store.margin_mean[rows] * unit) - squashed,
@@ -69,7 +73,7 @@ def features(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats)
     return np.stack(columns, axis=1).astype(np.float32, copy=False)
 
 
-def doubts(store: SampleStore, rows: NDArray[np.int64], scale: float | Floats) -> Floats:
+def doubts(store: SampleStore, rows: Rows, scale: float | np.float32 | Floats) -> Floats:
     """How far on the wrong side samples were all the time, (K,), in sizes of a usual margin.
 
     The mean over all sightings (AUM) and the slow average, half each. A network learns what the
@@ -140,10 +144,26 @@ class Foresight:
         `scale`, (K,), is the store's after the batch that each was in, so that a score does not
         depend on how many batches were taken in at once; the present one if left out.
         """
+        seen = self.store.times_seen[rows] > 0
+        if not seen.all():
+            rows = rows[seen]
+            scale = scale if scale is None else scale[seen]
+        self._score(rows, np.float32(self.store.scale) if scale is None else scale)
+
+    def update_all(self) -> None:
+        """Score every sample that was seen, in parts with rests between."""
         store = self.store
-        scale = np.full(len(rows), store.scale, np.float32) if scale is None else scale
-        seen = store.times_seen[rows] > 0
-        rows, scale = rows[seen], scale[seen]
+        for first in range(0, store.num_samples, _BLOCK):
+            if first:
+                time.sleep(_REST)
+            part = slice(first, min(first + _BLOCK, store.num_samples))
+            if store.times_seen[part].all():
+                self._score(part, np.float32(store.scale))  # without looking each of them up
+            else:
+                self.update(np.arange(part.start, part.stop))
+
+    def _score(self, rows: Rows, scale: Floats | np.float32) -> None:
+        store = self.store
         store.score[rows] = features(store, rows, scale) @ self.weights.astype(np.float32)
         if store.num_classes:
             doubt = doubts(store, rows, scale)
@@ -153,14 +173,6 @@ class Foresight:
             flags |= ((doubt > SUSPICION) & open_to_doubt) * np.uint8(SUSPECT)
             flags |= ((doubt > RESERVE) & open_to_doubt) * np.uint8(DOUBTFUL)
             store.flags[rows] = flags
-
-    def update_all(self) -> None:
-        """Score every sample that was seen, in parts with rests between."""
-        everyone = np.arange(self.store.num_samples)
-        for first in range(0, len(everyone), _BLOCK):
-            if first:
-                time.sleep(_REST)
-            self.update(everyone[first : first + _BLOCK])
 
     def probability(self, rows: NDArray[np.int64], *, right: bool | None = None) -> Floats:
         """Of being wrong `horizon` epochs from now, (K,) in [0, 1].

@@ -7,23 +7,59 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+#: Up to so many classes the logits are worked on class by class: numpy is slow at short rows.
+FEW = 32
+#: Logits beyond which rows are worked on in parts that the caches hold.
+_PART = 1 << 16
+_LARGE = np.float32(1e30)  # averages of saturated rows stay finite
 
-def measure(
-    logits: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+_Measured = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+
+
+def measure(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measured:
     """Cross-entropy (B,), signed margin (B,) and prediction (B,) of finite logits (B, C)."""
-    row = np.arange(len(labels))
-    predicted = logits.argmax(axis=1)
-    peak = logits[row, predicted]
+    rows, classes = logits.shape
     # Two finite logits can be further apart than float32 reaches; such a row saturates.
     with np.errstate(over="ignore"):
-        shifted = logits - peak[:, None]  # (B, C), largest is 0, so exp cannot overflow
-        of_target = shifted[row, labels]
-        loss = np.log(np.exp(shifted).sum(axis=1)) - of_target
-        shifted[row, labels] = -np.inf
-        margin = of_target - shifted.max(axis=1)
-    most = np.float32(1e30)  # averages of saturated rows stay finite
-    return np.minimum(loss, most), np.clip(margin, -most, most), predicted
+        if classes <= FEW:
+            return _by_class(logits, labels)
+        if logits.size <= _PART:
+            return _by_row(logits, labels)
+        step = max(1, _PART // classes)
+        parts = [slice(first, first + step) for first in range(0, rows, step)]
+        loss, margin, predicted = zip(*(_by_row(logits[p], labels[p]) for p in parts), strict=True)
+        return np.concatenate(loss), np.concatenate(margin), np.concatenate(predicted)
+
+
+def _by_row(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measured:
+    row = np.arange(len(labels))
+    predicted = logits.argmax(axis=1)
+    shifted = logits - logits[row, predicted][:, None]  # largest is 0, so exp cannot overflow
+    of_target = shifted[row, labels]
+    loss = np.log(np.exp(shifted).sum(axis=1)) - of_target
+    shifted[row, labels] = -np.inf
+    return _bounded(loss, of_target - shifted.max(axis=1), predicted)
+
+
+def _by_class(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measured:
+    shifted = logits.T.copy()
+    peak = shifted.max(axis=0)
+    predicted = np.zeros(len(labels), np.int64)
+    for label in range(len(shifted) - 1, 0, -1):  # of equal ones the first counts
+        np.copyto(predicted, label, where=shifted[label] == peak)
+    np.copyto(predicted, 0, where=shifted[0] == peak)
+    shifted -= peak
+    row = np.arange(len(labels))
+    of_target = shifted[labels, row]
+    loss = np.log(np.exp(shifted).sum(axis=0)) - of_target
+    shifted[labels, row] = -np.inf
+    return _bounded(loss, of_target - shifted.max(axis=0), predicted)
+
+
+def _bounded(
+    loss: NDArray[np.float32], margin: NDArray[np.float32], predicted: NDArray[np.int64]
+) -> _Measured:
+    return np.minimum(loss, _LARGE), np.clip(margin, -_LARGE, _LARGE), predicted
 
 
 class RecentErrors:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class MetricWindows:
     """Sums up steps; gives the means when a multiple of `every` is reached.
@@ -22,58 +25,67 @@ class MetricWindows:
 
     def _clear(self) -> None:
         self._epoch = 0
-        self._rows = 0
+        self._rows = 0.0
         self._right = 0.0
-        self._loss_rows = 0
+        self._loss_rows = 0.0
         self._loss = 0.0
         self._guided = 0
         self._guidance = 0.0
 
     def add(
         self,
-        step: int,
+        steps: NDArray[np.int64],
         epoch: int,
         *,
-        rows: int,
-        loss: float,
-        accuracy: float,
-        guidance: float | None,
+        rows: NDArray[np.int64],
+        loss: NDArray[np.float64],
+        accuracy: NDArray[np.float64],
+        guidance: dict[int, float],
     ) -> list[tuple[dict[str, float], int, int]]:
-        """Take in one step; steps count from 1.
+        """Take in steps of one epoch, oldest first; steps count from 1.
 
         Parameters
         ----------
-        rows : int
+        steps : (S,) int64
+        rows : (S,) int64
             Samples behind `accuracy`; it weighs both means.
-        loss : float
-            Mean over the step's samples. A NaN or infinity shows in the window's mean.
-        guidance : float or None
-            Guidance loss; None where the step had none.
+        loss, accuracy : (S,) float64
+            Means over each step's samples. A loss that is NaN or infinite shows in the window's.
+        guidance : dict of int to float
+            Guidance losses, by place in `steps`; steps without one are not there.
 
         Returns
         -------
         list of (values, step, epoch)
-            Windows that are complete now: none, one, or two after dropped steps.
+            Windows that are complete now.
         """
         done = []
-        window = (step - 1) // self.every
-        if window != self._window:
-            if self._window >= 0 and (self._loss_rows or self._guided):
+        windows = (steps - 1) // self.every
+        starts = [0, *(np.flatnonzero(windows[1:] != windows[:-1]) + 1).tolist()]
+        weights = np.maximum(rows, 1)  # a step without a usable row still has a loss
+        right = np.where(rows > 0, rows * accuracy, 0)
+        sums = np.add.reduceat(
+            np.stack([weights, weights * loss, rows, right]), starts, axis=1, dtype=np.float64
+        )
+        ends = [*starts[1:], len(steps)]
+        for first, last, window, last_step, (weight, total, used, hits) in zip(
+            starts, ends, windows[starts].tolist(), steps[np.array(ends) - 1].tolist(),
+            sums.T.tolist(), strict=True,
+        ):  # fmt: skip
+            if window != self._window:
+                if self._window >= 0 and (self._loss_rows or self._guided):
+                    done.append(self._close())
+                self._window = window
+            self._epoch, self._step = epoch, last_step
+            self._loss_rows += weight
+            self._loss += total
+            self._rows += used
+            self._right += hits
+            guided = [guidance[at] for at in range(first, last) if at in guidance]
+            self._guided += len(guided)
+            self._guidance += sum(guided)
+            if last_step % self.every == 0:
                 done.append(self._close())
-            self._window = window
-        self._epoch = epoch
-        self._step = step
-        weight = max(rows, 1)  # a step without a usable row still has a loss
-        self._loss_rows += weight
-        self._loss += weight * loss
-        if rows:
-            self._rows += rows
-            self._right += rows * accuracy
-        if guidance is not None:
-            self._guided += 1
-            self._guidance += guidance
-        if step % self.every == 0:
-            done.append(self._close())
         return done
 
     def flush(self) -> list[tuple[dict[str, float], int, int]]:

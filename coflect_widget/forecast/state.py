@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.forecast.store import SampleStore
 
 #: Changes with the meaning of an array.
 VERSION = 2
@@ -23,7 +22,7 @@ VERSION = 2
 
 def save(file: Path, foresight: Foresight, labels: Mapping[int, int | None]) -> None:
     """Write the memory of `foresight` and the labels that a person changed, whole or not at all."""
-    arrays: dict[str, Any] = {f"store_{name}": a for name, a in arrays_of(foresight.store).items()}
+    arrays: dict[str, Any] = {f"store_{name}": a for name, a in foresight.store.arrays.items()}
     arrays["version"] = VERSION
     arrays["scale"] = foresight.store.scale
     arrays["weights"] = foresight.weights
@@ -49,7 +48,7 @@ class Kept:
 
     def check(self, foresight: Foresight) -> None:
         """Raise ValueError where it is not of such training data."""
-        for name, array in arrays_of(foresight.store).items():
+        for name, array in foresight.store.arrays.items():
             found = self.arrays.get(name)
             if found is None or (found.shape, found.dtype) != (array.shape, array.dtype):
                 shape = "missing" if found is None else f"{found.dtype} {found.shape}"
@@ -62,7 +61,7 @@ class Kept:
 
     def apply(self, foresight: Foresight) -> None:
         """Put it in the place of what `foresight` knows; on the store's thread."""
-        for name, array in arrays_of(foresight.store).items():
+        for name, array in foresight.store.arrays.items():
             array[:] = self.arrays[name]
         foresight.store.scale = self.scale
         foresight.weights = self.weights
@@ -93,8 +92,3 @@ def load(file: Path) -> Kept:
         )
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{file} holds no memory of a forecast ({error})") from error
-
-
-def arrays_of(store: SampleStore) -> dict[str, NDArray[Any]]:
-    """The arrays of a store, by name."""
-    return {name: value for name, value in vars(store).items() if isinstance(value, np.ndarray)}

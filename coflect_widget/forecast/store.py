@@ -42,6 +42,24 @@ class BatchStats(NamedTuple):
     scale: float  #: the store's `scale` after this batch
 
 
+class ManyStats(NamedTuple):
+    """`BatchStats` of several batches, oldest first: an array (S,) of each field."""
+
+    rows: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    non_finite: NDArray[np.int64]
+    unlabelled: NDArray[np.int64]
+    scale: NDArray[np.float64]
+
+    def only(self, at: int) -> ManyStats:
+        """The batch at one place, alone."""
+        rows, loss, accuracy, non_finite, unlabelled, scale = self
+        return ManyStats(
+            rows[[at]], loss[[at]], accuracy[[at]], non_finite[[at]], unlabelled[[at]], scale[[at]]
+        )
+
+
 class SampleStore:
     """History of each sample's loss, margin and predictions during a run.
 
@@ -120,32 +138,48 @@ class SampleStore:
         self.scale = 1.0
         self._scaled = False
         self._errors = RecentErrors(error_quantile)
-        self.loss: NDArray[np.float32] = np.zeros(num_samples, np.float32)
-        self.loss_fast: NDArray[np.float32] = np.zeros(num_samples, np.float32)
-        self.error: NDArray[np.float32] = np.zeros(num_samples, np.float32)
-        self.margin: NDArray[np.float32] = np.zeros(num_samples, np.float32)
-        self.flips: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
-        self.forgotten: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
-        self.learned: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
-        self.first_learned: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
+        # Tables whose rows are 8 or 16 bytes wide: one look at a sample's place in memory finds
+        # several numbers at once.
+        self._averages = np.zeros((num_samples, 4), np.float32)
+        self._means = np.zeros((num_samples, 2), np.float32)
+        self._counts = np.zeros((num_samples, 4), np.uint16)
+        self._newest = np.full((num_samples, 4), -1, np.int32)
+        self._newest[:, 3] = 0
+        self.loss: NDArray[np.float32] = self._averages[:, 0]
+        self.loss_fast: NDArray[np.float32] = self._averages[:, 1]
+        self.margin: NDArray[np.float32] = self._averages[:, 2]
+        self.margin_fast: NDArray[np.float32] = self._averages[:, 3]
+        self.error: NDArray[np.float32] = self._means[:, 0]
+        self.margin_mean: NDArray[np.float32] = self._means[:, 1]
+        self.flips: NDArray[np.uint16] = self._counts[:, 0]
+        self.forgotten: NDArray[np.uint16] = self._counts[:, 1]
+        self.learned: NDArray[np.uint16] = self._counts[:, 2]
+        self.first_learned: NDArray[np.uint16] = self._counts[:, 3]
+        self.predicted: NDArray[np.int32] = self._newest[:, 0]
+        self.target: NDArray[np.int32] = self._newest[:, 1]
+        self.last_seen: NDArray[np.int32] = self._newest[:, 2]
+        self.times_seen: NDArray[np.uint32] = self._newest[:, 3].view(np.uint32)
         self.streak: NDArray[np.int16] = np.zeros(num_samples, np.int16)
-        self.margin_fast: NDArray[np.float32] = np.zeros(num_samples, np.float32)
-        self.margin_mean: NDArray[np.float32] = np.zeros(num_samples, np.float32)
+        self.correct: NDArray[np.bool_] = np.zeros(num_samples, np.bool_)
         self.probed: NDArray[np.float32] = np.zeros(num_samples, np.float32)
         self.probed_at: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
         self.score: NDArray[np.float32] = np.full(num_samples, -np.inf, np.float32)
         self.doubt: NDArray[np.float16] = np.full(num_samples, -np.inf, np.float16)
         self.flags: NDArray[np.uint8] = np.zeros(num_samples, np.uint8)
-        self.predicted: NDArray[np.int32] = np.full(num_samples, -1, np.int32)
-        self.target: NDArray[np.int32] = np.full(num_samples, -1, np.int32)
-        self.correct: NDArray[np.bool_] = np.zeros(num_samples, np.bool_)
-        self.last_seen: NDArray[np.int32] = np.full(num_samples, -1, np.int32)
-        self.times_seen: NDArray[np.uint32] = np.zeros(num_samples, np.uint32)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is remembered of samples, by name; each is (N,)."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray) and not name.startswith("_")
+        }
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays together."""
-        return sum(v.nbytes for v in vars(self).values() if isinstance(v, np.ndarray))
+        return sum(array.nbytes for array in self.arrays.values())
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -155,8 +189,8 @@ class SampleStore:
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""
         fresh = SampleStore(1, self.num_classes)
-        for name, array in vars(self).items():
-            if isinstance(array, np.ndarray) and name != "flags":
+        for name, array in self.arrays.items():
+            if name != "flags":
                 array[index] = getattr(fresh, name)[0]
 
     def update(
@@ -195,11 +229,12 @@ class SampleStore:
             If an index is outside the store. Nothing has been changed then.
         """
         rows, scores, labels, given = self._checked(indices, logits, targets, losses)
-        return self._take(rows, scores, labels, given, np.full(len(rows), step), [0])[0]
+        stats = self._take(rows, scores, labels, given, np.full(len(rows), step), [len(rows)])
+        return BatchStats(*(column[0].item() for column in stats))
 
     def update_many(
         self, batches: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, int]]
-    ) -> list[BatchStats]:
+    ) -> ManyStats:
         """Take in several batches, oldest first: the same as `update` for each, but quicker.
 
         Parameters
@@ -211,11 +246,11 @@ class SampleStore:
         if joined is None:
             for indices, logits, targets, _ in batches:
                 self._checked(indices, logits, targets, None)
-            return [self.update(i, x, y, step) for i, x, y, step in batches]
+            each = [self.update(i, x, y, step) for i, x, y, step in batches]
+            return ManyStats(*(np.array(column) for column in zip(*each, strict=True)))
         rows, scores, labels, lengths = joined
         steps = np.repeat([step for _, _, _, step in batches], lengths)
-        starts = np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)]).tolist()
-        return self._take(rows, scores, labels, None, steps, starts, distinct=True)
+        return self._take(rows, scores, labels, None, steps, lengths, distinct=True)
 
     def _joined(
         self, batches: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, int]]
@@ -224,24 +259,39 @@ class SampleStore:
 
         A sample that comes twice has a history in between.
         """
-        parts = [(np.asarray(i), np.asarray(x), np.asarray(y)) for i, x, y, _ in batches]
-        lengths = [len(i) if i.ndim == 1 else 0 for i, _, _ in parts]
+        if not self.num_classes or not batches:
+            return None
+        indices, logits, targets, _ = zip(*batches, strict=True)
+        try:
+            lengths = [*map(len, indices)]
+            if lengths != [*map(len, logits)] or lengths != [*map(len, targets)]:
+                return None
+            rows: NDArray[np.int64] = np.concatenate(indices, dtype=np.int64)
+            labels: NDArray[np.int64] = np.concatenate(targets, dtype=np.int64)
+            with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: counted
+                scores: NDArray[np.float32] = np.concatenate(logits, dtype=np.float32)
+        except (TypeError, ValueError):  # no arrays, or none that could be joined
+            return None
         if (
-            not parts
-            or not self.num_classes
-            or not all(
-                length and x.shape == (length, self.num_classes) and y.shape == (length,)
-                for length, (_, x, y) in zip(lengths, parts, strict=True)
-            )
+            not all(lengths)
+            or rows.ndim != 1
+            or labels.ndim != 1
+            or scores.shape != (len(rows), self.num_classes)
+            or rows.min() < 0
+            or rows.max() >= self.num_samples
+            or self._any_twice(rows)
         ):
             return None
-        rows = np.concatenate([i for i, _, _ in parts]).astype(np.int64, copy=False)
-        if rows.min() < 0 or rows.max() >= self.num_samples or _any_twice(rows):
-            return None
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: counted
-            scores = np.concatenate([x for _, x, _ in parts]).astype(np.float32, copy=False)
-        labels = np.concatenate([y for _, _, y in parts]).astype(np.int64, copy=False)
         return rows, scores, labels, lengths
+
+    def _any_twice(self, rows: NDArray[np.int64]) -> bool:
+        """Whether a sample comes twice: of two that write to one place, one is not found again."""
+        place = self.last_seen  # in the place of what is written there at each sighting
+        old, mark = place[rows], np.arange(len(rows), dtype=np.int32)
+        place[rows] = mark
+        twice = not np.array_equal(place[rows], mark)
+        place[rows] = old
+        return twice
 
     def _take(
         self,
@@ -250,40 +300,37 @@ class SampleStore:
         labels: NDArray[np.int64],
         given: NDArray[np.float32] | None,
         steps: NDArray[np.int64],
-        starts: list[int],
+        lengths: list[int],
         *,
         distinct: bool = False,
-    ) -> list[BatchStats]:
-        """Remember rows of one or several batches, which begin at `starts`.
+    ) -> ManyStats:
+        """Remember rows of one or several batches, of `lengths` rows.
 
         `distinct` says that no sample comes twice.
         """
-        labelled = (labels >= 0) & (labels < max(1, self.num_classes))
-        finite = np.isfinite(scores).all(axis=1)
-        if given is not None:
-            finite &= np.isfinite(given)
-        usable = labelled & finite
-        all_usable = bool(usable.all())
-        if not all_usable:
+        usable, labelled = _usable(scores, labels, given, max(1, self.num_classes))
+        if usable is not None:
             # Values that do no harm; the rows are left out below.
             scores = np.where(usable[:, None], scores, np.float32(0))
             labels = np.where(usable, labels, 0)
         if self.num_classes:
             loss, margin, predicted = measure(scores, labels)
         else:
-            loss, margin, predicted = self._errors.measure(scores[:, 0], usable)
+            every = np.ones(len(rows), np.bool_) if usable is None else usable
+            loss, margin, predicted = self._errors.measure(scores[:, 0], every)
         if given is not None:
-            loss = np.where(usable, given, np.float32(0))
+            loss = given if usable is None else np.where(usable, given, np.float32(0))
         correct = predicted == labels
-        sizes = np.abs(np.clip(margin, -_FAR, _FAR))
-        stats = self._stats(starts, usable, labelled, loss, correct, sizes)
-        keep = np.arange(len(rows)) if all_usable else np.flatnonzero(usable)
+        sizes = np.minimum(np.abs(margin), _FAR)
+        stats = self._stats(lengths, usable, labelled, loss, correct, sizes)
+        keep = None if usable is None else np.flatnonzero(usable)
         if not distinct:
+            keep = np.arange(len(rows)) if keep is None else keep
             # Reversed, so that the first occurrence that np.unique keeps is the last one.
             unique, last = np.unique(rows[keep][::-1], return_index=True)
             if len(unique) < len(keep):
                 keep = keep[len(keep) - 1 - last]
-        if len(keep) < len(rows):
+        if keep is not None:
             rows, loss, margin, predicted = rows[keep], loss[keep], margin[keep], predicted[keep]
             labels, correct, steps = labels[keep], correct[keep], steps[keep]
         if len(rows):
@@ -292,37 +339,38 @@ class SampleStore:
 
     def _stats(
         self,
-        starts: list[int],
-        usable: NDArray[np.bool_],
-        labelled: NDArray[np.bool_],
+        lengths: list[int],
+        usable: NDArray[np.bool_] | None,
+        labelled: NDArray[np.bool_] | None,
         loss: NDArray[np.float32],
         correct: NDArray[np.bool_],
         sizes: NDArray[np.float32],
-    ) -> list[BatchStats]:
+    ) -> ManyStats:
         """Means over each batch; unusable rows are in none. `sizes`, (B,), moves the scale."""
-        if not len(usable):
-            return [BatchStats(0, math.nan, math.nan, 0, 0, self.scale) for _ in starts]
-        lengths = np.diff([*starts, len(usable)])
-        counts = np.add.reduceat(usable, starts, dtype=np.int64)
-        known = np.add.reduceat(labelled, starts, dtype=np.int64)
-        losses = np.add.reduceat(loss * usable, starts, dtype=np.float64)
-        right = np.add.reduceat(correct & usable, starts, dtype=np.int64)
-        spreads = np.add.reduceat(sizes * usable, starts, dtype=np.float64)
-        found = []
-        for rows, with_label, length, total, hits, spread in zip(
-            counts.tolist(), known.tolist(), lengths.tolist(), losses.tolist(),
-            right.tolist(), spreads.tolist(), strict=True,
-        ):  # fmt: skip
-            if rows:
-                # The typical size of a margin, over about the newest thousand samples.
-                share = min(1.0, rows / 1000) if self._scaled else 1.0
-                self.scale += share * (max(spread / rows, 1e-3) - self.scale)
+        length = np.array(lengths)
+        if not len(loss):
+            none, nothing = np.zeros_like(length), np.full(len(length), math.nan)
+            return ManyStats(none, nothing, nothing, none, none, np.full(len(length), self.scale))
+        starts = np.concatenate([[0], np.cumsum(length[:-1])])
+        columns = np.stack([loss, correct, sizes])
+        rows = known = length
+        if usable is not None:
+            columns *= usable
+            rows = np.add.reduceat(usable, starts, dtype=np.int64)
+        if labelled is not None:
+            known = np.add.reduceat(labelled, starts, dtype=np.int64)
+        with np.errstate(invalid="ignore"):  # of no rows there is no mean
+            sums = np.add.reduceat(columns, starts, axis=1, dtype=np.float64)
+            losses, accuracies, spreads = sums / rows
+        scales = []
+        # The typical size of a margin, over about the newest thousand samples.
+        for count, spread in zip(rows.tolist(), spreads.tolist(), strict=True):
+            if count:
+                share = min(1.0, count / 1000) if self._scaled else 1.0
+                self.scale += share * (max(spread, 1e-3) - self.scale)
                 self._scaled = True
-            mean = total / rows if rows else math.nan
-            accuracy = hits / rows if rows else math.nan
-            wrong = with_label - rows
-            found.append(BatchStats(rows, mean, accuracy, wrong, length - with_label, self.scale))
-        return found
+            scales.append(self.scale)
+        return ManyStats(rows, losses, accuracies, known - rows, length - known, np.array(scales))
 
     def _checked(
         self, indices: ArrayLike, logits: ArrayLike, targets: ArrayLike, losses: ArrayLike | None
@@ -398,51 +446,79 @@ class SampleStore:
         correct: NDArray[np.bool_],
         steps: NDArray[np.int64],
     ) -> None:
-        seen = self.times_seen[rows]
+        newest = self._newest.take(rows, axis=0)
+        averages = self._averages.take(rows, axis=0)
+        means = self._means.take(rows, axis=0)
+        counts = self._counts.take(rows, axis=0)
+        seen = newest[:, 3]
         first = seen == 0
+        wrong = ~correct
         # The first sighting is taken whole: an average that starts at zero would call every
         # new sample easy.
-        slow = np.where(first, np.float32(1), np.float32(SLOW))
-        fast = np.where(first, np.float32(1), np.float32(FAST))
-        _average(self.loss, rows, loss, slow)
-        _average(self.loss_fast, rows, loss, fast)
-        _average(self.error, rows, (~correct).astype(np.float32), slow)
-        _average(self.margin, rows, margin, slow)
-        _average(self.margin_fast, rows, margin, fast)
-        _average(self.margin_mean, rows, margin, (1 / (seen + 1.0)).astype(np.float32))
-        _count(self.flips, rows, ~first & (self.predicted[rows] != predicted))
-        _count(self.forgotten, rows, self.correct[rows] & ~correct)
-        _count(self.learned, rows, correct)
-        new = correct & (self.first_learned[rows] == 0)
-        self.first_learned[rows[new]] = np.minimum(seen[new] + 1, _MOST)
-        streak = self.streak[rows].astype(np.int32)
+        slow: NDArray[np.float32] | np.float32 = np.float32(SLOW)
+        fast: NDArray[np.float32] | np.float32 = np.float32(FAST)
+        if first.any():
+            slow, fast = np.where(first, np.float32(1), slow), np.where(first, np.float32(1), fast)
+        for old, new, weight in (
+            (averages[:, 0], loss, slow),
+            (averages[:, 1], loss, fast),
+            (averages[:, 2], margin, slow),
+            (averages[:, 3], margin, fast),
+            (means[:, 0], wrong, slow),
+            (means[:, 1], margin, 1 / (seen.astype(np.float32) + 1)),
+        ):
+            old += weight * (new - old)
+        _put(self._averages, rows, averages)
+        _put(self._means, rows, means)
+
+        changed = newest[:, 0] != predicted
+        changed &= ~first
+        forgotten = self.correct[rows] & wrong
+        for count, happened in zip(counts.T, (changed, forgotten, correct), strict=False):
+            count += happened & (count < _MOST)
+        learned = np.flatnonzero(correct & (counts[:, 3] == 0))
+        counts[learned, 3] = np.minimum(seen[learned] + 1, _MOST)
+        _put(self._counts, rows, counts)
+        streak = self.streak[rows]
         self.streak[rows] = np.where(
-            correct, np.clip(streak, 0, _LONG - 1) + 1, np.clip(streak, 1 - _LONG, 0) - 1
+            correct,
+            np.clip(streak, 0, _LONG - 1) + np.int16(1),
+            np.clip(streak, 1 - _LONG, 0) - np.int16(1),
         )
-        self.predicted[rows] = predicted
-        self.target[rows] = labels
+
+        newest[:, 0] = predicted
+        newest[:, 1] = labels
+        newest[:, 2] = steps
+        newest[:, 3] += 1
+        _put(self._newest, rows, newest)
         self.correct[rows] = correct
-        self.last_seen[rows] = steps
-        self.times_seen[rows] += np.uint32(1)
 
 
-def _any_twice(rows: NDArray[np.int64]) -> bool:
-    ordered = np.sort(rows)
-    return bool((ordered[1:] == ordered[:-1]).any())
+def _put(table: NDArray[Any], rows: NDArray[np.int64], new: NDArray[Any]) -> None:
+    """Write rows of a table, as one number each: numpy puts numbers quicker than rows."""
+    whole = {8: np.int64, 16: np.complex128}[new[0].nbytes]
+    table.view(whole)[:, 0][rows] = new.view(whole)[:, 0]
 
 
-def _average(
-    values: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    new: NDArray[np.float32],
-    weight: NDArray[np.float32],
-) -> None:
-    old = values[rows]
-    values[rows] = old + weight * (new - old)
-
-
-def _count(
-    counts: NDArray[np.uint16], rows: NDArray[np.int64], happened: NDArray[np.bool_]
-) -> None:
-    old: NDArray[Any] = counts[rows]
-    counts[rows] = old + (happened & (old < _MOST))
+def _usable(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    given: NDArray[np.float32] | None,
+    classes: int,
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """Which rows have finite numbers and a label, and which have a label; None where all have."""
+    if not len(labels):
+        return None, None
+    labelled = None
+    if labels.min() < 0 or labels.max() >= classes:
+        labelled = (labels >= 0) & (labels < classes)
+    with np.errstate(over="ignore", invalid="ignore"):  # one bad number makes the sum bad
+        total = scores.sum() if given is None else scores.sum() + given.sum()
+    if labelled is None and np.isfinite(total):
+        return None, None
+    usable: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(scores), axis=1)
+    if given is not None:
+        usable &= np.isfinite(given)
+    if labelled is not None:
+        usable &= labelled
+    return usable, labelled

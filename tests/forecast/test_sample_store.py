@@ -190,9 +190,8 @@ def test_one_batch_equals_the_same_rows_with_duplicates_removed(
     for index in set(indices):
         row = max(k for k, i in enumerate(indices) if i == index)
         single.update([index], logits[[row]], [targets[row]], 1)
-    for name, values in vars(whole).items():
-        if isinstance(values, np.ndarray):
-            assert np.array_equal(values, getattr(single, name)), name
+    for name, values in whole.arrays.items():
+        assert np.array_equal(values, getattr(single, name)), name
     assert (whole.loss >= 0).all()
     # Right means a margin that is not negative, and wrong one that is not positive.
     seen = whole.seen
@@ -213,9 +212,7 @@ def test_many_batches_at_once_are_the_same_as_one_after_the_other(repeats):
     one, many = SampleStore(60, 4), SampleStore(60, 4)
     for _ in range(2):
         expected = [one.update(*batch) for batch in batches]
-        assert many.update_many(batches) == [
-            pytest.approx(stats, rel=1e-6, nan_ok=True) for stats in expected
-        ]
-    for name, values in vars(one).items():
-        if isinstance(values, np.ndarray):
-            np.testing.assert_array_equal(values, getattr(many, name), err_msg=name)
+        found = [*zip(*many.update_many(batches), strict=True)]
+        assert found == [pytest.approx(stats, rel=1e-6, nan_ok=True) for stats in expected]
+    for name, values in one.arrays.items():
+        np.testing.assert_array_equal(values, getattr(many, name), err_msg=name)
