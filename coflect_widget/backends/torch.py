@@ -310,6 +310,8 @@ class TorchBackend:
         return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
+        if all(isinstance(value, float) for value in values):
+            return list(values)
         try:
             found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
         except (RuntimeError, TypeError):  # none, no tensors, or of several kinds

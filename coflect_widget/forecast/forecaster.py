@@ -105,8 +105,8 @@ class Forecaster(Closing):
         Candidates in a ranking.
     log_every, forecast_every : int
         Steps between two calls of `on_metrics` (exactly at multiples, so that equal runs log
-        equal points) and of `on_ranking` (at multiples too; of several that are due at once
-        only the newest is made, and at most five a second, the last one late rather than not).
+        equal points) and of `on_ranking` (with the steps that are taken in beyond the multiple,
+        and at most five a second, the last one late rather than not).
     on_metrics : callable (values, step, epoch)
         `values` holds "loss" and "accuracy", means over the samples since the call before,
         and "guidance_loss", mean over the steps that had one.
@@ -342,19 +342,14 @@ class Forecaster(Closing):
         arrays = self._guarded("conversion", partial(self._backend.telemetry_arrays, outputs))
         if arrays is None:
             return
-        newest = max(step // self._forecast_every for _, step, _, _ in chunk)
-        due = newest > self._ranked_period
-        now = due and time.monotonic() >= self._rank_from
-        for part in _parts(chunk, arrays, newest * self._forecast_every if now else None):
+        for part in _parts(chunk, arrays):
             self._guarded("update", partial(self._steps, part))
             _, step, epoch, _ = part[-1][0]
             self._position = (step, epoch)
-            if due and step // self._forecast_every == newest:
-                due = False
-                self._ranked_period = newest
+            period = step // self._forecast_every
+            if period > self._ranked_period:
+                self._ranked_period = period
                 self._ranking_due = True
-                if now:
-                    self._rank()
 
     def _steps(self, part: list[_Converted]) -> None:
         """Take in steps at once: this thread holds Python's lock while it works."""
@@ -449,10 +444,9 @@ class Forecaster(Closing):
             sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
 
 
-def _parts(chunk: list[_Item], arrays: _Arrays, due: int | None) -> Iterator[list[_Converted]]:
-    """Runs of steps for the store, cut at step `due`, at an epoch's end, and where they get long.
-
-    A ranking comes after the step it is due at, and an epoch has each sample once.
+def _parts(chunk: list[_Item], arrays: _Arrays) -> Iterator[list[_Converted]]:
+    """Runs of steps for the store, cut at an epoch's end, which has each sample once, and where
+    they get long.
     """
     part: list[_Converted] = []
     size = 0
@@ -462,10 +456,6 @@ def _parts(chunk: list[_Item], arrays: _Arrays, due: int | None) -> Iterator[lis
             part, size = [], 0
         part.append((item, converted))
         size += converted[0].size
-        if due is not None and item[1] >= due:
-            due = None
-            yield part
-            part, size = [], 0
     if part:
         yield part
 

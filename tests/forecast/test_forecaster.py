@@ -168,15 +168,15 @@ def test_ranking_has_its_fields_and_is_of_the_step_it_names(
     feed(forecaster, range(1, 30), epoch=3)
     forecaster.drain(10)
     (ranking,) = log.rankings
-    assert (ranking["step"], ranking["epoch"]) == (20, 3)
+    assert (ranking["step"], ranking["epoch"]) == (29, 3)
     assert all(len(ranking[k]) == 10 for k in ("indices", "risk", "target", "predicted", "reasons"))
     assert (np.diff(ranking["risk"]) <= 0).all()
-    at_20 = SampleStore(N, C)
-    for step in range(1, 21):
+    then = SampleStore(N, C)
+    for step in range(1, 30):
         o = output(step)
-        at_20.update(o.indices, o.logits, o.targets, step)
-    assert np.array_equal(ranking["target"], at_20.target[ranking["indices"]])
-    assert np.array_equal(ranking["predicted"], at_20.predicted[ranking["indices"]])
+        then.update(o.indices, o.logits, o.targets, step)
+    assert np.array_equal(ranking["target"], then.target[ranking["indices"]])
+    assert np.array_equal(ranking["predicted"], then.predicted[ranking["indices"]])
 
 
 def test_rankings_due_at_once_are_made_once_and_five_a_second_at_most(
