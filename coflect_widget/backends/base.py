@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ class NonFiniteLossError(ArithmeticError):
     """The loss of a step is NaN or infinite; the step was not taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One mini-batch; `inputs` and `targets` are the framework's tensors, on any device."""
 
     indices: NDArray[np.int64]  # (B,) the data set's own
@@ -35,8 +34,7 @@ class Batch:
     targets: Any  # (B,)
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutput:
+class StepOutput(NamedTuple):
     """What a step computed anyway, as references or copies; nothing is synchronised."""
 
     indices: NDArray[np.int64]  # (B,)

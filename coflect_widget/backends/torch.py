@@ -130,6 +130,7 @@ class TorchBackend:
         self._judged = JudgedLabels()
         self._destinations: dict[int, list[torch.Tensor]] = {}
         self._outputs = OutputBlocks()
+        self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any]]] = {}
         self._pinned: list[torch.Tensor] = []
@@ -205,26 +206,27 @@ class TorchBackend:
         )
 
     def train_step(self, batch: Batch) -> StepOutput:
-        model = self.model
-        batch = self._as_judged(batch)
-        if not len(batch.indices):  # a person has left out all of them
-            nothing = torch.zeros(0, self.num_classes)
-            return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
-        if not model.training:  # after an evaluation, here or in another cell
-            model.train()
+        if self._judged:
+            batch = self._as_judged(batch)
+            if not len(batch.indices):  # a person has left out all of them
+                nothing = torch.zeros(0, self.num_classes)
+                return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
+        if not self.model.training:  # after an evaluation, here or in another cell
+            self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        extra: torch.Tensor | None = None
-        with self._autocast():
-            if self._guidance is None or not self._guidance.active:
-                logits = _forward(model, batch.inputs)
-                task_loss = self.loss(logits, batch.targets)
-            else:
-                logits, task_loss, extra = self._guided(batch)
+        if self._amp:
+            with self._autocast():
+                logits, task_loss, extra = self._losses(batch)
+        else:
+            logits, task_loss, extra = self._losses(batch)
         total = task_loss if extra is None else task_loss + extra
+        found: float | None = None
         # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
         # device, and the telemetry finds out a few steps later.
-        if self._device.type == "cpu" and not math.isfinite(total.item()):
-            raise NonFiniteLossError(f"the loss is {total.item()}")
+        if self._on_cpu:
+            found = total.item()
+            if not math.isfinite(found):
+                raise NonFiniteLossError(f"the loss is {found}")
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -232,7 +234,16 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        if extra is None and found is not None:
+            return self._outputs.keep(batch.indices, logits, batch.targets, found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Logits, task loss and what guidance adds to it."""
+        if self._guidance is not None and self._guidance.active:
+            return self._guided(batch)
+        logits = _forward(self.model, batch.inputs)
+        return logits, self.loss(logits, batch.targets), None
 
     def _output(
         self,
@@ -242,14 +253,14 @@ class TorchBackend:
         loss: torch.Tensor,
         guidance_loss: torch.Tensor | None,
     ) -> StepOutput:
-        if self._device.type == "cpu":
-            return self._outputs.keep(indices, logits, targets, loss, guidance_loss)
+        if self._on_cpu:
+            term = None if guidance_loss is None else guidance_loss.item()
+            return self._outputs.keep(indices, logits, targets, loss.item(), term)
         # From a device a copy would wait for it.
         guidance = None if guidance_loss is None else guidance_loss.detach()
         return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
 
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Logits, task loss and what guidance adds to it."""
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         seen = guidance.exchange(inputs, targets, indices)
@@ -302,7 +313,7 @@ class TorchBackend:
         self, outputs: Sequence[StepOutput]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         if self._device.type == "cpu":
-            return [_on_cpu(output) for output in outputs]
+            return [_arrays(output) for output in outputs]
         # One copy for all that waits: each copy from a device costs a wait.
         logits = torch.cat([o.logits for o in outputs]).float().cpu().numpy()
         targets = torch.cat([o.targets for o in outputs]).cpu().numpy()
@@ -383,7 +394,7 @@ class TorchBackend:
         return self.train_source.sample(index).target
 
     def _as_judged(self, batch: Batch) -> Batch:
-        judged = self._judged.of(batch.indices) if self._judged else None
+        judged = self._judged.of(batch.indices)
         if judged is None:
             return batch
         targets = batch.targets.clone()
@@ -502,7 +513,7 @@ class TorchBackend:
         return torch.device("cpu") if self._device.type == "mps" else self._device
 
 
-def _on_cpu(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     if isinstance(output.logits, np.ndarray):
         return output.logits, output.targets
     return output.logits.float().numpy(), output.targets.numpy()

@@ -20,9 +20,6 @@ STEPS = 64
 LARGE = 1 << 17
 
 
-_NO_ARRAY = np.empty(0, np.bool_)
-
-
 class OutputBlocks:
     """Copies outputs of a CPU, no others; for the training thread alone.
 
@@ -30,50 +27,42 @@ class OutputBlocks:
     """
 
     def __init__(self) -> None:
-        self._renew(0, 0)
-
-    def _renew(self, rows: int, classes: int) -> None:
-        self._used, self._rows, self._classes = 0, rows, classes
-        self._indices: NDArray[np.int64] = np.empty(rows, np.int64)
-        self._targets: NDArray[np.int64] = np.empty(rows, np.int64)
-        self._logits: NDArray[np.float32] = np.empty((rows, classes), np.float32)
+        self._shape: tuple[int, ...] = ()
+        self._places: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
 
     def keep(
         self,
         indices: NDArray[np.int64],
         logits: torch.Tensor,
         targets: torch.Tensor,
-        loss: torch.Tensor,
-        guidance_loss: torch.Tensor | None,
+        loss: float,
+        guidance_loss: float | None,
     ) -> StepOutput:
-        """In a block, as numpy arrays and floats; detached, as it is, where it is large.
+        """In a block, as numpy arrays; detached, as it is, where it is large or of another kind.
 
-        Every step pays for this, so that it asks tensors for as little as possible.
+        Every step pays for this, so that it asks tensors for as little as possible; each line
+        costs several times what it does alone, because the step has filled the caches.
         """
         logits = logits.detach()
-        try:
-            x, y = logits.numpy(), targets.numpy()
-        except (TypeError, RuntimeError):  # of another device, or bfloat16, which numpy lacks
-            x = y = _NO_ARRAY
-        if (
-            x.dtype != np.float32
-            or y.dtype != np.int64
-            or x.ndim != 2
-            or y.shape != x.shape[:1]
-            or x.nbytes > LARGE
-        ):
-            guidance = None if guidance_loss is None else guidance_loss.detach()
-            return StepOutput(indices, targets, logits, loss.detach(), guidance)
-        rows, classes = x.shape
-        first = self._used
-        last = first + rows
-        if last > self._rows or classes != self._classes:
-            self._renew(STEPS * max(rows, 1), classes)
-            first, last = 0, rows
-        self._used = last
-        place = slice(first, last)
-        kept_indices, kept_targets = self._indices[place], self._targets[place]
-        kept_logits = self._logits[place]
-        kept_indices[:], kept_targets[:], kept_logits[:] = indices, y, x
-        term = None if guidance_loss is None else guidance_loss.item()
-        return StepOutput(kept_indices, kept_targets, kept_logits, loss.item(), term)
+        if logits.shape != self._shape or not self._places:
+            self._renew(logits)
+        if self._places and logits.dtype is torch.float32 and targets.dtype is torch.int64:
+            kept_logits, kept_targets = self._places[-1]
+            try:
+                kept_logits[:], kept_targets[:] = logits.numpy(), targets.numpy()
+            except (TypeError, ValueError):  # of another device or shape
+                pass
+            else:
+                self._places.pop()
+                return StepOutput(indices, kept_targets, kept_logits, loss, guidance_loss)
+        return StepOutput(indices, targets, logits, loss, guidance_loss)
+
+    def _renew(self, logits: torch.Tensor) -> None:
+        """A block for outputs of this shape; none where they are no rows, or large."""
+        self._shape = logits.shape
+        self._places = []
+        if logits.device.type == "cpu" and logits.ndim == 2 and 0 < 4 * logits.numel() <= LARGE:
+            rows, classes = logits.shape
+            scores = np.empty((STEPS, rows, classes), np.float32)
+            labels = np.empty((STEPS, rows), np.int64)
+            self._places = [*zip(scores[::-1], labels[::-1], strict=True)]

@@ -301,11 +301,11 @@ class Forecaster(Closing):
             chunk = self._take()
             if chunk:
                 self._absorb(chunk)
+                self._rank_if_due()
             called = self._call_marks()
             if not (chunk or called) or self._taken >= last:
                 break
-        if self._ranking_due and time.monotonic() >= self._rank_from:
-            self._rank()
+        self._rank_if_due()
         return self._taken - before
 
     def _take(self) -> list[_Item]:
@@ -399,6 +399,10 @@ class Forecaster(Closing):
         for at in np.flatnonzero(broken & ~before).tolist():
             if self._on_non_finite is not None:
                 self._guarded("on_non_finite", partial(self._on_non_finite, items[at][1]))
+
+    def _rank_if_due(self) -> None:
+        if self._ranking_due and time.monotonic() >= self._rank_from:
+            self._rank()
 
     def _rank(self) -> None:
         self._ranking_due = False

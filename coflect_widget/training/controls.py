@@ -65,6 +65,8 @@ class Controls:
         telemetry where it would have cost training more to go on beside it.
     rests : int
         How often it did.
+    attention : bool
+        One flag for the hot path: there is something to look at; set by this object alone.
     """
 
     def __init__(self) -> None:
@@ -74,7 +76,7 @@ class Controls:
         self._pausing = False
         self._stopping = False
         self._until: Callable[[], bool] | None = None  # hold again once this is true
-        self._attention = False  # one flag for the hot path: there is something to look at
+        self.attention = False
         self._rests: list[Rest] = []
         self._no_rest_before = 0.0
         self.rested = 0.0
@@ -91,7 +93,7 @@ class Controls:
                 _run(action, future)
             else:
                 self._queue.append((action, future))  # type: ignore[arg-type]
-                self._attention = True
+                self.attention = True
                 self._condition.notify_all()
         return future
 
@@ -102,7 +104,7 @@ class Controls:
                 return
             self._pausing = True
             self._until = None
-            self._attention = True
+            self.attention = True
             self._condition.notify_all()
 
     def resume(self, until: Callable[[], bool] | None = None) -> None:
@@ -113,7 +115,7 @@ class Controls:
         with self._condition:
             self._pausing = False
             self._until = until
-            self._attention = self._attention or until is not None
+            self.attention = self.attention or until is not None
             self._condition.notify_all()
 
     def stop(self) -> None:
@@ -121,7 +123,7 @@ class Controls:
         with self._condition:
             if self._owner is not None:
                 self._stopping = True
-                self._attention = True
+                self.attention = True
                 self._condition.notify_all()
 
     def rest(self, most: float, begun: Callable[[], None] | None = None) -> Rest:
@@ -145,7 +147,7 @@ class Controls:
         with self._condition:
             if self._owner is not None:
                 self._rests.append(rest)
-                self._attention = True
+                self.attention = True
                 self._condition.notify_all()  # it may rest already, for something else
 
     def end_rest(self, rest: Rest) -> None:
@@ -182,7 +184,7 @@ class Controls:
         with _beginning, self._condition:
             self._owner = threading.current_thread()
             self._stopping = False
-            self._attention = True
+            self.attention = True
             if not _training:
                 turns.shorten()
             _training.append(self)
@@ -194,7 +196,7 @@ class Controls:
                 _run(*self._queue.popleft())
             self._owner = None
             self._until = None
-            self._pausing = self._stopping = self._attention = False
+            self._pausing = self._stopping = self.attention = False
             self._rests.clear()
         with _beginning:
             if self in _training:
@@ -210,7 +212,7 @@ class Controls:
         `held(True)` is called when a hold begins and `held(False)` when it ends by a resume;
         `while_held()` each time something wakes the thread meanwhile, also in a rest.
         """
-        if not self._attention:
+        if not self.attention:
             return True
         holding = False
         rested = 0.0
@@ -229,7 +231,7 @@ class Controls:
                         resting = True
                         rested += self._rest_a_while()
                     else:
-                        self._attention = bool(self._rests) or self._until is not None
+                        self.attention = bool(self._rests) or self._until is not None
                         break
                 item = self._queue.popleft() if self._queue else None
             # Outside the lock: a command may take its time and others may submit meanwhile.

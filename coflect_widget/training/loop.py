@@ -243,12 +243,14 @@ class TrainingLoop:
         return validation is not None and self._boundary()
 
     def _step_done(self, output: StepOutput) -> None:
-        taken = self.time.turn("tool")
-        self.time.step(taken, guided=output.guidance_loss is not None)
+        self.time.step_done(guided=output.guidance_loss is not None)
         self.step += 1
         self.observer.observe(self.step, self.epoch, output)
 
     def _boundary(self) -> bool:
+        if not self.controls.attention and not self.snapshots.wanted:  # each step pays for this
+            self.time.turn("training")
+            return True
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)

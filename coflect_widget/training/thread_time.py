@@ -48,8 +48,9 @@ class ThreadTime:
         self._use, self._since = use, now
         return taken
 
-    def step(self, seconds: float, *, guided: bool) -> None:
-        """One step of training took `seconds`, in a mean of guided ones or of the others."""
+    def step_done(self, *, guided: bool) -> None:
+        """One step of training is over, for a mean of guided ones or of the others: now "tool"."""
+        seconds = self.turn("tool")
         if not guided:
             mean = self._unguided
             self._unguided = seconds if mean is None else mean + NEWEST * (seconds - mean)

@@ -41,7 +41,8 @@ def test_guidance_is_what_guided_steps_took_longer():
     spent.turn("training")
     for i in range(400):
         clock.spend(0.010 if i % 4 else 0.014)  # every fourth step is guided
-        spent.step(spent.turn("training"), guided=i % 4 == 0)
+        spent.step_done(guided=i % 4 == 0)
+        spent.turn("training")
     # the first step had nothing to be compared with
     assert spent.guidance == pytest.approx(99 * 0.004)
     assert spent.percent == pytest.approx(100 * 99 * 0.004 / (4 + 4 * 0.1 - 99 * 0.004), rel=0.01)

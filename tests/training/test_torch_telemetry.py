@@ -12,8 +12,8 @@ def made(step, rows, classes=3, **other):
         "indices": np.arange(rows) + step,
         "targets": torch.full((rows,), step % classes),
         "logits": torch.full((rows, classes), float(step)),
-        "loss": torch.tensor(step / 2),
-        "guidance_loss": torch.tensor(1.5) if step % 2 else None,
+        "loss": step / 2,
+        "guidance_loss": 1.5 if step % 2 else None,
     }
     return StepOutput(**{**values, **other})
 
