@@ -1,7 +1,8 @@
 """One arm of the overhead benchmark, in a process of its own that trains when it is told to.
 
-The benchmark starts it with a port; over that connection come lines "watched STEPS" or
-"plain STEPS" and go lines of JSON: how long the steps took, and what the arm can say of itself.
+The benchmark starts it with a port; over that connection come lines "watched STEPS",
+"plain STEPS" or "woven:WORKLOAD PAIRS" and go lines of JSON: how long the steps took, and what
+the arm can say of itself.
 Both train the same model on the same data in the same thread.
 """
 
@@ -131,6 +132,7 @@ class Watched:
         return {
             "cost": wiring.cost().model_dump(),
             "on_thread_seconds": wiring.loop.time.seconds["tool"],
+            "trained": sum(wiring.loop.time.seconds[use] for use in ("tool", "training")),
             "step": wiring.loop.step,
             "events_bytes": (path / "events.jsonl").stat().st_size,
             "rss_mb": me.memory_info().rss / 2**20,
@@ -179,6 +181,13 @@ def serve(arm: Arm, port: int) -> None:
         for request in line:
             how, number = request.split()
             steps = int(number)
+            if how.startswith("woven:"):
+                from overhead_woven import weave
+
+                pairs = weave(arm, how.removeprefix("woven:"), steps)
+                line.write(json.dumps({"pairs": pairs, **arm.facts()}) + "\n")
+                line.flush()
+                continue
             first = len(arm.ends)
             (arm.train if how == "watched" else arm.train_plain)(steps + 1)
             ends = arm.ends[first : first + steps + 1]

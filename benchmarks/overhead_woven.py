@@ -1,0 +1,191 @@
+"""What everything together costs a training, on a machine whose speed drifts.
+
+    python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 300]
+
+As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
+every so many steps of the session its training thread trains a third as many of the plain loop,
+while the workers are stopped by a signal. The speed of a shared machine walks by a tenth
+within some seconds, so that short neighbours tell far more in the same time than long ones do. The
+session knows nothing of it; a rest that it wants begins when its own steps go on, and what its
+threads use of the processors in the plain blocks is taken from those and added to its own.
+
+What the tool does by the clock it does a third too often for the steps
+that it watches, so that the figures are rather too high than too low.
+
+The slowdown is the sum of the session's blocks over that of their plain neighbours (a mean, so
+that what comes rarely counts), its interval a bootstrap over runs of ten pairs; beside it stands
+the median of those runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from machine import describe
+from overhead import STILL, started
+from overhead_workloads import WORKLOADS
+
+#: Steps of a plain block, and how many times as many the session's has.
+STEPS = {"a": 6, "b": 1, "c": 150, "d": 20}
+TIMES = 3
+#: Pairs of a run that the bootstrap draws as one.
+RUN = 10
+#: Seconds of training before anything is measured: workers start meanwhile.
+WARM_UP = 25.0
+
+
+class Weaver:
+    """In the place of a loop's observer: after each block of its steps it trains a plain one."""
+
+    def __init__(self, arm: Any, steps: int, blocks: int) -> None:
+        self.loop = arm.session._wiring.loop
+        self.pairs: list[tuple[int, int, int]] = []
+        self.done = threading.Event()
+        self._arm, self._steps, self._blocks = arm, steps, blocks
+        self._inner = self.loop.observer
+        self._count = self._began = 0
+        self._warm = time.monotonic() + WARM_UP
+        self.loop.observer = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def observe(self, *step: Any) -> None:
+        self._count += 1
+        if self._count >= TIMES * self._steps and not self.done.is_set():
+            watched = time.perf_counter_ns() - self._began
+            self.loop.time.turn("held")
+            plain, spilt = self._plain()
+            if self._began and time.monotonic() > self._warm:
+                self.pairs.append((plain, watched, spilt))
+            if len(self.pairs) >= self._blocks:
+                self.loop.observer = self._inner
+                self.done.set()
+            self.loop.time.turn("tool")
+            self._count, self._began = 0, time.perf_counter_ns()
+        self._inner.observe(*step)
+
+    def _plain(self) -> tuple[int, int]:
+        """Nanoseconds of a plain block, and what the session's threads used meanwhile."""
+        ends = self._arm.ends
+        with workers_stopped():
+            used, first, began = others(), len(ends), time.perf_counter_ns()
+            self._arm.plain.train(self._steps)
+            took = time.perf_counter_ns() - began
+            spilt = others() - used
+        if hasattr(self._arm.plain, "ends"):  # `fit` begins and ends with more than steps
+            inner = ends[-1] - ends[first]
+            took = inner * self._steps // max(1, self._steps - 1)
+        return took, spilt
+
+
+@contextmanager
+def workers_stopped() -> Iterator[None]:
+    workers = psutil.Process().children(recursive=True)
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for worker in workers:
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                os.kill(worker.pid, number)
+        if number == signal.SIGSTOP:
+            try:
+                yield
+            except BaseException:
+                for worker in workers:
+                    worker.kill()
+                raise
+
+
+def others() -> int:
+    """Nanoseconds of processor that Python's other threads have used."""
+    used = 0
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.native_id:
+            with suppress(OSError):
+                file = Path(f"/proc/self/task/{thread.native_id}/schedstat")
+                used += int(file.read_text().split()[0])
+    return used
+
+
+def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
+    """Nanoseconds of each plain block, its neighbour, and what the session used in the first."""
+    weaver = Weaver(arm, STEPS[workload], blocks)
+    arm.session.resume()
+    while not weaver.done.wait(1):
+        if arm.session.state == "failed":
+            arm.session.wait()
+    arm.session.pause()
+    return weaver.pairs
+
+
+def compare(pairs: np.ndarray) -> tuple[float, float, float, float]:
+    """Slowdown, its interval, and the median over runs; of (plain, watched, spilt) rows."""
+    plain, watched, spilt = pairs.T.astype(np.float64)
+    # Each block of the session stands between two plain ones.
+    plain = np.concatenate([plain[:1], (plain[1:] + plain[:-1]) / 2])
+    both = np.stack([TIMES * (plain - spilt), watched + spilt])
+    runs = both[:, : both.shape[1] // RUN * RUN].reshape(2, -1, RUN).sum(axis=2)
+    drawn = np.random.default_rng(0).integers(0, runs.shape[1], (4000, runs.shape[1]))
+    a, b = runs[:, drawn].sum(axis=2)
+    low, high = np.percentile(b / a - 1, [2.5, 97.5])
+    whole = both.sum(axis=1)
+    return (
+        float(whole[1] / whole[0] - 1), float(low), float(high),
+        float(np.median(runs[1] / runs[0]) - 1),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workloads", nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--arms", nargs="+", default=["session", "kernel"])
+    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    os.environ.update(STILL)
+    print(f"slowdown against a plain loop, woven: {describe()}", flush=True)
+    print(
+        f"{'':<2}{'arm':<26}{'plain step':>12}{'slowdown':>10}{'95 % interval':>20}"
+        f"{'of runs':>10}{'on the thread':>15}"
+    )
+    results = []
+    for workload in args.workloads:
+        print(f"{workload} {WORKLOADS[workload].title}", flush=True)
+        for arm in args.arms:
+            with started(arm, workload) as remote:
+                remote.line.write(f"woven:{workload} {args.pairs}\n")
+                remote.line.flush()
+                facts = json.loads(remote.line.readline())
+            pairs = np.array(facts.pop("pairs"))
+            slowdown, low, high, median = compare(pairs)
+            cost = facts["cost"]
+            plain = float(np.median(pairs[:, 0])) / STEPS[workload] / 1e6
+            seconds = pairs[:, 1].sum() / 1e9
+            print(
+                f"  {arm:<26}{plain:>9.2f} ms{slowdown:>+10.2%}{f'{low:+.1%} to {high:+.1%}':>20}"
+                f"{median:>+10.2%}{facts['on_thread_seconds'] / facts['trained']:>14.2%}\n"
+                f"  {'':<26}{cost['overlays_made']} overlays in {facts['trained']:.0f} s of "
+                f"training, {seconds:.0f} of them measured",
+                flush=True,
+            )
+            results.append(
+                {"workload": workload, "arm": arm, "slowdown": slowdown, "low": low, "high": high,
+                 "median": median, "plain_ms": plain, "pairs": pairs.tolist(), "facts": facts}
+            )  # fmt: skip
+    if args.json:
+        args.json.write_text(json.dumps({"machine": describe(), "results": results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
