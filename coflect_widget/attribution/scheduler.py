@@ -51,7 +51,7 @@ _LOOK_SECONDS = 0.5
 #: Seconds after which a background job counts as late, the share of the time that training may
 #: rest for such jobs, and how many of them get a rest at once before one has to wait again.
 _LATE = 0.3
-_BACKGROUND_SHARE = 0.003
+_BACKGROUND_SHARE = 0.002
 _AT_ONCE = 4
 
 

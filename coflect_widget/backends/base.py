@@ -34,7 +34,8 @@ class Batch(NamedTuple):
     targets: Any  # (B,)
 
 
-class StepOutput(NamedTuple):
+@dataclass(slots=True)
+class StepOutput:
     """What a step computed anyway, as references or copies; nothing is synchronised."""
 
     indices: NDArray[np.int64]  # (B,)

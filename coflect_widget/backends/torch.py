@@ -235,7 +235,7 @@ class TorchBackend:
             self._scaler.step(self.optimizer)
             self._scaler.update()
         if extra is None and found is not None:
-            return self._outputs.keep(batch.indices, logits, batch.targets, found, None)
+            return self._outputs.keep(batch.indices, batch.targets, logits, found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -255,7 +255,7 @@ class TorchBackend:
     ) -> StepOutput:
         if self._on_cpu:
             term = None if guidance_loss is None else guidance_loss.item()
-            return self._outputs.keep(indices, logits, targets, loss.item(), term)
+            return self._outputs.keep(indices, targets, logits, loss.item(), term)
         # From a device a copy would wait for it.
         guidance = None if guidance_loss is None else guidance_loss.detach()
         return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
@@ -514,9 +514,12 @@ class TorchBackend:
 
 
 def _arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    if isinstance(output.logits, np.ndarray):
-        return output.logits, output.targets
-    return output.logits.float().numpy(), output.targets.numpy()
+    # Each is looked at once: the training thread puts arrays in the place of tensors.
+    logits, targets = output.logits, output.targets
+    return (
+        logits if isinstance(logits, np.ndarray) else logits.float().numpy(),
+        targets if isinstance(targets, np.ndarray) else targets.numpy(),
+    )
 
 
 def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:

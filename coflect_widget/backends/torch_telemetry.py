@@ -1,9 +1,10 @@
 """What steps computed, kept for the telemetry where it does not stand in training's way.
 
-A tensor that is kept while the next steps come and go keeps its place in the allocator's heap, and
-the next step's activations come to lie elsewhere than the last one's did, where no cache knows
-them: a step took some percent longer for nothing but that. So small outputs are copied side by
-side into blocks that serve many steps.
+A tensor that is kept while many steps come and go keeps its place in the allocator's heap, and the
+next step's activations come to lie elsewhere than the last one's did, where no cache knows them: a
+step took some percent longer for nothing but that. So small outputs are copied side by side into
+blocks. Some at once, because a step fills the caches: the same line of Python costs several times
+as much the first time after it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
 
-#: Steps of one block ...
-STEPS = 64
-#: ... and bytes of a step's logits beyond which they are kept as they are.
-LARGE = 1 << 17
+#: Steps that are copied at once ...
+TOGETHER = 16
+#: ... and elements of a step's logits beyond which they are kept as they are.
+LARGE = 1 << 15
 
 
 class OutputBlocks:
@@ -27,42 +28,44 @@ class OutputBlocks:
     """
 
     def __init__(self) -> None:
-        self._shape: tuple[int, ...] = ()
-        self._places: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
+        self._fresh: list[StepOutput] = []
 
     def keep(
         self,
         indices: NDArray[np.int64],
-        logits: torch.Tensor,
         targets: torch.Tensor,
+        logits: torch.Tensor,
         loss: float,
         guidance_loss: float | None,
     ) -> StepOutput:
-        """In a block, as numpy arrays; detached, as it is, where it is large or of another kind.
+        """An output whose logits and targets will be numpy arrays in a block some steps later.
 
-        Every step pays for this, so that it asks tensors for as little as possible; each line
-        costs several times what it does alone, because the step has filled the caches.
+        They stay the tensors that they are where they are large, of another kind, or of another
+        shape than their neighbours.
         """
-        logits = logits.detach()
-        if logits.shape != self._shape or not self._places:
-            self._renew(logits)
-        if self._places and logits.dtype is torch.float32 and targets.dtype is torch.int64:
-            kept_logits, kept_targets = self._places[-1]
-            try:
-                kept_logits[:], kept_targets[:] = logits.numpy(), targets.numpy()
-            except (TypeError, ValueError):  # of another device or shape
-                pass
-            else:
-                self._places.pop()
-                return StepOutput(indices, kept_targets, kept_logits, loss, guidance_loss)
-        return StepOutput(indices, targets, logits, loss, guidance_loss)
+        output = StepOutput(indices, targets, logits.detach(), loss, guidance_loss)
+        self._fresh.append(output)
+        if len(self._fresh) >= TOGETHER:
+            fresh, self._fresh = self._fresh, []
+            _copy(fresh)
+        return output
 
-    def _renew(self, logits: torch.Tensor) -> None:
-        """A block for outputs of this shape; none where they are no rows, or large."""
-        self._shape = logits.shape
-        self._places = []
-        if logits.device.type == "cpu" and logits.ndim == 2 and 0 < 4 * logits.numel() <= LARGE:
-            rows, classes = logits.shape
-            scores = np.empty((STEPS, rows, classes), np.float32)
-            labels = np.empty((STEPS, rows), np.int64)
-            self._places = [*zip(scores[::-1], labels[::-1], strict=True)]
+
+def _copy(outputs: list[StepOutput]) -> None:
+    first = outputs[0].logits
+    alike = [
+        output
+        for output in outputs
+        if output.logits.shape == first.shape
+        and output.logits.dtype == torch.float32
+        and output.logits.device.type == "cpu"
+        and output.targets.shape == first.shape[:1]
+        and output.targets.dtype == torch.int64
+    ]
+    if not alike or first.ndim != 2 or not 0 < first.numel() <= LARGE:
+        return
+    logits = torch.stack([output.logits for output in alike]).numpy()
+    targets = torch.stack([output.targets for output in alike]).numpy()
+    # Another thread may be reading: each array is complete when it takes its place.
+    for output, kept_logits, kept_targets in zip(alike, logits, targets, strict=True):
+        output.logits, output.targets = kept_logits, kept_targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -201,7 +202,7 @@ def test_a_loss_that_is_no_number_costs_its_own_step_alone(
     backend.gate.clear()  # so that all come at once
     for step in range(1, 21):
         made = output(step)
-        forecaster.observe(step, 1, made._replace(loss="seven") if step == 7 else made)
+        forecaster.observe(step, 1, replace(made, loss="seven") if step == 7 else made)
     backend.gate.set()
     forecaster.drain(10)
     assert [step for _, step, _ in log.metrics] == [10, 20]

@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from coflect_widget.backends.base import StepOutput
-from coflect_widget.backends.torch_telemetry import LARGE, STEPS, OutputBlocks
+from coflect_widget.backends.torch_telemetry import LARGE, TOGETHER, OutputBlocks
 
 
 def made(step, rows, classes=3, **other):
@@ -15,46 +14,51 @@ def made(step, rows, classes=3, **other):
         "loss": step / 2,
         "guidance_loss": 1.5 if step % 2 else None,
     }
-    return StepOutput(**{**values, **other})
-
-
-def keep(blocks, output):
-    """What became of an output's parts."""
-    return blocks.keep(
-        output.indices, output.logits, output.targets, output.loss, output.guidance_loss
-    )
+    return {**values, **other}
 
 
 def test_outputs_of_many_steps_stay_as_they_were():
     blocks = OutputBlocks()
-    sizes = [8] * (2 * STEPS) + [5, 0, 12, 700, 8]
+    sizes = [8] * (3 * TOGETHER) + [5, 0, 12, 700, 8] + [8] * (2 * TOGETHER)
     given = [made(step, rows) for step, rows in enumerate(sizes)]
-    kept = [keep(blocks, output) for output in given]
-    for output in given:
-        output.logits.zero_()  # as if the allocator had given it to somebody else
+    kept = [blocks.keep(**parts) for parts in given]
+    copied = [isinstance(one.logits, np.ndarray) for one in kept]
+    for parts, gone in zip(given, copied, strict=True):
+        if gone:
+            parts["logits"].zero_()  # as if the allocator had given it to somebody else
     for step, (rows, one) in enumerate(zip(sizes, kept, strict=True)):
-        assert one.logits.shape == (rows, 3)
+        assert tuple(one.logits.shape) == (rows, 3)
         assert (one.logits == step).all()
         assert (one.targets == step % 3).all()
         assert (one.indices == np.arange(rows) + step).all()
         assert one.loss == step / 2
         assert one.guidance_loss == (1.5 if step % 2 else None)
-    held = {id(one.logits.base) for one in kept[: 2 * STEPS]}
-    assert len(held) == 2
+    assert all(copied[: 3 * TOGETHER])
+    assert sum(copied) >= 4 * TOGETHER - 5
+    assert len({id(one.logits.base) for one in kept[: 3 * TOGETHER]}) == 3
 
 
 def test_what_is_large_or_of_another_kind_is_kept_as_it_is():
-    blocks = OutputBlocks()
-    for output in (
-        made(1, 64, LARGE // 64),
-        made(1, 4, logits=torch.zeros(4, 3, dtype=torch.bfloat16, requires_grad=True)),
-        made(1, 4, targets=torch.zeros(4, 3)),
-        made(1, 4, logits=torch.zeros(4, 3, device="meta")),
+    for other in (
+        {"logits": torch.zeros(64, LARGE // 64 + 1), "targets": torch.zeros(64, dtype=torch.long)},
+        {"logits": torch.zeros(4, 3, dtype=torch.bfloat16, requires_grad=True)},
+        {"targets": torch.zeros(4, 3)},
+        {"logits": torch.zeros(4, 3, device="meta")},
+        {"logits": torch.zeros(4)},
     ):
-        kept = keep(blocks, output)
-        assert kept.logits.data_ptr() == output.logits.data_ptr()
-        assert kept.logits.dtype == output.logits.dtype
-        assert not kept.logits.requires_grad
-        assert kept.targets is output.targets
-        assert kept.indices is output.indices
-    assert keep(blocks, made(1, 4)).loss == 0.5
+        blocks = OutputBlocks()
+        given = [made(1, 4, **other) for _ in range(TOGETHER)]
+        for parts, output in zip(given, [blocks.keep(**parts) for parts in given], strict=True):
+            assert output.logits.data_ptr() == parts["logits"].data_ptr()
+            assert output.logits.dtype == parts["logits"].dtype
+            assert not output.logits.requires_grad
+            assert output.targets is parts["targets"]
+            assert output.indices is parts["indices"]
+
+
+def test_one_of_another_kind_does_not_keep_its_neighbours_from_a_block():
+    blocks = OutputBlocks()
+    outputs = [blocks.keep(**made(1, 4)) for _ in range(TOGETHER - 1)]
+    odd = blocks.keep(**made(1, 4, targets=torch.zeros(4, 3)))
+    assert all(isinstance(output.logits, np.ndarray) for output in outputs)
+    assert isinstance(odd.logits, torch.Tensor)
