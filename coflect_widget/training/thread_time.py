@@ -1,6 +1,6 @@
 """What the training thread's time went to: training itself, this tool, or a person's pauses.
 
-One reading of the clock where the thread turns from one to another, three in a step. What
+One reading of the clock where the thread turns from one to another, two in a step. What
 guidance adds to a step cannot be timed apart from it, because one backward pass serves both: it
 is what guided steps took longer than the unguided ones around them.
 """
@@ -49,8 +49,11 @@ class ThreadTime:
         return taken
 
     def step_done(self, *, guided: bool) -> None:
-        """One step of training is over, for a mean of guided ones or of the others: now "tool"."""
-        seconds = self.turn("tool")
+        """One step of "training" is over, of the guided ones or the others; now it is "tool"."""
+        now = self._clock()
+        seconds = now - self._since
+        self.seconds["training"] += seconds
+        self._use, self._since = "tool", now
         if not guided:
             mean = self._unguided
             self._unguided = seconds if mean is None else mean + NEWEST * (seconds - mean)
