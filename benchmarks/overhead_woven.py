@@ -2,6 +2,9 @@
 
     python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 300]
 
+Other arms are "nothing", a plain loop in the place of the session, which shows what the method
+itself finds where nothing is, and the peers of `overhead_peers.py`.
+
 As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
 while the workers are stopped by a signal. The speed of a shared machine walks by a tenth
@@ -119,6 +122,8 @@ def others() -> int:
 
 def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
     """Nanoseconds of each plain block, its neighbour, and what the session used in the first."""
+    if not hasattr(arm, "session"):
+        return _in_turn(arm, STEPS[workload], blocks)
     weaver = Weaver(arm, STEPS[workload], blocks)
     arm.session.resume()
     while not weaver.done.wait(1):
@@ -126,6 +131,20 @@ def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
             arm.session.wait()
     arm.session.pause()
     return weaver.pairs
+
+
+def _in_turn(arm: Any, steps: int, blocks: int) -> list[tuple[int, int, int]]:
+    """The same of an arm that is a loop with a hook."""
+    pairs = []
+    warm = time.monotonic() + WARM_UP
+    while len(pairs) < blocks:
+        began = time.perf_counter_ns()
+        arm.train_plain(steps)
+        between = time.perf_counter_ns()
+        arm.train(TIMES * steps)
+        if time.monotonic() > warm:
+            pairs.append((between - began, time.perf_counter_ns() - between, 0))
+    return pairs
 
 
 def compare(pairs: np.ndarray) -> tuple[float, float, float, float]:
@@ -143,6 +162,21 @@ def compare(pairs: np.ndarray) -> tuple[float, float, float, float]:
         float(whole[1] / whole[0] - 1), float(low), float(high),
         float(np.median(runs[1] / runs[0]) - 1),
     )  # fmt: skip
+
+
+def told(facts: dict[str, Any]) -> str:
+    """What a session says of itself."""
+    if "cost" not in facts:
+        return ""
+    names = ("forecaster", "run-writer", "explain-background", "publisher")
+    used = {n: 1e6 * facts["threads"].get(f"coflect-{n}", 0) / facts["step"] for n in names}
+    parts = ", ".join(f"{n} {us:.0f} us" for n, us in used.items() if us)
+    workers = 1e6 * sum(facts["workers_seconds"]) / facts["step"]
+    return (
+        f"{facts['on_thread_seconds'] / facts['trained']:>14.2%}\n"
+        f"  {'':<26}{facts['cost']['overlays_made']} overlays in {facts['trained']:.0f} s of "
+        f"training; processor time a step since the start: {parts}, workers {workers:.0f} us"
+    )
 
 
 def main() -> None:
@@ -169,14 +203,10 @@ def main() -> None:
                 facts = json.loads(remote.line.readline())
             pairs = np.array(facts.pop("pairs"))
             slowdown, low, high, median = compare(pairs)
-            cost = facts["cost"]
             plain = float(np.median(pairs[:, 0])) / STEPS[workload] / 1e6
-            seconds = pairs[:, 1].sum() / 1e9
             print(
                 f"  {arm:<26}{plain:>9.2f} ms{slowdown:>+10.2%}{f'{low:+.1%} to {high:+.1%}':>20}"
-                f"{median:>+10.2%}{facts['on_thread_seconds'] / facts['trained']:>14.2%}\n"
-                f"  {'':<26}{cost['overlays_made']} overlays in {facts['trained']:.0f} s of "
-                f"training, {seconds:.0f} of them measured",
+                f"{median:>+10.2%}{told(facts)}",
                 flush=True,
             )
             results.append(

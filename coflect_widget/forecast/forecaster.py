@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
 PERIOD, LONG_PERIOD = 0.05, 1.0
+#: The most where training uses all processors, so that whatever is done here is taken from it.
+BUSY_PERIOD = 2.0
 GATHERED = 192
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
@@ -167,6 +169,7 @@ class Forecaster(Closing):
         self._marks: deque[tuple[int, Callable[[], None]]] = deque()
         # The rest is the forecaster's thread's own.
         self._taken = 0
+        self._busy = False  # training uses all processors
         self._held: _Item | None = None
         self._position = (0, 0)  # step and epoch of the newest output in the store
         self._ranked_period = 0
@@ -271,7 +274,8 @@ class Forecaster(Closing):
                 return
             now = time.monotonic()
             if steps:  # as long as `GATHERED` steps take, by those that came
-                pause = min(LONG_PERIOD, max(PERIOD, GATHERED * (now - looked) / steps))
+                most = BUSY_PERIOD if self._busy else LONG_PERIOD
+                pause = min(most, max(PERIOD, GATHERED * (now - looked) / steps))
             looked = now
             # Whoever closes may have woken this thread from its wait for a rest.
             if len(self._waiting) < GATHERED and not self._closing:
@@ -284,10 +288,11 @@ class Forecaster(Closing):
 
         Not for a mark: it may be the training thread itself that waits for it.
         """
-        if self._rest is None or self._closing or self._marks or len(self._waiting) < FEW:
+        rest = None if self._rest is None else self._rest(MOST_REST, self._wake.set)
+        self._busy = rest is not None and rest.training
+        if rest is None or self._closing or self._marks or len(self._waiting) < FEW:
             yield
             return
-        rest = self._rest(MOST_REST, self._wake.set)
         with rest:
             if rest.training:
                 self._wake.wait(LONG_PERIOD)  # woken by the rest, by a mark, by `close`
