@@ -312,8 +312,8 @@ class TorchBackend:
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        if self._device.type == "cpu":
-            return [_arrays(output) for output in outputs]
+        if self._on_cpu:
+            return [_as_arrays(output) for output in outputs]
         # One copy for all that waits: each copy from a device costs a wait.
         logits = torch.cat([o.logits for o in outputs]).float().cpu().numpy()
         targets = torch.cat([o.targets for o in outputs]).cpu().numpy()
@@ -513,7 +513,7 @@ class TorchBackend:
         return torch.device("cpu") if self._device.type == "mps" else self._device
 
 
-def _arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _as_arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     # Each is looked at once: the training thread puts arrays in the place of tensors.
     logits, targets = output.logits, output.targets
     return (

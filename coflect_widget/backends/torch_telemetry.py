@@ -40,8 +40,7 @@ class OutputBlocks:
     ) -> StepOutput:
         """An output whose logits and targets will be numpy arrays in a block some steps later.
 
-        They stay the tensors that they are where they are large, of another kind, or of another
-        shape than their neighbours.
+        They stay the tensors that they are where they are large or of another kind than the block.
         """
         output = StepOutput(indices, targets, logits.detach(), loss, guidance_loss)
         self._fresh.append(output)
@@ -52,20 +51,27 @@ class OutputBlocks:
 
 
 def _copy(outputs: list[StepOutput]) -> None:
-    first = outputs[0].logits
-    alike = [
-        output
-        for output in outputs
-        if output.logits.shape == first.shape
-        and output.logits.dtype == torch.float32
-        and output.logits.device.type == "cpu"
-        and output.targets.shape == first.shape[:1]
-        and output.targets.dtype == torch.int64
-    ]
-    if not alike or first.ndim != 2 or not 0 < first.numel() <= LARGE:
+    small = [output for output in outputs if _small(output)]
+    alike = [o for o in small if o.logits.shape[1] == small[0].logits.shape[1]]
+    if not alike:
         return
-    logits = torch.stack([output.logits for output in alike]).numpy()
-    targets = torch.stack([output.targets for output in alike]).numpy()
+    logits = torch.cat([output.logits for output in alike]).numpy()
+    targets = torch.cat([output.targets for output in alike]).numpy()
+    first = 0
     # Another thread may be reading: each array is complete when it takes its place.
-    for output, kept_logits, kept_targets in zip(alike, logits, targets, strict=True):
-        output.logits, output.targets = kept_logits, kept_targets
+    for output in alike:
+        last = first + len(output.indices)
+        output.logits, output.targets = logits[first:last], targets[first:last]
+        first = last
+
+
+def _small(output: StepOutput) -> bool:
+    logits, targets = output.logits, output.targets
+    return bool(
+        logits.ndim == 2
+        and logits.numel() <= LARGE
+        and logits.dtype == torch.float32
+        and logits.device.type == "cpu"
+        and targets.shape == logits.shape[:1] == output.indices.shape
+        and targets.dtype == torch.int64
+    )

@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
 PERIOD, LONG_PERIOD = 0.05, 1.0
-#: The most where training uses all processors, so that whatever is done here is taken from it.
-BUSY_PERIOD = 2.0
 GATHERED = 192
+#: The most seconds where training uses all processors: whatever is done here is taken from it.
+BUSY_PERIOD = 2.0
 #: Seconds between two rankings, at least ...
 RANKING_PERIOD = 0.2
 #: ... and the processor time that they may take, as a share of the time that passes.
