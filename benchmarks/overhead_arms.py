@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,6 +152,23 @@ def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
     if not overlays:
         attribution["budget"] = 0
     return {"attribution": attribution, "forecast": {"top": workload.top}}
+
+
+@contextmanager
+def workers_stopped() -> Iterator[None]:
+    """Have this process's workers stand still meanwhile."""
+    workers = psutil.Process().children(recursive=True)
+
+    def send(number: int) -> None:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.send_signal(number)
+
+    send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT)
 
 
 def make(name: str, workload: Workload, folder: str) -> Arm:

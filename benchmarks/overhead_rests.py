@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ from itertools import cycle, permutations
 
 import numpy as np
 import overhead_arms as arms
-import psutil
 from machine import describe
 from overhead import STILL, WARM_UP, interval
 from overhead_workloads import WORKLOADS
@@ -53,14 +51,8 @@ def measure(name: str, triples: int) -> list[list[float]]:
             if way != "plain":
                 forecaster._rest = rest if way == "rests" else None
                 return seconds(arm.train)
-            workers = psutil.Process().children(recursive=True)
-            for worker in workers:
-                worker.send_signal(signal.SIGSTOP)
-            try:
+            with arms.workers_stopped():
                 return seconds(arm.train_plain)
-            finally:
-                for worker in workers:
-                    worker.send_signal(signal.SIGCONT)
 
         warm = time.monotonic() + WARM_UP
         while time.monotonic() < warm:

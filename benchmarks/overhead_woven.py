@@ -7,13 +7,12 @@ itself finds where nothing is, and the peers of `overhead_peers.py`.
 
 As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
-while the workers are stopped by a signal. The speed of a shared machine walks by a tenth
-within some seconds, so that short neighbours tell far more in the same time than long ones do. The
-session knows nothing of it; a rest that it wants begins when its own steps go on, and what its
-threads use of the processors in the plain blocks is taken from those and added to its own.
-
-What the tool does by the clock it does a third too often for the steps
-that it watches, so that the figures are rather too high than too low.
+while the workers are stopped by a signal. The speed of a shared machine walks by a tenth within
+some seconds, so that short neighbours tell far more in the same time than long ones do. The session
+knows nothing of it; a rest that it wants begins when its own steps go on, and what its threads use
+of the processors in the plain blocks is taken from those and added to its own. What the tool does
+by the clock it does a third too often for the steps that it watches: the figures are rather too
+high than too low.
 
 The slowdown is the sum of the session's blocks over that of their plain neighbours (a mean, so
 that what comes rarely counts), its interval a bootstrap over runs of ten pairs; beside it stands
@@ -25,16 +24,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import overhead_arms as arms
 from machine import describe
 from overhead import STILL, started
 from overhead_workloads import WORKLOADS
@@ -82,7 +79,7 @@ class Weaver:
     def _plain(self) -> tuple[int, int]:
         """Nanoseconds of a plain block, and what the session's threads used meanwhile."""
         ends = self._arm.ends
-        with workers_stopped():
+        with arms.workers_stopped():
             used, first, began = others(), len(ends), time.perf_counter_ns()
             self._arm.plain.train(self._steps)
             took = time.perf_counter_ns() - began
@@ -91,22 +88,6 @@ class Weaver:
             inner = ends[-1] - ends[first]
             took = inner * self._steps // max(1, self._steps - 1)
         return took, spilt
-
-
-@contextmanager
-def workers_stopped() -> Iterator[None]:
-    workers = psutil.Process().children(recursive=True)
-    for number in (signal.SIGSTOP, signal.SIGCONT):
-        for worker in workers:
-            with suppress(ProcessLookupError, psutil.NoSuchProcess):
-                os.kill(worker.pid, number)
-        if number == signal.SIGSTOP:
-            try:
-                yield
-            except BaseException:
-                for worker in workers:
-                    worker.kill()
-                raise
 
 
 def others() -> int:
@@ -157,7 +138,7 @@ def compare(pairs: np.ndarray) -> tuple[float, float, float, float]:
     drawn = np.random.default_rng(0).integers(0, runs.shape[1], (4000, runs.shape[1]))
     a, b = runs[:, drawn].sum(axis=2)
     low, high = np.percentile(b / a - 1, [2.5, 97.5])
-    whole = both.sum(axis=1)
+    whole = runs.sum(axis=1)
     return (
         float(whole[1] / whole[0] - 1), float(low), float(high),
         float(np.median(runs[1] / runs[0]) - 1),
@@ -186,6 +167,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.pairs < 2 * RUN:
+        parser.error(f"--pairs {args.pairs}: at least {2 * RUN}, which are two runs")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
     os.environ.update(STILL)
     print(f"slowdown against a plain loop, woven: {describe()}", flush=True)
