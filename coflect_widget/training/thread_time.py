@@ -50,10 +50,7 @@ class ThreadTime:
 
     def step_done(self, *, guided: bool) -> None:
         """One step of "training" is over, of the guided ones or the others; now it is "tool"."""
-        now = self._clock()  # as in `turn`: each step pays for this, and a call more shows
-        seconds = now - self._since
-        self.seconds["training"] += seconds
-        self._use, self._since = "tool", now
+        seconds = self.turn("tool")
         if not guided:
             mean = self._unguided
             self._unguided = seconds if mean is None else mean + NEWEST * (seconds - mean)
