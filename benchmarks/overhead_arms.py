@@ -16,18 +16,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import psutil
 import torch
-from overhead_workloads import SCALED, WORKLOADS, PlainLoop, TimedSGD, Workload
+from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, TimedSGD, Workload
 
 import coflect_widget as coflect
+from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.config import Config
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.loop import TrainingLoop
 
 
 class Trains(Protocol):
@@ -40,7 +45,7 @@ class Trains(Protocol):
 class Arm(Protocol):
     """Something that trains."""
 
-    ends: list[int]  # when each step ended, in nanoseconds
+    ends: Ends
 
     def train(self, steps: int) -> None:
         """Do at least `steps` steps, one after the other."""
@@ -78,6 +83,41 @@ class Hooked:
         return {"on_thread_seconds": self.seconds}
 
 
+class LoopAlone:
+    """The session's loop and backend, and nobody who watches: what the lines themselves cost."""
+
+    def __init__(self, workload: Workload) -> None:
+        torch.manual_seed(0)
+        model = workload.model()
+        optimizer = TimedSGD(model.parameters())
+        self.ends = optimizer.ends
+        data = workload.data()
+        self.plain: Trains = PlainLoop(workload, data, model, optimizer)
+        backend = TorchBackend(
+            model, data, None, num_classes=None, loss=None, optimizer=optimizer, scheduler=None,
+            batch_size=workload.batch, config=Config(),
+        )  # fmt: skip
+        self.loop = TrainingLoop(backend, Controls(), SimpleNamespace(wanted=False), Nobody())
+        self.loop.start(10**9)
+        self.loop.controls.pause()
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+class Nobody:
+    """An observer that keeps the newest outputs, as a forecaster that is late does."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Any] = deque(maxlen=1024)
+
+    def observe(self, *step: Any) -> None:
+        self._waiting.append(step)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
 class Watched:
     """A Session with everything on."""
 
@@ -106,6 +146,7 @@ class Watched:
             self.session.feedback(sample=index, ignore=(0.7, 0.7, 0.95, 0.95))
         self.session.train(steps=10**9)
         self.session.pause()
+        self.loop = self.session._made().loop
 
     def train(self, steps: int) -> None:
         wanted = len(self.ends) + steps + 2
@@ -184,6 +225,8 @@ def make(name: str, workload: Workload, folder: str) -> Arm:
         return watched(workload, folder, bank=1)
     if name == "session without overlays":
         return watched(workload, folder, overlays=False)
+    if name == "loop alone":
+        return LoopAlone(workload)
     if name == "nothing":
         return Hooked(workload, lambda loop, logits: None)
     from overhead_peers import PEERS

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from overhead_arms import Watched, settings
-from overhead_workloads import Workload
+from overhead_workloads import Ends, Workload
 
 import coflect_widget as coflect
 
@@ -53,7 +53,7 @@ class PlainFit:
         workload: Workload,
         data: tuple[np.ndarray, np.ndarray],
         model: keras.Model,
-        ends: list[int],
+        ends: Ends,
     ) -> None:
         self.model = model
         self.ends = ends
@@ -80,7 +80,7 @@ class WatchedKeras(Watched):
         x, y = workload.data()
         data = x.transpose(0, 2, 3, 1).copy(), y
         model = small_resnet(workload)
-        self.ends = []
+        self.ends = Ends()
         self.plain = PlainFit(workload, data, model, self.ends)
         self.session = coflect.Session(
             model,
@@ -95,6 +95,8 @@ class WatchedKeras(Watched):
         def timed(batch: Any) -> Any:
             output = step(batch)
             self.ends.append(time.perf_counter_ns())
+            if len(self.ends) == self.ends.turn_at:
+                self.ends.turn()
             return output
 
         backend.train_step = timed  # type: ignore[method-assign]

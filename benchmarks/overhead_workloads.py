@@ -99,22 +99,33 @@ SCALED = {
 }
 
 
+class Ends(list[int]):
+    """When each step ended, in nanoseconds; once there are `turn_at` of them `turn` is called."""
+
+    turn_at = -1
+
+    def turn(self) -> None:
+        """What `overhead_woven` does between two blocks."""
+
+
 class TimedSGD(torch.optim.SGD):
     """SGD that notes when each step ended; the same in every arm."""
 
     def __init__(self, parameters: Iterator[nn.Parameter]) -> None:
         super().__init__(parameters, lr=0.01, momentum=0.9)
-        self.ends: list[int] = []  # nanoseconds
+        self.ends = Ends()
 
     def step(self, closure=None):  # type: ignore[no-untyped-def,override]
         super().step(closure)
         self.ends.append(time.perf_counter_ns())
+        if len(self.ends) == self.ends.turn_at:
+            self.ends.turn()
 
 
 @contextmanager
-def watched(workload: Workload, **config: Any) -> Iterator[tuple[coflect.Session, list[int]]]:
+def watched(workload: Workload, **config: Any) -> Iterator[tuple[coflect.Session, Ends]]:
     """A session over a workload, closed at the end, and when each of its steps ended."""
-    ends: list[int] = []
+    ends = Ends()
 
     def optimizer(parameters: Iterator[nn.Parameter]) -> TimedSGD:
         made = TimedSGD(parameters)

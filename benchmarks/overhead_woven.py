@@ -3,7 +3,8 @@
     python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 300]
 
 Other arms are "nothing", a plain loop in the place of the session, which shows what the method
-itself finds where nothing is, and the peers of `overhead_peers.py`.
+itself finds where nothing is; "loop alone", the session's loop without its other threads; and the
+peers of `overhead_peers.py`.
 
 As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
@@ -46,35 +47,32 @@ WARM_UP = 25.0
 
 
 class Weaver:
-    """In the place of a loop's observer: after each block of its steps it trains a plain one."""
+    """Trains a plain block after each block of the session's steps, on the same thread."""
 
     def __init__(self, arm: Any, steps: int, blocks: int) -> None:
-        self.loop = arm.session._wiring.loop
+        self.loop = arm.loop
         self.pairs: list[tuple[int, int, int]] = []
         self.done = threading.Event()
         self._arm, self._steps, self._blocks = arm, steps, blocks
-        self._inner = self.loop.observer
-        self._count = self._began = 0
+        self._began = 0
         self._warm = time.monotonic() + WARM_UP
-        self.loop.observer = self
+        arm.ends.turn = self._turn
+        arm.ends.turn_at = len(arm.ends) + TIMES * steps
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def observe(self, *step: Any) -> None:
-        self._count += 1
-        if self._count >= TIMES * self._steps and not self.done.is_set():
-            watched = time.perf_counter_ns() - self._began
-            self.loop.time.turn("held")
-            plain, spilt = self._plain()
-            if self._began and time.monotonic() > self._warm:
-                self.pairs.append((plain, watched, spilt))
-            if len(self.pairs) >= self._blocks:
-                self.loop.observer = self._inner
-                self.done.set()
-            self.loop.time.turn("tool")
-            self._count, self._began = 0, time.perf_counter_ns()
-        self._inner.observe(*step)
+    def _turn(self) -> None:
+        ends = self._arm.ends
+        watched = time.perf_counter_ns() - self._began
+        self.loop.time.turn("held")
+        ends.turn_at = -1
+        plain, spilt = self._plain()
+        if self._began and time.monotonic() > self._warm:
+            self.pairs.append((plain, watched, spilt))
+        if len(self.pairs) >= self._blocks:
+            self.done.set()
+        else:
+            ends.turn_at = len(ends) + TIMES * self._steps
+        self.loop.time.turn("training")
+        self._began = time.perf_counter_ns()
 
     def _plain(self) -> tuple[int, int]:
         """Nanoseconds of a plain block, and what the session's threads used meanwhile."""
@@ -103,14 +101,14 @@ def others() -> int:
 
 def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
     """Nanoseconds of each plain block, its neighbour, and what the session used in the first."""
-    if not hasattr(arm, "session"):
+    if not hasattr(arm, "loop"):
         return _in_turn(arm, STEPS[workload], blocks)
     weaver = Weaver(arm, STEPS[workload], blocks)
-    arm.session.resume()
+    weaver.loop.controls.resume()
     while not weaver.done.wait(1):
-        if arm.session.state == "failed":
-            arm.session.wait()
-    arm.session.pause()
+        if weaver.loop.error is not None:
+            raise weaver.loop.error
+    weaver.loop.controls.pause()
     return weaver.pairs
 
 

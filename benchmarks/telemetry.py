@@ -1,88 +1,143 @@
 """What a step of the training thread pays for being watched, in microseconds.
 
-    python benchmarks/telemetry.py [--steps 2000]
+    python benchmarks/telemetry.py [--steps 4000]
 
-A real session trains with everything on (ranking, overlays, run writer); round each thing that
-the training thread does for the tool a clock is read. The clock's own cost is subtracted. A step
-fills the caches, so that the same lines cost several times what they would cost in a loop.
+A real session trains with everything on (ranking, overlays, run writer). The time is that from
+the end of an optimizer's step to the beginning of the next forward pass, without that in which
+the next batch is gathered and the gradients are freed: there the training thread puts down what
+the step computed, tells of it, looks for commands, and does what a plain loop does, too. A plain
+loop over the same batches, in turn with it, is subtracted. A step fills the caches, so that the
+same lines cost several times what they would cost in a loop. Memory is kept in the process, as in
+`overhead.py`: giving it back takes longer than all of this.
+
+Of most steps something is only put on a list, and of up to sixteen the rest is done at once; so
+the figure is that of sixteen steps in a row, by step, and of such rows the median.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from machine import describe
+from overhead import STILL
 from torch import nn
+from torch.nn import functional as F
 
 import coflect_widget as coflect
 
+#: Steps of a row.
+ROW = 16
+#: Rounds, each of the session and of the plain loop in turn.
+ROUNDS = 10
 
-class Clock:
-    """Wraps a callable and keeps how long each call took, in nanoseconds."""
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.call = call
-        self.times: list[int] = []
-
-    def __call__(self, *arguments: Any, **more: Any) -> Any:
-        start = time.perf_counter_ns()
-        result = self.call(*arguments, **more)
-        self.times.append(time.perf_counter_ns() - start)
-        return result
+now = time.perf_counter_ns
 
 
-def model(outputs: int) -> nn.Module:
-    """Quick enough that the watching would show."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(8), nn.Flatten(),
-        nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, outputs),
-    )  # fmt: skip
+class SGD(torch.optim.SGD):
+    """Notes when its newest step ended, and how long the newest freeing of gradients took."""
+
+    ended = freeing = 0
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        self.ended = now()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: FBT001, FBT002
+        began = now()
+        super().zero_grad(set_to_none)
+        self.freeing = now() - began
+
+
+class Model(nn.Sequential):
+    """Quick enough that the watching would show; notes when its newest forward pass began."""
+
+    began = 0
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(8),
+            nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, outputs),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.began = now()
+        made: torch.Tensor = super().forward(x)
+        return made
+
+
+class Gaps:
+    """What lies between two steps, in nanoseconds."""
+
+    def __init__(self, batches: Any, model: Model, optimizer: SGD) -> None:
+        self.all: list[int] = []
+        self._batches, self._model, self._optimizer = batches, model, optimizer
+
+    def __call__(self, *which: Any, **more: Any) -> Iterator[Any]:
+        for batch in self._batches(*which, **more):
+            given = now()
+            yield batch
+            asked = now()
+            before = self._model.began - given - self._optimizer.freeing
+            self.all.append(before + asked - self._optimizer.ended)
+
+    def by_step(self) -> float:
+        """Microseconds a step, the median over rows."""
+        rows = np.array(self.all[: len(self.all) // ROW * ROW]).reshape(-1, ROW)
+        return float(np.median(rows.mean(axis=1))) / 1000
+
+
+def measure(batch: int, steps: int) -> tuple[float, float]:
+    """Microseconds a step of the session and of the plain loop."""
+    data = coflect.data.synthetic(n=4096)
+    made = Model(4)
+    optimizer = SGD(made.parameters(), lr=0.01)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        coflect.Session(
+            made, data, optimizer=optimizer, batch_size=batch, run_dir=folder
+        ) as session,
+    ):
+        backend = session._made().backend
+        source = backend.train_batches
+        plain, watched = (Gaps(source, made, optimizer) for _ in range(2))
+        backend.train_batches = watched  # type: ignore[method-assign]
+        made.train()
+        for round_ in range(ROUNDS):
+            session.train(steps=steps // ROUNDS)
+            session.wait()
+            left = steps // ROUNDS
+            while left > 0:
+                for _, inputs, targets in plain(round_):
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = F.cross_entropy(made(inputs), targets)
+                    loss.backward()
+                    optimizer.step()
+                    del loss  # as at the end of a function
+                    left -= 1
+                    if left == 0:
+                        break
+    return watched.by_step(), plain.by_step()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=4000)
     steps = parser.parse_args().steps
-    print(f"telemetry on the training thread: {describe()}")
-    print(f"{'batch':>6} {'part':<22} {'median us':>10} {'p95 us':>8}")
+    if not STILL.items() <= os.environ.items():  # read when a process begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **STILL})
+    print(f"telemetry on the training thread, us a step: {describe()}")
+    print(f"{'batch':>6}{'session':>10}{'plain':>10}{'difference':>12}   (limit 15)")
     for batch in (64, 1024):
-        data = coflect.data.synthetic(n=4096)
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            coflect.Session(model(4), data, batch_size=batch, run_dir=folder) as session,
-        ):
-            wiring = session._wiring
-            assert wiring is not None
-            parts = {
-                "output": Clock(wiring.backend._outputs.keep),
-                "step done": Clock(wiring.loop._step_done),
-                "boundary": Clock(wiring.loop._boundary),
-            }
-            nothing = Clock(lambda: None)  # what a clock costs there, between two parts
-            done = parts["step done"]
-
-            def step_done(*output: Any, done: Clock = done, nothing: Clock = nothing) -> None:
-                nothing()
-                done(*output)
-
-            wiring.backend._outputs.keep = parts["output"]
-            wiring.loop._step_done = step_done  # type: ignore[method-assign]
-            wiring.loop._boundary = parts["boundary"]  # type: ignore[method-assign]
-            session.train(steps=steps if batch == 64 else steps // 8)
-            session.wait()
-            total = 0.0
-            clock = float(np.median(nothing.times[20:]))
-            for name, part in parts.items():
-                taken = np.array(part.times[20:]) - clock
-                median, p95 = np.percentile(taken, [50, 95]) / 1000
-                total += median
-                print(f"{batch:>6} {name:<22} {median:>10.1f} {p95:>8.1f}")
-            print(f"{batch:>6} {'together':<22} {total:>10.1f}   (limit 15)")
+        watched, plain = measure(batch, steps if batch == 64 else steps // 4)
+        print(f"{batch:>6}{watched:>10.1f}{plain:>10.1f}{watched - plain:>12.1f}", flush=True)
 
 
 if __name__ == "__main__":

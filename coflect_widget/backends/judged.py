@@ -24,14 +24,17 @@ class JudgedLabels:
     ----------
     labels : mapping of int to int or None
         The label to train with; None leaves the sample out.
+
+    Attributes
+    ----------
+    any : bool
+        Whether there is one.
     """
 
     def __init__(self, labels: Mapping[int, int | None] | None = None) -> None:
         self._labels = dict(labels or {})
+        self.any = bool(self._labels)
         self._indices = np.array(sorted(self._labels), np.int64)
-
-    def __bool__(self) -> bool:
-        return bool(self._labels)
 
     def label(self, index: int, own: int) -> int:
         """The label to train with, where the data set says `own`."""

@@ -218,7 +218,7 @@ class KerasBackend:
     def train_step(self, batch: Batch) -> StepOutput:
         labels = np.asarray(batch.targets)
         self._refuse_odd_labels(batch, labels)
-        judged = self._judged.of(batch.indices) if self._judged else None
+        judged = self._judged.of(batch.indices) if self._judged.any else None
         if judged is not None:
             labels = labels.copy()
             labels[judged.changed] = judged.labels

@@ -37,7 +37,7 @@ from coflect_widget.backends.torch_targets import (
     check_regression,
     check_values,
 )
-from coflect_widget.backends.torch_telemetry import OutputBlocks
+from coflect_widget.backends.torch_telemetry import copy_small
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -129,7 +129,6 @@ class TorchBackend:
         self._guidance: Any = None
         self._judged = JudgedLabels()
         self._destinations: dict[int, list[torch.Tensor]] = {}
-        self._outputs = OutputBlocks()
         self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any]]] = {}
@@ -206,7 +205,7 @@ class TorchBackend:
         )
 
     def train_step(self, batch: Batch) -> StepOutput:
-        if self._judged:
+        if self._judged.any:
             batch = self._as_judged(batch)
             if not len(batch.indices):  # a person has left out all of them
                 nothing = torch.zeros(0, self.num_classes)
@@ -214,13 +213,15 @@ class TorchBackend:
         if not self.model.training:  # after an evaluation, here or in another cell
             self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        if self._amp:
+        extra: torch.Tensor | None = None
+        found: float | None = None
+        if self._amp or (self._guidance is not None and self._guidance.active):
             with self._autocast():
                 logits, task_loss, extra = self._losses(batch)
+            total = task_loss if extra is None else task_loss + extra
         else:
-            logits, task_loss, extra = self._losses(batch)
-        total = task_loss if extra is None else task_loss + extra
-        found: float | None = None
+            logits = _forward(self.model, batch.inputs)
+            total = task_loss = self.loss(logits, batch.targets)
         # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
         # device, and the telemetry finds out a few steps later.
         if self._on_cpu:
@@ -235,7 +236,7 @@ class TorchBackend:
             self._scaler.step(self.optimizer)
             self._scaler.update()
         if extra is None and found is not None:
-            return self._outputs.keep(batch.indices, batch.targets, logits, found, None)
+            return StepOutput(batch.indices, batch.targets, logits.detach(), found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -255,7 +256,7 @@ class TorchBackend:
     ) -> StepOutput:
         if self._on_cpu:
             term = None if guidance_loss is None else guidance_loss.item()
-            return self._outputs.keep(indices, targets, logits, loss.item(), term)
+            return StepOutput(indices, targets, logits.detach(), loss.item(), term)
         # From a device a copy would wait for it.
         guidance = None if guidance_loss is None else guidance_loss.detach()
         return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
@@ -271,6 +272,10 @@ class TorchBackend:
             inputs, targets, task_loss.detach(), indices, exchanged=seen is not inputs
         )
         return logits, task_loss, extra
+
+    def keep(self, outputs: Sequence[StepOutput]) -> None:
+        if self._on_cpu:
+            copy_small(outputs)
 
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
@@ -523,7 +528,8 @@ def _as_arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int6
 
 
 def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:
-    return logits_of(model(*inputs) if isinstance(inputs, tuple) else model(inputs))
+    output = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    return output if isinstance(output, torch.Tensor) else logits_of(output)
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:

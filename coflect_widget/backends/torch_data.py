@@ -135,17 +135,19 @@ class Source:
         """
         groups = [order[a:b] for a, b in batch_cuts(self.length, batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
+            inputs, targets = self.inputs, self.targets
+            if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
+                for group in groups:  # half the time of `inputs[picked]`, and each step pays it
+                    picked = torch.from_numpy(group)
+                    rows: Any = inputs.index_select(0, picked)
+                    yield Batch(group, rows, targets.index_select(0, picked))
+                return
             for group in groups:
                 picked = torch.from_numpy(group)
-                if isinstance(self.inputs, list):
-                    rows: Any = [array[picked] for array in self.inputs]
-                else:
-                    rows = self.inputs[picked]
-                yield Batch(
-                    group,
-                    _moved(rows, device),
-                    self.targets[picked].to(device, non_blocking=True),
-                )
+                several = isinstance(inputs, list)
+                rows = [x[picked] for x in inputs] if several else inputs[picked]
+                wanted = targets[picked].to(device, non_blocking=True)
+                yield Batch(group, _moved(rows, device), wanted)
             return
         loader = DataLoader(
             _Numbered(self, self.dataset),
@@ -344,6 +346,11 @@ def _moved(x: Any, device: torch.device) -> Any:
     if isinstance(x, tuple | list):
         return tuple(each.to(device, non_blocking=True) for each in x)
     return x.to(device, non_blocking=True)
+
+
+def _in_rows(*arrays: torch.Tensor) -> bool:
+    """Whether all lie in this machine's memory, row after row."""
+    return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
 
 
 def _several(x: Any) -> bool:

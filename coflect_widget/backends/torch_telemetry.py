@@ -3,54 +3,27 @@
 A tensor that is kept while many steps come and go keeps its place in the allocator's heap, and the
 next step's activations come to lie elsewhere than the last one's did, where no cache knows them: a
 step took some percent longer for nothing but that. So small outputs are copied side by side into
-blocks. Some at once, because a step fills the caches: the same line of Python costs several times
-as much the first time after it.
+blocks.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
-from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
 
-#: Steps that are copied at once ...
-TOGETHER = 16
-#: ... and elements of a step's logits beyond which they are kept as they are.
+#: Elements of a step's logits beyond which they are kept as they are.
 LARGE = 1 << 15
 
 
-class OutputBlocks:
-    """Copies outputs of a CPU, no others; for the training thread alone.
+def copy_small(outputs: Sequence[StepOutput]) -> None:
+    """Put numpy arrays in one block in the place of the outputs' logits and targets.
 
-    A block lives as long as anybody holds an output in it.
+    They stay the tensors that they are where they are large, not a CPU's, or of another kind than
+    the block. A block lives as long as anybody holds an output in it.
     """
-
-    def __init__(self) -> None:
-        self._fresh: list[StepOutput] = []
-
-    def keep(
-        self,
-        indices: NDArray[np.int64],
-        targets: torch.Tensor,
-        logits: torch.Tensor,
-        loss: float,
-        guidance_loss: float | None,
-    ) -> StepOutput:
-        """An output whose logits and targets will be numpy arrays in a block some steps later.
-
-        They stay the tensors that they are where they are large or of another kind than the block.
-        """
-        output = StepOutput(indices, targets, logits.detach(), loss, guidance_loss)
-        self._fresh.append(output)
-        if len(self._fresh) >= TOGETHER:
-            fresh, self._fresh = self._fresh, []
-            _copy(fresh)
-        return output
-
-
-def _copy(outputs: list[StepOutput]) -> None:
     small = [output for output in outputs if _small(output)]
     alike = [o for o in small if o.logits.shape[1] == small[0].logits.shape[1]]
     if not alike:
@@ -58,7 +31,6 @@ def _copy(outputs: list[StepOutput]) -> None:
     logits = torch.cat([output.logits for output in alike]).numpy()
     targets = torch.cat([output.targets for output in alike]).numpy()
     first = 0
-    # Another thread may be reading: each array is complete when it takes its place.
     for output in alike:
         last = first + len(output.indices)
         output.logits, output.targets = logits[first:last], targets[first:last]

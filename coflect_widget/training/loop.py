@@ -1,7 +1,9 @@
 """The training thread: batches, steps, epochs, and nothing that has to wait for others.
 
 Each step does three things beside training: it looks at one flag for commands, at one for a
-wanted snapshot, and appends a reference to what it computed to the telemetry.
+wanted snapshot, and puts a reference to what it computed on a list. The rest is done for some
+steps at once: a step fills the processor's caches, so that a line of Python after it takes several
+times as long as it does alone.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
+
+#: Steps that are told of at once, at most, and for how many seconds of them the others wait.
+TOGETHER, LATE = 16, 0.2
 
 
 class SnapshotSlots(Protocol):
@@ -84,6 +89,9 @@ class TrainingLoop:
         self.error: BaseException | None = None
         self.target_step = 0
         self.time = ThreadTime()
+        self._recent: list[StepOutput] = []  # steps that nobody was told of yet
+        self._together = 1
+        self._keep = getattr(backend, "keep", None)
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
@@ -164,11 +172,15 @@ class TrainingLoop:
     def advance(self, output: StepOutput | None) -> bool:
         """One step was done (None: no step, only a place to hold). False: training must end."""
         if output is not None:
-            self._step_done(output)
+            self.step += 1
+            self._recent.append(output)
+            if len(self._recent) >= self._together:
+                self._tell()
         return self._boundary()
 
     def epoch_done(self, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
+        self._tell()
         self.time.turn("tool")
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
@@ -177,6 +189,7 @@ class TrainingLoop:
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
         """The calling thread trains no longer."""
+        self._tell()
         self.time.turn("elsewhere")
         if error is not None:
             self.error = error
@@ -206,10 +219,9 @@ class TrainingLoop:
             self.leave(end, failure)
 
     def _train(self) -> RunState:
-        backend, observer = self.backend, self.observer
+        backend, controls, snapshots = self.backend, self.controls, self.snapshots
         per_epoch = backend.steps_per_epoch
-        boundary = self._boundary
-        if not boundary():
+        if not self._boundary():
             return "stopped"
         while self.step < self.target_step:
             for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
@@ -219,14 +231,18 @@ class TrainingLoop:
                     self._batch_in_epoch += 1  # the batch is left out; no weight has changed
                     if self._whole_epochs:
                         self.target_step -= 1
-                    self.controls.pause()
-                    observer.non_finite(self.step, str(error))
+                    controls.pause()
+                    self.observer.non_finite(self.step, str(error))
                 else:
                     self._batch_in_epoch += 1
-                    self._step_done(output)
+                    self.step += 1
+                    self._recent.append(output)
+                    if len(self._recent) >= self._together:
+                        self._tell()
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
-                if not boundary():
+                # The first half of `_boundary`, without a call: each step pays for it.
+                if (controls.attention or snapshots.wanted) and not self._boundary():
                     return "stopped"
                 if self.step >= self.target_step:
                     return "finished"
@@ -236,21 +252,32 @@ class TrainingLoop:
 
     def _end_epoch(self) -> bool:
         self._batch_in_epoch = 0
-        self.time.turn("training")
+        self._tell()
         validation = self.backend.evaluate(self._boundary)
         self.backend.end_epoch(validation or {})
         self.epoch_done(validation or {})
         return validation is not None and self._boundary()
 
-    def _step_done(self, output: StepOutput) -> None:
-        self.time.step_done(guided=output.guidance_loss is not None)
-        self.step += 1
-        self.observer.observe(self.step, self.epoch, output)
+    def _tell(self) -> None:
+        """Tell of the steps done since the last time."""
+        if not self._recent:
+            return
+        recent, self._recent = self._recent, []
+        done = len(recent)
+        guided = any(output.guidance_loss is not None for output in recent)
+        seconds = self.time.steps_done(done, guided=guided)
+        if self._keep is not None:
+            self._keep(recent)
+        for step, output in enumerate(recent, self.step - done + 1):
+            self.observer.observe(step, self.epoch, output)
+        in_time = 1 + int(done * LATE / max(seconds, 1e-9))
+        self._together = min(TOGETHER, 2 * self._together, in_time)
+        self.time.turn("training")
 
     def _boundary(self) -> bool:
-        if not self.controls.attention and not self.snapshots.wanted:  # each step pays for this
-            self.time.turn("training")
+        if not self.controls.attention and not self.snapshots.wanted:
             return True
+        self._tell()
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)

@@ -1,6 +1,6 @@
 """What the training thread's time went to: training itself, this tool, or a person's pauses.
 
-One reading of the clock where the thread turns from one to another, two in a step. What
+One reading of the clock where the thread turns from one to another. What
 guidance adds to a step cannot be timed apart from it, because one backward pass serves both: it
 is what guided steps took longer than the unguided ones around them.
 """
@@ -48,14 +48,19 @@ class ThreadTime:
         self._use, self._since = use, now
         return taken
 
-    def step_done(self, *, guided: bool) -> None:
-        """One step of "training" is over, of the guided ones or the others; now it is "tool"."""
+    def steps_done(self, count: int, *, guided: bool) -> float:
+        """So many steps of "training" are over, whose seconds it returns; now it is "tool".
+
+        `guided`: at least one of them was.
+        """
         seconds = self.turn("tool")
         if not guided:
-            mean = self._unguided
-            self._unguided = seconds if mean is None else mean + NEWEST * (seconds - mean)
+            each, mean = seconds / count, self._unguided
+            newest = 1 - (1 - NEWEST) ** count
+            self._unguided = each if mean is None else mean + newest * (each - mean)
         elif self._unguided is not None:
-            self._longer += seconds - self._unguided
+            self._longer += seconds - count * self._unguided
+        return seconds
 
     @property
     def guidance(self) -> float:

@@ -41,11 +41,23 @@ def test_guidance_is_what_guided_steps_took_longer():
     spent.turn("training")
     for i in range(400):
         clock.spend(0.010 if i % 4 else 0.014)  # every fourth step is guided
-        spent.step_done(guided=i % 4 == 0)
+        spent.steps_done(1, guided=i % 4 == 0)
         spent.turn("training")
     # the first step had nothing to be compared with
     assert spent.guidance == pytest.approx(99 * 0.004)
     assert spent.percent == pytest.approx(100 * 99 * 0.004 / (4 + 4 * 0.1 - 99 * 0.004), rel=0.01)
+
+
+def test_steps_that_are_told_of_at_once_count_as_if_one_by_one():
+    clock = Clock()
+    spent = ThreadTime(clock)
+    spent.turn("training")
+    for i in range(100):
+        guided = 3 if i % 2 else 0  # of eight
+        clock.spend(8 * 0.010 + guided * 0.004)
+        assert spent.steps_done(8, guided=guided > 0) == pytest.approx(0.08 + guided * 0.004)
+        spent.turn("training")
+    assert spent.guidance == pytest.approx(50 * 3 * 0.004)
 
 
 class Sleepy(nn.Module):

@@ -1,0 +1,104 @@
+"""The loop tells of every step once, in order and soon, though of several at once."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.config import Config
+from coflect_widget.data import synthetic
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.loop import LATE, TOGETHER, TrainingLoop
+from tests.conftest import eventually, tiny_cnn
+
+
+class Notes:
+    """An observer that writes everything down."""
+
+    def __init__(self):
+        self.steps = []  # (step, epoch, the loop's step at that moment)
+        self.told = []
+
+    def observe(self, step, epoch, output):
+        self.steps.append((step, epoch, self.loop.step))
+        assert output.loss > 0
+
+    def state_changed(self, state, by):
+        self.told.append((state, len(self.steps)))
+
+    def epoch_ended(self, step, epoch, validation):
+        self.told.append((f"epoch {epoch}", len(self.steps)))
+
+    def non_finite(self, step, error):
+        raise AssertionError(error)
+
+    def ended(self, state):
+        self.told.append((f"ended {state}", len(self.steps)))
+
+    def failed(self, error, text):
+        self.told.append(("failed", len(self.steps)))
+
+
+class Slow(nn.Module):
+    """A model whose steps take as long as it is told; it fails once that is None."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = tiny_cnn()
+        self.seconds = 0.0
+
+    def forward(self, x):
+        if self.training:
+            time.sleep(self.seconds)
+        return self.inner(x)
+
+
+@pytest.fixture
+def made():
+    model, notes = Slow(), Notes()
+    backend = TorchBackend(
+        model, synthetic(n=110), None, num_classes=4, loss=None, optimizer=None, scheduler=None,
+        batch_size=4, config=Config(),
+    )  # fmt: skip
+    notes.loop = TrainingLoop(backend, Controls(), SimpleNamespace(wanted=False), notes)
+    return notes.loop, model, notes
+
+
+def test_every_step_is_told_of_once_before_its_epoch_ends(made):
+    loop, _, notes = made
+    loop.start(70)
+    assert loop.wait(60)
+    per_epoch = loop.backend.steps_per_epoch
+    assert per_epoch == 28
+    assert [s[:2] for s in notes.steps] == [(i + 1, i // per_epoch) for i in range(70)]
+    assert notes.told == [
+        ("training", 0), ("epoch 1", 28), ("epoch 2", 56), ("ended finished", 70), ("finished", 70),
+    ]  # fmt: skip
+    groups = {at for _, _, at in notes.steps}
+    assert len(groups) < 70  # of several at once
+    assert max(at - step for step, _, at in notes.steps) == TOGETHER - 1
+
+
+def test_slow_steps_are_told_of_one_by_one(made):
+    loop, model, notes = made
+    model.seconds = LATE + 0.05
+    loop.start(5)
+    assert loop.wait(60)
+    assert all(step == at for step, _, at in notes.steps)
+
+
+def test_a_hold_and_an_end_find_everything_told(made):
+    loop, model, notes = made
+    loop.start(10**6)
+    eventually(lambda: loop.step > 50)
+    loop.controls.pause()
+    eventually(lambda: loop.state == "paused")
+    assert notes.told[-1] == ("paused", loop.step)
+    model.seconds = None  # the next step raises
+    loop.controls.resume()
+    assert loop.wait(30)
+    assert loop.state == "failed"
+    assert notes.told[-1] == ("failed", loop.step)
+    assert [s[0] for s in notes.steps] == list(range(1, loop.step + 1))
