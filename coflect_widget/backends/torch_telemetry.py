@@ -19,31 +19,27 @@ LARGE = 1 << 15
 
 
 def copy_small(outputs: Sequence[StepOutput]) -> None:
-    """Put numpy arrays in one block in the place of the outputs' logits and targets.
+    """Put numpy arrays in one block in the place of a CPU's outputs.
 
-    They stay the tensors that they are where they are large, not a CPU's, or of another kind than
-    the block. A block lives as long as anybody holds an output in it.
+    Logits and targets stay the tensors that they are where they are large or do not fit together.
+    A block lives as long as anybody holds an output in it.
     """
-    small = [output for output in outputs if _small(output)]
-    alike = [o for o in small if o.logits.shape[1] == small[0].logits.shape[1]]
-    if not alike:
+    lengths = [len(output.indices) for output in outputs]
+    if sum(lengths) * outputs[0].logits.shape[-1] > LARGE * len(outputs):
         return
-    logits = torch.cat([output.logits for output in alike]).numpy()
-    targets = torch.cat([output.targets for output in alike]).numpy()
+    try:
+        logits = torch.cat([output.logits for output in outputs])
+        targets = torch.cat([output.targets for output in outputs])
+    except (RuntimeError, TypeError):
+        return
+    rows = (sum(lengths),)
+    if logits.dtype != torch.float32 or logits.ndim != 2 or targets.dtype != torch.int64:
+        return
+    if logits.shape[:1] != rows or targets.shape != rows:
+        return
+    x, y = logits.numpy(), targets.numpy()
     first = 0
-    for output in alike:
-        last = first + len(output.indices)
-        output.logits, output.targets = logits[first:last], targets[first:last]
+    for output, length in zip(outputs, lengths, strict=True):
+        last = first + length
+        output.logits, output.targets = x[first:last], y[first:last]
         first = last
-
-
-def _small(output: StepOutput) -> bool:
-    logits, targets = output.logits, output.targets
-    return bool(
-        logits.ndim == 2
-        and logits.numel() <= LARGE
-        and logits.dtype == torch.float32
-        and logits.device.type == "cpu"
-        and targets.shape == logits.shape[:1] == output.indices.shape
-        and targets.dtype == torch.int64
-    )
