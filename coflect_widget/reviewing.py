@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from coflect_widget import events
 from coflect_widget.arguments import whole_number
 from coflect_widget.forecast import state
-from coflect_widget.forecast.ranking import suspects
+from coflect_widget.forecast.ranking import count_suspects, suspects
 from coflect_widget.forecast.store import JUDGED, LEFT_OUT
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Review:
         store = self._wiring.forecaster.store
         first = self.suspects(NAMED)
         return events.Suspects(
-            count=len(suspects(store, store.num_samples)),
+            count=count_suspects(store),
             index=[s.index for s in first],
             doubt=[round(s.doubt, 4) for s in first],
             target=[s.target for s in first],

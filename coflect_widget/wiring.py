@@ -217,7 +217,7 @@ class Wiring:
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
         self._speed = None
         score = validation.get("accuracy", validation.get("r2"))
-        self.forecaster.mark(partial(self._after_epoch, step, epoch, score))
+        self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
     def non_finite(self, step: int, error: str) -> None:
         """The loss of a step was NaN or infinite: hold, and say so."""

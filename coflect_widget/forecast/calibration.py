@@ -168,11 +168,16 @@ class Calibration:
 
 def _shift_to(scores: Floats, share: float) -> float:
     """What is to be added to log-odds (K,) so that their mean probability is `share`."""
-    low, high = -30.0, 30.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        if float(logistic(scores + np.float32(middle)).mean()) > share:
-            high = middle
-        else:
-            low = middle
-    return (low + high) / 2
+    low, high, shift = -30.0, 30.0, 0.0
+    for _ in range(60):  # Newton's method, halving where it would leave what is possible
+        chance = logistic(scores + np.float32(shift))
+        beyond = float(chance.mean()) - share
+        low, high = (low, shift) if beyond > 0 else (shift, high)
+        steep = float((chance * (1 - chance)).mean())
+        moved = shift - beyond / max(steep, 1e-12)
+        if not low < moved < high:
+            moved = (low + high) / 2
+        if abs(moved - shift) < 1e-6:
+            break
+        shift = moved
+    return shift

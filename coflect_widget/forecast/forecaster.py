@@ -87,6 +87,8 @@ class Resting(AbstractContextManager[object], Protocol):
 
 #: (sequence number, step, epoch, output)
 _Item = tuple[int, int, int, StepOutput]
+#: (sequence number of the output before it, callback, whether training may rest for it)
+_Mark = tuple[int, Callable[[], None], bool]
 _Arrays = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
 _Converted = tuple[_Item, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
@@ -166,7 +168,7 @@ class Forecaster(Closing):
         # A full deque drops its oldest entry by itself; gaps in the numbers tell how many.
         self._waiting: deque[_Item] = deque(maxlen=backlog)
         self._sent = 0
-        self._marks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._marks: deque[_Mark] = deque()
         # The rest is the forecaster's thread's own.
         self._taken = 0
         self._busy = False  # training uses all processors
@@ -191,14 +193,14 @@ class Forecaster(Closing):
 
     # --- called by any thread -------------------------------------------------------------
 
-    def mark(self, callback: Callable[[], None]) -> None:
+    def mark(self, callback: Callable[[], None], *, rest: bool = False) -> None:
         """Have `callback()` called, on the forecaster's thread, at this point of the stream.
 
         All outputs observed before are in the store then, and, where the observing thread
         set the mark, none observed after. Marks are never dropped. After `close` nothing
-        calls them.
+        calls them. `rest` has training rest meanwhile: for one that nobody waits for.
         """
-        self._marks.append((self._sent, callback))
+        self._marks.append((self._sent, callback, rest))
         self._wake.set()
 
     def flush(self) -> None:
@@ -286,11 +288,14 @@ class Forecaster(Closing):
     def _resting(self) -> Iterator[None]:
         """Training rests meanwhile, where it can and it pays.
 
-        Not for a mark: it may be the training thread itself that waits for it.
+        Not for a mark that somebody may wait for: it may be the training thread itself.
         """
         rest = None if self._rest is None else self._rest(MOST_REST, self._wake.set)
         self._busy = rest is not None and rest.training
-        if rest is None or self._closing or self._marks or len(self._waiting) < FEW:
+        marks = tuple(self._marks)
+        urgent = not all(may_rest for _, _, may_rest in marks)
+        much = marks or len(self._waiting) >= FEW
+        if rest is None or self._closing or urgent or not much:
             yield
             return
         with rest:
@@ -337,7 +342,7 @@ class Forecaster(Closing):
         before_held = self._held[0] - 1 if self._held is not None else self._taken
         called = False
         while self._marks and self._marks[0][0] <= before_held:
-            _, callback = self._marks.popleft()
+            _, callback, _ = self._marks.popleft()
             self._guarded("mark", callback)
             called = True
         return called

@@ -39,51 +39,68 @@ SUSPICION = 0.75
 RESERVE = 0.2
 #: Sightings below which no label is doubted.
 _SIGHTINGS = 3
-#: Rows scored at once where all are, and seconds of rest between: training needs the processors.
-_BLOCK = 16_384
-_REST = 0.001
+#: Rows scored at once where all are, how many before the first rest, and seconds of a rest.
+_BLOCK, _QUICK, _REST = 16_384, 65_536, 0.001
 
 Floats = NDArray[np.float32]
 #: Indices (K,), or as many samples that follow one another.
 Rows = NDArray[np.int64] | slice
 
 
+class _Seen(NamedTuple):
+    """What the model looks at of samples, (K,) each."""
+
+    fast: Floats
+    slow: Floats
+    mean: Floats
+    times: NDArray[np.uint32]
+    probe: Floats | np.float32  # what is left of a probe's word
+
+    @classmethod
+    def of(cls, store: SampleStore, rows: Rows) -> _Seen:
+        fast, slow = store.margin_fast[rows], store.margin[rows]
+        times, probed_at = store.times_seen[rows], store.probed_at[rows]
+        probe: Floats | np.float32 = np.float32(0)
+        if probed_at.any():
+            age = np.clip(times.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
+            probe = np.where(probed_at > 0, store.probed[rows] * _FADES[age], probe)
+        return cls(fast, slow, store.margin_mean[rows], times, probe)
+
+    def columns(self, scale: float | np.float32 | Floats) -> tuple[Floats | np.float32, ...]:
+        """`FEATURES`, (K,) each, but for the first: numbers without a unit.
+
+        Margins are squashed (arcsinh) after a division by `scale`, their typical size in this run.
+        """
+        unit = np.float32(2) / np.asarray(scale, np.float32)
+        squashed: Floats = np.arcsinh(self.fast * unit)
+        return (
+            squashed,
+            np.arcsinh(self.slow * unit) - squashed,
+            np.arcsinh(self.mean * unit) - squashed,
+            np.tanh((self.fast - self.slow) * (unit / 2)),
+            self.probe,
+        )
+
+    def doubt(self, scale: float | np.float32 | Floats) -> Floats:
+        """How far on the wrong side samples were all the time, in sizes of a usual margin.
+
+        The mean over all sightings (AUM) and the slow average, half each. A network learns what
+        the other labels have in common before it learns one that contradicts them by heart: where
+        it is as sure of another class as it usually is of the right one, the label deserves a look.
+        """
+        both: Floats = self.mean + self.slow
+        both *= np.float32(-0.5) / np.asarray(scale, np.float32)
+        both[self.times < _SIGHTINGS] = -np.inf
+        return both
+
+
 def features(store: SampleStore, rows: Rows, scale: float | np.float32 | Floats) -> Floats:
-    """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense.
-
-    Margins are squashed (arcsinh) after a division by `scale`, their typical size in this run.
-    """
-    unit = np.float32(2) / np.asarray(scale, np.float32)
-    fast, slow = store.margin_fast[rows], store.margin[rows]
-    seen = store.times_seen[rows]
-    probed_at = store.probed_at[rows]
-    probe = np.zeros(len(seen), np.float32)
-    if probed_at.any():
-        age = np.clip(seen.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
-        probe = np.where(probed_at > 0, store.probed[rows] * _FADES[age], probe)
-    squashed = np.arcsinh(fast * unit)
-    columns = (
-        np.ones(len(seen), np.float32),
-        squashed,
-        np.arcsinh(slow * unit) - squashed,
-        np.arcsinh(store.margin_mean[rows] * unit) - squashed,
-        np.tanh((fast - slow) * (unit / 2)),
-        probe,
-    )
-    return np.stack(columns, axis=1).astype(np.float32, copy=False)
-
-
-def doubts(store: SampleStore, rows: Rows, scale: float | np.float32 | Floats) -> Floats:
-    """How far on the wrong side samples were all the time, (K,), in sizes of a usual margin.
-
-    The mean over all sightings (AUM) and the slow average, half each. A network learns what the
-    other labels have in common before it learns one that contradicts them by heart: where it is
-    as sure of another class as it usually is of the right one, the label deserves a look.
-    """
-    both: Floats = store.margin_mean[rows] + store.margin[rows]
-    both *= np.float32(-0.5) / np.asarray(scale, np.float32)
-    both[store.times_seen[rows] < _SIGHTINGS] = -np.inf
-    return both
+    """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense."""
+    seen = _Seen.of(store, rows)
+    found = np.ones((len(seen.times), len(FEATURES)), np.float32)
+    for place, column in enumerate(seen.columns(scale), 1):
+        found[:, place] = column
+    return found
 
 
 class _Past(NamedTuple):
@@ -144,35 +161,40 @@ class Foresight:
         `scale`, (K,), is the store's after the batch that each was in, so that a score does not
         depend on how many batches were taken in at once; the present one if left out.
         """
-        seen = self.store.times_seen[rows] > 0
-        if not seen.all():
-            rows = rows[seen]
-            scale = scale if scale is None else scale[seen]
         self._score(rows, np.float32(self.store.scale) if scale is None else scale)
 
     def update_all(self) -> None:
         """Score every sample that was seen, in parts with rests between."""
-        store = self.store
-        for first in range(0, store.num_samples, _BLOCK):
-            if first:
+        total = self.store.num_samples
+        for first in range(0, total, _BLOCK):
+            if first >= _QUICK:
                 time.sleep(_REST)
-            part = slice(first, min(first + _BLOCK, store.num_samples))
-            if store.times_seen[part].all():
-                self._score(part, np.float32(store.scale))  # without looking each of them up
-            else:
-                self.update(np.arange(part.start, part.stop))
+            self._score(slice(first, min(first + _BLOCK, total)), np.float32(self.store.scale))
 
     def _score(self, rows: Rows, scale: Floats | np.float32) -> None:
         store = self.store
-        store.score[rows] = features(store, rows, scale) @ self.weights.astype(np.float32)
+        seen = _Seen.of(store, rows)
+        known = seen.times > 0
+        if not known.all():
+            if isinstance(rows, slice):
+                rows = np.arange(rows.start, rows.stop)
+            self._score(rows[known], scale[known] if isinstance(scale, np.ndarray) else scale)
+            return
+        first, *weights = self.weights.astype(np.float32)
+        score = np.full(len(known), first)
+        for weight, column in zip(weights, seen.columns(scale), strict=True):
+            score += weight * column
+        store.score[rows] = score
         if store.num_classes:
-            doubt = doubts(store, rows, scale)
+            doubt = seen.doubt(scale)
             store.doubt[rows] = np.clip(doubt, -1000, 1000)
-            flags = store.flags[rows] & ~np.uint8(SUSPECT | DOUBTFUL)
-            open_to_doubt = flags & JUDGED == 0
+            before = store.flags[rows]
+            open_to_doubt = before & JUDGED == 0
+            flags = before & ~np.uint8(SUSPECT | DOUBTFUL)
             flags |= ((doubt > SUSPICION) & open_to_doubt) * np.uint8(SUSPECT)
             flags |= ((doubt > RESERVE) & open_to_doubt) * np.uint8(DOUBTFUL)
-            store.flags[rows] = flags
+            if not np.array_equal(flags, before):
+                store.flags[rows] = flags
 
     def probability(self, rows: NDArray[np.int64], *, right: bool | None = None) -> Floats:
         """Of being wrong `horizon` epochs from now, (K,) in [0, 1].

@@ -59,22 +59,31 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
 
 def suspects(store: SampleStore, top: int) -> NDArray[np.int64]:
     """Samples whose label is suspected, most doubtful first; (K,) int64, K at most `top`."""
-    found = np.flatnonzero(store.flags & (SUSPECT | LEFT_OUT) == SUSPECT)
+    found = np.flatnonzero(_suspected(store))
     return _first(store.doubt, found, top)
+
+
+def count_suspects(store: SampleStore) -> int:
+    """How many samples have a label that is suspected."""
+    return int(np.count_nonzero(_suspected(store)))
+
+
+def _suspected(store: SampleStore) -> NDArray[np.bool_]:
+    return store.flags & (SUSPECT | LEFT_OUT) == SUSPECT
 
 
 def _first(
     values: NDArray[np.float32] | NDArray[np.float16], rows: NDArray[np.int64], top: int
 ) -> NDArray[np.int64]:
     """The `top` of `rows` with the largest values, in order; ties in order of index."""
-    of_rows = values[rows]
+    of_rows = values[rows].astype(np.float32)  # half precision is slow to compare
     if len(rows) > top:
         # A partition alone would leave it to chance which of several equals is in.
         lowest = np.partition(of_rows, -top)[-top]
         above = rows[of_rows > lowest]
         level = np.sort(rows[of_rows == lowest])[: top - len(above)]
         rows = np.concatenate([above, level])
-        of_rows = values[rows]
+        of_rows = values[rows].astype(np.float32)
     order: NDArray[np.int64] = rows[np.lexsort((rows, -of_rows))]
     return order
 
