@@ -17,6 +17,7 @@ from coflect_widget.forecast.forecaster import RANKING_PERIOD, Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.training.controls import Controls
+from tests.conftest import eventually
 
 N, C, B = 256, 4, 16
 
@@ -451,6 +452,24 @@ def test_training_rests_while_outputs_are_taken_in(make, backend, monkeypatch):
         assert forecaster.close()
     assert controls.rests > 0
     assert forecaster.failures == 0
+
+
+def test_training_rests_for_a_mark_that_nobody_waits_for(make):
+    controls = Controls()
+    forecaster = make(rest=controls.rest)
+    moved: list[int] = []
+
+    def slow(training: Training) -> None:
+        before = training.step
+        time.sleep(0.02)
+        moved.append(training.step - before)
+
+    with Training(controls, forecaster) as training:
+        for count in range(1, 9):
+            forecaster.mark(partial(slow, training), rest=True)
+            eventually(lambda count=count: len(moved) == count)
+            time.sleep(0.1)  # after a rest training goes on for a while
+    assert moved.count(0) >= 6, moved
 
 
 @pytest.mark.parametrize("busy", [False, True])
