@@ -108,6 +108,8 @@ class LoopAlone:
 class Nobody:
     """An observer that keeps the newest outputs, as a forecaster that is late does."""
 
+    due = float("inf")
+
     def __init__(self) -> None:
         self._waiting: deque[Any] = deque(maxlen=1024)
 

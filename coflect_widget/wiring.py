@@ -194,10 +194,15 @@ class Wiring:
 
     # --- the loop's observer: on the training thread ---------------------------------------
 
+    @property
+    def due(self) -> float:
+        """The next step at which the effect of an intervention is due to be measured."""
+        return self.steering.effects.due
+
     def observe(self, step: int, epoch: int, output: StepOutput) -> None:
         """One step was done."""
         self.forecaster.observe(step, epoch, output)
-        if step >= self.steering.effects.due:
+        if step >= self.due:
             self.steering.effects.step_done(step)
 
     def state_changed(self, state: RunState, by: str) -> None:

@@ -43,6 +43,8 @@ RANKING_PERIOD = 0.2
 RANKING_SHARE = 0.00125
 #: Seconds that training may rest while outputs are taken in, and outputs too few for a rest.
 MOST_REST, FEW = 0.05, 8
+#: Rests for marks, as a share of the time: not each epoch of four steps shall end with one.
+MARK_SHARE = 0.005
 #: Outputs converted at once.
 CHUNK = 256
 #: Logits taken in at once, beyond one step's.
@@ -172,6 +174,7 @@ class Forecaster(Closing):
         # The rest is the forecaster's thread's own.
         self._taken = 0
         self._busy = False  # training uses all processors
+        self._mark_rest_from = 0.0  # not before this moment
         self._held: _Item | None = None
         self._position = (0, 0)  # step and epoch of the newest output in the store
         self._ranked_period = 0
@@ -293,16 +296,21 @@ class Forecaster(Closing):
         rest = None if self._rest is None else self._rest(MOST_REST, self._wake.set)
         self._busy = rest is not None and rest.training
         marks = tuple(self._marks)
-        urgent = not all(may_rest for _, _, may_rest in marks)
-        much = marks or len(self._waiting) >= FEW
-        if rest is None or self._closing or urgent or not much:
+        pays = len(self._waiting) >= FEW
+        if marks:
+            pays = time.monotonic() >= self._mark_rest_from and all(rests for _, _, rests in marks)
+        if rest is None or self._closing or not pays:
             yield
             return
         with rest:
             if rest.training:
                 self._wake.wait(LONG_PERIOD)  # woken by the rest, by a mark, by `close`
                 self._wake.clear()
+            began = time.monotonic()
             yield
+        if marks:
+            now = time.monotonic()
+            self._mark_rest_from = now + (now - began) / MARK_SHARE
 
     def _consume(self) -> int:
         """Take in what waits now, and not for ever what comes meanwhile; how many steps it was."""

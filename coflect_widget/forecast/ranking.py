@@ -69,7 +69,8 @@ def count_suspects(store: SampleStore) -> int:
 
 
 def _suspected(store: SampleStore) -> NDArray[np.bool_]:
-    return store.flags & (SUSPECT | LEFT_OUT) == SUSPECT
+    suspected: NDArray[np.bool_] = store.flags & (SUSPECT | LEFT_OUT) == SUSPECT
+    return suspected
 
 
 def _first(

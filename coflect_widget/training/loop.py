@@ -38,6 +38,10 @@ class SnapshotSlots(Protocol):
 class Observer(Protocol):
     """What the loop tells; each method is called on the training thread and must be quick."""
 
+    @property
+    def due(self) -> float:
+        """The next step that it must be told of before another one is done; others may wait."""
+
     def observe(self, step: int, epoch: int, output: StepOutput) -> None:
         """A step was done."""
 
@@ -235,13 +239,13 @@ class TrainingLoop:
                     self.observer.non_finite(self.step, str(error))
                 else:
                     self._batch_in_epoch += 1
-                    self.step += 1
+                    self.step += 1  # as in `advance`, without a call: each step pays for it
                     self._recent.append(output)
                     if len(self._recent) >= self._together:
                         self._tell()
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
-                # The first half of `_boundary`, without a call: each step pays for it.
+                # And the first half of `_boundary`.
                 if (controls.attention or snapshots.wanted) and not self._boundary():
                     return "stopped"
                 if self.step >= self.target_step:
@@ -271,7 +275,8 @@ class TrainingLoop:
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))
-        self._together = min(TOGETHER, 2 * self._together, in_time)
+        to_due = max(1, self.observer.due - self.step)
+        self._together = int(min(TOGETHER, 2 * self._together, in_time, to_due))
         self.time.turn("training")
 
     def _boundary(self) -> bool:
@@ -281,6 +286,7 @@ class TrainingLoop:
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
+        self._together = 1  # a command may have made a step due
         self.time.turn("training")
         return going_on
 

@@ -398,8 +398,10 @@ def test_observe_costs_microseconds(make: Callable[..., Forecaster]) -> None:
 class Training:
     """A thread that observes an output at each of its boundaries and rests when asked to."""
 
-    def __init__(self, controls: Controls, forecaster: Forecaster) -> None:
-        self.controls, self.forecaster = controls, forecaster
+    def __init__(
+        self, controls: Controls, forecaster: Forecaster, *, observes: bool = True
+    ) -> None:
+        self.controls, self.forecaster, self.observes = controls, forecaster, observes
         self.step = 0
         self.thread = threading.Thread(target=self.run)
 
@@ -407,7 +409,8 @@ class Training:
         self.controls.attach()
         while self.controls.boundary(lambda _held: None):
             self.step += 1
-            self.forecaster.observe(self.step, 1, output(self.step))
+            if self.observes:
+                self.forecaster.observe(self.step, 1, output(self.step))
             time.sleep(0.001)
         self.controls.detach()
 
@@ -454,7 +457,9 @@ def test_training_rests_while_outputs_are_taken_in(make, backend, monkeypatch):
     assert forecaster.failures == 0
 
 
-def test_training_rests_for_a_mark_that_nobody_waits_for(make):
+def test_training_rests_for_a_mark_that_nobody_waits_for_unless_they_are_many(make, monkeypatch):
+    monkeypatch.setattr("coflect_widget.forecast.forecaster.MOST_REST", 1.0)
+    monkeypatch.setattr("coflect_widget.forecast.forecaster.MARK_SHARE", 1.0)
     controls = Controls()
     forecaster = make(rest=controls.rest)
     moved: list[int] = []
@@ -464,12 +469,18 @@ def test_training_rests_for_a_mark_that_nobody_waits_for(make):
         time.sleep(0.02)
         moved.append(training.step - before)
 
-    with Training(controls, forecaster) as training:
-        for count in range(1, 9):
+    with Training(controls, forecaster, observes=False) as training:
+        for count in range(1, 7):
             forecaster.mark(partial(slow, training), rest=True)
             eventually(lambda count=count: len(moved) == count)
             time.sleep(0.1)  # after a rest training goes on for a while
-    assert moved.count(0) >= 6, moved
+        assert moved.count(0) >= 4, moved
+        monkeypatch.setattr("coflect_widget.forecast.forecaster.MARK_SHARE", 1e-6)
+        for count in range(7, 13):
+            forecaster.mark(partial(slow, training), rest=True)
+            eventually(lambda count=count: len(moved) == count)
+            time.sleep(0.1)
+    assert moved[6:].count(0) <= 1, moved
 
 
 @pytest.mark.parametrize("busy", [False, True])

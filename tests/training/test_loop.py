@@ -17,6 +17,8 @@ from tests.conftest import eventually, tiny_cnn
 class Notes:
     """An observer that writes everything down."""
 
+    due = float("inf")
+
     def __init__(self):
         self.steps = []  # (step, epoch, the loop's step at that moment)
         self.told = []
@@ -79,6 +81,25 @@ def test_every_step_is_told_of_once_before_its_epoch_ends(made):
     groups = {at for _, _, at in notes.steps}
     assert len(groups) < 70  # of several at once
     assert max(at - step for step, _, at in notes.steps) == TOGETHER - 1
+
+
+def test_a_step_that_is_due_is_told_of_before_the_next(made):
+    loop, _, notes = made
+    notes.due = 41
+    loop.start(10**6)
+    eventually(lambda: loop.step > 100)
+
+    def ask():
+        notes.due = loop.step + 7
+
+    loop.controls.submit(ask).result(30)
+    asked = notes.due
+    eventually(lambda: loop.step > asked + 20)
+    loop.controls.stop()
+    assert loop.wait(30)
+    told_at = {step: at for step, _, at in notes.steps}
+    assert told_at[41] == 41
+    assert told_at[asked] == asked
 
 
 def test_slow_steps_are_told_of_one_by_one(made):
