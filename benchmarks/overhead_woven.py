@@ -101,7 +101,7 @@ def others() -> int:
 
 def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
     """Nanoseconds of each plain block, its neighbour, and what the session used in the first."""
-    if not hasattr(arm, "loop"):
+    if not hasattr(arm, "plain"):  # a peer
         return _in_turn(arm, STEPS[workload], blocks)
     weaver = Weaver(arm, STEPS[workload], blocks)
     weaver.loop.controls.resume()
