@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import psutil
 import torch
-from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, TimedSGD, Workload
+from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, Workload
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch import TorchBackend
@@ -87,15 +87,11 @@ class LoopAlone:
     """The session's loop and backend, and nobody who watches: what the lines themselves cost."""
 
     def __init__(self, workload: Workload) -> None:
-        torch.manual_seed(0)
-        model = workload.model()
-        optimizer = TimedSGD(model.parameters())
-        self.ends = optimizer.ends
-        data = workload.data()
-        self.plain: Trains = PlainLoop(workload, data, model, optimizer)
+        self.plain = plain = PlainLoop.of(workload)
+        self.ends = plain.optimizer.ends
         backend = TorchBackend(
-            model, data, None, num_classes=None, loss=None, optimizer=optimizer, scheduler=None,
-            batch_size=workload.batch, config=Config(),
+            plain.model, (plain.x, plain.y), None, num_classes=None, loss=None,
+            optimizer=plain.optimizer, scheduler=None, batch_size=workload.batch, config=Config(),
         )  # fmt: skip
         self.loop = TrainingLoop(backend, Controls(), SimpleNamespace(wanted=False), Nobody())
         self.loop.start(10**9)
@@ -126,16 +122,13 @@ class Watched:
     def __init__(
         self, workload: Workload, folder: str, *, bank: int = 0, overlays: bool = True
     ) -> None:
-        torch.manual_seed(0)
-        model = workload.model()
-        optimizer = TimedSGD(model.parameters())
-        self.ends = optimizer.ends
-        data = workload.data()
-        self.plain: Trains = PlainLoop(workload, data, model, optimizer)
+        plain = PlainLoop.of(workload)
+        self.plain: Trains = plain
+        self.ends = plain.optimizer.ends
         self.session = coflect.Session(
-            model,
-            data,
-            optimizer=optimizer,
+            plain.model,
+            (plain.x, plain.y),
+            optimizer=plain.optimizer,
             batch_size=workload.batch,
             run_dir=folder,
             config=settings(workload, overlays=overlays),

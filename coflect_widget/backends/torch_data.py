@@ -137,7 +137,7 @@ class Source:
         if self.inputs is not None and self.targets is not None:
             inputs, targets = self.inputs, self.targets
             if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
-                for group in groups:  # half the time of `inputs[picked]`, and each step pays it
+                for group in groups:  # quicker than `inputs[picked]`, and each step pays it
                     picked = torch.from_numpy(group)
                     rows: Any = inputs.index_select(0, picked)
                     yield Batch(group, rows, targets.index_select(0, picked))

@@ -19,27 +19,37 @@ LARGE = 1 << 15
 
 
 def copy_small(outputs: Sequence[StepOutput]) -> None:
-    """Put numpy arrays in one block in the place of a CPU's outputs.
+    """Put numpy arrays in one block in the place of the outputs' logits and targets.
 
-    Logits and targets stay the tensors that they are where they are large or do not fit together.
-    A block lives as long as anybody holds an output in it.
+    They stay the tensors that they are where they are large, not a CPU's or of another kind.
+    Outputs that do not fit together are copied one by one. A block lives as long as anybody holds
+    an output in it.
     """
+    if not _copied(outputs) and len(outputs) > 1:
+        for output in outputs:
+            _copied([output])
+
+
+def _copied(outputs: Sequence[StepOutput]) -> bool:
+    first = outputs[0].logits
+    if first.dtype != torch.float32 or first.ndim != 2 or not first.is_cpu:
+        return False
     lengths = [len(output.indices) for output in outputs]
-    if sum(lengths) * outputs[0].logits.shape[-1] > LARGE * len(outputs):
-        return
+    if sum(lengths) * first.shape[1] > LARGE * len(outputs):
+        return False
     try:
         logits = torch.cat([output.logits for output in outputs])
         targets = torch.cat([output.targets for output in outputs])
     except (RuntimeError, TypeError):
-        return
+        return False
     rows = (sum(lengths),)
-    if logits.dtype != torch.float32 or logits.ndim != 2 or targets.dtype != torch.int64:
-        return
-    if logits.shape[:1] != rows or targets.shape != rows:
-        return
+    if logits.dtype != torch.float32 or logits.shape[:1] != rows:
+        return False
+    if targets.dtype != torch.int64 or targets.shape != rows or not targets.is_cpu:
+        return False
     x, y = logits.numpy(), targets.numpy()
-    first = 0
+    at = 0
     for output, length in zip(outputs, lengths, strict=True):
-        last = first + length
-        output.logits, output.targets = x[first:last], y[first:last]
-        first = last
+        output.logits, output.targets = x[at : at + length], y[at : at + length]
+        at += length
+    return True

@@ -1,8 +1,8 @@
 """What the training thread's time went to: training itself, this tool, or a person's pauses.
 
-One reading of the clock where the thread turns from one to another. What
-guidance adds to a step cannot be timed apart from it, because one backward pass serves both: it
-is what guided steps took longer than the unguided ones around them.
+One reading of the clock where the thread turns from one to another. What guidance adds to a step
+cannot be timed apart from it, because one backward pass serves both: it is what guided steps took
+longer than the unguided ones around them.
 """
 
 from __future__ import annotations

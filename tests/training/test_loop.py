@@ -1,11 +1,11 @@
 """The loop tells of every step once, in order and soon, though of several at once."""
 
 import time
-from types import SimpleNamespace
 
 import pytest
 from torch import nn
 
+from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.backends.torch import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import synthetic
@@ -64,8 +64,10 @@ def made():
         model, synthetic(n=110), None, num_classes=4, loss=None, optimizer=None, scheduler=None,
         batch_size=4, config=Config(),
     )  # fmt: skip
-    notes.loop = TrainingLoop(backend, Controls(), SimpleNamespace(wanted=False), notes)
-    return notes.loop, model, notes
+    snapshots = Snapshots(backend.weight_specs())
+    notes.loop = TrainingLoop(backend, Controls(), snapshots, notes)
+    yield notes.loop, model, notes
+    snapshots.close()
 
 
 def test_every_step_is_told_of_once_before_its_epoch_ends(made):

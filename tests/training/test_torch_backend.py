@@ -229,6 +229,15 @@ def test_no_batch_of_one_for_batch_normalisation(data):
     assert backend.steps_per_epoch == 3
 
 
+def test_what_a_step_leaves_behind_holds_no_graph(data):
+    backend = make_backend(data)
+    batch = next(backend.train_batches(0))
+    output = backend.train_step(batch)
+    assert not output.logits.requires_grad
+    assert output.indices is batch.indices
+    assert output.targets is batch.targets
+
+
 def test_a_non_finite_loss_changes_no_weight(data):
     backend = make_backend(data, loss=lambda logits, targets: logits.sum() * float("nan"))
     before = [p.detach().clone() for p in backend.model.parameters()]

@@ -41,6 +41,8 @@ def test_what_is_large_or_of_another_kind_is_kept_as_it_is():
         {"logits": torch.zeros(64, LARGE // 64 + 1), "targets": torch.zeros(64, dtype=torch.long)},
         {"logits": torch.zeros(4, 3, dtype=torch.bfloat16)},
         {"targets": torch.zeros(4, 3)},
+        {"targets": torch.zeros(4, dtype=torch.long, device="meta")},
+        {"logits": torch.zeros(4, 3, device="meta")},
         {"logits": torch.zeros(4)},
     ):
         given = [made(1, 4, **other) for _ in range(3)]
@@ -53,9 +55,19 @@ def test_what_is_large_or_of_another_kind_is_kept_as_it_is():
             assert output.loss == 0.5
 
 
-def test_outputs_that_do_not_fit_together_stay_as_they_are():
-    for odd in ({"targets": torch.zeros(4, 3)}, {"classes": 5}, {"targets": torch.zeros(4)}):
-        outputs = [made(1, 4), made(1, 4, **odd), made(1, 4)]
-        before = [output.logits for output in outputs]
-        copy_small(outputs)
-        assert all(a is b.logits for a, b in zip(before, outputs, strict=True))
+def test_one_of_another_kind_does_not_keep_its_neighbours_from_being_copied():
+    for odd in ({"targets": torch.zeros(4, 3)}, {"targets": torch.zeros(4)}):
+        for place in (0, 3):
+            outputs = [made(1, 4) for _ in range(5)]
+            outputs.insert(place, made(1, 4, **odd))
+            copy_small(outputs)
+            copied = [isinstance(output.logits, np.ndarray) for output in outputs]
+            assert copied == [at != place for at in range(6)]
+
+
+def test_outputs_of_other_widths_are_copied_apart():
+    outputs = [made(1, 4), made(2, 4, classes=5), made(4, 4)]
+    copy_small(outputs)
+    for step, output in zip((1, 2, 4), outputs, strict=True):
+        assert isinstance(output.logits, np.ndarray)
+        assert (output.logits == step).all()
