@@ -33,7 +33,7 @@ class Answers(Protocol):
     def hello(self, client: str) -> None:
         """A browser asks for everything."""
 
-    def ack(self, client: str, seq: int, *, seen: bool) -> None:
+    def ack(self, client: str, seq: int, *, seen: bool, attended: bool) -> None:
         """A browser has shown the update `seq`; `seen`: somebody looks at it."""
 
     def look(self, index: int, step: int | None) -> None:
@@ -111,8 +111,10 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
             case {"kind": "hello", "page": str(page), **rest} if not rest and len(page) <= MAX_ID:
                 self.page = page
                 self._answers.hello(client)
-            case {"kind": "ack", "seq": seq, "seen": bool(seen), **rest} if _number(seq, rest):
-                self._answers.ack(client, seq, seen=seen)
+            case {
+                "kind": "ack", "seq": seq, "seen": bool(seen), "attended": bool(attended), **rest
+            } if _number(seq, rest):  # fmt: skip
+                self._answers.ack(client, seq, seen=seen, attended=attended)
             case {"kind": "look", "index": index, "step": step, **rest} if _number(
                 index, rest
             ) and (step is None or _number(step, rest)):

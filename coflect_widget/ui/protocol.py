@@ -15,10 +15,11 @@ Kernel to browser: custom messages on the dashboard's model.
 
 Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
 ``events.AnyCommand`` plus an ``id``, or about the screen, with the browser's own name as id:
-``{"kind": "hello", "id"}``; ``{"kind": "ack", "id", "seq", "seen"}`` after updates were shown (at
-most ten a second; every five seconds if nothing comes; and when `seen` changes); and
-``{"kind": "look", "id", "index", "step"}``, which brings one recorded explanation onto the shelf.
-Without acknowledgement at most four updates are on their way, then one every two seconds; to
+``{"kind": "hello", "id"}``; ``{"kind": "ack", "id", "seq", "seen", "attended"}`` after updates were
+shown (each sixteenth, or after eight seconds; every five seconds if nothing comes; when `seen`
+changes; and when a person's hand comes back to the view, which `attended` tells for ten seconds);
+and ``{"kind": "look", "id", "index", "step"}``, which brings one recorded explanation onto the
+shelf. Without acknowledgement at most 24 updates are on their way, then one every two seconds; to
 views that nobody sees nothing is sent.
 
 Text is text: neither side ever treats a field as HTML.

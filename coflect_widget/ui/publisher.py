@@ -1,8 +1,9 @@
 """The one thread that sends to the browser: events in, at most 20 updates a second out.
 
 Latest wins: what happens between two updates is folded into one. What a person waits for goes
-out at once; figures that merely go on are gathered for half a second, because a page that is
-drawn anew takes processor time from a training on the same machine. Browsers acknowledge what
+out at once; figures that merely go on are gathered for half a second, or for two while nobody's
+hand is on the dashboard, because a page that is drawn anew takes processor time from a training
+on the same machine. Browsers acknowledge what
 they have shown, not each update (JupyterLab draws its busy sign for every message to the
 kernel); a few may be on their way, then the rest waits and is folded. Nobody else sends on the
 dashboard's model, because widgets are not safe to use from two threads.
@@ -22,8 +23,9 @@ from coflect_widget.ui.view import View
 
 PERIOD = 0.05  # seconds between two updates, at least
 GATHERED = 0.5  # the same where they only bring what nobody waits for
+LEISURE = 2.0  # and where no hand is on the dashboard
 SNAPSHOT_PERIOD = 30.0  # seconds between two refreshes of what a saved notebook shows
-CREDIT = 12  # updates that may be on their way to a browser
+CREDIT = 24  # updates that may be on their way to a browser
 TRICKLE = 2.0  # seconds between updates to browsers that do not answer
 MAX_CLIENTS = 64  # browsers that are remembered
 _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
@@ -47,6 +49,7 @@ class Client:
 
     acked: int  # number of the newest update that it has shown
     seen: bool = True
+    attended: bool = True
     behind: int = 0  # messages in a row that said the same number while newer ones were out
 
 
@@ -76,6 +79,8 @@ class Publisher:
         self._full = False
         self._seq = 0
         self._sent_at = 0.0
+        self._turned_at = 0.0
+        self._gathers = GATHERED
         self._kept_at = 0.0
         self._keep_due = True
         self.error: str | None = None
@@ -96,10 +101,13 @@ class Publisher:
         """A browser came, or lost an update: everything is sent again."""
         self._do(lambda: self._welcome(client))
 
-    def ack(self, client: str, seq: int, *, seen: bool) -> None:
-        """A browser has shown the update `seq`; `seen`: somebody looks at it."""
-        self._actions.append(lambda: self._acknowledged(client, seq, seen=seen))
-        if self._held:
+    def ack(self, client: str, seq: int, *, seen: bool, attended: bool = True) -> None:
+        """A browser has shown the update `seq`.
+
+        `seen`: it is in sight; `attended`: a person's hand is on it, or was some seconds ago.
+        """
+        self._actions.append(lambda: self._acknowledged(client, seq, seen=seen, attended=attended))
+        if self._held or (attended and self._gathers > GATHERED):
             self._soon.set()
         self._wake.set()
 
@@ -139,9 +147,10 @@ class Publisher:
         while True:
             # What is held back for want of credit goes out by and by without any event.
             self._wake.wait(timeout=TRICKLE / 4 if self._held else None)
-            self._soon.wait(timeout=max(0.0, self._sent_at + GATHERED - time.monotonic()))
+            self._soon.wait(max(0.0, self._turned_at + self._gathers - time.monotonic()))
             self._wake.clear()
             self._soon.clear()
+            self._turned_at = time.monotonic()
             closing = self._closing
             try:
                 self._held = self._turn(closing=closing)
@@ -169,6 +178,8 @@ class Publisher:
             self._actions.popleft()()
         due = self._full or self._view.changed
         seen = any(client.seen for client in self._clients.values())
+        attended = any(client.seen and client.attended for client in self._clients.values())
+        self._gathers = GATHERED if attended else LEISURE
         held = due and seen and not self._may_send()
         if due and seen and not held:
             full, self._full = self._full, False
@@ -203,12 +214,12 @@ class Publisher:
         self._clients[client] = Client(acked=self._seq)
         self._full = True
 
-    def _acknowledged(self, name: str, seq: int, *, seen: bool) -> None:
+    def _acknowledged(self, name: str, seq: int, *, seen: bool, attended: bool) -> None:
         client = self._clients.get(name)
         if client is None:  # a page that was open before this publisher, or long ago
             self._welcome(name)
             client = self._clients[name]
-        client.seen = seen
+        client.seen, client.attended = seen, attended
         # A number that stands still while newer updates are out: they did not arrive.
         stands_still = seq <= client.acked < self._seq
         client.behind = client.behind + 1 if stands_still and seen else 0

@@ -49,6 +49,11 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   followSight(root, (visible) => {
     transport.seen(root, visible);
   }, ending.signal);
+  for (const hand of ["pointermove", "keydown", "wheel"]) {
+    root.addEventListener(hand, () => {
+      transport.touched();
+    }, { signal: ending.signal, capture: true, passive: true });
+  }
   const parts: Part[] = [header, charts, focus, gates, side, instruction, ledger, footer];
   store.subscribe((state, changed) => {
     setAttr(root, "data-connection", state.connection);

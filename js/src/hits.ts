@@ -3,14 +3,10 @@
 
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { isReachable } from "./state";
-import { Thumbnails } from "./thumbnails";
+import { showThumbnail } from "./thumbnails";
 import type { Context, Part } from "./view";
 
 export function createHits({ store, actions, signal }: Context): Part {
-  const thumbnails = new Thumbnails();
-  signal.addEventListener("abort", () => {
-    thumbnails.clear();
-  });
   const text = h("p", { class: "cw-note", testid: "cw-hits-text", role: "status" });
   const apply = button("", { class: "cw-button cw-primary", testid: "cw-hits-confirm" });
   const grid = h("div", { class: "cw-hits", testid: "cw-hits" });
@@ -41,7 +37,7 @@ export function createHits({ store, actions, signal }: Context): Part {
       apply.disabled = count === 0 || !isReachable(state);
       setHidden(apply, hits.items.length === 0);
       syncChildren(grid, hits.items, () => button("", { class: "cw-hit", testid: "cw-hit" }, h("img", { class: "cw-thumb", alt: "" })), (one, item) => {
-        thumbnails.show(one.firstElementChild as HTMLImageElement, item.thumbnail);
+        showThumbnail(one.firstElementChild as HTMLImageElement, item.thumbnail);
         setAttr(one, "data-index", item.index);
         setAttr(one, "aria-pressed", String(!unpicked.has(item.index)));
         setAttr(one, "aria-label", `Sample ${item.index}, alike ${item.score.toFixed(2)}`);

@@ -232,5 +232,5 @@ export type Command =
 /** What the browser says of its screen; the id is the browser's own name. */
 export type ScreenMessage =
   | { kind: "hello"; page: string } // Notebook 7 names its pages
-  | { kind: "ack"; seq: number; seen: boolean }
+  | { kind: "ack"; seq: number; seen: boolean; attended: boolean }
   | { kind: "look"; index: number; step: number | null };

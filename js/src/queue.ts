@@ -4,17 +4,13 @@ import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren 
 import { share } from "./format";
 import type { Gates } from "./gates";
 import type { Candidate } from "./protocol";
-import { Thumbnails } from "./thumbnails";
+import { showThumbnail } from "./thumbnails";
 import { className, filtered, isReachable, showsOnset, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const SHOWN = 10;
 
 export function createQueue({ store, actions, signal }: Context, gates: Gates): Part {
-  const thumbnails = new Thumbnails();
-  signal.addEventListener("abort", () => {
-    thumbnails.clear();
-  });
   const title = h("h3", { class: "cw-title" }, "At risk");
   const filter = h("select", { class: "cw-input cw-select cw-filter", testid: "cw-filter", "aria-label": "Which samples are listed", title: "Which samples are listed" });
   filter.addEventListener("change", () => {
@@ -68,7 +64,7 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     const bare = item.target < 0; // a regression: only whether the error is large
     const target = className(state, bare ? item.predicted : item.target);
     const predicted = className(state, item.predicted);
-    thumbnails.show(image, item.thumbnail);
+    showThumbnail(image, item.thumbnail);
     const [targetName, verb, predictedName] = classes.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     const right = item.target === item.predicted;
     setText(targetName, target);

@@ -4,16 +4,12 @@ import { button, h, isolated, setAttr, setHidden, setText, syncChildren } from "
 import { share } from "./format";
 import type { Suspect } from "./protocol";
 import { className, isReachable, type State } from "./state";
-import { Thumbnails } from "./thumbnails";
+import { showThumbnail } from "./thumbnails";
 import type { Context, Part } from "./view";
 
 const VERDICTS = [["right", "Label is right"], ["wrong", "It is"], ["leave out", "Leave out"], ["undo", "Undo"]] as const;
 
 export function createSuspects({ actions, signal }: Context): Part {
-  const thumbnails = new Thumbnails();
-  signal.addEventListener("abort", () => {
-    thumbnails.clear();
-  });
   const list = h("ol", { class: "cw-suspects", testid: "cw-suspects" });
   const el = h("div", { class: "cw-page" }, h("p", { class: "cw-note" }, "The label may be wrong: what do you see?"), list);
   list.addEventListener("click", (event) => {
@@ -41,7 +37,7 @@ export function createSuspects({ actions, signal }: Context): Part {
   function show(row: HTMLLIElement, item: Suspect, state: State): void {
     const [entry, judge] = row.children as unknown as [HTMLElement, HTMLElement];
     const [image, classes, doubt] = entry.children as unknown as [HTMLImageElement, HTMLElement, HTMLElement];
-    thumbnails.show(image, item.thumbnail);
+    showThumbnail(image, item.thumbnail);
     const [target, , suggested] = classes.children;
     if (target) setText(target, className(state, item.target));
     if (suggested) setText(suggested, className(state, item.suggested));

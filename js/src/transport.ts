@@ -26,9 +26,10 @@ export const HELLO_TIMEOUT = 3000;
 const REPLY_TIMEOUT = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
-const ACK_PERIOD = 4000; // milliseconds from an update to its acknowledgement ...
-const UNACKED = 8; // ... unless so many wait for theirs
+const ACK_PERIOD = 8000; // milliseconds from an update to its acknowledgement ...
+const UNACKED = 16; // ... unless so many wait for theirs
 const BEAT = 5000; // and at least one in this many while somebody looks
+const ATTENTION = 10_000; // since a person's hand was last on a view
 const SILENCE = 12_000; // after which a kernel that answered no beat is taken for silent
 
 /** A name for one message. Not crypto.randomUUID: plain http, as on a laboratory's server, has none. */
@@ -61,6 +62,7 @@ export class Transport {
   #heard = performance.now();
   #views = new Set<object>(); // views that somebody can see
   #watched = false; // whether any view has ever said so
+  #touched = performance.now();
 
   constructor(
     private readonly model: DashboardModel,
@@ -112,6 +114,17 @@ export class Transport {
     if (before !== this.#seen && this.#seq !== null) this.#acknowledge(true);
   }
 
+  /** A person's hand is on a view: updates come more often from now on. */
+  touched(): void {
+    const before = this.#attended;
+    this.#touched = performance.now();
+    if (!before && this.#seq !== null) this.#acknowledge(true);
+  }
+
+  get #attended(): boolean {
+    return performance.now() - this.#touched < ATTENTION;
+  }
+
   get #seen(): boolean {
     return !this.#watched || this.#views.size > 0;
   }
@@ -124,7 +137,7 @@ export class Transport {
       this.#ackTimer = this.#seen ? setTimeout(send, BEAT) : null;
       if (performance.now() - this.#heard > SILENCE && this.#seen && this.store.state.connection === "live") this.store.patch({ connection: "silent" });
       this.#acked = this.#seq ?? 0;
-      this.#say({ kind: "ack", seq: this.#acked, seen: this.#seen });
+      this.#say({ kind: "ack", seq: this.#acked, seen: this.#seen, attended: this.#attended });
     };
     if (now) send();
     else this.#ackTimer = setTimeout(send, ACK_PERIOD);

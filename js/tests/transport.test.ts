@@ -85,6 +85,25 @@ describe("updates", () => {
     expect(store.state.metrics.get("train/loss")?.length).toBe(4);
   });
 
+  it("tells whether a hand is on the view, and at once when it is back", async () => {
+    const acks = (): unknown[] => test.sent.filter((one) => one["kind"] === "ack");
+    transport.start();
+    await settle();
+    full();
+    await settle(8000);
+    expect(acks()).toMatchObject([{ attended: true }]);
+    transport.touched();
+    await settle(9000); // a beat
+    expect(acks()).toMatchObject([{ attended: true }, { attended: true }]);
+    await settle(5000);
+    expect(acks().at(-1)).toMatchObject({ attended: false });
+    const before = acks().length;
+    transport.touched();
+    transport.touched();
+    expect(acks()).toHaveLength(before + 1);
+    expect(acks().at(-1)).toMatchObject({ attended: true });
+  });
+
   it("survives a message that breaks the protocol", async () => {
     transport.start();
     await settle();

@@ -104,6 +104,22 @@ def test_what_nobody_waits_for_is_gathered_and_goes_with_what_a_person_does(stag
     assert len(screen.updates) <= 3
 
 
+def test_a_view_without_a_hand_on_it_gets_few_updates_until_the_hand_is_back(stage, monkeypatch):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    eventually(lambda: len(screen.updates) == 1)
+    monkeypatch.setattr("coflect_widget.ui.publisher.LEISURE", 600)
+    publisher.ack("a", 1, seen=True, attended=False)
+    eventually(lambda: publisher._gathers == 600)
+    happen(20)
+    time.sleep(1.0)
+    assert len(screen.updates) <= 2  # one was perhaps under way
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True, attended=True)
+    eventually(lambda: len(shown(screen)) == 20)
+    happen(5)
+    eventually(lambda: len(shown(screen)) == 25)
+
+
 def test_nothing_is_sent_to_views_that_nobody_sees_and_all_of_it_afterwards(stage):
     screen, publisher, happen = stage
     publisher.hello("a")
@@ -186,7 +202,7 @@ def test_ten_thousand_clicks_and_as_many_malformed_messages(make_session, watche
         lambda: {"kind": "advance", "unit": "step"},
         lambda: {"kind": "explain", "index": rng.randrange(32)},
         lambda: {"kind": "look", "index": rng.randrange(32), "step": rng.randrange(99)},
-        lambda: {"kind": "ack", "seq": rng.randrange(99), "seen": True},
+        lambda: {"kind": "ack", "seq": rng.randrange(99), "seen": True, "attended": True},
         lambda: {"kind": "feedback", "sample": 3, "strokes": [stroke], "strength": 0.5},
     ]
     weights = [20, 20, 20, 10, 10, 19, 1]

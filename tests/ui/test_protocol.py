@@ -189,8 +189,9 @@ HOSTILE = [
     {"id": "a", "kind": "look", "index": True, "step": None},
     {"id": "a", "kind": "look", "index": 3, "step": -1},
     {"id": "a", "kind": "look", "index": 3, "step": 2, "path": "../../etc/passwd"},
-    {"id": "a", "kind": "ack", "seq": 2**80, "seen": True},
-    {"id": "a", "kind": "ack", "seq": 1, "seen": "yes"},
+    {"id": "a", "kind": "ack", "seq": 2**80, "seen": True, "attended": True},
+    {"id": "a", "kind": "ack", "seq": 1, "seen": "yes", "attended": True},
+    {"id": "a", "kind": "ack", "seq": 1, "seen": True, "attended": 1},
     {"id": "a", "kind": "advance", "unit": "year"},
     {"id": "a", "kind": "set", "name": "__class__", "value": 1},
 ]
@@ -206,7 +207,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
         def hello(self, client):
             answers.append("hello")
 
-        def ack(self, client, seq, *, seen):
+        def ack(self, client, seq, *, seen, attended):
             answers.append("ack")
 
         def look(self, index, step):
