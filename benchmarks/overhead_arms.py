@@ -1,8 +1,8 @@
 """One arm of the overhead benchmark, in a process of its own that trains when it is told to.
 
 The benchmark starts it with a port; over that connection come lines "watched STEPS",
-"plain STEPS" or "woven:WORKLOAD PAIRS" and go lines of JSON: how long the steps took, and what
-the arm can say of itself.
+"plain STEPS" or "woven:WORKLOAD PAIRS PID ..." and go lines of JSON: how long the steps took, and
+what the arm can say of itself.
 Both train the same model on the same data in the same thread.
 """
 
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -191,14 +191,19 @@ def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def workers_stopped() -> Iterator[None]:
-    """Have this process's workers stand still meanwhile."""
-    workers = psutil.Process().children(recursive=True)
+def others_stopped(roots: Iterable[int] = ()) -> Iterator[None]:
+    """Have this process's workers, and what began as `roots`, stand still meanwhile."""
+    others = psutil.Process().children(recursive=True)
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(root)
+            others += [process, *process.children(recursive=True)]
 
     def send(number: int) -> None:
-        for worker in workers:
+        for other in others:
             with suppress(psutil.NoSuchProcess):
-                worker.send_signal(number)
+                if other.pid != os.getpid():
+                    other.send_signal(number)
 
     send(signal.SIGSTOP)
     try:
@@ -238,12 +243,12 @@ def serve(arm: Arm, port: int) -> None:
         line.write(json.dumps({"pid": os.getpid()}) + "\n")
         line.flush()
         for request in line:
-            how, number = request.split()
+            how, number, *roots = request.split()
             steps = int(number)
             if how.startswith("woven:"):
                 from overhead_woven import weave
 
-                pairs = weave(arm, how.removeprefix("woven:"), steps)
+                pairs = weave(arm, how.removeprefix("woven:"), steps, [int(r) for r in roots])
                 line.write(json.dumps({"pairs": pairs, **arm.facts()}) + "\n")
                 line.flush()
                 continue

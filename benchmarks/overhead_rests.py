@@ -51,7 +51,7 @@ def measure(name: str, triples: int) -> list[list[float]]:
             if way != "plain":
                 forecaster._rest = rest if way == "rests" else None
                 return seconds(arm.train)
-            with arms.workers_stopped():
+            with arms.others_stopped():
                 return seconds(arm.train_plain)
 
         warm = time.monotonic() + WARM_UP

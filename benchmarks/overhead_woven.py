@@ -2,18 +2,19 @@
 
     python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 300]
 
-Other arms are "nothing", a plain loop in the place of the session, which shows what the method
-itself finds where nothing is; "loop alone", the session's loop without its other threads; and the
-peers of `overhead_peers.py`.
+Other arms are "browser", the kernel's with its dashboard in a real JupyterLab and Chromium beside
+it, and "page only", without the dashboard; "nothing", a plain loop in the place of the session,
+which shows what the method itself finds where nothing is; "loop alone", the session's loop without
+its other threads; and the peers of `overhead_peers.py`.
 
 As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
-while the workers are stopped by a signal. The speed of a shared machine walks by a tenth within
-some seconds, so that short neighbours tell far more in the same time than long ones do. The session
-knows nothing of it; a rest that it wants begins when its own steps go on, and what its threads use
-of the processors in the plain blocks is taken from those and added to its own. What the tool does
-by the clock it does a third too often for the steps that it watches: the figures are rather too
-high than too low.
+while the workers and the browser are stopped by a signal. The speed of a shared machine walks by a
+tenth within some seconds, so that short neighbours tell far more in the same time than long ones
+do. The session knows nothing of it; a rest that it wants begins when its own steps go on, and what
+its threads use of the processors in the plain blocks is taken from those and added to its own. What
+the tool does by the clock it does a third too often for the steps that it watches: the figures are
+rather too high than too low.
 
 The slowdown is the sum of the session's blocks over that of their plain neighbours (a mean, so
 that what comes rarely counts), its interval a bootstrap over runs of ten pairs; beside it stands
@@ -49,11 +50,11 @@ WARM_UP = 25.0
 class Weaver:
     """Trains a plain block after each block of the session's steps, on the same thread."""
 
-    def __init__(self, arm: Any, steps: int, blocks: int) -> None:
+    def __init__(self, arm: Any, steps: int, blocks: int, roots: list[int]) -> None:
         self.loop = arm.loop
         self.pairs: list[tuple[int, int, int]] = []
         self.done = threading.Event()
-        self._arm, self._steps, self._blocks = arm, steps, blocks
+        self._arm, self._steps, self._blocks, self._roots = arm, steps, blocks, roots
         self._began = 0
         self._warm = time.monotonic() + WARM_UP
         arm.ends.turn = self._turn
@@ -77,7 +78,7 @@ class Weaver:
     def _plain(self) -> tuple[int, int]:
         """Nanoseconds of a plain block, and what the session's threads used meanwhile."""
         ends = self._arm.ends
-        with arms.workers_stopped():
+        with arms.others_stopped(self._roots):
             used, first, began = others(), len(ends), time.perf_counter_ns()
             self._arm.plain.train(self._steps)
             took = time.perf_counter_ns() - began
@@ -99,11 +100,11 @@ def others() -> int:
     return used
 
 
-def weave(arm: Any, workload: str, blocks: int) -> list[tuple[int, int, int]]:
+def weave(arm: Any, workload: str, blocks: int, roots: list[int]) -> list[tuple[int, int, int]]:
     """Nanoseconds of each plain block, its neighbour, and what the session used in the first."""
     if not hasattr(arm, "plain"):  # a peer
         return _in_turn(arm, STEPS[workload], blocks)
-    weaver = Weaver(arm, STEPS[workload], blocks)
+    weaver = Weaver(arm, STEPS[workload], blocks, roots)
     weaver.loop.controls.resume()
     while not weaver.done.wait(1):
         if weaver.loop.error is not None:
@@ -179,7 +180,9 @@ def main() -> None:
         print(f"{workload} {WORKLOADS[workload].title}", flush=True)
         for arm in args.arms:
             with started(arm, workload) as remote:
-                remote.line.write(f"woven:{workload} {args.pairs}\n")
+                remote.line.write(
+                    f"woven:{workload} {args.pairs} {' '.join(map(str, remote.roots))}\n"
+                )
                 remote.line.flush()
                 facts = json.loads(remote.line.readline())
             pairs = np.array(facts.pop("pairs"))
