@@ -165,6 +165,9 @@ def in_kernel(workload: str, port: int, stack: contextlib.ExitStack, arm: str) -
     run_cell(page, 0)
     if arm == "browser":
         page.locator("[data-testid=cw-root]").first.wait_for(timeout=120_000)
+    # A text cursor that blinks in the next cell has Chromium tick sixty times a second, which takes
+    # more than all else on the page.
+    page.keyboard.press("Escape")
     # All but the driver of the browser, which must stay awake to end it.
     names = {p.pid: p.name() for p in psutil.Process().children(recursive=True)}
     return [p for p, name in names.items() if p not in before and name != "node"]
