@@ -37,6 +37,8 @@ from coflect_widget.training.controls import Controls
 
 #: Steps of a row.
 ROW = 16
+#: Steps of an epoch, whatever the batch: an epoch's end has work of its own.
+EPOCH = 32
 #: Rounds, each of the session and of the plain loop in turn.
 ROUNDS = 10
 
@@ -100,7 +102,7 @@ class Gaps:
 
 def measure(batch: int, steps: int) -> tuple[float, float]:
     """Microseconds a step of the session and of the plain loop."""
-    data = coflect.data.synthetic(n=4096)
+    data = coflect.data.synthetic(n=EPOCH * batch)
     made = Model(4)
     optimizer = SGD(made.parameters(), lr=0.01)
     with (
