@@ -26,7 +26,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,13 +64,7 @@ class Remote:
 
     def _signal_others(self, number: int) -> None:
         """Signal all that belongs to the arm but the process that trains."""
-        for root in self.roots:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(root)
-                for one in [process, *process.children(recursive=True)]:
-                    if one.pid != self.pid:
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            os.kill(one.pid, number)
+        send(number, family(self.roots) - {self.pid})
 
     def train(self, steps: int) -> float:
         """Seconds that `steps` steps took with the tool."""
@@ -93,6 +87,23 @@ class Remote:
             raise SystemExit("an arm of the benchmark has died; its message is above")
         facts = json.loads(answer)
         return float(sum(facts.pop("ns"))) / 1e9, facts
+
+
+def family(roots: Iterable[int]) -> set[int]:
+    """Numbers of these processes and of all that they started."""
+    found: set[int] = set()
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(root)
+            found |= {root, *(child.pid for child in process.children(recursive=True))}
+    return found
+
+
+def send(number: int, processes: Iterable[int]) -> None:
+    """Send a signal to those that still are."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @contextlib.contextmanager

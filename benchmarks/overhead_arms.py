@@ -18,7 +18,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 import psutil
 import torch
+from overhead import family, send
 from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, Workload
 
 import coflect_widget as coflect
@@ -193,23 +194,12 @@ def settings(workload: Workload, *, overlays: bool) -> dict[str, Any]:
 @contextmanager
 def others_stopped(roots: Iterable[int] = ()) -> Iterator[None]:
     """Have this process's workers, and what began as `roots`, stand still meanwhile."""
-    others = psutil.Process().children(recursive=True)
-    for root in roots:
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(root)
-            others += [process, *process.children(recursive=True)]
-
-    def send(number: int) -> None:
-        for other in others:
-            with suppress(psutil.NoSuchProcess):
-                if other.pid != os.getpid():
-                    other.send_signal(number)
-
-    send(signal.SIGSTOP)
+    others = family([os.getpid(), *roots]) - {os.getpid()}
+    send(signal.SIGSTOP, others)
     try:
         yield
     finally:
-        send(signal.SIGCONT)
+        send(signal.SIGCONT, others)
 
 
 def make(name: str, workload: Workload, folder: str) -> Arm:
