@@ -1,4 +1,5 @@
 // The whole dashboard in a document: what it shows, what it sends, and that it leaves nothing behind.
+import { showThumbnail } from "../src/thumbnails";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 vi.mock("uplot/dist/uPlot.min.css", () => ({}));
@@ -308,6 +309,14 @@ describe("keys and the end", () => {
     expect(test.kinds().filter((kind) => kind === "pause")).toHaveLength(1);
     expect(heard).not.toHaveBeenCalled();
     document.removeEventListener("keydown", heard);
+  });
+
+  it("shows a thumbnail of any size, as a run folder may hold it", () => {
+    const image = document.createElement("img");
+    showThumbnail(image, new Uint8Array(300_000).fill(200));
+    expect(atob(image.src.split(",")[1] ?? "")).toHaveLength(300_000);
+    showThumbnail(image, null);
+    expect(image.hasAttribute("src")).toBe(false);
   });
 
   it("removes itself", () => {
