@@ -147,13 +147,6 @@ class Backend(Protocol):
     def train_step(self, batch: Batch) -> StepOutput:
         """One optimizer step. Raises NonFiniteLossError before any weight changes, if it can."""
 
-    def keep(self, outputs: Sequence[StepOutput]) -> None:
-        """These steps are done, and their outputs will wait for the telemetry; may be left out.
-
-        On the training thread, after some steps at once. What an output holds may be replaced by
-        a copy that stands less in training's way.
-        """
-
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         """Mean loss and accuracy on the validation data; None if `boundary()` said to stop."""
 

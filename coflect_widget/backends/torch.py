@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,12 +38,14 @@ from coflect_widget.backends.torch_targets import (
     check_regression,
     check_values,
 )
-from coflect_widget.backends.torch_telemetry import copy_small
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
+
+#: Elements of a step's logits up to which those of many steps are copied side by side.
+SMALL = 1 << 15
 
 
 class TorchBackend:
@@ -273,10 +276,6 @@ class TorchBackend:
         )
         return logits, task_loss, extra
 
-    def keep(self, outputs: Sequence[StepOutput]) -> None:
-        if self._on_cpu:
-            copy_small(outputs)
-
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
         if source is None:
@@ -317,13 +316,13 @@ class TorchBackend:
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        if self._on_cpu:
-            return [_as_arrays(output) for output in outputs]
-        # One copy for all that waits: each copy from a device costs a wait.
-        logits = torch.cat([o.logits for o in outputs]).float().cpu().numpy()
-        targets = torch.cat([o.targets for o in outputs]).cpu().numpy()
-        cuts = np.cumsum([len(o.indices) for o in outputs])[:-1]
-        return list(zip(np.split(logits, cuts), np.split(targets, cuts), strict=True))
+        # One copy for all that waits: each from a device costs a wait, and each call its time.
+        if not self._on_cpu or outputs[0].logits.numel() <= SMALL:
+            with suppress(RuntimeError):  # of several shapes
+                logits, targets = zip(*((o.logits, o.targets) for o in outputs), strict=True)
+                x, y = torch.cat(logits).float(), torch.cat(targets)
+                return list(zip(_cut(x, logits), _cut(y, targets), strict=True))
+        return [(o.logits.float().cpu().numpy(), o.targets.cpu().numpy()) for o in outputs]
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         if all(isinstance(value, float) for value in values):
@@ -518,13 +517,10 @@ class TorchBackend:
         return torch.device("cpu") if self._device.type == "mps" else self._device
 
 
-def _as_arrays(output: StepOutput) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    # Each is looked at once: the training thread puts arrays in the place of tensors.
-    logits, targets = output.logits, output.targets
-    return (
-        logits if isinstance(logits, np.ndarray) else logits.float().numpy(),
-        targets if isinstance(targets, np.ndarray) else targets.numpy(),
-    )
+def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
+    """The array of each of the tensors that were joined."""
+    array, ends = joined.cpu().numpy(), accumulate(map(len, parts))
+    return [array[a:b] for a, b in pairwise((0, *ends))]
 
 
 def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:

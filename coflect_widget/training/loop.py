@@ -21,7 +21,7 @@ from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
-TOGETHER, LATE = 16, 0.2
+TOGETHER, LATE = 16, 0.5
 
 
 class SnapshotSlots(Protocol):
@@ -94,8 +94,7 @@ class TrainingLoop:
         self.target_step = 0
         self.time = ThreadTime()
         self._recent: list[StepOutput] = []  # steps that nobody was told of yet
-        self._together = 1
-        self._keep = getattr(backend, "keep", None)
+        self._together = self._in_time = 1  # how many are told of next; how many come in LATE
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
@@ -270,14 +269,16 @@ class TrainingLoop:
         done = len(recent)
         guided = any(output.guidance_loss is not None for output in recent)
         seconds = self.time.steps_done(done, guided=guided)
-        if self._keep is not None:
-            self._keep(recent)
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
-        in_time = 1 + int(done * LATE / max(seconds, 1e-9))
-        to_due = max(1, self.observer.due - self.step)
-        self._together = int(min(TOGETHER, 2 * self._together, in_time, to_due))
+        self._in_time = 1 + int(done * LATE / max(seconds, 1e-9))
+        self._together = self._gather(2 * self._together)
         self.time.turn("training")
+
+    def _gather(self, most: int) -> int:
+        """How many steps are told of next: up to `most`, in time and not after one that is due."""
+        to_due = max(1, self.observer.due - self.step)
+        return int(min(TOGETHER, most, self._in_time, to_due))
 
     def _boundary(self) -> bool:
         if not self.controls.attention and not self.snapshots.wanted:
@@ -286,7 +287,7 @@ class TrainingLoop:
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
-        self._together = 1  # a command may have made a step due
+        self._together = self._gather(self._together)  # a command may have made a step due
         self.time.turn("training")
         return going_on
 

@@ -104,6 +104,20 @@ def test_a_step_that_is_due_is_told_of_before_the_next(made):
     assert told_at[asked] == asked
 
 
+def test_after_a_command_as_many_are_told_of_at_once_as_before(made):
+    loop, _, notes = made
+    loop.start(10**6)
+    eventually(lambda: loop.step > 50)
+    asked = loop.controls.submit(lambda: loop.step).result(30)
+    eventually(lambda: loop.step > asked + 40)
+    loop.controls.stop()
+    assert loop.wait(30)
+    told_at = {step: at for step, _, at in notes.steps}
+    assert told_at[asked] == asked  # what was done before it is told of first
+    epoch_end = -(-(asked + 1) // loop.backend.steps_per_epoch) * loop.backend.steps_per_epoch
+    assert told_at[asked + 1] == min(asked + TOGETHER, epoch_end)
+
+
 def test_slow_steps_are_told_of_one_by_one(made):
     loop, model, notes = made
     model.seconds = LATE + 0.05
