@@ -319,7 +319,7 @@ class TorchBackend:
         # One copy for all that waits: each from a device costs a wait, and each call its time.
         if not self._on_cpu or outputs[0].logits.numel() <= SMALL:
             with suppress(RuntimeError):  # of several shapes
-                logits, targets = zip(*((o.logits, o.targets) for o in outputs), strict=True)
+                logits, targets = [o.logits for o in outputs], [o.targets for o in outputs]
                 x, y = torch.cat(logits).float(), torch.cat(targets)
                 return list(zip(_cut(x, logits), _cut(y, targets), strict=True))
         return [(o.logits.float().cpu().numpy(), o.targets.cpu().numpy()) for o in outputs]

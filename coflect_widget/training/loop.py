@@ -94,7 +94,7 @@ class TrainingLoop:
         self.target_step = 0
         self.time = ThreadTime()
         self._recent: list[StepOutput] = []  # steps that nobody was told of yet
-        self._together = self._in_time = 1  # how many are told of next; how many come in LATE
+        self._together = 1  # how many are told of next
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
@@ -271,14 +271,13 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided)
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
-        self._in_time = 1 + int(done * LATE / max(seconds, 1e-9))
-        self._together = self._gather(2 * self._together)
+        in_time = 1 + int(done * LATE / max(seconds, 1e-9))
+        self._gather(min(TOGETHER, 2 * self._together, in_time))
         self.time.turn("training")
 
-    def _gather(self, most: int) -> int:
-        """How many steps are told of next: up to `most`, in time and not after one that is due."""
-        to_due = max(1, self.observer.due - self.step)
-        return int(min(TOGETHER, most, self._in_time, to_due))
+    def _gather(self, most: int) -> None:
+        """Tell of the next `most` steps at once, or of fewer, up to one that is due."""
+        self._together = int(min(most, max(1, self.observer.due - self.step)))
 
     def _boundary(self) -> bool:
         if not self.controls.attention and not self.snapshots.wanted:
@@ -287,7 +286,7 @@ class TrainingLoop:
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
-        self._together = self._gather(self._together)  # a command may have made a step due
+        self._gather(self._together)  # a command may have made a step due
         self.time.turn("training")
         return going_on
 
