@@ -28,6 +28,7 @@ class IdleWorker:
 
     def __init__(self) -> None:
         self._process: SpawnedWorker | None = None
+        self._lock = threading.Lock()  # of _process and closed, held for moments only
         self._busy = threading.Lock()
         self._pid: int | None = None
         self._training = False
@@ -42,18 +43,19 @@ class IdleWorker:
             If the worker is closed, hangs or was lost; the next call starts another.
         """
         with self._busy:
-            if self.closed:
-                raise RuntimeError("the session is closed")
-            if self._process is None:
-                self._process = SpawnedWorker()
-                # imports first: an idle process would need minutes for them
-                self._pid = self._process.call(_settle, function.__module__, timeout=START_SECONDS)
-                self._reclass()
+            with self._lock:
+                if self.closed:
+                    raise RuntimeError("the session is closed")
+                process = self._process = self._process or SpawnedWorker()
             try:
-                result: T = self._process.call(function, *arguments, timeout=DEADLINE)
+                if self._pid is None:
+                    # imports first: an idle process would need minutes for them
+                    module = function.__module__
+                    self._pid = process.call(_settle, module, timeout=START_SECONDS)
+                    self._reclass()
+                result: T = process.call(function, *arguments, timeout=DEADLINE)
             except (BrokenExecutor, TimeoutError) as error:
-                self._process.kill()
-                self._process = self._pid = None
+                self._discard()
                 raise RuntimeError(f"the idle worker was lost: {error!r}") from error
             return result
 
@@ -71,11 +73,17 @@ class IdleWorker:
             os.sched_setscheduler(self._pid, policy, os.sched_param(0))
 
     def close(self) -> None:
-        """End the process, also in the middle of a job."""
-        self.closed = True
-        process = self._process
-        if process is not None:
-            process.kill()
+        """End the process, also in the middle of a job or of its start."""
+        with self._lock:
+            self.closed = True
+        self._discard()
+
+    def _discard(self) -> None:
+        with self._lock:
+            lost, self._process = self._process, None
+        self._pid = None
+        if lost is not None:
+            lost.kill()
 
 
 def _settle(module: str) -> int:

@@ -1,5 +1,6 @@
 """The tool's own cost on the training thread: what is measured is what was spent."""
 
+import threading
 import time
 
 import pytest
@@ -111,7 +112,9 @@ def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
     session.train(steps=60)
     eventually(lambda: session._wiring.loop.step > 5)
     before = spent.seconds["tool"]
-    with controls.rest(0.3):
+    resting = threading.Event()
+    with controls.rest(5, resting.set):
+        assert resting.wait(20)
         time.sleep(0.3)
     controls.submit(lambda: time.sleep(0.2)).result(20)
     assert session.wait(60)
