@@ -1,9 +1,11 @@
 # make demo   environment for the demo, then JupyterLab on the first notebook
 # make setup  environment of a developer; does nothing when it is there and up to date
 # make test   everything CI runs
+# make bench  what it costs a training, beside other tools; two hours, alone on the machine
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_dogs.ipynb \
   examples/hitl/03_keras_quickstart.ipynb examples/hitl/04_your_own_loop.ipynb
@@ -33,6 +35,16 @@ node_modules/.ready: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+$(BENCH_VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet $(TORCH)
+	$(BENCH_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BENCH_VENV)/bin/python -m pip install --quiet -e '.[peers]'  # they want older versions of some
+	touch $@
+
+bench: $(BENCH_VENV)/.ready
+	$(BENCH_VENV)/bin/python benchmarks/overhead_woven.py --json build/overhead.json
+
 test: setup lint types front-end unit notebooks e2e
 
 lint:
@@ -59,4 +71,4 @@ e2e:
 	$(BIN)/python -m pytest -m e2e
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) node_modules runs build dist
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) node_modules runs build dist

@@ -1,11 +1,12 @@
 """What everything together costs a training, on a machine whose speed drifts.
 
-    python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 300]
+    python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 120]
 
-Other arms are "browser", the kernel's with its dashboard in a real JupyterLab and Chromium beside
-it, and "page only", without the dashboard; "nothing", a plain loop in the place of the session,
-which shows what the method itself finds where nothing is; "loop alone", the session's loop without
-its other threads; and the peers of `overhead_peers.py`.
+By default (`make bench`) that is the session in a script and in a kernel, and for workload a the
+peers of `overhead_peers.py` beside them. Other arms are "browser", the kernel's with its dashboard
+in a real JupyterLab and Chromium beside it, and "page only", without the dashboard; "nothing", a
+plain loop in the place of the session, which shows what the method itself finds where nothing is;
+and "loop alone", the session's loop without its other threads.
 
 As `overhead.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
@@ -36,6 +37,7 @@ import numpy as np
 import overhead_arms as arms
 from machine import describe
 from overhead import STILL, started
+from overhead_peers import PEERS
 from overhead_workloads import WORKLOADS
 
 #: Steps of a plain block, and how many times as many the session's has.
@@ -162,8 +164,8 @@ def told(facts: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", default=list(STEPS), choices=STEPS)
-    parser.add_argument("--arms", nargs="+", default=["session", "kernel"])
-    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--arms", nargs="+")
+    parser.add_argument("--pairs", type=int, default=120)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if args.pairs < 2 * RUN:
@@ -178,7 +180,7 @@ def main() -> None:
     results = []
     for workload in args.workloads:
         print(f"{workload} {WORKLOADS[workload].title}", flush=True)
-        for arm in args.arms:
+        for arm in args.arms or ["session", "kernel", *(PEERS if workload == "a" else [])]:
             with started(arm, workload) as remote:
                 remote.line.write(
                     f"woven:{workload} {args.pairs} {' '.join(map(str, remote.roots))}\n"
@@ -198,6 +200,7 @@ def main() -> None:
                  "median": median, "plain_ms": plain, "pairs": pairs.tolist(), "facts": facts}
             )  # fmt: skip
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"machine": describe(), "results": results}, indent=1))
 
 
