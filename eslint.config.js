@@ -2,7 +2,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules/", "coflect_widget/", "js/harness/dist/", ".venv/", ".venv-demo/", "**/*.mjs", "*.config.*", "build/", "dist/"] },
+  { ignores: ["node_modules/", "coflect_widget/", "js/harness/dist/", ".venv/", ".venv-*/", "**/*.mjs", "*.config.*", "build/", "dist/"] },
   ...tseslint.configs.strictTypeChecked,
   {
     files: ["js/**/*.ts"],

@@ -51,7 +51,7 @@ const UNUSED = [
   [/\[_min, _max\] = rangeAsinh\(.*\);/g, "{}", 1],
   [/^const pointsPath = points\(\) ;$/gm, "const pointsPath = null;", 1],
   [/sc\.distr == 3 && sc\.log == 2 \? log2AxisValsFilt : /g, "", 1],
-  [/^\tself\.(delSeries|addBand|setBand|delBand) = .*;$/gm, "", 4],
+  [/^\tself\.(delSeries|addBand|setBand|delBand|setLegend|batch|valToIdx|posToIdx) = .*;$/gm, "", 8],
 ];
 const withoutUnusedCharts = {
   name: "without-unused-charts",

@@ -4,6 +4,7 @@ import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren 
 import { share } from "./format";
 import type { Gates } from "./gates";
 import type { Candidate } from "./protocol";
+import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
 import { className, filtered, isReachable, showsOnset, type State } from "./state";
 import type { Context, Part } from "./view";
@@ -23,18 +24,9 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
   const el = h("div", { class: "cw-page" },
     h("div", { class: "cw-panel-head" }, title, h("span", { class: "cw-group cw-choice" }, onset, filter)), gates.el, empty, list, gates.details);
 
-  // The list keeps still while somebody points at it: a click must hit what was aimed at.
-  let held = false;
-  const hold = (on: boolean) => (): void => {
-    const inside = list.matches(":hover") || list.contains(document.activeElement);
-    held = on || inside;
-    if (!held) show();
-  };
-  list.addEventListener("pointerenter", hold(true), { signal });
-  list.addEventListener("focusin", hold(true), { signal });
-  list.addEventListener("pointerleave", () => requestAnimationFrame(hold(false)), { signal });
-  list.addEventListener("focusout", () => requestAnimationFrame(hold(false)), { signal });
-
+  const held = keptStill(list, signal, () => {
+    show();
+  });
   list.addEventListener("click", (event) => {
     const item = (event.target as Element).closest<HTMLElement>("[data-index]");
     if (item) void actions.explain(Number(item.dataset["index"]));
@@ -94,7 +86,7 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     const { state } = store;
     const { status, queue } = state;
     const wanted = filtered(state).slice(0, SHOWN);
-    shown = held && shown.length > 0 ? shown : wanted;
+    shown = held() && shown.length > 0 ? shown : wanted;
     setHidden(empty, shown.length > 0);
     setHidden(onset, queue === null || !isReachable(state));
     setAttr(onset, "aria-pressed", String(showsOnset(state)));
@@ -114,7 +106,6 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     update(state, changed) {
       showFilter(state);
       if (filter.value !== state.filter) filter.value = state.filter;
-      if (changed.has("filter")) held = false;
       if (["queue", "explanation", "explaining", "filter", "onset", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
     },
   };

@@ -4,12 +4,13 @@ import { button, h, isolated, setAttr, setHidden, setText, syncChildren } from "
 import { share } from "./format";
 import type { Suspect } from "./protocol";
 import { className, isReachable, type State } from "./state";
+import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
 import type { Context, Part } from "./view";
 
 const VERDICTS = [["right", "Label is right"], ["wrong", "It is"], ["leave out", "Leave out"], ["undo", "Undo"]] as const;
 
-export function createSuspects({ actions, signal }: Context): Part {
+export function createSuspects({ store, actions, signal }: Context): Part {
   const list = h("ol", { class: "cw-suspects", testid: "cw-suspects" });
   const el = h("div", { class: "cw-page" }, h("p", { class: "cw-note" }, "The label may be wrong: what do you see?"), list);
   list.addEventListener("click", (event) => {
@@ -21,6 +22,13 @@ export function createSuspects({ actions, signal }: Context): Part {
     if (verdict === undefined) void actions.explain(index);
     else void actions.send({ kind: "judge", index, verdict, label: verdict === "wrong" ? Number(row.querySelector("select")?.value) : null });
   }, { signal });
+
+  list.addEventListener("change", (event) => {
+    setAttr(event.target as Element, "data-chosen", "");
+  }, { signal });
+  const held = keptStill(list, signal, () => {
+    showAll();
+  });
 
   function make(): HTMLLIElement {
     const choose = h("select", { class: "cw-input cw-select", "aria-label": "The right class" });
@@ -47,9 +55,10 @@ export function createSuspects({ actions, signal }: Context): Part {
     setAttr(row, "data-index", item.index);
     const choose = judge.querySelector("select");
     const names = state.status?.classes ?? [];
-    if (choose && (fresh || choose.length !== names.length)) {
-      choose.replaceChildren(...names.map((name, i) => h("option", { value: i }, name)));
-      choose.value = String(item.suggested);
+    if (choose) {
+      if (choose.length !== names.length) choose.replaceChildren(...names.map((name, i) => h("option", { value: i }, name)));
+      if (fresh) setAttr(choose, "data-chosen", null);
+      if (choose.getAttribute("data-chosen") === null) choose.value = String(item.suggested);
     }
     for (const one of judge.children as Iterable<HTMLElement>) {
       setHidden(one, (item.judged !== "") !== (one.getAttribute("data-verdict") === "undo" || one.tagName === "SPAN"));
@@ -59,15 +68,22 @@ export function createSuspects({ actions, signal }: Context): Part {
     if (said) setText(said, item.judged === "" ? "" : `judged: ${item.judged}`);
   }
 
+  let shown: readonly Suspect[] = [];
+  function showAll(): void {
+    const { state } = store;
+    const items = state.suspects?.items ?? [];
+    // In a list that keeps still only what a person said is new.
+    shown = held() && shown.length > 0 ? shown.map((old) => ({ ...old, judged: items.find(({ index }) => index === old.index)?.judged ?? old.judged })) : items;
+    syncChildren(list, shown, make, (row, item) => {
+      show(row, item, state);
+    });
+  }
+
   return {
     el,
     keys: ["suspects", "status", "connection"],
-    update(state, changed) {
-      if (changed.has("suspects") || changed.has("connection")) {
-        syncChildren(list, state.suspects?.items ?? [], make, (row, item) => {
-          show(row, item, state);
-        });
-      }
+    update(_, changed) {
+      if (changed.has("suspects") || changed.has("connection")) showAll();
     },
   };
 }
