@@ -379,7 +379,8 @@ class Wiring:
 
     def _distrust(self) -> str | None:
         accuracy = self.last.get("val_accuracy")  # regression has none
-        return guessing(accuracy, self.backend.num_classes, self.backend.num_val)
+        trained = self.last.get("accuracy")
+        return guessing(accuracy, self.backend.num_classes, self.backend.num_val, trained)
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
         blend = consensus(explanation.livecam, explanation.smoothgrad)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.consensus import TOP_SHARE, Map, agreement
 from coflect_widget.attribution.explanation import Quality
 
+_CAUTION = " A stroke drawn by it may teach the wrong thing."
 #: Other places at which as many pixels are removed.
 PLACES = 16
 #: The class must lose so much more, in log-odds, through what the map marks ...
@@ -133,15 +134,16 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
     reason = ""
     if deleted.effect < needed or deleted.rank < LEAST_RANK:
         reason = (
-            f"Without what it marks the class falls by {_points(deleted.drop)}, without as much "
-            f"elsewhere by {_points(deleted.random_drop)}: the model does not depend on it."
+            f"Taking out what it marks lowers the class by {_points(deleted.drop)}, taking out as "
+            f"much elsewhere by {_points(deleted.random_drop)}: the model does not depend on it."
+            f"{_CAUTION}"
         )
         if deleted.drop > deleted.random_drop:
             reason = reason.replace("does not depend", "hardly depends more")
     elif random_weights is not None and random_weights > MOST_ALIKE:
         reason = (
             f"The same model with random weights gives almost this map (agreement "
-            f"{random_weights:.2f}): it shows the picture, not what was learned."
+            f"{random_weights:.2f}): it shows the picture, not what was learned.{_CAUTION}"
         )
     return Quality(
         reliable=not reason,
@@ -153,7 +155,9 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
     )
 
 
-def guessing(accuracy: float | None, classes: int, samples: int) -> str | None:
+def guessing(
+    accuracy: float | None, classes: int, samples: int, trained: float | None = None
+) -> str | None:
     """Why no map of this model is reliable: on data it has not seen it does no better than chance.
 
     Parameters
@@ -163,21 +167,32 @@ def guessing(accuracy: float | None, classes: int, samples: int) -> str | None:
     classes : int
     samples : int
         Of the validation data.
+    trained : float, optional
+        Accuracy on the training data.
 
     Returns
     -------
     str or None
-        A sentence, or None where the accuracy lies more than two standard errors above chance.
+        What it is, and what to do; None where the accuracy lies more than two standard errors
+        above chance.
     """
-    if accuracy is None or samples < 1:
+    if accuracy is None or samples < 1 or _above_chance(accuracy, classes, samples):
         return None
-    chance = 1 / classes
-    if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / samples):
-        return None
-    return (
+    text = (
         f"On the validation data the model is right in {accuracy:.0%} of {samples:,} samples, no "
-        f"more than by guessing among {classes} classes."
+        f"more than by guessing among {classes} classes"
     )
+    if trained is None or not _above_chance(trained, classes, samples):
+        return f"{text}.{_CAUTION}"
+    return (
+        f"{text}, but in {trained:.0%} on the training data: it knows them by heart, or by "
+        "something that only they show. Where that is what the map marks, tell it to ignore that."
+    )
+
+
+def _above_chance(accuracy: float, classes: int, samples: int) -> bool:
+    chance = 1 / classes
+    return accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / samples)
 
 
 def strongest(values: Map) -> NDArray[np.bool_]:

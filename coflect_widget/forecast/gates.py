@@ -133,7 +133,7 @@ class ReviewWindow:
             )
         value = self._accuracy[-1]
         return _at_least(
-            self._named, value, needed, f"{self._called} {value:.3f} of the {needed:.3f} needed."
+            self._named, value, needed, f"{self._called} {value:.3f}; at least {needed:.3f} needed."
         )
 
     def _plateau(self) -> GateStatus:
@@ -168,7 +168,7 @@ class ReviewWindow:
         value = 1 - self._accuracy[-1]
         called = "Error" if self.num_classes else "Unexplained"
         return _at_least(
-            "error", value, needed, f"{called} {value:.3f} of the {needed:.3f} needed."
+            "error", value, needed, f"{called} {value:.3f}; at least {needed:.3f} needed."
         )
 
     def _stable(self) -> GateStatus:
@@ -202,8 +202,9 @@ class ReviewWindow:
                 sentence="No intervention to wait for.",
             )
         since = max(0, self._epoch - self._intervened)
+        epochs = "epoch" if since == 1 else "epochs"
         return _at_least(
-            "cooldown", since, needed, f"{since} epochs since an intervention; {needed} needed."
+            "cooldown", since, needed, f"{since} {epochs} since an intervention; {needed} needed."
         )
 
 

@@ -13,6 +13,8 @@ from coflect_widget.forecast.store import DOUBTFUL, LEFT_OUT, SUSPECT, SampleSto
 #: rest after them: a training step that meets a ranking shall wait for a small part of it only.
 _BLOCK = 65_536
 _REST = 0.0003
+#: Share of wrong sightings, of late, above which no label is listed as suspected.
+MOST_WRONG = 0.5
 
 
 def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int64]:
@@ -58,18 +60,23 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
 
 
 def suspects(store: SampleStore, top: int) -> NDArray[np.int64]:
-    """Samples whose label is suspected, most doubtful first; (K,) int64, K at most `top`."""
+    """Samples whose label is suspected, most doubtful first; (K,) int64, K at most `top`.
+
+    None while training gets most samples wrong: then a label says nothing yet.
+    """
     found = np.flatnonzero(_suspected(store))
     return _first(store.doubt, found, top)
 
 
 def count_suspects(store: SampleStore) -> int:
-    """How many samples have a label that is suspected."""
+    """How many samples have a label that is suspected; as `suspects`."""
     return int(np.count_nonzero(_suspected(store)))
 
 
 def _suspected(store: SampleStore) -> NDArray[np.bool_]:
     suspected: NDArray[np.bool_] = store.flags & (SUSPECT | LEFT_OUT) == SUSPECT
+    if suspected.any() and store.error[store.seen].mean() > MOST_WRONG:
+        suspected = np.zeros_like(suspected)
     return suspected
 
 

@@ -39,15 +39,14 @@ class CommandDesk:
                 raise ValueError("nothing is training; run session.train(epochs=...) in a cell")
             reply(True, f"one {command.unit}", wiring.loop.step)
         elif isinstance(command, events.Feedback):
-            _answer(wiring.steering.feedback(command), "Applied at step", reply)
+            _answer(wiring.steering.feedback(command), reply)
         elif isinstance(command, events.Similar):
             wiring.steering.similar(command.intervention)  # the hits come as events
             reply(True, f"Looking for more like {command.intervention}", None)
         elif isinstance(command, events.Confirm):
-            confirmed = wiring.steering.confirm(command.intervention, command.index)
-            _answer(confirmed, "Applied at step", reply)
+            _answer(wiring.steering.confirm(command.intervention, command.index), reply)
         elif isinstance(command, events.Undo):
-            _answer(wiring.steering.undo(command.intervention), "Undone; given at step", reply)
+            _answer(wiring.steering.undo(command.intervention), reply)
         elif isinstance(command, events.Explain):
             wiring.explain(command.index)
             reply(True, f"Explaining sample {command.index}", None)
@@ -74,7 +73,7 @@ def _answer_verdict(future: Future[events.Judged], reply: Reply) -> None:
     future.add_done_callback(done)
 
 
-def _answer(future: Future[Intervention], words: str, reply: Reply) -> None:
+def _answer(future: Future[Intervention], reply: Reply) -> None:
     def done(finished: Future[Intervention]) -> None:
         error = finished.exception()
         if error is not None:
@@ -84,7 +83,8 @@ def _answer(future: Future[Intervention], words: str, reply: Reply) -> None:
         if not entry.id:  # an order, obeyed
             reply(True, entry.understood, entry.step)
             return
-        loss = f" ({entry.record.loss})" if entry.record.loss else ""
+        words = "Undone; given at step" if entry.undone else "Applied at step"
+        loss = f" ({entry.record.loss})" if entry.record.loss and not entry.undone else ""
         reply(True, f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
 
     future.add_done_callback(done)

@@ -54,7 +54,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const { root, signal, store } = context;
   const sync = `cw-${views++}`;
   const list = h("div", { class: "cw-charts-list" });
-  const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps.");
+  const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps of session.train(epochs=…).");
   const key = h("p", { class: "cw-chart-key" });
   const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry", title: "Go to it in the list of interventions" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
   const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "window open");

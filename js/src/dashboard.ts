@@ -5,7 +5,7 @@ import { createCharts } from "./charts";
 import { h, setAttr, setText } from "./dom";
 import { createFocus } from "./focus";
 import { createGates } from "./gates";
-import { createFooter, createHeader } from "./header";
+import { createFooter, createHeader, createNotice } from "./header";
 import { createInstruction } from "./instruction";
 import { createHelp, listenForKeys } from "./keys";
 import { createLedger } from "./ledger";
@@ -38,12 +38,18 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const side = createSide(context, gates);
   const instruction = createInstruction(context);
   const ledger = createLedger(context);
-  const footer = createFooter(context);
+  const notice = createNotice(context);
+  header.el.append(notice.el);
+  const footer = createFooter();
   root.append(
     h("div", { class: "cw-grid" }, header.el, charts.el, focus.el, side.el, instruction.el, ledger.el, footer.el),
     live, help.el,
   );
 
+  // Where the picture stands above the lists, whoever chose a sample sees it.
+  side.el.addEventListener("click", (event) => {
+    if (side.el.offsetLeft === focus.el.offsetLeft && (event.target as Element).closest(".cw-queue-item")) focus.el.scrollIntoView({ block: "nearest" });
+  }, { signal: ending.signal });
   followTheme(root, charts.repaint, ending.signal);
   listenForKeys(context, help.open);
   followSight(root, (visible) => {
@@ -54,7 +60,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, charts, focus, gates, side, instruction, ledger, footer];
+  const parts: Part[] = [header, notice, charts, focus, gates, side, instruction, ledger, footer];
   store.subscribe((state, changed) => {
     setAttr(root, "data-connection", state.connection);
     setAttr(root, "data-unguided", state.status?.guidance === false ? "" : null);

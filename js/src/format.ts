@@ -23,6 +23,11 @@ export function duration(seconds: number | null): string {
   return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
 }
 
+/** "1 map", "2 maps". */
+export function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** Steps per second, or seconds per step where a step takes longer than one. */
 export function speed(perSecond: number | null): string {
   if (perSecond === null || !Number.isFinite(perSecond) || perSecond <= 0) return "–";

@@ -1,7 +1,7 @@
 // The top line: state, position, speed, connection, and the buttons that hold or end training.
 
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
-import { duration, rate, speed } from "./format";
+import { duration, plural, rate, speed } from "./format";
 import type { RunState, Status } from "./protocol";
 import { isReachable, noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
@@ -61,10 +61,11 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     h("div", { class: "cw-header-line" },
       h("span", { class: "cw-state" }, dot, word),
       position,
-      h("span", { class: "cw-facts" }, pace, learning, device, cost, left),
+      h("span", { class: "cw-facts" }, pace, left, cost, learning, device),
       connection,
-      h("span", { class: "cw-buttons" }, pause, ...units, stop, help)),
-    bar, failure);
+      h("span", { class: "cw-buttons" }, pause, ...units, stop, help),
+      bar),
+    failure);
 
   pause.addEventListener("click", () => void actions.pauseOrResume(), { signal });
   stop.addEventListener("click", () => void actions.stop(), { signal });
@@ -127,31 +128,38 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
   };
 }
 
-/** The last line: the newest notice or failed request, and what the tool itself has cost. */
-export function createFooter({ store, signal }: Context): Part {
-  const text = h("span", { class: "cw-notice-text", testid: "cw-notice" });
+/** The newest notice or failed request. */
+export function createNotice({ store, signal }: Context): Part {
+  const text = h("span", { testid: "cw-notice" });
   const dismiss = button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Dismiss notice" });
-  const notice = h("div", { class: "cw-notice", role: "status" }, text, dismiss);
-  const cost = h("span", { class: "cw-cost" });
-  const el = h("footer", { class: "cw-footer" }, notice, cost);
+  const el = h("div", { class: "cw-notice", role: "status" }, text, dismiss);
   dismiss.addEventListener("click", () => {
     const newest = store.state.notices[store.state.notices.length - 1];
     store.patch(store.state.problem === null && newest ? { dismissed: noticeKey(newest) } : { problem: null });
   }, { signal });
   return {
     el,
-    keys: ["notices", "problem", "dismissed", "status"],
+    keys: ["notices", "problem", "dismissed"],
     update(state) {
       const newest = state.notices[state.notices.length - 1];
       const fresh = newest !== undefined && noticeKey(newest) !== state.dismissed ? newest : null;
       const shown = state.problem ?? fresh?.text ?? "";
       setText(text, shown);
-      setAttr(text, "title", shown);
-      setAttr(notice, "data-level", state.problem !== null ? "error" : (fresh?.level ?? null));
-      notice.classList.toggle("cw-empty", shown === "");
-      const { status } = state;
-      setText(cost, status === null ? "" : status.overlays_made === 0 ? status.run_id :
-        `${status.run_id} · ${status.overlays_made} maps, ${duration(status.overlay_seconds)} of processor time${status.rest_seconds > 0 ? `, training rested ${status.rest_seconds.toFixed(1)} s` : ""}`);
+      setAttr(el, "data-level", state.problem !== null ? "error" : (fresh?.level ?? null));
+      setHidden(el, shown === "");
+    },
+  };
+}
+
+/** The last line: what the tool itself has cost. */
+export function createFooter(): Part {
+  const el = h("footer", { class: "cw-footer" });
+  return {
+    el,
+    keys: ["status"],
+    update({ status }) {
+      setText(el, status === null ? "" : status.overlays_made === 0 ? status.run_id :
+        `${status.run_id} · ${plural(status.overlays_made, "map")}, ${duration(status.overlay_seconds)} of processor time${status.rest_seconds > 0 ? `, training rested ${status.rest_seconds.toFixed(1)} s` : ""}`);
     },
   };
 }

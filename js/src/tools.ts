@@ -2,7 +2,7 @@
 // how strongly, and Submit.
 
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
-import { share } from "./format";
+import { plural, share } from "./format";
 import { icon, type IconName } from "./icons";
 import type { Scope, StrokeKind } from "./protocol";
 import { draftsOf, isReachable, strengthOf, type Tool } from "./state";
@@ -110,10 +110,10 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
       setVar(strength, "--cw-at", now.toFixed(3));
       setText(strengthValue, share(now));
       submit.disabled = !actions.canSubmit() || !isReachable(state) || state.echo?.level === "busy";
-      setAttr(submit, "aria-label", drafts.length === 0 ? null : `Submit ${drafts.length === 1 ? "1 stroke" : `${drafts.length} strokes`}`);
+      setAttr(submit, "aria-label", drafts.length === 0 ? null : `Submit ${plural(drafts.length, "stroke")}`);
       const doubtful = state.explanation?.quality === "not reliable";
       setHidden(caution, !doubtful);
-      if (doubtful) setText(caution, `This map is not reliable${state.explanation?.quality_reason ? `: ${state.explanation.quality_reason}` : "."} A stroke drawn by it may teach the wrong thing.`);
+      if (doubtful) setText(caution, `This map is not reliable: ${state.explanation?.quality_reason ?? ""}`);
     },
   };
 }

@@ -297,6 +297,42 @@ describe("looking and drawing", () => {
     get("cw-suspect").querySelector<HTMLElement>("[data-verdict='wrong']")?.click();
     expect(last()).toMatchObject({ kind: "judge", index: 12, verdict: "wrong", label: 1 });
   });
+
+  it("keeps the labels' list still under a pointer, but for what a person said", async () => {
+    const { message } = raw.updateFull;
+    const told = async (seq: number, ...items: object[]): Promise<void> => {
+      test.receive({ ...message, seq, suspects: { count: items.length, items } }, buffers(raw.updateFull));
+      await frame();
+    };
+    const one = { doubt: 0.9, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3 };
+    const rows = (): string[] => [...document.querySelectorAll("[data-testid=cw-suspect]")].map((row) => row.getAttribute("data-index") ?? "");
+    await told(2, { ...one, index: 4 }, { ...one, index: 7 });
+    get("cw-suspects").dispatchEvent(new PointerEvent("pointerenter"));
+    await told(3, { ...one, index: 9 }, { ...one, index: 7 }, { ...one, index: 4, judged: "right" });
+    expect(rows()).toEqual(["4", "7"]);
+    expect(get("cw-suspect").textContent).toContain("judged: right");
+    get("cw-suspects").dispatchEvent(new PointerEvent("pointerleave"));
+    await frame();
+    expect(rows()).toEqual(["9", "7", "4"]);
+  });
+
+  it("offers the class that the row names, until a person chooses another", async () => {
+    const { message } = raw.updateFull;
+    const choose = (): HTMLSelectElement => get("cw-suspect").querySelector("select") as HTMLSelectElement;
+    const told = async (seq: number, suggested: number): Promise<void> => {
+      const items = [{ index: 12, doubt: 0.9, target: 0, suggested, judged: "", thumbnail_buffer: 3 }];
+      test.receive({ ...message, seq, suspects: { count: 1, items } }, buffers(raw.updateFull));
+      await frame();
+    };
+    await told(2, 0);
+    expect(choose().value).toBe("0");
+    await told(3, 1);
+    expect(choose().value).toBe("1");
+    choose().value = "0";
+    choose().dispatchEvent(new Event("change", { bubbles: true }));
+    await told(4, 1);
+    expect(choose().value).toBe("0");
+  });
 });
 
 describe("keys and the end", () => {

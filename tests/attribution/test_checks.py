@@ -145,6 +145,10 @@ def test_a_model_that_guesses_on_new_data_has_no_reliable_maps():
     assert guessing(0.55, 2, 2000) is None
     assert guessing(0.96, 10, 497) is None
     assert guessing(None, 10, 0) is None
+    assert "may teach the wrong" in guessing(0.11, 10, 497, 0.12)
+    by_heart = guessing(0.11, 10, 497, 0.98)
+    assert "98% on the training data" in by_heart
+    assert "may teach the wrong" not in by_heart
 
 
 def job(model, x, checks=True, method="consensus"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from coflect_widget.forecast.ranking import rank, reasons, suspects
+from coflect_widget.forecast.ranking import count_suspects, rank, reasons, suspects
 from coflect_widget.forecast.store import (
     DOUBTFUL,
     JUDGED,
@@ -70,11 +70,15 @@ def test_onset_is_about_samples_that_are_right_now() -> None:
 
 def test_suspects_come_in_order_of_doubt() -> None:
     store = SampleStore(5, 2)
+    store.times_seen[:] = 3
     store.doubt[:] = [0.8, 0.9, 2.0, 0.1, 0.9]
     store.flags[[0, 1, 2, 4]] = SUSPECT | DOUBTFUL
     store.flags[2] |= LEFT_OUT
     assert suspects(store, 10).tolist() == [1, 4, 0]
     assert suspects(store, 1).tolist() == [1]
+    store.error[:] = [0.9, 0.9, 0.9, 0, 0.1]  # most are wrong: no label tells anything yet
+    assert suspects(store, 10).tolist() == []
+    assert count_suspects(store) == 0
 
 
 def test_rank_refuses_nonsense() -> None:

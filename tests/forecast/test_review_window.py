@@ -76,7 +76,7 @@ def test_accuracy_above_chance(*, accuracy: float, classes: int, passed: bool) -
 
 def test_accuracy_sentence() -> None:
     shown = gate(after([0.61]), "accuracy")
-    assert shown.sentence == "Accuracy 0.610 of the 0.650 needed."
+    assert shown.sentence == "Accuracy 0.610; at least 0.650 needed."
     assert shown.value == 0.61
     assert shown.needed == pytest.approx(0.65)
     assert shown.progress == pytest.approx(0.61 / 0.65)

@@ -103,6 +103,10 @@ def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
     send({"kind": "undo", "id": "u", "intervention": session.interventions[0].id})
     assert eventually(lambda: [r for r in screen.replies if r["id"] == "u"])[0]["ok"]
     eventually(lambda: [u for u, _ in screen.updates if "ledger" in u][-1]["ledger"][0]["undone"])
+    for name, words in (("t", "increase focus"), ("w", "undo")):
+        send({"kind": "feedback", "id": name, "instruction": words})
+        answer = eventually(lambda name=name: [r for r in screen.replies if r["id"] == name])[0]
+    assert answer["text"].startswith("Undone; given at step")
     send({"kind": "resume", "id": "r"})
     eventually(lambda: session.state == "training")
     send({"kind": "stop", "id": "s"})
