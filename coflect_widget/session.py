@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait as wait_for_any
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -353,7 +353,8 @@ class Session(OwnLoops, Reviews):
         """
         wiring = self._open()
         wiring.scheduler.start()
-        explanation = _result(wiring.explain(whole_number(index, "index")), timeout, "explain()")
+        asked = wiring.explain(whole_number(index, "index"))
+        explanation = self._wait_for(asked, timeout, "explain()")
         wiring.stream.flush()
         return explanation
 
@@ -438,7 +439,7 @@ class Session(OwnLoops, Reviews):
             strength=fraction(strength, "strength"),
             scope=one_of(scope, "scope", get_args(Scope)),
         )
-        return _result(self._open().steering.feedback(command), 60, "feedback()")
+        return self._wait_for(self._open().steering.feedback(command), 60, "feedback()")
 
     def similar(self, intervention: Intervention | str, timeout: float = 600) -> list[Hit]:
         """Other samples that show what an intervention ignores, best first.
@@ -449,7 +450,7 @@ class Session(OwnLoops, Reviews):
             ``.index``, ``.box`` as fractions, ``.score`` (1 for the same pixels).
         """
         name = intervention if isinstance(intervention, str) else intervention.id
-        return _result(self._open().steering.similar(name), timeout, "similar()")
+        return self._wait_for(self._open().steering.similar(name), timeout, "similar()")
 
     def confirm(
         self, intervention: Intervention | str, indices: Sequence[int] | None = None
@@ -457,12 +458,12 @@ class Session(OwnLoops, Reviews):
         """Ignore it in those hits of `similar` too, each at its place; in all if left out."""
         name = intervention if isinstance(intervention, str) else intervention.id
         chosen = None if indices is None else [whole_number(k, "indices") for k in indices]
-        return _result(self._open().steering.confirm(name, chosen), 60, "confirm()")
+        return self._wait_for(self._open().steering.confirm(name, chosen), 60, "confirm()")
 
     def undo(self, intervention: Intervention | str) -> Intervention:
         """Take one intervention out again; later ones stay."""
         identifier = intervention if isinstance(intervention, str) else intervention.id
-        return _result(self._open().steering.undo(identifier), 60, "undo()")
+        return self._wait_for(self._open().steering.undo(identifier), 60, "undo()")
 
     @property
     def interventions(self) -> list[Intervention]:
@@ -529,11 +530,13 @@ class Session(OwnLoops, Reviews):
         wiring = self._wiring
         if wiring is None or wiring.closed:
             return
-        _sessions.discard(self)
         if wiring.loop.running and not wiring.own_loop.close():
             wiring.controls.stop()
             wiring.loop.wait(60)
-        wiring.close()
+        try:
+            wiring.close()
+        finally:
+            _sessions.discard(self)
 
     def __enter__(self) -> Session:
         return self
@@ -553,6 +556,19 @@ class Session(OwnLoops, Reviews):
         if wiring.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
         return wiring
+
+    def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
+        """The future's result; by the second, so that a computer that sleeps uses up only one."""
+        loop, left = self._made().loop, timeout
+        while not future.done():
+            if left <= 0:
+                raise TimeoutError(f"{what} did not finish within {timeout:g} s")
+            if loop.on_this_thread:  # in a loop of the user's own, nobody else would do it
+                loop.serve(future.done, min(1.0, left))
+            else:
+                wait_for_any([future], min(1.0, left))
+            left -= 1.0
+        return future.result()
 
     def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
         """Wait until the loop has done what it was asked to; a long step may take its time."""
@@ -606,17 +622,3 @@ def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exce
         more = {"others": sample.others, "place": sample.place} if sample.others else {}
         resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
     return structure
-
-
-def _result(future: Future[T], timeout: float, what: str) -> T:
-    """The future's result; waits by the second, so that a sleeping computer uses up only one."""
-    left = timeout
-    while True:
-        try:
-            return future.result(min(1.0, max(0.0, left)))
-        except FutureTimeoutError:
-            if future.done():
-                return future.result()
-        left -= 1.0
-        if left <= 0:
-            raise TimeoutError(f"{what} did not finish within {timeout:g} s")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -152,11 +153,11 @@ class Wiring:
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
         self.closed = True
-        self.steering.close()
-        self.scheduler.close()
-        self.forecaster.close()
-        self.stream.close()
-        self.snapshots.close()
+        with ExitStack() as closing:  # the last one first; each, whatever interrupts another
+            for part in (
+                self.snapshots, self.stream, self.forecaster, self.scheduler, self.steering
+            ):  # fmt: skip
+                closing.callback(part.close)
 
     def read_sample(self, index: int) -> Sample:
         """One training sample; any thread.
@@ -239,11 +240,14 @@ class Wiring:
         self.forecaster.mark(self._keep_thumbnails)
         if state == "failed":
             return
-        self.steering.effects.ended(self.loop.step)
-        try:
-            self.checkpoint(state)
-        except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
-            self.notice("error", f"The checkpoint could not be written: {error}")
+        for what, do in (
+            ("Effects could not be measured", partial(self.steering.effects.ended, self.loop.step)),
+            ("The checkpoint could not be written", partial(self.checkpoint, state)),
+        ):
+            try:
+                do()
+            except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
+                self.notice("error", f"{what}: {error}")
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
@@ -384,7 +388,12 @@ class Wiring:
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
         blend = consensus(explanation.livecam, explanation.smoothgrad)
-        maps, picture = self.gallery.save(explanation, blend)
+        try:
+            maps, picture = self.gallery.save(explanation, blend)
+        except OSError as error:
+            reason = f"the map could not be written: {error}"
+            self._on_failed(explanation.index, purpose, reason)
+            return
         self._explained_at[explanation.index] = explanation.model_step
         for file in self.shelf.add(explanation.index, explanation.model_step, maps):
             self.gallery.remove(file)

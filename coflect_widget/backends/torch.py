@@ -131,11 +131,11 @@ class TorchBackend:
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
         self._judged = JudgedLabels()
-        self._destinations: dict[int, list[torch.Tensor]] = {}
         self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
-        self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any]]] = {}
-        self._pinned: list[torch.Tensor] = []
+        self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
+        #: memory that a device copies to, of copies that are finished
+        self._pinned: list[list[torch.Tensor]] = []
 
     # --- shape of the task -----------------------------------------------------------------
 
@@ -430,28 +430,30 @@ class TorchBackend:
         if self._device.type == "cuda":
             weights = [weight.detach() for weight in state.values()]
             return self._copy_from_cuda(weights, destination)
-        views = self._destinations.get(id(destination))
-        if views is None:
-            views = [torch.from_numpy(array) for array in destination]
-            self._destinations[id(destination)] = views
-        for array, view, (name, weight) in zip(destination, views, state.items(), strict=True):
-            if weight.device.type == "cpu" and weight.dtype == view.dtype:
+        for array, (name, weight) in zip(destination, state.items(), strict=True):
+            memory = self._as_array(name, weight)
+            if memory is None:
+                torch.from_numpy(array).copy_(weight.detach())
+            else:
                 # On this thread alone: torch would copy in parallel and wait for its helpers,
                 # which on a busy machine takes several times as long.
-                np.copyto(array, self._as_array(name, weight))
-            else:
-                view.copy_(weight.detach())
+                np.copyto(array, memory)
         return None
 
-    def _as_array(self, name: str, weight: torch.Tensor) -> NDArray[Any]:
+    def _as_array(self, name: str, weight: torch.Tensor) -> NDArray[Any] | None:
         """The weight's own memory; kept, because to ask for it takes longer than a small copy.
 
-        What is kept holds the memory, so that no other tensor can be found at its address.
+        None where it lies on a device, or is of a type that numpy does not know. What is kept
+        holds the memory, so that no other tensor can be found at its address.
         """
-        place = (weight.data_ptr(), weight.shape, weight.stride())
+        place = (weight.data_ptr(), weight.dtype, weight.shape, weight.stride())
         kept = self._arrays.get(name)
         if kept is None or kept[0] != place:
-            kept = self._arrays[name] = (place, weight.detach().numpy())
+            try:
+                memory = weight.detach().numpy()
+            except TypeError:
+                memory = None
+            kept = self._arrays[name] = (place, memory)
         return kept[1]
 
     def _copy_from_cuda(
@@ -462,21 +464,24 @@ class TorchBackend:
         They stand in the training's own stream before its next step, so that they see this
         step's weights whatever the training does meanwhile.
         """
-        if not self._pinned:
-            self._pinned = [
+        if self._pinned:
+            memory = self._pinned.pop()
+        else:
+            memory = [
                 torch.empty(weight.shape, dtype=torch.from_numpy(array).dtype, pin_memory=True)
                 for weight, array in zip(weights, destination, strict=True)
             ]
         stream = torch.cuda.current_stream(self._device)
-        for pinned, weight in zip(self._pinned, weights, strict=True):
+        for pinned, weight in zip(memory, weights, strict=True):
             pinned.copy_(weight, non_blocking=True)
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record(stream)
 
         def finish() -> None:
             copied.synchronize()
-            for array, pinned in zip(destination, self._pinned, strict=True):
+            for array, pinned in zip(destination, memory, strict=True):
                 np.copyto(array, pinned.numpy())
+            self._pinned.append(memory)
 
         return finish
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,8 +35,10 @@ MOST_WAITING = 64
 FEWEST_STEPS = 10
 
 Weights = dict[str, NDArray[Any]]
-Copy = Callable[[Sequence[NDArray[Any]]], None]
+Copy = Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
 Kind = Literal["look", "ignore"]
+#: Gives weights, once they are there.
+Copied = Callable[[], Weights]
 
 
 @dataclass(slots=True)
@@ -45,8 +48,8 @@ class _Waiting:
     record: InterventionRecord
     step: int
     due: int
-    before: Weights
-    after: Weights | None = None
+    before: Copied
+    after: Copied | None = None
     at: int = 0
     together: int = 0  #: others that are measured from the same step
 
@@ -112,6 +115,7 @@ class EffectWatch:
         self._changed = threading.Condition()
         self._busy = False
         self._thread: threading.Thread | None = None
+        self._copies = ThreadPoolExecutor(1, "coflect-weights")
         self._closed = False
 
     # --- at a step boundary, on the training thread or while nothing trains --------------------
@@ -167,10 +171,18 @@ class EffectWatch:
                 self._thread.start()
             self._changed.notify_all()
 
-    def _weights(self) -> Weights:
+    def _weights(self) -> Copied:
         arrays = {spec.name: np.empty(spec.shape, spec.dtype) for spec in self._specs}
-        self._copy(list(arrays.values()))
-        return arrays
+        finish = self._copy(list(arrays.values()))
+        if finish is None:
+            return lambda: arrays
+        copied = self._copies.submit(finish)  # a device copies beside the training
+
+        def weights() -> Weights:
+            copied.result()
+            return arrays
+
+        return weights
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -187,6 +199,7 @@ class EffectWatch:
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()
+        self._copies.shutdown(wait=False)
 
     # --- on this object's thread ---------------------------------------------------------------
 
@@ -208,8 +221,11 @@ class EffectWatch:
     def _effect(self, waiting: _Waiting) -> Effect:
         kind: Kind = waiting.record.strokes[0].kind if waiting.record.strokes else "ignore"
         request = self._request(waiting.record, kind)
-        before = self._worker.run(self._measure, self._structure, waiting.before, request)
-        after = self._worker.run(self._measure, self._structure, waiting.after, request)
+        assert waiting.after is not None  # noqa: S101 - narrows the type
+        before, after = (
+            self._worker.run(self._measure, self._structure, weights(), request)
+            for weights in (waiting.before, waiting.after)
+        )
         return compare(
             waiting.record.id,
             kind,

@@ -67,6 +67,17 @@ def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.ui
     return (rgb.clip(0, 1) * 255).round().astype(np.uint8)
 
 
+def _small(picture: NDArray[np.uint8]) -> bytes:
+    """A thumbnail as PNG."""
+    image = Image.fromarray(picture)
+    scale = THUMBNAIL_SIDE / max(image.size)
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    buffer = io.BytesIO()
+    image.resize(size, how).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Map of values in [0, 1] as bytes."""
     clipped: NDArray[np.uint8] = (values.clip(0, 1) * 255).round().astype(np.uint8)
@@ -104,29 +115,25 @@ class Gallery:
 
     def thumbnail(self, index: int) -> bytes | None:
         """One sample as PNG, from memory, disk or data; None if it is in none of them."""
-        with self._lock:
-            if index in self._thumbnails:
-                return self._thumbnails[index]
-            file = self.path / "overlays" / "thumbnails" / f"sample_{index:06d}.png"
-            if file.is_file():
-                png = file.read_bytes()
-            elif self._read_input is not None:
-                image = Image.fromarray(self.picture(index))
-                side = max(image.size)
-                scale = THUMBNAIL_SIDE / side
-                how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-                size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-                buffer = io.BytesIO()
-                image.resize(size, how).save(buffer, "PNG", compress_level=1)
-                png = buffer.getvalue()
-                # A full disk costs the copy in the run folder, not the queue on the screen.
-                with contextlib.suppress(OSError):
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(png)
-            else:
+        known = self._thumbnails.get(index)
+        if known is not None:
+            return known
+        file = self.path / "overlays" / "thumbnails" / f"sample_{index:06d}.png"
+        # Not under the lock: a data set may have to wait for the training's next step.
+        picture = None
+        if not file.is_file():
+            if self._read_input is None:
                 return None
-            self._thumbnails[index] = png
-            return png
+            picture = self.picture(index)
+        with self._lock:
+            if index not in self._thumbnails:
+                self._thumbnails[index] = file.read_bytes() if picture is None else _small(picture)
+                if picture is not None:
+                    # A full disk costs the copy in the run folder, not the queue on the screen.
+                    with contextlib.suppress(OSError):
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_bytes(self._thumbnails[index])
+            return self._thumbnails[index]
 
     def save(self, maps: Maps, consensus: NDArray[np.float32]) -> tuple[str, str]:
         """Write one explanation; returns the npz and the PNG file, relative to the run folder.

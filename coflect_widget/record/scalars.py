@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from coflect_widget.record.folder import write_whole
@@ -48,8 +50,14 @@ class ScalarsFile:
         if new or not self._exists:
             write_whole(self._path, text.getvalue())
         else:
-            with self._path.open("a", encoding="utf-8", newline="") as file:
-                file.write(text.getvalue())
+            before = self._path.stat().st_size
+            try:
+                with self._path.open("a", encoding="utf-8", newline="") as file:
+                    file.write(text.getvalue())
+            except OSError:
+                with suppress(OSError):
+                    os.truncate(self._path, before)  # no half of a line
+                raise
         self._columns, self._exists = columns, True
         self._rows.clear()
 

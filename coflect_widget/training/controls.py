@@ -17,9 +17,11 @@ from coflect_widget.training import turns
 
 T = TypeVar("T")
 
-#: Of all sessions of this process those that train now; the lock is held while one begins to.
+#: Of all sessions of this process those that train now; the lock is held while one begins to, and
+#: while a command runs on the thread that sent it. It is taken before a session's own lock, and
+#: under that one no command runs: it may ask for either.
 _training: list[Controls] = []
-_beginning = threading.Lock()
+_beginning = threading.RLock()
 
 
 class Rest:
@@ -88,14 +90,23 @@ class Controls:
         The future carries what `action` returns or raises.
         """
         future: Future[T] = Future()
-        with self._condition:
-            if self._owner is None or self._owner is threading.current_thread():
-                _run(action, future)
-            else:
-                self._queue.append((action, future))  # type: ignore[arg-type]
-                self.attention = True
-                self._condition.notify_all()
+        if self._owner is threading.current_thread():
+            _run(action, future)
+        elif not self._queued(action, future):
+            with _beginning:  # none begins to train meanwhile
+                if not self._queued(action, future):
+                    _run(action, future)
         return future
+
+    def _queued(self, action: Callable[[], T], future: Future[T]) -> bool:
+        """Leave it to the thread that trains; False if nothing trains."""
+        with self._condition:
+            if self._owner is None:
+                return False
+            self._queue.append((action, future))  # type: ignore[arg-type]
+            self.attention = True
+            self._condition.notify_all()
+            return True
 
     def pause(self) -> None:
         """Hold the training thread at its next step boundary; nothing to hold, nothing done."""
@@ -191,18 +202,38 @@ class Controls:
 
     def detach(self) -> None:
         """The calling thread trains no longer; what still waits runs now."""
-        with self._condition:
-            while self._queue:
-                _run(*self._queue.popleft())
-            self._owner = None
-            self._until = None
-            self._pausing = self._stopping = self.attention = False
-            self._rests.clear()
+        while self._owner is not None:
+            with self._condition:
+                item = self._queue.popleft() if self._queue else None
+                if item is None:
+                    self._owner = None
+                    self._until = None
+                    self._pausing = self._stopping = self.attention = False
+                    self._rests.clear()
+            if item is not None:
+                _run(*item)
         with _beginning:
             if self in _training:
                 _training.remove(self)
                 if not _training:
                     turns.restore()
+
+    def serve(
+        self, done: Callable[[], bool], seconds: float, meanwhile: Callable[[], None]
+    ) -> None:
+        """Run commands, and `meanwhile()` again and again, until `done()` or `seconds` have passed.
+
+        For the thread that trains while it waits for another, which may wait for a command.
+        """
+        until = time.monotonic() + seconds
+        while not done() and time.monotonic() < until:
+            meanwhile()
+            with self._condition:
+                if not self._queue:
+                    self._condition.wait(timeout=0.02)
+                item = self._queue.popleft() if self._queue else None
+            if item is not None:
+                _run(*item)
 
     def boundary(
         self, held: Callable[[bool], None], while_held: Callable[[], None] | None = None

@@ -148,15 +148,19 @@ class TrainingLoop:
         return self.running and self.controls.owner is threading.current_thread()
 
     def snapshot_now(self) -> bool:
-        """Take the wanted snapshot on the calling thread, if nothing trains.
+        """Take the wanted snapshot on the calling thread, if nothing trains or it is the one.
 
-        While training, the thread itself does it at the next boundary.
+        While another trains, that one does it at its next boundary.
         """
-        if self.running:
+        if self.running and not self.on_this_thread:
             self.controls.nudge()
             return False
         self._take_snapshot()
         return True
+
+    def serve(self, done: Callable[[], bool], seconds: float) -> None:
+        """Do what others ask for while the calling thread, which trains, waits for them."""
+        self.controls.serve(done, seconds, self._take_snapshot_if_wanted)
 
     # --- on the thread that trains -----------------------------------------------------------
 
@@ -192,16 +196,19 @@ class TrainingLoop:
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
         """The calling thread trains no longer."""
-        self._tell()
-        self.time.turn("elsewhere")
-        if error is not None:
-            self.error = error
-            text = "".join(traceback.format_exception(error))
-            self.observer.failed(error, text)
-        self.observer.ended(end)
-        self.controls.detach()
-        self._set_state(end, by="train")
-        self._done.set()
+        self.error = error or self.error
+        try:
+            self._tell()
+            self.time.turn("elsewhere")
+            if error is not None:
+                self.observer.failed(error, "".join(traceback.format_exception(error)))
+            self.observer.ended(end)
+        finally:  # whoever waits for the end must not wait for ever
+            try:
+                self.controls.detach()
+                self._set_state(end, by="train")
+            finally:
+                self._done.set()
 
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
