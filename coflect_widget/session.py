@@ -261,10 +261,10 @@ class Session(OwnLoops, Reviews):
         if unit not in ("step", "epoch"):
             raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
         wiring = self._open()
-        before = wiring.loop.step
         if not wiring.advance(unit):
             raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
-        self._until(lambda state: state == "paused" and wiring.loop.step > before)
+        # A loss that is not finite holds training without a step.
+        self._until(lambda state: state == "paused" and not wiring.controls.advancing)
 
     def stop(self) -> None:
         """End training at the next step boundary and write a checkpoint; returns when done."""

@@ -7,6 +7,8 @@ function: the same loss, optimizer and metrics, on the batches that fit brings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,8 +72,29 @@ class _Hooks:
     def _step(self, iterator: Any) -> Any:
         """One step in place of Keras's own; what it gives are the logs."""
         model = self.model
-        if not self._own.open:  # stopped before the first step
-            return model.get_metrics_result()
+        if not self._own.open:
+            if model.stop_training:  # stopped before the first step
+                return model.get_metrics_result()
+            model.make_train_function(force=True)  # another fit: ours was interrupted
+            return model.train_function(iterator)
+        with self._told_of_errors():
+            return self._trained(iterator)
+
+    @contextmanager
+    def _told_of_errors(self) -> Iterator[None]:
+        """Keras does not tell callbacks of a fit that ends with an error, or is interrupted."""
+        try:
+            yield
+        except BaseException as error:
+            self.model.train_function = None
+            if isinstance(error, Exception):
+                self._own.end("failed", error)
+            else:
+                self._own.end("stopped")
+            raise
+
+    def _trained(self, iterator: Any) -> Any:
+        model = self.model
         data = next(iterator)
         third = data[2] if isinstance(data, tuple) and len(data) == 3 else None
         if third is None or np.asarray(third).dtype.kind not in "iu":
@@ -89,8 +112,9 @@ class _Hooks:
         return model.get_metrics_result()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not self._own.step_done():
-            self.model.stop_training = True
+        with self._told_of_errors():  # a pause is held here
+            if not self._own.step_done():
+                self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
@@ -100,8 +124,9 @@ class _Hooks:
         accuracy = next((logs[name] for name in _ACCURACIES if name in logs), None)
         if accuracy is not None:
             found["accuracy"] = float(accuracy)
-        if not self._own.epoch_done(found or None):
-            self.model.stop_training = True
+        with self._told_of_errors():
+            if not self._own.epoch_done(found or None):
+                self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
         self._own.end("finished")

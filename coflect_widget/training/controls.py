@@ -179,6 +179,11 @@ class Controls:
         return self._pausing
 
     @property
+    def advancing(self) -> bool:
+        """Whether training goes on to a boundary at which it is to hold again."""
+        return self._until is not None
+
+    @property
     def resting(self) -> bool:
         """Whether training rests, or is to rest at its next step boundary."""
         return bool(self._rests)

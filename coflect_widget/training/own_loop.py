@@ -45,6 +45,7 @@ class OwnLoop:
         self._loop = loop
         self._announce = announce
         self._open = False
+        self._begun = 0  # loops so far
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
@@ -90,6 +91,7 @@ class OwnLoop:
         self._announce(steps, steps_per_epoch, batch_size or self._backend.batch_size)
         self._loop.enter(steps)
         self._open = True
+        self._begun += 1
         if self._loop.advance(None):
             return True
         self.end("stopped")
@@ -221,6 +223,7 @@ class OwnLoop:
         size = getattr(loader, "batch_size", None)
         if not self.begin(epochs * per_epoch, per_epoch, size if isinstance(size, int) else None):
             return
+        mine = self._begun
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
             for _ in range(epochs):
@@ -234,7 +237,8 @@ class OwnLoop:
                     return
             end = "finished"
         finally:
-            self.end(end)
+            if mine == self._begun:  # an old loop may be collected while a newer one goes on
+                self.end(end)
 
     def expect(self, indices: Any) -> None:
         """The samples of the batch that comes now; for `observe` without indices."""
