@@ -168,6 +168,7 @@ class Session(OwnLoops, Reviews):
         self._wiring = Wiring(engine, structure, checked, path, self.classes, measure, executor)
         self._run = Run(path)
         self._dashboard: Any = None
+        self._replayed: Any = None  # where it is first shown after it was closed
         self._wiring.emit(
             events.RunStarted(
                 classes=self.classes,
@@ -487,10 +488,12 @@ class Session(OwnLoops, Reviews):
         # above this layer; only when shown
         from coflect_widget.ui.live import LiveDashboard, replay_dashboard
 
-        if self._dashboard is None and self._made().closed:
-            return replay_dashboard(self._run)
-        if self._dashboard is None:
-            self._dashboard = LiveDashboard(self._open(), self._run)
+        if self._dashboard is not None:
+            return self._dashboard.widget
+        if self._made().closed:
+            self._replayed = self._replayed or replay_dashboard(self._run)
+            return self._replayed
+        self._dashboard = LiveDashboard(self._open(), self._run)
         return self._dashboard.widget
 
     def sidebar(self) -> Any:

@@ -6,6 +6,7 @@ Each method says on which thread it runs. The training thread only ever appends 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.record.folder import user_name
-from coflect_widget.record.pictures import Gallery
+from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
 from coflect_widget.reviewing import Review
 from coflect_widget.steering import Steering
@@ -82,7 +83,15 @@ class Wiring:
         self.snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
         self.author = config.author or user_name() or ""
         self.stream = EventStream(path)
-        self.gallery = Gallery(path, config.display, lambda i: self.read_sample(i).input)
+        me = weakref.ref(self)  # a dashboard that is still shown shall not keep model and data
+
+        def read_input(index: int) -> NDArray[np.float32]:
+            wiring = me()
+            if wiring is None:
+                raise NoDataError("the session is gone, and its data with it")
+            return wiring.read_sample(index).input
+
+        self.gallery = Gallery(path, config.display, read_input)
         self.shelf = Shelf(
             path, config.attribution.maps_per_sample, config.attribution.maps_megabytes
         )

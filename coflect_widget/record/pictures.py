@@ -84,6 +84,10 @@ def to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     return clipped
 
 
+class NoDataError(LookupError):
+    """A picture was asked for where the samples are not at hand."""
+
+
 class Gallery:
     """Writes and reads the pictures of one run; safe from several threads.
 
@@ -92,7 +96,8 @@ class Gallery:
     path : Path
         The run folder.
     read_input : callable (index) -> (C, H, W) array, or None where there is no data
-        Used for thumbnails that are not on disk yet.
+        Used for thumbnails that are not on disk yet. It raises `NoDataError` where there are
+        none any more.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class Gallery:
     def picture(self, index: int) -> NDArray[np.uint8]:
         """One sample as RGB bytes (H, W, 3)."""
         if self._read_input is None:
-            raise LookupError("a run opened from disk has no data to make pictures from")
+            raise NoDataError("a run opened from disk has no data to make pictures from")
         return to_picture(self._read_input(index), self._display)
 
     def thumbnail(self, index: int) -> bytes | None:
@@ -122,9 +127,10 @@ class Gallery:
         # Not under the lock: a data set may have to wait for the training's next step.
         picture = None
         if not file.is_file():
-            if self._read_input is None:
+            try:
+                picture = self.picture(index)
+            except NoDataError:
                 return None
-            picture = self.picture(index)
         with self._lock:
             if index not in self._thumbnails:
                 self._thumbnails[index] = file.read_bytes() if picture is None else _small(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -17,7 +18,8 @@ class CommandDesk:
     """Takes the commands of a dashboard, on any thread; nothing here waits."""
 
     def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
+        # not held: a dashboard may be shown for longer than anybody needs the model
+        self._wiring = weakref.ref(wiring)
 
     def handle(self, command: Command, reply: Reply) -> None:
         """Hand one command on; `reply(ok, text, step)` is called once it is done and on disk.
@@ -27,8 +29,8 @@ class CommandDesk:
         ValueError, IndexError, RuntimeError
             What the person should read; nothing has changed then.
         """
-        wiring = self._wiring
-        if wiring.closed:
+        wiring = self._wiring()
+        if wiring is None or wiring.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
         if isinstance(command, events.Pause | events.Resume | events.Stop):
             if not wiring.command(command.kind):
