@@ -4,10 +4,12 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import psutil
@@ -576,3 +578,56 @@ def test_steps_that_are_taken_in_at_once_tell_no_speed(make_session, monkeypatch
     wiring.stream.flush()
     told = ["steps_per_second" in event.data["values"] for event in session.events("metrics")]
     assert told == [False, False, True]
+
+
+def test_an_interrupted_close_closes_all_the_same(make_session, monkeypatch):
+    threads = set(threading.enumerate())
+    session = make_session()
+    session.train(steps=3)
+    session.wait()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session._wiring.scheduler, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.close()
+    monkeypatch.undo()
+    session._wiring.scheduler.close()
+    session.close()
+    left = {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("coflect")}
+    assert left == set()
+
+
+def test_a_map_that_cannot_be_written_is_said_to_have_failed(make_session):
+    session = make_session()
+    session.train(steps=3)
+    session.wait()
+    overlays = session.run.path / "overlays"
+    shutil.rmtree(overlays)
+    overlays.write_text("")
+    session.explain(4)
+    assert "could not be written" in session.events("overlay_failed")[-1].data["reason"]
+
+
+def test_a_step_onto_a_loss_that_is_not_finite_returns(make_session, shapes):
+    session = make_session(data=(shapes.images * np.float32(np.nan), shapes.labels))
+    session.train(epochs=1)
+    eventually(lambda: session.state == "paused")
+    began = time.monotonic()
+    session.step()
+    assert time.monotonic() - began < 30  # it used to wait for a minute
+    assert session.state == "paused"
+
+
+def test_a_dashboard_that_is_still_shown_keeps_no_model(make_session, shapes, tmp_path):
+    session = coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path)
+    shown = session.dashboard()
+    session.train(steps=3)
+    session.wait()
+    session.close()
+    model = weakref.ref(session._backend.model)
+    del session
+    gc.collect()
+    eventually(lambda: gc.collect() >= 0 and model() is None)
+    assert shown.comm is not None

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,28 @@ def test_verdict(kind, before, after, verdict):
 def test_others_of_the_same_step_are_named():
     effect = compare("i1", "ignore", readings(), readings(), 0, 9, together=2)
     assert "(2 other interventions at the same time)" in effect.text
+
+
+def test_weights_that_a_device_still_copies_are_waited_for(make_session):
+    session = make_session(config={"guidance": {"effect_after": 20}})
+    watch = session._wiring.steering.effects
+    copy, copying = watch._copy, threading.Event()
+
+    def as_a_device_does(arrays):
+        for array in arrays:
+            array.fill(0)
+
+        def finish():
+            assert copying.wait(30)
+            copy(arrays)
+
+        return finish
+
+    watch._copy = as_a_device_does
+    session.train(steps=10**6)
+    session.pause()
+    session.feedback(sample=3, ignore=(0, 0, 0.4, 0.4))
+    copied = watch._waiting[0].before
+    copying.set()
+    model = session._backend.model.state_dict()
+    assert all(np.array_equal(array, model[name].numpy()) for name, array in copied().items())

@@ -223,3 +223,27 @@ def test_a_bare_loop_with_a_gradient_tape(make_session, shapes):
     assert session._wiring.forecaster.store.seen.all()
     assert threading.current_thread() is threading.main_thread()
     assert coflect.open_run(session.run.path) is not None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_fit_that_is_broken_off_leaves_the_model_to_the_next(make_session, shapes, error):
+    x, y, index = last(shapes)
+    model = compiled(sequential())
+    session = make_session(model=model)
+
+    take = session._wiring.own_loop.take
+
+    def broken(output):
+        take(output)
+        if session.metrics["step"] == 3:
+            raise error
+
+    session._wiring.own_loop.take = broken
+    with pytest.raises(error):
+        model.fit(
+            x, y, sample_weight=index, epochs=9, verbose=0, callbacks=[session.keras_callback()]
+        )
+    assert session.state == ("stopped" if error is KeyboardInterrupt else "failed")
+    before = model.get_weights()
+    model.fit(x, y, verbose=0)  # another fit, without the session
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))

@@ -16,6 +16,7 @@ from coflect_widget import events
 from coflect_widget.config import Config
 from coflect_widget.record.folder import make_run_folder, write_facts
 from coflect_widget.record.run import Run
+from coflect_widget.record.scalars import ScalarsFile
 from coflect_widget.record.stream import EventStream
 
 
@@ -215,3 +216,23 @@ def test_a_run_folder_that_cannot_be_made_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="run_dir="):
         make_run_folder(tmp_path / "file" / "runs")
+
+
+def test_a_row_that_finds_no_room_leaves_no_half_line(folder):
+    scalars = ScalarsFile(folder / "scalars.csv")
+    scalars.add(1, 0, "train", {"loss": 0.5})
+    scalars.flush()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (folder / "scalars.csv").stat().st_size
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, hard))
+        scalars.add(2, 0, "train", {"loss": 0.25})
+        with pytest.raises(OSError, match="too large"):
+            scalars.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    scalars.flush()
+    lines = (folder / "scalars.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["step,epoch,split,loss", "1,0,train,0.5", "2,0,train,0.25"]

@@ -212,3 +212,59 @@ def test_a_training_does_not_begin_beside_what_must_run_beside_no_step():
     submit_between_steps(controls, action).result(0).join(5)
     assert seen == [0, 1]
     controls_of_another.detach()
+
+
+def test_a_command_and_a_read_that_ask_for_each_other_do_not_lock():
+    """Nothing trains: a command reads between steps, and a read is under way elsewhere."""
+    controls = Controls()
+    reading, asked = threading.Event(), threading.Event()
+
+    def read():
+        reading.set()
+        asked.wait(0.2)  # the command has begun by then, if it may begin at all
+
+    def command():
+        asked.set()
+        return submit_between_steps(controls, lambda: 7).result(5)
+
+    reader = threading.Thread(target=lambda: submit_between_steps(controls, read), daemon=True)
+    reader.start()
+    assert reading.wait(5)
+    sender = threading.Thread(target=lambda: controls.submit(command), daemon=True)
+    sender.start()
+    reader.join(5)
+    sender.join(5)
+    assert not reader.is_alive()
+    assert not sender.is_alive()
+    assert asked.is_set()
+
+
+def test_a_command_that_waits_as_training_ends_runs_under_no_lock():
+    controls = Controls()
+    controls.attach()
+    done = []
+
+    def command():
+        other = threading.Thread(target=lambda: done.append(controls.submit(int)), daemon=True)
+        other.start()
+        other.join(5)
+
+    threading.Thread(target=lambda: controls.submit(command)).start()
+    wait(lambda: controls.attention and controls._queue)
+    controls.detach()
+    assert len(done) == 1
+    assert done[0].result(5) == 0
+
+
+def test_the_thread_that_trains_serves_while_it_waits():
+    controls = Controls()
+    controls.attach()
+    given = []
+    sender = threading.Thread(target=lambda: given.append(controls.submit(lambda: 3).result(5)))
+    sender.start()
+    seen = []
+    controls.serve(lambda: bool(given), 5, lambda: seen.append(1))
+    sender.join(5)
+    controls.detach()
+    assert given == [3]
+    assert seen

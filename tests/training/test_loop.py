@@ -1,5 +1,6 @@
 """The loop tells of every step once, in order and soon, though of several at once."""
 
+import threading
 import time
 
 import pytest
@@ -139,3 +140,18 @@ def test_a_hold_and_an_end_find_everything_told(made):
     assert loop.state == "failed"
     assert notes.told[-1] == ("failed", loop.step)
     assert [s[0] for s in notes.steps] == list(range(1, loop.step + 1))
+
+
+def test_an_observer_that_fails_at_the_end_keeps_nobody_waiting(made, monkeypatch):
+    loop, _, notes = made
+
+    def ended(state):
+        raise MemoryError("no room for the weights")
+
+    monkeypatch.setattr(notes, "ended", ended)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    loop.start(3)
+    assert loop.wait(20)
+    assert loop.state == "finished"
+    assert loop.controls.owner is None
+    eventually(lambda: not loop.running)

@@ -274,3 +274,38 @@ def test_mixed_targets_count_by_their_larger_part(make_session, pairs):
     session.wait(30)
     assert session._wiring.forecaster.store.target[[5, 6]].tolist() == [2, 1]
     assert coflect.open_run(session.run.path) is not None
+
+
+class Drawing(TensorDataset):
+    """Augments: it may only be read between two steps."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + 0.01 * torch.rand(1), y
+
+
+def test_a_loops_own_body_may_look_at_samples(make_session, shapes):
+    data = Drawing(torch.from_numpy(shapes.images), torch.from_numpy(shapes.labels))
+    session = make_session(data=data)
+    found = []
+
+    def on_step():
+        if session.metrics["step"] in (2, 5):
+            found.append(session.explain(3, timeout=60))
+
+    train(session, loader_of(data), epochs=1, on_step=on_step)
+    # the step is counted when the next batch is asked for: the weights are one step further
+    assert [explanation.model_step for explanation in found] == [2, 5]
+
+
+def test_an_old_loop_that_is_collected_ends_no_newer_one(make_session, pairs):
+    session = make_session()
+    old = session.loop(loader_of(pairs))
+    next(old)
+    seen = 0
+    for _ in session.loop(loader_of(pairs)):
+        seen += 1
+        if seen == 3:
+            old.close()
+    assert seen == 8
+    assert session.state == "finished"

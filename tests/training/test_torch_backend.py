@@ -1,5 +1,8 @@
 """The Torch backend: what it refuses, and that equal seeds give equal runs."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -295,3 +298,22 @@ def test_a_checkpoint_is_safetensors_and_loads_into_the_model(data, tmp_path):
     pairs = zip(fresh.parameters(), backend.model.parameters(), strict=True)
     assert file.suffix == ".safetensors"
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_copied_weights_are_held_by_whoever_has_them_alone(data):
+    backend = make_backend(data)
+    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
+    backend.copy_weights(copies)
+    held = [weakref.ref(copy) for copy in copies]
+    del copies
+    gc.collect()
+    assert not any(copy() is not None for copy in held)
+
+
+def test_weights_of_a_type_that_numpy_lacks_are_copied(data):
+    backend = make_backend(data, model=make_model())
+    backend.model.to(torch.bfloat16)
+    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
+    backend.copy_weights(copies)
+    for copy, weight in zip(copies, backend.model.state_dict().values(), strict=True):
+        assert np.array_equal(copy, weight.to(torch.from_numpy(copy).dtype).numpy())
