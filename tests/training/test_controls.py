@@ -215,28 +215,25 @@ def test_a_training_does_not_begin_beside_what_must_run_beside_no_step():
 
 
 def test_a_command_and_a_read_that_ask_for_each_other_do_not_lock():
-    """Nothing trains: a command reads between steps, and a read is under way elsewhere."""
+    """Nothing trains: a command reads between steps, and so does another thread meanwhile."""
     controls = Controls()
-    reading, asked = threading.Event(), threading.Event()
-
-    def read():
-        reading.set()
-        asked.wait(0.2)  # the command has begun by then, if it may begin at all
+    read = threading.Thread(target=lambda: submit_between_steps(controls, int), daemon=True)
+    answers = []
 
     def command():
-        asked.set()
+        read.start()
+        time.sleep(0.1)
         return submit_between_steps(controls, lambda: 7).result(5)
 
-    reader = threading.Thread(target=lambda: submit_between_steps(controls, read), daemon=True)
-    reader.start()
-    assert reading.wait(5)
-    sender = threading.Thread(target=lambda: controls.submit(command), daemon=True)
+    def send():
+        answers.append(controls.submit(command).result(5))
+
+    sender = threading.Thread(target=send, daemon=True)
     sender.start()
-    reader.join(5)
     sender.join(5)
-    assert not reader.is_alive()
-    assert not sender.is_alive()
-    assert asked.is_set()
+    read.join(5)
+    assert answers == [7]
+    assert not read.is_alive()
 
 
 def test_a_command_that_waits_as_training_ends_runs_under_no_lock():
