@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -238,7 +239,7 @@ class Session(OwnLoops, Reviews):
             wiring.notice(
                 "warning",
                 f"{', '.join(others)} trains in this kernel too and takes its share of the "
-                "processor; coflect.close_all() ends every session.",
+                "processor; coflect.close_all(keep=session) ends all but this one.",
             )
 
     def pause(self) -> None:
@@ -593,14 +594,17 @@ def _check_display(config: Config, channels: int) -> None:
             )
 
 
-def close_all() -> None:
-    """Close every session of this kernel, also those that no variable holds any more."""
-    for session in list(_sessions):
+def close_all(*, keep: Session | None = None) -> None:
+    """Close every session of this kernel but `keep`, also those that no variable holds any more."""
+    for session in _sessions - {keep}:
         session.close()
 
 
 # A script that ends without close() leaves complete records all the same.
 atexit.register(close_all)
+if hasattr(os, "register_at_fork"):
+    # A child has none of the threads that closing would wait for, and its parent goes on.
+    os.register_at_fork(after_in_child=_sessions.clear)
 
 
 def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:

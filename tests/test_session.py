@@ -508,6 +508,8 @@ def test_a_cell_run_twice_is_told_of_the_first_training(shapes, tmp_path):
     gc.collect()
     session.train(steps=10**7)
     assert first.path.name in session.events("notice")[-1].data["text"]
+    coflect.close_all(keep=session)
+    assert (first.loop.state, session.state) == ("stopped", "training")
     coflect.close_all()
     assert (first.loop.state, session.state) == ("stopped", "stopped")
 
@@ -631,3 +633,13 @@ def test_a_dashboard_that_is_still_shown_keeps_no_model(make_session, shapes, tm
     gc.collect()
     eventually(lambda: gc.collect() >= 0 and model() is None)
     assert shown.comm is not None
+
+
+def test_a_forked_child_leaves_its_parents_sessions_alone(make_session):
+    session = make_session()
+    child = os.fork()
+    if child == 0:
+        coflect.close_all()
+        os._exit(session._wiring.closed)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not session._wiring.closed
