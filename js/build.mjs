@@ -50,6 +50,8 @@ const UNUSED = [
   [/^uPlot\.rangeAsinh = rangeAsinh;$/gm, "", 1],
   [/\[_min, _max\] = rangeAsinh\(.*\);/g, "{}", 1],
   [/^const pointsPath = points\(\) ;$/gm, "const pointsPath = null;", 1],
+  [/^\tconst cursorFocus = .*;$/gm, "\tconst cursorFocus = false;", 1],
+  [/^\t\t\tsetFocus\(i\);$/gm, ";", 1],
   [/sc\.distr == 3 && sc\.log == 2 \? log2AxisValsFilt : /g, "", 1],
   [/^\tself\.(delSeries|addBand|setBand|delBand|setLegend|batch|valToIdx|posToIdx) = .*;$/gm, "", 8],
 ];

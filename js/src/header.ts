@@ -108,6 +108,8 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     setText(pause, label);
     setText(stop, state.asked === "stop" ? "Stopping" : "Stop");
     const steerable = reachable && (paused || run === "training");
+    // What holds nothing says what would begin or go on.
+    setAttr(pause, "title", reachable && !steerable ? "Nothing is training; session.train(epochs=…) begins, or goes on" : null);
     pause.disabled = !steerable || state.asked === "stop";
     stop.disabled = !steerable;
     for (const one of units) one.disabled = !steerable || state.asked !== null;
