@@ -180,8 +180,19 @@ class Review:
         if verdict == "undo":
             del verdicts[index]
         # First what can fail: the log has only what training took.
-        wiring.backend.set_labels(labels_of(verdicts))
+        try:
+            wiring.backend.set_labels(labels_of(verdicts))
+            wiring.steering.labels_changed({index})
+        except Exception:
+            wiring.backend.set_labels(labels_of(self.verdicts))
+            raise
         self.verdicts = verdicts
+        if wiring.own_loop.open and not wiring.own_loop.judges:
+            wiring.notice(
+                "warning",
+                f"The batches of a loop of your own come as your loader gives them: sample {index} "
+                "is trained as judged only where your loop sees to it.",
+            )
         wiring.forecaster.mark(partial(self._mark, index, verdict, label))
         wiring.emit(data, on_recorded=partial(_when_recorded, recorded))
 
@@ -216,10 +227,11 @@ class Review:
         kept = state.load(file)
         kept.check(wiring.forecaster.foresight)
         if kept.labels:
-            wiring.backend.set_labels(kept.labels)
             for index, label in kept.labels.items():
                 verdict: events.Verdict = "leave out" if label is None else "wrong"
                 self.verdicts[index] = events.Judged(index=index, verdict=verdict, label=label)
+            wiring.backend.set_labels(labels_of(self.verdicts))
+            wiring.steering.labels_changed(set(kept.labels))
         wiring.forecaster.mark(partial(kept.apply, wiring.forecaster.foresight))
 
 

@@ -103,6 +103,12 @@ class Steering:
         self.ledger.measured(effect)
         self._wiring.emit(effect)
 
+    def labels_changed(self, samples: set[int]) -> None:
+        """A person has judged these; what was drawn on them follows. Where steps are applied."""
+        guidance = self.ledger.state()
+        if any(stroke.sample in samples for stroke in guidance.strokes):
+            self._wiring.backend.set_guidance(guidance)
+
     # --- guidance --------------------------------------------------------------------------
 
     def feedback(self, feedback: events.Feedback) -> Future[Intervention]:

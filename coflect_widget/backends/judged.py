@@ -37,9 +37,9 @@ class JudgedLabels:
         self._indices = np.array(sorted(self._labels), np.int64)
 
     def label(self, index: int, own: int) -> int:
-        """The label to train with, where the data set says `own`."""
-        label = self._labels.get(index)
-        return own if label is None else label
+        """The label to train with, where the data set says `own`; -1 if it is left out."""
+        label = self._labels.get(index, own)
+        return -1 if label is None else label
 
     def of(self, indices: NDArray[np.int64]) -> JudgedBatch | None:
         """What they mean for the samples `indices` (B,); None where nothing was said of any."""

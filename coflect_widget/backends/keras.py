@@ -218,20 +218,26 @@ class KerasBackend:
     def train_step(self, batch: Batch) -> StepOutput:
         labels = np.asarray(batch.targets)
         self._refuse_odd_labels(batch, labels)
-        judged = self._judged.of(batch.indices) if self._judged.any else None
-        if judged is not None:
+        labels, weights = self.as_judged(batch.indices, labels)
+        return self.step(batch.indices, batch.inputs, labels, self.targets(labels), weights)
+
+    def as_judged(
+        self, indices: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+        """Labels (B,) to train with, `labels` itself where all are right, and weights (B,).
+
+        Weights are None where all weigh the same; a sample that is left out weighs nothing.
+        """
+        judged = self._judged.of(indices) if self._judged.any else None
+        if judged is not None and len(judged.changed):
             labels = labels.copy()
             labels[judged.changed] = judged.labels
-        weights = self.sample_weights(labels)
+        weights = None if self._class_weight is None else self._class_weight[labels]
         if judged is not None:
             kept = np.zeros(len(labels), np.float32)
             kept[judged.keep] = 1
             weights = kept if weights is None else kept * weights
-        return self.step(batch.indices, batch.inputs, labels, self.targets(labels), weights)
-
-    def sample_weights(self, labels: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        """Weight of each sample (B,) in the loss; None where all weigh the same."""
-        return None if self._class_weight is None else self._class_weight[labels]
+        return labels, weights
 
     def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Class numbers (B,) of targets in any form that the data may have."""
@@ -444,9 +450,10 @@ class KerasBackend:
         return int(self.train_source.target(index))
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Inputs (n, ...) as the model takes them, and labels (n,)."""
+        """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
         inputs = np.stack([self.train_source.input(int(i)) for i in indices])
-        return inputs, np.array([self.train_source.target(int(i)) for i in indices])
+        labels = [self._judged.label(int(i), self.label_of(int(i))) for i in indices]
+        return inputs, np.array(labels)
 
     # --- weights ---------------------------------------------------------------------------
 

@@ -209,8 +209,9 @@ class TorchBackend:
 
     def train_step(self, batch: Batch) -> StepOutput:
         if self._judged.any:
-            batch = self._as_judged(batch)
-            if not len(batch.indices):  # a person has left out all of them
+            given, batch = len(batch.indices), self._as_judged(batch)
+            # A person has left out all of them, or all but one, which many a model cannot take.
+            if len(batch.indices) < min(2, given):
                 nothing = torch.zeros(0, self.num_classes)
                 return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
         if not self.model.training:  # after an evaluation, here or in another cell
@@ -409,7 +410,10 @@ class TorchBackend:
         return Batch(batch.indices[judged.keep], inputs, targets[kept])
 
     def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device."""
+        """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device.
+
+        The label of a sample that is left out is -1.
+        """
         samples = [self.train_source.sample(int(i)) for i in indices]
         inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(self._device)
         labels = [

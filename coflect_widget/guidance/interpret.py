@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.events import Feedback, InterventionRecord, StrokeRecord
 from coflect_widget.guidance.instructions import ORDERS, NotUnderstood, Understood, parse
@@ -141,11 +143,11 @@ def interpret(
     scope, label = _scope(feedback, sample, said, label_of)
     if scope is not None and not strokes:
         raise ValueError(f"scope={scope!r} without a stroke; draw one, or name a region")
-    for kind, roi in strokes:
-        if kind == "ignore" and rasterise(roi, *_RASTER).all():
-            raise ValueError(
-                f"ignore={roi.describe()} is the whole image; leave something to look at"
-            )
+    ignored = [roi for kind, roi in strokes if kind == "ignore"]
+    raster = image_size or _RASTER
+    if ignored and np.any([rasterise(roi, *raster) for roi in ignored], axis=0).all():
+        what = " and ".join(roi.describe() for roi in ignored)
+        raise ValueError(f"ignore={what} is the whole image; leave something to look at")
     where = _where(sample, scope, label, classes)
     return _assemble(feedback, state, sample, tuple(strokes), said, scope, label, where)
 

@@ -111,6 +111,9 @@ def make_plan(
     samples = sorted({s.sample for s in strokes if s.sample is not None})
     # without a sample of their own, any one tells shape and type
     inputs, labels = read_rows(samples or [0])
+    if samples and (labels < 0).any():  # a person has left these out
+        samples = [s for s, label in zip(samples, labels, strict=True) if label >= 0]
+        inputs, labels = read_rows(samples or [0])
     own = [
         masks([s for s in strokes if s.concerns(sample, int(label))], height, width)
         for sample, label in zip(samples, labels, strict=False)
@@ -122,7 +125,11 @@ def make_plan(
     for stroke in strokes:
         spreads = stroke.spreads and stroke.id not in found_elsewhere
         if stroke.kind == "ignore" and stroke.sample is not None and spreads:
-            drawn = masks([s for s in strokes if s.sample == stroke.sample], height, width)
+            there = [
+                s for s in strokes
+                if s.sample == stroke.sample and (s.kind == "look" or s.id == stroke.id)
+            ]  # fmt: skip
+            drawn = masks(there, height, width)
             like_strength = max(like_strength, stroke.strength)
             # an artefact in one corner of this picture may be in another corner of the next
             for place in mirrored(drawn.ignore):

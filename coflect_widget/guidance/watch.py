@@ -122,6 +122,9 @@ class EffectWatch:
 
     def applied(self, record: InterventionRecord, step: int) -> None:
         """An intervention came into force at `step`, with these weights."""
+        if record.clears:  # what was given before is in force no longer
+            self._waiting = []
+            self._set_due()
         if self._after == 0 or (not record.strokes and record.found is None):
             return
         near = (w for w in self._waiting if step - w.step <= TOGETHER * self._after)

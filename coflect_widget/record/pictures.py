@@ -54,13 +54,14 @@ def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.ui
     x = np.nan_to_num(np.asarray(x, dtype=np.float32))
     if x.ndim == 2:
         x = x[None]
-    channels = x if len(x) in (1, 3) else x[:3] if len(x) > 3 else x[:1]
-    if display.mean is not None or display.std is not None:
+    normalised = display.mean is not None or display.std is not None
+    if normalised:
         shape = (-1, 1, 1)
         mean = np.asarray(display.mean or [0.0], dtype=np.float32).reshape(shape)
         std = np.asarray(display.std or [1.0], dtype=np.float32).reshape(shape)
-        channels = channels * std + mean
-    elif channels.min() < 0 or channels.max() > 1:
+        x = x * std + mean
+    channels = x if len(x) in (1, 3) else x[:3] if len(x) > 3 else x[:1]
+    if not normalised and (channels.min() < 0 or channels.max() > 1):
         low, high = channels.min(), channels.max()
         channels = (channels - low) / (high - low)
     rgb = np.broadcast_to(channels, (3, *channels.shape[1:])).transpose(1, 2, 0)

@@ -55,6 +55,8 @@ class EventStream:
         self._listeners: list[Listener] = []
         self._idle = threading.Condition()
         self._handled = 0  # events that went through the writer
+        self._asked = self._answered = 0  # times that everything was to be in the files
+        self._ended = False
         # Unbuffered: a group is one write, so nothing is left in a buffer when the kernel dies.
         self._file = (path / "events.jsonl").open("ab", buffering=0)
         self._size = self._file.tell()
@@ -115,12 +117,17 @@ class EventStream:
         return unsubscribe
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until everything emitted so far is in the file and was handed on."""
+        """Wait until everything emitted so far is in the files and was handed on."""
         with self._lock:
             target = self._next_seq
+            self._asked += 1
+            asked = self._asked
         self._hurry()
         with self._idle:
-            return self._idle.wait_for(lambda: self._handled >= target, timeout)
+            return self._idle.wait_for(
+                lambda: self._handled >= target and (self._answered >= asked or self._ended),
+                timeout,
+            )
 
     def close(self) -> None:
         """Write what waits, sync, and end the thread."""
@@ -137,22 +144,28 @@ class EventStream:
                 self._soon.wait(timeout=_GATHERED)
             self._wake.clear()
             self._soon.clear()
-            closing = self._closing
+            closing, asked = self._closing, self._asked
             group: list[tuple[Event, Recorded | None]] = []
             while self._waiting:
                 group.append(self._waiting.popleft())
             try:
-                self._write(group, closing=closing)
+                self._write(group, whole=closing or asked > self._answered, closing=closing)
             except Exception as error:  # noqa: BLE001 - one event must not end the record
                 self._fault(f"An event could not be written: {error!r}")
             with self._idle:
                 self._handled += len(group)
+                self._answered = asked
                 self._idle.notify_all()
             if closing and not self._waiting:
                 break
+        with self._idle:
+            self._ended = True
+            self._idle.notify_all()
         self._file.close()
 
-    def _write(self, group: list[tuple[Event, Recorded | None]], *, closing: bool) -> None:
+    def _write(
+        self, group: list[tuple[Event, Recorded | None]], *, whole: bool, closing: bool
+    ) -> None:
         durable = closing
         written: list[tuple[Event, Recorded | None]] = []
         for given, on_recorded in group:
@@ -166,7 +179,7 @@ class EventStream:
             if isinstance(event.data, Metrics):
                 self._scalars.add(event.step, event.epoch, event.split, event.data.values)
             self._hand_on(event, on_recorded, error)
-        if time.monotonic() - self._last_flush >= _FLUSH_SECONDS or closing:
+        if whole or time.monotonic() - self._last_flush >= _FLUSH_SECONDS:
             self._last_flush = time.monotonic()
             try:
                 self._scalars.flush()

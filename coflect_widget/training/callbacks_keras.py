@@ -65,7 +65,8 @@ class _Hooks:
                 "commands are looked at between two steps"
             )
         per_epoch = self.params.get("steps") or 0
-        if not self._own.begin(per_epoch * (self.params.get("epochs") or 1), per_epoch):
+        steps = per_epoch * (self.params.get("epochs") or 1)
+        if not self._own.begin(steps, per_epoch, judges=True):
             model.stop_training = True
         model.train_function = self._step
 
@@ -101,8 +102,10 @@ class _Hooks:
             raise ValueError(_NO_INDICES)
         x, y = data[0], data[1]
         indices = np.asarray(third).reshape(-1).astype(np.int64)
-        labels = self._backend.class_numbers(np.asarray(y))
-        weights = self._backend.sample_weights(labels)
+        own = self._backend.class_numbers(np.asarray(y))
+        labels, weights = self._backend.as_judged(indices, own)
+        if labels is not own:
+            y = self._backend.targets(labels)
         try:
             output = self._backend.step(indices, x, labels, y, weights, metrics=True)
         except NonFiniteLossError as error:

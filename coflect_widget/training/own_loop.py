@@ -46,6 +46,7 @@ class OwnLoop:
         self._announce = announce
         self._open = False
         self._begun = 0  # loops so far
+        self.judges = False
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
@@ -63,7 +64,12 @@ class OwnLoop:
     # --- what a loop does --------------------------------------------------------------------
 
     def begin(
-        self, steps: int = 0, steps_per_epoch: int = 0, batch_size: int | None = None
+        self,
+        steps: int = 0,
+        steps_per_epoch: int = 0,
+        batch_size: int | None = None,
+        *,
+        judges: bool = False,
     ) -> bool:
         """The calling thread trains from now on.
 
@@ -72,6 +78,8 @@ class OwnLoop:
         steps, steps_per_epoch : int
             How many are to come, 0 where nobody knows.
         batch_size : int, optional
+        judges : bool
+            Whether labels that a person has judged are trained as such.
 
         Returns
         -------
@@ -91,6 +99,7 @@ class OwnLoop:
         self._announce(steps, steps_per_epoch, batch_size or self._backend.batch_size)
         self._loop.enter(steps)
         self._open = True
+        self.judges = judges
         self._begun += 1
         if self._loop.advance(None):
             return True
