@@ -62,6 +62,9 @@ def test_scope_reaches_whom_it_says(make_session):
         ({"sample": 1, "ignore": [(0, 0), (0.8, 0.8), (0.8, 0), (0, 0.5)]}, "crosses itself"),
         ({"sample": 1, "ignore": (0.2, 0.2, 0.2, 0.4)}, "empty box"),
         ({"sample": 1, "ignore": BOX, "strength": 1.5}, "from 0 to 1"),
+        ({"sample": 1, "ignore": (0, 0, 1, 1)}, "the whole image"),
+        ({"sample": 1, "ignore": [(0, 0, 1, 0.5), (0, 0.4, 1, 1)]}, "the whole image"),
+        ({"instruction": "ignore left and right"}, "the whole image"),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy_and_changes_nothing(make_session, fields, words):
@@ -243,3 +246,50 @@ def test_after_undo_the_next_step_is_as_if_nothing_had_been_said(make_session):
         session.wait(60)
     first, second = (weights(s) for s in sessions)
     assert all(torch.equal(v, second[k]) for k, v in first.items())
+
+
+def test_a_verdict_reaches_what_was_drawn_on_the_sample(make_session):
+    session = make_session()
+    own = session._backend.label_of(3)
+    other = (own + 1) % 4
+    session.feedback(sample=3, ignore=BOX)
+    session.feedback(sample=7, ignore=BOX)
+
+    def replayed():
+        plan = session._backend._guidance._plan
+        return dict(zip(plan.samples.tolist(), plan.labels.tolist(), strict=True))
+
+    assert replayed()[3] == own
+    session.judge(3, "wrong", other)
+    assert replayed()[3] == other
+    session.judge(3, "leave out")
+    assert list(replayed()) == [7]
+    session.judge(3, "undo")
+    assert replayed()[3] == own
+
+
+def test_a_stroke_for_one_sample_spreads_no_further_because_of_another(make_session):
+    session = make_session()
+    session.feedback(sample=3, ignore=(0, 0, 0.25, 0.25), scope="sample")
+    session.feedback(sample=3, ignore=(0.6, 0.6, 0.8, 0.8))
+    alone = session._backend._guidance._plan.like[0].any(0)
+    assert not alone[2, 2]
+    assert alone[22, 22]
+
+
+def test_what_was_cleared_before_it_was_due_is_not_measured(make_session, shapes):
+    session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
+    session.train(steps=2)
+    session.wait(60)
+    session.feedback(sample=1, ignore=BOX)
+    session.feedback(instruction="stop focus")
+    assert session._wiring.steering.effects.due == float("inf")
+
+
+def test_a_verdict_in_a_loop_of_ones_own_says_what_it_does_not_do(make_session, shapes):
+    session = make_session()
+    batches = session.loop([(shapes.images[:8], shapes.labels[:8], np.arange(8))])
+    next(batches)
+    session.judge(3, "leave out")
+    assert "a loop of your own" in session.events("notice")[-1].data["text"]
+    batches.close()

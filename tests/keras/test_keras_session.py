@@ -247,3 +247,28 @@ def test_a_fit_that_is_broken_off_leaves_the_model_to_the_next(make_session, sha
     before = model.get_weights()
     model.fit(x, y, verbose=0)  # another fit, without the session
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_verdict_reaches_fit_and_what_was_drawn(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential())
+    session = make_session(model=model)
+    other = (int(y[5]) + 1) % 4
+    session.feedback(sample=5, ignore=(0.0, 0.0, 0.3, 0.3))
+    session.judge(5, "wrong", other)
+    session.judge(6, "leave out")
+    assert session._backend.read_rows([5, 6])[1].tolist() == [other, -1]
+    trained, step = {}, session._backend.step
+
+    def watched(indices, inputs, labels, targets, weights=None, **more):
+        for place, sample in enumerate(indices.tolist()):
+            weight = 1.0 if weights is None else float(weights[place])
+            trained[sample] = (int(np.asarray(targets)[place]), weight)
+        return step(indices, inputs, labels, targets, weights, **more)
+
+    session._backend.step = watched
+    model.fit(x, y, sample_weight=index, verbose=0, callbacks=[session.keras_callback()])
+    assert trained[5] == (other, 1.0)
+    assert trained[6][1] == 0
+    assert trained[7] == (int(y[7]), 1.0)
+    assert not session.events("notice")

@@ -236,3 +236,13 @@ def test_a_row_that_finds_no_room_leaves_no_half_line(folder):
     scalars.flush()
     lines = (folder / "scalars.csv").read_text(encoding="utf-8").splitlines()
     assert lines == ["step,epoch,split,loss", "1,0,train,0.5", "2,0,train,0.25"]
+
+
+def test_flush_writes_the_spreadsheet_too(folder):
+    stream = EventStream(folder)
+    for step in (1, 2, 3):
+        stream.emit(events.Metrics(values={"loss": 1 / step}), step, 0, "train")
+        stream.flush()
+        assert Run(folder).scalars()["step"].tolist() == list(range(1, step + 1))
+    stream.close()
+    assert stream.flush(0)
