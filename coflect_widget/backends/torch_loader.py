@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 NextIndices = Callable[[], NDArray[np.int64] | None]
 
 
 @contextlib.contextmanager
-def follow(loader: Any) -> Iterator[NextIndices]:
+def follow(loader: Any, samples: int | None = None) -> Iterator[NextIndices]:
     """Within the block a function that gives the indices of one batch after the other.
 
     The loader draws its order as ever, also in processes of its own, and also where it reads
     ahead; only a copy of what its sampler says is kept. Afterwards it is as it was. For what
     is no DataLoader over a map-style data set the function gives None.
+
+    `samples` is the size of the data set that the indices shall be of. Of a `Subset` of it they
+    are; for any other data set of another size the function gives None.
     """
     inner = getattr(loader, "base_dataloader", loader)  # the wrapper of accelerate
     sampler = getattr(inner, "batch_sampler", None)
@@ -31,7 +34,16 @@ def follow(loader: Any) -> Iterator[NextIndices]:
     ):
         yield lambda: None
         return
-    recorder = _Recorder(sampler)
+    dataset: Any = inner.dataset
+    places = np.arange(len(dataset))
+    if samples is not None:
+        while isinstance(dataset, Subset) and len(dataset) != samples:
+            places = np.asarray(dataset.indices)[places]
+            dataset = dataset.dataset
+        if len(dataset) != samples:
+            yield lambda: None
+            return
+    recorder = _Recorder(sampler, places)
     # The class forbids to change it, because its processes would not notice; the next iterator
     # does.
     object.__setattr__(inner, "batch_sampler", recorder)
@@ -44,8 +56,9 @@ def follow(loader: Any) -> Iterator[NextIndices]:
 class _Recorder:
     """A batch sampler that remembers what it gave."""
 
-    def __init__(self, sampler: Any) -> None:
+    def __init__(self, sampler: Any, places: NDArray[np.int64]) -> None:
         self._sampler = sampler
+        self._places = places
         self._given: deque[list[int]] = deque()
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -62,4 +75,6 @@ class _Recorder:
 
     def next(self) -> NDArray[np.int64] | None:
         """Indices of the oldest batch not asked for yet."""
-        return np.asarray(self._given.popleft(), dtype=np.int64) if self._given else None
+        if not self._given:
+            return None
+        return self._places[np.asarray(self._given.popleft(), dtype=np.int64)]

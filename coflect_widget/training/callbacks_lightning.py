@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
-from coflect_widget.backends.torch_loader import follow
 from coflect_widget.training.torch_tap import ForwardTap, targets_of
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class _Hooks:
 
         def followed() -> Any:
             loader = ask()
-            self._next_indices = self._resources.enter_context(follow(loader))
+            self._next_indices = self._resources.enter_context(self._wiring.backend.follow(loader))
             return loader
 
         source.dataloader = followed

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
-from coflect_widget.backends.torch_loader import follow
 from coflect_widget.training.torch_tap import ForwardTap, targets_of
 
 if TYPE_CHECKING:
@@ -61,7 +60,8 @@ class _Hooks:
         if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
             control.should_training_stop = True
             return
-        self._next_indices = self._resources.enter_context(follow(more.get("train_dataloader")))
+        following = self._wiring.backend.follow(more.get("train_dataloader"))
+        self._next_indices = self._resources.enter_context(following)
         self._tap = ForwardTap(self._wiring.backend.model, self._forward)
         self._resources.callback(self._tap.remove)
 

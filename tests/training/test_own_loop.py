@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch_loader import follow
@@ -309,3 +309,16 @@ def test_an_old_loop_that_is_collected_ends_no_newer_one(make_session, pairs):
             old.close()
     assert seen == 8
     assert session.state == "finished"
+
+
+def test_a_loader_of_a_part_of_the_data_is_followed_to_its_samples(make_session, pairs):
+    session = make_session()
+    part = Subset(Subset(pairs, range(100, 200)), range(50, 90))
+    train(session, DataLoader(part, batch_size=8, shuffle=True), epochs=1)
+    session.wait(30)
+    store = session._wiring.forecaster.store
+    assert np.flatnonzero(store.seen).tolist() == list(range(150, 190))
+    assert np.array_equal(store.target[150:190], pairs.tensors[1][150:190].numpy())
+    other = TensorDataset(*(tensor[:40] for tensor in pairs.tensors))
+    with pytest.raises(ValueError, match="samples are not known"):
+        train(session, DataLoader(other, batch_size=8), epochs=1)
