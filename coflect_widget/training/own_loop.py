@@ -21,8 +21,8 @@ Indices = NDArray[np.int64]
 
 _NO_INDICES = (
     "this step's samples are not known: give observe() their indices in train_data, as a data set "
-    "of (x, y, index) yields them, or loop over a torch DataLoader of the same data, or of a Subset "
-    "of them, whose order can be followed"
+    "of (x, y, index) yields them, or loop over a torch DataLoader of the same data, or of a "
+    "Subset of them, whose order can be followed"
 )
 
 
