@@ -225,10 +225,10 @@ class Steering:
                 adopted.undo(entry.id)
         loss = backend.set_guidance(adopted.state())
         self.ledger = adopted
+        focus = adopted.state().focus
         for entry in adopted.interventions:
-            wiring.emit(entry.record.model_copy(update={"loss": loss}))
+            wiring.emit(entry.record.model_copy(update={"loss": loss, "focus": focus}))
             if entry.undone:
-                focus = adopted.state().focus
                 wiring.emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
 
     def _interpret(self, feedback: events.Feedback) -> Interpretation:

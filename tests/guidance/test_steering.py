@@ -293,3 +293,14 @@ def test_a_verdict_in_a_loop_of_ones_own_says_what_it_does_not_do(make_session, 
     session.judge(3, "leave out")
     assert "a loop of your own" in session.events("notice")[-1].data["text"]
     batches.close()
+
+
+def test_an_adopted_ledger_shows_the_focus_that_is_in_force(make_session, tmp_path):
+    first = make_session()
+    louder = first.feedback(instruction="set focus to 0.8")
+    first.feedback(sample=3, ignore=BOX)
+    first.undo(louder)
+    second = make_session(guidance=first.ledger)
+    assert second.ledger.state().focus == 0.3
+    recorded = [e for e in second.events() if e.type in ("intervention", "undo")]
+    assert recorded[-1].data["focus"] == 0.3
