@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_model
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
     Batch,
@@ -121,6 +121,10 @@ class TorchBackend:
             self.loss = partial(F.cross_entropy, weight=weights.to(self._device))
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer)
+        if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
+            raise ValueError(
+                "scheduler is a ReduceLROnPlateau, which follows the validation loss: give val_data"
+            )
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -308,7 +312,7 @@ class TorchBackend:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def end_epoch(self, validation: dict[str, float]) -> None:
-        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        if isinstance(self.scheduler, ReduceLROnPlateau):
             if "loss" in validation:
                 self.scheduler.step(validation["loss"])
         elif self.scheduler is not None:

@@ -120,7 +120,7 @@ def test_a_schedule_steps_at_each_epochs_end(data):
     backend.end_epoch({})
     assert backend.learning_rate() == pytest.approx(1e-4)
     backend = make_backend(
-        data, scheduler=lambda o: schedulers.ReduceLROnPlateau(o, factor=0.1, patience=0)
+        data, val=data, scheduler=lambda o: schedulers.ReduceLROnPlateau(o, factor=0.1, patience=0)
     )
     for loss in (1.0, 1.0):
         backend.end_epoch({"loss": loss})
@@ -133,6 +133,8 @@ def test_a_schedule_of_another_optimizer_is_refused(data):
         make_backend(data, scheduler=torch.optim.lr_scheduler.ConstantLR(other))
     with pytest.raises(TypeError, match="function that makes one"):
         make_backend(data, scheduler="cosine")
+    with pytest.raises(ValueError, match="give val_data"):
+        make_backend(data, scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 class Drawing(Pairs):
