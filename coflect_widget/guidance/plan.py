@@ -123,12 +123,16 @@ def make_plan(
     places: dict[bytes, BoolArray] = {}
     like_strength = 0.0
     for stroke in strokes:
-        spreads = stroke.spreads and stroke.id not in found_elsewhere
-        if stroke.kind == "ignore" and stroke.sample is not None and spreads:
+        if stroke.kind != "ignore" or stroke.sample is None:
+            continue
+        if stroke.id in found_elsewhere:  # of several, the first is what was searched for
+            found_elsewhere.remove(stroke.id)
+        elif stroke.spreads:
             there = [
-                s for s in strokes
-                if s.sample == stroke.sample and (s.kind == "look" or s.id == stroke.id)
-            ]  # fmt: skip
+                s
+                for s in strokes
+                if s.sample == stroke.sample and (s.kind == "look" or s is stroke)
+            ]
             drawn = masks(there, height, width)
             like_strength = max(like_strength, stroke.strength)
             # an artefact in one corner of this picture may be in another corner of the next

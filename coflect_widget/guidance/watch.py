@@ -242,7 +242,7 @@ class EffectWatch:
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
         rng = np.random.default_rng(self._seed)
-        donors, masks = self._donors(record, rng)
+        donors, masks = self._donors(record, kind, rng)
         where = "val" if self._counts["val"] else "train"
         chosen = rng.permutation(self._counts[where])[:RECEIVERS]
         receivers = [self._read[where](int(k)) for k in chosen]
@@ -270,9 +270,9 @@ class EffectWatch:
         )
 
     def _donors(
-        self, record: InterventionRecord, rng: np.random.Generator
+        self, record: InterventionRecord, kind: Kind, rng: np.random.Generator
     ) -> tuple[list[Sample], list[BoolArray]]:
-        """Samples that carry the region, and the region in each."""
+        """Samples that carry the region of that kind, and the region in each."""
         height, width = self._image_size()
         if record.found is not None:
             picked = rng.permutation(len(record.found.index))[:DONORS]
@@ -282,6 +282,8 @@ class EffectWatch:
         else:
             mask = np.zeros((height, width), np.bool_)
             for stroke in record.strokes:
+                if stroke.kind != kind:
+                    continue
                 mask |= rasterise(parse_roi(stroke.roi, stroke.kind), height, width)
             samples = [s.sample for s in record.strokes if s.sample is not None][:1]
             if not samples:

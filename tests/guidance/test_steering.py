@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.guidance.plan import make_plan
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from tests.conftest import eventually, tiny_cnn
 
 CLASSES = ["circle", "square", "triangle", "cross"]
@@ -304,3 +307,29 @@ def test_an_adopted_ledger_shows_the_focus_that_is_in_force(make_session, tmp_pa
     assert second.ledger.state().focus == 0.3
     recorded = [e for e in second.events() if e.type in ("intervention", "undo")]
     assert recorded[-1].data["focus"] == 0.3
+
+
+def test_of_several_regions_only_the_one_searched_for_spreads_no_more(make_session):
+    session = make_session()
+    corner, other = (0, 0, 0.2, 0.2), (0.4, 0.4, 0.6, 0.6)
+    strokes = tuple(ActiveStroke("ignore", parse_roi(box), 3, 0.3, "i1") for box in (corner, other))
+    found = Located((5,), (corner,), 0.3, "i2", "i1")
+    plan = make_plan(
+        GuidanceState(strokes=strokes, located=(found,)), session._backend.read_rows, (32, 32)
+    )
+    alike = plan.like[0].any(0)
+    assert not alike[2, 2]
+    assert alike[16, 16]
+    assert not plan.found_all
+
+
+def test_an_effect_is_that_of_one_kind_of_stroke(make_session, shapes):
+    session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
+    session.feedback(sample=1, look=(0, 0, 0.5, 1), ignore=(0.75, 0, 1, 1))
+    watch = session._wiring.steering.effects
+    record = watch._waiting[0].record
+    for kind, marked in (("look", slice(0, 16)), ("ignore", slice(24, 32))):
+        mask = watch._donors(record, kind, np.random.default_rng(0))[1][0]
+        expected = np.zeros((32, 32), bool)
+        expected[:, marked] = True
+        assert np.array_equal(mask, expected)
