@@ -30,6 +30,7 @@ export function createInstruction({ store, actions, signal }: Context): Part {
   }, { signal });
   send.addEventListener("click", submit, { signal });
   input.addEventListener("keydown", (event) => {
+    if (event.isComposing) return; // Enter ends a word of Chinese, Japanese or Korean first
     if (event.key === "Enter") {
       event.preventDefault();
       submit();

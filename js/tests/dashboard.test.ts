@@ -268,6 +268,16 @@ describe("looking and drawing", () => {
     expect(last()).toMatchObject({ kind: "confirm", intervention: "a1", index: null });
   });
 
+  it("does not send while a word is being composed", () => {
+    const input = get("cw-instruction") as HTMLInputElement;
+    input.value = "ignore borders";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    press(input, "Enter", { isComposing: true });
+    expect(test.kinds()).not.toContain("feedback");
+    press(input, "Enter");
+    expect(last()).toMatchObject({ kind: "feedback", instruction: "ignore borders" });
+  });
+
   it("asks for samples that fail soon, and for the review window", async () => {
     expect(get("cw-onset").getAttribute("aria-pressed")).toBe("true");
     get("cw-onset").click();
