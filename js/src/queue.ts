@@ -82,11 +82,11 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
   }
 
   let shown: readonly Candidate[] = [];
-  function show(): void {
+  function show(anew = false): void {
     const { state } = store;
     const { status, queue } = state;
     const wanted = filtered(state).slice(0, SHOWN);
-    shown = held() && shown.length > 0 ? shown : wanted;
+    shown = held() && !anew && shown.length > 0 ? shown : wanted;
     setHidden(empty, shown.length > 0);
     setHidden(onset, queue === null || !isReachable(state));
     setAttr(onset, "aria-pressed", String(showsOnset(state)));
@@ -106,7 +106,7 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     update(state, changed) {
       showFilter(state);
       if (filter.value !== state.filter) filter.value = state.filter;
-      if (["queue", "explanation", "explaining", "filter", "onset", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show();
+      if (["queue", "explanation", "explaining", "filter", "onset", "connection"].some((key) => changed.has(key as keyof State)) || list.childElementCount === 0) show(changed.has("filter"));
     },
   };
 }
