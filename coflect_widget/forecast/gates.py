@@ -140,14 +140,13 @@ class ReviewWindow:
         span, needed = self.settings.plateau_epochs, self.settings.plateau_delta
         missing = span + 1 - len(self._accuracy)
         if missing > 0:
-            epochs = "epoch" if missing == 1 else "epochs"
             return GateStatus(
                 name="plateau",
                 passed=False,
                 needed=needed,
                 # Enough epochs to compare is half of the way.
                 progress=0.5 * len(self._accuracy) / (span + 1),
-                sentence=f"Plateau not known yet; {missing} more {epochs} needed.",
+                sentence=f"Plateau not known yet; {missing} more {_epochs(missing)} needed.",
             )
         gain = max(0.0, max(self._accuracy[-span:]) - max(self._accuracy[:-span]))
         passed = gain <= needed + 1e-12  # 0.905 - 0.9 must not fail a delta of 0.005
@@ -202,10 +201,12 @@ class ReviewWindow:
                 sentence="No intervention to wait for.",
             )
         since = max(0, self._epoch - self._intervened)
-        epochs = "epoch" if since == 1 else "epochs"
-        return _at_least(
-            "cooldown", since, needed, f"{since} {epochs} since an intervention; {needed} needed."
-        )
+        sentence = f"{since} {_epochs(since)} since an intervention; {needed} needed."
+        return _at_least("cooldown", since, needed, sentence)
+
+
+def _epochs(count: int) -> str:
+    return "epoch" if count == 1 else "epochs"
 
 
 def _at_least(name: str, value: float, needed: float, sentence: str) -> GateStatus:
