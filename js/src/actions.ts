@@ -11,6 +11,9 @@ const HISTORY = 50;
 export class Actions {
   #nextStroke = 1;
   #gesture: { kept: boolean } | null = null;
+  readonly #sent = new Set<number>(); // strokes on their way, and ...
+  #said = ""; // ... the instruction
+  #judged: number | null = null; // sample whose reason was judged
 
   constructor(
     private readonly store: Store,
@@ -83,17 +86,13 @@ export class Actions {
     const { state } = this.store;
     const explanation = shownExplanation(state);
     const region = explanation?.bbox ?? null;
-    if (explanation === null || region === null || !isReachable(state) || state.echo?.level === "busy") return;
-    this.store.patch({ echo: { text: "Sending…", level: "busy" }, problem: null });
-    try {
-      const reply = await this.transport.request({
-        kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi: [...region] }],
-        instruction: null, strength: strengthOf(state), ...(state.scope === null ? {} : { scope: state.scope }),
-      });
-      this.store.patch({ echo: echoOf(reply) });
-    } catch (error) {
-      this.store.patch({ echo: { text: messageOf(error), level: "error" } });
-    }
+    if (explanation === null || region === null || !isReachable(state) || this.#judged === explanation.index) return;
+    this.#judged = explanation.index;
+    await this.#tell({
+      kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi: [...region] }],
+      instruction: null, strength: strengthOf(state), ...(state.scope === null ? {} : { scope: state.scope }),
+    });
+    this.#judged = null;
   }
 
   /** Send a command whose answer is only worth a line. */
@@ -120,44 +119,59 @@ export class Actions {
     }
   }
 
-  /** Whether there is anything to submit. */
+  /** Whether there is anything to submit that is not on its way. */
   canSubmit(): boolean {
-    const { state } = this.store;
-    return state.instruction.trim() !== "" || draftsOf(state).length > 0;
+    return this.#newInstruction() !== "" || this.#newStrokes().length > 0;
+  }
+
+  #newInstruction(): string {
+    const instruction = this.store.state.instruction.trim();
+    return instruction === this.#said ? "" : instruction;
+  }
+
+  #newStrokes(): Strokes {
+    return draftsOf(this.store.state).filter((one) => !this.#sent.has(one.id));
   }
 
   /** Send strokes and instruction together; they leave the page only when the kernel has them. */
   async submit(): Promise<void> {
     const { state } = this.store;
-    if (!this.canSubmit() || state.echo?.level === "busy") return;
-    const strokes = draftsOf(state);
+    if (!this.canSubmit()) return;
+    const strokes = this.#newStrokes();
     const sample = state.explanation?.index ?? null;
-    const instruction = state.instruction.trim();
-    this.store.patch({ echo: { text: "Sending…", level: "busy" }, problem: null });
+    const instruction = this.#newInstruction();
     if (instruction !== "" && state.history[state.history.length - 1] !== instruction) {
       this.store.patch({ history: [...state.history, instruction].slice(-HISTORY) });
     }
-    try {
-      const reply = await this.transport.request({
-        kind: "feedback",
-        sample,
-        strokes: strokes.map(({ kind, shape }) => ({ kind, roi: toRoi(shape) })),
-        instruction: instruction === "" ? null : instruction,
-        strength: strokes.length > 0 ? strengthOf(state) : null,
-        ...(strokes.length > 0 && state.scope !== null ? { scope: state.scope } : {}),
-      });
-      this.store.patch({ echo: echoOf(reply) });
-      if (!reply.ok) return;
-      if (this.store.state.instruction.trim() === instruction) this.store.patch({ instruction: "" });
-      if (sample !== null) this.#forget(sample, strokes);
-    } catch (error) {
-      this.store.patch({ echo: { text: messageOf(error), level: "error" } });
-    }
+    for (const { id } of strokes) this.#sent.add(id);
+    if (instruction !== "") this.#said = instruction;
+    const done = await this.#tell({
+      kind: "feedback",
+      sample,
+      strokes: strokes.map(({ kind, shape }) => ({ kind, roi: toRoi(shape) })),
+      instruction: instruction === "" ? null : instruction,
+      strength: strokes.length > 0 ? strengthOf(state) : null,
+      ...(strokes.length > 0 && state.scope !== null ? { scope: state.scope } : {}),
+    });
+    for (const { id } of strokes) this.#sent.delete(id);
+    if (this.#said === instruction) this.#said = "";
+    if (done && instruction !== "" && this.store.state.instruction.trim() === instruction) this.store.patch({ instruction: "" });
+    if (done && sample !== null) this.#forget(sample, strokes);
   }
 
-  /** An answer that came after its request had been given up. */
-  late(reply: Reply): void {
-    if (reply.text !== "") this.store.patch({ echo: echoOf(reply) });
+  /** Send feedback, and say what becomes of it; true if it was taken. */
+  async #tell(command: Command): Promise<boolean> {
+    this.store.patch({ echo: { text: "Sending…", level: "busy" }, problem: null });
+    try {
+      const reply = await this.transport.request(command, () => {
+        this.store.patch({ echo: { text: "The kernel is busy; it does what was sent as soon as it can.", level: "busy" } });
+      });
+      this.store.patch({ echo: echoOf(reply) });
+      return reply.ok;
+    } catch (error) {
+      this.store.patch({ echo: { text: messageOf(error), level: "error" } });
+      return false;
+    }
   }
 
   /** Everything until `endGesture` is one step of `undoDrawing`. */

@@ -51,7 +51,7 @@ export function createInstruction({ store, actions, signal }: Context): Part {
     update(state) {
       if (input.value !== state.instruction) input.value = state.instruction;
       const reachable = isReachable(state);
-      send.disabled = !reachable || !actions.canSubmit() || state.echo?.level === "busy";
+      send.disabled = !reachable || !actions.canSubmit();
       setText(echo, state.echo?.text ?? "");
       setAttr(echo, "title", state.echo?.text ?? null);
       setAttr(echo, "data-level", state.echo?.level ?? null);

@@ -109,7 +109,7 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
       if (Number(strength.value) !== now) strength.value = String(now);
       setVar(strength, "--cw-at", now.toFixed(3));
       setText(strengthValue, share(now));
-      submit.disabled = !actions.canSubmit() || !isReachable(state) || state.echo?.level === "busy";
+      submit.disabled = !actions.canSubmit() || !isReachable(state);
       setAttr(submit, "aria-label", drafts.length === 0 ? null : `Submit ${plural(drafts.length, "stroke")}`);
       const doubtful = state.explanation?.quality === "not reliable";
       setHidden(caution, !doubtful);

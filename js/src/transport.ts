@@ -23,7 +23,7 @@ export interface ControlsModel {
 }
 
 export const HELLO_TIMEOUT = 3000;
-const REPLY_TIMEOUT = 20_000;
+export const PATIENCE = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
 const ACK_PERIOD = 8000; // milliseconds from an update to its acknowledgement ...
@@ -37,7 +37,7 @@ function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (one) => one.toString(16).padStart(8, "0")).join("");
 }
 
-/** The kernel was asked and did not answer in time. */
+/** Nobody is there to answer, or went before they did. */
 export class NoAnswer extends Error {}
 
 interface Waiting {
@@ -49,7 +49,6 @@ interface Waiting {
 export class Transport {
   #controls: ControlsModel | null = null;
   #waiting = new Map<string, Waiting>();
-  #late = new Set<string>();
   #seq: number | null = null;
   #helloTimer: ReturnType<typeof setTimeout> | null = null;
   #lookups = 0;
@@ -67,8 +66,6 @@ export class Transport {
   constructor(
     private readonly model: DashboardModel,
     private readonly store: Store,
-    /** Hears answers that came after their request had been given up. */
-    private readonly onLate: (reply: Reply) => void,
   ) {}
 
   /** Paint what the notebook saved, then look for the kernel. */
@@ -92,6 +89,14 @@ export class Transport {
     if (this.#lookupTimer !== null) clearTimeout(this.#lookupTimer);
     if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
     for (const waiting of this.#waiting.values()) clearTimeout(waiting.timer);
+    this.#waiting.clear();
+  }
+
+  #giveUp(): void {
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer);
+      reject(new NoAnswer("The kernel went before it answered; what it still did is in its run folder."));
+    }
     this.#waiting.clear();
   }
 
@@ -147,22 +152,22 @@ export class Transport {
     return this.#post({ ...message, id: this.#client });
   }
 
-  /** Send a command; resolves with the kernel's answer. */
-  request(command: Command, timeout = REPLY_TIMEOUT): Promise<Reply> {
+  /**
+   * Send a command; resolves with the kernel's answer, however late: a busy kernel still does what it was
+   * told, and who takes silence for a refusal tells it twice. `slow` is called when it is slow to answer.
+   */
+  request(command: Command, slow?: () => void): Promise<Reply> {
     const id = newId();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(id);
-        this.#late.add(id);
-        if (this.store.state.connection === "live") this.store.patch({ connection: "silent" });
-        reject(new NoAnswer("No answer from the kernel yet; it may be busy."));
-      }, timeout);
-      this.#waiting.set(id, { resolve, reject, timer });
       if (!this.#post({ ...command, id })) {
-        clearTimeout(timer);
-        this.#waiting.delete(id);
         reject(new NoAnswer("There is no kernel to ask: this is a saved view."));
+        return;
       }
+      const timer = setTimeout(() => {
+        if (this.store.state.connection === "live") this.store.patch({ connection: "silent" });
+        slow?.();
+      }, PATIENCE);
+      this.#waiting.set(id, { resolve, reject, timer });
     });
   }
 
@@ -223,6 +228,7 @@ export class Transport {
   readonly #liveness = (): void => {
     if (this.#controls?.comm_live === false) {
       this.store.patch({ connection: "gone", asked: null, explaining: null });
+      this.#giveUp();
     } else if (this.store.state.connection === "gone") {
       this.store.patch({ connection: "connecting" });
       this.#hello();
@@ -263,13 +269,10 @@ export class Transport {
   #answer(reply: Reply): void {
     if (this.store.state.connection === "silent") this.store.patch({ connection: this.#alive() });
     const waiting = this.#waiting.get(reply.id);
-    if (waiting !== undefined) {
-      this.#waiting.delete(reply.id);
-      clearTimeout(waiting.timer);
-      waiting.resolve(reply);
-    } else if (this.#late.delete(reply.id)) {
-      this.onLate(reply);
-    }
+    if (waiting === undefined) return;
+    this.#waiting.delete(reply.id);
+    clearTimeout(waiting.timer);
+    waiting.resolve(reply);
   }
 
   readonly #snapshotChanged = (): void => {

@@ -18,9 +18,7 @@ interface Shared {
 
 function connect(model: DashboardModel): Shared {
   const store = new Store();
-  const transport = new Transport(model, store, (reply) => {
-    actions.late(reply);
-  });
+  const transport = new Transport(model, store);
   const actions = new Actions(store, transport);
   transport.start();
   return { store, actions, transport };

@@ -14,6 +14,7 @@ vi.mock("uplot", () => ({
   },
 }));
 
+import { PATIENCE } from "../src/transport";
 import createWidget from "../src/widget";
 import { buffers, raw, sentByBrowser } from "./fixtures";
 import { settle, TestModel } from "./model";
@@ -133,6 +134,32 @@ describe("what it sends", () => {
     await frame();
     expect(get("cw-echo").textContent).toBe("Applied at step 876: increase focus by 10%");
     expect(line.value).toBe("");
+    expect(document.querySelectorAll(".cw-stroke")).toHaveLength(0);
+  });
+
+  it("gives nothing twice to a kernel that is slow to answer, and what is new at once", async () => {
+    const submit = get("cw-submit") as HTMLButtonElement;
+    get("cw-add-box").click();
+    await frame();
+    submit.click();
+    const first = last()["id"];
+    const given = (): unknown[] => test.sent.filter(({ kind }) => kind === "feedback");
+    await settle(PATIENCE + 40);
+    expect(get("cw-echo").textContent).toContain("busy");
+    expect(submit.disabled).toBe(true);
+    submit.click();
+    expect(given()).toHaveLength(1);
+    get("cw-tool-ignore").click();
+    get("cw-add-box").click();
+    await frame();
+    submit.click();
+    expect(given()).toHaveLength(2);
+    expect(given()[1]).toMatchObject({ strokes: [{ kind: "ignore" }] });
+    test.reply(true, "Applied at step 876", first);
+    await frame();
+    expect(document.querySelectorAll(".cw-stroke")).toHaveLength(1);
+    test.reply(true, "Applied at step 877");
+    await frame();
     expect(document.querySelectorAll(".cw-stroke")).toHaveLength(0);
   });
 
