@@ -53,7 +53,14 @@ const UNUSED = [
   [/^\tconst cursorFocus = .*;$/gm, "\tconst cursorFocus = false;", 1],
   [/^\t\t\tsetFocus\(i\);$/gm, ";", 1],
   [/sc\.distr == 3 && sc\.log == 2 \? log2AxisValsFilt : /g, "", 1],
-  [/^\tself\.(delSeries|addBand|setBand|delBand|setLegend|batch|valToIdx|posToIdx) = .*;$/gm, "", 8],
+  [/\bmode == 2\b/g, "false", 16],
+  [/\bmode == 1\b/g, "true", 16],
+  [/\bscaleX\.ori == 0/g, "true", 24],
+  [/!series\.spanGaps/g, "false", 3],
+  [/series\.fill != null \|\| bandFillDir != 0/g, "false", 3],
+  [/idx1 - idx0 >= xDim \* 4/g, "false", 1],
+  [/^\tevents\["setSeries"\] = [^}]*};$/gm, "", 1],
+  [/^\tself\.(delSeries|setSeries|addBand|setBand|delBand|setLegend|batch|valToIdx|posToIdx) = .*;$/gm, "", 9],
 ];
 const withoutUnusedCharts = {
   name: "without-unused-charts",

@@ -211,6 +211,10 @@ export class Actions {
     const { state } = this.store;
     const sample = state.explanation?.index;
     if (sample === undefined) return;
+    if (state.pending.length > 0) {
+      if (back) this.store.patch({ pending: state.pending.slice(0, -1) }); // a corner of what is being drawn
+      return;
+    }
     const { past, future } = state.edits[sample] ?? { past: [], future: [] };
     const [from, to] = back ? [past, future] : [future, past];
     const strokes = from[from.length - 1];

@@ -105,6 +105,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       h("div", { class: "cw-chart-head" }, h("h3", { class: "cw-title" }, title(metric)), legend), box);
     list.append(chartEl);
     let shown: readonly Series[] = lines;
+    let blank = false; // nothing of it can be shown on a logarithmic scale
     const logarithmic = store.state.chart.log;
     const values = lines.map((line, i) => {
       const { split } = splitName(line.name);
@@ -122,7 +123,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         if (number) setText(number, value(step === null ? line.last() : line.at(step)));
       });
       const near = step === null ? undefined : markers.find((one) => one.kind === "intervention" && Math.abs(one.step - step) <= reach());
-      setText(at, step === null ? "" : near ? `${near.text} · step ${near.step}` : `step ${step}`);
+      setText(at, step === null ? (blank ? "nothing above 0" : "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);
     }
 
     /** Steps that four pixels stand for. */
@@ -152,7 +153,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       }))],
       hooks: {
         drawClear: [drawSpans],
-        draw: [drawInterventions],
+        draw: [drawInterventions, drawSingle],
         setSelect: [(u) => {
           const { left, width } = u.select;
           if (width < 6) return;
@@ -169,7 +170,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     };
     const points = (next: readonly Series[]): uPlot.AlignedData => {
       const [steps, ...columns] = align(next, 2 * devicePixelRatio * width, shownSpan()); // more would show nothing
-      return [steps, ...columns.map((one, i) => smoothed(logarithmic ? one.map((y) => (y !== null && y > 0 ? y : null)) : one, next[i]?.length ?? 0, store.state.chart.smooth))];
+      const drawn = logarithmic ? columns.map((one) => one.map((y) => (y !== null && y > 0 ? y : null))) : columns;
+      blank = logarithmic && drawn.every((one) => one.every((y) => y === null));
+      return [steps, ...drawn.map((one, i) => smoothed(one, next[i]?.length ?? 0, store.state.chart.smooth))];
     };
     const plot = new uPlot(options, points(lines), box);
     box.addEventListener("dblclick", () => {
@@ -246,6 +249,19 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       if (x1 > x0) u.ctx.fillRect(x0, u.bbox.top, Math.max(x1 - x0, 1), u.bbox.height);
     }
     u.ctx.restore();
+  }
+
+  /** A line of one point has no length: a dot stands for it. */
+  function drawSingle(u: uPlot): void {
+    const [steps, ...lines] = u.data;
+    lines.forEach((line, i) => {
+      const known = Array.from(line, (y, k) => (typeof y === "number" ? k : -1)).filter((k) => k >= 0);
+      const [at = 0] = known;
+      if (known.length !== 1) return;
+      u.ctx.fillStyle = colour(root, LINES[i % LINES.length] ?? "");
+      const size = 5 * devicePixelRatio;
+      u.ctx.fillRect(u.valToPos(steps[at] ?? 0, "x", true) - size / 2, u.valToPos(line[at] ?? 0, "y", true) - size / 2, size, size);
+    });
   }
 
   function drawInterventions(u: uPlot): void {

@@ -2,7 +2,7 @@
 
 import type { Actions } from "./actions";
 import { createCharts } from "./charts";
-import { h, setAttr, setText } from "./dom";
+import { h, keepFocus, setAttr, setText } from "./dom";
 import { createFocus } from "./focus";
 import { createGates } from "./gates";
 import { createFooter, createHeader, createNotice } from "./header";
@@ -61,12 +61,15 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
     }, { signal: ending.signal, capture: true, passive: true });
   }
   const parts: Part[] = [header, notice, charts, focus, gates, side, instruction, ledger, footer];
+  const keep = keepFocus(root);
   store.subscribe((state, changed) => {
+    const kept = keep();
     setAttr(root, "data-connection", state.connection);
     setAttr(root, "data-unguided", state.status?.guidance === false ? "" : null);
     for (const part of parts) {
       if (part.keys.some((key) => changed.has(key))) part.update(state, changed);
     }
+    kept();
   }, ending.signal);
 
   return () => {

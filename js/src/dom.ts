@@ -70,3 +70,31 @@ export function syncChildren<T, E extends Element>(
     update(parent.children[i] as E, item, i);
   });
 }
+
+/**
+ * Keep the keyboard's place while controls are disabled, hidden or removed under it: their panel takes
+ * the focus, and gives it back once the control can be used again. Call it before a change, and what
+ * it returns after.
+ */
+export function keepFocus(root: HTMLElement): () => () => void {
+  let lost: HTMLElement | null = null;
+  const usable = (one: HTMLElement): boolean => one.isConnected && one.closest("[hidden], :disabled") === null;
+  const focus = (one: HTMLElement): void => {
+    one.focus({ preventScroll: true });
+  };
+  return () => {
+    const before = root.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
+    const panel = before?.closest<HTMLElement>("section, header") ?? root;
+    return () => {
+      if (before !== null && !usable(before)) {
+        lost = before;
+        panel.tabIndex = -1;
+        focus(panel);
+      } else if (before !== panel) {
+        lost = null; // the person has gone on
+      } else if (lost !== null && usable(lost)) {
+        focus(lost);
+      }
+    };
+  };
+}

@@ -196,7 +196,7 @@ export function createFocus(context: Context): Part {
 
   return {
     el,
-    keys: [...new Set<keyof State>([...tools.keys, "explaining", "map", "opacity", "threshold", "palette", "at", "shelf", "timeline", "queue", "filter", "pending", "cursor", "ledger", "entry"])],
+    keys: [...new Set<keyof State>([...tools.keys, "explaining", "map", "opacity", "threshold", "palette", "at", "shelf", "timeline", "queue", "filter", "cursor", "ledger", "entry"])],
     update(state, changed) {
       tools.update(state, changed);
       const any = (...keys: (keyof State)[]): boolean => keys.some((key) => changed.has(key));

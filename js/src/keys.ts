@@ -1,6 +1,6 @@
 // Keys that work anywhere in the dashboard outside its text fields, and the dialog that lists them.
 
-import { button, h } from "./dom";
+import { button, h, setAttr } from "./dom";
 import { MAPS } from "./focus";
 import { clamp } from "./geometry";
 import { timelineOf } from "./state";
@@ -60,7 +60,8 @@ function isField(target: EventTarget | null): boolean {
 /** Listen for the dashboard's keys; none of them reaches the page around it. */
 export function listenForKeys({ root, store, actions, signal }: Context, openHelp: () => void): void {
   const click = (testid: string): void => {
-    root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`)?.click();
+    const control = root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`);
+    if (control?.offsetParent) control.click(); // what cannot be seen cannot be pressed
   };
   const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
@@ -86,8 +87,15 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else return false;
     return true;
   };
+  // The notebook has shortcuts of its own on many of these keys, and hears them before the dashboard does.
+  // It is left those of a letter with Ctrl that mean nothing here, as saving is.
+  const left = (event: KeyboardEvent): boolean => (event.ctrlKey || event.metaKey) && /^[^acvxyz]$/i.test(event.key);
+  window.addEventListener("keydown", (event) => {
+    setAttr(root, "data-lm-suppress-shortcuts", left(event) ? null : "true");
+  }, { signal, capture: true });
   root.addEventListener("keydown", (event) => {
-    event.stopPropagation(); // the notebook has shortcuts of its own on many of these keys
+    if (left(event)) return;
+    event.stopPropagation();
     if (isField(event.target) || event.altKey || root.querySelector("dialog[open]") !== null) return;
     if (event.ctrlKey || event.metaKey) {
       const key = event.key.toLowerCase();

@@ -75,8 +75,8 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     const places = typeof event.getCoalescedEvents === "function" ? event.getCoalescedEvents() : [];
     for (const place of places.length > 0 ? places : [event]) pen.move(pointOf(place));
   }, { signal });
-  const end = (): void => {
-    pen.end();
+  const end = (event: PointerEvent): void => {
+    if (event.isPrimary) pen.end(); // a second finger, or a palm, ends nothing
   };
   svg.addEventListener("pointerup", end, { signal });
   svg.addEventListener("pointercancel", end, { signal });

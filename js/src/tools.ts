@@ -87,7 +87,7 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
 
   return {
     el,
-    keys: ["tool", "meaning", "radius", "scope", "strength", "status", "explanation", "drafts", "edits", "selected", "instruction", "connection", "echo"],
+    keys: ["tool", "meaning", "pending", "radius", "scope", "strength", "status", "explanation", "drafts", "edits", "selected", "instruction", "connection", "echo"],
     update(state) {
       const drafts = draftsOf(state);
       const drawable = state.explanation !== null && state.explanation.picture !== null;
@@ -100,7 +100,7 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
       if (Number(radius.value) !== state.radius) radius.value = String(state.radius);
       setVar(radius, "--cw-at", ((state.radius - RADII[0]) / (RADII[1] - RADII[0])).toFixed(3));
       const edits = state.explanation === null ? undefined : state.edits[state.explanation.index];
-      undo.disabled = (edits?.past.length ?? 0) === 0;
+      undo.disabled = state.pending.length === 0 && (edits?.past.length ?? 0) === 0;
       redo.disabled = (edits?.future.length ?? 0) === 0;
       add.disabled = !drawable || state.tool === "eraser";
       remove.disabled = !drafts.some((one) => one.id === state.selected);
