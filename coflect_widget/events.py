@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer, model_validator
 
@@ -20,6 +20,20 @@ RunState = Literal["idle", "training", "paused", "stopped", "finished", "failed"
 Split = Literal["train", "val"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
+
+
+LARGEST = 2**53  # count that a browser's numbers hold exactly
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no float in `value`, a payload or a part of one, is NaN or infinite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, BaseModel):
+        return all(is_finite(one) for _, one in value)
+    if isinstance(value, Mapping):
+        return all(is_finite(one) for one in value.values())
+    return not isinstance(value, list | tuple) or all(is_finite(one) for one in value)
 
 
 def _finite(value: float | None) -> float | None:
@@ -51,6 +65,19 @@ class Payload(BaseModel):
     def items(self) -> Iterator[tuple[str, Any]]:
         """Pairs of field name and value."""
         return ((key, self[key]) for key in self.keys())
+
+
+class Table(Payload):
+    """A payload whose `columns` hold one entry for each of the same rows."""
+
+    columns: ClassVar[tuple[str, ...]]
+
+    @model_validator(mode="after")
+    def _equally_long(self) -> Self:
+        lengths = {name: len(getattr(self, name)) for name in self.columns}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"lists of different lengths: {lengths}")
+        return self
 
 
 class RunStarted(Payload):
@@ -91,8 +118,10 @@ class Metrics(Payload):
         return {name: _finite(value) for name, value in values.items()}
 
 
-class Forecast(Payload):
+class Forecast(Table):
     """One ranking: the samples most likely to be wrong `horizon` epochs from now."""
+
+    columns = ("index", "risk", "target", "predicted", "reason")
 
     index: list[int]
     risk: list[float]
@@ -104,8 +133,10 @@ class Forecast(Payload):
     onset: bool = False  #: True where it holds only samples that are right now
 
 
-class Suspects(Payload):
+class Suspects(Table):
     """Samples whose label may be wrong, most doubtful first; written at each epoch's end."""
+
+    columns = ("index", "doubt", "target", "suggested", "judged")
 
     count: int  #: of all of them; the lists hold the first few
     index: list[int]
@@ -172,8 +203,10 @@ class QualityRecord(BaseModel):
     random_weights: float | None = None
 
 
-class Overlay(Payload):
+class Overlay(Table):
     """An explanation was computed; the maps and the picture are files of the run."""
+
+    columns = ("top_classes", "top_probs")
 
     index: int
     target: int | None
@@ -250,8 +283,10 @@ class Undone(Payload):
     focus: float | None = None  #: strength of new strokes afterwards
 
 
-class Hits(Payload):
+class Hits(Table):
     """Other samples that show what was ignored, best first; written while a search goes on."""
+
+    columns = ("index", "box", "score")
 
     intervention: str
     count: int  #: samples that look the same
@@ -391,12 +426,12 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = SCHEMA_VERSION
-    seq: int
+    seq: int = Field(ge=0, le=LARGEST)
     ts: datetime
     run_id: str
     type: str
-    step: int
-    epoch: int
+    step: int = Field(ge=0, le=LARGEST)
+    epoch: int = Field(ge=0, le=LARGEST)
     split: Split | None = None
     data: Payload
 

@@ -17,6 +17,8 @@ from PIL import Image
 
 from coflect_widget.config import DisplayConfig
 
+MAPS = ("map", "livecam", "smoothgrad", "consensus")
+MAX_PIXELS = 2**24  # of one picture; what a damaged or hostile file claims is not believed
 THUMBNAIL_SIDE = 64  # pixels; small inputs are enlarged without blur, large ones reduced
 
 
@@ -179,6 +181,19 @@ class Gallery:
             with contextlib.suppress(OSError):  # another system may hold it open; it just stays
                 each.unlink(missing_ok=True)
 
+    def has(self, file: str) -> bool:
+        """Whether there is a file of that name in the run folder."""
+        try:
+            return self._inside(file).is_file()
+        except (ValueError, OSError):
+            return False
+
+    def _inside(self, file: str) -> Path:
+        path = (self.path / file).resolve()
+        if not path.is_relative_to(self.path.resolve()):
+            raise ValueError(f"{file!r} is outside the run folder")
+        return path
+
     def load(self, file: str) -> dict[str, NDArray[np.uint8]]:
         """Arrays of one explanation, as `save` named them. Nothing is unpickled.
 
@@ -189,15 +204,33 @@ class Gallery:
         OSError
             If it is missing or damaged.
         """
-        path = (self.path / file).resolve()
-        if not path.is_relative_to(self.path.resolve()):
-            raise ValueError(f"{file!r} is outside the run folder")
+        path = self._inside(file)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in arrays.files}
+            with zipfile.ZipFile(path) as archive:
+                there = archive.namelist()
+                found = {
+                    name: _read_bytes(archive, f"{name}.npy", 3 if name == "picture" else 2)
+                    for name in ("picture", *MAPS)
+                    if name != "consensus" or f"{name}.npy" in there  # runs of before have none
+                }
+            if len({found[name].shape for name in MAPS if name in found}) > 1:
+                raise ValueError("its maps are of different sizes")
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OSError(f"{file!r} is damaged: {error}") from error
-        missing = {"picture", "map", "livecam", "smoothgrad"} - set(found)
-        if missing:
-            raise OSError(f"{file!r} is damaged: {', '.join(sorted(missing))} is missing")
         return found
+
+
+def _read_bytes(archive: zipfile.ZipFile, name: str, dimensions: int) -> NDArray[np.uint8]:
+    """One array of an npz file; what its header says is checked before anything is read."""
+    with archive.open(name) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} is of an unknown format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    colours = shape[2:] == (3,) if dimensions == 3 else True
+    if dtype != np.uint8 or len(shape) != dimensions or not colours:
+        raise ValueError(f"{name} is {dtype} of shape {shape}, not a picture or map of bytes")
+    if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
+        raise ValueError(f"{name} is of shape {shape}; more than {MAX_PIXELS} pixels are not read")
+    with archive.open(name) as file:
+        array: NDArray[np.uint8] = np.lib.format.read_array(file, allow_pickle=False)
+    return array

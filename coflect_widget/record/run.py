@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from coflect_widget.events import Event
+from coflect_widget.events import Event, Metrics, is_finite
 from coflect_widget.record.locks import hold_for_writing
 
 
@@ -72,7 +72,10 @@ class Run:
                 except ValidationError:
                     self.damaged += 1
                     continue
-                if type is None or event.type == type:
+                # Nobody writes these: a metric's NaN is null, and elsewhere there is none.
+                if not isinstance(event.data, Metrics) and not is_finite(event.data):
+                    self.damaged += 1
+                elif type is None or event.type == type:
                     yield event
 
     def scalars(self) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,6 @@ import html
 import json
 from pathlib import Path
 
-from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.publisher import snapshot
@@ -55,7 +54,7 @@ def save_html(run: Run, path: str | Path) -> Path:
     OSError
         If the file cannot be written.
     """
-    view = replay(Gallery(run.path), run.id, run.iter_events())
+    view = replay(run)
     saved = snapshot(view, shelf_bytes=SHELF_BYTES)
     saved["update"]["status"]["mode"] = "live"  # a state that was saved, not a run to look through
     data = json.dumps(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from coflect_widget.events import Command
-from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 from coflect_widget.ui.commands import CommandDesk
 from coflect_widget.ui.controls import Controls, Reply
@@ -53,7 +52,7 @@ def replay_dashboard(run: Run) -> Dashboard:
 
     A part of the maps travels in the widget's state, so that a saved notebook has them too.
     """
-    view = replay(Gallery(run.path), run.id, run.iter_events())
+    view = replay(run)
     widget = Dashboard()
     widget.keep(snapshot(view, shelf_bytes=SAVED_SHELF_BYTES))
     publisher = Publisher(view, widget, keeps=False)

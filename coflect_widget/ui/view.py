@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.events import Event
+from coflect_widget.events import Event, is_finite
 from coflect_widget.forecast.scoreboard import sentence
 from coflect_widget.record.pictures import Gallery
+from coflect_widget.record.run import Run
 from coflect_widget.ui.decimate import decimate
 
 MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
@@ -169,7 +170,7 @@ class View:
         status = self._status
         for name, value in data.values.items():
             if name in _HEADER_METRICS:
-                status[name] = value
+                status[name] = value if is_finite(value) else None
                 continue
             series = self._series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
             series.extend((event.step, float("nan") if value is None else value))
@@ -433,7 +434,7 @@ class View:
                     "quality": _verdict(one.quality)["quality"],
                 }
                 for step, one in recorded
-                if (self._gallery.path / one.maps).is_file()  # some are taken off in time
+                if self._gallery.has(one.maps)  # some are taken off in time
             ],
         }
 
@@ -548,12 +549,15 @@ def _verdict(quality: events.QualityRecord | None) -> dict[str, str | None]:
     return {"quality": word, "quality_reason": quality.reason or None}
 
 
-def replay(gallery: Gallery, run_id: str, recorded: Iterable[Event]) -> View:
+def replay(run: Run) -> View:
     """View of a run that is read from disk."""
-    view = View(gallery, "replay", run_id)
-    for event in recorded:
+    view = View(Gallery(run.path), "replay", run.id)
+    for event in run.iter_events():
         view.apply(event)
     view.end_of_record()
+    if run.damaged:
+        lines = "a line" if run.damaged == 1 else f"{run.damaged} lines"
+        view.notice("warning", f"{lines.capitalize()} of this run's events.jsonl cannot be read.")
     return view
 
 

@@ -62,10 +62,14 @@ export function toRoi(shape: Shape): Roi {
 
 /** A region as the ledger holds it; null where it is none that can be drawn. */
 export function fromRoi(roi: Record<string, unknown>): Shape | null {
-  const { box, polygon, mask } = roi as { box?: number[]; polygon?: number[][]; mask?: { height: number; width: number; rle: number[] } };
-  if (Array.isArray(box) && box.length === 4) return { form: "box", box: box.map(Number) as unknown as Box };
-  if (Array.isArray(polygon)) return { form: "polygon", points: polygon.map((one) => ({ x: Number(one[0]), y: Number(one[1]) })) };
-  if (mask === undefined || !(mask.height * mask.width <= 1 << 24) || !Array.isArray(mask.rle)) return null;
+  const { box, polygon, mask } = roi as { box?: unknown; polygon?: unknown; mask?: { height: number; width: number; rle: unknown } | null };
+  const numbers = (all: unknown, count?: number): all is number[] => Array.isArray(all) && all.length === (count ?? all.length) && all.every(Number.isFinite);
+  if (numbers(box, 4)) return { form: "box", box: box as unknown as Box };
+  if (Array.isArray(polygon)) {
+    const points = polygon.map((one: unknown) => (numbers(one, 2) ? { x: one[0] ?? 0, y: one[1] ?? 0 } : null)).filter((one) => one !== null);
+    return points.length === polygon.length ? { form: "polygon", points } : null;
+  }
+  if (!(mask && mask.height > 0 && mask.width > 0 && mask.height * mask.width <= 1 << 24) || !numbers(mask.rle)) return null;
   const cells = new Uint8Array(mask.height * mask.width);
   let at = 0;
   mask.rle.forEach((length, i) => {

@@ -25,6 +25,15 @@ describe("masks", () => {
     expect(painted.cells.includes(1)).toBe(true);
   });
 
+  it("are not made of what no session records", () => {
+    const bad = [
+      {}, { box: [0, 0, 1] }, { box: [0, 0, "1", 1] }, { polygon: [null, 1] }, { polygon: [[0, 1], [0.5]] }, { mask: null },
+      { mask: { height: -1, width: 5, rle: [1] } }, { mask: { height: 2, width: 2, rle: [null] } }, { mask: { height: 1e5, width: 1e5, rle: [] } },
+    ];
+    expect(bad.map(fromRoi)).toEqual(bad.map(() => null));
+    expect(fromRoi({ box: [0, 0, 1, 1] })).not.toBeNull();
+  });
+
   it("move by whole cells up to the edge", () => {
     const mask = brush(empty(10, 10), { x: 0.05, y: 0.05 }, { x: 0.05, y: 0.05 }, 0.01, 1);
     const moved = moveShape(mask, 5, 0.5);
