@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
-from coflect_widget.guidance.effect import compare
+from coflect_widget.guidance.effect import Kind, compare
 from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.readings import Readings, Request
 from coflect_widget.guidance.roi import BoolArray, parse_roi, rasterise
@@ -36,7 +36,6 @@ FEWEST_STEPS = 10
 
 Weights = dict[str, NDArray[Any]]
 Copy = Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
-Kind = Literal["look", "ignore"]
 #: Gives weights, once they are there.
 Copied = Callable[[], Weights]
 
@@ -222,23 +221,19 @@ class EffectWatch:
                     self._problem(f"effect of {waiting.record.id} was not measured: {error!r}")
 
     def _effect(self, waiting: _Waiting) -> Effect:
-        kind: Kind = waiting.record.strokes[0].kind if waiting.record.strokes else "ignore"
-        request = self._request(waiting.record, kind)
-        assert waiting.after is not None  # noqa: S101 - narrows the type
-        before, after = (
-            self._worker.run(self._measure, self._structure, weights(), request)
-            for weights in (waiting.before, waiting.after)
-        )
-        return compare(
-            waiting.record.id,
-            kind,
-            before,
-            after,
-            waiting.step,
-            waiting.at,
-            waiting.together,
-            self._seed,
-        )
+        after = waiting.after
+        assert after is not None  # noqa: S101 - narrows the type
+        record = waiting.record
+        kinds: list[Kind] = sorted({stroke.kind for stroke in record.strokes}) or ["ignore"]
+        readings: dict[Kind, tuple[Readings, Readings]] = {}
+        for kind in kinds:
+            request = self._request(record, kind)
+            before, later = (
+                self._worker.run(self._measure, self._structure, weights(), request)
+                for weights in (waiting.before, after)
+            )
+            readings[kind] = (before, later)
+        return compare(record.id, readings, waiting.step, waiting.at, waiting.together, self._seed)
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
         rng = np.random.default_rng(self._seed)
@@ -280,15 +275,14 @@ class EffectWatch:
             boxes = [{"box": list(record.found.box[k])} for k in picked]
             drawn = [rasterise(parse_roi(box), height, width) for box in boxes]
         else:
+            strokes = [stroke for stroke in record.strokes if stroke.kind == kind]
             mask = np.zeros((height, width), np.bool_)
-            for stroke in record.strokes:
-                if stroke.kind != kind:
-                    continue
-                mask |= rasterise(parse_roi(stroke.roi, stroke.kind), height, width)
-            samples = [s.sample for s in record.strokes if s.sample is not None][:1]
+            for stroke in strokes:
+                mask |= rasterise(parse_roi(stroke.roi, kind), height, width)
+            samples = [s.sample for s in strokes if s.sample is not None][:1]
             if not samples:
                 everyone = rng.permutation(self._counts["train"])
-                label = record.strokes[0].label
+                label = strokes[0].label
                 samples = [int(k) for k in everyone[:DONORS]]
                 if label is not None:
                     few = everyone[: 50 * DONORS]

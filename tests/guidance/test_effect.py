@@ -40,7 +40,7 @@ def readings(pull=0.0, accuracy=0.9, inside=0.2, count=200, seed=0):
     ],
 )
 def test_verdict(kind, before, after, verdict):
-    effect = compare("i1", kind, readings(**before), readings(**after, seed=1), 10, 110)
+    effect = compare("i1", {kind: (readings(**before), readings(**after, seed=1))}, 10, 110)
     assert effect.verdict == verdict
     assert verdict.split()[0] in effect.text
     for measure in effect.measures:
@@ -48,8 +48,46 @@ def test_verdict(kind, before, after, verdict):
         assert np.isfinite([measure.before, measure.after, measure.change]).all()
 
 
+@pytest.mark.parametrize(
+    ("ignored", "looked", "verdict", "said"),
+    [
+        ({"pull": 0.05}, {"inside": 0.5}, "helped", ["helped", "looks there more"]),
+        ({"pull": 0.6}, {"inside": 0.5}, "looks there more", ["looks there more"]),
+        ({"pull": 0.6}, {"inside": 0.2}, "no measurable effect", ["no measurable effect"]),
+        ({"accuracy": 0.5}, {"accuracy": 0.5}, "harmed", ["harmed"]),
+    ],
+)
+def test_both_kinds_of_stroke_are_measured(ignored, looked, verdict, said):
+    effect = compare(
+        "i1",
+        {
+            "ignore": (readings(pull=0.6), readings(**{"pull": 0.6, **ignored}, seed=1)),
+            "look": (readings(), readings(**looked, seed=1)),
+        },
+        10,
+        110,
+    )
+    assert effect.verdict == verdict
+    parts = effect.text.split("; ")
+    assert [part.split(":")[0] for part in parts[:-1]] == said
+    assert parts[-1].startswith("validation accuracy")
+    assert effect.measures[-1].name == "energy inside what to look at"
+
+
+def test_a_stroke_of_each_kind_gets_its_own_figures(make_session):
+    session = make_session(config={"guidance": {"effect_after": 20}})
+    session.feedback(sample=3, look=(0.5, 0.5, 1, 1), ignore=(0, 0, 0.4, 0.4))
+    session.train(steps=30)
+    assert session.wait(timeout=120)
+    assert session._wiring.steering.effects.wait(60)
+    (effect,) = session.events("effect")
+    inside = {m["name"]: m for m in effect.data.model_dump()["measures"] if "inside" in m["name"]}
+    assert set(inside) == {"energy inside", "energy inside what to look at"}
+    assert effect.data.explainer == "livecam and smoothgrad"
+
+
 def test_others_of_the_same_step_are_named():
-    effect = compare("i1", "ignore", readings(), readings(), 0, 9, together=2)
+    effect = compare("i1", {"ignore": (readings(), readings())}, 0, 9, together=2)
     assert "(2 other interventions at the same time)" in effect.text
 
 
