@@ -645,19 +645,6 @@ def test_a_forked_child_leaves_its_parents_sessions_alone(make_session):
     assert not session._wiring.closed
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_normalised_pictures_of_any_channels(make_session, channels):
-    from coflect_widget.config import DisplayConfig
-    from coflect_widget.record.pictures import to_picture
-
-    mean, std = [0.1 * (c + 1) for c in range(channels)], [0.5] * channels
-    shown = np.linspace(0, 1, channels * 16, dtype=np.float32).reshape(channels, 4, 4)
-    normalised = (shown - np.reshape(mean, (-1, 1, 1))) / 0.5
-    picture = to_picture(normalised, DisplayConfig(mean=mean, std=std))
-    expected = shown[: 3 if channels > 2 else 1]
-    assert np.abs(picture.transpose(2, 0, 1) / 255 - expected).max() < 0.01
-
-
 def test_leaving_out_all_but_one_of_a_batch_does_not_end_the_training(make_session, shapes):
     data = (shapes.images[:66], shapes.labels[:66])
     model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.events import Effect, Measure
 from coflect_widget.guidance.readings import Readings
+from coflect_widget.guidance.state import Kind
 
-Kind = Literal["look", "ignore"]
 Verdict = Literal["helped", "looks there more", "no measurable effect", "harmed"]
 
 #: Resamples of the bootstrap, and the share of them between `low` and `high`.

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
-from coflect_widget.guidance.effect import Kind, compare
+from coflect_widget.guidance.effect import compare
 from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.readings import Readings, Request
 from coflect_widget.guidance.roi import BoolArray, parse_roi, rasterise
+from coflect_widget.guidance.state import Kind
 
 #: Pictures that receive an annotated region, and annotated samples that give theirs.
 RECEIVERS = 200

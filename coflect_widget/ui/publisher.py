@@ -101,7 +101,7 @@ class Publisher:
         """A browser came, or lost an update: everything is sent again."""
         self._do(lambda: self._welcome(client))
 
-    def ack(self, client: str, seq: int, *, seen: bool, attended: bool = True) -> None:
+    def ack(self, client: str, seq: int, *, seen: bool, attended: bool) -> None:
         """A browser has shown the update `seq`.
 
         `seen`: it is in sight; `attended`: a person's hand is on it, or was some seconds ago.

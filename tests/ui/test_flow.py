@@ -81,7 +81,7 @@ def test_a_browser_that_stalls_gets_few_updates_and_misses_nothing(stage):
     assert CREDIT <= stalled <= CREDIT + 2
     total = 3 * CREDIT * 5 + 300
     for _ in range(20):  # it goes on: what it has not seen comes in one piece
-        publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
+        publisher.ack("a", screen.updates[-1][0]["seq"], seen=True, attended=True)
         if len(shown(screen)) == total:
             break
         time.sleep(0.1)
@@ -124,13 +124,13 @@ def test_nothing_is_sent_to_views_that_nobody_sees_and_all_of_it_afterwards(stag
     screen, publisher, happen = stage
     publisher.hello("a")
     eventually(lambda: len(screen.updates) == 1)
-    publisher.ack("a", 1, seen=False)
+    publisher.ack("a", 1, seen=False, attended=True)
     eventually(lambda: not publisher._clients["a"].seen)
     happen(50)
     eventually(lambda: not publisher._events)
     time.sleep(0.2)
     assert len(screen.updates) == 1
-    publisher.ack("a", 1, seen=True)
+    publisher.ack("a", 1, seen=True, attended=True)
     eventually(lambda: len(shown(screen)) == 50)
     assert not screen.updates[-1][0]["full"]
 
@@ -142,9 +142,9 @@ def test_a_lost_update_leads_to_one_resync(stage):
     happen()
     eventually(lambda: len(screen.updates) == 2)
     for _ in range(3):  # the second one never arrived
-        publisher.ack("a", 1, seen=True)
+        publisher.ack("a", 1, seen=True, attended=True)
     eventually(lambda: screen.updates[-1][0]["full"])
-    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True, attended=True)
     happen()
     eventually(lambda: len(shown(screen)) == 2)
     assert sum(content["full"] for content, _ in screen.updates) == 2
@@ -158,7 +158,7 @@ def test_a_stalled_browser_does_not_hold_a_second_one_back(stage):
         before = len(screen.updates)
         happen()
         eventually(lambda before=before: len(screen.updates) > before)
-        publisher.ack("quick", screen.updates[-1][0]["seq"], seen=True)
+        publisher.ack("quick", screen.updates[-1][0]["seq"], seen=True, attended=True)
     assert len(shown(screen)) == 3 * CREDIT
 
 
@@ -273,12 +273,14 @@ def test_a_beat_is_answered_so_that_a_page_knows_that_somebody_is_there(stage):
     publisher.hello("a")
     eventually(lambda: len(screen.updates) == 1)
     seq = screen.updates[-1][0]["seq"]
-    publisher.ack("a", seq, seen=True)  # of an update: no answer
-    publisher.ack("a", seq, seen=True)
+    publisher.ack("a", seq, seen=True, attended=True)  # of an update: no answer
+    publisher.ack("a", seq, seen=True, attended=True)
     eventually(lambda: answers == ["a"])
     happen()
     eventually(lambda: len(screen.updates) == 2)
-    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True)
-    publisher.ack("a", screen.updates[-1][0]["seq"], seen=False)  # nobody looks: none either
+    publisher.ack("a", screen.updates[-1][0]["seq"], seen=True, attended=True)
+    publisher.ack(
+        "a", screen.updates[-1][0]["seq"], seen=False, attended=True
+    )  # nobody looks: none either
     time.sleep(0.3)
     assert answers == ["a"]

@@ -71,7 +71,7 @@ def watched(make_session, shapes):
     session = make_session(val=shapes, classes=["circle", "<img onerror=x>", "triangle", "\u202ex"])
     screen = Screen()
     publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
-    screen.acknowledge = lambda seq: publisher.ack("h", seq, seen=True)
+    screen.acknowledge = lambda seq: publisher.ack("h", seq, seen=True, attended=True)
     session._wiring.stream.flush()
     for event in session.run.events():
         publisher.event(event)
