@@ -61,7 +61,8 @@ def test_reload_second_browser_reopening_restart(lab):
         part("state").get_by_text("Training").wait_for()
         assert serious_barriers(page) == []
 
-        save(page)
+        part("pause").focus()
+        page.keyboard.press("Control+s")  # the dashboard leaves it to JupyterLab
         saved = root / "states.ipynb"
         eventually(lambda: "widget-view" in saved.read_text(), what="a saved notebook")
         page.reload()
@@ -176,11 +177,6 @@ def in_notebook(page):
     """Give the keys to the notebook; the dashboard keeps those that are pressed in it."""
     page.locator(".jp-Notebook .jp-InputArea-editor").first.click()
     page.keyboard.press("Escape")
-
-
-def save(page):
-    in_notebook(page)
-    page.keyboard.press("Control+s")
 
 
 def moves(part):
