@@ -308,7 +308,7 @@ class Steering:
         if not self.ledger[intervention].undone:
             wiring.backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)
-        self.effects.undone(intervention)
+        self.effects.undone(intervention, wiring.loop.step)
         data = events.Undone(
             id=entry.id, author=wiring.author, understood=entry.understood, focus=state.focus
         )

@@ -230,6 +230,8 @@ class Wiring:
             values: dict[str, float | None] = {**validation}
             self.last.update({f"val_{name}": value for name, value in validation.items()})
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
+            if "accuracy" in validation:
+                self.steering.effects.validated(validation["accuracy"])
         self._speed = None
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)

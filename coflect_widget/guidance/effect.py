@@ -1,14 +1,16 @@
 """From two readings to what an intervention did: figures with intervals, and a verdict.
 
-A training goes on meanwhile, so accuracy rises by itself. What the verdict on an "ignore" hangs
-on is therefore a comparison within each model: how much more often pictures of other classes
-are named after the annotated one once they get the marked region from it. A shortcut draws
-them; a harmless place does not, before or after.
+A training goes on meanwhile, so accuracy rises by itself and maps wander. What a verdict hangs on
+is therefore a comparison within each model. Of an "ignore": how much more often pictures of other
+classes are named after the annotated one once they get the marked region from it, beyond what the
+same shape at other places does; a shortcut draws them, a harmless place does not. Of a "look":
+whether the map's energy in the region has risen more than that of the same shape elsewhere. Of
+harm: whether the accuracy fell more than it fell by itself before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,13 +25,19 @@ Verdict = Literal["helped", "looks there more", "no measurable effect", "harmed"
 #: Resamples of the bootstrap, and the share of them between `low` and `high`.
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-#: Least fall of the pull, as a share of all pictures, that is worth saying "helped".
+EDGES = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+#: Least pull beyond that of other places, and least fall of it, as a share of all pictures, that
+#: is worth saying "helped".
 LEAST_PULL = 0.15
 #: Least rise of the energy's share inside a region that was to be looked at.
 LEAST_ENERGY = 0.05
-#: Least fall of the validation accuracy that is worth saying "harmed".
+#: Least fall of the accuracy that is worth saying "harmed"; it must also be larger than every fall
+#: from one epoch to the next before.
 LEAST_HARM = 0.02
+#: Pictures below which the pull and the accuracy tell nothing.
+FEWEST = 20
 
+PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy inside"
 
 #: The verdict of several kinds is the first of these that one of them has.
 WEIGHT: tuple[Verdict, ...] = ("harmed", "helped", "looks there more", "no measurable effect")
@@ -40,7 +48,9 @@ def compare(
     readings: Mapping[Kind, tuple[Readings, Readings]],
     from_step: int,
     to_step: int,
-    together: int = 0,
+    others: int = 0,
+    swing: float = 0.0,
+    split: str = "validation",
     seed: int = 0,
 ) -> Effect:
     """The effect of one intervention.
@@ -49,23 +59,33 @@ def compare(
     ----------
     readings : {"look" or "ignore": (before, after)}
         One entry for each kind of stroke that it has; both readings of the same request.
-    together : int
-        Other interventions that came within the same steps; what they did is in the figures.
+    others : int
+        Other changes of the guidance within the same steps; what they did is in the figures.
+    swing : float in [0, 1]
+        Largest fall of the accuracy that this training has shown from one epoch to the next.
+    split : str
+        Which data the pictures are of.
     """
     rng = np.random.default_rng(seed)
-    found = {kind: _measures(*pair, rng) for kind, pair in readings.items()}
-    verdicts = {kind: _verdict(kind, measures) for kind, measures in found.items()}
+    found = {kind: _measures(*pair, split, rng) for kind, pair in readings.items()}
+    verdicts = {kind: _verdict(kind, measures, split, swing) for kind, measures in found.items()}
+    first = next(iter(found.values()))
+    count = len(next(iter(readings.values()))[0].right)
+    if count < FEWEST:  # what is left is what needs no such pictures
+        nothing: tuple[Verdict, str] = ("no measurable effect", "")
+        verdicts = {k: v if v[0] == "looks there more" else nothing for k, v in verdicts.items()}
     verdict = min((verdict for verdict, _ in verdicts.values()), key=WEIGHT.index)
     said = [words for each, words in verdicts.values() if each != "no measurable effect"]
-    first = next(iter(found.values()))
-    accuracy = first["validation accuracy"]
-    figures = f"validation accuracy {accuracy.before:.3f} -> {accuracy.after:.3f}"
+    accuracy = first[f"{split} accuracy"]
+    figures = f"{split} accuracy {accuracy.before:.3f} -> {accuracy.after:.3f}"
+    if count < FEWEST:
+        figures += f" of {count} samples, too few to tell; {FEWEST} are needed"
     text = "; ".join([*(dict.fromkeys(said) or ["no measurable effect"]), figures])
-    if together:
-        text += f" ({together} other intervention{'s' * (together > 1)} at the same time)"
+    if others:
+        text += f" ({others} other intervention{'s' * (others > 1)} meanwhile)"
     measures = list(first.values())
     if len(found) > 1:  # the rest of the figures are of the same pictures
-        measures.append(_inside(found["look"]["energy inside"]))
+        measures.append(_inside(found["look"][ENERGY]))
     return Effect(
         intervention=intervention,
         verdict=verdict,
@@ -73,7 +93,7 @@ def compare(
         from_step=from_step,
         to_step=to_step,
         explainer=" and ".join(dict.fromkeys(after.explainer for _, after in readings.values())),
-        measures=[m for m in measures if np.isfinite(m.change)],
+        measures=[m for m in measures if np.isfinite([m.change, m.low, m.high]).all()],
     )
 
 
@@ -81,19 +101,26 @@ def _inside(energy: Measure) -> Measure:
     return energy.model_copy(update={"name": "energy inside what to look at"})
 
 
-def _measures(before: Readings, after: Readings, rng: np.random.Generator) -> dict[str, Measure]:
+def _measures(
+    before: Readings, after: Readings, split: str, rng: np.random.Generator
+) -> dict[str, Measure]:
     pairs = {
-        "pull of the region": (
+        PULL: (
             before.drawn_swapped - before.drawn_plain,
             after.drawn_swapped - after.drawn_plain,
         ),
+        BEYOND: (
+            before.drawn_swapped - before.drawn_elsewhere.mean(0),
+            after.drawn_swapped - after.drawn_elsewhere.mean(0),
+        ),
         "p(true) with another's region": (before.p_true_swapped, after.p_true_swapped),
-        "validation accuracy": (before.right, after.right),
-        "validation loss": (before.loss, after.loss),
+        f"{split} accuracy": (before.right, after.right),
+        f"{split} loss": (before.loss, after.loss),
         "p(true) of the annotated": (before.p_true, after.p_true),
-        "energy inside": (before.inside, after.inside),
     }
-    return {name: _change(name, *pair, rng) for name, pair in pairs.items()}
+    found = {name: _change(name, *pair, rng) for name, pair in pairs.items()}
+    found[ENERGY] = _energy(before, after)
+    return found
 
 
 def _change(
@@ -104,26 +131,43 @@ def _change(
     both = np.isfinite(first) & np.isfinite(second)
     first, second = first[both], second[both]
     if len(first) == 0:
-        figures = [float("nan")] * 5
-    else:
-        difference = second - first
-        drawn = rng.integers(0, len(difference), (RESAMPLES, len(difference)))
-        edges = np.quantile(difference[drawn].mean(1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        figures = [first.mean(), second.mean(), difference.mean(), *edges]
+        return _measure(name, [float("nan")] * 5)
+    difference = second - first
+    drawn = rng.integers(0, len(difference), (RESAMPLES, len(difference)))
+    edges = np.quantile(difference[drawn].mean(1), EDGES)
+    return _measure(name, [first.mean(), second.mean(), difference.mean(), *edges])
+
+
+def _energy(before: Readings, after: Readings) -> Measure:
+    """Energy inside; the interval is the change less what it was at other places by itself."""
+    known = np.isfinite(before.inside) & np.isfinite(after.inside)
+    if not known.any():
+        return _measure(ENERGY, [float("nan")] * 5)
+    first, second = before.inside[known].mean(), after.inside[known].mean()
+    by_itself = (after.inside_elsewhere - before.inside_elsewhere)[:, known].mean(1)
+    low, high = np.quantile(by_itself, EDGES)
+    change = second - first
+    return _measure(ENERGY, [first, second, change, change - high, change - low])
+
+
+def _measure(name: str, figures: Sequence[float]) -> Measure:
     before, after, change, low, high = (round(float(value), 5) for value in figures)
     return Measure(name=name, before=before, after=after, change=change, low=low, high=high)
 
 
-def _verdict(kind: Kind, measures: Mapping[str, Measure]) -> tuple[Verdict, str]:
-    pull, accuracy = measures["pull of the region"], measures["validation accuracy"]
-    energy = measures["energy inside"]
-    if kind == "ignore" and pull.high < 0 and pull.change <= -LEAST_PULL:
-        return "helped", (
-            f"helped: the region alone drew {pull.before:.0%} of other pictures to its class, "
-            f"now {max(pull.after, 0):.0%}"
-        )
-    if accuracy.high < 0 and accuracy.change <= -LEAST_HARM:
+def _verdict(
+    kind: Kind, measures: Mapping[str, Measure], split: str, swing: float
+) -> tuple[Verdict, str]:
+    pull, beyond, energy = measures[PULL], measures[BEYOND], measures[ENERGY]
+    accuracy = measures[f"{split} accuracy"]
+    if accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
         return "harmed", "harmed"
+    least = min(beyond.before, -beyond.change)
+    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL:
+        return "helped", (
+            f"helped: the region alone drew {max(pull.before, 0):.0%} of other pictures to its "
+            f"class, now {max(pull.after, 0):.0%}"
+        )
     if kind == "look" and energy.low > 0 and energy.change >= LEAST_ENERGY:
         return "looks there more", (
             f"looks there more: energy inside {energy.before:.2f} -> {energy.after:.2f}"

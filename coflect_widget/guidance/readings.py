@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+#: Other places whose pull is measured; each takes as long as the region itself.
+PULLED = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is to be measured: r pictures that receive, d that carry the region.
 
-    `donor` says for each receiver whose region it gets; the two are of different classes.
+    `donor` says for each receiver whose region it gets; the two are of different classes, and
+    it is -1 where there is none of another class. Whatever is measured of the region is measured
+    of the same shape at other places too, which `elsewhere` gives as moves of it (down, right)
+    round the picture's edges.
     """
 
     receivers: Floats  # (r, C, H, W)
@@ -23,14 +29,17 @@ class Request:
     donors: Floats  # (d, C, H, W)
     donor_labels: NDArray[np.int64]  # (d,)
     masks: NDArray[np.bool_]  # (d, H, W)
+    elsewhere: NDArray[np.int64]  # (e, 2) pixels; of the first `PULLED` the pull is measured
     explainer: str  # "livecam" or "smoothgrad"
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One model's answers.
+    """One model's answers; NaN where a receiver has no donor, or a picture no map.
 
     `drawn` is whether a receiver is named after the donor, without and with the donor's region.
+    `inside` is the share of the explainer's energy in the region, of each donor and of noisy
+    copies of it.
     """
 
     loss: Floats  # (r,)
@@ -38,8 +47,8 @@ class Readings:
     p_true_swapped: Floats  # (r,) of the receiver's class, with the donor's region
     drawn_plain: Floats  # (r,)
     drawn_swapped: Floats  # (r,)
+    drawn_elsewhere: Floats  # (PULLED, r) with what the donor has at another place
     p_true: Floats  # (copies of d,) of the donors' classes
-    inside: (
-        Floats  # (copies of d,) share of the explainer's energy inside; NaN where there is no map
-    )
+    inside: Floats  # (copies of d,)
+    inside_elsewhere: Floats  # (e, copies of d)
     explainer: str

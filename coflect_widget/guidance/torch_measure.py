@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
 from coflect_widget.attribution.torch_methods import TorchExplainer, load
-from coflect_widget.guidance.readings import Floats, Readings, Request
+from coflect_widget.guidance.readings import PULLED, Floats, Readings, Request
 
 _BATCH = 64
 #: Copies of each annotated picture, all but the first a little noisy: they give an interval.
@@ -24,25 +24,50 @@ def measure(structure: bytes, weights: Mapping[str, NDArray[Any]], request: Requ
     torch.set_num_threads(1)
     explainer = load(structure)
     explainer.load_weights(weights)
-    donor_labels = request.donor_labels[request.donor]
-    mask = request.masks[request.donor][:, None]
-    swapped = np.where(mask, request.donors[request.donor], request.receivers)
     plain = _log_probabilities(explainer.model, request.receivers)
-    after = _log_probabilities(explainer.model, swapped.astype(np.float32))
+    has = request.donor >= 0
+    donor = request.donor[has]
+    donor_labels = request.donor_labels[donor]
+
+    def drawn(answers: Floats) -> Floats:
+        return _spread((answers.argmax(1) == donor_labels).astype(np.float32), has)
+
+    def exchanged(masks: NDArray[np.bool_]) -> Floats:
+        """Answers to the receivers with what their donors have there."""
+        mask = masks[donor][:, None]
+        given = np.where(mask, request.donors[donor], request.receivers[has])
+        return _log_probabilities(explainer.model, given.astype(np.float32))
+
+    after = exchanged(request.masks)
     copies, labels, masks = _copies(request)
     own = _log_probabilities(explainer.model, copies)
-    rows = np.arange(len(plain))
-    inside, used = _energy(explainer, copies, labels, masks, request.explainer)
+    inside, elsewhere, used = _energy(explainer, copies, labels, masks, request)
     return Readings(
-        loss=-plain[rows, request.labels],
+        loss=-plain[np.arange(len(plain)), request.labels],
         right=(plain.argmax(1) == request.labels).astype(np.float32),
-        p_true_swapped=np.exp(after[rows, request.labels]),
-        drawn_plain=(plain.argmax(1) == donor_labels).astype(np.float32),
-        drawn_swapped=(after.argmax(1) == donor_labels).astype(np.float32),
+        p_true_swapped=_spread(np.exp(after[np.arange(len(after)), request.labels[has]]), has),
+        drawn_plain=drawn(plain[has]),
+        drawn_swapped=drawn(after),
+        drawn_elsewhere=np.stack(
+            [drawn(exchanged(_moved(request.masks, place))) for place in request.elsewhere[:PULLED]]
+        ),
         p_true=np.exp(own[np.arange(len(own)), labels]),
         inside=inside,
+        inside_elsewhere=elsewhere,
         explainer=used,
     )
+
+
+def _moved(masks: NDArray[np.bool_], by: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The regions (n, H, W) at another place, round the edges."""
+    return np.roll(masks, (int(by[0]), int(by[1])), (1, 2))
+
+
+def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    """The values at their places in a row of NaN."""
+    row = np.full(len(where), np.nan, np.float32)
+    row[where] = values
+    return row
 
 
 def _log_probabilities(model: torch.nn.Module, images: Floats) -> Floats:
@@ -74,17 +99,22 @@ def _energy(
     images: Floats,
     labels: NDArray[np.int64],
     masks: NDArray[np.bool_],
-    method: str,
-) -> tuple[Floats, str]:
-    """Share of each map's energy inside its mask, NaN for a blank map, and the method used."""
+    request: Request,
+) -> tuple[Floats, Floats, str]:
+    """Share of each map's energy in its region and at the other places, and the method used."""
+    method = request.explainer
     shares = []
+    elsewhere = []
     for number, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
         try:
             found = explainer.explain(image[None], int(label), [method], 8, 0.15, None, number)
         except NoSuitableLayerError:
             method = "smoothgrad"
             found = explainer.explain(image[None], int(label), [method], 8, 0.15, None, number)
-        energy = found[method]
-        total = float(energy.sum())
-        shares.append(float(energy[mask].sum()) / total if total > 0 else float("nan"))
-    return np.array(shares, np.float32), method
+        total = float(found[method].sum())
+        energy = found[method] / (total if total > 0 else float("nan"))
+        shares.append(float(energy[mask].sum()))
+        elsewhere.append(
+            [float(energy[_moved(mask[None], place)[0]].sum()) for place in request.elsewhere]
+        )
+    return np.array(shares, np.float32), np.array(elsewhere, np.float32).T, method

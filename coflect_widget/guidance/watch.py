@@ -6,6 +6,7 @@ is due. Reading samples and computing happen in a thread and a process of their 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +31,13 @@ DONORS = 16
 #: Interventions that come in this share of the steps of a measurement are measured from the
 #: first one's step: what five boxes did, drawn one after the other, none of them did alone.
 TOGETHER = 0.1
+#: Places that the same figures are taken at, to see what comes by itself.
+ELSEWHERE = 64
+#: Newest epochs whose accuracies tell how far it swings by itself; with fewer falls or rises than
+#: `FEWEST_FALLS` between them, `SWING` is assumed.
+EPOCHS = 10
+FEWEST_FALLS = 3
+SWING = 0.05
 #: Interventions whose effect may be waiting; the oldest goes without.
 MOST_WAITING = 64
 #: Steps below which a training that ends early tells nothing of an effect.
@@ -51,7 +59,8 @@ class _Waiting:
     before: Copied
     after: Copied | None = None
     at: int = 0
-    together: int = 0  #: others that are measured from the same step
+    swing: float = 0.0  #: fall of the accuracy that comes by itself
+    others: int = 0  #: changes of the guidance up to there, its own left out
 
 
 class EffectWatch:
@@ -111,6 +120,8 @@ class EffectWatch:
         self._problem = problem
         self.due = float("inf")
         self._waiting: list[_Waiting] = []
+        self._changes: list[int] = []  # steps at which the guidance changed
+        self._accuracies: deque[float] = deque(maxlen=EPOCHS)
         self._ready: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._busy = False
@@ -122,6 +133,7 @@ class EffectWatch:
 
     def applied(self, record: InterventionRecord, step: int) -> None:
         """An intervention came into force at `step`, with these weights."""
+        self._changes.append(step)
         if record.clears:  # what was given before is in force no longer
             self._waiting = []
             self._set_due()
@@ -136,10 +148,21 @@ class EffectWatch:
         self._waiting = [*self._waiting, waiting][-MOST_WAITING:]
         self._set_due()
 
-    def undone(self, intervention: str) -> None:
+    def undone(self, intervention: str, step: int) -> None:
         """It is out of force: its effect is not to be measured any more."""
+        self._changes.append(step)
         self._waiting = [w for w in self._waiting if w.record.id != intervention]
         self._set_due()
+
+    def validated(self, accuracy: float) -> None:
+        """An epoch has ended with this accuracy on the validation data."""
+        self._accuracies.append(accuracy)
+
+    @property
+    def _swing(self) -> float:
+        """Largest fall of the accuracy from one epoch to the next."""
+        falls = [a - b for a, b in itertools.pairwise(self._accuracies)]
+        return max(falls, default=0.0) if len(falls) >= FEWEST_FALLS else SWING
 
     def step_done(self, step: int) -> None:
         """Take the weights for what is due; to be called when `step` has reached `due`."""
@@ -165,8 +188,11 @@ class EffectWatch:
         with self._changed:
             for waiting in ready:
                 waiting.after, waiting.at = weights, step
-                waiting.together = sum(w.step == waiting.step for w in ready) - 1
+                waiting.others = sum(waiting.step <= s <= step for s in self._changes) - 1
+                waiting.swing = self._swing
                 self._ready.append(waiting)
+            earliest = min((w.step for w in self._waiting), default=step)
+            self._changes = [s for s in self._changes if s >= earliest]
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(
                     target=self._serve, name="coflect-effects", daemon=True
@@ -234,7 +260,16 @@ class EffectWatch:
                 for weights in (waiting.before, after)
             )
             readings[kind] = (before, later)
-        return compare(record.id, readings, waiting.step, waiting.at, waiting.together, self._seed)
+        return compare(
+            record.id,
+            readings,
+            waiting.step,
+            waiting.at,
+            waiting.others,
+            waiting.swing,
+            "validation" if self._counts["val"] else "training",
+            self._seed,
+        )
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
         rng = np.random.default_rng(self._seed)
@@ -250,17 +285,16 @@ class EffectWatch:
             others = np.flatnonzero(donor_labels != label)
             if len(others):
                 partner[number] = others[number % len(others)]
-        kept = partner >= 0
-        if not kept.any():
-            raise ValueError("no validation sample is of another class than the annotated one")
-        inputs = np.stack([s.input for s in receivers])
+        height, width = self._image_size()
+        places = rng.permutation(height * width - 1)[:ELSEWHERE] + 1  # 0 is the region itself
         return Request(
-            receivers=inputs[kept],
-            labels=labels[kept],
-            donor=partner[kept],
+            receivers=np.stack([s.input for s in receivers]),
+            labels=labels,
+            donor=partner,
             donors=np.stack([s.input for s in donors]),
             donor_labels=donor_labels,
             masks=np.stack(masks),
+            elsewhere=np.stack([places // width, places % width], 1),
             # never what was trained on
             explainer="smoothgrad" if kind == "look" else "livecam",
         )

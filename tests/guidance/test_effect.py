@@ -1,13 +1,17 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from coflect_widget.guidance.effect import compare
 from coflect_widget.guidance.readings import Readings
+from tests.conftest import eventually, tiny_cnn
 
 
-def readings(pull=0.0, accuracy=0.9, inside=0.2, count=200, seed=0):
+def readings(pull=0.0, accuracy=0.9, inside=0.2, elsewhere=0.0, count=200, spread=0.02, seed=0):
+    """Answers of a model; `elsewhere` is the pull of other places, `spread` how maps wander."""
     rng = np.random.default_rng(seed)
 
     def flags(share):
@@ -19,8 +23,10 @@ def readings(pull=0.0, accuracy=0.9, inside=0.2, count=200, seed=0):
         p_true_swapped=np.full(count, 0.5, np.float32),
         drawn_plain=np.zeros(count, np.float32),
         drawn_swapped=flags(pull),
+        drawn_elsewhere=np.stack([flags(elsewhere) for _ in range(4)]),
         p_true=np.full(4, 0.7, np.float32),
         inside=np.array([inside, inside + 0.01, inside - 0.01, inside], np.float32),
+        inside_elsewhere=rng.normal(0.1, spread, (64, 1)).repeat(4, 1).astype(np.float32),
         explainer="livecam",
     )
 
@@ -34,6 +40,15 @@ def readings(pull=0.0, accuracy=0.9, inside=0.2, count=200, seed=0):
         ("ignore", {"accuracy": 0.5}, {"accuracy": 0.95}, "no measurable effect"),
         ("ignore", {"accuracy": 0.9}, {"accuracy": 0.7}, "harmed"),
         ("ignore", {"accuracy": 0.9}, {"accuracy": 0.89}, "no measurable effect"),
+        # a model that collapses, or names everything after the annotated one no more
+        ("ignore", {"pull": 0.6}, {"accuracy": 0.15}, "harmed"),
+        ("ignore", {"pull": 0.6, "elsewhere": 0.6}, {"pull": 0.0}, "no measurable effect"),
+        # too few pictures to tell anything
+        ("ignore", {"pull": 1, "count": 8}, {"pull": 0, "count": 8}, "no measurable effect"),
+        ("ignore", {"count": 8}, {"accuracy": 0.2, "count": 8}, "no measurable effect"),
+        ("look", {"inside": 0.2, "count": 8}, {"inside": 0.5, "count": 8}, "looks there more"),
+        # maps that wander as much anywhere
+        ("look", {"inside": 0.2}, {"inside": 0.3, "spread": 0.2}, "no measurable effect"),
         ("look", {"inside": 0.2}, {"inside": 0.5}, "looks there more"),
         ("look", {"inside": 0.5}, {"inside": 0.2}, "no measurable effect"),
         ("look", {"inside": float("nan")}, {"inside": 0.2}, "no measurable effect"),
@@ -86,9 +101,55 @@ def test_a_stroke_of_each_kind_gets_its_own_figures(make_session):
     assert effect.data.explainer == "livecam and smoothgrad"
 
 
-def test_others_of_the_same_step_are_named():
-    effect = compare("i1", {"ignore": (readings(), readings())}, 0, 9, together=2)
-    assert "(2 other interventions at the same time)" in effect.text
+def test_a_pull_that_was_negative_is_no_pull():
+    before, after = readings(), readings(seed=1)
+    named = np.ones(200, np.float32)  # every picture was named after the annotated one
+    after = replace(after, drawn_plain=named, drawn_elsewhere=named[None].repeat(4, 0))
+    assert compare("i1", {"ignore": (before, after)}, 0, 9).verdict == "no measurable effect"
+
+
+def test_harm_is_what_the_accuracy_does_not_do_by_itself():
+    pair = {"ignore": (readings(accuracy=0.9), readings(accuracy=0.8, seed=1))}
+    assert compare("i1", pair, 0, 9, swing=0.04).verdict == "harmed"
+    assert compare("i1", pair, 0, 9, swing=0.15).verdict == "no measurable effect"
+
+
+@pytest.mark.parametrize("split", ["validation", "training"])
+def test_accuracy_is_that_of_all_classes_and_of_the_data_it_is_of(make_session, shapes, split):
+    pair = (shapes.images[:64], shapes.labels[:64] % 2)
+    model = tiny_cnn()
+    session = make_session(
+        model, pair, pair if split == "validation" else None,
+        config={"guidance": {"effect_after": 20}},
+    )  # fmt: skip
+    session.feedback(sample=3, ignore=(0, 0, 0.4, 0.4))
+    session.train(steps=20)
+    assert session.wait(timeout=120)
+    assert session._wiring.steering.effects.wait(60)
+    (effect,) = session.effects
+    with torch.no_grad():
+        found = model.eval()(torch.from_numpy(pair[0])).argmax(1).numpy()
+    measured = next(m for m in effect.measures if m.name == f"{split} accuracy")
+    assert measured.after == pytest.approx((found == pair[1]).mean(), abs=1e-4)
+    assert f"{split} accuracy" in effect.text
+
+
+def test_other_changes_meanwhile_are_named(make_session):
+    effect = compare("i1", {"ignore": (readings(), readings())}, 0, 9, others=2)
+    assert "(2 other interventions meanwhile)" in effect.text
+    session = make_session(config={"guidance": {"effect_after": 10**5}})
+    session.feedback(sample=1, instruction="ignore borders")
+    session.train(steps=10**6)
+    for say in ("set focus to 0.9", "ignore the centre"):
+        eventually(lambda step=session.metrics["step"]: session.metrics["step"] > step + 12)
+        session.feedback(sample=1, instruction=say)
+    eventually(lambda step=session.metrics["step"]: session.metrics["step"] > step + 12)
+    session.stop()
+    assert session.wait(timeout=120)
+    assert session._wiring.steering.effects.wait(60)
+    assert len(session.effects) == 2  # a focus has none of its own
+    for effect in session.effects:
+        assert "(2 other interventions meanwhile)" in effect.text
 
 
 def test_weights_that_a_device_still_copies_are_waited_for(make_session):
