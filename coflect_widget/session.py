@@ -166,7 +166,9 @@ class Session(OwnLoops, Reviews):
         )
         self._backend = engine
         measure = resolve(parts.measure) if parts.measure and not regression else None
-        self._wiring = Wiring(engine, structure, checked, path, self.classes, measure, executor)
+        self._wiring = Wiring(
+            engine, structure, checked, path, self.classes, measure, executor, first.input.shape
+        )
         self._run = Run(path)
         self._dashboard: Any = None
         self._replayed: Any = None  # where it is first shown after it was closed
@@ -249,8 +251,11 @@ class Session(OwnLoops, Reviews):
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self._open().command("resume")
-        self._until(lambda state: state != "paused")
+        wiring = self._open()
+        changes = wiring.loop.changes
+        wiring.command("resume")
+        # Training may hold again before anybody looks: on a loss that is not finite.
+        self._until(lambda state: state != "paused" or wiring.loop.changes > changes)
 
     def step(self, unit: Literal["step", "epoch"] = "step") -> None:
         """Train one step, or to the end of the epoch, then hold; returns when it holds.

@@ -64,6 +64,8 @@ class Wiring:
         What a worker measures effects with; see `guidance.watch`.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
+    input_shape : (C, H, W), optional
+        Of a sample, so that a worker can rehearse before its first request.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Wiring:
         classes: Sequence[str] = (),
         measure: Callable[..., Any] | None = None,
         executor: Executor | None = None,
+        input_shape: tuple[int, ...] | None = None,
     ) -> None:
         self.backend = backend
         self.config = config
@@ -146,6 +149,7 @@ class Wiring:
             on_explained=self._on_explained,
             on_failed=self._on_failed,
             executor=executor,
+            input_shape=input_shape,
             notify=lambda text: self.notice("warning", text),
             on_probed=self.review.probed,
             classes=bool(backend.num_classes),

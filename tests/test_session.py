@@ -655,3 +655,39 @@ def test_leaving_out_all_but_one_of_a_batch_does_not_end_the_training(make_sessi
     session.train(epochs=3)
     assert session.wait(60)
     assert session.state == "finished"
+
+
+def test_resume_returns_where_training_holds_again_at_once(make_session, shapes, monkeypatch):
+    nothing = np.full_like(shapes.images[:64], np.nan)
+    session = make_session(data=(nothing, shapes.labels[:64]))
+    session.train(epochs=10)
+    eventually(lambda: session.state == "paused")
+    command, states = session._wiring.command, len(session.events("state"))
+
+    def slowly(kind):
+        command(kind)
+        eventually(lambda: len(session.events("state")) == states + 2)  # it holds again
+
+    monkeypatch.setattr(session._wiring, "command", slowly)
+    began = time.monotonic()
+    session.resume()
+    assert time.monotonic() - began < 30  # it gave up after a minute
+
+
+def test_samples_are_read_by_nobody_while_a_user_seeds_the_next_cell(make_session, shapes):
+    threads = set()
+
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, index):
+            threads.add(threading.current_thread())
+            return torch.from_numpy(shapes.images[index]) + torch.rand(()), int(
+                shapes.labels[index]
+            )
+
+    session = make_session(data=Noisy())
+    scheduler = session._wiring.scheduler
+    eventually(lambda: all(scheduler.pool.slot(lane).pid for lane in ("background", "interactive")))
+    assert threads == {threading.main_thread()}

@@ -113,6 +113,8 @@ class ExplanationScheduler(Closing):
         Of SmoothGrad's noise. Equal seed, sample and weights give equal maps.
     executor : concurrent.futures.Executor, optional
         Compute there; see `WorkerPool`.
+    input_shape : (C, H, W), optional
+        Of a sample, for a first job while a worker starts.
     """
 
     def __init__(
@@ -137,7 +139,9 @@ class ExplanationScheduler(Closing):
         distrust: Callable[[], str | None] | None = None,
         seed: int = 0,
         executor: Executor | None = None,
+        input_shape: tuple[int, ...] | None = None,
     ) -> None:
+        self._input_shape = input_shape
         self._snapshots = snapshots
         self._config = config
         self._read_sample = read_sample
@@ -298,8 +302,7 @@ class ExplanationScheduler(Closing):
     def _start_worker(self, lane: SlotName) -> None:
         slot = self.pool.slot(lane)
         try:
-            with self._reading:
-                slot.input_shape = self._read_sample(0).input.shape
+            slot.input_shape = self._input_shape
             slot.start()
         except Exception as error:  # noqa: BLE001 - each request will meet it and name it
             logger.info("the %s worker did not start: %s", lane, error)

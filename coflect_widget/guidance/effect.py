@@ -38,6 +38,7 @@ LEAST_HARM = 0.02
 FEWEST = 20
 
 PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy inside"
+SWAPPED = "p(true) with another's region"
 
 #: The verdict of several kinds is the first of these that one of them has.
 WEIGHT: tuple[Verdict, ...] = ("harmed", "helped", "looks there more", "no measurable effect")
@@ -113,7 +114,7 @@ def _measures(
             before.drawn_swapped - before.drawn_elsewhere.mean(0),
             after.drawn_swapped - after.drawn_elsewhere.mean(0),
         ),
-        "p(true) with another's region": (before.p_true_swapped, after.p_true_swapped),
+        SWAPPED: (before.p_true_swapped, after.p_true_swapped),
         f"{split} accuracy": (before.right, after.right),
         f"{split} loss": (before.loss, after.loss),
         "p(true) of the annotated": (before.p_true, after.p_true),
@@ -160,14 +161,17 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     pull, beyond, energy = measures[PULL], measures[BEYOND], measures[ENERGY]
     accuracy = measures[f"{split} accuracy"]
-    if accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
-        return "harmed", "harmed"
     least = min(beyond.before, -beyond.change)
-    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL:
+    # The validation accuracy may fall where a shortcut is lost that its pictures have, too; what
+    # is seen in pictures that show another class's shortcut must not.
+    seen = measures[SWAPPED].change > 0
+    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and seen:
         return "helped", (
             f"helped: the region alone drew {max(pull.before, 0):.0%} of other pictures to its "
             f"class, now {max(pull.after, 0):.0%}"
         )
+    if accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
+        return "harmed", "harmed"
     if kind == "look" and energy.low > 0 and energy.change >= LEAST_ENERGY:
         return "looks there more", (
             f"looks there more: energy inside {energy.before:.2f} -> {energy.after:.2f}"

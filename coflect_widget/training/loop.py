@@ -90,6 +90,7 @@ class TrainingLoop:
         self.step = 0
         self.epoch = 0
         self.state: RunState = "idle"
+        self.changes = 0  # of the state
         self.error: BaseException | None = None
         self.target_step = 0
         self.time = ThreadTime()
@@ -312,4 +313,5 @@ class TrainingLoop:
 
     def _set_state(self, state: RunState, by: str) -> None:
         self.state = state
+        self.changes += 1
         self.observer.state_changed(state, by)

@@ -20,7 +20,7 @@ def readings(pull=0.0, accuracy=0.9, inside=0.2, elsewhere=0.0, count=200, sprea
     return Readings(
         loss=rng.random(count).astype(np.float32),
         right=flags(accuracy),
-        p_true_swapped=np.full(count, 0.5, np.float32),
+        p_true_swapped=np.full(count, max(accuracy - pull, 0.1), np.float32),
         drawn_plain=np.zeros(count, np.float32),
         drawn_swapped=flags(pull),
         drawn_elsewhere=np.stack([flags(elsewhere) for _ in range(4)]),
@@ -42,6 +42,8 @@ def readings(pull=0.0, accuracy=0.9, inside=0.2, elsewhere=0.0, count=200, sprea
         ("ignore", {"accuracy": 0.9}, {"accuracy": 0.89}, "no measurable effect"),
         # a model that collapses, or names everything after the annotated one no more
         ("ignore", {"pull": 0.6}, {"accuracy": 0.15}, "harmed"),
+        # a shortcut is lost that the validation pictures have, too
+        ("ignore", {"pull": 0.6}, {"accuracy": 0.7}, "helped"),
         ("ignore", {"pull": 0.6, "elsewhere": 0.6}, {"pull": 0.0}, "no measurable effect"),
         # too few pictures to tell anything
         ("ignore", {"pull": 1, "count": 8}, {"pull": 0, "count": 8}, "no measurable effect"),
