@@ -41,7 +41,7 @@ PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy
 SWAPPED = "p(true) with another's region"
 
 #: The verdict of several kinds is the first of these that one of them has.
-WEIGHT: tuple[Verdict, ...] = ("harmed", "helped", "looks there more", "no measurable effect")
+WEIGHT: tuple[Verdict, ...] = ("helped", "harmed", "looks there more", "no measurable effect")
 
 
 def compare(
@@ -76,7 +76,9 @@ def compare(
         nothing: tuple[Verdict, str] = ("no measurable effect", "")
         verdicts = {k: v if v[0] == "looks there more" else nothing for k, v in verdicts.items()}
     verdict = min((verdict for verdict, _ in verdicts.values()), key=WEIGHT.index)
-    said = [words for each, words in verdicts.values() if each != "no measurable effect"]
+    # Where an "ignore" has helped, the accuracy that fell with the shortcut is no harm.
+    unsaid = ("no measurable effect", "harmed" if verdict == "helped" else "")
+    said = [words for each, words in verdicts.values() if each not in unsaid]
     accuracy = first[f"{split} accuracy"]
     figures = f"{split} accuracy {accuracy.before:.3f} -> {accuracy.after:.3f}"
     if count < FEWEST:

@@ -72,6 +72,7 @@ def test_verdict(kind, before, after, verdict):
         ({"pull": 0.6}, {"inside": 0.5}, "looks there more", ["looks there more"]),
         ({"pull": 0.6}, {"inside": 0.2}, "no measurable effect", ["no measurable effect"]),
         ({"accuracy": 0.5}, {"accuracy": 0.5}, "harmed", ["harmed"]),
+        ({"pull": 0.0, "accuracy": 0.7}, {"accuracy": 0.7}, "helped", ["helped"]),
     ],
 )
 def test_both_kinds_of_stroke_are_measured(ignored, looked, verdict, said):
