@@ -34,11 +34,13 @@ LEAST_ENERGY = 0.05
 #: Least fall of the accuracy that is worth saying "harmed"; it must also be larger than every fall
 #: from one epoch to the next before.
 LEAST_HARM = 0.02
+#: Least share of what the model recognised beyond guessing that it must still recognise where an
+#: intervention is said to have helped.
+LEAST_LEFT = 1 / 3
 #: Pictures below which the pull and the accuracy tell nothing.
 FEWEST = 20
 
 PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy inside"
-SWAPPED = "p(true) with another's region"
 
 #: The verdict of several kinds is the first of these that one of them has.
 WEIGHT: tuple[Verdict, ...] = ("helped", "harmed", "looks there more", "no measurable effect")
@@ -51,6 +53,7 @@ def compare(
     to_step: int,
     others: int = 0,
     swing: float = 0.0,
+    guess: float = 0.0,
     split: str = "validation",
     seed: int = 0,
 ) -> Effect:
@@ -64,12 +67,16 @@ def compare(
         Other changes of the guidance within the same steps; what they did is in the figures.
     swing : float in [0, 1]
         Largest fall of the accuracy that this training has shown from one epoch to the next.
+    guess : float in [0, 1]
+        Accuracy that naming the most frequent class would have.
     split : str
         Which data the pictures are of.
     """
     rng = np.random.default_rng(seed)
     found = {kind: _measures(*pair, split, rng) for kind, pair in readings.items()}
-    verdicts = {kind: _verdict(kind, measures, split, swing) for kind, measures in found.items()}
+    verdicts = {
+        kind: _verdict(kind, measures, split, swing, guess) for kind, measures in found.items()
+    }
     first = next(iter(found.values()))
     count = len(next(iter(readings.values()))[0].right)
     if count < FEWEST:  # what is left is what needs no such pictures
@@ -116,7 +123,7 @@ def _measures(
             before.drawn_swapped - before.drawn_elsewhere.mean(0),
             after.drawn_swapped - after.drawn_elsewhere.mean(0),
         ),
-        SWAPPED: (before.p_true_swapped, after.p_true_swapped),
+        "p(true) with another's region": (before.p_true_swapped, after.p_true_swapped),
         f"{split} accuracy": (before.right, after.right),
         f"{split} loss": (before.loss, after.loss),
         "p(true) of the annotated": (before.p_true, after.p_true),
@@ -159,15 +166,15 @@ def _measure(name: str, figures: Sequence[float]) -> Measure:
 
 
 def _verdict(
-    kind: Kind, measures: Mapping[str, Measure], split: str, swing: float
+    kind: Kind, measures: Mapping[str, Measure], split: str, swing: float, guess: float
 ) -> tuple[Verdict, str]:
     pull, beyond, energy = measures[PULL], measures[BEYOND], measures[ENERGY]
     accuracy = measures[f"{split} accuracy"]
     least = min(beyond.before, -beyond.change)
-    # The validation accuracy may fall where a shortcut is lost that its pictures have, too; what
-    # is seen in pictures that show another class's shortcut must not.
-    seen = measures[SWAPPED].change > 0
-    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and seen:
+    # The accuracy falls where a shortcut is lost that its pictures have, too; but a model that
+    # has come to see nothing at all is drawn by nothing.
+    sees = accuracy.after - guess >= LEAST_LEFT * (accuracy.before - guess)
+    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
         return "helped", (
             f"helped: the region alone drew {max(pull.before, 0):.0%} of other pictures to its "
             f"class, now {max(pull.after, 0):.0%}"

@@ -260,6 +260,7 @@ class EffectWatch:
                 for weights in (waiting.before, after)
             )
             readings[kind] = (before, later)
+            guess = np.unique(request.labels, return_counts=True)[1].max() / len(request.labels)
         return compare(
             record.id,
             readings,
@@ -267,6 +268,7 @@ class EffectWatch:
             waiting.at,
             waiting.others,
             waiting.swing,
+            guess,
             "validation" if self._counts["val"] else "training",
             self._seed,
         )
