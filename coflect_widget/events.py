@@ -300,14 +300,17 @@ class Hits(Table):
 
 
 class Measure(BaseModel):
-    """One figure before and after an intervention; `low` to `high` is where the change lies."""
+    """One figure before and after an intervention; `low` to `high` is where the change lies.
+
+    Of "energy inside" it is the change less what it was at other places of the same shape.
+    """
 
     model_config = ConfigDict(frozen=True)
     name: str
     before: float
     after: float
     change: float
-    low: float  #: of a 95 % interval of the change
+    low: float  #: of a 95 % interval
     high: float
 
 
