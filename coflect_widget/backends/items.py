@@ -22,6 +22,12 @@ class Labelled(Protocol):
         """Indices spread evenly over the data."""
 
 
+def has_own_items(data: object, base: type) -> bool:
+    """Whether the class of `data`, a `base`, reads its items in a way of its own."""
+    names = ("__getitem__", "__getitems__", "__len__")
+    return any(getattr(type(data), name, None) is not getattr(base, name, None) for name in names)
+
+
 def check_item(item: object, argument: str, index: int) -> None:
     """Raise ValueError unless what a data set gives at `index` is (x, y) or (x, y, index).
 

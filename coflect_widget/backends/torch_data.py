@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.items import check_finite, check_item, label_error
+from coflect_widget.backends.items import (
+    check_finite,
+    check_item,
+    has_own_items,
+    label_error,
+)
 from coflect_widget.data.arrays import ArrayDataset
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
@@ -363,10 +368,11 @@ def _several(x: Any) -> bool:
 
 
 def _as_arrays(data: Any) -> tuple[Any, Any] | None:
-    if isinstance(data, ArrayDataset):
+    """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
+    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
-    if isinstance(data, TensorDataset) and len(data.tensors) == 2:
-        return data.tensors[0], data.tensors[1]
+    if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
+        return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
     if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[1], "shape"):
         inputs = data[0]
         if hasattr(inputs, "shape") or (isinstance(inputs, tuple | list) and _several(inputs)):

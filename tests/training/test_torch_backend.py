@@ -13,6 +13,7 @@ from coflect_widget.backends.base import NonFiniteLossError, processors
 from coflect_widget.backends.torch import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import synthetic
+from coflect_widget.data.arrays import ArrayDataset
 
 
 def make_model(outputs=4, seed=0):
@@ -157,6 +158,29 @@ def test_a_data_set_that_draws_is_recognised_and_reading_for_a_picture_moves_not
     assert torch.equal(before, torch.get_rng_state())
 
 
+class Blank(TensorDataset):
+    """Changes what it is made of as it is read, as augmentation does."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return torch.zeros_like(x), y
+
+
+class BlankArrays(ArrayDataset):
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return np.zeros_like(x), y
+
+
+def test_a_data_set_that_augments_is_read_item_by_item(data):
+    tensors = Blank(torch.from_numpy(data.images), torch.from_numpy(data.labels))
+    arrays = BlankArrays(data.images, data.labels, data.classes)
+    for augmenting in (tensors, arrays):
+        backend = make_backend(augmenting)
+        assert not backend.read_sample(3).input.any()
+        assert not next(backend.train_batches(0)).inputs.any()
+
+
 def test_labels_of_items_count_more_than_an_attribute(data):
     odd = Pairs([(data.images[i], int(data.labels[i]) % 2) for i in range(len(data))])
     odd.targets = [9] * len(data)  # as before a target_transform
@@ -232,6 +256,12 @@ def test_no_batch_of_one_for_batch_normalisation(data):
     sizes = [len(batch.indices) for batch in backend.train_batches(0)]
     assert sizes == [33, 33, 34]
     assert backend.steps_per_epoch == 3
+
+
+def test_batches_of_one_are_as_many_as_samples(data):
+    backend = make_backend(data, batch_size=1)
+    assert [len(batch.indices) for batch in backend.train_batches(0)] == [1] * 100
+    assert backend.steps_per_epoch == 100
 
 
 def test_what_a_step_leaves_behind_holds_no_graph(data):
