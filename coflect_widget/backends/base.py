@@ -127,6 +127,8 @@ class Backend(Protocol):
     reads_at_boundary: bool
     #: import path "module:function" that a worker process calls with the model's structure
     explainer: str
+    #: what a person should know; the loop tells it and takes it off. It may be missing
+    warnings: list[str]
 
     @property
     def steps_per_epoch(self) -> int:

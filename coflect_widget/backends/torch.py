@@ -31,7 +31,7 @@ from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_optimizers import make_optimizer, make_scheduler
-from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
     Hits,
@@ -58,7 +58,8 @@ class TorchBackend:
     loss : callable or None
         ``loss(logits, targets) -> scalar``; cross-entropy if None. Where it is given and the
         targets are floating point, (N,) or (N, D), this is regression: `num_classes` is 0, and
-        `loss` gets outputs and targets of (B, D).
+        `loss` gets outputs and targets of (B, D). Of a model that gives more, such as
+        (main, auxiliary) in train mode, it gets the logits alone, and a warning says so.
     optimizer : torch.optim.Optimizer, callable or None
         An optimizer over the model's parameters, or what makes one from them;
         AdamW with a learning rate of 1e-3 if None.
@@ -135,6 +136,8 @@ class TorchBackend:
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
         self._judged = JudgedLabels()
+        self.warnings: list[str] = []
+        self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
@@ -228,7 +231,7 @@ class TorchBackend:
                 logits, task_loss, extra = self._losses(batch)
             total = task_loss if extra is None else task_loss + extra
         else:
-            logits = _forward(self.model, batch.inputs)
+            logits = self._forward(batch.inputs)
             total = task_loss = self.loss(logits, batch.targets)
         # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
         # device, and the telemetry finds out a few steps later.
@@ -251,8 +254,22 @@ class TorchBackend:
         """Logits, task loss and what guidance adds to it."""
         if self._guidance is not None and self._guidance.active:
             return self._guided(batch)
-        logits = _forward(self.model, batch.inputs)
+        logits = self._forward(batch.inputs)
         return logits, self.loss(logits, batch.targets), None
+
+    def _forward(self, inputs: Any) -> torch.Tensor:
+        output = self.model(*inputs) if isinstance(inputs, tuple) else self.model(inputs)
+        if isinstance(output, torch.Tensor):
+            return output
+        if not self._outputs_known and self.model.training:
+            self._outputs_known = True
+            if gives_several(output):
+                self.warnings.append(
+                    "The model gives more than logits in train mode, and loss= is given the logits "
+                    "alone: what else it gives is not trained. Write the loop yourself, with "
+                    "session.loop(), to train on all of it."
+                )
+        return logits_of(output)
 
     def _output(
         self,
@@ -274,7 +291,7 @@ class TorchBackend:
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         seen = guidance.exchange(inputs, targets, indices)
         with nullcontext() if seen is inputs else guidance.hold(inputs):
-            logits = _forward(self.model, seen)
+            logits = self._forward(seen)
         task_loss = self.loss(logits, targets)
         extra = guidance.loss(
             inputs, targets, task_loss.detach(), indices, exchanged=seen is not inputs
@@ -297,7 +314,7 @@ class TorchBackend:
                         return None
                     if self.model.training:
                         self.model.eval()
-                    logits = _forward(self.model, batch.inputs)
+                    logits = self._forward(batch.inputs)
                     loss = self.loss(logits, batch.targets)
                     total += loss.to(total) * len(batch.indices)
                     tally.add(logits, batch.targets)
@@ -534,11 +551,6 @@ def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[An
     """The array of each of the tensors that were joined."""
     array, ends = joined.cpu().numpy(), accumulate(map(len, parts))
     return [array[a:b] for a, b in pairwise((0, *ends))]
-
-
-def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:
-    output = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-    return output if isinstance(output, torch.Tensor) else logits_of(output)
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:

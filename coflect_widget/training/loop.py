@@ -54,6 +54,9 @@ class Observer(Protocol):
     def non_finite(self, step: int, error: str) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
 
+    def notice(self, level: str, text: str) -> None:
+        """A person should know this."""
+
     def ended(self, state: RunState) -> None:
         """The thread is about to end in this state."""
 
@@ -278,6 +281,9 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided)
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
+        warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
+        while warnings:
+            self.observer.notice("warning", warnings.pop(0))
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))
         self._gather(min(TOGETHER, 2 * self._together, in_time))
         self.time.turn("training")
