@@ -30,7 +30,13 @@ from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
-from coflect_widget.backends.torch_optimizers import make_optimizer, make_scheduler
+from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
+from coflect_widget.backends.torch_optimizers import (
+    check_length,
+    make_optimizer,
+    make_scheduler,
+    steps_each_batch,
+)
 from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
@@ -64,8 +70,9 @@ class TorchBackend:
         An optimizer over the model's parameters, or what makes one from them;
         AdamW with a learning rate of 1e-3 if None.
     scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
-        A schedule of the learning rate, or what makes one from the optimizer; it steps at each
-        epoch's end, ReduceLROnPlateau with the validation loss.
+        A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
+        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared.
     """
 
     name = "torch"
@@ -103,6 +110,9 @@ class TorchBackend:
         self._device = _choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
+        self._frozen = Frozen()
+        self._frozen.look(self.model)
+        self._buffers = Buffers()
         outputs = self._checked_outputs(num_classes)
         self.num_classes = 0 if self.regression else outputs
         for source in (self.train_source, self.val_source):
@@ -124,8 +134,10 @@ class TorchBackend:
         self.scheduler = make_scheduler(scheduler, self.optimizer)
         if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
             raise ValueError(
-                "scheduler is a ReduceLROnPlateau, which follows the validation loss: give val_data"
+                "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
             )
+        self._each_batch = steps_each_batch(self.scheduler)
+        check_length(self.scheduler, self.steps_per_epoch)
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -162,7 +174,7 @@ class TorchBackend:
     def _checked_outputs(self, num_classes: int | None) -> int:
         first = self.train_source.sample(0)
         inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
-        modes = _modes(self.model)
+        before = modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad():
@@ -173,7 +185,7 @@ class TorchBackend:
                 f"{error}"
             ) from error
         finally:
-            _restore(modes)
+            restore(before)
         if logits.ndim != 2:
             raise ValueError(
                 f"model gives {tuple(logits.shape)} for one sample; it must give logits "
@@ -209,6 +221,9 @@ class TorchBackend:
         torch.manual_seed(self.seed)
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        self._frozen.look(self.model)
+        if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
+            self._buffers.keep(self.model)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
         return self.train_source.batches(
             order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
@@ -222,7 +237,7 @@ class TorchBackend:
                 nothing = torch.zeros(0, self.num_classes)
                 return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
         if not self.model.training:  # after an evaluation, here or in another cell
-            self.model.train()
+            self._frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
@@ -238,7 +253,7 @@ class TorchBackend:
         if self._on_cpu:
             found = total.item()
             if not math.isfinite(found):
-                raise NonFiniteLossError(f"the loss is {found}")
+                raise NonFiniteLossError(self._not_finite(found))
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -246,9 +261,20 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        if self._each_batch and self.scheduler is not None:
+            self.scheduler.step()
         if extra is None and found is not None:
             return StepOutput(batch.indices, batch.targets, logits.detach(), found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _not_finite(self, loss: float) -> str:
+        mended = self._buffers.mend(self.model)
+        if not mended:
+            return f"the loss is {loss}"
+        return (
+            f"the loss is {loss}; {', '.join(mended)} had become so too and were set back to what "
+            "they were when the epoch began"
+        )
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Logits, task loss and what guidance adds to it."""
@@ -305,7 +331,7 @@ class TorchBackend:
         total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
         order = np.arange(source.length)
-        modes = _modes(self.model)
+        before = modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad(), self._autocast():
@@ -319,7 +345,7 @@ class TorchBackend:
                     total += loss.to(total) * len(batch.indices)
                     tally.add(logits, batch.targets)
         finally:
-            _restore(modes)  # layers that the user holds in eval mode stay so
+            restore(before)  # layers that the user holds in eval mode stay so
         return {
             "loss": float(total) / source.length,
             tally.name: tally.value(source.length),
@@ -330,9 +356,10 @@ class TorchBackend:
 
     def end_epoch(self, validation: dict[str, float]) -> None:
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            if "loss" in validation:
-                self.scheduler.step(validation["loss"])
-        elif self.scheduler is not None:
+            wanted = ("accuracy", "r2") if self.scheduler.mode == "max" else ("loss",)
+            for name in validation.keys() & set(wanted):
+                self.scheduler.step(validation[name])
+        elif self.scheduler is not None and not self._each_batch:
             self.scheduler.step()
 
     def telemetry_arrays(
@@ -556,15 +583,6 @@ def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[An
 def _shapes(arrays: Sequence[Any]) -> Any:
     shapes = [tuple(array.shape) for array in arrays]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def _modes(model: torch.nn.Module) -> list[tuple[torch.nn.Module, bool]]:
-    return [(module, module.training) for module in model.modules()]
-
-
-def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
-    for module, mode in modes:
-        module.training = mode
 
 
 def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:

@@ -111,6 +111,8 @@ def test_an_optimizer_of_another_model_is_refused(data):
         make_backend(data, optimizer=other)
     with pytest.raises(TypeError, match="function that makes one"):
         make_backend(data, optimizer="adam")
+    with pytest.raises(ValueError, match=r"LBFGS.*use another"):
+        make_backend(data, optimizer=torch.optim.LBFGS)
 
 
 def test_a_schedule_steps_at_each_epochs_end(data):
@@ -125,6 +127,32 @@ def test_a_schedule_steps_at_each_epochs_end(data):
     )
     for loss in (1.0, 1.0):
         backend.end_epoch({"loss": loss})
+    assert backend.learning_rate() == pytest.approx(1e-4)
+
+
+def test_a_schedule_that_counts_in_batches_steps_after_each(data):
+    schedulers = torch.optim.lr_scheduler
+    make = lambda o: schedulers.OneCycleLR(o, max_lr=0.5, epochs=2, steps_per_epoch=7)  # noqa: E731
+    backend = make_backend(data, scheduler=make)
+    rates = []
+    for epoch in range(2):
+        for batch in backend.train_batches(epoch):
+            backend.train_step(batch)
+            rates.append(backend.learning_rate())
+        backend.end_epoch({})
+    assert max(rates) == pytest.approx(0.5, rel=0.05)
+    assert rates[-2] < 1e-4
+    with pytest.raises(ValueError, match=r"OneCycleLR of 5 steps.*steps_per_epoch=7"):
+        make_backend(data, scheduler=lambda o: schedulers.OneCycleLR(o, 0.5, total_steps=5))
+
+
+def test_a_plateau_of_the_maximum_is_one_of_the_accuracy(data):
+    make = torch.optim.lr_scheduler.ReduceLROnPlateau
+    backend = make_backend(data, val=data, scheduler=lambda o: make(o, "max", 0.1, patience=0))
+    for loss, accuracy in ((2.0, 0.5), (1.0, 0.6), (0.5, 0.7)):
+        backend.end_epoch({"loss": loss, "accuracy": accuracy})
+    assert backend.learning_rate() == pytest.approx(1e-3)
+    backend.end_epoch({"loss": 3.0, "accuracy": 0.7})
     assert backend.learning_rate() == pytest.approx(1e-4)
 
 
@@ -212,6 +240,49 @@ def test_validation_leaves_frozen_layers_frozen(data):
     backend.evaluate(lambda: True)
     assert not backend.model[4].training
     assert backend.model[0].training
+
+
+def normalised():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 4),
+    )  # fmt: skip
+
+
+def test_frozen_layers_stay_so_after_an_evaluation_of_the_users(data):
+    model = normalised()
+    model[1].eval()
+    backend = make_backend(data, model=model)
+    for epoch in range(2):
+        model.eval()
+        backend.train_step(next(backend.train_batches(epoch)))
+        assert model.training
+        assert not model[1].running_mean.any()
+    model.train()  # the user's own word
+    model[0].eval()
+    next(backend.train_batches(2))
+    model.eval()
+    backend.train_step(next(backend.train_batches(3)))
+    assert model[1].running_mean.any()
+    assert not model[0].training
+
+
+def test_a_picture_that_is_not_finite_spoils_no_running_statistics(data):
+    images = data.images.copy()
+    images[7] = np.nan
+    model = normalised()
+    model.register_buffer("mask", torch.tensor([0.0, -np.inf]))  # some are so by right
+    backend = make_backend((images, data.labels), model=model, batch_size=100)
+    model[1].running_mean.fill_(0.5)
+    batch = next(backend.train_batches(0))
+    with pytest.raises(
+        NonFiniteLossError, match=r"nan; 1\.running_mean, 1\.running_var .* set back"
+    ):
+        backend.train_step(batch)
+    assert (model[1].running_mean == 0.5).all()
+    assert torch.equal(model[1].running_var, torch.ones(8))
+    assert model.mask[1] == -np.inf
 
 
 def test_checking_a_model_leaves_its_modes_as_they_were(data):
