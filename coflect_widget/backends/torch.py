@@ -436,7 +436,7 @@ class TorchBackend:
         return term
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
-        return follow(loader, self.num_train)
+        return follow(loader, self.num_train, self.train_source.given)
 
     def set_labels(self, labels: Mapping[int, int | None]) -> None:
         """Train with these labels from the next step on; None leaves a sample out."""

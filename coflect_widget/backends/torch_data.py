@@ -48,12 +48,15 @@ class Source:
     regression : bool
         Whether the targets are such values. Batches have them as float32 (B, D); a sample's
         label is 0 then, "an error as usual".
+    given : object
+        `data` itself; None for a tuple or list.
     """
 
     def __init__(
         self, data: Any, argument: str, loader_workers: int = 0, *, may_regress: bool = False
     ) -> None:
         self.argument = argument
+        self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
         self.loader_workers = loader_workers
