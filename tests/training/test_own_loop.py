@@ -203,6 +203,30 @@ def test_a_loop_that_is_left_is_over(make_session, pairs):
     assert "lost" in session.run.events("failure")[-1].data["error"]
 
 
+def test_a_loop_in_the_body_of_another_is_refused_and_leaves_it_alone(make_session, pairs):
+    session = make_session()
+    steps = 0
+    for x, y in session.loop(loader_of(pairs)):
+        with pytest.raises(RuntimeError, match="in its body"):
+            for _ in session.loop(loader_of(pairs)):
+                pass
+        session.observe(None, torch.zeros(len(x), 4), y)
+        steps += 1
+    assert steps == 8
+    assert session.state == "finished"
+    assert session.metrics["step"] == 8
+
+
+def test_a_loop_that_a_newer_one_ended_says_so(make_session, pairs):
+    session = make_session()
+    old = session.loop(loader_of(pairs))
+    next(old)
+    for _ in session.loop(loader_of(pairs)):
+        with pytest.raises(RuntimeError, match="one after the other"):
+            next(old)
+        break
+
+
 def test_what_cannot_be_used_is_named_with_the_remedy(make_session, pairs):
     session = make_session()
     logits, y = torch.zeros(4, 4), torch.zeros(4, dtype=torch.long)
