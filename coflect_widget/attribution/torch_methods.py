@@ -101,10 +101,10 @@ class TorchExplainer:
             names = ", ".join(sorted(missing | unknown))
             raise KeyError(f"the model's weights changed since it was sent to the worker: {names}")
         for name, weight in self._weights.items():
-            if weight.dtype == torch.bfloat16:  # numpy has none, so it came as float32
-                weight.copy_(torch.from_numpy(np.array(views[name])))
-            else:
+            try:
                 np.copyto(weight.numpy(), views[name])
+            except TypeError:  # of a type that numpy lacks, such as bfloat16: it came as float32
+                weight.copy_(torch.from_numpy(np.array(views[name])))
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training; buffers of its own stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_model
+from safetensors.torch import save_file, save_model
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
@@ -217,8 +218,14 @@ class TorchBackend:
     # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Called once, on the training thread, before the first step."""
+        """Called once, on the training thread, before the first step.
+
+        The seed is that of all global generators which augmentation in a data set may draw from,
+        those of torch, numpy and Python. The processes of a loader have torch seed their own.
+        """
         torch.manual_seed(self.seed)
+        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
+        random.seed(self.seed)
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._frozen.look(self.model)
@@ -474,11 +481,14 @@ class TorchBackend:
     def weight_specs(self) -> list[WeightSpec]:
         return [
             WeightSpec(name, tuple(tensor.shape), _numpy_type(tensor))
-            for name, tensor in self.model.state_dict().items()
+            for name, tensor in _tensors(self.model).items()
         ]
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        state = self.model.state_dict(keep_vars=True)
+        state = _tensors(self.model)
+        for array, (name, weight) in zip(destination, state.items(), strict=True):
+            if array.shape != weight.shape:
+                raise ValueError(f"{name} is now of shape {tuple(weight.shape)}, not {array.shape}")
         if self._device.type == "cuda":
             weights = [weight.detach() for weight in state.values()]
             return self._copy_from_cuda(weights, destination)
@@ -557,7 +567,12 @@ class TorchBackend:
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
         temporary = file.with_suffix(".part")
-        save_model(self.model, str(temporary))
+        tensors = _tensors(self.model)
+        if len(tensors) == len(self.model.state_dict()):
+            save_model(self.model, str(temporary))
+        else:  # safetensors knows tensors alone, and takes no memory twice
+            copies = {name: weight.detach().clone() for name, weight in tensors.items()}
+            save_file(copies, str(temporary))
         temporary.replace(file)
         return file
 
@@ -604,7 +619,14 @@ def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without what is no tensor, such as a module's extra state."""
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
 def _numpy_type(tensor: torch.Tensor) -> str:
-    if tensor.dtype == torch.bfloat16:
-        return "float32"  # numpy has no bfloat16; float32 holds each of its values
-    return str(tensor.dtype).removeprefix("torch.")
+    try:
+        return str(torch.empty(0, dtype=tensor.dtype).numpy().dtype)
+    except TypeError:  # numpy has neither bfloat16 nor float8; float32 holds each of their values
+        return "float32"

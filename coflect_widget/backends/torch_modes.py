@@ -50,7 +50,7 @@ class Buffers:
     def keep(self, model: nn.Module) -> None:
         """Copy those that are finite; of another the copy of before stays."""
         for name, buffer in model.named_buffers():
-            if buffer.is_floating_point() and bool(buffer.isfinite().all()):
+            if buffer.is_floating_point() and _finite(buffer):
                 self._good[name] = buffer.detach().clone()
 
     def mend(self, model: nn.Module) -> list[str]:
@@ -58,9 +58,13 @@ class Buffers:
         mended = []
         for name, buffer in model.named_buffers():
             good = self._good.get(name)
-            if good is None or good.shape != buffer.shape or bool(buffer.isfinite().all()):
+            if good is None or good.shape != buffer.shape or _finite(buffer):
                 continue
             with torch.no_grad():
                 buffer.copy_(good)
             mended.append(name)
         return mended
+
+
+def _finite(buffer: torch.Tensor) -> bool:
+    return bool(buffer.double().isfinite().all())  # types of eight bits cannot tell

@@ -23,6 +23,12 @@ from coflect_widget.training.thread_time import ThreadTime
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 16, 0.5
 
+_NO_SNAPSHOT = (
+    "The weights cannot be copied for maps and effects any more ({error}); training goes on "
+    "without. If the model's structure was changed, as by pruning or with a new last layer, make a "
+    "new Session of it."
+)
+
 
 class SnapshotSlots(Protocol):
     """What the loop needs of attribution.snapshots.Snapshots."""
@@ -105,6 +111,7 @@ class TrainingLoop:
         self._done.set()
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
+        self._snapshot_failed = False  # and a person was told so
 
     @property
     def running(self) -> bool:
@@ -314,7 +321,13 @@ class TrainingLoop:
     def _take_snapshot(self) -> None:
         # Contended only where a training begins while another thread takes a snapshot.
         with self._one_writer:
-            self.snapshots.write(self.step, self.backend.copy_weights)
+            try:
+                self.snapshots.write(self.step, self.backend.copy_weights)
+            except Exception as error:  # noqa: BLE001 - said aloud; maps are not worth a training
+                self.snapshots.wanted = False  # or each step would try again
+                if not self._snapshot_failed:
+                    self._snapshot_failed = True
+                    self.observer.notice("warning", _NO_SNAPSHOT.format(error=error))
 
     def _set_state(self, state: RunState, by: str) -> None:
         self.state = state

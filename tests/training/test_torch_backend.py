@@ -1,6 +1,7 @@
 """The Torch backend: what it refuses, and that equal seeds give equal runs."""
 
 import gc
+import random
 import weakref
 
 import numpy as np
@@ -309,6 +310,18 @@ def test_equal_seeds_give_equal_runs_and_another_seed_another(data):
     assert runs[0][0] != runs[2][0]
 
 
+@pytest.mark.parametrize("draw", [np.random.rand, random.random])
+def test_equal_seeds_give_equal_runs_also_of_augmentation_that_torch_does_not_draw(data, draw):
+    class Noisy(Pairs):
+        def __getitem__(self, index):
+            x, y = self.items[index]
+            return x + np.float32(0.1 * draw()), y
+
+    items = [(data.images[i], int(data.labels[i])) for i in range(len(data))]
+    runs = [train(make_backend(Noisy(items)), epochs=1)[0] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
 def test_arrays_and_a_map_style_data_set_train_alike(data):
     items = Pairs([(data.images[i], int(data.labels[i])) for i in range(len(data))])
     assert train(make_backend(data))[0] == train(make_backend(items))[0]
@@ -389,6 +402,39 @@ def test_copied_weights_are_the_models_also_after_others_took_their_place(data):
     state = backend.model.state_dict().values()
     for copy, weight in zip(copies, state, strict=True):
         assert np.array_equal(copy, weight.numpy())
+
+
+class WithExtraState(nn.Linear):
+    def get_extra_state(self):
+        return {"version": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_what_is_no_tensor_or_of_eight_bits_does_not_stop_a_copy(data, tmp_path):
+    from safetensors.torch import load_file
+
+    model = make_model()
+    model[-1] = WithExtraState(8, 4)
+    model.register_buffer("scale", torch.full((3,), 1.5).to(torch.float8_e4m3fn))
+    backend = make_backend(data, model=model)
+    next(backend.train_batches(0))
+    specs = backend.weight_specs()
+    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
+    backend.copy_weights(copies)
+    copied = {spec.name: copy for spec, copy in zip(specs, copies, strict=True)}
+    assert (copied["scale"] == 1.5).all()
+    assert np.array_equal(copied["5.weight"], model[-1].weight.detach().numpy())
+    assert load_file(backend.save_checkpoint(tmp_path / "step_1")).keys() == copied.keys()
+
+
+def test_a_weight_of_another_shape_is_not_copied_into_the_place_of_the_old(data):
+    backend = make_backend(data)
+    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
+    backend.model[-1].bias = nn.Parameter(torch.zeros(1))
+    with pytest.raises(ValueError, match=r"5\.bias is now of shape \(1,\), not \(4,\)"):
+        backend.copy_weights(copies)
 
 
 def test_a_checkpoint_is_safetensors_and_loads_into_the_model(data, tmp_path):
