@@ -31,6 +31,7 @@ from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
+from coflect_widget.backends.torch_loss import TotalLoss, check_loss, weights_in
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
 from coflect_widget.backends.torch_optimizers import (
     check_length,
@@ -95,6 +96,7 @@ class TorchBackend:
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        check_loss(loss)
         self.seed = config.seed
         self.batch_size = batch_size
         workers, given = config.loader_workers, loss is not None
@@ -123,6 +125,7 @@ class TorchBackend:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
+        self._class_weights = weights_in(loss, self.num_classes)
         if class_weight is not None:
             if loss is not None:
                 raise ValueError(
@@ -130,7 +133,8 @@ class TorchBackend:
                     "weights, for example loss=torch.nn.CrossEntropyLoss(weight=...)"
                 )
             weights = torch.from_numpy(class_weights(class_weight, self.num_classes))
-            self.loss = partial(F.cross_entropy, weight=weights.to(self._device))
+            self._class_weights = weights.to(self._device)
+            self.loss = partial(F.cross_entropy, weight=self._class_weights)
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer)
         if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
@@ -183,7 +187,7 @@ class TorchBackend:
         except RuntimeError as error:
             raise ValueError(
                 f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
-                f"{error}"
+                f"{error}{_of_another_type(self.model)}"
             ) from error
         finally:
             restore(before)
@@ -335,7 +339,7 @@ class TorchBackend:
         source = self.val_source
         if source is None:
             return {}
-        total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
+        total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
         order = np.arange(source.length)
         before = modes(self.model)
@@ -348,13 +352,12 @@ class TorchBackend:
                     if self.model.training:
                         self.model.eval()
                     logits = self._forward(batch.inputs)
-                    loss = self.loss(logits, batch.targets)
-                    total += loss.to(total) * len(batch.indices)
+                    total.add(self.loss(logits, batch.targets), batch.targets)
                     tally.add(logits, batch.targets)
         finally:
             restore(before)  # layers that the user holds in eval mode stay so
         return {
-            "loss": float(total) / source.length,
+            "loss": total.value(),
             tally.name: tally.value(source.length),
         }
 
@@ -593,6 +596,18 @@ def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[An
     """The array of each of the tensors that were joined."""
     array, ends = joined.cpu().numpy(), accumulate(map(len, parts))
     return [array[a:b] for a, b in pairwise((0, *ends))]
+
+
+def _of_another_type(model: torch.nn.Module) -> str:
+    """What to say of weights that are no float32, which inputs are."""
+    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    others = ", ".join(sorted(map(str, types - {torch.float32})))
+    if not others:
+        return ""
+    return (
+        f". It has weights of {others}, but inputs are float32: pass model.float(), and "
+        "config={'mixed_precision': True} to compute in fewer bits"
+    )
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:

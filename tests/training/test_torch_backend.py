@@ -64,6 +64,14 @@ def image(side=32):
         (Pairs([(image(), 0)] * 9 + [(image(), -1)]), ValueError, "label -1 at index 9"),
         (Pairs([(image(), 0), (image(16), 0)]), ValueError, r"\(3, 16, 16\).*one shape"),
         (Pairs([(image(), 0, 0), (image(), 0, 7)]), ValueError, "its index is 7"),
+        (Pairs([(image(), 0, "cat.png")]), ValueError, r"'cat\.png'; the third element must"),
+        (Pairs([(image(), 0, image())]), ValueError, r"index is of shape \(3, 32, 32\)"),
+        (Pairs([(image(), "cat")]), ValueError, r"'cat'; a label must be one.*names\.index"),
+        (Pairs([(image(), None)]), ValueError, "None; .*give each sample a label"),
+        (Pairs([(image(), torch.tensor([0, 1]))]), ValueError, r"\(2,\).*label\.argmax\(\)"),
+        ((image()[None], np.array([[0, 1]])), ValueError, r"one-hot labels labels\.argmax\(1\)"),
+        ((image()[None, 0], np.array([0])), ValueError, r"\(32, 32\).*add the channel"),
+        ((image()[None, 0, 0], np.array([0])), ValueError, r"\(32,\); a picture has three"),
         (Pairs([(image(),)]), ValueError, r"expected \(x, y\)"),
         (Pairs([("cat.png", 0)]), ValueError, "add a transform"),
         ((image()[None], np.array([0, 1])), ValueError, "1 inputs but 2 labels"),
@@ -76,6 +84,66 @@ def image(side=32):
 def test_bad_data_is_named_with_the_remedy(train, error, words):
     with pytest.raises(error, match=words):
         make_backend(train)
+
+
+def test_labels_and_inputs_in_unusual_clothes_are_taken_as_they_are_meant(data):
+    images, labels = data.images, [int(label) for label in data.labels]
+    arrays = Pairs([(x, np.array([y])) for x, y in zip(images, labels, strict=True)])
+    leaves = Pairs(
+        [(nn.Parameter(torch.from_numpy(x)), y) for x, y in zip(images, labels, strict=True)]
+    )
+    leaves.targets = [[1] * (i % 3) for i in range(len(labels))]  # ragged, and of something else
+    expected = train(make_backend(data), epochs=1)[0]
+    for train_data in ((images, labels), arrays, leaves):
+        assert train(make_backend(train_data), epochs=1)[0] == expected
+
+
+def test_a_label_that_no_probe_met_and_is_none_is_named(data):
+    items = [(image(), 0)] * 300
+    items[2] = (image(), 0.7)
+    with pytest.raises(ValueError, match=r"train_data\[2\]\[1\] is 0\.7; a label must be one"):
+        list(make_backend(Pairs(items)).train_batches(0))
+
+
+def test_a_loss_of_each_sample_and_a_model_of_another_type_are_refused(data):
+    with pytest.raises(ValueError, match=r'make it with reduction="mean"'):
+        make_backend(data, loss=nn.CrossEntropyLoss(reduction="none"))
+    with pytest.raises(ValueError, match=r"weights of torch\.float64.*pass model\.float\(\)"):
+        make_backend(data, model=make_model().double())
+
+
+WEIGHT = torch.tensor([0.0, 0.5, 1.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": nn.CrossEntropyLoss(weight=WEIGHT)},
+        {"loss": nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.2)},
+        {"loss": nn.CrossEntropyLoss(ignore_index=1)},
+        {"class_weight": dict(enumerate(WEIGHT.tolist()))},
+    ],
+)
+def test_the_validation_loss_is_that_of_all_samples_as_one_batch(data, options):
+    images = np.tile(data.images, (2, 1, 1, 1))
+    labels = np.sort(np.tile(data.labels, 2))  # batches of few classes
+    backend = make_backend(data, val=(images, labels), **options)
+    with torch.no_grad():
+        logits = backend.model.eval()(torch.from_numpy(images))
+        expected = float(backend.loss(logits, torch.from_numpy(labels)))
+    assert backend.evaluate(lambda: True)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_summed_loss_is_validated_on_the_scale_of_training(data):
+    # Two batches of 50 for training, one of 100 for validation.
+    model = make_model()
+    model[4].p = 0.0
+    backend = make_backend(
+        data, val=data, model=model, batch_size=50, loss=nn.CrossEntropyLoss(reduction="sum"),
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.0),
+    )  # fmt: skip
+    losses = [float(backend.train_step(batch).loss) for batch in backend.train_batches(0)]
+    assert backend.evaluate(lambda: True)["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 def test_a_model_that_does_not_match_the_classes_says_both_numbers(data):
