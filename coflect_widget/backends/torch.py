@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file, save_model
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
     Batch,
@@ -34,10 +34,10 @@ from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_loss import TotalLoss, check_loss, weights_in
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
 from coflect_widget.backends.torch_optimizers import (
+    BatchSchedule,
     check_length,
     make_optimizer,
     make_scheduler,
-    steps_each_batch,
 )
 from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
@@ -141,7 +141,10 @@ class TorchBackend:
             raise ValueError(
                 "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
             )
-        self._each_batch = steps_each_batch(self.scheduler)
+        self.warnings: list[str] = []
+        self._each_batch: BatchSchedule | None = None
+        if isinstance(self.scheduler, OneCycleLR | CyclicLR):
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
         check_length(self.scheduler, self.steps_per_epoch)
         self._amp = config.mixed_precision
         if self._amp is None:
@@ -153,7 +156,6 @@ class TorchBackend:
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
         self._judged = JudgedLabels()
-        self.warnings: list[str] = []
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
@@ -272,8 +274,8 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        if self._each_batch and self.scheduler is not None:
-            self.scheduler.step()
+        if self._each_batch is not None:
+            self._each_batch.step()
         if extra is None and found is not None:
             return StepOutput(batch.indices, batch.targets, logits.detach(), found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
@@ -369,7 +371,7 @@ class TorchBackend:
             wanted = ("accuracy", "r2") if self.scheduler.mode == "max" else ("loss",)
             for name in validation.keys() & set(wanted):
                 self.scheduler.step(validation[name])
-        elif self.scheduler is not None and not self._each_batch:
+        elif self.scheduler is not None and self._each_batch is None:
             self.scheduler.step()
 
     def telemetry_arrays(

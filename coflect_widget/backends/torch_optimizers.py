@@ -75,9 +75,36 @@ def make_scheduler(given: Any, optimizer: torch.optim.Optimizer) -> LRScheduler 
     )
 
 
-def steps_each_batch(scheduler: LRScheduler | None) -> bool:
-    """Whether a schedule counts in batches; the others count in epochs."""
-    return isinstance(scheduler, OneCycleLR | CyclicLR)
+class BatchSchedule:
+    """A schedule that counts in batches, OneCycleLR or CyclicLR.
+
+    A OneCycleLR that has ended keeps its last learning rate: torch would end the training.
+
+    Parameters
+    ----------
+    scheduler : OneCycleLR or CyclicLR
+    warnings : list of str
+        Gets a line where training outlasts it.
+    """
+
+    def __init__(self, scheduler: OneCycleLR | CyclicLR, warnings: list[str]) -> None:
+        self._scheduler = scheduler
+        self._warnings = warnings
+        self._steps_past = 0
+
+    def step(self) -> None:
+        """A batch was trained on."""
+        schedule = self._scheduler
+        # The rate of the last but one is the lowest; torch's after the last is past the curve.
+        if not isinstance(schedule, OneCycleLR) or schedule.last_epoch < schedule.total_steps - 1:
+            schedule.step()
+            return
+        self._steps_past += 1
+        if self._steps_past == 2:
+            self._warnings.append(
+                f"The OneCycleLR has ended after its {schedule.total_steps} steps; training goes "
+                "on at its last learning rate. Make one for all steps that you train."
+            )
 
 
 def check_length(scheduler: LRScheduler | None, steps_per_epoch: int) -> None:

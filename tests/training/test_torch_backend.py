@@ -204,13 +204,15 @@ def test_a_schedule_that_counts_in_batches_steps_after_each(data):
     make = lambda o: schedulers.OneCycleLR(o, max_lr=0.5, epochs=2, steps_per_epoch=7)  # noqa: E731
     backend = make_backend(data, scheduler=make)
     rates = []
-    for epoch in range(2):
+    for epoch in range(3):
         for batch in backend.train_batches(epoch):
             backend.train_step(batch)
             rates.append(backend.learning_rate())
         backend.end_epoch({})
+        assert len(backend.warnings) == (epoch == 2)  # it has ended
     assert max(rates) == pytest.approx(0.5, rel=0.05)
-    assert rates[-2] < 1e-4
+    assert rates[13] < 1e-4
+    assert rates[-1] == rates[13]
     with pytest.raises(ValueError, match=r"OneCycleLR of 5 steps.*steps_per_epoch=7"):
         make_backend(data, scheduler=lambda o: schedulers.OneCycleLR(o, 0.5, total_steps=5))
 
