@@ -67,8 +67,9 @@ class Session(OwnLoops, Reviews):
     optimizer : torch.optim.Optimizer or callable, optional
         An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
     scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
-        A schedule of the learning rate, or what makes one from the optimizer; it steps at each
-        epoch's end.
+        A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
+        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared.
     batch_size : int
     backend : str, optional
         Name of the framework; found from the model if left out.

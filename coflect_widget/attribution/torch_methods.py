@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coflect_widget.attribution.torch_layers import Layer, find_layer, output_tensor
+from coflect_widget.attribution.torch_layers import Layer, find_layer
 from coflect_widget.attribution.torch_maps import Forward, gradcam, layercam, smoothgrad
 from coflect_widget.attribution.torch_structure import rebuild, structure
+from coflect_widget.backends import torch_outputs
 
 __all__ = ["TorchExplainer", "check_layer", "load", "structure"]
 
@@ -100,10 +101,10 @@ class TorchExplainer:
             names = ", ".join(sorted(missing | unknown))
             raise KeyError(f"the model's weights changed since it was sent to the worker: {names}")
         for name, weight in self._weights.items():
-            if weight.dtype == torch.bfloat16:  # numpy has none, so it came as float32
-                weight.copy_(torch.from_numpy(np.array(views[name])))
-            else:
+            try:
                 np.copyto(weight.numpy(), views[name])
+            except TypeError:  # of a type that numpy lacks, such as bfloat16: it came as float32
+                weight.copy_(torch.from_numpy(np.array(views[name])))
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training; buffers of its own stay."""
@@ -285,15 +286,14 @@ def logits_of(output: Any) -> Tensor:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there are none.
     """
-    logits = getattr(output, "logits", None)  # Hugging Face's outputs
-    if not isinstance(logits, Tensor):
-        logits = output_tensor(output)
-    if logits is None or logits.ndim != 2:
-        got = type(output).__name__ if logits is None else tuple(logits.shape)
-        raise ValueError(f"the model gives {got}; an explanation needs logits (B, classes)")
+    logits = torch_outputs.logits_of(output)
+    if logits.ndim != 2:
+        raise ValueError(
+            f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"
+        )
     return logits
 
 

@@ -72,10 +72,11 @@ class Sample:
 def batch_cuts(length: int, batch_size: int) -> tuple[tuple[int, int], ...]:
     """First and last place (not included) of each batch of an epoch over `length` samples.
 
-    Batch normalisation cannot train on one sample: a single one left over joins the others.
+    Batch normalisation cannot train on one sample: a single one left over joins the others,
+    unless batches of one are what was asked for.
     """
     cuts = [(a, min(a + batch_size, length)) for a in range(0, length, batch_size)]
-    if len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
+    if batch_size > 1 and len(cuts) > 1 and cuts[-1][1] - cuts[-1][0] == 1:
         last = cuts.pop()
         cuts[-1] = (cuts[-1][0], last[1])
     return tuple(cuts)
@@ -126,6 +127,8 @@ class Backend(Protocol):
     reads_at_boundary: bool
     #: import path "module:function" that a worker process calls with the model's structure
     explainer: str
+    #: what a person should know; the loop tells it and takes it off. It may be missing
+    warnings: list[str]
 
     @property
     def steps_per_epoch(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,12 @@ class Labelled(Protocol):
         """Indices spread evenly over the data."""
 
 
+def has_own_items(data: object, base: type) -> bool:
+    """Whether the class of `data`, a `base`, reads its items in a way of its own."""
+    names = ("__getitem__", "__getitems__", "__len__")
+    return any(getattr(type(data), name, None) is not getattr(base, name, None) for name in names)
+
+
 def check_item(item: object, argument: str, index: int) -> None:
     """Raise ValueError unless what a data set gives at `index` is (x, y) or (x, y, index).
 
@@ -31,11 +38,45 @@ def check_item(item: object, argument: str, index: int) -> None:
         raise ValueError(
             f"{argument}[{index}] is a {type(item).__name__}, expected (x, y) or (x, y, index)"
         )
-    if len(item) == 3 and int(item[2]) != index:
+    if len(item) == 3 and _integer(item[2]) != index:
         raise ValueError(
-            f"{argument}[{index}] says that its index is {int(item[2])}; the third element must "
-            "be the position in the data set, or leave it out"
+            f"{argument}[{index}] says that its index is {_shown(item[2])}; the third element "
+            "must be the position in the data set, or leave it out"
         )
+
+
+def class_number(label: object, argument: str, index: int) -> int:
+    """The label of a sample as a number; a tensor or array of one element has one.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    number = _integer(label)
+    if number is not None:
+        return number
+    if isinstance(label, str):
+        remedy = "give the class's place among the names, for example names.index(label)"
+    elif label is None:
+        remedy = "give each sample a label, or leave it out"
+    else:
+        remedy = "of one-hot labels give label.argmax()"
+    raise ValueError(
+        f"{argument}[{index}][1] is {_shown(label)}; a label must be one class number, an integer: "
+        f"{remedy}"
+    )
+
+
+def _integer(value: Any) -> int | None:
+    if hasattr(value, "item") and math.prod(value.shape) == 1:
+        value = value.item()
+    return int(value) if isinstance(value, int) else None
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    return f"of shape {tuple(shape)} and type {value.dtype}" if shape else repr(value)
 
 
 def check_labels(source: Labelled, num_classes: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, batch_cuts
-from coflect_widget.backends.items import check_item
+from coflect_widget.backends.items import check_item, has_own_items
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
@@ -124,7 +124,7 @@ class Source:
 
 
 def _as_arrays(data: Any, argument: str) -> tuple[Any, Any] | None:
-    if isinstance(data, ArrayDataset):
+    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
     if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(a, "shape") for a in data):
         return data[0], data[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_model
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from safetensors.torch import save_file, save_model
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
     Batch,
@@ -30,8 +31,15 @@ from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_loader import NextIndices, follow
-from coflect_widget.backends.torch_optimizers import make_optimizer, make_scheduler
-from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.backends.torch_loss import TotalLoss, check_loss, weights_in
+from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
+from coflect_widget.backends.torch_optimizers import (
+    BatchSchedule,
+    check_length,
+    make_optimizer,
+    make_scheduler,
+)
+from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
     Hits,
@@ -58,13 +66,15 @@ class TorchBackend:
     loss : callable or None
         ``loss(logits, targets) -> scalar``; cross-entropy if None. Where it is given and the
         targets are floating point, (N,) or (N, D), this is regression: `num_classes` is 0, and
-        `loss` gets outputs and targets of (B, D).
+        `loss` gets outputs and targets of (B, D). Of a model that gives more, such as
+        (main, auxiliary) in train mode, it gets the logits alone, and a warning says so.
     optimizer : torch.optim.Optimizer, callable or None
         An optimizer over the model's parameters, or what makes one from them;
         AdamW with a learning rate of 1e-3 if None.
     scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
-        A schedule of the learning rate, or what makes one from the optimizer; it steps at each
-        epoch's end, ReduceLROnPlateau with the validation loss.
+        A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
+        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared.
     """
 
     name = "torch"
@@ -86,6 +96,7 @@ class TorchBackend:
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        check_loss(loss)
         self.seed = config.seed
         self.batch_size = batch_size
         workers, given = config.loader_workers, loss is not None
@@ -102,6 +113,9 @@ class TorchBackend:
         self._device = _choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
+        self._frozen = Frozen()
+        self._frozen.look(self.model)
+        self._buffers = Buffers()
         outputs = self._checked_outputs(num_classes)
         self.num_classes = 0 if self.regression else outputs
         for source in (self.train_source, self.val_source):
@@ -111,6 +125,7 @@ class TorchBackend:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
+        self._class_weights = weights_in(loss, self.num_classes)
         if class_weight is not None:
             if loss is not None:
                 raise ValueError(
@@ -118,13 +133,19 @@ class TorchBackend:
                     "weights, for example loss=torch.nn.CrossEntropyLoss(weight=...)"
                 )
             weights = torch.from_numpy(class_weights(class_weight, self.num_classes))
-            self.loss = partial(F.cross_entropy, weight=weights.to(self._device))
+            self._class_weights = weights.to(self._device)
+            self.loss = partial(F.cross_entropy, weight=self._class_weights)
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer)
         if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
             raise ValueError(
-                "scheduler is a ReduceLROnPlateau, which follows the validation loss: give val_data"
+                "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
             )
+        self.warnings: list[str] = []
+        self._each_batch: BatchSchedule | None = None
+        if isinstance(self.scheduler, OneCycleLR | CyclicLR):
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
+        check_length(self.scheduler, self.steps_per_epoch)
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -135,6 +156,7 @@ class TorchBackend:
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
         self._judged = JudgedLabels()
+        self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
@@ -159,7 +181,7 @@ class TorchBackend:
     def _checked_outputs(self, num_classes: int | None) -> int:
         first = self.train_source.sample(0)
         inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
-        modes = _modes(self.model)
+        before = modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad():
@@ -167,10 +189,10 @@ class TorchBackend:
         except RuntimeError as error:
             raise ValueError(
                 f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
-                f"{error}"
+                f"{error}{_of_another_type(self.model)}"
             ) from error
         finally:
-            _restore(modes)
+            restore(before)
         if logits.ndim != 2:
             raise ValueError(
                 f"model gives {tuple(logits.shape)} for one sample; it must give logits "
@@ -202,10 +224,19 @@ class TorchBackend:
     # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Called once, on the training thread, before the first step."""
+        """Called once, on the training thread, before the first step.
+
+        The seed is that of all global generators which augmentation in a data set may draw from,
+        those of torch, numpy and Python. The processes of a loader have torch seed their own.
+        """
         torch.manual_seed(self.seed)
+        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
+        random.seed(self.seed)
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        self._frozen.look(self.model)
+        if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
+            self._buffers.keep(self.model)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
         return self.train_source.batches(
             order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
@@ -219,7 +250,7 @@ class TorchBackend:
                 nothing = torch.zeros(0, self.num_classes)
                 return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
         if not self.model.training:  # after an evaluation, here or in another cell
-            self.model.train()
+            self._frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
@@ -228,14 +259,14 @@ class TorchBackend:
                 logits, task_loss, extra = self._losses(batch)
             total = task_loss if extra is None else task_loss + extra
         else:
-            logits = _forward(self.model, batch.inputs)
+            logits = self._forward(batch.inputs)
             total = task_loss = self.loss(logits, batch.targets)
         # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
         # device, and the telemetry finds out a few steps later.
         if self._on_cpu:
             found = total.item()
             if not math.isfinite(found):
-                raise NonFiniteLossError(f"the loss is {found}")
+                raise NonFiniteLossError(self._not_finite(found))
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -243,16 +274,41 @@ class TorchBackend:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        if self._each_batch is not None:
+            self._each_batch.step()
         if extra is None and found is not None:
             return StepOutput(batch.indices, batch.targets, logits.detach(), found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _not_finite(self, loss: float) -> str:
+        mended = self._buffers.mend(self.model)
+        if not mended:
+            return f"the loss is {loss}"
+        return (
+            f"the loss is {loss}; {', '.join(mended)} had become so too and were set back to what "
+            "they were when the epoch began"
+        )
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Logits, task loss and what guidance adds to it."""
         if self._guidance is not None and self._guidance.active:
             return self._guided(batch)
-        logits = _forward(self.model, batch.inputs)
+        logits = self._forward(batch.inputs)
         return logits, self.loss(logits, batch.targets), None
+
+    def _forward(self, inputs: Any) -> torch.Tensor:
+        output = self.model(*inputs) if isinstance(inputs, tuple) else self.model(inputs)
+        if isinstance(output, torch.Tensor):
+            return output
+        if not self._outputs_known and self.model.training:
+            self._outputs_known = True
+            if gives_several(output):
+                self.warnings.append(
+                    "The model gives more than logits in train mode, and loss= is given the logits "
+                    "alone: what else it gives is not trained. Write the loop yourself, with "
+                    "session.loop(), to train on all of it."
+                )
+        return logits_of(output)
 
     def _output(
         self,
@@ -274,7 +330,7 @@ class TorchBackend:
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         seen = guidance.exchange(inputs, targets, indices)
         with nullcontext() if seen is inputs else guidance.hold(inputs):
-            logits = _forward(self.model, seen)
+            logits = self._forward(seen)
         task_loss = self.loss(logits, targets)
         extra = guidance.loss(
             inputs, targets, task_loss.detach(), indices, exchanged=seen is not inputs
@@ -285,10 +341,10 @@ class TorchBackend:
         source = self.val_source
         if source is None:
             return {}
-        total = torch.zeros((), dtype=torch.float64, device=self._metric_device())
+        total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
         order = np.arange(source.length)
-        modes = _modes(self.model)
+        before = modes(self.model)
         self.model.eval()
         try:
             with torch.no_grad(), self._autocast():
@@ -297,14 +353,13 @@ class TorchBackend:
                         return None
                     if self.model.training:
                         self.model.eval()
-                    logits = _forward(self.model, batch.inputs)
-                    loss = self.loss(logits, batch.targets)
-                    total += loss.to(total) * len(batch.indices)
+                    logits = self._forward(batch.inputs)
+                    total.add(self.loss(logits, batch.targets), batch.targets)
                     tally.add(logits, batch.targets)
         finally:
-            _restore(modes)  # layers that the user holds in eval mode stay so
+            restore(before)  # layers that the user holds in eval mode stay so
         return {
-            "loss": float(total) / source.length,
+            "loss": total.value(),
             tally.name: tally.value(source.length),
         }
 
@@ -313,9 +368,10 @@ class TorchBackend:
 
     def end_epoch(self, validation: dict[str, float]) -> None:
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            if "loss" in validation:
-                self.scheduler.step(validation["loss"])
-        elif self.scheduler is not None:
+            wanted = ("accuracy", "r2") if self.scheduler.mode == "max" else ("loss",)
+            for name in validation.keys() & set(wanted):
+                self.scheduler.step(validation[name])
+        elif self.scheduler is not None and self._each_batch is None:
             self.scheduler.step()
 
     def telemetry_arrays(
@@ -392,7 +448,7 @@ class TorchBackend:
         return term
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
-        return follow(loader, self.num_train)
+        return follow(loader, self.num_train, self.train_source.given)
 
     def set_labels(self, labels: Mapping[int, int | None]) -> None:
         """Train with these labels from the next step on; None leaves a sample out."""
@@ -430,11 +486,14 @@ class TorchBackend:
     def weight_specs(self) -> list[WeightSpec]:
         return [
             WeightSpec(name, tuple(tensor.shape), _numpy_type(tensor))
-            for name, tensor in self.model.state_dict().items()
+            for name, tensor in _tensors(self.model).items()
         ]
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        state = self.model.state_dict(keep_vars=True)
+        state = _tensors(self.model)
+        for array, (name, weight) in zip(destination, state.items(), strict=True):
+            if array.shape != weight.shape:
+                raise ValueError(f"{name} is now of shape {tuple(weight.shape)}, not {array.shape}")
         if self._device.type == "cuda":
             weights = [weight.detach() for weight in state.values()]
             return self._copy_from_cuda(weights, destination)
@@ -513,7 +572,12 @@ class TorchBackend:
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
         temporary = file.with_suffix(".part")
-        save_model(self.model, str(temporary))
+        tensors = _tensors(self.model)
+        if len(tensors) == len(self.model.state_dict()):
+            save_model(self.model, str(temporary))
+        else:  # safetensors knows tensors alone, and takes no memory twice
+            copies = {name: weight.detach().clone() for name, weight in tensors.items()}
+            save_file(copies, str(temporary))
         temporary.replace(file)
         return file
 
@@ -536,23 +600,21 @@ def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[An
     return [array[a:b] for a, b in pairwise((0, *ends))]
 
 
-def _forward(model: torch.nn.Module, inputs: Any) -> torch.Tensor:
-    output = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-    return output if isinstance(output, torch.Tensor) else logits_of(output)
+def _of_another_type(model: torch.nn.Module) -> str:
+    """What to say of weights that are no float32, which inputs are."""
+    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    others = ", ".join(sorted(map(str, types - {torch.float32})))
+    if not others:
+        return ""
+    return (
+        f". It has weights of {others}, but inputs are float32: pass model.float(), and "
+        "config={'mixed_precision': True} to compute in fewer bits"
+    )
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:
     shapes = [tuple(array.shape) for array in arrays]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def _modes(model: torch.nn.Module) -> list[tuple[torch.nn.Module, bool]]:
-    return [(module, module.training) for module in model.modules()]
-
-
-def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
-    for module, mode in modes:
-        module.training = mode
 
 
 def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
@@ -574,7 +636,14 @@ def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without what is no tensor, such as a module's extra state."""
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
 def _numpy_type(tensor: torch.Tensor) -> str:
-    if tensor.dtype == torch.bfloat16:
-        return "float32"  # numpy has no bfloat16; float32 holds each of its values
-    return str(tensor.dtype).removeprefix("torch.")
+    try:
+        return str(torch.empty(0, dtype=tensor.dtype).numpy().dtype)
+    except TypeError:  # numpy has neither bfloat16 nor float8; float32 holds each of their values
+        return "float32"

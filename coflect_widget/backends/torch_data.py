@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.items import check_finite, check_item, label_error
+from coflect_widget.backends.items import (
+    check_finite,
+    check_item,
+    class_number,
+    has_own_items,
+    label_error,
+)
 from coflect_widget.data.arrays import ArrayDataset
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
@@ -43,12 +49,15 @@ class Source:
     regression : bool
         Whether the targets are such values. Batches have them as float32 (B, D); a sample's
         label is 0 then, "an error as usual".
+    given : object
+        `data` itself; None for a tuple or list.
     """
 
     def __init__(
         self, data: Any, argument: str, loader_workers: int = 0, *, may_regress: bool = False
     ) -> None:
         self.argument = argument
+        self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
         self.loader_workers = loader_workers
@@ -73,6 +82,7 @@ class Source:
             with _random_state_kept() as moved:
                 self._check_shapes()
                 self.draws_random_numbers = moved()
+        _check_picture(self.sample(0), argument)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -81,13 +91,14 @@ class Source:
         if self.inputs is not None and self.targets is not None:
             several = isinstance(self.inputs, list)
             x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
-            y = self.targets[index] if not self.regression else 0
+            target = 0 if self.regression else int(self.targets[index])
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
             keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
             with self._lock, keep:
                 x, y, *_ = self.dataset[index]
-        return _sample(x, 0 if self.regression else int(y), self.argument)
+            target = 0 if self.regression else class_number(y, self.argument, index)
+        return _sample(x, target, self.argument)
 
     def values(self) -> NDArray[np.float32]:
         """What regression aims at, (N, D), as far as known without reading every sample."""
@@ -104,7 +115,10 @@ class Source:
             return self.targets.numpy()
         probed = np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
         for name in ("targets", "labels"):
-            known = np.asarray(getattr(self.dataset, name, ()))
+            try:
+                known = np.asarray(getattr(self.dataset, name, ()))
+            except (TypeError, ValueError):  # several of a sample, as boxes have
+                continue
             # Only what the items say too: a target_transform may map these to others.
             if known.shape == (self.length,) and np.array_equal(known[self.probes()], probed):
                 return known.astype(np.int64)
@@ -192,8 +206,8 @@ class Source:
         if targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
             raise ValueError(
                 f"{self.argument} has labels of shape {tuple(targets.shape)} and type "
-                f"{targets.dtype}; pass class numbers as integers of shape (N,), or, for "
-                f"regression, {_FOR_REGRESSION}"
+                f"{targets.dtype}; pass class numbers as integers of shape (N,), of one-hot labels "
+                f"labels.argmax(1), or, for regression, {_FOR_REGRESSION}"
             )
         return _as_float(inputs, self.argument), targets.long().contiguous()
 
@@ -249,6 +263,8 @@ class Source:
             )
         if floating:
             check_finite(_values(y).numpy(), self.argument, index)
+        else:
+            class_number(y, self.argument, index)
         self.regression = floating
 
 
@@ -273,7 +289,7 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         if self.regression:
             target: Any = _values(y)
         else:
-            target = int(y)
+            target = class_number(y, self.argument, index)
             if self.num_classes is not None and not 0 <= target < self.num_classes:
                 raise ValueError(label_error(self.argument, index, target, self.num_classes))
         if isinstance(x, tuple | list):
@@ -282,6 +298,16 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+def _check_picture(sample: Sample, argument: str) -> None:
+    shape = sample.input.shape
+    if len(shape) != 3:
+        remedy = " of gray pictures add the channel, for example images[:, None]"
+        raise ValueError(
+            f"{argument} has inputs of shape {shape}; a picture has three dimensions (C, H, W)"
+            + (f":{remedy}" if len(shape) == 2 else "")
+        )
 
 
 def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:
@@ -363,14 +389,17 @@ def _several(x: Any) -> bool:
 
 
 def _as_arrays(data: Any) -> tuple[Any, Any] | None:
-    if isinstance(data, ArrayDataset):
+    """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
+    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
-    if isinstance(data, TensorDataset) and len(data.tensors) == 2:
-        return data.tensors[0], data.tensors[1]
-    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[1], "shape"):
-        inputs = data[0]
-        if hasattr(inputs, "shape") or (isinstance(inputs, tuple | list) and _several(inputs)):
-            return inputs, data[1]
+    if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
+        return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
+    if isinstance(data, tuple | list) and len(data) == 2:
+        inputs, labels = data
+        labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
+        several = isinstance(inputs, tuple | list) and _several(inputs)
+        if labelled and (hasattr(inputs, "shape") or several):
+            return inputs, labels
     return None
 
 
@@ -387,7 +416,7 @@ def _values(y: Any) -> torch.Tensor:
 
 
 def _as_float(x: Any, argument: str) -> torch.Tensor:
-    tensor = torch.as_tensor(x)
+    tensor = torch.as_tensor(x).detach()
     if not tensor.is_floating_point():
         raise ValueError(
             f"{argument} has inputs of type {tensor.dtype}; the model needs floating point, "

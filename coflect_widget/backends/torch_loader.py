@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,17 @@ NextIndices = Callable[[], NDArray[np.int64] | None]
 
 
 @contextlib.contextmanager
-def follow(loader: Any, samples: int | None = None) -> Iterator[NextIndices]:
+def follow(loader: Any, samples: int | None = None, data: Any = None) -> Iterator[NextIndices]:
     """Within the block a function that gives the indices of one batch after the other.
 
     The loader draws its order as ever, also in processes of its own, and also where it reads
-    ahead; only a copy of what its sampler says is kept. Afterwards it is as it was. For what
-    is no DataLoader over a map-style data set the function gives None.
+    ahead; only a copy of what its sampler says is kept. Afterwards it is as it was. Where it is
+    gone through a second time meanwhile, the first counts until it ends. For what is no
+    DataLoader over a map-style data set the function gives None.
 
-    `samples` is the size of the data set that the indices shall be of. Of a `Subset` of it they
-    are; for any other data set of another size the function gives None.
+    `samples` is the size of the data set that the indices shall be of, and `data` that data set
+    itself, if it is one. Of a `Subset` of it they are; for any other data set of another size
+    the function gives None.
     """
     inner = getattr(loader, "base_dataloader", loader)  # the wrapper of accelerate
     sampler = getattr(inner, "batch_sampler", None)
@@ -34,23 +37,44 @@ def follow(loader: Any, samples: int | None = None) -> Iterator[NextIndices]:
     ):
         yield lambda: None
         return
-    dataset: Any = inner.dataset
-    places = np.arange(len(dataset))
-    if samples is not None:
-        while isinstance(dataset, Subset) and len(dataset) != samples:
-            places = np.asarray(dataset.indices)[places]
-            dataset = dataset.dataset
-        if len(dataset) != samples:
-            yield lambda: None
-            return
+    places = _places(inner.dataset, samples, data)
+    if places is None:
+        yield lambda: None
+        return
     recorder = _Recorder(sampler, places)
-    # The class forbids to change it, because its processes would not notice; the next iterator
-    # does.
-    object.__setattr__(inner, "batch_sampler", recorder)
+    _put(inner, recorder)
     try:
         yield recorder.next
     finally:
-        object.__setattr__(inner, "batch_sampler", sampler)
+        _put(inner, sampler)
+
+
+def _places(dataset: Any, samples: int | None, data: Any) -> NDArray[np.int64] | None:
+    """Where each sample of a loader's data set lies in the session's; None if nobody knows."""
+    places = np.arange(len(dataset))
+    found = places if samples in (None, len(dataset)) else None
+    while not _same(dataset, data):
+        if not isinstance(dataset, Subset):
+            return found
+        places, dataset = np.asarray(dataset.indices)[places], dataset.dataset
+        if len(dataset) == samples:
+            found = places
+    return places
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Subset) and isinstance(other, Subset):
+        return one.dataset is other.dataset and np.array_equal(one.indices, other.indices)
+    return one is other
+
+
+def _put(loader: Any, sampler: Any) -> None:
+    """Give a loader another batch sampler."""
+    # The class forbids it, because its processes would not notice; the next iterator does, and
+    # the one that persistent workers keep is told.
+    object.__setattr__(loader, "batch_sampler", sampler)
+    if loader._iterator is not None:
+        loader._iterator._index_sampler = sampler
 
 
 class _Recorder:
@@ -59,13 +83,12 @@ class _Recorder:
     def __init__(self, sampler: Any, places: NDArray[np.int64]) -> None:
         self._sampler = sampler
         self._places = places
-        self._given: deque[list[int]] = deque()
+        self._passes: list[weakref.ref[_Pass]] = []  # the oldest first; a loader holds its own
 
     def __iter__(self) -> Iterator[list[int]]:
-        self._given.clear()
-        for group in self._sampler:
-            self._given.append(list(group))
-            yield group
+        started = _Pass(self._sampler)
+        self._passes.append(weakref.ref(started))
+        return started
 
     def __len__(self) -> int:
         return len(self._sampler)
@@ -74,7 +97,33 @@ class _Recorder:
         return getattr(self._sampler, name)
 
     def next(self) -> NDArray[np.int64] | None:
-        """Indices of the oldest batch not asked for yet."""
-        if not self._given:
-            return None
-        return self._places[np.asarray(self._given.popleft(), dtype=np.int64)]
+        """Indices of the oldest batch not asked for yet, of the oldest pass under way."""
+        while self._passes:
+            under_way = self._passes[0]()
+            if under_way is not None and under_way.given:
+                return self._places[np.asarray(under_way.given.popleft(), dtype=np.int64)]
+            if under_way is not None and not under_way.ended:
+                return None
+            del self._passes[0]
+        return None
+
+
+class _Pass:
+    """One way through the sampler, as long as somebody goes it."""
+
+    def __init__(self, sampler: Any) -> None:
+        self._groups = iter(sampler)
+        self.given: deque[list[int]] = deque()
+        self.ended = False
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self
+
+    def __next__(self) -> list[int]:
+        try:
+            group = next(self._groups)
+        except StopIteration:
+            self.ended = True
+            raise
+        self.given.append(list(group))
+        return cast("list[int]", group)

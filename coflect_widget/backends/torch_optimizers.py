@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 
 def make_optimizer(given: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -14,12 +14,22 @@ def make_optimizer(given: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
     Raises
     ------
     ValueError
-        If it is of another model.
+        If it is of another model, or asks for the loss more than once a step.
     TypeError
         If it is neither an optimizer nor makes one from parameters.
     """
     if given is None:
         return torch.optim.AdamW(model.parameters(), lr=1e-3)
+    made = _made(given, model)
+    if isinstance(made, torch.optim.LBFGS):
+        raise ValueError(
+            "optimizer is an LBFGS, which computes the loss several times in a step; use another, "
+            "such as torch.optim.AdamW, or write the loop yourself, with session.loop()"
+        )
+    return made
+
+
+def _made(given: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
     if isinstance(given, torch.optim.Optimizer):
         own = {id(p) for p in model.parameters()}
         used = {id(p) for group in given.param_groups for p in group["params"]}
@@ -63,3 +73,45 @@ def make_scheduler(given: Any, optimizer: torch.optim.Optimizer) -> LRScheduler 
         f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "
         "from an optimizer, for example lambda o: StepLR(o, step_size=10)"
     )
+
+
+class BatchSchedule:
+    """A schedule that counts in batches, OneCycleLR or CyclicLR.
+
+    A OneCycleLR that has ended keeps its last learning rate: torch would end the training.
+
+    Parameters
+    ----------
+    scheduler : OneCycleLR or CyclicLR
+    warnings : list of str
+        Gets a line where training outlasts it.
+    """
+
+    def __init__(self, scheduler: OneCycleLR | CyclicLR, warnings: list[str]) -> None:
+        self._scheduler = scheduler
+        self._warnings = warnings
+        self._steps_past = 0
+
+    def step(self) -> None:
+        """A batch was trained on."""
+        schedule = self._scheduler
+        # The rate of the last but one is the lowest; torch's after the last is past the curve.
+        if not isinstance(schedule, OneCycleLR) or schedule.last_epoch < schedule.total_steps - 1:
+            schedule.step()
+            return
+        self._steps_past += 1
+        if self._steps_past == 2:
+            self._warnings.append(
+                f"The OneCycleLR has ended after its {schedule.total_steps} steps; training goes "
+                "on at its last learning rate. Make one for all steps that you train."
+            )
+
+
+def check_length(scheduler: LRScheduler | None, steps_per_epoch: int) -> None:
+    """Raise ValueError for a OneCycleLR that ends within the first epoch: it counts in epochs."""
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps_per_epoch:
+        raise ValueError(
+            f"scheduler is a OneCycleLR of {scheduler.total_steps} steps, but it steps after each "
+            f"of {steps_per_epoch} batches an epoch; make it with epochs=... and "
+            f"steps_per_epoch={steps_per_epoch}"
+        )

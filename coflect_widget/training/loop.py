@@ -23,6 +23,12 @@ from coflect_widget.training.thread_time import ThreadTime
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 16, 0.5
 
+_NO_SNAPSHOT = (
+    "The weights cannot be copied for maps and effects any more ({error}); training goes on "
+    "without. If the model's structure was changed, as by pruning or with a new last layer, make a "
+    "new Session of it."
+)
+
 
 class SnapshotSlots(Protocol):
     """What the loop needs of attribution.snapshots.Snapshots."""
@@ -53,6 +59,9 @@ class Observer(Protocol):
 
     def non_finite(self, step: int, error: str) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
+
+    def notice(self, level: str, text: str) -> None:
+        """A person should know this."""
 
     def ended(self, state: RunState) -> None:
         """The thread is about to end in this state."""
@@ -103,6 +112,7 @@ class TrainingLoop:
         self._done.set()
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
+        self._snapshot_failed = False  # and a person was told so
 
     @property
     def running(self) -> bool:
@@ -279,6 +289,9 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided)
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
+        warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
+        while warnings:
+            self.observer.notice("warning", warnings.pop(0))
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))
         self._gather(min(TOGETHER, 2 * self._together, in_time))
         self.time.turn("training")
@@ -309,7 +322,13 @@ class TrainingLoop:
     def _take_snapshot(self) -> None:
         # Contended only where a training begins while another thread takes a snapshot.
         with self._one_writer:
-            self.snapshots.write(self.step, self.backend.copy_weights)
+            try:
+                self.snapshots.write(self.step, self.backend.copy_weights)
+            except Exception as error:  # noqa: BLE001 - said aloud; maps are not worth a training
+                self.snapshots.wanted = False  # or each step would try again
+                if not self._snapshot_failed:
+                    self._snapshot_failed = True
+                    self.observer.notice("warning", _NO_SNAPSHOT.format(error=error))
 
     def _set_state(self, state: RunState, by: str) -> None:
         self.state = state

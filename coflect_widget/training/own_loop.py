@@ -7,7 +7,8 @@ for a plain ``for batch in loader``; callbacks of other libraries call it themse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class OwnLoop:
         self._announce = announce
         self._open = False
         self._begun = 0  # loops so far
+        self._in_body = False  # of a `for`, which would have closed it had it been left
         self.judges = False
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
@@ -93,6 +95,12 @@ class OwnLoop:
             If another training is under way.
         """
         if self.open and self._loop.on_this_thread:
+            if self._in_body:
+                raise RuntimeError(
+                    "a loop of this session is under way, and this is in its body; put the other "
+                    "after it, or go through what you only want to look at without session.loop(). "
+                    "session.stop() ends it"
+                )
             self.end("stopped")  # the loop before was left without a word
         if self._loop.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
@@ -227,13 +235,18 @@ class OwnLoop:
 
     # --- for a bare loop -----------------------------------------------------------------------
 
-    def over(self, loader: Iterable[Any], epochs: int, *, validate: bool) -> Iterator[Any]:
+    def over(self, loader: Iterable[Any], epochs: int, *, validate: bool) -> Batches:
         """The batches of `loader`, `epochs` times; see `Session.loop`."""
+        return Batches(partial(self._over, loader, epochs, validate=validate))
+
+    def _over(
+        self, loader: Iterable[Any], epochs: int, *, validate: bool, in_body: bool
+    ) -> Generator[Any]:
         per_epoch = len(loader) if isinstance(loader, Sized) else 0
         size = getattr(loader, "batch_size", None)
         if not self.begin(epochs * per_epoch, per_epoch, size if isinstance(size, int) else None):
             return
-        mine = self._begun
+        mine, self._in_body = self._begun, in_body
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
             for _ in range(epochs):
@@ -241,6 +254,11 @@ class OwnLoop:
                     for batch in loader:
                         self.expect(next_indices())
                         yield batch
+                        if mine != self._begun:
+                            raise RuntimeError(
+                                "another loop of this session has begun meanwhile, which ended "
+                                "this one; go through one after the other"
+                            )
                         if not self.step_done():
                             return
                 if not self.epoch_done(None if validate else {}):
@@ -281,5 +299,32 @@ class OwnLoop:
         return self._backend.step_output(*observed, guidance)
 
     def _forget(self) -> None:
-        self._open = False
+        self._open = self._in_body = False
         self._latest = self._observed = self._guidance = self._whole = None
+
+
+class Batches(Iterator[Any]):
+    """What `Session.loop` gives: a ``for`` holds the loop alone, and ends it when it is left.
+
+    Parameters
+    ----------
+    start : callable (in_body=bool) -> generator
+        Begins the loop; `in_body` says that a ``for`` goes through it.
+    """
+
+    def __init__(self, start: Callable[..., Generator[Any]]) -> None:
+        self._start = start
+        self._held: Generator[Any] | None = None  # by who calls next()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._held or self._start(in_body=True)
+
+    def __next__(self) -> Any:
+        if self._held is None:
+            self._held = self._start(in_body=False)
+        return next(self._held)
+
+    def close(self) -> None:
+        """End the loop, if next() began it."""
+        if self._held is not None:
+            self._held.close()

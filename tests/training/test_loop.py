@@ -5,6 +5,7 @@ import time
 
 import pytest
 from torch import nn
+from torch.nn.utils import prune
 
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.backends.torch import TorchBackend
@@ -36,6 +37,9 @@ class Notes:
 
     def non_finite(self, step, error):
         raise AssertionError(error)
+
+    def notice(self, level, text):
+        self.told.append((level, text))
 
     def ended(self, state):
         self.told.append((f"ended {state}", len(self.steps)))
@@ -140,6 +144,21 @@ def test_a_hold_and_an_end_find_everything_told(made):
     assert loop.state == "failed"
     assert notes.told[-1] == ("failed", loop.step)
     assert [s[0] for s in notes.steps] == list(range(1, loop.step + 1))
+
+
+def test_a_snapshot_of_a_model_that_was_changed_does_not_end_the_training(made):
+    loop, model, notes = made
+    prune.l1_unstructured(model.inner[-1], "weight", 0.5)
+    loop.start(10**6)
+    for _ in range(2):
+        loop.snapshots.wanted = True
+        eventually(lambda: not loop.snapshots.wanted)
+    loop.controls.stop()
+    assert loop.wait(30)
+    assert loop.state == "stopped"
+    told = [text for level, text in notes.told if level == "warning"]
+    assert len(told) == 1
+    assert "make a new Session" in told[0]
 
 
 def test_an_observer_that_fails_at_the_end_keeps_nobody_waiting(made, monkeypatch):

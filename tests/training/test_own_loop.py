@@ -203,6 +203,30 @@ def test_a_loop_that_is_left_is_over(make_session, pairs):
     assert "lost" in session.run.events("failure")[-1].data["error"]
 
 
+def test_a_loop_in_the_body_of_another_is_refused_and_leaves_it_alone(make_session, pairs):
+    session = make_session()
+    steps = 0
+    for x, y in session.loop(loader_of(pairs)):
+        with pytest.raises(RuntimeError, match="in its body"):
+            for _ in session.loop(loader_of(pairs)):
+                pass
+        session.observe(None, torch.zeros(len(x), 4), y)
+        steps += 1
+    assert steps == 8
+    assert session.state == "finished"
+    assert session.metrics["step"] == 8
+
+
+def test_a_loop_that_a_newer_one_ended_says_so(make_session, pairs):
+    session = make_session()
+    old = session.loop(loader_of(pairs))
+    next(old)
+    for _ in session.loop(loader_of(pairs)):
+        with pytest.raises(RuntimeError, match="one after the other"):
+            next(old)
+        break
+
+
 def test_what_cannot_be_used_is_named_with_the_remedy(make_session, pairs):
     session = make_session()
     logits, y = torch.zeros(4, 4), torch.zeros(4, dtype=torch.long)
@@ -243,6 +267,47 @@ def test_a_loaders_order_is_followed_and_not_changed(pairs, workers):
         return [told for _, told in said]
 
     assert orders(followed=True) == orders(followed=False)
+
+
+def test_workers_that_stay_are_followed_in_each_epoch(pairs):
+    numbered = TensorDataset(*pairs.tensors, torch.arange(len(pairs)))
+    loader = loader_of(numbered, num_workers=1, persistent_workers=True)
+    sampler = loader.batch_sampler
+    next(iter(loader))  # gone through before
+    for _ in range(2):
+        with follow(loader) as indices:
+            assert all(index.tolist() == indices().tolist() for _, _, index in loader)
+    assert loader.batch_sampler is sampler
+    assert loader._iterator._index_sampler is sampler
+
+
+def test_a_loader_that_the_body_looks_into_is_still_followed(pairs):
+    numbered = TensorDataset(*pairs.tensors, torch.arange(len(pairs)))
+    loader = loader_of(numbered)
+    with follow(loader) as indices:
+        for _ in range(2):
+            for number, (_, _, index) in enumerate(loader):
+                if number == 0:
+                    beside = iter(loader)
+                next(beside)
+                next(iter(loader))
+                assert index.tolist() == indices().tolist()
+            del beside
+
+
+def test_a_part_of_full_length_is_followed_to_its_samples(pairs):
+    order = torch.randperm(len(pairs)).tolist()
+    part = Subset(pairs, order)
+    places = {
+        pairs: order,
+        None: order,
+        part: list(range(256)),
+        Subset(pairs, order): list(range(256)),
+    }
+    for data, expected in places.items():
+        loader = DataLoader(part, 32)
+        with follow(loader, 256, data) as indices:
+            assert [index for _ in loader for index in indices().tolist()] == expected
 
 
 def test_observing_changes_no_random_number(make_session, pairs):
