@@ -142,7 +142,10 @@ class EffectWatch:
         near = (w for w in self._waiting if step - w.step <= TOGETHER * self._after)
         first = next(near, None)
         if first is None:
-            waiting = _Waiting(record, step, step + self._after, self._weights())
+            before = self._weights()
+            if before is None:
+                return
+            waiting = _Waiting(record, step, step + self._after, before)
         else:
             waiting = _Waiting(record, first.step, first.due, first.before)
         self._waiting = [*self._waiting, waiting][-MOST_WAITING:]
@@ -185,6 +188,8 @@ class EffectWatch:
         if not ready:
             return
         weights = self._weights()
+        if weights is None:
+            return
         with self._changed:
             for waiting in ready:
                 waiting.after, waiting.at = weights, step
@@ -200,9 +205,14 @@ class EffectWatch:
                 self._thread.start()
             self._changed.notify_all()
 
-    def _weights(self) -> Copied:
+    def _weights(self) -> Copied | None:
+        """The present weights; None where the model is no longer the one that was given."""
         arrays = {spec.name: np.empty(spec.shape, spec.dtype) for spec in self._specs}
-        finish = self._copy(list(arrays.values()))
+        try:
+            finish = self._copy(list(arrays.values()))
+        except Exception as error:  # noqa: BLE001 - a measurement ends no training
+            self._problem(f"Effects are not measured: {error}")
+            return None
         if finish is None:
             return lambda: arrays
         copied = self._copies.submit(finish)  # a device copies beside the training

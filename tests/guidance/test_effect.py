@@ -157,6 +157,18 @@ def test_other_changes_meanwhile_are_named(make_session):
         assert "(2 other interventions meanwhile)" in effect.text
 
 
+def test_a_model_that_was_changed_goes_on_without_a_measurement(make_session):
+    model = tiny_cnn()
+    session = make_session(model, config={"guidance": {"effect_after": 20}})
+    session.feedback(sample=3, ignore=(0, 0, 0.4, 0.4))
+    model[-1] = torch.nn.Linear(model[-1].in_features, 4, bias=False)
+    session.train(steps=30)
+    assert session.wait(timeout=120)
+    assert session.state == "finished"
+    assert not session.effects
+    assert any("not measured" in e.data.text for e in session.events("notice"))
+
+
 def test_weights_that_a_device_still_copies_are_waited_for(make_session):
     session = make_session(config={"guidance": {"effect_after": 20}})
     watch = session._wiring.steering.effects
