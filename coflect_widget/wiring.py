@@ -97,7 +97,7 @@ class Wiring:
         )
         self.controls = Controls()
         self.window = ReviewWindow(config.forecast.gates, backend.num_classes)
-        self.scoreboard = Scoreboard(config.forecast.horizon_epochs)
+        self.scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
         self.scores: list[events.ForecastScored] = []
         self.forecast: events.Forecast | None = None
         self.last: dict[str, float | int | None] = {}  # newest value of each metric
@@ -231,6 +231,7 @@ class Wiring:
             self.last.update({f"val_{name}": value for name, value in validation.items()})
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
         self._speed = None
+        self.review.keep_weights(step, epoch)
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
@@ -340,7 +341,8 @@ class Wiring:
         self.window.epoch_ended(epoch, accuracy)
         self.review.epoch_ended(step, epoch)
         if self.forecast is not None and self.forecast.index:
-            self.scoreboard.name(epoch, self.forecast.index, self.window.open)
+            right = store.correct if self.forecast.onset else None
+            self.scoreboard.name(epoch, self.forecast.index, self.window.open, right)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
             if time.monotonic() - self._thumbnails_at >= THUMBNAILS_PERIOD:
                 self._keep_thumbnails()

@@ -185,6 +185,42 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert session._wiring.cost().probed > 0
 
 
+def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
+    session = make(config={"attribution": {"budget": 60}, "forecast": {"horizon_epochs": 1}})
+    backend = session._wiring.backend
+    x = torch.from_numpy(data()[0])
+    wrong: dict[int, np.ndarray] = {}
+    end_epoch = backend.end_epoch
+
+    def watched(validation: dict[str, float]) -> None:
+        with torch.no_grad():
+            guess = backend.model.eval()(x).argmax(1).numpy()
+        backend.model.train()
+        wrong[len(wrong) + 1] = guess != data()[1]
+        end_epoch(validation)
+
+    backend.end_epoch = watched
+    for _ in range(3):  # each begins with the weights that the maps asked for, of another step
+        session.train(steps=20)
+        settled(session)
+        session.explain(0)
+        time.sleep(0.3)
+    session.train(epochs=4)
+    settled(session)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and not session._wiring.cost().probed:
+        time.sleep(0.1)
+    time.sleep(1)
+    settled(session)
+    named = {e.epoch: e.data.index for e in session.events("forecast") if e.data.named}
+    scores = [s for s in session.events("forecast_scored") if s.data.truth == "evaluated"]
+    assert scores
+    for score in scores:
+        due = score.data.epoch_due
+        assert score.step == 10 * due
+        assert score.data.hits == wrong[due][named[score.data.epoch_named]].sum()
+
+
 def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
     session = make()
     session.onset = True
@@ -195,6 +231,7 @@ def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
     assert last.onset
     store = session._wiring.forecaster.store
     assert store.correct[[c.index for c in session.candidates]].all()
+    assert all(named.right is not None for named in session._wiring.scoreboard._waiting)
 
 
 def test_the_window_is_opened_by_hand_until_the_next_intervention(
