@@ -43,7 +43,7 @@ from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
-SPEED_PERIOD = 0.5  # seconds over which the speed is reckoned, at least
+SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
@@ -106,7 +106,7 @@ class Wiring:
         self._focus_index: int | None = None  # the sample that a person looks at
         self.xai_every = config.xai_every  # steps between two periodic overlays
         self._xai_due = config.xai_every
-        self._speed: tuple[float, int] | None = None  # when, at which step
+        self._speed_at = 0.0  # when it was written last
         self._cost_at = 0.0  # when it was written last
         self._thumbnails_at = 0.0
         self.review = Review(self)
@@ -217,7 +217,6 @@ class Wiring:
 
     def state_changed(self, state: RunState, by: str) -> None:
         """The loop went into another state."""
-        self._speed = None  # a pause is no slow step
         self.forecaster.watch_again()
         if state == "paused":
             self.forecaster.catch_up()
@@ -230,7 +229,6 @@ class Wiring:
             values: dict[str, float | None] = {**validation}
             self.last.update({f"val_{name}": value for name, value in validation.items()})
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
-        self._speed = None
         self.review.keep_weights(step, epoch)
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
@@ -279,11 +277,10 @@ class Wiring:
         shown: dict[str, float | None] = {**values, "learning_rate": self.backend.learning_rate()}
         if not self.backend.num_classes:
             del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
-        # Steps are taken in many at once: between two windows of such a lot no time passes.
-        if self._speed is None or now - self._speed[0] >= SPEED_PERIOD:
-            if self._speed is not None:
-                shown["steps_per_second"] = (step - self._speed[1]) / (now - self._speed[0])
-            self._speed = (now, step)
+        spent = self.loop.time
+        if spent.speed is not None and now - self._speed_at >= SPEED_PERIOD:
+            shown |= {"steps_per_second": spent.speed, "validation_seconds": spent.validation}
+            self._speed_at = now
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
         if now - self._cost_at >= COST_PERIOD:

@@ -36,6 +36,18 @@ describe("what it shows", () => {
     expect(before.hasAttribute("data-undone")).toBe(true);
   });
 
+  it("the epoch, and of how many where that is known", async () => {
+    const { status } = raw.updateFull.message;
+    const texts = [];
+    let seq = 2;
+    for (const change of [{}, { epoch: 20 }, { epoch: 21, state: "finished" }, { step: 5, total_steps: null, total_epochs: null }]) {
+      mounted.test.receive({ kind: "update", seq: seq++, full: false, status: { ...status, ...change } });
+      await frame();
+      texts.push(document.querySelector(".cw-position")?.textContent);
+    }
+    expect(texts).toEqual(["epoch 7 of 20 · step 874 of 2500", "epoch 20 of 20 · step 874 of 2500", "epoch 21 · step 874 of 2500", "epoch 7 · step 5"]);
+  });
+
   it("the exception of a failed run", async () => {
     mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad" } });
     await frame();
