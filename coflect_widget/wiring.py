@@ -335,7 +335,7 @@ class Wiring:
         store = self.forecaster.store
         if accuracy is None and store.num_classes:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
-        self.window.epoch_ended(epoch, accuracy)
+        self.window.epoch_ended(epoch, accuracy, store.commonest)
         self.review.epoch_ended(step, epoch)
         if self.forecast is not None and self.forecast.index:
             right = store.correct if self.forecast.onset else None
@@ -392,7 +392,9 @@ class Wiring:
     def _distrust(self) -> str | None:
         accuracy = self.last.get("val_accuracy")  # regression has none
         trained = self.last.get("accuracy")
-        return guessing(accuracy, self.backend.num_classes, self.backend.num_val, trained)
+        return guessing(
+            accuracy, self.backend.num_classes, self.backend.num_val, trained, self.window.chance
+        )
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
         blend = consensus(explanation.livecam, explanation.smoothgrad)

@@ -246,6 +246,19 @@ def test_the_window_is_opened_by_hand_until_the_next_intervention(
     assert not session._wiring.window.open
 
 
+def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
+    x = np.zeros((100, 1, 8, 8), np.float32)
+    y = np.arange(100) // 90
+    with coflect.Session(small_model(), (x, y), (x, y), run_dir=tmp_path) as session:
+        session.train(epochs=3)
+        settled(session)
+        wiring = session._wiring
+        assert wiring.window.chance == 0.9
+        assert wiring.last["val_accuracy"] == 0.9
+        assert not next(g for g in wiring.window.status().gates if g.name == "accuracy").passed
+        assert "most frequent class" in wiring._distrust()
+
+
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:
     first = make()
     first.train(epochs=5)
