@@ -221,7 +221,9 @@ class Review:
         if verdict != "undo":
             store.flags[index] |= LEFT_OUT if verdict == "leave out" else JUDGED
         if label is not None and label != store.target[index]:
+            suggested = store.predicted[index]
             store.forget(index)  # its history was another label's
+            store.target[index], store.predicted[index] = label, suggested  # for the list
         self._wiring.forecaster.foresight.update(np.array([index]))
         self._wiring.emit(self.listed())
         self._wiring.forecaster.rank_again()

@@ -129,6 +129,20 @@ def test_a_label_said_to_be_right_is_suspected_no_more(make: Callable[..., Any])
     assert 2 not in coflect_suspects(store)
 
 
+def test_a_label_said_to_be_wrong_is_listed_with_the_new_one(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=6)
+    settled(session)
+    (before,) = [s for s in session.suspects if s.index == 2]
+    for label in (before.suggested, before.target):  # before any further sighting
+        session.judge(2, "wrong", label=label)
+        settled(session)
+        (now,) = [s for s in session.suspects if s.index == 2]
+        assert (now.target, now.suggested, now.judged) == (label, before.suggested, "wrong")
+    listed = session.events("suspects")[-1].data
+    assert listed.target[listed.index.index(2)] == before.target
+
+
 def coflect_suspects(store: SampleStore) -> list[int]:
     from coflect_widget.forecast.ranking import suspects
 
