@@ -20,13 +20,14 @@ class Gates(_Section):
     """Conditions that must all hold before the review window opens."""
 
     warmup_epochs: int = Field(default=5, ge=0)
-    #: accuracy must reach 1 / classes plus this
+    #: accuracy must reach 1 / classes plus this; where one class is more frequent, its share plus
+    #: as large a part of what is left above it
     above_chance: Fraction = 0.15
     #: the best accuracy of the last so many epochs ...
     plateau_epochs: int = Field(default=4, ge=1)
     #: ... exceeds the best before them by at most this
     plateau_delta: Fraction = 0.005
-    #: share of samples still wrong
+    #: share of samples still wrong; less where one class is more frequent, by the same measure
     min_error: Fraction = 0.08
     #: overlap of successive rankings' top candidates ...
     overlap: Fraction = 0.60

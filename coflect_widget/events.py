@@ -95,7 +95,7 @@ class RunStarted(Payload):
 class TrainStarted(Payload):
     """A call of ``train`` began; `total_steps` is the step at which it will end."""
 
-    total_steps: int
+    total_steps: int  #: the present step where nobody knows
     steps_per_epoch: int
     batch_size: int
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Suspects that an event names; all of them are in `session.suspects`.
 NAMED = 20
+#: Steps between two snapshots, at least, that are taken at an epoch's end for a score.
+SNAPSHOT_STEPS = 20
 _VERDICTS = ("right", "wrong", "leave out", "undo")
 
 
@@ -61,23 +63,40 @@ class Review:
 
     # --- at an epoch's end ---------------------------------------------------------------------
 
+    @property
+    def _probes(self) -> bool:
+        wiring = self._wiring
+        # What draws random numbers may only be read between steps, which would hold training up;
+        # and without classes outputs tell an error only beside the targets.
+        return (
+            wiring.config.forecast.probes > 0
+            and not wiring.backend.reads_at_boundary
+            and wiring.backend.num_classes > 0
+        )
+
+    def keep_weights(self, step: int, epoch: int) -> None:
+        """Have a snapshot of an epoch's end taken where a score needs it; at that boundary."""
+        snapshots = self._wiring.snapshots
+        if not self._probes or not self._wiring.scoreboard.due(epoch):
+            return
+        if snapshots.kept is None or step - snapshots.kept >= SNAPSHOT_STEPS:
+            snapshots.kept, snapshots.wanted = step, True
+
     def epoch_ended(self, step: int, epoch: int) -> None:
         """Learn, score what is due, and ask for probes of what the forecast is least sure of."""
         wiring = self._wiring
         forecaster, board = wiring.forecaster, wiring.scoreboard
         forecaster.foresight.epoch_ended(epoch)
-        for score in board.epoch_ended(epoch, forecaster.store):
+        for score in board.epoch_ended(epoch, forecaster.store, step):
             self._publish(score, step, epoch)
         wiring.stream.emit(self.listed(), step, epoch)
         count = min(wiring.config.forecast.probes, max(64, wiring.backend.num_train // 8))
-        # What draws random numbers may only be read between steps, which would hold training up.
-        if not wiring.config.forecast.probes or wiring.backend.reads_at_boundary:
-            return
-        if not forecaster.store.num_classes:  # outputs tell an error only beside the targets
+        if not self._probes:
             return
         wanted = board.to_evaluate()
         chosen = forecaster.foresight.shortlist(count)
-        wiring.scheduler.probe([*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()])
+        rows = [*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()]
+        wiring.scheduler.probe(rows, (step, len(wanted)) if len(wanted) else None)
 
     def _publish(self, score: events.ForecastScored, step: int, epoch: int) -> None:
         scores = self._wiring.scores
@@ -95,7 +114,7 @@ class Review:
         wiring.forecaster.foresight.probed(rows, logits)
         if store.num_classes:
             right = logits.argmax(axis=1) == store.target[rows]
-            for score in wiring.scoreboard.evaluated(rows, right):
+            for score in wiring.scoreboard.evaluated(rows, right, step):
                 self._publish(score, step, score.epoch_due)
 
     # --- suspected labels ------------------------------------------------------------------------
@@ -202,7 +221,9 @@ class Review:
         if verdict != "undo":
             store.flags[index] |= LEFT_OUT if verdict == "leave out" else JUDGED
         if label is not None and label != store.target[index]:
+            suggested = store.predicted[index]
             store.forget(index)  # its history was another label's
+            store.target[index], store.predicted[index] = label, suggested  # for the list
         self._wiring.forecaster.foresight.update(np.array([index]))
         self._wiring.emit(self.listed())
         self._wiring.forecaster.rank_again()

@@ -43,7 +43,7 @@ from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
-SPEED_PERIOD = 0.5  # seconds over which the speed is reckoned, at least
+SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
@@ -100,7 +100,7 @@ class Wiring:
         )
         self.controls = Controls()
         self.window = ReviewWindow(config.forecast.gates, backend.num_classes)
-        self.scoreboard = Scoreboard(config.forecast.horizon_epochs)
+        self.scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
         self.scores: list[events.ForecastScored] = []
         self.forecast: events.Forecast | None = None
         self.last: dict[str, float | int | None] = {}  # newest value of each metric
@@ -109,7 +109,7 @@ class Wiring:
         self._focus_index: int | None = None  # the sample that a person looks at
         self.xai_every = config.xai_every  # steps between two periodic overlays
         self._xai_due = config.xai_every
-        self._speed: tuple[float, int] | None = None  # when, at which step
+        self._speed_at = 0.0  # when it was written last
         self._cost_at = 0.0  # when it was written last
         self._thumbnails_at = 0.0
         self.review = Review(self)
@@ -221,7 +221,6 @@ class Wiring:
 
     def state_changed(self, state: RunState, by: str) -> None:
         """The loop went into another state."""
-        self._speed = None  # a pause is no slow step
         self.forecaster.watch_again()
         if state == "paused":
             self.forecaster.catch_up()
@@ -236,7 +235,7 @@ class Wiring:
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
             if "accuracy" in validation:
                 self.steering.effects.validated(validation["accuracy"])
-        self._speed = None
+        self.review.keep_weights(step, epoch)
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
@@ -284,11 +283,10 @@ class Wiring:
         shown: dict[str, float | None] = {**values, "learning_rate": self.backend.learning_rate()}
         if not self.backend.num_classes:
             del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
-        # Steps are taken in many at once: between two windows of such a lot no time passes.
-        if self._speed is None or now - self._speed[0] >= SPEED_PERIOD:
-            if self._speed is not None:
-                shown["steps_per_second"] = (step - self._speed[1]) / (now - self._speed[0])
-            self._speed = (now, step)
+        spent = self.loop.time
+        if spent.speed is not None and now - self._speed_at >= SPEED_PERIOD:
+            shown |= {"steps_per_second": spent.speed, "validation_seconds": spent.validation}
+            self._speed_at = now
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
         if now - self._cost_at >= COST_PERIOD:
@@ -343,10 +341,11 @@ class Wiring:
         store = self.forecaster.store
         if accuracy is None and store.num_classes:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
-        self.window.epoch_ended(epoch, accuracy)
+        self.window.epoch_ended(epoch, accuracy, store.commonest)
         self.review.epoch_ended(step, epoch)
         if self.forecast is not None and self.forecast.index:
-            self.scoreboard.name(epoch, self.forecast.index, self.window.open)
+            right = store.correct if self.forecast.onset else None
+            self.scoreboard.name(epoch, self.forecast.index, self.window.open, right)
             self.stream.emit(self.forecast.model_copy(update={"named": True}), step, epoch)
             if time.monotonic() - self._thumbnails_at >= THUMBNAILS_PERIOD:
                 self._keep_thumbnails()
@@ -399,7 +398,9 @@ class Wiring:
     def _distrust(self) -> str | None:
         accuracy = self.last.get("val_accuracy")  # regression has none
         trained = self.last.get("accuracy")
-        return guessing(accuracy, self.backend.num_classes, self.backend.num_val, trained)
+        return guessing(
+            accuracy, self.backend.num_classes, self.backend.num_val, trained, self.window.chance
+        )
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
         blend = consensus(explanation.livecam, explanation.smoothgrad)

@@ -1,6 +1,6 @@
 // Builds the widget's two static files; with --harness also the page that shows it without Jupyter.
 //
-//   node js/build.mjs [--watch] [--harness] [--outdir DIR]
+//   node js/build.mjs [--watch] [--harness] [--outdir 16]
 import { context, build } from "esbuild";
 import { fileURLToPath } from "node:url";
 import { readFile, writeFile } from "node:fs/promises";
@@ -56,7 +56,12 @@ const UNUSED = [
   [/\bmode == 2\b/g, "false", 16],
   [/\bmode == 1\b/g, "true", 16],
   [/\bscaleX\.ori == 0/g, "true", 24],
-  [/!series\.spanGaps/g, "false", 3],
+  [/!series\.spanGaps/g, "true", 3],
+  [/^\t*_paths\.gaps = gaps = series\.gaps\(.*\);$/gm, "", 3],
+  [/= scaleX\.dir \* \(true \? 1 : -1\);/g, "= 1;", 5],
+  [/(?<!\.)\bdir == 1\b/g, "true", 13],
+  [/ori == 0 \? rectH : rectV;/g, "rectH;", 1],
+  [/\balign [<>]= 0 && /g, "", 2],
   [/series\.fill != null \|\| bandFillDir != 0/g, "false", 3],
   [/idx1 - idx0 >= xDim \* 4/g, "false", 1],
   [/^\tevents\["setSeries"\] = [^}]*};$/gm, "", 1],

@@ -156,7 +156,11 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
 
 
 def guessing(
-    accuracy: float | None, classes: int, samples: int, trained: float | None = None
+    accuracy: float | None,
+    classes: int,
+    samples: int,
+    trained: float | None = None,
+    chance: float = 0.0,
 ) -> str | None:
     """Why no map of this model is reliable: on data it has not seen it does no better than chance.
 
@@ -169,6 +173,8 @@ def guessing(
         Of the validation data.
     trained : float, optional
         Accuracy on the training data.
+    chance : float
+        Share of the most frequent class, where it is more than 1 / classes.
 
     Returns
     -------
@@ -176,13 +182,19 @@ def guessing(
         What it is, and what to do; None where the accuracy lies more than two standard errors
         above chance.
     """
-    if accuracy is None or samples < 1 or _above_chance(accuracy, classes, samples):
+    if accuracy is None or samples < 1:
+        return None
+    guess = f"guessing among {classes} classes"
+    if chance >= 1 / classes + 0.01:
+        guess = f"always naming the most frequent class ({chance:.0%})"
+    chance = max(chance, 1 / classes)
+    if _above_chance(accuracy, chance, samples):
         return None
     text = (
         f"On the validation data the model is right in {accuracy:.0%} of {samples:,} samples, no "
-        f"more than by guessing among {classes} classes"
+        f"more than by {guess}"
     )
-    if trained is None or not _above_chance(trained, classes, samples):
+    if trained is None or not _above_chance(trained, chance, samples):
         return f"{text}.{_CAUTION}"
     return (
         f"{text}, but in {trained:.0%} on the training data: it knows them by heart, or by "
@@ -190,8 +202,7 @@ def guessing(
     )
 
 
-def _above_chance(accuracy: float, classes: int, samples: int) -> bool:
-    chance = 1 / classes
+def _above_chance(accuracy: float, chance: float, samples: int) -> bool:
     return accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / samples)
 
 

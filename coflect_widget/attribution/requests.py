@@ -75,6 +75,7 @@ class ProbeRequest:
     """A few samples whose present outputs the forecast wants to know; lost where time is short."""
 
     indices: list[int]
+    step: int | None = None  #: of the weights, where it must be these; else the newest
     purpose: Literal["probe"] = "probe"
     lane: SlotName = "background"
 
@@ -99,6 +100,7 @@ class RequestQueue:
         }
         self._in_flight: dict[SlotName, Request] = {}
         self._to_probe: list[int] = []
+        self._exact: tuple[int, int] | None = None  # step for so many of them
         self._changed = threading.Condition()
 
     @property
@@ -141,11 +143,14 @@ class RequestQueue:
         running = self._in_flight.get(request.lane)
         return running if running is not None and running.same(request) else None
 
-    def probe(self, indices: Sequence[int]) -> None:
-        """Have these samples looked at when nothing else is to be done, instead of earlier ones."""
+    def probe(self, indices: Sequence[int], exact: tuple[int, int] | None = None) -> None:
+        """Have these samples looked at when nothing else is to be done, instead of earlier ones.
+
+        `exact` is (step, count): the first `count` are for the weights of that step.
+        """
         with self._changed:
             if not self.closed:
-                self._to_probe = list(indices)
+                self._to_probe, self._exact = list(indices), exact
                 self._changed.notify_all()
 
     def wait(self, lane: SlotName) -> bool:
@@ -166,7 +171,7 @@ class RequestQueue:
                         self._to_probe[PROBE_SIZE:],
                     )
                     if not self._over_budget(PROBE_SHARE):
-                        return ProbeRequest(chunk)
+                        return ProbeRequest(chunk, self._take_step(len(chunk)))
                     self._to_probe = []
                     continue
                 request = self._waiting[lane].pop()
@@ -179,6 +184,13 @@ class RequestQueue:
                 request.fail(ExplanationSkippedError("this minute's budget is spent"))
             elif request.future.set_running_or_notify_cancel():
                 return request
+
+    def _take_step(self, count: int) -> int | None:
+        if self._exact is None:
+            return None
+        step, left = self._exact
+        self._exact = (step, left - count) if left > count else None
+        return step
 
     def _wanted(self, lane: SlotName) -> bool:
         return bool(self._waiting[lane]) or (lane == "background" and bool(self._to_probe))

@@ -230,14 +230,16 @@ class ExplanationScheduler(Closing):
         """Samples that cost two workers: the background leaves them alone from then on."""
         return sorted(self._quarantine)
 
-    def probe(self, indices: Sequence[int]) -> None:
+    def probe(self, indices: Sequence[int], exact: tuple[int, int] | None = None) -> None:
         """Have the model's present outputs for these samples given to `on_probed`, idle time given.
 
         They come in small parts, in order, while no overlay waits and at most half of the
-        budget is spent; what there was no time for is dropped, also by the next call.
+        budget is spent; what there was no time for is dropped, also by the next call. With
+        `exact`, (step, count), the first `count` are asked of the weights of that step, where a
+        snapshot of it is left or can still be taken.
         """
         if self._unsendable is None and self._on_probed is not None:
-            self._queue.probe(indices)
+            self._queue.probe(indices, exact)
             self._start_lane("background")
 
     def close(self) -> None:
@@ -482,8 +484,11 @@ class ExplanationScheduler(Closing):
 
     def _lease(self, request: Request | ProbeRequest, *, fresh: bool) -> Lease:
         snapshots = self._snapshots
+        asked = request.step if isinstance(request, ProbeRequest) else None
+        if asked is not None and (lease := snapshots.lease(asked)) is not None:
+            return lease
         seen = snapshots.written
-        wait = fresh or not self._reusable(request)
+        wait = fresh or not self._reusable(request, asked)
         until = time.monotonic() + _SNAPSHOT_SECONDS
         while not self._queue.closed and (left := until - time.monotonic()) > 0:
             if not wait or snapshots.written > seen:
@@ -504,7 +509,7 @@ class ExplanationScheduler(Closing):
             )
         return lease
 
-    def _reusable(self, request: Request | ProbeRequest) -> bool:
+    def _reusable(self, request: Request | ProbeRequest, asked: int | None) -> bool:
         if request.purpose == "person":
             return False  # who looks at a map wants the model as it is now
         step = self._snapshots.newest_step
@@ -512,7 +517,8 @@ class ExplanationScheduler(Closing):
             return False
         if self._current_step is None:
             return self._snapshots.age < self._reuse_seconds
-        return self._current_step() - step <= self._reuse_steps
+        now = self._current_step()
+        return now != asked and now - step <= self._reuse_steps
 
     def _failed(self, request: Request, error: ExplanationError) -> None:
         if not self._queue.closed:

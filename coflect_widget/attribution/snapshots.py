@@ -84,6 +84,8 @@ class Snapshots:
     ----------
     wanted : bool
         A snapshot was asked for and not taken yet; the trainer tests it after each step.
+    kept : int or None
+        The snapshot of this step is overwritten only where no other slot is free.
     written : int
         Snapshots taken so far.
     """
@@ -91,9 +93,11 @@ class Snapshots:
     def __init__(self, specs: Sequence[WeightSpec]) -> None:
         self.specs = tuple(specs)
         self.wanted = False
+        self.kept: int | None = None
         self.written = 0
         self._block = SharedBlock(_block_size(self.specs))
         self._header = _header(self._block.buffer)
+        self._header[:, _STEP] = -1
         # The same list for each write to a slot: a backend may keep what it made of it.
         self._arrays = [_slot_arrays(self._block.buffer, self.specs, s) for s in range(SLOTS)]
         self._leases = [0] * SLOTS
@@ -179,8 +183,7 @@ class Snapshots:
 
     def _written(self, slot: int, step: int, *, complete: bool) -> None:
         header = self._header[slot]
-        if complete:
-            header[_STEP] = step
+        header[_STEP] = step if complete else -1  # half of it is no snapshot of any step
         header[_GENERATION] += 1
         with self._changed:
             self._writing = False
@@ -193,23 +196,30 @@ class Snapshots:
     def _free_slot(self) -> int | None:
         free = [slot for slot in range(SLOTS) if not self._leases[slot]]
         # The older one first, so that the newest stays readable meanwhile.
-        return min(free, key=lambda slot: slot == self._newest, default=None)
+        steps = self._header[:, _STEP]
+        return min(
+            free, key=lambda slot: (steps[slot] == self.kept, slot == self._newest), default=None
+        )
 
     def wait_newer(self, than: int, timeout: float) -> bool:
         """Wait until `written` exceeds `than`; False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self.written > than, timeout)
 
-    def lease(self) -> Lease | None:
-        """The newest snapshot, kept until the lease is closed; None if there is none."""
+    def lease(self, step: int | None = None) -> Lease | None:
+        """The newest snapshot, or that of `step`, kept until the lease is closed; None if none."""
         with self._changed:
-            if self._newest is None:
+            slot = self._newest if step is None else self._slot_of(step)
+            if slot is None:
                 return None
-            slot = self._newest
             self._leases[slot] += 1
             generation, step = (int(n) for n in self._header[slot])
         ref = SnapshotRef(self._block.address, self.specs, slot, generation, step)
         return Lease(self, ref)
+
+    def _slot_of(self, step: int) -> int | None:
+        slots = [n for n in range(SLOTS) if self._header[n, _GENERATION] % 2 == 0]
+        return next((n for n in slots if self._header[n, _STEP] == step), None)
 
     def release(self, slot: int) -> None:
         """End one lease of `slot`; `Lease.close` does it."""

@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from coflect_widget.config import Gates
 from coflect_widget.events import GateStatus, Window
 
+#: A difference that comes of adding floating point numbers.
+_NOTHING = 1e-12
+
 
 class ReviewWindow:
     """Tells whether now is a good time to ask a person, and if not, why not.
@@ -26,11 +29,13 @@ class ReviewWindow:
     ----------
     settings : config.Gates
     num_classes : int
-        At least 2; chance is 1 / num_classes. Or 0, for regression: then R squared takes the
-        place of the accuracy, and chance, always the mean, is 0.
+        At least 2. Or 0, for regression: then R squared takes the place of the accuracy, and
+        chance, always the mean, is 0.
 
     Attributes
     ----------
+    chance : float
+        Accuracy of always naming the most frequent class; 1 / num_classes until that is known.
     passed_at : dict of str to int
         For each gate that has passed at least once: at which epoch it first did.
     opened_at : list of int
@@ -42,6 +47,7 @@ class ReviewWindow:
             raise ValueError(f"num_classes = {num_classes}; expected at least 2, or 0")
         self.settings = settings
         self.num_classes = num_classes
+        self.chance = 1 / num_classes if num_classes else 0.0
         self.passed_at: dict[str, int] = {}
         self.opened_at: list[int] = []
         self._epoch = 0
@@ -61,13 +67,18 @@ class ReviewWindow:
         """Whether every gate has passed, or a person has opened it."""
         return self._open
 
-    def epoch_ended(self, epoch: int, accuracy: float | None) -> None:
+    def epoch_ended(
+        self, epoch: int, accuracy: float | None, commonest: float | None = None
+    ) -> None:
         """Take in that `epoch` epochs are done, the last with this accuracy or R squared, up to 1.
 
         None or NaN (no validation in this epoch) leaves what is known of the accuracy.
+        `commonest` is the share of the most frequent class.
         """
         with self._lock:
             self._epoch = epoch
+            if commonest is not None and self.num_classes:
+                self.chance = max(1 / self.num_classes, commonest)
             if accuracy is not None and math.isfinite(accuracy):
                 self._accuracy.append(float(accuracy))
             self._judge()
@@ -123,18 +134,24 @@ class ReviewWindow:
             "warm-up", self._epoch, needed, f"Epoch {self._epoch}; warm-up takes {needed}."
         )
 
+    @property
+    def _room(self) -> float:
+        """What is left above chance, as a share of what equal classes would leave."""
+        return (1 - self.chance) / (1 - 1 / self.num_classes) if self.num_classes else 1.0
+
     def _above_chance(self) -> GateStatus:
-        chance = 1 / self.num_classes if self.num_classes else 0.0
-        needed = min(1.0, chance + self.settings.above_chance)
+        needed = min(1.0, self.chance + self.settings.above_chance * self._room)
         if not self._accuracy:
             after = "" if self.num_classes else " on validation data"
             return _unknown(
                 self._named, needed, f"{self._called} not known yet; {needed:.2f} needed{after}."
             )
         value = self._accuracy[-1]
-        return _at_least(
-            self._named, value, needed, f"{self._called} {value:.3f}; at least {needed:.3f} needed."
-        )
+        shown, least = _apart(value, needed)
+        sentence = f"{self._called} {shown}; at least {least} needed."
+        if self._room < 0.99:
+            sentence = f"{sentence[:-1]}: always the most frequent class gives {self.chance:.3f}."
+        return _at_least(self._named, value, needed, sentence)
 
     def _plateau(self) -> GateStatus:
         span, needed = self.settings.plateau_epochs, self.settings.plateau_delta
@@ -149,26 +166,25 @@ class ReviewWindow:
                 sentence=f"Plateau not known yet; {missing} more {_epochs(missing)} needed.",
             )
         gain = max(0.0, max(self._accuracy[-span:]) - max(self._accuracy[:-span]))
-        passed = gain <= needed + 1e-12  # 0.905 - 0.9 must not fail a delta of 0.005
+        passed = gain <= needed + _NOTHING  # 0.905 - 0.9 must not fail a delta of 0.005
+        shown, most = _apart(gain, needed)
         return GateStatus(
             name="plateau",
             passed=passed,
             value=gain,
             needed=needed,
             progress=1.0 if passed else 0.5 + 0.5 * needed / gain,
-            sentence=f"{self._called} gained {gain:.3f} in {span} epochs; at most {needed:.3f} "
-            "allowed.",
+            sentence=f"{self._called} gained {shown} in {span} epochs; at most {most} allowed.",
         )
 
     def _error(self) -> GateStatus:
-        needed = self.settings.min_error
+        needed = self.settings.min_error * self._room
         if not self._accuracy:
-            return _unknown("error", needed, f"Error not known yet; {needed:.2f} needed.")
+            return _unknown("error", needed, f"Error not known yet; {needed:.3g} needed.")
         value = 1 - self._accuracy[-1]
         called = "Error" if self.num_classes else "Unexplained"
-        return _at_least(
-            "error", value, needed, f"{called} {value:.3f}; at least {needed:.3f} needed."
-        )
+        shown, least = _apart(value, needed)
+        return _at_least("error", value, needed, f"{called} {shown}; at least {least} needed.")
 
     def _stable(self) -> GateStatus:
         needed, span = self.settings.overlap, self.settings.overlap_rankings
@@ -209,8 +225,16 @@ def _epochs(count: int) -> str:
     return "epoch" if count == 1 else "epochs"
 
 
+def _apart(value: float, needed: float) -> tuple[str, str]:
+    """Both numbers, with as many digits as tell them apart."""
+    digits = 3
+    while abs(value - needed) > _NOTHING and f"{value:.{digits}f}" == f"{needed:.{digits}f}":
+        digits += 1
+    return f"{value:.{digits}f}", f"{needed:.{digits}f}"
+
+
 def _at_least(name: str, value: float, needed: float, sentence: str) -> GateStatus:
-    passed = value >= needed - 1e-12  # 1 - 0.92 must pass a needed error of 0.08
+    passed = value >= needed - _NOTHING  # 1 - 0.92 must pass a needed error of 0.08
     return GateStatus(
         name=name,
         passed=passed,

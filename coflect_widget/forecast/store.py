@@ -186,6 +186,12 @@ class SampleStore:
         """(N,) True for samples that training has seen at least once."""
         return self.times_seen > 0
 
+    @property
+    def commonest(self) -> float | None:
+        """Share of the most frequent class among the samples seen; None before the first."""
+        labels = self.target[self.seen]
+        return float(np.bincount(labels).max() / len(labels)) if len(labels) else None
+
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""
         fresh = SampleStore(1, self.num_classes)

@@ -104,6 +104,7 @@ class TrainingLoop:
         self.target_step = 0
         self.time = ThreadTime()
         self._recent: list[StepOutput] = []  # steps that nobody was told of yet
+        self._stepped: float | None = None  # when the newest of them ended, if not just now
         self._together = 1  # how many are told of next
         self._batch_in_epoch = 0
         self._begun = False
@@ -192,6 +193,7 @@ class TrainingLoop:
         if output is not None:
             self.step += 1
             self._recent.append(output)
+            self._stepped = self.time.now()  # a validation may come before they are told of
             if len(self._recent) >= self._together:
                 self._tell()
         return self._boundary()
@@ -199,7 +201,7 @@ class TrainingLoop:
     def epoch_done(self, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
         self._tell()
-        self.time.turn("tool")
+        self.time.epoch_done()
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
         self.epoch += 1  # last: who sees the number finds the epoch's figures
@@ -286,7 +288,8 @@ class TrainingLoop:
         recent, self._recent = self._recent, []
         done = len(recent)
         guided = any(output.guidance_loss is not None for output in recent)
-        seconds = self.time.steps_done(done, guided=guided)
+        seconds = self.time.steps_done(done, guided=guided, at=self._stepped)
+        self._stepped = None
         for step, output in enumerate(recent, self.step - done + 1):
             self.observer.observe(step, self.epoch, output)
         warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none

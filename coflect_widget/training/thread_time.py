@@ -8,6 +8,7 @@ longer than the unguided ones around them.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,6 +16,8 @@ Use = Literal["training", "tool", "held", "elsewhere"]
 
 #: Weight of a step in the running mean of what an unguided one takes.
 NEWEST = 0.05
+#: Seconds of the newest steps that make the speed.
+SPEED_SECONDS = 2.0
 
 
 class ThreadTime:
@@ -29,6 +32,8 @@ class ThreadTime:
     ----------
     seconds : dict of str to float
         By use. "tool" is telemetry, snapshots, commands and rests; "held" are pauses.
+    validation : float
+        Seconds between an epoch's last step and its end, pauses left out; of the newest epoch.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -37,23 +42,33 @@ class ThreadTime:
         self._since = clock()
         self._unguided: float | None = None  # running mean of an unguided step's seconds
         self._longer = 0.0
+        self._lots: deque[tuple[int, float]] = deque(maxlen=256)  # steps and their seconds
+        self._stepped = 0.0  # seconds of "training" up to the newest step's end
+        self.validation = 0.0
         self.seconds: dict[Use, float] = {"training": 0.0, "tool": 0.0, "held": 0.0}
 
-    def turn(self, use: Use) -> float:
-        """From now on the thread's time goes to `use`; the seconds since the last turn."""
-        now = self._clock()
+    def now(self) -> float:
+        """What the clock says."""
+        return self._clock()
+
+    def turn(self, use: Use, at: float | None = None) -> float:
+        """From now, or `at`, on the time goes to `use`; the seconds since the last turn."""
+        now = self._clock() if at is None else at
         taken = now - self._since
         if self._use != "elsewhere":
             self.seconds[self._use] += taken
         self._use, self._since = use, now
         return taken
 
-    def steps_done(self, count: int, *, guided: bool) -> float:
+    def steps_done(self, count: int, *, guided: bool, at: float | None = None) -> float:
         """So many steps of "training" are over, whose seconds it returns; now it is "tool".
 
-        `guided`: at least one of them was.
+        `guided`: at least one of them was. `at`: when the last one ended, if not just now.
         """
-        seconds = self.turn("tool")
+        seconds = self.turn("training", at)
+        self._lots.append((count, seconds))
+        self._stepped = self.seconds["training"]
+        self.turn("tool")
         if not guided:
             each, mean = seconds / count, self._unguided
             newest = 1 - (1 - NEWEST) ** count
@@ -61,6 +76,21 @@ class ThreadTime:
         elif self._unguided is not None:
             self._longer += seconds - count * self._unguided
         return seconds
+
+    def epoch_done(self) -> None:
+        """An epoch was trained and validated; now it is "tool"."""
+        self.turn("tool")
+        self.validation = self.seconds["training"] - self._stepped
+
+    @property
+    def speed(self) -> float | None:
+        """Newest steps a second, by the seconds in steps alone; None before the first."""
+        steps, seconds = 0, 0.0
+        for count, took in reversed(tuple(self._lots)):
+            steps, seconds = steps + count, seconds + took
+            if seconds >= SPEED_SECONDS:
+                break
+        return steps / seconds if seconds > 0 else None
 
     @property
     def guidance(self) -> float:

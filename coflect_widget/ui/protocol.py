@@ -40,7 +40,8 @@ class Status(TypedDict):
     state: str  # events.RunState
     step: int
     epoch: int  # epochs completed
-    total_steps: int | None
+    total_steps: int | None  # null: nobody knows, as in a loop over a loader without a length
+    total_epochs: int | None
     steps_per_epoch: int | None
     steps_per_second: float | None
     seconds_left: float | None

@@ -58,6 +58,7 @@ class View:
         self._markers: list[dict[str, Any]] = []
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[dict[str, Any]] = []
+        self._validation = 0.0  # seconds that the newest one took
         self._status: dict[str, Any] = {
             "mode": mode,
             "run_id": run_id,
@@ -65,6 +66,7 @@ class View:
             "step": 0,
             "epoch": 0,
             "total_steps": None,
+            "total_epochs": None,
             "steps_per_epoch": None,
             "steps_per_second": None,
             "seconds_left": None,
@@ -156,9 +158,15 @@ class View:
         if data.focus is not None:
             self._status["focus"] = data.focus
 
-    def _train_started(self, _: Event, data: events.TrainStarted) -> None:
+    def _train_started(self, event: Event, data: events.TrainStarted) -> None:
+        each = data.steps_per_epoch or None
+        to_come = data.total_steps - event.step
         self._status.update(
-            total_steps=data.total_steps, steps_per_epoch=data.steps_per_epoch, error=None
+            total_steps=data.total_steps if to_come > 0 else None,
+            # Epochs of before may have had another length.
+            total_epochs=event.epoch - -to_come // each if to_come > 0 and each else None,
+            steps_per_epoch=each,
+            error=None,
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
@@ -169,6 +177,9 @@ class View:
     def _metrics(self, event: Event, data: events.Metrics) -> None:
         status = self._status
         for name, value in data.values.items():
+            if name == "validation_seconds":
+                self._validation = value or 0.0
+                continue
             if name in _HEADER_METRICS:
                 status[name] = value if is_finite(value) else None
                 continue
@@ -176,7 +187,10 @@ class View:
             series.extend((event.step, float("nan") if value is None else value))
         speed, total = status["steps_per_second"], status["total_steps"]
         if speed and total is not None:
-            status["seconds_left"] = max(0.0, (total - status["step"]) / speed)
+            epochs = (status["total_epochs"] or 0) - status["epoch"]
+            status["seconds_left"] = (
+                max(0, total - status["step"]) / speed + max(0, epochs) * self._validation
+            )
         self._dirty.add("metrics")
 
     def _ranking(self, event: Event, _: events.Forecast) -> None:

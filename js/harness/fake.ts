@@ -166,7 +166,7 @@ export class FakeKernel {
     const failed = this.#state === "failed";
     return {
       mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
-      total_steps: TOTAL, steps_per_epoch: EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
+      total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_epoch: EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
       learning_rate: 0.01, device: "cpu", classes: this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
       overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
@@ -175,7 +175,7 @@ export class FakeKernel {
 
   async #full(): Promise<void> {
     if (this.options.empty) {
-      this.#emit({ status: { ...this.#status(), state: "idle", step: 0, epoch: 0, steps_per_second: null, seconds_left: null, overlays_made: 0, total_steps: null } }, [], true);
+      this.#emit({ status: { ...this.#status(), state: "idle", step: 0, epoch: 0, steps_per_second: null, seconds_left: null, overlays_made: 0, total_steps: null, total_epochs: null } }, [], true);
       return;
     }
     const buffers: Uint8Array[] = [];

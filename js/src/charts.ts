@@ -6,7 +6,7 @@ import { button, h, setAttr, setHidden, setText } from "./dom";
 import { tick, value } from "./format";
 import { clamp } from "./geometry";
 import type { Marker } from "./protocol";
-import { align, chartsOf, smoothed, splitName, stretch, type Series } from "./series";
+import { align, chartsOf, splitName, stretch, type Series } from "./series";
 import type { State } from "./state";
 import { colour } from "./theme";
 import type { Context, Part } from "./view";
@@ -149,7 +149,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       ],
       series: [{}, ...lines.map((_, i) => ({
         stroke: () => colour(root, LINES[i % LINES.length] ?? "--cw-line-1"),
-        width: 1.5, spanGaps: true, points: { show: false },
+        width: 1.5, points: { show: false },
       }))],
       hooks: {
         drawClear: [drawSpans],
@@ -169,10 +169,10 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       },
     };
     const points = (next: readonly Series[]): uPlot.AlignedData => {
-      const [steps, ...columns] = align(next, 2 * devicePixelRatio * width, shownSpan()); // more would show nothing
-      const drawn = logarithmic ? columns.map((one) => one.map((y) => (y !== null && y > 0 ? y : null))) : columns;
-      blank = logarithmic && drawn.every((one) => one.every((y) => y === null));
-      return [steps, ...drawn.map((one, i) => smoothed(one, next[i]?.length ?? 0, store.state.chart.smooth))];
+      const most = 2 * devicePixelRatio * width; // more would show nothing
+      const data = align(next, most, shownSpan(), store.state.chart.smooth, logarithmic ? 0 : -Infinity);
+      blank = logarithmic && data.slice(1).every((one) => one.every((y) => typeof y !== "number"));
+      return data;
     };
     const plot = new uPlot(options, points(lines), box);
     box.addEventListener("dblclick", () => {
@@ -251,16 +251,17 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     u.ctx.restore();
   }
 
-  /** A line of one point has no length: a dot stands for it. */
+  /** A line of one point, as between two gaps, has no length: a dot stands for it. */
   function drawSingle(u: uPlot): void {
     const [steps, ...lines] = u.data;
     lines.forEach((line, i) => {
-      const known = Array.from(line, (y, k) => (typeof y === "number" ? k : -1)).filter((k) => k >= 0);
-      const [at = 0] = known;
-      if (known.length !== 1) return;
       u.ctx.fillStyle = colour(root, LINES[i % LINES.length] ?? "");
-      const size = 5 * devicePixelRatio;
-      u.ctx.fillRect(u.valToPos(steps[at] ?? 0, "x", true) - size / 2, u.valToPos(line[at] ?? 0, "y", true) - size / 2, size, size);
+      const points = Array.from(line, (y, k) => [y, k] as const).filter(([y]) => y !== undefined);
+      points.forEach(([y, k], at) => {
+        if (typeof y !== "number" || typeof points[at - 1]?.[0] === "number" || typeof points[at + 1]?.[0] === "number") return;
+        const size = (points.length === 1 ? 5 : 2) * devicePixelRatio;
+        u.ctx.fillRect(u.valToPos(steps[k] ?? 0, "x", true) - size / 2, u.valToPos(y, "y", true) - size / 2, size, size);
+      });
     });
   }
 

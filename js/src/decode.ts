@@ -74,6 +74,7 @@ function decodeStatus(from: Fields): Status {
     step: num(from, "step"),
     epoch: num(from, "epoch"),
     total_steps: maybe(num, from, "total_steps"),
+    total_epochs: maybe(num, from, "total_epochs"),
     steps_per_epoch: maybe(num, from, "steps_per_epoch"),
     steps_per_second: maybe(num, from, "steps_per_second"),
     seconds_left: maybe(num, from, "seconds_left"),

@@ -21,11 +21,10 @@ const CONNECTION: Record<Connection, [string, string]> = {
 
 /** "epoch 7 of 20": the epoch being trained, or the last one where training is over. */
 export function epochText(status: Status): string {
-  const { epoch, total_steps: total, steps_per_epoch: each, state } = status;
-  const epochs = total !== null && each !== null && each > 0 ? Math.max(1, Math.ceil(total / each)) : null;
-  const over = state === "finished" || state === "idle";
-  const current = over ? epoch : epochs === null ? epoch + 1 : Math.min(epoch + 1, epochs);
-  return epochs === null ? `epoch ${current}` : `epoch ${current} of ${epochs}`;
+  const { epoch, total_epochs: epochs, state } = status;
+  const over = state === "finished" || state === "idle" || epoch === epochs;
+  const current = over ? epoch : epoch + 1;
+  return epochs === null || current > epochs ? `epoch ${current}` : `epoch ${current} of ${epochs}`;
 }
 
 function fact(name: string, testid = ""): [HTMLElement, HTMLElement] {

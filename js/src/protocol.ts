@@ -9,6 +9,7 @@ export interface Status {
   step: number;
   epoch: number;
   total_steps: number | null;
+  total_epochs: number | null;
   steps_per_epoch: number | null;
   steps_per_second: number | null;
   seconds_left: number | null;

@@ -61,39 +61,49 @@ export class Series {
   }
 }
 
-/** Of the positions `from` to `to` those to draw: all, or the lowest and highest of each of `limit / 2` runs. */
+/** Of the positions `from` to `to` those to draw: all, or of each run the lowest, the highest and one that is no number. */
 export function thin(values: Float64Array, from: number, to: number, limit: number): number[] {
   const length = to - from;
   if (length <= limit) return Array.from({ length }, (_, i) => from + i);
   const at = (i: number): number => values[i] ?? NaN;
   const kept = [from];
-  const buckets = Math.floor(limit / 2) - 1;
+  const buckets = Math.floor(limit / (values.subarray(from, to).some(Number.isNaN) ? 3 : 2)) - 1;
   let i = from + 1;
   for (let b = 1; b <= buckets; b++) {
     const end = from + 1 + Math.floor((b * (length - 2)) / buckets);
     let low = i;
     let high = i;
+    let unknown = i;
     for (; i < end; i++) {
       if (at(i) < at(low) || Number.isNaN(at(low))) low = i;
       if (at(i) > at(high) || Number.isNaN(at(high))) high = i;
+      if (Number.isNaN(at(i))) unknown = i;
     }
-    kept.push(Math.min(low, high));
-    if (low !== high) kept.push(Math.max(low, high));
+    if (!Number.isNaN(at(unknown))) unknown = low;
+    kept.push(...new Set([low, high, unknown].sort((x, y) => x - y)));
   }
   kept.push(to - 1);
   return kept;
 }
 
 /**
- * One axis of steps and a column a series; null where a series has no point or it is undefined.
- * Of the steps `first` to `last`, and one point beyond each, at most `limit` points a series.
+ * One axis of steps and a column a series. Of the steps `first` to `last`, and one point beyond
+ * each, at most `limit` points a series, smoothed (`keep`, see there, for each point that is drawn).
+ * A column is undefined where its line only passes, and null where the line is interrupted: at a
+ * point that is no number or not above `floor`, and from there to its neighbours.
  */
-export function align(series: readonly Series[], limit: number, [first, last]: readonly [number, number]): [number[], ...(number | null)[][]] {
-  const drawn = series.map((one) => thin(one.values, Math.max(0, one.count(first) - 2), Math.min(one.length, one.count(last) + 1), limit));
+export function align(series: readonly Series[], limit: number, [first, last]: readonly [number, number], keep = 0, floor = -Infinity): [number[], ...(number | null | undefined)[][]] {
+  const shown = series.map((one) => {
+    const from = Math.max(0, one.count(first) - 2);
+    const to = Math.min(one.length, one.count(last) + 1);
+    // All points make the mean: of those that are left of many, each second one is a spike.
+    const values = smoothed(one.values.subarray(0, one.length), keep ** Math.min(1, limit / (to - from)));
+    return { values, drawn: thin(values, from, to, limit) };
+  });
   const next = series.map(() => 0); // of each line's drawn points, the first not yet taken
   const steps: number[] = [];
-  const columns = series.map((): (number | null)[] => []);
-  const place = (s: number): number => drawn[s]?.[next[s] ?? 0] ?? NaN;
+  const columns = series.map((): (number | null | undefined)[] => []);
+  const place = (s: number): number => shown[s]?.drawn[next[s] ?? 0] ?? NaN;
   for (;;) {
     let step = Infinity;
     series.forEach((one, s) => {
@@ -101,12 +111,17 @@ export function align(series: readonly Series[], limit: number, [first, last]: r
     });
     if (step === Infinity) return [steps, ...columns];
     steps.push(step);
-    series.forEach((one, s) => {
+    columns.forEach((column, s) => {
       const at = place(s);
-      const here = one.steps[at] === step;
-      const value = here ? (one.values[at] ?? NaN) : NaN;
-      if (here) next[s] = (next[s] ?? 0) + 1;
-      columns[s]?.push(Number.isFinite(value) ? value : null);
+      if (series[s]?.steps[at] !== step) {
+        column.push(column.at(-1) === null ? null : undefined);
+        return;
+      }
+      next[s] = (next[s] ?? 0) + 1;
+      const value = shown[s]?.values[at] ?? NaN;
+      const known = Number.isFinite(value) && value > floor;
+      for (let i = column.length - 1; !known && i >= 0 && column[i] === undefined; i--) column[i] = null;
+      column.push(known ? value : null);
     });
   }
 }
@@ -115,11 +130,12 @@ export function align(series: readonly Series[], limit: number, [first, last]: r
  * Running mean that forgets: each value counts `keep` (0 to 1) times what it counted one before.
  * Lines of few points, such as one an epoch, stay as they are: the mean would only be late.
  */
-export function smoothed(values: readonly (number | null)[], points: number, keep: number): (number | null)[] {
+export function smoothed(values: Float64Array, keep: number): Float64Array {
+  if (keep === 0 || values.length < 50) return values;
   let sum = 0;
   let weight = 0;
   return values.map((one) => {
-    if (one === null || keep === 0 || points < 50) return one;
+    if (!Number.isFinite(one)) return NaN;
     sum = keep * sum + one;
     weight = keep * weight + 1;
     return sum / weight;

@@ -36,6 +36,18 @@ describe("what it shows", () => {
     expect(before.hasAttribute("data-undone")).toBe(true);
   });
 
+  it("the epoch, and of how many where that is known", async () => {
+    const { status } = raw.updateFull.message;
+    const texts = [];
+    let seq = 2;
+    for (const change of [{}, { epoch: 20 }, { epoch: 21, state: "finished" }, { step: 5, total_steps: null, total_epochs: null }]) {
+      mounted.test.receive({ kind: "update", seq: seq++, full: false, status: { ...status, ...change } });
+      await frame();
+      texts.push(document.querySelector(".cw-position")?.textContent);
+    }
+    expect(texts).toEqual(["epoch 7 of 20 · step 874 of 2500", "epoch 20 of 20 · step 874 of 2500", "epoch 21 · step 874 of 2500", "epoch 7 · step 5"]);
+  });
+
   it("the exception of a failed run", async () => {
     mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad" } });
     await frame();
@@ -45,20 +57,31 @@ describe("what it shows", () => {
 });
 
 describe("charts", () => {
-  /** Show one metric of these points, and whether anything is drawn in the first line's colour. */
-  async function drawn(points: number[]): Promise<boolean> {
+  /** Show one metric of these points; the share of the chart's width that is drawn upon in the first line's colour. */
+  async function drawn(points: number[]): Promise<number> {
     const metrics = [{ name: "test/loss", points_buffer: 0 }];
     mounted.test.receive({ kind: "update", seq: 2, full: true, metrics }, [new DataView(new Float64Array(points).buffer)]);
     await settle(400);
     const canvas = document.querySelector<HTMLCanvasElement>(".cw-chart canvas");
-    const { data } = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] as number[] };
-    for (let i = 0; i < data.length; i += 4) if ((data[i + 2] ?? 0) > (data[i] ?? 0) + 80 && (data[i + 3] ?? 0) > 200) return true;
-    return false;
+    const { data, width } = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] as number[], width: 0 };
+    const columns = new Set<number>();
+    for (let i = 0; i < data.length; i += 4) if ((data[i + 2] ?? 0) > (data[i] ?? 0) + 80 && (data[i + 3] ?? 0) > 200) columns.add((i / 4) % width);
+    return columns.size / width;
   }
 
   it("draws a line of one point as a dot", async () => {
-    expect(await drawn([5, NaN])).toBe(false);
-    expect(await drawn([5, 0.7])).toBe(true);
+    expect(await drawn([5, NaN])).toBe(0);
+    expect(await drawn([5, 0.7])).toBeGreaterThan(0);
+  });
+
+  it("leaves a gap where a metric is no number", async () => {
+    const whole = await drawn([1, 0.5, 2, 0.6, 3, 0.5, 4, 0.6, 5, 0.5]);
+    const gap = await drawn([1, 0.5, 2, 0.6, 3, NaN, 4, 0.6, 5, 0.5]);
+    expect(gap / whole).toBeCloseTo(0.5, 1);
+  });
+
+  it("draws a point between two gaps", async () => {
+    expect(await drawn([1, NaN, 2, 0.5, 3, NaN, 4, 0.5, 5, NaN])).toBeGreaterThan(0);
   });
 
   it("says why a logarithmic scale shows nothing", async () => {

@@ -1,7 +1,7 @@
 // Chart data: appending, thinning without losing extremes, one axis for all lines of a chart.
 import { describe, expect, it } from "vitest";
 import { openSpans } from "../src/charts";
-import { align, chartsOf, Series, splitName, stretch, thin } from "../src/series";
+import { align, chartsOf, Series, smoothed, splitName, stretch, thin } from "../src/series";
 
 function series(name: string, ...pairs: number[]): Series {
   const one = new Series(name);
@@ -57,7 +57,47 @@ describe("thin", () => {
 describe("charts", () => {
   it("brings lines onto one axis of steps", () => {
     const lines = [series("train/loss", 1, 0.9, 2, 0.8, 3, NaN), series("val/loss", 2, 0.85, 4, 0.7)];
-    expect(align(lines, 10, [1, 4])).toEqual([[1, 2, 3, 4], [0.9, 0.8, null, null], [null, 0.85, null, 0.7]]);
+    expect(align(lines, 10, [1, 4])).toEqual([[1, 2, 3, 4], [0.9, 0.8, null, null], [undefined, 0.85, undefined, 0.7]]);
+  });
+
+  it("interrupts a line from the points beside one that is no number, also where others have points", () => {
+    const val = series("val/loss", 10, 0.9, 20, NaN, 30, 0.7, 40, 0.6);
+    const train = series("train/loss", 5, 1, 15, 1, 25, 1, 35, 1);
+    expect(align([train, val], 100, [5, 40])[2]).toEqual([undefined, 0.9, null, null, null, 0.7, undefined, 0.6]);
+    const below = series("val/loss", 10, 0.9, 20, 0, 30, 0.7, 40, 0.6);
+    expect(align([train, below], 100, [5, 40], 0, 0)[2]).toEqual([undefined, 0.9, null, null, null, 0.7, undefined, 0.6]);
+  });
+
+  it("keeps a gap in a long line", () => {
+    const one = new Series("train/loss");
+    const at = (step: number): number => (step >= 10_000 && step < 10_020 ? NaN : 1 + Math.sin(step));
+    one.append(Float64Array.from({ length: 60_000 }, (_, i) => (i % 2 === 0 ? i / 2 : at((i - 1) / 2))));
+    for (const keep of [0, 0.9]) {
+      const [steps, column = []] = align([one], 600, [0, 30_000], keep);
+      const gap = steps.filter((_, i) => column[i] === null);
+      expect(gap.length).toBeGreaterThan(0);
+      expect(gap.every((step) => Number.isNaN(at(step)))).toBe(true);
+      expect(steps.length).toBeLessThanOrEqual(600);
+    }
+  });
+
+  it("smooths all points, so that rare spikes weigh as much as they are", () => {
+    const one = new Series("train/loss");
+    let seed = 12345;
+    const random = (): number => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648;
+    const values = Float64Array.from({ length: 100_000 }, () => 0.5 + 0.05 * (random() - 0.5) + (random() < 0.02 ? 3 : 0));
+    const mean = values.reduce((sum, y) => sum + y, 0) / values.length;
+    one.append(Float64Array.from({ length: 200_000 }, (_, i) => (i % 2 === 0 ? i / 2 : (values[(i - 1) / 2] ?? 0))));
+    const [, column = []] = align([one], 1200, [0, 100_000], 0.9);
+    const height = column.reduce<number>((sum, y) => sum + (y ?? 0), 0) / column.length;
+    expect(Math.abs(height - mean)).toBeLessThan(0.02);
+  });
+
+  it("smooths a line of many points only, and no NaN", () => {
+    const few = new Float64Array([1, 2, 3]);
+    expect(smoothed(few, 0.9)).toBe(few);
+    const many = smoothed(Float64Array.from({ length: 60 }, (_, i) => (i === 30 ? NaN : i < 30 ? 0 : 1)), 0.5);
+    expect([many[29], many[30], many[31]]).toEqual([0, NaN, expect.closeTo(0.5, 6)]);
   });
 
   it("draws every point of a short stretch of a long run, and one beyond each side", () => {

@@ -151,6 +151,13 @@ def test_a_model_that_guesses_on_new_data_has_no_reliable_maps():
     assert "may teach the wrong" not in by_heart
 
 
+def test_always_the_most_frequent_class_is_a_guess():
+    constant = guessing(0.9, 2, 1000, 0.9, chance=0.9)
+    assert "no more than by always naming the most frequent class (90%)" in constant
+    assert guessing(0.95, 2, 1000, 0.95, chance=0.9) is None
+    assert "among 2 classes" in guessing(0.5, 2, 1000, 0.5, chance=0.501)
+
+
 def job(model, x, checks=True, method="consensus"):
     data = structure(model)
     name = hashlib.blake2b(data).hexdigest()

@@ -273,3 +273,35 @@ def test_a_device_copy_that_fails_leaves_the_older_snapshot(recwarn):
     assert snapshots.write(5, fill(5))
     assert snapshots.newest_step == 5
     snapshots.close()
+
+
+def test_a_kept_step_outlasts_others_while_there_is_another_slot():
+    snapshots = Snapshots(SPECS)
+    snapshots.kept = 40
+    for step in (38, 40, 41, 44):
+        assert snapshots.write(step, fill(step))
+    with snapshots.lease(40) as kept, snapshots.lease() as newest:
+        assert (kept.step, newest.step) == (40, 44)
+        found = read(SnapshotReader(kept.ref), kept.ref)
+        assert (found["a"] == 40).all()
+    assert snapshots.lease(38) is None
+    with snapshots.lease():  # 44
+        assert snapshots.write(50, fill(50))  # training does not wait for what is kept
+    assert snapshots.lease(40) is None
+    snapshots.close()
+
+
+def test_half_a_snapshot_is_of_no_step():
+    snapshots = Snapshots(SPECS)
+    snapshots.write(3, fill(3))
+
+    def broken(arrays):
+        arrays[0][...] = 9
+        raise ValueError("device lost")
+
+    snapshots.write(4, fill(4))
+    with pytest.raises(ValueError, match="device lost"):
+        snapshots.write(5, broken)
+    assert snapshots.lease(3) is None
+    assert snapshots.lease(5) is None
+    snapshots.close()

@@ -82,6 +82,29 @@ def test_accuracy_sentence() -> None:
     assert shown.progress == pytest.approx(0.61 / 0.65)
 
 
+@pytest.mark.parametrize(("accuracy", "passed"), [(0.9, False), (0.929, False), (0.93, True)])
+def test_a_constant_answer_is_no_better_than_chance(*, accuracy: float, passed: bool) -> None:
+    window = ReviewWindow(Gates(), 2)
+    window.epoch_ended(1, accuracy, 0.9)
+    shown = gate(window, "accuracy")
+    assert shown.passed is passed
+    assert shown.sentence == (
+        f"Accuracy {accuracy:.3f}; at least 0.930 needed: always the most frequent class gives "
+        "0.900."
+    )
+    window.epoch_ended(2, 0.65, 0.5)
+    assert gate(window, "accuracy").sentence == "Accuracy 0.650; at least 0.650 needed."
+    assert gate(window, "accuracy").passed
+
+
+def test_a_shut_gate_shows_by_how_much() -> None:
+    assert gate(after([0.6496]), "accuracy").sentence == "Accuracy 0.6496; at least 0.6500 needed."
+    assert gate(after([0.9204]), "error").sentence == "Error 0.0796; at least 0.0800 needed."
+    plateau = gate(after([0.8, 0.8, 0.8, 0.8, 0.8053]), "plateau")
+    assert plateau.sentence == "Accuracy gained 0.0053 in 4 epochs; at most 0.0050 allowed."
+    assert gate(after([0.92]), "error").sentence == "Error 0.080; at least 0.080 needed."
+
+
 @pytest.mark.parametrize(
     ("accuracies", "passed"),
     [
@@ -103,6 +126,16 @@ def test_plateau(*, accuracies: list[float | None], passed: bool) -> None:
 @pytest.mark.parametrize(("accuracy", "passed"), [(0.92, True), (0.93, False), (0.5, True)])
 def test_enough_error_is_left(*, accuracy: float, passed: bool) -> None:
     assert gate(after([accuracy]), "error").passed is passed
+
+
+def test_the_accuracy_and_the_error_that_are_needed_go_together() -> None:
+    for commonest in (0.5, 0.7, 0.9, 0.99):
+        window = ReviewWindow(Gates(), 2)
+        window.epoch_ended(1, 0.5, commonest)
+        least, left = gate(window, "accuracy").needed, gate(window, "error").needed
+        window.epoch_ended(2, (least + 1 - left) / 2, commonest)
+        assert gate(window, "accuracy").passed
+        assert gate(window, "error").passed
 
 
 def test_overlap_must_hold_in_each_of_the_last_comparisons() -> None:

@@ -129,6 +129,20 @@ def test_a_label_said_to_be_right_is_suspected_no_more(make: Callable[..., Any])
     assert 2 not in coflect_suspects(store)
 
 
+def test_a_label_said_to_be_wrong_is_listed_with_the_new_one(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=6)
+    settled(session)
+    (before,) = [s for s in session.suspects if s.index == 2]
+    for label in (before.suggested, before.target):  # before any further sighting
+        session.judge(2, "wrong", label=label)
+        settled(session)
+        (now,) = [s for s in session.suspects if s.index == 2]
+        assert (now.target, now.suggested, now.judged) == (label, before.suggested, "wrong")
+    listed = session.events("suspects")[-1].data
+    assert listed.target[listed.index.index(2)] == before.target
+
+
 def coflect_suspects(store: SampleStore) -> list[int]:
     from coflect_widget.forecast.ranking import suspects
 
@@ -185,6 +199,42 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert session._wiring.cost().probed > 0
 
 
+def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
+    session = make(config={"attribution": {"budget": 60}, "forecast": {"horizon_epochs": 1}})
+    backend = session._wiring.backend
+    x = torch.from_numpy(data()[0])
+    wrong: dict[int, np.ndarray] = {}
+    end_epoch = backend.end_epoch
+
+    def watched(validation: dict[str, float]) -> None:
+        with torch.no_grad():
+            guess = backend.model.eval()(x).argmax(1).numpy()
+        backend.model.train()
+        wrong[len(wrong) + 1] = guess != data()[1]
+        end_epoch(validation)
+
+    backend.end_epoch = watched
+    for _ in range(3):  # each begins with the weights that the maps asked for, of another step
+        session.train(steps=20)
+        settled(session)
+        session.explain(0)
+        time.sleep(0.3)
+    session.train(epochs=4)
+    settled(session)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and not session._wiring.cost().probed:
+        time.sleep(0.1)
+    time.sleep(1)
+    settled(session)
+    named = {e.epoch: e.data.index for e in session.events("forecast") if e.data.named}
+    scores = [s for s in session.events("forecast_scored") if s.data.truth == "evaluated"]
+    assert scores
+    for score in scores:
+        due = score.data.epoch_due
+        assert score.step == 10 * due
+        assert score.data.hits == wrong[due][named[score.data.epoch_named]].sum()
+
+
 def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
     session = make()
     session.onset = True
@@ -195,6 +245,7 @@ def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
     assert last.onset
     store = session._wiring.forecaster.store
     assert store.correct[[c.index for c in session.candidates]].all()
+    assert all(named.right is not None for named in session._wiring.scoreboard._waiting)
 
 
 def test_the_window_is_opened_by_hand_until_the_next_intervention(
@@ -207,6 +258,19 @@ def test_the_window_is_opened_by_hand_until_the_next_intervention(
     assert window.by_hand
     session._wiring.window.intervened(0)
     assert not session._wiring.window.open
+
+
+def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
+    x = np.zeros((100, 1, 8, 8), np.float32)
+    y = np.arange(100) // 90
+    with coflect.Session(small_model(), (x, y), (x, y), run_dir=tmp_path) as session:
+        session.train(epochs=3)
+        settled(session)
+        wiring = session._wiring
+        assert wiring.window.chance == 0.9
+        assert wiring.last["val_accuracy"] == 0.9
+        assert not next(g for g in wiring.window.status().gates if g.name == "accuracy").passed
+        assert "most frequent class" in wiring._distrust()
 
 
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:

@@ -76,6 +76,25 @@ def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(
     assert len(session.events("checkpoint")) == 1
 
 
+def test_the_speed_of_a_loop_leaves_its_validation_out(make_session, shapes, pairs, monkeypatch):
+    session = make_session(val=shapes)
+    evaluate = session._backend.evaluate
+
+    def slow(boundary):
+        time.sleep(0.5)
+        return evaluate(boundary)
+
+    monkeypatch.setattr(session._backend, "evaluate", slow)
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        train(session, loader_of(pairs), epochs=1)
+        taken.append(time.perf_counter() - began)
+    spent = session._wiring.loop.time
+    assert 0.5 <= spent.validation < min(taken)
+    assert 24 / spent.speed < sum(taken) - 3 * 0.5
+
+
 def test_the_loss_of_the_telemetry_is_the_loops_own(make_session, pairs):
     session = make_session(config={"log_every": 1})
     losses = []

@@ -61,6 +61,46 @@ def test_steps_that_are_told_of_at_once_count_as_if_one_by_one():
     assert spent.guidance == pytest.approx(50 * 3 * 0.004)
 
 
+def test_speed_is_of_the_newest_steps_and_validation_is_its_own():
+    clock = Clock()
+    spent = ThreadTime(clock)
+    assert spent.speed is None
+    for epoch in range(6):  # of 0.3 s, each with a pause and a validation
+        spent.turn("training")
+        for lot in (1, 14, 15):
+            clock.spend(0.010 * lot)
+            spent.steps_done(lot, guided=False)
+            spent.turn("training")
+        assert spent.speed == pytest.approx(100)
+        clock.spend(0.2)
+        spent.turn("held")
+        clock.spend(20)
+        spent.turn("training")
+        clock.spend(0.1 * epoch)
+        spent.epoch_done()
+        assert spent.validation == pytest.approx(0.2 + 0.1 * epoch)
+    spent.turn("training")
+    for _ in range(20):
+        clock.spend(0.2)
+        spent.steps_done(10, guided=False)
+        spent.turn("training")
+    assert spent.speed == pytest.approx(50)
+
+
+def test_steps_told_of_after_a_validation_do_not_count_it():
+    clock = Clock()
+    spent = ThreadTime(clock)
+    spent.turn("training")
+    clock.spend(0.1)
+    ended = spent.now()
+    clock.spend(3)
+    assert spent.steps_done(10, guided=False, at=ended) == pytest.approx(0.1)
+    spent.epoch_done()
+    assert spent.speed == pytest.approx(100)
+    assert spent.validation == pytest.approx(3)
+    assert spent.seconds["training"] == pytest.approx(3.1)
+
+
 class Sleepy(nn.Module):
     """A model whose step takes at least 10 ms."""
 

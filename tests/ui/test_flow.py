@@ -284,3 +284,49 @@ def test_a_beat_is_answered_so_that_a_page_knows_that_somebody_is_there(stage):
     )  # nobody looks: none either
     time.sleep(0.3)
     assert answers == ["a"]
+
+
+def happened(kind, step, epoch, split=None, **fields):
+    payload = {"train_started": events.TrainStarted, "metrics": events.Metrics}[kind]
+    happened.seq += 1
+    return events.Event(
+        seq=happened.seq, ts="2026-01-01T00:00:00Z", run_id="r", type=kind, step=step, epoch=epoch,
+        split=split, data=payload(**fields),
+    )  # fmt: skip
+
+
+happened.seq = 0
+
+
+def status_after(*happenings):
+    view = View(None, "live", "r")
+    for one in happenings:
+        view.apply(one)
+    return view.update(full=False)[0]["status"]
+
+
+def test_time_left_holds_the_validations_to_come():
+    began = happened("train_started", 0, 0, total_steps=400, steps_per_epoch=100, batch_size=1)
+    pace = {"steps_per_second": 50.0, "validation_seconds": 3.0}
+    first = happened("metrics", 100, 0, "train", values=pace)  # its validation is under way
+    assert status_after(began, first)["seconds_left"] == pytest.approx(300 / 50 + 4 * 3)
+    validated = happened("metrics", 100, 1, "val", values={"loss": 1.0})
+    then = happened("metrics", 150, 1, "train", values=pace)
+    assert status_after(began, first, validated, then)["seconds_left"] == pytest.approx(5 + 3 * 3)
+
+
+def test_a_loop_of_unknown_length_has_no_total():
+    status = status_after(
+        happened("train_started", 40, 1, total_steps=40, steps_per_epoch=0, batch_size=8),
+        happened("metrics", 45, 1, "train", values={"steps_per_second": 10.0}),
+    )
+    assert status["total_steps"] is status["total_epochs"] is status["seconds_left"] is None
+
+
+def test_epochs_of_another_batch_size_are_counted_as_they_were():
+    first = happened("train_started", 0, 0, total_steps=30, steps_per_epoch=10, batch_size=16)
+    again = happened("train_started", 30, 3, total_steps=36, steps_per_epoch=2, batch_size=80)
+    assert status_after(first)["total_epochs"] == 3
+    assert status_after(first, again)["total_epochs"] == 6
+    gone_on = happened("train_started", 5, 0, total_steps=20, steps_per_epoch=10, batch_size=16)
+    assert status_after(gone_on)["total_epochs"] == 2
