@@ -99,14 +99,14 @@ class KerasBackend:
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
         )
-        self._target_form = _target_form(model.loss, self.model.head)
-        self._try_loss(outputs)
+        self._steps: dict[tuple[Any, ...], Any] = {}
+        self._evaluation: Any = None
+        self._compiled: list[Any] = []
+        self.take_compiled(outputs)
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._epoch = 0
         self._guidance: Any = None
         self._judged = JudgedLabels()
-        self._steps: dict[tuple[Any, ...], Any] = {}
-        self._evaluation: Any = None
 
     # --- shape of the task -----------------------------------------------------------------
 
@@ -183,6 +183,22 @@ class KerasBackend:
                 "A session for a loop takes the model without it: keras.Model(inputs, outputs)"
             )
 
+    def take_compiled(self, outputs: Any = None) -> None:
+        """Use what the model is compiled with now; for the beginning of an epoch.
+
+        `outputs` are those of the first samples, where they are known.
+        """
+        model = self.keras_model
+        # The loss tracker is a new one after each compile().
+        compiled = [model.optimizer, model._loss_tracker, *model.trainable_variables]
+        if [id(part) for part in compiled] == [id(part) for part in self._compiled]:
+            return
+        self._compiled = compiled
+        self._steps.clear()
+        self._evaluation = None
+        self._target_form = _target_form(model.loss, self.model.head)
+        self._try_loss(self._outputs() if outputs is None else outputs)
+
     def _try_loss(self, outputs: Any) -> None:
         """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
         model = self.keras_model
@@ -212,6 +228,7 @@ class KerasBackend:
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
+        self.take_compiled()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
         return self.train_source.batches(order, self.batch_size, skip)
 
@@ -347,6 +364,7 @@ class KerasBackend:
         source = self.val_source
         if source is None:
             return {}
+        self.take_compiled()
         if self._evaluation is None:
             self._evaluation = self._make_evaluation()
         model = self.keras_model

@@ -64,6 +64,7 @@ class _Hooks:
                 "model was compiled with steps_per_execution > 1; compile it without, because "
                 "commands are looked at between two steps"
             )
+        self._backend.take_compiled()
         per_epoch = self.params.get("steps") or 0
         steps = per_epoch * (self.params.get("epochs") or 1)
         if not self._own.begin(steps, per_epoch, judges=True):

@@ -134,6 +134,38 @@ def test_both_frameworks_in_one_kernel_in_turn_and_at_once(make_session):
         assert session.state == "stopped"
 
 
+@pytest.mark.parametrize("with_fit", [False, True])
+def test_a_second_compile_is_that_of_the_next_training(make_session, shapes, with_fit):
+    x, y, index = last(shapes)
+    model = sequential(norm=False)
+    model.layers[0].trainable = False
+    compiled(model, optimizer=keras.optimizers.SGD(0.0))
+    session = make_session(model=model, val=shapes)
+
+    def moved():
+        before = [weight.numpy() for weight in model.weights]
+        if with_fit:
+            model.fit(
+                x, y, sample_weight=index, verbose=0, callbacks=[session.keras_callback()]
+            )
+        else:
+            session.train(epochs=1)
+            session.wait(60)
+        return [bool((a != b.numpy()).any()) for a, b in zip(before, model.weights, strict=True)]
+
+    assert not any(moved())
+    model.layers[0].trainable = True
+    top_2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
+    compiled(model, optimizer=keras.optimizers.SGD(0.5), metrics=[top_2])
+    assert all(moved())
+    assert "val_top_2" in session.metrics
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    compiled(model, loss=loss, metrics=[])  # whose targets have another form
+    if with_fit:
+        y = np.eye(4, dtype=np.float32)[y]
+    assert all(moved())
+
+
 # --- fit -----------------------------------------------------------------------------------------
 
 
