@@ -101,6 +101,7 @@ class KerasBackend:
         )
         self._steps: dict[tuple[Any, ...], Any] = {}
         self._evaluation: Any = None
+        self._test_step: Any = None
         self._compiled: list[Any] = []
         self.take_compiled(outputs)
         self.reads_at_boundary = self.train_source.draws_random_numbers
@@ -195,7 +196,7 @@ class KerasBackend:
             return
         self._compiled = compiled
         self._steps.clear()
-        self._evaluation = None
+        self._evaluation = self._test_step = None
         self._target_form = _target_form(model.loss, self.model.head)
         self._try_loss(self._outputs() if outputs is None else outputs)
 
@@ -396,6 +397,23 @@ class KerasBackend:
             return loss, tf.reduce_sum(tf.cast(found == tf.cast(labels, found.dtype), tf.int32))
 
         return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
+
+    def test_function(self, iterator: Any) -> Any:
+        """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing.
+
+        With ``validation_split`` the indices that ``fit`` was given come here as well. Whole
+        numbers of which each is there once are taken for such.
+        """
+        model = self.keras_model
+        if self._test_step is None:
+            step = model.test_step
+            eager = model.run_eagerly
+            self._test_step = step if eager else tf.function(step, reduce_retracing=True)
+        data = next(iterator)
+        third = np.asarray(data[2]) if isinstance(data, tuple) and len(data) == 3 else None
+        if third is not None and third.dtype.kind in "iu" and len(np.unique(third)) == third.size:
+            data = data[:2]
+        return self._test_step(data)
 
     def learning_rate(self) -> float:
         return float(self.keras_model.optimizer.learning_rate)
