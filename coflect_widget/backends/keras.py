@@ -66,6 +66,12 @@ class KerasBackend:
         _check_engine()
         if not isinstance(model, keras.Model):
             raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
+        if config.mixed_precision:
+            raise ValueError(
+                "config['mixed_precision'] = True is for torch models; call "
+                'keras.mixed_precision.set_global_policy("mixed_float16") before you make the '
+                "Keras model, and leave the setting out"
+            )
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
@@ -90,11 +96,7 @@ class KerasBackend:
         for source in (self.train_source, self.val_source):
             if source is not None:
                 check_labels(source, self.num_classes)
-        if scheduler is not None and not callable(scheduler):
-            raise TypeError(
-                f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
-                "rate; a keras LearningRateSchedule belongs into the optimizer"
-            )
+        _check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
@@ -316,9 +318,11 @@ class KerasBackend:
         variables = model.trainable_variables
         if not model.optimizer.built:
             model.optimizer.build(variables)
+        kept = model.non_trainable_variables  # a NaN would stay in running means for ever
 
         def step(x: Any, y: Any, weights: Any, rows: Any) -> Any:
             exchanged = prepared is not None and prepared.exchanged
+            before = [tf.identity(variable.value) for variable in kept]
             with tf.GradientTape() as tape:
                 with guidance.hold() if exchanged else nullcontext():
                     outputs = model(x, training=True)
@@ -327,7 +331,7 @@ class KerasBackend:
                 extra = tf.zeros(())
                 if prepared is not None:
                     term = guidance.term(prepared.term, rows, tf.stop_gradient(loss))
-                    extra = prepared.gain * term
+                    extra = tf.cast(prepared.gain * term, loss.dtype)
                     total = loss + extra
                 scaled = model.optimizer.scale_loss(total)
             gradients = tape.gradient(scaled, variables)
@@ -337,7 +341,12 @@ class KerasBackend:
                 model.optimizer.apply(gradients, variables)
                 return tf.constant(0)
 
-            tf.cond(finite, apply, lambda: tf.constant(0))
+            def restore() -> Any:
+                for variable, value in zip(kept, before, strict=True):
+                    variable.assign(value)
+                return tf.constant(0)
+
+            tf.cond(finite, apply, restore)
             if metrics:
                 model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
                 model.compute_metrics(x, y, outputs, weights)
@@ -423,6 +432,11 @@ class KerasBackend:
             optimizer = self.keras_model.optimizer
             optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
 
+    def finish(self) -> None:
+        """Called once a training has ended without an error, as at the end of ``fit``."""
+        model = self.keras_model
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
@@ -449,6 +463,13 @@ class KerasBackend:
     def guidance_term(
         self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
     ) -> Any | None:
+        if not tf.executing_eagerly():
+            raise RuntimeError(
+                "guidance_loss() was called inside a tf.function, which keeps what its first call "
+                "saw: strokes would change nothing. Call it outside (forward = tf.function(model) "
+                "may be compiled, the function around it not), or train with session.train() or "
+                "fit, which compile the whole step"
+            )
         if self._guidance is None or not self._guidance.active:
             return None
         targets = np.asarray(targets)
@@ -458,7 +479,7 @@ class KerasBackend:
         )
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
         term = self._guidance.term(prepared.term, prepared.rows, loss)
-        return prepared.gain * term if prepared.term else None
+        return tf.cast(prepared.gain * term, loss.dtype) if prepared.term else None
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
         return unknown_order(loader)
@@ -566,6 +587,25 @@ def _device(wanted: str | None) -> str:
     if wanted is not None:
         return wanted
     return "gpu" if "gpu" in kinds else "cpu"
+
+
+def _check_scheduler(scheduler: Any, optimizer: Any) -> None:
+    if scheduler is None:
+        return
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(scheduler, schedules) or not callable(scheduler):
+        raise TypeError(
+            f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
+            "rate; a keras LearningRateSchedule belongs into the optimizer: "
+            "model.compile(keras.optimizers.Adam(learning_rate=schedule), ...)"
+        )
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    if isinstance(inner._learning_rate, schedules):
+        raise ValueError(
+            "scheduler= sets the learning rate at each epoch's end, but the optimizer has a "
+            f"{type(inner._learning_rate).__name__}, which sets it at each step; leave out "
+            "scheduler=, or give the optimizer a number"
+        )
 
 
 def _wanted_shape(model: Any) -> tuple[int | None, ...] | None:

@@ -145,9 +145,10 @@ class _Hooks:
         self._told_of_weights = True
         self._wiring.notice(
             "warning",
-            "fit() brought the same index more than once in an epoch. Whole numbers as sample_weight "
-            "or third element are the samples' places in train_data; if they are weights, forecast "
-            "and maps are of other samples: pass numpy.arange(len(x)), and class_weight= to Session.",
+            "fit() brought the same index more than once in an epoch. Whole numbers as "
+            "sample_weight or third element are the samples' places in train_data; if they are "
+            "weights, forecast and maps are of other samples: pass numpy.arange(len(x)), and "
+            "class_weight= to Session.",
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -7,8 +7,12 @@ import tensorflow as tf
 from keras import layers
 
 from coflect_widget.attribution import keras_methods
+from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.backends.keras import KerasBackend
-from coflect_widget.config import Config
+from coflect_widget.config import Config, GuidanceConfig
+from coflect_widget.guidance.keras_losses import KerasGuidance
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from tests.keras.keras_models import compiled, functional, sequential
 
 
@@ -184,8 +188,6 @@ def test_bad_models_are_named_with_the_remedy(arrays):
 
 
 def test_a_loss_that_is_not_finite_changes_no_weight(arrays):
-    from coflect_widget.backends.base import NonFiniteLossError
-
     def loss(y, outputs):
         return keras.ops.sum(outputs) * float("nan")
 
@@ -195,6 +197,86 @@ def test_a_loss_that_is_not_finite_changes_no_weight(arrays):
         backend.train_step(next(backend.train_batches(0)))
     after = [w.numpy() for w in backend.keras_model.trainable_weights]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_sample_that_is_nan_leaves_running_statistics_as_they_were(arrays, eager):
+    images = arrays[0].copy()
+    images[5] = np.nan
+    model = sequential()
+    compiled(model)
+    model.run_eagerly = eager
+    backend = backend_of(model, (images, arrays[1]))
+    refused = 0
+    for batch in backend.train_batches(0):
+        before = model.get_weights()
+        try:
+            backend.train_step(batch)
+        except NonFiniteLossError:
+            refused += 1
+            after = model.get_weights()
+            assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert refused == 1
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("policy", "ignore_loss"),
+    [("mixed_float16", None), ("mixed_bfloat16", "input_gradient"), ("float64", None)],
+)
+def test_guidance_goes_with_each_precision(arrays, policy, ignore_loss):
+    before = (keras.config.dtype_policy(), keras.config.floatx())
+    try:
+        if policy == "float64":
+            keras.config.set_floatx(policy)
+        keras.config.set_dtype_policy(policy)
+        backend = backend_of(compiled(sequential(norm=False)), arrays)
+        config = GuidanceConfig(ignore_loss=ignore_loss, replay_share=1)
+        guidance = KerasGuidance(backend.model, backend.read_rows, (32, 32), config)
+        backend.attach_guidance(guidance)
+        ignore, look = parse_roi((0, 0, 0.3, 0.3), "ignore"), parse_roi((0.3, 0.2, 1, 1), "look")
+        said = backend.set_guidance(
+            GuidanceState(
+                (
+                    ActiveStroke("ignore", ignore, None, 0.3, "a"),
+                    ActiveStroke("look", look, 4, 0.4, "b"),
+                )
+            )
+        )
+        assert "activation" in said
+        outputs = [backend.train_step(batch) for batch in backend.train_batches(0)]
+        added = [float(o.guidance_loss) for o in outputs if o.guidance_loss is not None]
+        assert len(added) >= 2
+        assert np.isfinite(added).all()
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
+
+
+def test_guidance_inside_a_tf_function_is_refused(arrays):
+    backend = backend_of(compiled(sequential(norm=False)), arrays)
+
+    @tf.function
+    def step(x, y):
+        return backend.guidance_term(x, y, tf.zeros(()), None)
+
+    with pytest.raises(RuntimeError, match=r"forward = tf\.function\(model\)"):
+        step(*(tf.constant(part[:8]) for part in arrays))
+
+
+def test_schedules_and_settings_that_would_fail_later_are_refused(arrays):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    with pytest.raises(TypeError, match="belongs into the optimizer"):
+        backend_of(compiled(sequential()), arrays, scheduler=schedule)
+    model = compiled(sequential(), optimizer=keras.optimizers.SGD(schedule))
+    with pytest.raises(ValueError, match="optimizer has a CosineDecay"):
+        backend_of(model, arrays, scheduler=lambda epoch, rate: rate / 2)
+    assert backend_of(model, arrays).learning_rate() == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="set_global_policy"):
+        KerasBackend(
+            compiled(sequential()), arrays, None, num_classes=None, loss=None, optimizer=None,
+            scheduler=None, batch_size=16, config=Config(mixed_precision=True),
+        )  # fmt: skip
 
 
 def test_a_named_layer_is_found_by_path_or_name_and_a_wrong_one_is_answered(shapes):

@@ -164,6 +164,20 @@ def test_a_second_compile_is_that_of_the_next_training(make_session, shapes, wit
     assert all(moved())
 
 
+def test_a_training_ends_with_the_average_weights_of_its_optimizer(make_session):
+    optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9)
+    model = compiled(sequential(norm=False), optimizer=optimizer)
+    session = make_session(model=model)
+    session.train(epochs=1)
+    session.wait(60)
+    averages = optimizer._model_variables_moving_average
+    for weight, average in zip(model.trainable_weights, averages, strict=True):
+        assert np.array_equal(weight.numpy(), average.numpy())
+    saved = load_file(session.run.path / session.events("checkpoint")[-1].data["path"])
+    for weight in model.weights:
+        assert np.array_equal(saved[weight.path], weight.numpy())
+
+
 # --- fit -----------------------------------------------------------------------------------------
 
 
@@ -304,6 +318,16 @@ def test_fit_that_begins_late_announces_the_epochs_that_are_left(make_session, s
         callbacks=[session.keras_callback()],
     )  # fmt: skip
     assert session.events("train_started")[-1].data["total_steps"] == 8
+    assert (session.state, session.metrics["step"]) == ("finished", 8)
+
+
+def test_a_bare_loop_over_data_of_unknown_length(make_session, shapes):
+    data = tf.data.Dataset.from_tensor_slices(last(shapes)).filter(lambda x, y, index: index >= 0)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+    for inputs, labels, indices in session.loop(data.batch(64), epochs=2):
+        session.observe(indices, model(inputs), labels)
+    session.wait(30)
     assert (session.state, session.metrics["step"]) == ("finished", 8)
 
 
