@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from coflect_widget import events
 from coflect_widget.arguments import class_names, count, fraction, one_of, whole_number
 from coflect_widget.attribution.pool import check_executor, prepare
-from coflect_widget.backends.registry import BackendParts, find_backend, resolve
+from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
@@ -118,7 +118,14 @@ class Session(OwnLoops, Reviews):
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
             prepare(getattr(resolve(parts.backend), "explainer", ""))
-        engine = resolve(parts.backend)(
+        factory = resolve(parts.backend)
+        if class_weight is not None and not takes(factory, "class_weight"):
+            raise TypeError(
+                f"class_weight= is not for this model: its backend "
+                f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
+                "out, or let the backend take class_weight"
+            )
+        engine = factory(
             model,
             train_data,
             val_data,

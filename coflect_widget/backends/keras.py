@@ -76,8 +76,10 @@ class KerasBackend:
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = _device(config.device)
-        self.train_source = Source(train_data, "train_data")
-        self.val_source = None if val_data is None else Source(val_data, "val_data")
+        _check_one_input(model)
+        scaled = _scales(model)
+        self.train_source = Source(train_data, "train_data", scaled=scaled)
+        self.val_source = None if val_data is None else Source(val_data, "val_data", scaled=scaled)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._fit_channels()
@@ -199,7 +201,9 @@ class KerasBackend:
         self._compiled = compiled
         self._steps.clear()
         self._evaluation = self._test_step = None
-        self._target_form = _target_form(model.loss, self.model.head)
+        self._target_form = _target_form(
+            model.loss, self.model.head, one_hot=self.train_source.one_hot
+        )
         self._try_loss(self._outputs() if outputs is None else outputs)
 
     def _try_loss(self, outputs: Any) -> None:
@@ -608,13 +612,33 @@ def _check_scheduler(scheduler: Any, optimizer: Any) -> None:
         )
 
 
+def _check_one_input(model: Any) -> None:
+    inputs = _input_shape(model)
+    if isinstance(inputs, list | dict) and len(inputs) > 1:
+        raise ValueError(
+            f"model takes {len(inputs)} inputs; the Keras backend trains models of one, an image: "
+            "make one array and one keras.Input of them, or train it as a torch.nn.Module"
+        )
+
+
+def _scales(model: Any) -> bool:
+    """Whether the model scales its inputs itself."""
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(layer, scaling) for layer in model._flatten_layers(include_self=False))
+
+
 def _wanted_shape(model: Any) -> tuple[int | None, ...] | None:
     """Shape of one input that the model says it takes, None where it does not say."""
+    shape = _input_shape(model)
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _input_shape(model: Any) -> Any:
+    """What Keras says: a tuple, or a list or mapping of them, or None."""
     try:
-        shape = model.input_shape
+        return model.input_shape
     except (AttributeError, ValueError):
         return None
-    return tuple(shape[1:]) if isinstance(shape, tuple) else None
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -623,8 +647,13 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     )
 
 
-def _target_form(loss: Any, head: str) -> str:
-    """How the compiled loss takes its targets: "numbers", "one-hot" or "column"."""
+def _target_form(loss: Any, head: str, *, one_hot: bool) -> str:
+    """How the compiled loss takes its targets: "numbers", "one-hot" or "column".
+
+    Labels that are given `one_hot` stay so, but for a loss that says that it takes numbers.
+    """
+    if isinstance(loss, list | tuple | dict) and len(loss) == 1:
+        [loss] = loss.values() if isinstance(loss, dict) else loss
     if isinstance(loss, str):
         name = loss
     else:
@@ -632,9 +661,11 @@ def _target_form(loss: Any, head: str) -> str:
     name = name.lower().replace("_", "")
     if "sparse" in name:
         return "numbers"
-    if head in ("logit", "sigmoid") or "binary" in name:
-        return "column" if head in ("logit", "sigmoid") else "one-hot"
-    return "one-hot" if "categorical" in name or name in ("mse", "kldivergence") else "numbers"
+    if head in ("logit", "sigmoid"):
+        return "column"
+    if one_hot or "binary" in name or "categorical" in name or name in ("mse", "kldivergence"):
+        return "one-hot"
+    return "numbers"
 
 
 def _numpy_type(weight: Any) -> str:

@@ -9,6 +9,8 @@ from keras import layers
 from coflect_widget.attribution import keras_methods
 from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.backends.keras_data import Source
+from coflect_widget.backends.keras_model import find_head
 from coflect_widget.config import Config, GuidanceConfig
 from coflect_widget.guidance.keras_losses import KerasGuidance
 from coflect_widget.guidance.roi import parse_roi
@@ -95,6 +97,43 @@ def test_labels_of_each_form_go_with_each_loss(arrays, form, loss):
     assert np.allclose(logits, expected[1], atol=1e-5)
 
 
+def focal(y, p):
+    return -keras.ops.sum(y * keras.ops.log(p + 1e-7) * (1 - p) ** 2, -1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["mean_squared_error", "mae", keras.losses.KLDivergence(), keras.losses.Huber(), focal,
+     ["categorical_crossentropy"]],
+)  # fmt: skip
+def test_one_hot_labels_reach_a_loss_as_they_are(arrays, loss):
+    images, labels = arrays
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    backend = backend_of(
+        compiled(sequential(last="softmax", norm=False), loss=loss), (images, one_hot)
+    )
+    batch = next(backend.train_batches(0))
+    output = backend.train_step(batch)
+    model = compiled(sequential(last="softmax", norm=False), loss=loss)
+    expected = model.evaluate(images[batch.indices], one_hot[batch.indices], verbose=0)
+    assert float(output.loss) == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(output.targets, labels[batch.indices])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_probabilities_of_low_precision_are_recognised(policy):
+    before = keras.config.dtype_policy()
+    inputs = np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32)
+    try:
+        keras.config.set_dtype_policy(policy)
+        for classes in (3, 10, 100):
+            keras.utils.set_random_seed(classes)
+            outputs = layers.Dense(classes, activation="softmax")(inputs)
+            assert find_head(outputs, None) == "softmax"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_class_weights_are_those_of_fit(arrays):
     images, labels = arrays
     weights = {0: 3.0, 2: 0.5}
@@ -133,9 +172,40 @@ def test_a_model_that_is_not_compiled_says_so_or_takes_loss_and_optimizer(arrays
         backend_of(compiled(sequential()), arrays, loss=loss, optimizer="sgd")
 
 
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("channels", [False, True])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_pipeline_is_read_sample_by_sample_whatever_its_ranks(arrays, batched, channels, one_hot):
+    images, labels = arrays
+    data = tf.data.Dataset.from_tensor_slices(
+        (images if channels else images[..., 0], np.eye(4)[labels] if one_hot else labels)
+    )
+    source = Source(data.batch(10) if batched else data, "train_data")
+    assert source.length == 64
+    assert source.input(0).shape == ((32, 32, 3) if channels else (32, 32))
+    assert np.array_equal(source.targets, labels)
+    assert source.one_hot == one_hot
+
+
+class Items:
+    """A map-style data set whose items have this as their input."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.x, 0
+
+
 class OwnStep(keras.Model):
     def train_step(self, data):
         return {}
+
+
+ZEROS = np.zeros((2, 32, 32, 3), np.float32)
 
 
 class Batches(keras.utils.PyDataset):
@@ -160,6 +230,15 @@ class Batches(keras.utils.PyDataset):
         ((np.zeros((2, 16, 16, 5)), np.zeros(2, int)), ValueError, "model fails on a batch"),
         ((np.zeros((0, 32, 32, 3)), np.zeros(0, int)), ValueError, "is empty"),
         (tf.data.Dataset.from_tensors((0.0, 0)).repeat(), ValueError, "cannot be numbered"),
+        (
+            tf.data.Dataset.from_tensor_slices((ZEROS, [0, 1], [0.0, 1.0])),
+            ValueError,
+            "class_weight= weighs classes",
+        ),
+        (tf.data.Dataset.from_tensor_slices(({"a": ZEROS}, [0, 1])), ValueError, "a dict of 1"),
+        (([ZEROS, ZEROS[:, 0, 0]], np.zeros(2, int)), ValueError, "a list of 2 arrays as inputs"),
+        (Items((ZEROS[0], ZEROS[0, 0])), ValueError, "a tuple of 2 arrays as inputs"),
+        (Items({"a": ZEROS[0]}), ValueError, "a dict of 1 arrays as inputs"),
         (Batches(), TypeError, "PyDataset, which gives batches without"),
         (3, TypeError, "neither a pair of arrays"),
     ],
@@ -178,6 +257,14 @@ def test_bad_models_are_named_with_the_remedy(arrays):
         backend_of(compiled(sequential()), arrays, num_classes=3)
     with pytest.raises(ValueError, match=r"must give \(samples, classes\)"):
         backend_of(compiled(keras.Sequential([inputs, layers.Conv2D(4, 3)])), arrays)
+    other = keras.Input((4,))
+    joined = layers.Concatenate()([layers.Flatten()(inputs), other])
+    two = keras.Model([inputs, other], layers.Dense(4)(joined))
+    with pytest.raises(ValueError, match="model takes 2 inputs"):
+        backend_of(compiled(two), arrays)
+    scaling = keras.Sequential([inputs, layers.Rescaling(1 / 255), sequential(norm=False)])
+    with pytest.raises(ValueError, match=r"astype\('float32'\)$"):  # and no / 255
+        backend_of(compiled(scaling), (arrays[0].astype(np.uint8), arrays[1]))
     with pytest.raises(TypeError, match=r"pass a keras\.Model"):
         backend_of(layers.Dense(3), arrays)
     with pytest.raises(ValueError, match="cannot be used here"):
