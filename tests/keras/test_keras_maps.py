@@ -50,12 +50,27 @@ def test_gradcam_is_what_its_formula_says(sent):
     assert np.allclose(found, np.maximum(expected, 0), atol=1e-5)
 
 
+class Normalised(keras.Model):
+    """With an argument of its own and no get_config, so that it travels as the object it is."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first = first
+        self.rest = sequential(norm=False)
+
+    def call(self, x):
+        return self.rest(self.first(x))
+
+
 @pytest.mark.parametrize("axis", [-1, None])
-def test_a_worker_normalises_as_the_adapted_layer_does(shapes, axis):
+@pytest.mark.parametrize("described", [True, False])
+def test_a_worker_normalises_as_the_adapted_layer_does(shapes, axis, described):
     images = shapes.images.transpose(0, 2, 3, 1)[:32] * 5 + 10
     normalised = layers.Normalization(axis=axis)
     normalised.adapt(images)
-    model = keras.Sequential([keras.Input((32, 32, 3)), normalised, sequential(norm=False)])
+    model = Normalised(normalised)
+    if described:
+        model = keras.Sequential([keras.Input((32, 32, 3)), normalised, sequential(norm=False)])
     backend = KerasBackend(
         compiled(model), (images, shapes.labels[:32]), None, num_classes=None, loss=None,
         optimizer=None, scheduler=None, batch_size=16, config=Config(),
