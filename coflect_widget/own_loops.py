@@ -97,6 +97,11 @@ class OwnLoops:
         targets : tensor (B,) or (B, classes)
         loss : tensor ()
             The task loss; the strength of guidance is relative to it.
+
+        Raises
+        ------
+        RuntimeError
+            Inside a ``tf.function``, which would keep what its first call saw.
         """
         return self._open().own_loop.guidance_loss(inputs, targets, loss)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from coflect_widget import events
 from coflect_widget.arguments import class_names, count, fraction, one_of, whole_number
 from coflect_widget.attribution.pool import check_executor, prepare
-from coflect_widget.backends.registry import BackendParts, find_backend, resolve
+from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
@@ -51,10 +51,12 @@ class Session(OwnLoops, Reviews):
     Parameters
     ----------
     model : torch.nn.Module or keras.Model
-        Gives logits (B, classes) for inputs (B, C, H, W). A Keras model is compiled, and may
-        have its channels last and give probabilities.
+        Gives logits (B, classes) for inputs (B, C, H, W). A Keras model may have its channels last
+        and give probabilities. It is compiled, or `loss` and `optimizer` are what ``compile``
+        takes; its `scheduler` is a function (epoch, learning rate) -> learning rate.
     train_data, val_data
-        Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels).
+        Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels); for
+        a Keras model also a ``tf.data.Dataset`` of known length, which is read into memory.
         Labels are class numbers, integers. Floating point targets (N,) or (N, D), with a torch
         model of D outputs and `loss`, mean regression: an error above a quantile of the newest
         ones takes the place of "wrong" (``forecast.error_quantile``), maps show what moves the
@@ -62,8 +64,8 @@ class Session(OwnLoops, Reviews):
     classes : sequence of str, optional
         Names of the classes, in the order of the labels.
     loss : callable, optional
-        ``loss(logits, targets) -> scalar``; cross-entropy if left out. In regression both are
-        (B, D), and it must be given.
+        ``loss(logits, targets) -> scalar``, for a Keras model ``loss(y_true, y_pred)``;
+        cross-entropy if left out. In regression both are (B, D), and it must be given.
     optimizer : torch.optim.Optimizer or callable, optional
         An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
     scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
@@ -76,6 +78,8 @@ class Session(OwnLoops, Reviews):
     run_dir : path
         Each session makes one run folder in it.
     config : Config or mapping, optional
+    executor : concurrent.futures.Executor, optional
+        Computes the maps, on other machines too; two worker processes if left out.
     class_weight : mapping of int to float, optional
         Weight of each class in the loss; 1 where none is given.
     guidance : Ledger or path, optional
@@ -119,7 +123,14 @@ class Session(OwnLoops, Reviews):
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
             prepare(getattr(resolve(parts.backend), "explainer", ""))
-        engine = resolve(parts.backend)(
+        factory = resolve(parts.backend)
+        if class_weight is not None and not takes(factory, "class_weight"):
+            raise TypeError(
+                f"class_weight= is not for this model: its backend "
+                f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
+                "out, or let the backend take class_weight"
+            )
+        engine = factory(
             model,
             train_data,
             val_data,

@@ -17,6 +17,7 @@ if "tensorflow" not in sys.modules:
     # A worker: in the kernel the person's model has brought TensorFlow along.
     start_tensorflow()
 
+import keras
 import tensorflow as tf
 
 from coflect_widget.attribution.keras_layers import Layer, find_layer, tapped
@@ -88,6 +89,9 @@ class KerasExplainer:
             raise KeyError("the model's weights changed since it was sent to the worker")
         for weight, view in zip(own, views.values(), strict=True):
             weight.assign(np.array(view))
+        for layer in self.classifier.model._flatten_layers(include_self=False):
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()  # it computes with constants made from its weights
 
     def rehearse(self, run: Callable[[], object]) -> None:
         """Call `run` with some weights in place, and forget what was found by them."""

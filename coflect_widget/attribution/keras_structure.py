@@ -15,6 +15,7 @@ from typing import Any
 import cloudpickle
 import keras
 import numpy as np
+from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList
 
 from coflect_widget.attribution.errors import ModelNotSendableError
@@ -128,6 +129,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if isinstance(obj, keras.Layer):
             state = {k: v for k, v in vars(obj).items() if k not in _LEFT_OUT}
             return (_blank, (type(obj),), state)
+        if isinstance(obj, DynamicBackend):  # of each preprocessing layer
+            return (DynamicBackend, (obj._backend,))
         # Keras' own containers want their contents before what they tell of changes.
         if isinstance(obj, TrackedList):
             return (TrackedList, (), vars(obj), iter(list(obj)))

@@ -66,12 +66,20 @@ class KerasBackend:
         _check_engine()
         if not isinstance(model, keras.Model):
             raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
+        if config.mixed_precision:
+            raise ValueError(
+                "config['mixed_precision'] = True is for torch models; call "
+                'keras.mixed_precision.set_global_policy("mixed_float16") before you make the '
+                "Keras model, and leave the setting out"
+            )
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = _device(config.device)
-        self.train_source = Source(train_data, "train_data")
-        self.val_source = None if val_data is None else Source(val_data, "val_data")
+        _check_one_input(model)
+        scaled = _scales(model)
+        self.train_source = Source(train_data, "train_data", scaled=scaled)
+        self.val_source = None if val_data is None else Source(val_data, "val_data", scaled=scaled)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._fit_channels()
@@ -90,23 +98,20 @@ class KerasBackend:
         for source in (self.train_source, self.val_source):
             if source is not None:
                 check_labels(source, self.num_classes)
-        if scheduler is not None and not callable(scheduler):
-            raise TypeError(
-                f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
-                "rate; a keras LearningRateSchedule belongs into the optimizer"
-            )
+        _check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
         )
-        self._target_form = _target_form(model.loss, self.model.head)
-        self._try_loss(outputs)
+        self._steps: dict[tuple[Any, ...], Any] = {}
+        self._evaluation: Any = None
+        self._test_step: Any = None
+        self._compiled: list[Any] = []
+        self.take_compiled(outputs)
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._epoch = 0
         self._guidance: Any = None
         self._judged = JudgedLabels()
-        self._steps: dict[tuple[Any, ...], Any] = {}
-        self._evaluation: Any = None
 
     # --- shape of the task -----------------------------------------------------------------
 
@@ -183,6 +188,24 @@ class KerasBackend:
                 "A session for a loop takes the model without it: keras.Model(inputs, outputs)"
             )
 
+    def take_compiled(self, outputs: Any = None) -> None:
+        """Use what the model is compiled with now; for the beginning of an epoch.
+
+        `outputs` are those of the first samples, where they are known.
+        """
+        model = self.keras_model
+        # The loss tracker is a new one after each compile().
+        compiled = [model.optimizer, model._loss_tracker, *model.trainable_variables]
+        if [id(part) for part in compiled] == [id(part) for part in self._compiled]:
+            return
+        self._compiled = compiled
+        self._steps.clear()
+        self._evaluation = self._test_step = None
+        self._target_form = _target_form(
+            model.loss, self.model.head, one_hot=self.train_source.one_hot
+        )
+        self._try_loss(self._outputs() if outputs is None else outputs)
+
     def _try_loss(self, outputs: Any) -> None:
         """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
         model = self.keras_model
@@ -212,6 +235,7 @@ class KerasBackend:
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
+        self.take_compiled()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
         return self.train_source.batches(order, self.batch_size, skip)
 
@@ -298,9 +322,11 @@ class KerasBackend:
         variables = model.trainable_variables
         if not model.optimizer.built:
             model.optimizer.build(variables)
+        kept = model.non_trainable_variables  # a NaN would stay in running means for ever
 
         def step(x: Any, y: Any, weights: Any, rows: Any) -> Any:
             exchanged = prepared is not None and prepared.exchanged
+            before = [tf.identity(variable.value) for variable in kept]
             with tf.GradientTape() as tape:
                 with guidance.hold() if exchanged else nullcontext():
                     outputs = model(x, training=True)
@@ -309,7 +335,7 @@ class KerasBackend:
                 extra = tf.zeros(())
                 if prepared is not None:
                     term = guidance.term(prepared.term, rows, tf.stop_gradient(loss))
-                    extra = prepared.gain * term
+                    extra = tf.cast(prepared.gain * term, loss.dtype)
                     total = loss + extra
                 scaled = model.optimizer.scale_loss(total)
             gradients = tape.gradient(scaled, variables)
@@ -319,7 +345,12 @@ class KerasBackend:
                 model.optimizer.apply(gradients, variables)
                 return tf.constant(0)
 
-            tf.cond(finite, apply, lambda: tf.constant(0))
+            def restore() -> Any:
+                for variable, value in zip(kept, before, strict=True):
+                    variable.assign(value)
+                return tf.constant(0)
+
+            tf.cond(finite, apply, restore)
             if metrics:
                 model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
                 model.compute_metrics(x, y, outputs, weights)
@@ -347,6 +378,7 @@ class KerasBackend:
         source = self.val_source
         if source is None:
             return {}
+        self.take_compiled()
         if self._evaluation is None:
             self._evaluation = self._make_evaluation()
         model = self.keras_model
@@ -379,6 +411,23 @@ class KerasBackend:
 
         return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
 
+    def test_function(self, iterator: Any) -> Any:
+        """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing.
+
+        With ``validation_split`` the indices that ``fit`` was given come here as well. Whole
+        numbers of which each is there once are taken for such.
+        """
+        model = self.keras_model
+        if self._test_step is None:
+            step = model.test_step
+            eager = model.run_eagerly
+            self._test_step = step if eager else tf.function(step, reduce_retracing=True)
+        data = next(iterator)
+        third = np.asarray(data[2]) if isinstance(data, tuple) and len(data) == 3 else None
+        if third is not None and third.dtype.kind in "iu" and len(np.unique(third)) == third.size:
+            data = data[:2]
+        return self._test_step(data)
+
     def learning_rate(self) -> float:
         return float(self.keras_model.optimizer.learning_rate)
 
@@ -386,6 +435,11 @@ class KerasBackend:
         if self.scheduler is not None:
             optimizer = self.keras_model.optimizer
             optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
+
+    def finish(self) -> None:
+        """Called once a training has ended without an error, as at the end of ``fit``."""
+        model = self.keras_model
+        model.optimizer.finalize_variable_values(model.trainable_variables)
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
@@ -413,6 +467,13 @@ class KerasBackend:
     def guidance_term(
         self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
     ) -> Any | None:
+        if not tf.executing_eagerly():
+            raise RuntimeError(
+                "guidance_loss() was called inside a tf.function, which keeps what its first call "
+                "saw: strokes would change nothing. Call it outside (forward = tf.function(model) "
+                "may be compiled, the function around it not), or train with session.train() or "
+                "fit, which compile the whole step"
+            )
         if self._guidance is None or not self._guidance.active:
             return None
         targets = np.asarray(targets)
@@ -422,7 +483,7 @@ class KerasBackend:
         )
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
         term = self._guidance.term(prepared.term, prepared.rows, loss)
-        return prepared.gain * term if prepared.term else None
+        return tf.cast(prepared.gain * term, loss.dtype) if prepared.term else None
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
         return unknown_order(loader)
@@ -532,13 +593,52 @@ def _device(wanted: str | None) -> str:
     return "gpu" if "gpu" in kinds else "cpu"
 
 
+def _check_scheduler(scheduler: Any, optimizer: Any) -> None:
+    if scheduler is None:
+        return
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(scheduler, schedules) or not callable(scheduler):
+        raise TypeError(
+            f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
+            "rate; a keras LearningRateSchedule belongs into the optimizer: "
+            "model.compile(keras.optimizers.Adam(learning_rate=schedule), ...)"
+        )
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    if isinstance(inner._learning_rate, schedules):
+        raise ValueError(
+            "scheduler= sets the learning rate at each epoch's end, but the optimizer has a "
+            f"{type(inner._learning_rate).__name__}, which sets it at each step; leave out "
+            "scheduler=, or give the optimizer a number"
+        )
+
+
+def _check_one_input(model: Any) -> None:
+    inputs = _input_shape(model)
+    if isinstance(inputs, list | dict) and len(inputs) > 1:
+        raise ValueError(
+            f"model takes {len(inputs)} inputs; the Keras backend trains models of one, an image: "
+            "make one array and one keras.Input of them, or train it as a torch.nn.Module"
+        )
+
+
+def _scales(model: Any) -> bool:
+    """Whether the model scales its inputs itself."""
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(layer, scaling) for layer in model._flatten_layers(include_self=False))
+
+
 def _wanted_shape(model: Any) -> tuple[int | None, ...] | None:
     """Shape of one input that the model says it takes, None where it does not say."""
+    shape = _input_shape(model)
+    return tuple(shape[1:]) if isinstance(shape, tuple) else None
+
+
+def _input_shape(model: Any) -> Any:
+    """What Keras says: a tuple, or a list or mapping of them, or None."""
     try:
-        shape = model.input_shape
+        return model.input_shape
     except (AttributeError, ValueError):
         return None
-    return tuple(shape[1:]) if isinstance(shape, tuple) else None
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -547,8 +647,13 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     )
 
 
-def _target_form(loss: Any, head: str) -> str:
-    """How the compiled loss takes its targets: "numbers", "one-hot" or "column"."""
+def _target_form(loss: Any, head: str, *, one_hot: bool) -> str:
+    """How the compiled loss takes its targets: "numbers", "one-hot" or "column".
+
+    Labels that are given `one_hot` stay so, but for a loss that says that it takes numbers.
+    """
+    if isinstance(loss, list | tuple | dict) and len(loss) == 1:
+        [loss] = loss.values() if isinstance(loss, dict) else loss
     if isinstance(loss, str):
         name = loss
     else:
@@ -556,9 +661,11 @@ def _target_form(loss: Any, head: str) -> str:
     name = name.lower().replace("_", "")
     if "sparse" in name:
         return "numbers"
-    if head in ("logit", "sigmoid") or "binary" in name:
-        return "column" if head in ("logit", "sigmoid") else "one-hot"
-    return "one-hot" if "categorical" in name or name in ("mse", "kldivergence") else "numbers"
+    if head in ("logit", "sigmoid"):
+        return "column"
+    if one_hot or "binary" in name or "categorical" in name or name in ("mse", "kldivergence"):
+        return "one-hot"
+    return "numbers"
 
 
 def _numpy_type(weight: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,14 @@ class Source:
         Labels are class numbers (N,) or (N, 1), or one-hot rows (N, classes).
     argument : str
         Name used in error messages.
+    scaled : bool
+        Whether the model scales its inputs itself, so that nobody is told to do it.
     """
 
-    def __init__(self, data: Any, argument: str) -> None:
+    def __init__(self, data: Any, argument: str, *, scaled: bool = False) -> None:
         self.argument = argument
+        self._scaled = scaled
+        self.one_hot = False  # the form that its labels come in
         self.inputs: Array | None = None
         self.targets: NDArray[np.int64] | None = None
         self.dataset: Any = None
@@ -49,7 +53,10 @@ class Source:
         self._lock = threading.Lock()
         arrays = _as_arrays(data, argument)
         if arrays is not None:
-            self.inputs, self.targets = _checked_arrays(*arrays, argument)
+            inputs, labels = _checked_arrays(*arrays, argument)
+            self.inputs = self._as_float(inputs)
+            self.targets = class_numbers(labels, argument)
+            self.one_hot = labels.ndim == 2 and labels.shape[1] > 1
             self.length = len(self.inputs)
         else:
             self.dataset = _checked_dataset(data, argument)
@@ -102,10 +109,20 @@ class Source:
         keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
         with self._lock, keep:
             x, y, *_ = self.dataset[index]
-        return self._turned(_as_float(x, self.argument)), _label(y)
+        return self._turned(self._as_float(x)), _label(y)
 
     def _turned(self, x: Array) -> NDArray[np.float32]:
         return np.ascontiguousarray(np.moveaxis(x, -3, -1)) if self.swap_channels else x
+
+    def _as_float(self, x: Any) -> NDArray[np.float32]:
+        array = np.asarray(x)
+        if array.dtype.kind != "f":
+            scale = "" if self._scaled else " / 255"
+            raise ValueError(
+                f"{self.argument} has inputs of type {array.dtype}; the model needs floating "
+                f"point, for example images.astype('float32'){scale}"
+            )
+        return array.astype(np.float32, copy=False)
 
     def _probe(self) -> None:
         before = _random_state()
@@ -113,7 +130,9 @@ class Source:
         for index in self.probes():
             item = self.dataset[index]
             check_item(item, self.argument, index)
-            found = _as_float(item[0], self.argument).shape
+            _refuse_several(item[0], self.argument)
+            self.one_hot = np.size(item[1]) > 1
+            found = self._as_float(item[0]).shape
             if shape is not None and found != shape:
                 raise ValueError(
                     f"{self.argument}[{index}] has shape {found}, but sample 0 has {shape}; images "
@@ -126,11 +145,24 @@ class Source:
 def _as_arrays(data: Any, argument: str) -> tuple[Any, Any] | None:
     if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
-    if isinstance(data, tuple | list) and len(data) == 2 and all(hasattr(a, "shape") for a in data):
-        return data[0], data[1]
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[1], "shape"):
+        _refuse_several(data[0], argument)
+        if hasattr(data[0], "shape"):
+            return data[0], data[1]
     if hasattr(data, "element_spec") and hasattr(data, "as_numpy_iterator"):
         return _read_pipeline(data, argument)
     return None
+
+
+def _refuse_several(inputs: Any, argument: str) -> None:
+    """Raise ValueError for inputs that are a tuple, list or mapping of arrays."""
+    named = isinstance(inputs, Mapping)
+    if named or (isinstance(inputs, tuple | list) and any(hasattr(a, "shape") for a in inputs)):
+        raise ValueError(
+            f"{argument} has a {type(inputs).__name__} of {len(inputs)} arrays as inputs; the "
+            "Keras backend trains models of one input: pass its array alone (numpy.stack makes "
+            "one of a list of images)"
+        )
 
 
 def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
@@ -139,6 +171,19 @@ def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
     remedy = f"pass a pair of arrays (inputs, labels) as {argument}, or a map-style data set"
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(f"{argument} is a tf.data.Dataset of {spec}, not of (x, y); {remedy}")
+    _refuse_several(spec[0], argument)
+    shapes = [getattr(part, "shape", None) for part in spec]
+    if any(shape is None or shape.rank is None for shape in shapes):
+        raise ValueError(
+            f"{argument} is a tf.data.Dataset of {spec}, whose inputs or labels are no tensors of "
+            f"known rank; {remedy}"
+        )
+    if len(spec) == 3 and spec[2].dtype.is_floating:
+        raise ValueError(
+            f"{argument} is a tf.data.Dataset of (x, y, weight), and a session weighs no single "
+            "sample: leave the weights out; class_weight= weighs classes, and "
+            'session.judge(i, "leave out") leaves a sample out'
+        )
     number = int(data.cardinality())
     if number < 0:
         raise ValueError(
@@ -148,7 +193,11 @@ def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
     inputs: list[Array] = []
     labels: list[Array] = []
     size = 0
-    batched = len(spec[0].shape) == 4 or (len(spec[0].shape) == 3 and len(spec[1].shape) == 1)
+    x_shape, y_shape = spec[0].shape, spec[1].shape
+    # (H, W, C) with one-hot labels (classes,) has the ranks of (B, H, W) with labels (B,).
+    batched = len(x_shape) == 4 or (
+        len(x_shape) == 3 and len(y_shape) > 0 and x_shape[0] == y_shape[0]
+    )
     for x, y, *_ in data.as_numpy_iterator():
         inputs.append(np.asarray(x))
         labels.append(np.asarray(y))
@@ -162,7 +211,7 @@ def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
     return (join(inputs), join(labels)) if inputs else (np.zeros((0, 1, 1)), np.zeros(0, int))
 
 
-def _checked_arrays(x: Any, y: Any, argument: str) -> tuple[Array, NDArray[np.int64]]:
+def _checked_arrays(x: Any, y: Any, argument: str) -> tuple[Array, Array]:
     try:
         inputs, labels = np.asarray(x), np.asarray(y)
     except (TypeError, ValueError) as error:
@@ -179,7 +228,7 @@ def _checked_arrays(x: Any, y: Any, argument: str) -> tuple[Array, NDArray[np.in
         raise ValueError(
             f"{argument} has inputs of shape {inputs.shape}; expected images (N, H, W, C)"
         )
-    return _as_float(inputs, argument), class_numbers(labels, argument)
+    return inputs, labels
 
 
 def class_numbers(labels: Array, argument: str) -> NDArray[np.int64]:
@@ -218,16 +267,6 @@ def _checked_dataset(data: Any, argument: str) -> Any:
             "a data set that gives one sample (x, y) for each index, or a pair of arrays"
         )
     return data
-
-
-def _as_float(x: Any, argument: str) -> NDArray[np.float32]:
-    array = np.asarray(x)
-    if array.dtype.kind != "f":
-        raise ValueError(
-            f"{argument} has inputs of type {array.dtype}; the model needs floating point, "
-            "for example images.astype('float32') / 255"
-        )
-    return array.astype(np.float32, copy=False)
 
 
 def _random_state() -> object:

@@ -106,5 +106,6 @@ def find_head(outputs: Any, loss: Any) -> Head:
             return "sigmoid"
         between = bool(((values > 0) & (values < 1)).all())
         return "sigmoid" if between and not getattr(loss, "from_logits", False) else "logit"
-    sums = bool((values >= 0).all()) and bool(np.allclose(values.sum(1), 1, atol=1e-3))
+    tolerance = 1e-2 if outputs.dtype in (tf.bfloat16, tf.float16) else 1e-3
+    sums = bool((values >= 0).all()) and bool(np.allclose(values.sum(1), 1, atol=tolerance))
     return "softmax" if sums else "logits"

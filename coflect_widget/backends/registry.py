@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -165,8 +166,11 @@ class _Late:
     def __init__(self, entry: importlib.metadata.EntryPoint) -> None:
         self._entry = entry
 
+    def load(self) -> Any:
+        return self._entry.load()
+
     def __call__(self, *arguments: Any, **more: Any) -> Any:
-        return self._entry.load()(*arguments, **more)
+        return self.load()(*arguments, **more)
 
     def recognises(self, model: object) -> bool:
         try:
@@ -189,8 +193,16 @@ def _installed(name: str, parts: BackendParts) -> BackendParts:
     return parts
 
 
+def takes(factory: Callable[..., Any], argument: str) -> bool:
+    """Whether a backend's factory has a keyword argument of this name."""
+    known = inspect.signature(factory).parameters
+    return argument in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
+
+
 def resolve(path: Any) -> Any:
-    """Import "module:name"; what is no text is given back."""
+    """Import "module:name", or what an entry point names; all else is given back."""
+    if isinstance(path, _Late):
+        return path.load()
     if not isinstance(path, str):
         return path
     module, _, name = path.partition(":")

@@ -239,6 +239,7 @@ class KerasGuidance:
         task_loss : tensor ()
             Without gradient.
         """
+        task_loss = tf.cast(task_loss, tf.float32)  # of any floatx, as what else is computed here
         now = tf.where(tf.math.is_finite(task_loss), task_loss, 0.0)
         self._task.assign(tf.where(self._task < 0, now, 0.99 * self._task + 0.01 * now))
         if name == "fill":
@@ -283,13 +284,14 @@ class KerasGuidance:
             with tapped(module, lambda _, value: captured.append(value)):
                 logits = self._logits(x)
             score = tf.reduce_sum(tf.gather(logits, rows.labels, axis=1, batch_dims=1))
-        gradient = layer.maps(tape.gradient(score, captured[-1]))
+        found = (captured[-1], tape.gradient(score, captured[-1]))  # of any floating type
+        activation, gradient = (tf.cast(layer.maps(value), tf.float32) for value in found)
         weights = tf.reduce_mean(gradient, (1, 2), keepdims=True)
-        energy = tf.nn.relu(tf.reduce_sum(weights * layer.maps(captured[-1]), -1))
+        energy = tf.nn.relu(tf.reduce_sum(weights * activation, -1))
         region = _pooled(tf.convert_to_tensor(rows.region), layer.grid)
-        found = _share(energy, region, BLANK * self._first("activation", energy))
+        share = _share(energy, region, BLANK * self._first("activation", energy))
         gain = ACTIVATION_GAIN * self._reference()
-        return gain * _weighted_mean(1 - found, rows.strength)
+        return gain * _weighted_mean(1 - share, rows.strength)
 
     def _logits(self, x: Any) -> Any:
         return self.classifier.logits(self.classifier.model(x, training=True))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.backends.base import MissingFrameworkError, NonFiniteLossError
 
@@ -54,8 +55,15 @@ class _Hooks:
         self._wiring = wiring
         self._own = wiring.own_loop
         self._backend = wiring.backend
+        self._begun = self._told_of_weights = False
+        self._seen: NDArray[np.bool_] = np.zeros(self._backend.num_train, bool)  # in this epoch
 
     def on_train_begin(self, logs: Any = None) -> None:
+        if self._wiring.closed:
+            raise RuntimeError(
+                "the callback's session is closed and would record nothing; make a new Session and "
+                "give fit() its keras_callback(), or leave the callback out"
+            )
         model = self.model
         if model is not self._backend.keras_model:
             raise ValueError("the session's model is not the one that is fitted; use one model")
@@ -64,11 +72,22 @@ class _Hooks:
                 "model was compiled with steps_per_execution > 1; compile it without, because "
                 "commands are looked at between two steps"
             )
+        self._backend.take_compiled()
+        self._begun = self._told_of_weights = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._seen[:] = False
+        if self._begun:
+            return
+        # Not before, because nobody else says which epoch is the first (initial_epoch=).
         per_epoch = self.params.get("steps") or 0
-        steps = per_epoch * (self.params.get("epochs") or 1)
+        steps = per_epoch * ((self.params.get("epochs") or 1) - epoch)
+        model = self.model
         if not self._own.begin(steps, per_epoch, judges=True):
             model.stop_training = True
+        self._begun = True
         model.train_function = self._step
+        model.test_function = self._backend.test_function
 
     def _step(self, iterator: Any) -> Any:
         """One step in place of Keras's own; what it gives are the logs."""
@@ -86,8 +105,10 @@ class _Hooks:
         """Keras does not tell callbacks of a fit that ends with an error, or is interrupted."""
         try:
             yield
+        except StopIteration:
+            raise  # no error: so Keras learns where data of unknown length end
         except BaseException as error:
-            self.model.train_function = None
+            self._leave_functions()
             if isinstance(error, Exception):
                 self._own.end("failed", error)
             else:
@@ -112,7 +133,23 @@ class _Hooks:
             self._wiring.non_finite(self._wiring.loop.step, str(error))
         else:
             self._own.take(output)
+            self._notice_repeats(indices)
         return model.get_metrics_result()
+
+    def _notice_repeats(self, indices: NDArray[np.int64]) -> None:
+        """Whole numbers that come again within an epoch may be weights."""
+        again = self._seen[indices]
+        self._seen[indices] = True
+        if self._told_of_weights or not (again.any() or len(np.unique(indices)) < len(indices)):
+            return
+        self._told_of_weights = True
+        self._wiring.notice(
+            "warning",
+            "fit() brought the same index more than once in an epoch. Whole numbers as "
+            "sample_weight or third element are the samples' places in train_data; if they are "
+            "weights, forecast and maps are of other samples: pass numpy.arange(len(x)), and "
+            "class_weight= to Session.",
+        )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         with self._told_of_errors():  # a pause is held here
@@ -133,4 +170,8 @@ class _Hooks:
 
     def on_train_end(self, logs: Any = None) -> None:
         self._own.end("finished")
-        self.model.train_function = None  # the next fit makes its own
+        self._leave_functions()
+
+    def _leave_functions(self) -> None:
+        """The next fit makes its own."""
+        self.model.train_function = self.model.test_function = None

@@ -235,6 +235,9 @@ class TrainingLoop:
                 self._begun = True
             self.time.turn("training")
             end = self._train()
+            finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
+            if finish is not None:
+                finish()
         except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
         finally:

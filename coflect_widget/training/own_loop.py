@@ -242,7 +242,10 @@ class OwnLoop:
     def _over(
         self, loader: Iterable[Any], epochs: int, *, validate: bool, in_body: bool
     ) -> Generator[Any]:
-        per_epoch = len(loader) if isinstance(loader, Sized) else 0
+        try:
+            per_epoch = len(loader) if isinstance(loader, Sized) else 0
+        except TypeError:  # a loader of no known length has __len__ all the same
+            per_epoch = 0
         size = getattr(loader, "batch_size", None)
         if not self.begin(epochs * per_epoch, per_epoch, size if isinstance(size, int) else None):
             return

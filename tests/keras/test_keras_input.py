@@ -7,8 +7,14 @@ import tensorflow as tf
 from keras import layers
 
 from coflect_widget.attribution import keras_methods
+from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.backends.keras import KerasBackend
-from coflect_widget.config import Config
+from coflect_widget.backends.keras_data import Source
+from coflect_widget.backends.keras_model import find_head
+from coflect_widget.config import Config, GuidanceConfig
+from coflect_widget.guidance.keras_losses import KerasGuidance
+from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from tests.keras.keras_models import compiled, functional, sequential
 
 
@@ -91,6 +97,43 @@ def test_labels_of_each_form_go_with_each_loss(arrays, form, loss):
     assert np.allclose(logits, expected[1], atol=1e-5)
 
 
+def focal(y, p):
+    return -keras.ops.sum(y * keras.ops.log(p + 1e-7) * (1 - p) ** 2, -1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["mean_squared_error", "mae", keras.losses.KLDivergence(), keras.losses.Huber(), focal,
+     ["categorical_crossentropy"]],
+)  # fmt: skip
+def test_one_hot_labels_reach_a_loss_as_they_are(arrays, loss):
+    images, labels = arrays
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    backend = backend_of(
+        compiled(sequential(last="softmax", norm=False), loss=loss), (images, one_hot)
+    )
+    batch = next(backend.train_batches(0))
+    output = backend.train_step(batch)
+    model = compiled(sequential(last="softmax", norm=False), loss=loss)
+    expected = model.evaluate(images[batch.indices], one_hot[batch.indices], verbose=0)
+    assert float(output.loss) == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(output.targets, labels[batch.indices])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_probabilities_of_low_precision_are_recognised(policy):
+    before = keras.config.dtype_policy()
+    inputs = np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32)
+    try:
+        keras.config.set_dtype_policy(policy)
+        for classes in (3, 10, 100):
+            keras.utils.set_random_seed(classes)
+            outputs = layers.Dense(classes, activation="softmax")(inputs)
+            assert find_head(outputs, None) == "softmax"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_class_weights_are_those_of_fit(arrays):
     images, labels = arrays
     weights = {0: 3.0, 2: 0.5}
@@ -129,9 +172,40 @@ def test_a_model_that_is_not_compiled_says_so_or_takes_loss_and_optimizer(arrays
         backend_of(compiled(sequential()), arrays, loss=loss, optimizer="sgd")
 
 
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("channels", [False, True])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_pipeline_is_read_sample_by_sample_whatever_its_ranks(arrays, batched, channels, one_hot):
+    images, labels = arrays
+    data = tf.data.Dataset.from_tensor_slices(
+        (images if channels else images[..., 0], np.eye(4)[labels] if one_hot else labels)
+    )
+    source = Source(data.batch(10) if batched else data, "train_data")
+    assert source.length == 64
+    assert source.input(0).shape == ((32, 32, 3) if channels else (32, 32))
+    assert np.array_equal(source.targets, labels)
+    assert source.one_hot == one_hot
+
+
+class Items:
+    """A map-style data set whose items have this as their input."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.x, 0
+
+
 class OwnStep(keras.Model):
     def train_step(self, data):
         return {}
+
+
+ZEROS = np.zeros((2, 32, 32, 3), np.float32)
 
 
 class Batches(keras.utils.PyDataset):
@@ -156,6 +230,15 @@ class Batches(keras.utils.PyDataset):
         ((np.zeros((2, 16, 16, 5)), np.zeros(2, int)), ValueError, "model fails on a batch"),
         ((np.zeros((0, 32, 32, 3)), np.zeros(0, int)), ValueError, "is empty"),
         (tf.data.Dataset.from_tensors((0.0, 0)).repeat(), ValueError, "cannot be numbered"),
+        (
+            tf.data.Dataset.from_tensor_slices((ZEROS, [0, 1], [0.0, 1.0])),
+            ValueError,
+            "class_weight= weighs classes",
+        ),
+        (tf.data.Dataset.from_tensor_slices(({"a": ZEROS}, [0, 1])), ValueError, "a dict of 1"),
+        (([ZEROS, ZEROS[:, 0, 0]], np.zeros(2, int)), ValueError, "a list of 2 arrays as inputs"),
+        (Items((ZEROS[0], ZEROS[0, 0])), ValueError, "a tuple of 2 arrays as inputs"),
+        (Items({"a": ZEROS[0]}), ValueError, "a dict of 1 arrays as inputs"),
         (Batches(), TypeError, "PyDataset, which gives batches without"),
         (3, TypeError, "neither a pair of arrays"),
     ],
@@ -174,6 +257,14 @@ def test_bad_models_are_named_with_the_remedy(arrays):
         backend_of(compiled(sequential()), arrays, num_classes=3)
     with pytest.raises(ValueError, match=r"must give \(samples, classes\)"):
         backend_of(compiled(keras.Sequential([inputs, layers.Conv2D(4, 3)])), arrays)
+    other = keras.Input((4,))
+    joined = layers.Concatenate()([layers.Flatten()(inputs), other])
+    two = keras.Model([inputs, other], layers.Dense(4)(joined))
+    with pytest.raises(ValueError, match="model takes 2 inputs"):
+        backend_of(compiled(two), arrays)
+    scaling = keras.Sequential([inputs, layers.Rescaling(1 / 255), sequential(norm=False)])
+    with pytest.raises(ValueError, match=r"astype\('float32'\)$"):  # and no / 255
+        backend_of(compiled(scaling), (arrays[0].astype(np.uint8), arrays[1]))
     with pytest.raises(TypeError, match=r"pass a keras\.Model"):
         backend_of(layers.Dense(3), arrays)
     with pytest.raises(ValueError, match="cannot be used here"):
@@ -184,8 +275,6 @@ def test_bad_models_are_named_with_the_remedy(arrays):
 
 
 def test_a_loss_that_is_not_finite_changes_no_weight(arrays):
-    from coflect_widget.backends.base import NonFiniteLossError
-
     def loss(y, outputs):
         return keras.ops.sum(outputs) * float("nan")
 
@@ -195,6 +284,86 @@ def test_a_loss_that_is_not_finite_changes_no_weight(arrays):
         backend.train_step(next(backend.train_batches(0)))
     after = [w.numpy() for w in backend.keras_model.trainable_weights]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_sample_that_is_nan_leaves_running_statistics_as_they_were(arrays, eager):
+    images = arrays[0].copy()
+    images[5] = np.nan
+    model = sequential()
+    compiled(model)
+    model.run_eagerly = eager
+    backend = backend_of(model, (images, arrays[1]))
+    refused = 0
+    for batch in backend.train_batches(0):
+        before = model.get_weights()
+        try:
+            backend.train_step(batch)
+        except NonFiniteLossError:
+            refused += 1
+            after = model.get_weights()
+            assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert refused == 1
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("policy", "ignore_loss"),
+    [("mixed_float16", None), ("mixed_bfloat16", "input_gradient"), ("float64", None)],
+)
+def test_guidance_goes_with_each_precision(arrays, policy, ignore_loss):
+    before = (keras.config.dtype_policy(), keras.config.floatx())
+    try:
+        if policy == "float64":
+            keras.config.set_floatx(policy)
+        keras.config.set_dtype_policy(policy)
+        backend = backend_of(compiled(sequential(norm=False)), arrays)
+        config = GuidanceConfig(ignore_loss=ignore_loss, replay_share=1)
+        guidance = KerasGuidance(backend.model, backend.read_rows, (32, 32), config)
+        backend.attach_guidance(guidance)
+        ignore, look = parse_roi((0, 0, 0.3, 0.3), "ignore"), parse_roi((0.3, 0.2, 1, 1), "look")
+        said = backend.set_guidance(
+            GuidanceState(
+                (
+                    ActiveStroke("ignore", ignore, None, 0.3, "a"),
+                    ActiveStroke("look", look, 4, 0.4, "b"),
+                )
+            )
+        )
+        assert "activation" in said
+        outputs = [backend.train_step(batch) for batch in backend.train_batches(0)]
+        added = [float(o.guidance_loss) for o in outputs if o.guidance_loss is not None]
+        assert len(added) >= 2
+        assert np.isfinite(added).all()
+    finally:
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
+
+
+def test_guidance_inside_a_tf_function_is_refused(arrays):
+    backend = backend_of(compiled(sequential(norm=False)), arrays)
+
+    @tf.function
+    def step(x, y):
+        return backend.guidance_term(x, y, tf.zeros(()), None)
+
+    with pytest.raises(RuntimeError, match=r"forward = tf\.function\(model\)"):
+        step(*(tf.constant(part[:8]) for part in arrays))
+
+
+def test_schedules_and_settings_that_would_fail_later_are_refused(arrays):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    with pytest.raises(TypeError, match="belongs into the optimizer"):
+        backend_of(compiled(sequential()), arrays, scheduler=schedule)
+    model = compiled(sequential(), optimizer=keras.optimizers.SGD(schedule))
+    with pytest.raises(ValueError, match="optimizer has a CosineDecay"):
+        backend_of(model, arrays, scheduler=lambda epoch, rate: rate / 2)
+    assert backend_of(model, arrays).learning_rate() == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="set_global_policy"):
+        KerasBackend(
+            compiled(sequential()), arrays, None, num_classes=None, loss=None, optimizer=None,
+            scheduler=None, batch_size=16, config=Config(mixed_precision=True),
+        )  # fmt: skip
 
 
 def test_a_named_layer_is_found_by_path_or_name_and_a_wrong_one_is_answered(shapes):

@@ -1,7 +1,9 @@
 """A Keras explainer beyond LiveCAM and SmoothGrad: Grad-CAM, random weights, the verdict."""
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from coflect_widget.attribution import keras_methods, worker
 from coflect_widget.attribution.consensus import NOISE_BATCH
@@ -46,6 +48,41 @@ def test_gradcam_is_what_its_formula_says(sent):
     for channel in range(activation.shape[-1]):
         expected += gradient[..., channel].mean() * activation[..., channel]
     assert np.allclose(found, np.maximum(expected, 0), atol=1e-5)
+
+
+class Normalised(keras.Model):
+    """With an argument of its own and no get_config, so that it travels as the object it is."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first = first
+        self.rest = sequential(norm=False)
+
+    def call(self, x):
+        return self.rest(self.first(x))
+
+
+@pytest.mark.parametrize("axis", [-1, None])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_worker_normalises_as_the_adapted_layer_does(shapes, axis, described):
+    images = shapes.images.transpose(0, 2, 3, 1)[:32] * 5 + 10
+    normalised = layers.Normalization(axis=axis)
+    normalised.adapt(images)
+    model = Normalised(normalised)
+    if described:
+        model = keras.Sequential([keras.Input((32, 32, 3)), normalised, sequential(norm=False)])
+    backend = KerasBackend(
+        compiled(model), (images, shapes.labels[:32]), None, num_classes=None, loss=None,
+        optimizer=None, scheduler=None, batch_size=16, config=Config(),
+    )  # fmt: skip
+    specs = backend.weight_specs()
+    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
+    backend.copy_weights(copies)
+    explainer = keras_methods.load(keras_methods.structure(backend.model))
+    explainer.load_weights({s.name: c for s, c in zip(specs, copies, strict=True)})
+    x = backend.read_sample(3).input[None]
+    own = backend.model.logits(model(backend.model.own(x), training=False))
+    assert np.allclose(explainer.logits(x), own.numpy(), atol=1e-5)
 
 
 def test_random_weights_give_other_maps_and_repeat(sent):

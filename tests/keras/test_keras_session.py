@@ -134,6 +134,50 @@ def test_both_frameworks_in_one_kernel_in_turn_and_at_once(make_session):
         assert session.state == "stopped"
 
 
+@pytest.mark.parametrize("with_fit", [False, True])
+def test_a_second_compile_is_that_of_the_next_training(make_session, shapes, with_fit):
+    x, y, index = last(shapes)
+    model = sequential(norm=False)
+    model.layers[0].trainable = False
+    compiled(model, optimizer=keras.optimizers.SGD(0.0))
+    session = make_session(model=model, val=shapes)
+
+    def moved():
+        before = [weight.numpy() for weight in model.weights]
+        if with_fit:
+            model.fit(x, y, sample_weight=index, verbose=0, callbacks=[session.keras_callback()])
+        else:
+            session.train(epochs=1)
+            session.wait(60)
+        return [bool((a != b.numpy()).any()) for a, b in zip(before, model.weights, strict=True)]
+
+    assert not any(moved())
+    model.layers[0].trainable = True
+    top_2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
+    compiled(model, optimizer=keras.optimizers.SGD(0.5), metrics=[top_2])
+    assert all(moved())
+    assert "val_top_2" in session.metrics
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    compiled(model, loss=loss, metrics=[])  # whose targets have another form
+    if with_fit:
+        y = np.eye(4, dtype=np.float32)[y]
+    assert all(moved())
+
+
+def test_a_training_ends_with_the_average_weights_of_its_optimizer(make_session):
+    optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9)
+    model = compiled(sequential(norm=False), optimizer=optimizer)
+    session = make_session(model=model)
+    session.train(epochs=1)
+    session.wait(60)
+    averages = optimizer._model_variables_moving_average
+    for weight, average in zip(model.trainable_weights, averages, strict=True):
+        assert np.array_equal(weight.numpy(), average.numpy())
+    saved = load_file(session.run.path / session.events("checkpoint")[-1].data["path"])
+    for weight in model.weights:
+        assert np.array_equal(saved[weight.path], weight.numpy())
+
+
 # --- fit -----------------------------------------------------------------------------------------
 
 
@@ -199,6 +243,92 @@ def test_fit_without_indices_says_how_to_give_them(make_session, shapes):
     with pytest.raises(ValueError, match=r"sample_weight=numpy\.arange\(len\(x\)\)"):
         model.fit(x, y, verbose=0, callbacks=[session.keras_callback()])
     session.close()
+
+
+def test_data_of_unknown_length_are_an_epoch_each_time_they_end(make_session, shapes):
+    data = tf.data.Dataset.from_tensor_slices(last(shapes)).filter(lambda x, y, index: index >= 0)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+    history = model.fit(
+        data.batch(64), epochs=3, verbose=0, callbacks=[session.keras_callback()]
+    ).history
+    assert len(history["loss"]) == 3
+    assert session.wait(30)
+    assert session.state == "finished"
+    assert (session.metrics["step"], session.metrics["epoch"]) == (12, 3)
+
+
+def test_validation_split_weighs_each_sample_alike(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential(norm=False), metrics=["accuracy"])
+    session = make_session(model=model)
+    history = model.fit(
+        x, y, sample_weight=index, validation_split=0.25, batch_size=48, epochs=2, verbose=0,
+        callbacks=[session.keras_callback()],
+    ).history  # fmt: skip
+    loss, accuracy = model.evaluate(x[192:], y[192:], verbose=0)
+    assert history["val_loss"][-1] == pytest.approx(loss, abs=1e-5)
+    assert history["val_accuracy"][-1] == pytest.approx(accuracy)
+    assert session.metrics["val_loss"] == pytest.approx(loss, abs=1e-5)
+    weights = np.where(y == 0, 0.0, 1.0)
+    history = model.fit(
+        x, y, sample_weight=index, validation_data=(x, y, weights), verbose=0,
+        callbacks=[session.keras_callback()],
+    ).history  # fmt: skip
+    weighted = model.evaluate(x, y, sample_weight=weights, verbose=0)[0]
+    assert history["val_loss"][-1] == pytest.approx(weighted, abs=1e-5)
+    assert model.evaluate(x, y, sample_weight=index, verbose=0)[0] > 10 * weighted  # as ever
+
+
+def test_whole_numbers_that_repeat_are_pointed_out_as_weights(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+
+    def notices(numbers):
+        model.fit(
+            x, y, sample_weight=numbers, epochs=2, verbose=0, callbacks=[session.keras_callback()]
+        )
+        return [e.data["text"] for e in session.events("notice")]
+
+    assert not notices(index)
+    said = notices(np.where(y == 0, 1, 2))
+    assert len(said) == 1
+    assert "class_weight= to Session" in said[0]
+
+
+def test_fit_with_a_closed_session_is_refused_at_its_beginning(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+    callback = session.keras_callback()
+    session.close()
+    before = model.get_weights()
+    with pytest.raises(RuntimeError, match="session is closed"):
+        model.fit(x, y, sample_weight=index, verbose=0, callbacks=[callback])
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_fit_that_begins_late_announces_the_epochs_that_are_left(make_session, shapes):
+    x, y, index = last(shapes)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+    model.fit(
+        x, y, sample_weight=index, batch_size=64, epochs=6, initial_epoch=4, verbose=0,
+        callbacks=[session.keras_callback()],
+    )  # fmt: skip
+    assert session.events("train_started")[-1].data["total_steps"] == 8
+    assert (session.state, session.metrics["step"]) == ("finished", 8)
+
+
+def test_a_bare_loop_over_data_of_unknown_length(make_session, shapes):
+    data = tf.data.Dataset.from_tensor_slices(last(shapes)).filter(lambda x, y, index: index >= 0)
+    model = compiled(sequential(norm=False))
+    session = make_session(model=model)
+    for inputs, labels, indices in session.loop(data.batch(64), epochs=2):
+        session.observe(indices, model(inputs), labels)
+    session.wait(30)
+    assert (session.state, session.metrics["step"]) == ("finished", 8)
 
 
 def test_a_bare_loop_with_a_gradient_tape(make_session, shapes):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch_loader import follow
@@ -56,6 +56,24 @@ def train(session, loader, epochs, on_step=lambda: None, indices=None):
         (loss + session.guidance_loss(x, y, loss)).backward()
         optimizer.step()
         on_step()
+
+
+class Streamed(IterableDataset):
+    """Its loader has ``__len__`` all the same, which raises."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __iter__(self):
+        return ((*self.pairs[i], i) for i in range(96))
+
+
+def test_a_loader_of_unknown_length(make_session, pairs):
+    session = make_session()
+    model = session._backend.model
+    for x, y, indices in session.loop(DataLoader(Streamed(pairs), batch_size=32), epochs=2):
+        session.observe(indices, model(x), y)
+    assert (session.state, session.metrics["step"]) == ("finished", 6)
 
 
 def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(

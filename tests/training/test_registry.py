@@ -144,6 +144,12 @@ def test_importing_the_package_imports_no_framework():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_class_weights_for_a_backend_that_takes_none_are_refused(logistic, digits, make_session):
+    coflect.register_backend("numpy", logistic.NumpyBackend)
+    with pytest.raises(TypeError, match="'NumpyBackend' takes no weights of classes"):
+        make_session(model=logistic.Logistic(10), data=digits, class_weight={1: 2.0})
+
+
 def test_class_weights_for_torch(make_session):
     with pytest.raises(ValueError, match=r"class_weight has 7; classes are 0\.\.3"):
         make_session(class_weight={7: 1.0})
