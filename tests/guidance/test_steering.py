@@ -163,7 +163,8 @@ def test_boxes_drawn_one_after_the_other_are_measured_together(make_session, sha
     session.wait(60)
     effects = eventually(lambda: len(session.effects) == 3 and session.effects, 120)
     assert [effect.from_step for effect in effects] == [8, 8, 14]
-    assert ["1 other intervention" in effect.text for effect in effects] == [True, True, False]
+    told = ["2 other interventions meanwhile" in effect.text for effect in effects]
+    assert told == [True, True, False]
 
 
 def test_a_ledger_travels_as_a_file(make_session, tmp_path):
