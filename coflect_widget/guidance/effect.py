@@ -36,7 +36,7 @@ LEAST_ENERGY = 0.05
 LEAST_HARM = 0.02
 #: Least share of what the model recognised beyond guessing that it must still recognise where an
 #: intervention is said to have helped.
-LEAST_LEFT = 1 / 3
+LEAST_LEFT = 0.15
 #: Pictures below which the pull and the accuracy tell nothing.
 FEWEST = 20
 

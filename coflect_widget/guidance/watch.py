@@ -37,7 +37,7 @@ ELSEWHERE = 64
 #: `FEWEST_FALLS` between them, `SWING` is assumed.
 EPOCHS = 10
 FEWEST_FALLS = 3
-SWING = 0.05
+SWING = 0.1
 #: Interventions whose effect may be waiting; the oldest goes without.
 MOST_WAITING = 64
 #: Steps below which a training that ends early tells nothing of an effect.
