@@ -36,8 +36,9 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, list | tuple) or all(is_finite(one) for one in value)
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is None or math.isfinite(value) else None
+def finite(value: float | None) -> float | None:
+    """The value, or None in place of NaN and infinity."""
+    return value if is_finite(value) else None
 
 
 class Payload(BaseModel):
@@ -115,7 +116,7 @@ class Metrics(Payload):
 
     @field_serializer("values")
     def _nulls(self, values: dict[str, float | None]) -> dict[str, float | None]:
-        return {name: _finite(value) for name, value in values.items()}
+        return {name: finite(value) for name, value in values.items()}
 
 
 class Forecast(Table):

@@ -120,10 +120,10 @@ class Session(OwnLoops, Reviews):
         batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
         check_executor(executor)
+        factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            prepare(getattr(resolve(parts.backend), "explainer", ""))
-        factory = resolve(parts.backend)
+            prepare(getattr(factory, "explainer", ""))
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "

@@ -284,8 +284,8 @@ class Wiring:
         if not self.backend.num_classes:
             del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
         spent = self.loop.time
-        if spent.speed is not None and now - self._speed_at >= SPEED_PERIOD:
-            shown |= {"steps_per_second": spent.speed, "validation_seconds": spent.validation}
+        if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
+            shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}
             self._speed_at = now
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")

@@ -1,6 +1,6 @@
 // Builds the widget's two static files; with --harness also the page that shows it without Jupyter.
 //
-//   node js/build.mjs [--watch] [--harness] [--outdir 16]
+//   node js/build.mjs [--watch] [--harness] [--outdir DIR]
 import { context, build } from "esbuild";
 import { fileURLToPath } from "node:url";
 import { readFile, writeFile } from "node:fs/promises";

@@ -74,19 +74,17 @@ def compare(
     """
     rng = np.random.default_rng(seed)
     found = {kind: _measures(*pair, split, rng) for kind, pair in readings.items()}
-    verdicts = {
-        kind: _verdict(kind, measures, split, swing, guess) for kind, measures in found.items()
-    }
     first = next(iter(found.values()))
+    accuracy = first[f"{split} accuracy"]
     count = len(next(iter(readings.values()))[0].right)
-    if count < FEWEST:  # what is left is what needs no such pictures
-        nothing: tuple[Verdict, str] = ("no measurable effect", "")
-        verdicts = {k: v if v[0] == "looks there more" else nothing for k, v in verdicts.items()}
+    verdicts = {
+        kind: _verdict(kind, measures, split, swing, guess, enough=count >= FEWEST)
+        for kind, measures in found.items()
+    }
     verdict = min((verdict for verdict, _ in verdicts.values()), key=WEIGHT.index)
     # Where an "ignore" has helped, the accuracy that fell with the shortcut is no harm.
     unsaid = ("no measurable effect", "harmed" if verdict == "helped" else "")
     said = [words for each, words in verdicts.values() if each not in unsaid]
-    accuracy = first[f"{split} accuracy"]
     figures = f"{split} accuracy {accuracy.before:.3f} -> {accuracy.after:.3f}"
     if count < FEWEST:
         figures += f" of {count} samples, too few to tell; {FEWEST} are needed"
@@ -95,7 +93,8 @@ def compare(
         text += f" ({others} other intervention{'s' * (others > 1)} meanwhile)"
     measures = list(first.values())
     if len(found) > 1:  # the rest of the figures are of the same pictures
-        measures.append(_inside(found["look"][ENERGY]))
+        name = "energy inside what to look at"
+        measures.append(found["look"][ENERGY].model_copy(update={"name": name}))
     return Effect(
         intervention=intervention,
         verdict=verdict,
@@ -105,10 +104,6 @@ def compare(
         explainer=" and ".join(dict.fromkeys(after.explainer for _, after in readings.values())),
         measures=[m for m in measures if np.isfinite([m.change, m.low, m.high]).all()],
     )
-
-
-def _inside(energy: Measure) -> Measure:
-    return energy.model_copy(update={"name": "energy inside what to look at"})
 
 
 def _measures(
@@ -166,7 +161,13 @@ def _measure(name: str, figures: Sequence[float]) -> Measure:
 
 
 def _verdict(
-    kind: Kind, measures: Mapping[str, Measure], split: str, swing: float, guess: float
+    kind: Kind,
+    measures: Mapping[str, Measure],
+    split: str,
+    swing: float,
+    guess: float,
+    *,
+    enough: bool,
 ) -> tuple[Verdict, str]:
     pull, beyond, energy = measures[PULL], measures[BEYOND], measures[ENERGY]
     accuracy = measures[f"{split} accuracy"]
@@ -174,12 +175,12 @@ def _verdict(
     # The accuracy falls where a shortcut is lost that its pictures have, too; but a model that
     # has come to see nothing at all is drawn by nothing.
     sees = accuracy.after - guess >= LEAST_LEFT * (accuracy.before - guess)
-    if kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
+    if enough and kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
         return "helped", (
             f"helped: the region alone drew {max(pull.before, 0):.0%} of other pictures to its "
             f"class, now {max(pull.after, 0):.0%}"
         )
-    if accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
+    if enough and accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
         return "harmed", "harmed"
     if kind == "look" and energy.low > 0 and energy.change >= LEAST_ENERGY:
         return "looks there more", (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.events import Event, is_finite
+from coflect_widget.events import Event, finite
 from coflect_widget.forecast.scoreboard import sentence
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
@@ -181,7 +181,7 @@ class View:
                 self._validation = value or 0.0
                 continue
             if name in _HEADER_METRICS:
-                status[name] = value if is_finite(value) else None
+                status[name] = finite(value)
                 continue
             series = self._series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
             series.extend((event.step, float("nan") if value is None else value))

@@ -256,12 +256,23 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const [steps, ...lines] = u.data;
     lines.forEach((line, i) => {
       u.ctx.fillStyle = colour(root, LINES[i % LINES.length] ?? "");
-      const points = Array.from(line, (y, k) => [y, k] as const).filter(([y]) => y !== undefined);
-      points.forEach(([y, k], at) => {
-        if (typeof y !== "number" || typeof points[at - 1]?.[0] === "number" || typeof points[at + 1]?.[0] === "number") return;
-        const size = (points.length === 1 ? 5 : 2) * devicePixelRatio;
-        u.ctx.fillRect(u.valToPos(steps[k] ?? 0, "x", true) - size / 2, u.valToPos(y, "y", true) - size / 2, size, size);
-      });
+      let points = 0;
+      let inLine = false; // the point before is a number
+      let alone = -1; // a number whose neighbours so far are none
+      const dot = (): void => {
+        if (alone < 0) return;
+        const size = (points === 1 ? 5 : 2) * devicePixelRatio;
+        u.ctx.fillRect(u.valToPos(steps[alone] ?? 0, "x", true) - size / 2, u.valToPos(line[alone] ?? 0, "y", true) - size / 2, size, size);
+      };
+      for (let k = 0; k < line.length; k++) {
+        if (line[k] === undefined) continue;
+        points++;
+        const known = typeof line[k] === "number";
+        if (!known) dot();
+        alone = known && !inLine ? k : -1;
+        inLine = known;
+      }
+      dot();
     });
   }
 
