@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.training.controls import Controls
+from coflect_widget.training.freed_memory import KeptMemory
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
@@ -114,6 +115,7 @@ class TrainingLoop:
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
         self._snapshot_failed = False  # and a person was told so
+        self._memory = KeptMemory()
 
     @property
     def running(self) -> bool:
@@ -184,6 +186,7 @@ class TrainingLoop:
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()
+        self._memory.keep()
         self.controls.attach()
         self._set_state("training", by="train")
         self.time.turn("training")
@@ -218,6 +221,7 @@ class TrainingLoop:
             self.observer.ended(end)
         finally:  # whoever waits for the end must not wait for ever
             try:
+                self._memory.give_back()
                 self.controls.detach()
                 self._set_state(end, by="train")
             finally:
@@ -226,6 +230,7 @@ class TrainingLoop:
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
         failure: BaseException | None = None
+        self._memory.keep()
         self.controls.attach()
         try:
             self._set_state("training", by="train")
