@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -224,6 +225,11 @@ def make(name: str, workload: Workload, folder: str) -> Arm:
     return Hooked(workload, PEERS[name](workload, Path(folder)))
 
 
+def page_faults() -> float:
+    """Pages that this process had to ask the system for so far."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+
 def serve(arm: Arm, port: int) -> None:
     """Train when told to, until the connection ends."""
     with (
@@ -242,10 +248,11 @@ def serve(arm: Arm, port: int) -> None:
                 line.write(json.dumps({"pairs": pairs, **arm.facts()}) + "\n")
                 line.flush()
                 continue
-            first = len(arm.ends)
+            first, faults = len(arm.ends), page_faults()
             (arm.train if how == "watched" else arm.train_plain)(steps + 1)
+            faults = (page_faults() - faults) / (len(arm.ends) - first)  # of a step
             ends = arm.ends[first : first + steps + 1]
-            answer = {"ns": [b - a for a, b in pairwise(ends)], **arm.facts()}
+            answer = {"ns": [b - a for a, b in pairwise(ends)], **arm.facts(), "faults": faults}
             line.write(json.dumps(answer) + "\n")
             line.flush()
 

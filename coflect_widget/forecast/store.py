@@ -291,13 +291,10 @@ class SampleStore:
         return rows, scores, labels, lengths
 
     def _any_twice(self, rows: NDArray[np.int64]) -> bool:
-        """Whether a sample comes twice: of two that write to one place, one is not found again."""
-        place = self.last_seen  # in the place of what is written there at each sighting
-        old, mark = place[rows], np.arange(len(rows), dtype=np.int32)
-        place[rows] = mark
-        twice = not np.array_equal(place[rows], mark)
-        place[rows] = old
-        return twice
+        """Whether a sample comes twice: then fewer places are marked than there are rows."""
+        marked = np.zeros(self.num_samples, np.bool_)
+        marked[rows] = True
+        return np.count_nonzero(marked) < len(rows)
 
     def _take(
         self,
