@@ -294,7 +294,7 @@ class SampleStore:
         """Whether a sample comes twice: then fewer places are marked than there are rows."""
         marked = np.zeros(self.num_samples, np.bool_)
         marked[rows] = True
-        return np.count_nonzero(marked) < len(rows)
+        return bool(np.count_nonzero(marked) < len(rows))
 
     def _take(
         self,
