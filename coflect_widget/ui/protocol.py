@@ -111,7 +111,7 @@ class Queue(TypedDict):
     """The forecast queue, riskiest first."""
 
     step: int
-    horizon: int  # epochs ahead
+    due: int  # the epoch that the forecast is about, as epochs completed by then
     onset: bool  # holds only samples that are still right
     items: list[QueueItem]
 

@@ -59,6 +59,7 @@ class View:
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[dict[str, Any]] = []
         self._validation = 0.0  # seconds that the newest one took
+        self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
             "mode": mode,
             "run_id": run_id,
@@ -161,6 +162,10 @@ class View:
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch or None
         to_come = data.total_steps - event.step
+        self._last_validation = event.epoch
+        if each:  # one follows each whole epoch, and none a last one that is only begun
+            begun = event.step - event.epoch * each
+            self._last_validation += (to_come + (begun if 0 <= begun < each else 0)) // each
         self._status.update(
             total_steps=data.total_steps if to_come > 0 else None,
             # Epochs of before may have had another length.
@@ -187,9 +192,9 @@ class View:
             series.extend((event.step, float("nan") if value is None else value))
         speed, total = status["steps_per_second"], status["total_steps"]
         if speed and total is not None:
-            epochs = (status["total_epochs"] or 0) - status["epoch"]
+            validations = max(0, self._last_validation - status["epoch"])
             status["seconds_left"] = (
-                max(0, total - status["step"]) / speed + max(0, epochs) * self._validation
+                max(0, total - status["step"]) / speed + validations * self._validation
             )
         self._dirty.add("metrics")
 
@@ -429,7 +434,7 @@ class View:
         ]
         return {
             "step": self._forecast.step,
-            "horizon": data.horizon,
+            "due": self._forecast.epoch + data.horizon,
             "onset": data.onset,
             "items": items,
         }

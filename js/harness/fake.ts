@@ -209,7 +209,7 @@ export class FakeKernel {
         gates: [gate("coverage", 1, "every sample seen 3 times"), gate("stability", 0.62, "ranking stable for 2 of 3 epochs"), gate("skill", 1, "forecasts beat chance"), gate("epochs", 0.8, "4 of 5 epochs completed")],
         score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
       },
-      queue: { step: this.#step, horizon: 4, items },
+      queue: { step: this.#step, due: 4, items },
       explanation: this.#explanation(buffers),
       timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
       hits: this.options.hits ? {

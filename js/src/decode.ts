@@ -114,7 +114,7 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     reason: str(item, "reason"),
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
-  return { step: num(from, "step"), horizon: num(from, "horizon"), onset: from["onset"] === true, items };
+  return { step: num(from, "step"), due: num(from, "due"), onset: from["onset"] === true, items };
 }
 
 /** Bytes of `count` pixels or map cells; null where there are none or too few. */

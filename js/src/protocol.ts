@@ -67,7 +67,7 @@ export interface Candidate {
 
 export interface Queue {
   step: number;
-  horizon: number;
+  due: number;
   onset: boolean; // only samples that are still right
   items: Candidate[];
 }

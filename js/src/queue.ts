@@ -84,17 +84,14 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
   let shown: readonly Candidate[] = [];
   function show(anew = false): void {
     const { state } = store;
-    const { status, queue } = state;
+    const { queue } = state;
     const wanted = filtered(state).slice(0, SHOWN);
     shown = held() && !anew && shown.length > 0 ? shown : wanted;
     setHidden(empty, shown.length > 0);
     setHidden(onset, queue === null || !isReachable(state));
     setAttr(onset, "aria-pressed", String(showsOnset(state)));
     setText(empty, (queue?.items.length ?? 0) > 0 ? "None of the samples at risk is of this kind." : "The forecast begins when every sample has been seen a few times.");
-    if (queue !== null && status !== null) {
-      const due = status.steps_per_epoch ? Math.floor(queue.step / status.steps_per_epoch) + queue.horizon : null;
-      setText(title, due === null ? "At risk" : `At risk by epoch ${due}`);
-    }
+    if (queue !== null) setText(title, `At risk by epoch ${queue.due}`);
     syncChildren(list, shown, make, (row, item) => {
       showRow(row, item, state);
     });

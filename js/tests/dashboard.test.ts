@@ -18,6 +18,7 @@ describe("what it shows", () => {
     expect(get("cw-model-step").textContent).toContain("870");
     expect(get("cw-connection").textContent).toBe("live");
     expect(document.querySelectorAll("[data-testid='cw-queue-item']")).toHaveLength(2);
+    expect(document.body.textContent).toContain("At risk by epoch 10");
     expect(get("cw-gates").textContent).toContain("ranking not stable yet");
     expect(get("cw-notice").textContent).toContain("No validation data");
   });

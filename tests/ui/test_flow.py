@@ -287,7 +287,7 @@ def test_a_beat_is_answered_so_that_a_page_knows_that_somebody_is_there(stage):
 
 
 def happened(kind, step, epoch, split=None, **fields):
-    payload = {"train_started": events.TrainStarted, "metrics": events.Metrics}[kind]
+    payload = events.PAYLOADS[kind]
     happened.seq += 1
     return events.Event(
         seq=happened.seq, ts="2026-01-01T00:00:00Z", run_id="r", type=kind, step=step, epoch=epoch,
@@ -313,6 +313,30 @@ def test_time_left_holds_the_validations_to_come():
     validated = happened("metrics", 100, 1, "val", values={"loss": 1.0})
     then = happened("metrics", 150, 1, "train", values=pace)
     assert status_after(began, first, validated, then)["seconds_left"] == pytest.approx(5 + 3 * 3)
+
+
+def test_the_queue_is_about_an_epoch_of_the_run_whatever_length_its_epochs_had():
+    view = View(None, "live", "r")
+    none = dict.fromkeys(("index", "risk", "target", "predicted", "reason"), ())
+    sizes = {"total_steps": 900, "steps_per_epoch": 100, "batch_size": 1}
+    view.apply(happened("train_started", 700, 3, **sizes))
+    view.apply(happened("forecast", 750, 3, horizon=4, **none))
+    assert view.update(full=False)[0]["queue"]["due"] == 7
+
+
+@pytest.mark.parametrize(
+    ("step", "epoch", "total", "validations"),
+    [(0, 0, 350, 3), (50, 0, 400, 4), (50, 0, 110, 1), (730, 1, 980, 2)],
+)
+def test_no_validation_comes_after_an_epoch_that_ends_half_way(step, epoch, total, validations):
+    sizes = {"total_steps": total, "steps_per_epoch": 100, "batch_size": 1}
+    pace = {"steps_per_second": 50.0, "validation_seconds": 3.0}
+    status = status_after(
+        happened("train_started", step, epoch, **sizes),
+        happened("metrics", step + 10, epoch, "train", values=pace),
+    )
+    left = (total - step - 10) / 50 + validations * 3
+    assert status["seconds_left"] == pytest.approx(left)
 
 
 def test_a_loop_of_unknown_length_has_no_total():
