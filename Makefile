@@ -44,6 +44,7 @@ $(BENCH_VENV)/.ready: pyproject.toml constraints.txt
 
 bench: $(BENCH_VENV)/.ready
 	$(BENCH_VENV)/bin/python benchmarks/overhead_woven.py --json build/overhead.json
+	$(BENCH_VENV)/bin/python benchmarks/overhead_scripts.py --json build/scripts.json
 
 test: setup lint types front-end unit notebooks e2e
 
