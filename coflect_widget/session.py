@@ -310,17 +310,12 @@ class Session(OwnLoops, Reviews):
         """
         wiring = self._open()
         openmp.release_helpers()
-        began = now = time.monotonic()
-        until = math.inf if timeout is None else began + timeout
-        wiring.loop.wait(0)  # refuses the thread that trains
+        until = math.inf if timeout is None else time.monotonic() + timeout
         try:
-            # Asleep, and not on the lock with which training says that it has ended: an interrupt
-            # that comes as it is taken would leave it locked, and the training could never end.
-            while wiring.loop.running:
-                if now >= until:
+            # In slices, because a plain wait cannot be interrupted on every system.
+            while not wiring.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
+                if time.monotonic() >= until:
                     return False
-                time.sleep(min(0.1, max(0.001, (now - began) / 20), until - now))
-                now = time.monotonic()
         except KeyboardInterrupt:
             self.stop()
             raise
