@@ -68,18 +68,19 @@ class Remote:
 
     def train(self, steps: int) -> float:
         """Seconds that `steps` steps took with the tool."""
-        seconds, self.facts = self._ask("watched", steps)
+        seconds, self.facts = self.ask("watched", steps)
         return seconds
 
     def train_plain(self, steps: int) -> float:
         """Seconds that `steps` steps took without, while workers and browser stand still."""
         self._signal_others(signal.SIGSTOP)
         try:
-            return self._ask("plain", steps)[0]
+            return self.ask("plain", steps)[0]
         finally:
             self._signal_others(signal.SIGCONT)
 
-    def _ask(self, how: str, steps: int) -> tuple[float, dict[str, Any]]:
+    def ask(self, how: str, steps: int) -> tuple[float, dict[str, Any]]:
+        """Seconds of so many steps, "watched" or "plain", and what the arm tells of itself."""
         self.line.write(f"{how} {steps}\n")
         self.line.flush()
         answer = self.line.readline()

@@ -39,7 +39,7 @@ class Turn:
     def take(self, steps: int) -> float:
         """Seconds of so many steps."""
         send(signal.SIGCONT, family(self.remote.roots))
-        seconds, facts = self.remote._ask(self.how, steps)
+        seconds, facts = self.remote.ask(self.how, steps)
         send(signal.SIGSTOP, family(self.remote.roots))
         self.seconds.append(seconds)
         self.faults.append(facts["faults"])
@@ -97,7 +97,9 @@ def main() -> None:
         for _ in range(args.rounds):
             rounds.append(one_round(workload, arms, args.blocks))
             if args.json:  # a round takes minutes
-                args.json.write_text(json.dumps(results, indent=1))
+                args.json.parent.mkdir(parents=True, exist_ok=True)
+                found = {"machine": describe(), "results": results}
+                args.json.write_text(json.dumps(found, indent=1))
         for arm in arms:
             ms, faults = (
                 np.median([each[arm][key] for each in rounds]) for key in ("ms", "faults")

@@ -49,17 +49,17 @@ class KeptMemory:
                 return
             _keeping.remove(self)
             if not _keeping:
-                _set(_USUAL)
-                library = _library()
-                if library is not None:
-                    library.malloc_trim(0)
+                _set(_USUAL, trim=True)
 
 
-def _set(parameters: dict[int, int]) -> None:
+def _set(parameters: dict[int, int], *, trim: bool = False) -> None:
     library = _library()
-    if library is not None:
-        for name, value in parameters.items():
-            library.mallopt(name, value)
+    if library is None:
+        return
+    for name, value in parameters.items():
+        library.mallopt(name, value)
+    if trim:
+        library.malloc_trim(0)
 
 
 @cache

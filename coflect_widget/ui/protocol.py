@@ -42,7 +42,6 @@ class Status(TypedDict):
     epoch: int  # epochs completed
     total_steps: int | None  # null: nobody knows, as in a loop over a loader without a length
     total_epochs: int | None
-    steps_per_epoch: int | None
     steps_per_second: float | None
     seconds_left: float | None
     learning_rate: float | None
@@ -110,7 +109,6 @@ class QueueItem(TypedDict):
 class Queue(TypedDict):
     """The forecast queue, riskiest first."""
 
-    step: int
     due: int  # the epoch that the forecast is about, as epochs completed by then
     onset: bool  # holds only samples that are still right
     items: list[QueueItem]

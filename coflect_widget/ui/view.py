@@ -68,7 +68,6 @@ class View:
             "epoch": 0,
             "total_steps": None,
             "total_epochs": None,
-            "steps_per_epoch": None,
             "steps_per_second": None,
             "seconds_left": None,
             "learning_rate": None,
@@ -170,7 +169,6 @@ class View:
             total_steps=data.total_steps if to_come > 0 else None,
             # Epochs of before may have had another length.
             total_epochs=event.epoch - -to_come // each if to_come > 0 and each else None,
-            steps_per_epoch=each,
             error=None,
         )
 
@@ -433,7 +431,6 @@ class View:
             for index, risk, target, predicted, reason in rows
         ]
         return {
-            "step": self._forecast.step,
             "due": self._forecast.epoch + data.horizon,
             "onset": data.onset,
             "items": items,

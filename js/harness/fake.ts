@@ -166,7 +166,7 @@ export class FakeKernel {
     const failed = this.#state === "failed";
     return {
       mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
-      total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_epoch: EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
+      total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
       learning_rate: 0.01, device: "cpu", classes: this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
       overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
@@ -209,7 +209,7 @@ export class FakeKernel {
         gates: [gate("coverage", 1, "every sample seen 3 times"), gate("stability", 0.62, "ranking stable for 2 of 3 epochs"), gate("skill", 1, "forecasts beat chance"), gate("epochs", 0.8, "4 of 5 epochs completed")],
         score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
       },
-      queue: { step: this.#step, due: 4, items },
+      queue: { due: 4, items },
       explanation: this.#explanation(buffers),
       timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
       hits: this.options.hits ? {

@@ -75,7 +75,6 @@ function decodeStatus(from: Fields): Status {
     epoch: num(from, "epoch"),
     total_steps: maybe(num, from, "total_steps"),
     total_epochs: maybe(num, from, "total_epochs"),
-    steps_per_epoch: maybe(num, from, "steps_per_epoch"),
     steps_per_second: maybe(num, from, "steps_per_second"),
     seconds_left: maybe(num, from, "seconds_left"),
     learning_rate: maybe(num, from, "learning_rate"),
@@ -114,7 +113,7 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     reason: str(item, "reason"),
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
-  return { step: num(from, "step"), due: num(from, "due"), onset: from["onset"] === true, items };
+  return { due: num(from, "due"), onset: from["onset"] === true, items };
 }
 
 /** Bytes of `count` pixels or map cells; null where there are none or too few. */

@@ -10,7 +10,6 @@ export interface Status {
   epoch: number;
   total_steps: number | null;
   total_epochs: number | null;
-  steps_per_epoch: number | null;
   steps_per_second: number | null;
   seconds_left: number | null;
   learning_rate: number | null;
@@ -66,7 +65,6 @@ export interface Candidate {
 }
 
 export interface Queue {
-  step: number;
   due: number;
   onset: boolean; // only samples that are still right
   items: Candidate[];
