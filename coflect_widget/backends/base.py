@@ -161,8 +161,11 @@ class Backend(Protocol):
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """(B, C) logits and (B,) targets of each output, on the calling thread."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """(R, C) logits and (R,) targets of all outputs, one after the other.
+
+        It raises where their shapes do not fit together, and is then asked for each alone.
+        """
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         """Detached scalar tensors as floats (waits for the device, once)."""

@@ -443,8 +443,9 @@ class KerasBackend:
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        return [(np.asarray(o.logits), np.asarray(o.targets)) for o in outputs]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        logits = np.concatenate([np.asarray(o.logits) for o in outputs])
+        return logits, np.concatenate([np.asarray(o.targets) for o in outputs])
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         return [float(value) for value in values]

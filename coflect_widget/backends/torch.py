@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,9 +50,6 @@ from coflect_widget.config import Config
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
-
-#: Elements of a step's logits up to which those of many steps are copied side by side.
-SMALL = 1 << 15
 
 
 class TorchBackend:
@@ -376,14 +372,10 @@ class TorchBackend:
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        # One copy for all that waits: each from a device costs a wait, and each call its time.
-        if not self._on_cpu or outputs[0].logits.numel() <= SMALL:
-            with suppress(RuntimeError):  # of several shapes
-                logits, targets = [o.logits for o in outputs], [o.targets for o in outputs]
-                x, y = torch.cat(logits).float(), torch.cat(targets)
-                return list(zip(_cut(x, logits), _cut(y, targets), strict=True))
-        return [(o.logits.float().cpu().numpy(), o.targets.cpu().numpy()) for o in outputs]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        # One copy for all: each from a device costs a wait, and each call its time.
+        logits = torch.cat([o.logits for o in outputs]).float()
+        return logits.cpu().numpy(), torch.cat([o.targets for o in outputs]).cpu().numpy()
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         if all(isinstance(value, float) for value in values):
@@ -592,12 +584,6 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
-
-
-def _cut(joined: torch.Tensor, parts: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
-    """The array of each of the tensors that were joined."""
-    array, ends = joined.cpu().numpy(), accumulate(map(len, parts))
-    return [array[a:b] for a, b in pairwise((0, *ends))]
 
 
 def _of_another_type(model: torch.nn.Module) -> str:

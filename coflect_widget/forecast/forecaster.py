@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
 PERIOD, LONG_PERIOD = 0.05, 1.0
-GATHERED = 192
+GATHERED = 384
 #: The most seconds where training uses all processors: whatever is done here is taken from it.
 BUSY_PERIOD = 2.0
 #: Seconds between two rankings, at least ...
@@ -46,7 +46,7 @@ MOST_REST, FEW = 0.05, 8
 #: Rests for marks, as a share of the time: not each epoch of four steps shall end with one.
 MARK_SHARE = 0.005
 #: Outputs converted at once.
-CHUNK = 256
+CHUNK = 512
 #: Logits taken in at once, beyond one step's.
 PART = 2_000_000
 
@@ -56,8 +56,8 @@ class Converter(Protocol):
 
     def telemetry_arrays(
         self, outputs: Sequence[StepOutput]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """(B, C) logits and (B,) targets of each output, on the calling thread."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """(R, C) logits and (R,) targets of all outputs, one after the other."""
 
     def scalars(self, values: Sequence[object]) -> list[float]:
         """Detached scalars as floats."""
@@ -91,8 +91,6 @@ class Resting(AbstractContextManager[object], Protocol):
 _Item = tuple[int, int, int, StepOutput]
 #: (sequence number of the output before it, callback, whether training may rest for it)
 _Mark = tuple[int, Callable[[], None], bool]
-_Arrays = list[tuple[NDArray[np.float32], NDArray[np.int64]]]
-_Converted = tuple[_Item, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
 class Forecaster(Closing):
@@ -356,35 +354,35 @@ class Forecaster(Closing):
         return called
 
     def _absorb(self, chunk: list[_Item]) -> None:
-        outputs = [item[3] for item in chunk]
-        arrays = self._guarded("conversion", partial(self._backend.telemetry_arrays, outputs))
-        if arrays is None:
-            return
-        for part in _parts(chunk, arrays):
+        for part in _parts(chunk, PART // max(1, self.store.num_classes)):
             self._guarded("update", partial(self._steps, part))
-            _, step, epoch, _ = part[-1][0]
+            _, step, epoch, _ = part[-1]
             self._position = (step, epoch)
             period = step // self._forecast_every
             if period > self._ranked_period:
                 self._ranked_period = period
                 self._ranking_due = True
 
-    def _steps(self, part: list[_Converted]) -> None:
+    def _steps(self, part: list[_Item]) -> None:
         """Take in steps at once: this thread holds Python's lock while it works."""
-        batches = [(item[3].indices, x, y, item[1]) for item, (x, y) in part]
+        outputs = [output for _, _, _, output in part]
         try:
-            taken = self.store.update_many(batches)
-            rows = [indices for indices, _, _, _ in batches]
-            self.foresight.update(
-                np.concatenate(rows), np.repeat(taken.scale.astype(np.float32), [*map(len, rows)])
+            logits, targets = self._backend.telemetry_arrays(outputs)
+            taken, rows, history = self.store.update_many(
+                [output.indices for output in outputs],
+                logits,
+                targets,
+                [step for _, step, _, _ in part],
             )
-        except (ValueError, IndexError):
+        except Exception:
             if len(part) == 1:
                 raise
             for one in part:  # those that are right shall not be lost with the one that is not
                 self._guarded("update", partial(self._steps, [one]))
             return
-        self._metrics_of([item for item, _ in part], taken)
+        scale = np.repeat(taken.scale.astype(np.float32), [len(o.indices) for o in outputs])
+        self.foresight.update(rows, scale, history)
+        self._metrics_of(part, taken)
 
     def _metrics_of(self, items: list[_Item], taken: ManyStats) -> None:
         outputs = [item[3] for item in items]
@@ -466,18 +464,18 @@ class Forecaster(Closing):
             sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
 
 
-def _parts(chunk: list[_Item], arrays: _Arrays) -> Iterator[list[_Converted]]:
+def _parts(chunk: list[_Item], most: int) -> Iterator[list[_Item]]:
     """Runs of steps for the store, cut at an epoch's end, which has each sample once, and where
-    they get long.
+    they get longer than `most` samples.
     """
-    part: list[_Converted] = []
+    part: list[_Item] = []
     size = 0
-    for item, converted in zip(chunk, arrays, strict=True):
-        if part and (size > PART or item[2] != part[-1][0][2]):
+    for item in chunk:
+        if part and (size > most or item[2] != part[-1][2]):
             yield part
             part, size = [], 0
-        part.append((item, converted))
-        size += converted[0].size
+        part.append(item)
+        size += len(item[3].indices)
     if part:
         yield part
 

@@ -21,7 +21,7 @@ from coflect_widget.forecast.calibration import Calibration
 from coflect_widget.forecast.logistic import fit, fit_line
 from coflect_widget.forecast.measure import measure
 from coflect_widget.forecast.prior import FAILURE, OWN, SWING, TREND
-from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, SampleStore
+from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, History, SampleStore
 
 #: Names of `features`, in their order.
 FEATURES = ("one", "fast", "slow", "mean", "trend", "probe")
@@ -57,14 +57,14 @@ class _Seen(NamedTuple):
     probe: Floats | np.float32  # what is left of a probe's word
 
     @classmethod
-    def of(cls, store: SampleStore, rows: Rows) -> _Seen:
-        fast, slow = store.margin_fast[rows], store.margin[rows]
-        times, probed_at = store.times_seen[rows], store.probed_at[rows]
+    def of(cls, store: SampleStore, rows: Rows, history: History | None = None) -> _Seen:
+        fast, slow, mean, times = history or store.history(rows)
+        probed_at = store.probed_at[rows]
         probe: Floats | np.float32 = np.float32(0)
         if probed_at.any():
             age = np.clip(times.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
             probe = np.where(probed_at > 0, store.probed[rows] * _FADES[age], probe)
-        return cls(fast, slow, store.margin_mean[rows], times, probe)
+        return cls(fast, slow, mean, times, probe)
 
     def columns(self, scale: float | np.float32 | Floats) -> tuple[Floats | np.float32, ...]:
         """`FEATURES`, (K,) each, but for the first: numbers without a unit.
@@ -155,13 +155,19 @@ class Foresight:
 
     # --- scores -------------------------------------------------------------------------------
 
-    def update(self, rows: NDArray[np.int64], scale: Floats | None = None) -> None:
-        """Score samples whose history has changed.
+    def update(
+        self,
+        rows: NDArray[np.int64],
+        scale: Floats | None = None,
+        history: History | None = None,
+    ) -> None:
+        """Score samples (K,) whose history has changed.
 
         `scale`, (K,), is the store's after the batch that each was in, so that a score does not
-        depend on how many batches were taken in at once; the present one if left out.
+        depend on how many batches were taken in at once; the present one if left out. `history`
+        is what `store.history(rows)` would give, where it is at hand.
         """
-        self._score(rows, np.float32(self.store.scale) if scale is None else scale)
+        self._score(rows, np.float32(self.store.scale) if scale is None else scale, history)
 
     def update_all(self) -> None:
         """Score every sample that was seen, in parts with rests between."""
@@ -171,9 +177,11 @@ class Foresight:
                 time.sleep(_REST)
             self._score(slice(first, min(first + _BLOCK, total)), np.float32(self.store.scale))
 
-    def _score(self, rows: Rows, scale: Floats | np.float32) -> None:
+    def _score(
+        self, rows: Rows, scale: Floats | np.float32, history: History | None = None
+    ) -> None:
         store = self.store
-        seen = _Seen.of(store, rows)
+        seen = _Seen.of(store, rows, history)
         known = seen.times > 0
         if not known.all():
             if isinstance(rows, slice):
@@ -187,7 +195,7 @@ class Foresight:
         store.score[rows] = score
         if store.num_classes:
             doubt = seen.doubt(scale)
-            store.doubt[rows] = np.clip(doubt, -1000, 1000)
+            store.doubt[rows] = np.clip(doubt, -1000, 1000).astype(np.float16)
             before = store.flags[rows]
             open_to_doubt = before & JUDGED == 0
             flags = before & ~np.uint8(SUSPECT | DOUBTFUL)

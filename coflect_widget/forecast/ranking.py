@@ -13,6 +13,10 @@ from coflect_widget.forecast.store import DOUBTFUL, LEFT_OUT, SUSPECT, SampleSto
 #: rest after them: a training step that meets a ranking shall wait for a small part of it only.
 _BLOCK = 65_536
 _REST = 0.0003
+#: Samples of which the best are a floor for those of all.
+_SOME = 4096
+#: The score of a sample that was never seen is below.
+_LEAST = np.finfo(np.float32).min
 #: Share of wrong sightings, of late, above which no label is listed as suspected.
 MOST_WRONG = 0.5
 
@@ -38,25 +42,28 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
     """
     if top < 1:
         raise ValueError(f"top = {top}; expected at least 1")
-    best = [np.empty(0, np.int64)]
-    floor = np.float32(-np.inf)
-    hidden = np.uint8(LEFT_OUT | DOUBTFUL)
+    # What is below the top of some need not be looked at among all.
+    some = _eligible(store, slice(None, None, 1 + store.num_samples // _SOME), onset=onset)
+    best = _first(store.score, some, top)
     for start in range(0, store.num_samples, _BLOCK):
         if start:
             time.sleep(_REST)
-        part = slice(start, start + _BLOCK)
-        score = store.score[part]
-        near = np.flatnonzero(score >= floor) if np.isfinite(floor) else np.arange(len(score))
-        fit = store.flags[part][near] & hidden == 0
-        if onset:
-            fit &= store.correct[part][near]
-        near = near[fit]
-        near = start + near[np.isfinite(score[near])]
-        best.append(near)
-        if sum(map(len, best)) >= top:  # what is below the top so far need not be looked at
-            together = _first(store.score, np.concatenate(best), top)
-            best, floor = [together], store.score[together[-1]]
-    return _first(store.score, np.concatenate(best), top)
+        floor = store.score[best[-1]] if len(best) == top else _LEAST
+        found = _eligible(store, slice(start, start + _BLOCK), floor, onset=onset)
+        best = _first(store.score, np.union1d(best, found), top)
+    return best
+
+
+def _eligible(
+    store: SampleStore, part: slice, floor: np.float32 = _LEAST, *, onset: bool
+) -> NDArray[np.int64]:
+    """Those samples of a part whose score is at least `floor` and that may be in the queue."""
+    near = np.flatnonzero(store.score[part] >= floor)
+    fit = store.flags[part][near] & (LEFT_OUT | DOUBTFUL) == 0
+    if onset:
+        fit &= store.correct[part][near]
+    rows: NDArray[np.int64] = (part.start or 0) + near[fit] * (part.step or 1)
+    return rows
 
 
 def suspects(store: SampleStore, top: int) -> NDArray[np.int64]:

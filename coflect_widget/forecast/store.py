@@ -60,6 +60,15 @@ class ManyStats(NamedTuple):
         )
 
 
+class History(NamedTuple):
+    """What the forecast looks at of samples, (K,) each."""
+
+    margin_fast: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    margin_mean: NDArray[np.float32]
+    times_seen: NDArray[np.uint32]
+
+
 class SampleStore:
     """History of each sample's loss, margin and predictions during a run.
 
@@ -192,6 +201,12 @@ class SampleStore:
         labels = self.target[self.seen]
         return float(np.bincount(labels).max() / len(labels)) if len(labels) else None
 
+    def history(self, rows: NDArray[np.int64] | slice) -> History:
+        """What the forecast looks at of these samples, or of as many that follow one another."""
+        return History(
+            self.margin_fast[rows], self.margin[rows], self.margin_mean[rows], self.times_seen[rows]
+        )
+
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""
         fresh = SampleStore(1, self.num_classes)
@@ -235,60 +250,55 @@ class SampleStore:
             If an index is outside the store. Nothing has been changed then.
         """
         rows, scores, labels, given = self._checked(indices, logits, targets, losses)
-        stats = self._take(rows, scores, labels, given, np.full(len(rows), step), [len(rows)])
+        stats, _ = self._take(rows, scores, labels, given, np.full(len(rows), step), [len(rows)])
         return BatchStats(*(column[0].item() for column in stats))
 
     def update_many(
-        self, batches: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, int]]
-    ) -> ManyStats:
+        self,
+        indices: Sequence[NDArray[np.int64]],
+        logits: ArrayLike,
+        targets: ArrayLike,
+        steps: Sequence[int],
+    ) -> tuple[ManyStats, NDArray[np.int64], History]:
         """Take in several batches, oldest first: the same as `update` for each, but quicker.
 
         Parameters
         ----------
-        batches : sequence of (indices, logits, targets, step)
-            As for `update`. If one of them is refused, none has changed anything.
-        """
-        joined = self._joined(batches)
-        if joined is None:
-            for indices, logits, targets, _ in batches:
-                self._checked(indices, logits, targets, None)
-            each = [self.update(i, x, y, step) for i, x, y, step in batches]
-            return ManyStats(*(np.array(column) for column in zip(*each, strict=True)))
-        rows, scores, labels, lengths = joined
-        steps = np.repeat([step for _, _, _, step in batches], lengths)
-        return self._take(rows, scores, labels, None, steps, lengths, distinct=True)
+        indices : sequence of S (B,) int
+            Those of each batch.
+        logits, targets : (R, C) float and (R,) int
+            As for `update`, one batch after the other.
+        steps : sequence of S int
+            The step of each batch.
 
-    def _joined(
-        self, batches: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike, int]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], list[int]] | None:
-        """Batches as one, and their lengths; None where they have to be looked at one by one.
+        Returns
+        -------
+        ManyStats
+        (R,) int64
+            Indices of all batches.
+        History
+            Of these samples, (R,) each, after all batches.
 
-        A sample that comes twice has a history in between.
+        Raises
+        ------
+        ValueError, IndexError
+            As `update`. Nothing has been changed then.
         """
-        if not self.num_classes or not batches:
-            return None
-        indices, logits, targets, _ = zip(*batches, strict=True)
-        try:
-            lengths = [*map(len, indices)]
-            if lengths != [*map(len, logits)] or lengths != [*map(len, targets)]:
-                return None
-            rows: NDArray[np.int64] = np.concatenate(indices, dtype=np.int64)
-            labels: NDArray[np.int64] = np.concatenate(targets, dtype=np.int64)
-            with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: counted
-                scores: NDArray[np.float32] = np.concatenate(logits, dtype=np.float32)
-        except (TypeError, ValueError):  # no arrays, or none that could be joined
-            return None
-        if (
-            not all(lengths)
-            or rows.ndim != 1
-            or labels.ndim != 1
-            or scores.shape != (len(rows), self.num_classes)
-            or rows.min() < 0
-            or rows.max() >= self.num_samples
-            or self._any_twice(rows)
-        ):
-            return None
-        return rows, scores, labels, lengths
+        lengths = [*map(len, indices)]
+        rows, scores, labels, given = self._checked(np.concatenate(indices), logits, targets, None)
+        if self.num_classes and all(lengths) and not self._any_twice(rows):
+            of_row = np.repeat(np.array(steps).astype(np.int32), lengths)
+            stats, history = self._take(rows, scores, labels, given, of_row, lengths, distinct=True)
+            return stats, rows, history or self.history(rows)
+        # One by one: a sample that comes twice has a history in between.
+        each, first = [], 0
+        for length, step in zip(lengths, steps, strict=True):
+            part = slice(first, first + length)
+            of_row = np.full(length, step)
+            each.append(self._take(rows[part], scores[part], labels[part], given, of_row, [length]))
+            first += length
+        columns = zip(*(stats for stats, _ in each), strict=True)
+        return ManyStats(*map(np.concatenate, columns)), rows, self.history(rows)
 
     def _any_twice(self, rows: NDArray[np.int64]) -> bool:
         """Whether a sample comes twice: then fewer places are marked than there are rows."""
@@ -302,14 +312,15 @@ class SampleStore:
         scores: NDArray[np.float32],
         labels: NDArray[np.int64],
         given: NDArray[np.float32] | None,
-        steps: NDArray[np.int64],
+        steps: NDArray[np.integer],
         lengths: list[int],
         *,
         distinct: bool = False,
-    ) -> ManyStats:
+    ) -> tuple[ManyStats, History | None]:
         """Remember rows of one or several batches, of `lengths` rows.
 
-        `distinct` says that no sample comes twice.
+        `distinct` says that no sample comes twice. The history is that of all rows; None where
+        some of them are not remembered.
         """
         usable, labelled = _usable(scores, labels, given, max(1, self.num_classes))
         if usable is not None:
@@ -336,9 +347,10 @@ class SampleStore:
         if keep is not None:
             rows, loss, margin, predicted = rows[keep], loss[keep], margin[keep], predicted[keep]
             labels, correct, steps = labels[keep], correct[keep], steps[keep]
-        if len(rows):
-            self._remember(rows, loss, margin, predicted, labels, correct, steps)
-        return stats
+        if not len(rows):
+            return stats, None
+        history = self._remember(rows, loss, margin, predicted, labels, correct, steps)
+        return stats, history if keep is None else None
 
     def _stats(
         self,
@@ -447,8 +459,9 @@ class SampleStore:
         predicted: NDArray[np.int64],
         labels: NDArray[np.int64],
         correct: NDArray[np.bool_],
-        steps: NDArray[np.int64],
-    ) -> None:
+        steps: NDArray[np.integer],
+    ) -> History:
+        """Write what these sightings, one a sample, add; returns the new history."""
         newest = self._newest.take(rows, axis=0)
         averages = self._averages.take(rows, axis=0)
         means = self._means.take(rows, axis=0)
@@ -474,20 +487,19 @@ class SampleStore:
         _put(self._averages, rows, averages)
         _put(self._means, rows, means)
 
+        streak = self.streak[rows]
         changed = newest[:, 0] != predicted
         changed &= ~first
-        forgotten = self.correct[rows] & wrong
+        forgotten = (streak > 0) & wrong
         for count, happened in zip(counts.T, (changed, forgotten, correct), strict=False):
             count += happened & (count < _MOST)
         learned = np.flatnonzero(correct & (counts[:, 3] == 0))
         counts[learned, 3] = np.minimum(seen[learned] + 1, _MOST)
         _put(self._counts, rows, counts)
-        streak = self.streak[rows]
-        self.streak[rows] = np.where(
-            correct,
-            np.clip(streak, 0, _LONG - 1) + np.int16(1),
-            np.clip(streak, 1 - _LONG, 0) - np.int16(1),
-        )
+        # Runs of right ones go on upwards, of wrong ones downwards, and start at 1 and -1.
+        streak *= (streak > 0) == correct
+        streak += np.where(correct, streak < _LONG, -1 * (streak > -_LONG)).astype(np.int16)
+        self.streak[rows] = streak
 
         newest[:, 0] = predicted
         newest[:, 1] = labels
@@ -495,6 +507,7 @@ class SampleStore:
         newest[:, 3] += 1
         _put(self._newest, rows, newest)
         self.correct[rows] = correct
+        return History(averages[:, 3], averages[:, 2], means[:, 1], newest[:, 3].view(np.uint32))
 
 
 def _put(table: NDArray[Any], rows: NDArray[np.int64], new: NDArray[Any]) -> None:

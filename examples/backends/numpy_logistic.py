@@ -98,7 +98,8 @@ class NumpyBackend:
         return StepOutput(indices, targets, logits, loss, guidance_loss)
 
     def telemetry_arrays(self, outputs):
-        return [(o.logits, o.targets) for o in outputs]
+        logits, targets = zip(*((o.logits, o.targets) for o in outputs), strict=True)
+        return np.concatenate(logits), np.concatenate(targets)
 
     def scalars(self, values):
         return [float(value) for value in values]

@@ -31,14 +31,13 @@ class NumpyBackend:
         self.converting = threading.Event()
         self.fail_on: set[int] = set()  # rows whose conversion fails
 
-    def telemetry_arrays(
-        self, outputs: Sequence[StepOutput]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[np.ndarray, np.ndarray]:
         self.converting.set()
         assert self.gate.wait(10)
         if any(int(o.indices[0]) in self.fail_on for o in outputs):
             raise RuntimeError("device lost")
-        return [(o.logits, o.targets) for o in outputs]
+        logits = np.concatenate([o.logits for o in outputs])
+        return logits, np.concatenate([o.targets for o in outputs])
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         return [float(value) for value in values]

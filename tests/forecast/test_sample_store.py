@@ -199,20 +199,28 @@ def test_one_batch_equals_the_same_rows_with_duplicates_removed(
     assert (whole.margin[seen & ~whole.correct] <= 0).all()
 
 
+@pytest.mark.parametrize("usable", [False, True])
 @pytest.mark.parametrize("repeats", [False, True])
-def test_many_batches_at_once_are_the_same_as_one_after_the_other(repeats):
+def test_many_batches_at_once_are_the_same_as_one_after_the_other(repeats, usable):
     rng = np.random.default_rng(3)
     order = rng.integers(0, 60, 60) if repeats else rng.permutation(60)
     batches = []
     for step, rows in enumerate(np.array_split(order, 7), start=1):
         logits = rng.normal(size=(len(rows), 4)).astype(np.float32)
-        targets = rng.integers(-1, 4, len(rows))  # some without a label
-        logits[0, 0] = np.nan if step == 3 else 0
+        targets = rng.integers(0 if usable else -1, 4, len(rows))  # some without a label
+        logits[0, 0] = np.nan if step == 3 and not usable else 0
         batches.append((rows, logits, targets, step))
     one, many = SampleStore(60, 4), SampleStore(60, 4)
     for _ in range(2):
         expected = [one.update(*batch) for batch in batches]
-        found = [*zip(*many.update_many(batches), strict=True)]
+        indices, logits, targets, steps = zip(*batches, strict=True)
+        stats, rows, history = many.update_many(
+            indices, np.concatenate(logits), np.concatenate(targets), steps
+        )
+        found = [*zip(*stats, strict=True)]
         assert found == [pytest.approx(stats, rel=1e-6, nan_ok=True) for stats in expected]
+        np.testing.assert_array_equal(rows, order)
+        for name, values in history._asdict().items():
+            np.testing.assert_array_equal(values, getattr(one, name)[order], err_msg=name)
     for name, values in one.arrays.items():
         np.testing.assert_array_equal(values, getattr(many, name), err_msg=name)

@@ -31,7 +31,7 @@ def backend_of(model, data, val=None, **more):
 def first_loss(backend):
     backend.begin()
     output = backend.train_step(next(backend.train_batches(0)))
-    [(logits, targets)] = backend.telemetry_arrays([output])
+    logits, targets = backend.telemetry_arrays([output])
     return float(output.loss), logits, targets
 
 
