@@ -52,6 +52,21 @@ def test_averages_flips_and_forgetting_over_sightings() -> None:
     assert store.times_seen[0] == 4
 
 
+def test_streaks_go_up_while_right_and_down_while_wrong() -> None:
+    store = SampleStore(1, 3)
+    found = []
+    for step, right in enumerate([0, 0, 1, 1, 1, 0, 0, 1]):
+        store.update([0], Z_RIGHT if right else Z_WRONG, [0], step)
+        found.append(int(store.streak[0]))
+    assert found == [-1, -2, 1, 2, 3, -1, -2, 1]
+    most = np.iinfo(np.int16).max
+    for last, logits, stops in ((most, Z_RIGHT, most), (-most, Z_WRONG, -most)):
+        store.streak[0] = last - np.sign(last)
+        for step in range(3):
+            store.update([0], logits, [0], step)
+        assert store.streak[0] == stops
+
+
 def test_margin_is_signed() -> None:
     store = SampleStore(2, 2)
     store.update([0, 1], [[5.0, -5.0], [5.0, -5.0]], [0, 1], 1)
