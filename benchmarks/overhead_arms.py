@@ -111,8 +111,8 @@ class Nobody:
     def __init__(self) -> None:
         self._waiting: deque[Any] = deque(maxlen=1024)
 
-    def observe(self, *step: Any) -> None:
-        self._waiting.append(step)
+    def observe(self, step: int, epoch: int, *outputs: Any) -> None:
+        self._waiting.extend(outputs)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -213,9 +213,9 @@ class Wiring:
         """The next step at which the effect of an intervention is due to be measured."""
         return self.steering.effects.due
 
-    def observe(self, step: int, epoch: int, output: StepOutput) -> None:
-        """One step was done."""
-        self.forecaster.observe(step, epoch, output)
+    def observe(self, step: int, epoch: int, *outputs: StepOutput) -> None:
+        """Steps of one epoch were done, the last of them `step`; none before it was due."""
+        self.forecaster.observe(step, epoch, *outputs)
         if step >= self.due:
             self.steering.effects.step_done(step)
 

@@ -273,7 +273,8 @@ class TorchBackend:
         if self._each_batch is not None:
             self._each_batch.step()
         if extra is None and found is not None:
-            return StepOutput(batch.indices, batch.targets, logits.detach(), found, None)
+            # `data` is `detach()` in half its time.
+            return StepOutput(batch.indices, batch.targets, logits.data, found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
 
     def _not_finite(self, loss: float) -> str:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import count, repeat
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -187,10 +188,15 @@ class Forecaster(Closing):
 
     # --- called by the training thread ----------------------------------------------------
 
-    def observe(self, step: int, epoch: int, output: StepOutput) -> None:
-        """Enqueue what a step left behind; by one thread only. Never blocks."""
-        self._sent = sent = self._sent + 1
-        self._waiting.append((sent, step, epoch, output))
+    def observe(self, step: int, epoch: int, *outputs: StepOutput) -> None:
+        """Enqueue what steps of one epoch left behind, the last of them `step`.
+
+        By one thread only. Never blocks.
+        """
+        sent, done = self._sent, len(outputs)
+        self._sent = sent + done
+        numbers, steps = count(sent + 1), count(step - done + 1)
+        self._waiting.extend(zip(numbers, steps, repeat(epoch), outputs, strict=False))
 
     # --- called by any thread -------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from coflect_widget.training.freed_memory import KeptMemory
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
-TOGETHER, LATE = 16, 0.5
+TOGETHER, LATE = 32, 0.5
 
 _NO_SNAPSHOT = (
     "The weights cannot be copied for maps and effects any more ({error}); training goes on "
@@ -49,8 +49,8 @@ class Observer(Protocol):
     def due(self) -> float:
         """The next step that it must be told of before another one is done; others may wait."""
 
-    def observe(self, step: int, epoch: int, output: StepOutput) -> None:
-        """A step was done."""
+    def observe(self, step: int, epoch: int, *outputs: StepOutput) -> None:
+        """Steps of one epoch were done, the last of them `step`."""
 
     def state_changed(self, state: RunState, by: str) -> None:
         """The loop went into another state."""
@@ -298,8 +298,7 @@ class TrainingLoop:
         guided = any(output.guidance_loss is not None for output in recent)
         seconds = self.time.steps_done(done, guided=guided, at=self._stepped)
         self._stepped = None
-        for step, output in enumerate(recent, self.step - done + 1):
-            self.observer.observe(step, self.epoch, output)
+        self.observer.observe(self.step, self.epoch, *recent)
         warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
         while warnings:
             self.observer.notice("warning", warnings.pop(0))

@@ -25,9 +25,10 @@ class Notes:
         self.steps = []  # (step, epoch, the loop's step at that moment)
         self.told = []
 
-    def observe(self, step, epoch, output):
-        self.steps.append((step, epoch, self.loop.step))
-        assert output.loss > 0
+    def observe(self, step, epoch, *outputs):
+        for number, output in enumerate(outputs, step - len(outputs) + 1):
+            self.steps.append((number, epoch, self.loop.step))
+            assert output.loss > 0
 
     def state_changed(self, state, by):
         self.told.append((state, len(self.steps)))
