@@ -99,6 +99,7 @@ class TrainStarted(Payload):
     total_steps: int  #: the present step where nobody knows
     steps_per_epoch: int
     batch_size: int
+    begun: int = 0  #: steps that its first epoch has already
 
 
 class StateChanged(Payload):

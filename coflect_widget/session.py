@@ -245,7 +245,7 @@ class Session(OwnLoops, Reviews):
         if epochs is not None:
             steps = wiring.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
-        wiring.announce(steps, per_epoch, self._backend.batch_size)
+        wiring.announce(steps, per_epoch, self._backend.batch_size, wiring.loop.begun)
         openmp.release_helpers()
         wiring.loop.start(steps, whole_epochs=epochs is not None)
         others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")

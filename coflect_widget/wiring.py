@@ -195,13 +195,17 @@ class Wiring:
         """Tell the person something; any thread."""
         self.emit(events.Notice(level=level, text=text))
 
-    def announce(self, steps: int, steps_per_epoch: int, batch_size: int) -> None:
-        """A training of `steps` more steps is about to begin; starts the workers."""
+    def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
+        """A training of `steps` more steps is about to begin; starts the workers.
+
+        `begun`: so many steps its first epoch has already.
+        """
         self.emit(
             events.TrainStarted(
                 total_steps=self.loop.step + steps,
                 steps_per_epoch=steps_per_epoch,
                 batch_size=batch_size,
+                begun=begun,
             )
         )
         self.scheduler.start()

@@ -47,6 +47,15 @@ def test_a_second_train_goes_on_where_the_first_ended(make_session):
     assert [e.data["total_steps"] for e in session.events("train_started")] == [6, 8]
 
 
+def test_a_begun_epoch_says_so_when_it_goes_on(make_session):
+    session = make_session()
+    for steps in (5, 4):
+        session.train(steps=steps)
+        assert session.wait()
+    each = session.events("train_started")[0].data.steps_per_epoch
+    assert [e.data.begun for e in session.events("train_started")] == [0, 5 % each]
+
+
 def test_pause_holds_resume_goes_on_and_stop_leaves_a_checkpoint(make_session):
     session = make_session()
     session.train(steps=100_000)

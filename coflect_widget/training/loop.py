@@ -122,6 +122,11 @@ class TrainingLoop:
         """Whether a training is under way, held or not."""
         return not self._done.is_set()
 
+    @property
+    def begun(self) -> int:
+        """Batches that the present epoch has had already."""
+        return self._batch_in_epoch
+
     def steps_for_epochs(self, epochs: int) -> int:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
         return epochs * self.backend.steps_per_epoch - self._batch_in_epoch

@@ -161,14 +161,16 @@ class View:
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch or None
         to_come = data.total_steps - event.step
+        epochs = None
         self._last_validation = event.epoch
-        if each:  # one follows each whole epoch, and none a last one that is only begun
-            begun = event.step - event.epoch * each
-            self._last_validation += (to_come + (begun if 0 <= begun < each else 0)) // each
+        if each and to_come > 0:  # epochs of before may have had another length
+            # A validation follows each whole epoch, and none a last one that is only begun.
+            whole, rest = divmod(data.begun + to_come, each)
+            self._last_validation += whole
+            epochs = event.epoch + whole + (rest > 0)
         self._status.update(
             total_steps=data.total_steps if to_come > 0 else None,
-            # Epochs of before may have had another length.
-            total_epochs=event.epoch - -to_come // each if to_come > 0 and each else None,
+            total_epochs=epochs,
             error=None,
         )
 

@@ -325,11 +325,13 @@ def test_the_queue_is_about_an_epoch_of_the_run_whatever_length_its_epochs_had()
 
 
 @pytest.mark.parametrize(
-    ("step", "epoch", "total", "validations"),
-    [(0, 0, 350, 3), (50, 0, 400, 4), (50, 0, 110, 1), (730, 1, 980, 2)],
+    ("step", "epoch", "begun", "total", "validations"),
+    [(0, 0, 0, 350, 3), (50, 0, 50, 400, 4), (50, 0, 50, 110, 1), (730, 1, 0, 980, 2)],
 )
-def test_no_validation_comes_after_an_epoch_that_ends_half_way(step, epoch, total, validations):
-    sizes = {"total_steps": total, "steps_per_epoch": 100, "batch_size": 1}
+def test_no_validation_comes_after_an_epoch_that_ends_half_way(
+    step, epoch, begun, total, validations
+):
+    sizes = {"total_steps": total, "steps_per_epoch": 100, "batch_size": 1, "begun": begun}
     pace = {"steps_per_second": 50.0, "validation_seconds": 3.0}
     status = status_after(
         happened("train_started", step, epoch, **sizes),
@@ -352,5 +354,7 @@ def test_epochs_of_another_batch_size_are_counted_as_they_were():
     again = happened("train_started", 30, 3, total_steps=36, steps_per_epoch=2, batch_size=80)
     assert status_after(first)["total_epochs"] == 3
     assert status_after(first, again)["total_epochs"] == 6
-    gone_on = happened("train_started", 5, 0, total_steps=20, steps_per_epoch=10, batch_size=16)
-    assert status_after(gone_on)["total_epochs"] == 2
+    sizes = {"steps_per_epoch": 10, "batch_size": 16, "begun": 5}
+    for total, epochs in ((10, 1), (20, 2), (21, 3), (24, 3)):
+        gone_on = happened("train_started", 5, 0, total_steps=total, **sizes)
+        assert status_after(gone_on)["total_epochs"] == epochs
