@@ -8,7 +8,9 @@ eval mode. Where the cache lacks runs, they are made first (about a minute of on
 each). The weights that the model starts from are, for each data set, fitted on the other one;
 ``--fit`` prints the ones fitted on both, which `coflect_widget/forecast/prior.py` holds, and
 ``--shipped`` starts from these. ECE is the mean over the forecasts from epoch 6 on, each with its
-own; "pooled" is that of all of them together.
+own; "pooled" is that of all of them together. Of ONSET and PERSIST it is that among the samples
+that they can befall, those that are right, or wrong, now; that among all samples, most of which
+are known to be safe from it, is printed below.
 """
 
 from __future__ import annotations
@@ -96,6 +98,13 @@ def population(target: str, window: Window) -> np.ndarray:
     return window.now if target == "PERSIST" else np.ones(len(window.now), bool)
 
 
+def filled(values: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """`values` (K,) of those in `who` (N,), 0 of all others."""
+    everyone = np.zeros(len(who), values.dtype)
+    everyone[who] = values
+    return everyone
+
+
 def table(data: str, noise: float, windows: Windows) -> float:
     """Print one cell; returns ONSET AP over that of the EMA of the loss."""
     names = list(windows[min(windows)][0].scores)
@@ -106,6 +115,7 @@ def table(data: str, noise: float, windows: Windows) -> float:
     for target in TARGETS:
         aps: dict[str, np.ndarray] = {}
         ours: list[tuple[np.ndarray, np.ndarray]] = []
+        whole: list[tuple[np.ndarray, np.ndarray]] = []
         for name in reversed(names):
             rows, pooled = [], []
             for of_run in windows.values():
@@ -118,6 +128,8 @@ def table(data: str, noise: float, windows: Windows) -> float:
                     late = w.epoch >= CALIBRATED_FROM
                     if late:
                         pooled.append((chance, y))
+                    if late and name == "ours":
+                        whole.append((filled(chance, who), filled(y, who)))
                     rows.append((p10, p10 / max(y.mean(), 1e-9), average_precision(score, y),
                                  auroc(score, y), float(((chance - y) ** 2).mean()),
                                  ece(chance, y) if late else np.nan))  # fmt: skip
@@ -134,6 +146,11 @@ def table(data: str, noise: float, windows: Windows) -> float:
                   f"{together:6.3f}  {line}")  # fmt: skip
         print(f"{'':18s} {target:8s} ECE of ours, shift and stretch fitted on the outcomes: of all "
               "together {:.3f}, of each {:.3f}".format(*fitted(ours)))  # fmt: skip
+        each = np.mean([ece(*one) for one in whole])
+        together = ece(*(np.concatenate(part) for part in zip(*whole, strict=True)))
+        print(
+            f"{'':18s} {target:8s} ECE of ours among all samples {each:.3f}, pooled {together:.3f}"
+        )
         if target == "ONSET":
             ratio = float((aps["ours"].mean()) / aps["EMA of the loss"].mean())
             fast = float((aps["ours"].mean()) / aps["EMA, fast (.7)"].mean())
