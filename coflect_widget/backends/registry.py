@@ -68,6 +68,7 @@ BACKENDS = {
         guidance="coflect_widget.guidance.keras_losses:KerasGuidance",
         package="keras",
         install="pip install 'coflect-widget[keras]'",
+        measure="coflect_widget.guidance.keras_measure:measure",
     ),
 }
 

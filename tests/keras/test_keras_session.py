@@ -47,6 +47,34 @@ def test_a_training_with_pause_stroke_overlay_undo_stop_and_checkpoint(make_sess
     assert session.state == "finished"
 
 
+def test_the_effect_is_measured_by_the_weights_of_both_steps(make_session, shapes):
+    images, labels = shapes.images.transpose(0, 2, 3, 1)[:64], shapes.labels[:64]
+    session = make_session(
+        model=compiled(sequential()), data=(images, labels), val=(images, labels),
+        config={"guidance": {"effect_after": 8}},
+    )  # fmt: skip
+    session.train(steps=4)
+    assert session.wait(60)
+    entry = session.feedback(sample=1, ignore=(0.0, 0.0, 0.4, 0.4))
+    model = session._backend.keras_model
+
+    def accuracy():
+        return float((model(images, training=False).numpy().argmax(1) == labels).mean())
+
+    before = accuracy()
+    session.train(steps=8)
+    assert session.wait(60)
+    (effect,) = eventually(lambda: session.effects, 120)
+    assert effect.intervention == entry.id
+    assert (effect.from_step, effect.to_step) == (4, 12)
+    assert effect.explainer == "livecam"
+    measures = {m.name: m for m in effect.measures}
+    assert measures.keys() >= {"pull of the region", "validation accuracy"}
+    assert measures["validation accuracy"].before == pytest.approx(before, abs=1e-4)
+    assert measures["validation accuracy"].after == pytest.approx(accuracy(), abs=1e-4)
+    assert not [e for e in session.events("notice") if "not measured" in e.data.text]
+
+
 def test_metrics_of_validation_and_the_compiled_ones(make_session, shapes):
     model = sequential()
     top_2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
