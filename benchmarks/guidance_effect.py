@@ -1,12 +1,13 @@
 """Does the tool tell a good intervention from a placebo? 20 of each, on decoy digits.
 
-    python benchmarks/guidance_effect.py [--seeds 0 1 2 3] [--boxes 5] [--cache FOLDER]
+    python benchmarks/guidance_effect.py [--seeds 0 1 2 3] [--boxes 5] [--keras] [--cache FOLDER]
 
 Good: a model that learned digits by the coloured square of each class, and one box drawn round
 the square of a random sample. Placebo: a model that learned digits without squares, and one box
 of the same size at a random place. Each intervention gets a session of its own that goes on
 from the same weights; the verdict is the tool's, after --steps steps. Validation data: digits
-like those that the model was trained on, for nobody has others in practice.
+like those that the model was trained on, for nobody has others in practice. With ``--keras`` the
+network is the same in Keras.
 """
 
 from __future__ import annotations
@@ -17,32 +18,49 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from machine import describe
-from torch import nn
+from overhead_workloads import WORKLOADS
 
 import coflect_widget as coflect
 from coflect_widget.demo_model import small_resnet
 
-EPOCHS = 4
+EPOCHS, RATE = 4, 3e-3
 
 
-def session_on(model: nn.Module, square: str, folder: str, seed: int, after: int):
+def session_on(model: Any, square: str, folder: str, seed: int, after: int):
+    of_torch = isinstance(model, torch.nn.Module)
     return coflect.Session(
         model,
         coflect.data.decoy_digits("train", square=square),
         coflect.data.decoy_digits("test", square=square),
         run_dir=folder,
-        optimizer=lambda p: torch.optim.AdamW(p, lr=3e-3),
+        optimizer=(lambda p: torch.optim.AdamW(p, lr=RATE)) if of_torch else None,
         config={"seed": seed, "guidance": {"effect_after": after}, "attribution": {"budget": 0},
                 "forecast_every": 10**6, "xai_every": 10**6},
     )  # fmt: skip
 
 
-def trained(square: str, seed: int) -> nn.Module:
-    model = small_resnet(10, seed=seed)
+def keras_resnet(like: Any = None) -> Any:
+    """The small network in Keras; with the weights of `like`."""
+    import keras
+    import overhead_keras
+
+    model = overhead_keras.small_resnet(WORKLOADS["d"])
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # as torch's: Keras's .99 takes longer than this training
+    model.compile(keras.optimizers.AdamW(RATE), model.loss)
+    if like is not None:
+        model.set_weights(like.get_weights())
+    return model
+
+
+def trained(square: str, seed: int, *, in_keras: bool) -> Any:
+    model = keras_resnet() if in_keras else small_resnet(10, seed=seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         session_on(model, square, folder, seed, 0) as session,
@@ -63,13 +81,15 @@ def box_for(kind: str, rng: np.random.Generator) -> tuple[int, tuple[float, ...]
     return index, (x0, y0, x1, y1)
 
 
-def measure(model: nn.Module, kind: str, seed: int, number: int, steps: int) -> dict:
+def measure(model: Any, kind: str, seed: int, number: int, steps: int) -> dict:
     """Draw one box, train, and wait for what the tool says of it."""
     index, box = box_for(kind, np.random.default_rng([seed, number, kind == "good"]))
     square = "class" if kind == "good" else "none"
+    of_torch = isinstance(model, torch.nn.Module)
+    own = copy.deepcopy(model) if of_torch else keras_resnet(model)
     with (
         tempfile.TemporaryDirectory() as folder,
-        session_on(copy.deepcopy(model), square, folder, seed, steps) as session,
+        session_on(own, square, folder, seed, steps) as session,
     ):
         session.feedback(sample=index, ignore=box)
         session.train(steps=steps)
@@ -86,7 +106,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3], help="of the models")
     parser.add_argument("--boxes", type=int, default=5, help="interventions on each model")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--keras", action="store_true")
+    parser.add_argument("--cache", type=Path, help="of one framework")
     given = parser.parse_args()
     print(f"{describe()}, measured {given.steps} steps after the box")
     for kind in ("good", "placebo"):
@@ -98,7 +119,8 @@ def main() -> None:
                 if file and file.is_file():
                     effect = json.loads(file.read_text())
                 else:
-                    model = model or trained("class" if kind == "good" else "none", seed)
+                    square = "class" if kind == "good" else "none"
+                    model = model or trained(square, seed, in_keras=given.keras)
                     effect = measure(model, kind, seed, number, given.steps)
                     if file:
                         given.cache.mkdir(parents=True, exist_ok=True)
