@@ -76,8 +76,9 @@ def made():
     snapshots.close()
 
 
-def test_every_step_is_told_of_once_before_its_epoch_ends(made):
+def test_every_step_is_told_of_once_before_its_epoch_ends(made, monkeypatch):
     loop, _, notes = made
+    monkeypatch.setattr("coflect_widget.training.loop.TOGETHER", 12)
     loop.start(70)
     assert loop.wait(60)
     per_epoch = loop.backend.steps_per_epoch
@@ -88,7 +89,7 @@ def test_every_step_is_told_of_once_before_its_epoch_ends(made):
     ]  # fmt: skip
     groups = {at for _, _, at in notes.steps}
     assert len(groups) < 70  # of several at once
-    assert max(at - step for step, _, at in notes.steps) == TOGETHER - 1
+    assert max(at - step for step, _, at in notes.steps) == 12 - 1
 
 
 def test_a_step_that_is_due_is_told_of_before_the_next(made):

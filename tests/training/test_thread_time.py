@@ -120,9 +120,9 @@ def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, mon
     spent = wiring.loop.time
     observe = wiring.forecaster.observe
 
-    def slow(*arguments):
-        time.sleep(0.005)
-        observe(*arguments)
+    def slow(step, epoch, *outputs):
+        time.sleep(0.005 * len(outputs))
+        observe(step, epoch, *outputs)
 
     monkeypatch.setattr(wiring.forecaster, "observe", slow)
     session.train(steps=40)
