@@ -5,7 +5,9 @@
 A perceptron whose step takes about a millisecond (workload c of overhead.py) trains in a kernel of
 a real JupyterLab, with its dashboard open in a headless Chromium, at the default cadence. Printed
 are megabytes that belong to one process alone (USS): of the kernel, of its workers together, and
-of the page's process after a garbage collection, each tenth of the way.
+of the page's process after a garbage collection, each tenth of the way. A worker that is at a map
+just then has some megabytes more, and what a training has freed goes back at its end: so the
+medians of the first and of the second half are compared, too.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from statistics import median
 
 import psutil
 from dashboard_lab import held_by, targets, unattended
@@ -59,9 +62,13 @@ def main() -> None:
             step = reached(run, args.steps * tenth // 10)
             rows.append(measured(page, browser, run, step))
             show(rows[-1])
+    whose = ("kernel", "workers", "page")
     first, last = rows[0], rows[-1]
-    changes = "  ".join(f"{k} {last[k] / first[k] - 1:+.1%}" for k in ("kernel", "workers", "page"))
+    changes = "  ".join(f"{k} {last[k] / first[k] - 1:+.1%}" for k in whose)
     print(f"from step {first['step']:,.0f} to {last['step']:,.0f}: {changes}")
+    early, late = ({k: median(r[k] for r in half) for k in whose} for half in (rows[:5], rows[5:]))
+    changes = "  ".join(f"{k} {late[k] / early[k] - 1:+.1%}" for k in whose)
+    print(f"from the first to the second half, medians: {changes}")
     if args.json:
         args.json.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1))
 
