@@ -62,15 +62,19 @@ def main() -> None:
             step = reached(run, args.steps * tenth // 10)
             rows.append(measured(page, browser, run, step))
             show(rows[-1])
-    whose = ("kernel", "workers", "page")
     first, last = rows[0], rows[-1]
-    changes = "  ".join(f"{k} {last[k] / first[k] - 1:+.1%}" for k in whose)
-    print(f"from step {first['step']:,.0f} to {last['step']:,.0f}: {changes}")
-    early, late = ({k: median(r[k] for r in half) for k in whose} for half in (rows[:5], rows[5:]))
-    changes = "  ".join(f"{k} {late[k] / early[k] - 1:+.1%}" for k in whose)
-    print(f"from the first to the second half, medians: {changes}")
+    print(f"from step {first['step']:,.0f} to {last['step']:,.0f}: {changes([first], [last])}")
+    print(f"from the first to the second half, medians: {changes(rows[:5], rows[5:])}")
     if args.json:
         args.json.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1))
+
+
+def changes(before: list[dict[str, float]], after: list[dict[str, float]]) -> str:
+    """Of the medians of some rows to those of others."""
+    return "  ".join(
+        f"{whose} {median(r[whose] for r in after) / median(r[whose] for r in before) - 1:+.1%}"
+        for whose in ("kernel", "workers", "page")
+    )
 
 
 def reached(run: Path, wanted: int) -> int:

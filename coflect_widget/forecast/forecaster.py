@@ -46,7 +46,7 @@ RANKING_SHARE = 0.00125
 MOST_REST, FEW = 0.05, 8
 #: Rests for marks, as a share of the time: not each epoch of four steps shall end with one.
 MARK_SHARE = 0.005
-#: Outputs converted at once.
+#: Outputs taken off the backlog at once.
 CHUNK = 512
 #: Logits taken in at once, beyond one step's.
 PART = 2_000_000
@@ -372,21 +372,18 @@ class Forecaster(Closing):
     def _steps(self, part: list[_Item]) -> None:
         """Take in steps at once: this thread holds Python's lock while it works."""
         outputs = [output for _, _, _, output in part]
+        indices = [output.indices for output in outputs]
+        steps = [step for _, step, _, _ in part]
         try:
             logits, targets = self._backend.telemetry_arrays(outputs)
-            taken, rows, history = self.store.update_many(
-                [output.indices for output in outputs],
-                logits,
-                targets,
-                [step for _, step, _, _ in part],
-            )
+            taken, rows, history = self.store.update_many(indices, logits, targets, steps)
         except Exception:
             if len(part) == 1:
                 raise
             for one in part:  # those that are right shall not be lost with the one that is not
                 self._guarded("update", partial(self._steps, [one]))
             return
-        scale = np.repeat(taken.scale.astype(np.float32), [len(o.indices) for o in outputs])
+        scale = np.repeat(taken.scale.astype(np.float32), [*map(len, indices)])
         self.foresight.update(rows, scale, history)
         self._metrics_of(part, taken)
 

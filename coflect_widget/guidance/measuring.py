@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
+from coflect_widget.attribution.worker import Explainer
 from coflect_widget.guidance.readings import PULLED, Floats, Readings, Request
 
 _BATCH = 64
@@ -17,27 +15,8 @@ _COPIES = 4
 _NOISE = 0.03  # of the pixels' range
 
 
-class Snapshot(Protocol):
-    """A model with the weights of one step; see `attribution.worker.Explainer`."""
-
-    def explain(
-        self,
-        x: Floats,
-        target: int | None,
-        methods: Sequence[str],
-        samples: int,
-        sigma: float,
-        layer: str | None,
-        seed: int,
-    ) -> dict[str, Any]:
-        """A map (H, W) for each method, of one input (1, C, H, W)."""
-
-    def logits(self, x: Floats) -> Floats:
-        """(B, C, H, W) -> (B, classes), in eval mode."""
-
-
-def read(snapshot: Snapshot, request: Request) -> Readings:
-    """What a snapshot answers to the request. Deterministic."""
+def read(snapshot: Explainer, request: Request) -> Readings:
+    """What a model with the weights of one step answers to the request. Deterministic."""
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0
     donor = request.donor[has]
@@ -84,7 +63,7 @@ def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
     return row
 
 
-def _log_probabilities(snapshot: Snapshot, images: Floats) -> Floats:
+def _log_probabilities(snapshot: Explainer, images: Floats) -> Floats:
     """(n, classes) of inputs (n, C, H, W)."""
     parts = [
         snapshot.logits(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)
@@ -110,7 +89,7 @@ def _copies(request: Request) -> tuple[Floats, NDArray[np.int64], NDArray[np.boo
 
 
 def _energy(
-    snapshot: Snapshot,
+    snapshot: Explainer,
     images: Floats,
     labels: NDArray[np.int64],
     masks: NDArray[np.bool_],

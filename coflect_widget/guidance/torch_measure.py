@@ -16,6 +16,6 @@ from coflect_widget.guidance.readings import Readings, Request
 def measure(structure: bytes, weights: Mapping[str, NDArray[Any]], request: Request) -> Readings:
     """Run one snapshot on the request. Deterministic."""
     torch.set_num_threads(1)
-    snapshot = load(structure)
+    snapshot: Any = load(structure)  # an Explainer of a model with one input
     snapshot.load_weights(weights)
     return measuring.read(snapshot, request)

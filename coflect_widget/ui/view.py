@@ -159,7 +159,7 @@ class View:
             self._status["focus"] = data.focus
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
-        each = data.steps_per_epoch or None
+        each = data.steps_per_epoch
         to_come = data.total_steps - event.step
         epochs = None
         self._last_validation = event.epoch

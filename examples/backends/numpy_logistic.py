@@ -98,8 +98,8 @@ class NumpyBackend:
         return StepOutput(indices, targets, logits, loss, guidance_loss)
 
     def telemetry_arrays(self, outputs):
-        logits, targets = zip(*((o.logits, o.targets) for o in outputs), strict=True)
-        return np.concatenate(logits), np.concatenate(targets)
+        logits = np.concatenate([o.logits for o in outputs])
+        return logits, np.concatenate([o.targets for o in outputs])
 
     def scalars(self, values):
         return [float(value) for value in values]
