@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from itertools import product
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from machine import describe
 from coflect_widget.forecast.logistic import fit_line, logistic
 
 TARGETS = ("STATE", "ONSET", "PERSIST")
+#: Flipped labels that a queue of ten should not exceed.
+FEW_FLIPPED = 2
 
 Cell = tuple[str, float]
 Windows = dict[int, list[Window]]  # by seed
@@ -204,8 +207,18 @@ def labels(of_seed: dict[int, runs.Recorded], windows: Windows) -> None:
             rows["AP"].append(average_precision(w.doubt, run.flipped))
             rows["AUM AP"].append(average_precision(w.aum, run.flipped))
     shown = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in rows.items())
-    print(f"queue of 10: {np.mean(failed):.1f} failed, {np.mean(in_queue):.1f} flipped "
-          f"(most {np.max(in_queue)}); suspects: {shown}")  # fmt: skip
+    few = np.mean(np.array(in_queue) <= FEW_FLIPPED)
+    by_chance = np.mean([drawn_at_most(FEW_FLIPPED, run.flipped) for run in of_seed.values()])
+    print(f"queue of 10: {np.mean(failed):.1f} failed, {np.mean(in_queue):.1f} flipped (most "
+          f"{np.max(in_queue)}; at most {FEW_FLIPPED} in {few:.0%} of the queues, in "
+          f"{by_chance:.0%} of ten drawn at random); suspects: {shown}")  # fmt: skip
+
+
+def drawn_at_most(most: int, flipped: np.ndarray, drawn: int = 10) -> float:
+    """Chance that of so many samples, drawn at random, at most `most` are flipped ones."""
+    n, k = len(flipped), int(flipped.sum())
+    ways = sum(comb(k, i) * comb(n - k, drawn - i) for i in range(most + 1))
+    return ways / comb(n, drawn)
 
 
 if __name__ == "__main__":

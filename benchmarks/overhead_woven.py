@@ -1,6 +1,6 @@
 """What everything together costs a training, on a machine whose speed drifts.
 
-    python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 120]
+    python benchmarks/overhead_woven.py [--workloads a b c d] [--arms session kernel] [--pairs 60]
 
 By default (`make bench`) that is the session in a script and in a kernel, and for workload a the
 peers of `overhead_peers.py` beside them. Other arms are "browser", the kernel's with its dashboard
@@ -43,6 +43,8 @@ from overhead_workloads import WORKLOADS
 #: Steps of a plain block, and how many times as many the session's has.
 STEPS = {"a": 6, "b": 1, "c": 150, "d": 20}
 TIMES = 3
+#: Pairs by default: what takes three to five minutes, and tells each workload's aim from nothing.
+PAIRS = {"a": 150, "b": 50, "c": 130, "d": 50}
 #: Pairs of a run that the bootstrap draws as one.
 RUN = 10
 #: Seconds of training before anything is measured: workers start meanwhile.
@@ -165,10 +167,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", default=list(STEPS), choices=STEPS)
     parser.add_argument("--arms", nargs="+")
-    parser.add_argument("--pairs", type=int, default=120)
+    parser.add_argument("--pairs", type=int, help="of each workload; " + str(PAIRS))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    if args.pairs < 2 * RUN:
+    if args.pairs is not None and args.pairs < 2 * RUN:
         parser.error(f"--pairs {args.pairs}: at least {2 * RUN}, which are two runs")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
     os.environ.update(STILL)
@@ -179,12 +181,11 @@ def main() -> None:
     )
     results = []
     for workload in args.workloads:
+        count = args.pairs or PAIRS[workload]
         print(f"{workload} {WORKLOADS[workload].title}", flush=True)
         for arm in args.arms or ["session", "kernel", *(PEERS if workload == "a" else [])]:
             with started(arm, workload) as remote:
-                remote.line.write(
-                    f"woven:{workload} {args.pairs} {' '.join(map(str, remote.roots))}\n"
-                )
+                remote.line.write(f"woven:{workload} {count} {' '.join(map(str, remote.roots))}\n")
                 remote.line.flush()
                 facts = json.loads(remote.line.readline())
             pairs = np.array(facts.pop("pairs"))

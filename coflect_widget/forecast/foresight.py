@@ -48,36 +48,34 @@ Rows = NDArray[np.int64] | slice
 
 
 class _Seen(NamedTuple):
-    """What the model looks at of samples, (K,) each."""
+    """What the model looks at of samples."""
 
-    fast: Floats
-    slow: Floats
-    mean: Floats
-    times: NDArray[np.uint32]
-    probe: Floats | np.float32  # what is left of a probe's word
+    history: History
+    probe: Floats | np.float32  # (K,), what is left of a probe's word
 
     @classmethod
     def of(cls, store: SampleStore, rows: Rows, history: History | None = None) -> _Seen:
-        fast, slow, mean, times = history or store.history(rows)
+        history = history or store.history(rows)
         probed_at = store.probed_at[rows]
         probe: Floats | np.float32 = np.float32(0)
         if probed_at.any():
-            age = np.clip(times.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
+            age = np.clip(history.times_seen.astype(np.int64) - probed_at, 0, len(_FADES) - 1)
             probe = np.where(probed_at > 0, store.probed[rows] * _FADES[age], probe)
-        return cls(fast, slow, mean, times, probe)
+        return cls(history, probe)
 
     def columns(self, scale: float | np.float32 | Floats) -> tuple[Floats | np.float32, ...]:
         """`FEATURES`, (K,) each, but for the first: numbers without a unit.
 
         Margins are squashed (arcsinh) after a division by `scale`, their typical size in this run.
         """
+        fast, slow, mean, _ = self.history
         unit = np.float32(2) / np.asarray(scale, np.float32)
-        squashed: Floats = np.arcsinh(self.fast * unit)
+        squashed: Floats = np.arcsinh(fast * unit)
         return (
             squashed,
-            np.arcsinh(self.slow * unit) - squashed,
-            np.arcsinh(self.mean * unit) - squashed,
-            np.tanh((self.fast - self.slow) * (unit / 2)),
+            np.arcsinh(slow * unit) - squashed,
+            np.arcsinh(mean * unit) - squashed,
+            np.tanh((fast - slow) * (unit / 2)),
             self.probe,
         )
 
@@ -88,16 +86,17 @@ class _Seen(NamedTuple):
         the other labels have in common before it learns one that contradicts them by heart: where
         it is as sure of another class as it usually is of the right one, the label deserves a look.
         """
-        both: Floats = self.mean + self.slow
+        _, slow, mean, times = self.history
+        both: Floats = mean + slow
         both *= np.float32(-0.5) / np.asarray(scale, np.float32)
-        both[self.times < _SIGHTINGS] = -np.inf
+        both[times < _SIGHTINGS] = -np.inf
         return both
 
 
 def features(store: SampleStore, rows: Rows, scale: float | np.float32 | Floats) -> Floats:
     """What foretells a failure, (K, 6) float32; rows that were never seen give nonsense."""
     seen = _Seen.of(store, rows)
-    found = np.ones((len(seen.times), len(FEATURES)), np.float32)
+    found = np.ones((len(seen.history.times_seen), len(FEATURES)), np.float32)
     for place, column in enumerate(seen.columns(scale), 1):
         found[:, place] = column
     return found
@@ -182,7 +181,7 @@ class Foresight:
     ) -> None:
         store = self.store
         seen = _Seen.of(store, rows, history)
-        known = seen.times > 0
+        known = seen.history.times_seen > 0
         if not known.all():
             if isinstance(rows, slice):
                 rows = np.arange(rows.start, rows.stop)

@@ -7,4 +7,4 @@ FAILURE = (-0.949, -1.994, -1.501, 1.477, 0.951, -0.819)
 #: Carried on with the run's own trend, and what a sample has of its own: `forecast.calibration`.
 TREND = 1.594
 OWN = 1.6
-SWING = 0.2
+SWING = 0.3
