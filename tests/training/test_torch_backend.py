@@ -217,6 +217,20 @@ def test_a_schedule_that_counts_in_batches_steps_after_each(data):
         make_backend(data, scheduler=lambda o: schedulers.OneCycleLR(o, 0.5, total_steps=5))
 
 
+def test_a_cyclic_schedule_goes_up_and_down_by_batches(data):
+    cyclic = torch.optim.lr_scheduler.CyclicLR
+    backend = make_backend(
+        data, scheduler=lambda o: cyclic(o, 0.01, 0.1, step_size_up=3, cycle_momentum=False)
+    )
+    rates = []
+    for batch in backend.train_batches(0):
+        backend.train_step(batch)
+        rates.append(backend.learning_rate())
+    backend.end_epoch({})
+    assert rates == pytest.approx([0.04, 0.07, 0.1, 0.07, 0.04, 0.01, 0.04])
+    assert backend.learning_rate() == rates[-1]
+
+
 def test_a_plateau_of_the_maximum_is_one_of_the_accuracy(data):
     make = torch.optim.lr_scheduler.ReduceLROnPlateau
     backend = make_backend(data, val=data, scheduler=lambda o: make(o, "max", 0.1, patience=0))
