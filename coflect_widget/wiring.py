@@ -44,6 +44,7 @@ from coflect_widget.training.own_loop import OwnLoop
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
 SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
+LAST_TELEMETRY = 5.0  # seconds that the end of a training waits for what it told of, at most
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
 
 
@@ -253,11 +254,14 @@ class Wiring:
         )
 
     def ended(self, state: RunState) -> None:
-        """The loop is about to end: keep the weights."""
+        """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
         self.forecaster.flush()
         self.forecaster.mark(self._keep_thumbnails)
-        if state == "failed":
-            return
+        if state != "failed":
+            self._keep_results(state)
+        self.forecaster.drain(LAST_TELEMETRY)
+
+    def _keep_results(self, state: RunState) -> None:
         for what, do in (
             ("Effects could not be measured", partial(self.steering.effects.ended, self.loop.step)),
             ("The checkpoint could not be written", partial(self.checkpoint, state)),

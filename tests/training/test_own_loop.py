@@ -94,6 +94,13 @@ def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(
     assert len(session.events("checkpoint")) == 1
 
 
+def test_metrics_and_queue_are_there_when_the_loop_has_ended(make_session, pairs):
+    session = make_session(config={"forecast_every": 4})
+    train(session, loader_of(pairs), epochs=1)
+    assert {"loss", "accuracy"} <= session.metrics.keys()
+    assert session.candidates
+
+
 def test_the_speed_of_a_loop_leaves_its_validation_out(make_session, shapes, pairs, monkeypatch):
     session = make_session(val=shapes)
     evaluate = session._backend.evaluate
