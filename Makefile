@@ -1,7 +1,7 @@
 # make demo   environment for the demo, then JupyterLab on the first notebook
 # make setup  environment of a developer; does nothing when it is there and up to date
 # make test   everything CI runs
-# make bench  what it costs a training, beside other tools; two hours, alone on the machine
+# make bench  what it costs a training, beside other tools; an hour, alone on the machine
 PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
@@ -44,7 +44,7 @@ $(BENCH_VENV)/.ready: pyproject.toml constraints.txt
 
 bench: $(BENCH_VENV)/.ready
 	$(BENCH_VENV)/bin/python benchmarks/overhead_woven.py --json build/overhead.json
-	$(BENCH_VENV)/bin/python benchmarks/overhead_scripts.py --json build/scripts.json
+	$(BENCH_VENV)/bin/python benchmarks/overhead_scripts.py --rounds 3 --blocks 24 --json build/scripts.json
 
 test: setup lint types front-end unit notebooks e2e
 

@@ -43,8 +43,8 @@ from overhead_workloads import WORKLOADS
 #: Steps of a plain block, and how many times as many the session's has.
 STEPS = {"a": 6, "b": 1, "c": 150, "d": 20}
 TIMES = 3
-#: Pairs by default: what takes three to five minutes, and tells each workload's aim from nothing.
-PAIRS = {"a": 150, "b": 50, "c": 130, "d": 50}
+#: Pairs by default: three to five minutes each.
+PAIRS = {"a": 120, "b": 50, "c": 130, "d": 50}
 #: Pairs of a run that the bootstrap draws as one.
 RUN = 10
 #: Seconds of training before anything is measured: workers start meanwhile.
