@@ -52,6 +52,9 @@ _LOOK_SECONDS = 0.5
 #: rest for such jobs, and how many of them get a rest at once before one has to wait again.
 _LATE = 0.3
 _BACKGROUND_SHARE = 0.002
+#: Seconds that it may rest for one of them: a map of a network whose steps take long takes long
+#: too, and one that is half made when the rest ends is as good as given up.
+_LONGEST = 10.0
 _AT_ONCE = 4
 
 
@@ -398,7 +401,7 @@ class ExplanationScheduler(Closing):
             return nullcontext()
         if request.lane == "interactive":
             return self._rest(most)
-        return self._resting_if_late(self._rest(most))
+        return self._resting_if_late(self._rest(_LONGEST))
 
     @contextmanager
     def _resting_if_late(self, rest: Resting) -> Iterator[None]:

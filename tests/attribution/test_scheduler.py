@@ -267,6 +267,8 @@ def test_training_rests_for_a_background_map_that_gets_no_processor_but_seldom()
         os.kill(slot.pid, signal.SIGSTOP)  # as good as no idle time at all
         late = scheduler.request(1, "candidate")
         _until(lambda: controls.resting)
+        time.sleep(0.7)  # longer than for a click: a map half made is of no use
+        assert controls.resting
         os.kill(slot.pid, signal.SIGCONT)
         late.result(60)
         _until(lambda: controls.rests == 1)
