@@ -52,10 +52,10 @@ _LOOK_SECONDS = 0.5
 #: rest for such jobs, and how many of them get a rest at once before one has to wait again.
 _LATE = 0.3
 _BACKGROUND_SHARE = 0.002
+_AT_ONCE = 4
 #: Seconds that it may rest for one of them: a map of a network whose steps take long takes long
 #: too, and one that is half made when the rest ends is as good as given up.
 _LONGEST = 10.0
-_AT_ONCE = 4
 
 
 class Resting(AbstractContextManager[object], Protocol):
