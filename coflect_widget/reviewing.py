@@ -333,7 +333,7 @@ class Reviews:
             If it is no such file, or of other training data.
         """
         wiring = self._open()
-        wiring.controls.submit(partial(wiring.review.restore, Path(file))).result(60)
+        wiring.controls.submit(partial(wiring.review.restore, Path(file).expanduser())).result(60)
         wiring.forecaster.drain(60)
 
 

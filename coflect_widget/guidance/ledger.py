@@ -130,7 +130,7 @@ class Ledger:
 
     def save(self, path: str | Path) -> Path:
         """Write the ledger as JSON, for another session's ``guidance=``; returns the path."""
-        file = Path(path)
+        file = Path(path).expanduser()
         entries = [
             {
                 "step": entry.step,
@@ -158,7 +158,7 @@ class Ledger:
         FileNotFoundError
         """
         try:
-            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+            content: Any = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
             ledger = cls(clip(float(content["focus"])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import getpass
 import hashlib
 import importlib.metadata
@@ -9,7 +11,10 @@ import json
 import os
 import platform
 import re
+import secrets
+import shutil
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,42 +27,61 @@ from coflect_widget.config import Config
 from coflect_widget.events import SCHEMA_VERSION
 
 _NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
+_UNNAMED = ".run_being_made_"
+_ABANDONED = 3600.0  # seconds; making a folder takes milliseconds
 _PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "captum", "numpy", "anywidget")
 
 
 def make_run_folder(run_dir: Path) -> Path:
     """Make the next ``run_NNN_YYYYMMDD_HHMM`` under `run_dir`; safe against other processes.
 
+    The folder appears in one step with all that makes it a run, so that a process that is killed
+    meanwhile leaves a run that opens, or none. ``~`` is the home folder.
+
     Raises
     ------
     OSError
         If `run_dir` cannot be made or written to; the message says what to do.
     """
+    run_dir = run_dir.expanduser()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(run_dir)
         number = max(
             (int(found[1]) for path in run_dir.iterdir() if (found := _NAME.match(path.name))),
             default=0,
         )
+        unnamed = run_dir / f"{_UNNAMED}{secrets.token_hex(8)}"
+        unnamed.mkdir()
+        for part in ("overlays", "checkpoints"):
+            (unnamed / part).mkdir()
+        (unnamed / "events.jsonl").touch()
         while True:
             number += 1
             path = run_dir / f"run_{number:03d}_{datetime.now():%Y%m%d_%H%M}"
             if any(run_dir.glob(f"run_{number:03d}_*")):
                 continue
             try:
-                path.mkdir()  # atomic: of two processes that ask for one name, one fails
-            except FileExistsError:
+                unnamed.rename(path)  # atomic: of two processes that ask for one name, one fails
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
                 continue
-            break
-        for part in ("overlays", "checkpoints"):
-            (path / part).mkdir()
+            return path
     except OSError as error:
         raise OSError(
             error.errno,
             f"run_dir={str(run_dir)!r} cannot be used: {error.strerror}; "
             "pass a folder you may write to, for example Session(..., run_dir='/tmp/runs')",
         ) from error
-    return path
+
+
+def _remove_abandoned(run_dir: Path) -> None:
+    """Remove what processes left that were killed before their run folder had its name."""
+    for path in run_dir.glob(f"{_UNNAMED}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED and not path.is_symlink():
+                shutil.rmtree(path)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coflect_widget.config import DisplayConfig
+from coflect_widget.record.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
 MAX_PIXELS = 2**24  # of one picture; what a damaged or hostile file claims is not believed
@@ -126,23 +127,31 @@ class Gallery:
         known = self._thumbnails.get(index)
         if known is not None:
             return known
-        file = self.path / "overlays" / "thumbnails" / f"sample_{index:06d}.png"
+        name = f"overlays/thumbnails/sample_{index:06d}.png"
+        recorded = read_thumbnail(self.path, name)
         # Not under the lock: a data set may have to wait for the training's next step.
         picture = None
-        if not file.is_file():
+        if recorded is None:
             try:
                 picture = self.picture(index)
             except NoDataError:
                 return None
         with self._lock:
             if index not in self._thumbnails:
-                self._thumbnails[index] = file.read_bytes() if picture is None else _small(picture)
-                if picture is not None:
-                    # A full disk costs the copy in the run folder, not the queue on the screen.
-                    with contextlib.suppress(OSError):
-                        file.parent.mkdir(parents=True, exist_ok=True)
-                        file.write_bytes(self._thumbnails[index])
+                if picture is None:
+                    assert recorded is not None  # noqa: S101 - narrows the type
+                    self._thumbnails[index] = recorded
+                else:
+                    self._thumbnails[index] = _small(picture)
+                    self._keep(name, self._thumbnails[index])
             return self._thumbnails[index]
+
+    def _keep(self, name: str, thumbnail: bytes) -> None:
+        # A full disk costs the copy in the run folder, not the queue on the screen.
+        with contextlib.suppress(OSError, ValueError):
+            file = find(self.path, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(thumbnail)
 
     def save(self, maps: Maps, consensus: NDArray[np.float32]) -> tuple[str, str]:
         """Write one explanation; returns the npz and the PNG file, relative to the run folder.
@@ -183,16 +192,7 @@ class Gallery:
 
     def has(self, file: str) -> bool:
         """Whether there is a file of that name in the run folder."""
-        try:
-            return self._inside(file).is_file()
-        except (ValueError, OSError):
-            return False
-
-    def _inside(self, file: str) -> Path:
-        path = (self.path / file).resolve()
-        if not path.is_relative_to(self.path.resolve()):
-            raise ValueError(f"{file!r} is outside the run folder")
-        return path
+        return is_there(self.path, file)
 
     def load(self, file: str) -> dict[str, NDArray[np.uint8]]:
         """Arrays of one explanation, as `save` named them. Nothing is unpickled.
@@ -204,9 +204,8 @@ class Gallery:
         OSError
             If it is missing or damaged.
         """
-        path = self._inside(file)
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_inside(self.path, file) as opened, zipfile.ZipFile(opened) as archive:
                 there = archive.namelist()
                 found = {
                     name: _read_bytes(archive, f"{name}.npy", 3 if name == "picture" else 2)
@@ -215,6 +214,8 @@ class Gallery:
                 }
             if len({found[name].shape for name in MAPS if name in found}) > 1:
                 raise ValueError("its maps are of different sizes")
+        except OutsideError:
+            raise
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OSError(f"{file!r} is damaged: {error}") from error
         return found

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from coflect_widget.events import Event, Metrics, is_finite
+from coflect_widget.events import SCHEMA_VERSION, Event, read_event
+from coflect_widget.record.inside import (
+    TABLE_BYTES,
+    is_there,
+    open_inside,
+    read_text,
+    whole_lines,
+)
 from coflect_widget.record.locks import hold_for_writing
+from coflect_widget.record.scalars import read_scalars
+
+
+class DamagedFileError(ValueError):
+    """A file of a run folder cannot be read; the message names it and says what to do."""
 
 
 class Run:
@@ -27,13 +36,17 @@ class Run:
     path : Path
     damaged : int
         Whole lines that could not be read in the last call of `events`.
+    newer : int or None
+        Schema version of events that a later version of this package wrote, as far as `events`
+        met any: what that version added may be missing.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.id = self.path.name
+        self.path = Path(path).expanduser()
+        self.id = self.path.name or self.path.resolve().name
         self.damaged = 0
-        if not (self.path / "events.jsonl").is_file():
+        self.newer: int | None = None
+        if not is_there(self.path, "events.jsonl"):
             near = sorted(p.parent.name for p in self.path.glob("*/events.jsonl"))[-3:]
             hint = f"; did you mean one of {near} in it?" if near else ""
             raise FileNotFoundError(
@@ -45,12 +58,24 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """``config.yaml``: settings with every default, seed, data, versions; {} if missing."""
+        """``config.yaml``: settings with every default, seed, data, versions; {} if missing.
+
+        Raises
+        ------
+        DamagedFileError
+            If it cannot be read.
+        """
         return self._mapping("config.yaml")
 
     @property
     def meta(self) -> dict[str, Any]:
-        """``meta.json``: when, where, by whom; {} if missing."""
+        """``meta.json``: when, where, by whom; {} if missing.
+
+        Raises
+        ------
+        DamagedFileError
+            If it cannot be read.
+        """
         return self._mapping("meta.json")
 
     def events(self, type: str | None = None) -> list[Event]:  # noqa: A002 - the contract's name
@@ -60,52 +85,34 @@ class Run:
     def iter_events(self, type: str | None = None) -> Iterator[Event]:  # noqa: A002
         """Like `events`, one at a time. A torn last line is left out."""
         self.damaged = 0
-        wanted = None if type is None else f'"type":"{type}"'.encode()
-        with (self.path / "events.jsonl").open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # the writer is, or was, in the middle of it
-                if wanted is not None and wanted not in line:
+        wanted = None if type is None else f'"{type}"'.encode()  # other programs put a space
+        with open_inside(self.path, "events.jsonl") as file:
+            for line in whole_lines(file):
+                if line is not None and wanted is not None and wanted not in line:
                     continue
-                try:
-                    event = Event.model_validate_json(line)
-                except ValidationError:
+                event = None if line is None else read_event(line)
+                if event is None:
                     self.damaged += 1
                     continue
-                # Nobody writes these: a metric's NaN is null, and elsewhere there is none.
-                if not isinstance(event.data, Metrics) and not is_finite(event.data):
-                    self.damaged += 1
-                elif type is None or event.type == type:
+                if event.schema_version > SCHEMA_VERSION:
+                    self.newer = max(self.newer or 0, event.schema_version)
+                if type is None or event.type == type:
                     yield event
 
     def scalars(self) -> dict[str, NDArray[Any]]:
         """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.
 
         Metrics are float64 with NaN where a row has none; ``pandas.DataFrame(run.scalars())``
-        works.
+        works. Rows that are not whole, as where a disk was full, are left out.
         """
-        path = self.path / "scalars.csv"
-        if not path.is_file():
+        if not is_there(self.path, "scalars.csv"):
             return {}
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            rows = list(reader)
-        columns: dict[str, NDArray[Any]] = {}
-        for name in names:
-            cells = [row[name] or "" for row in rows]
-            if name == "split":
-                columns[name] = np.array(cells, dtype=str)
-            elif name in ("step", "epoch"):
-                columns[name] = np.array(cells, dtype=np.int64)
-            else:
-                columns[name] = np.array([float(cell) if cell else np.nan for cell in cells])
-        return columns
+        return read_scalars(read_text(self.path, "scalars.csv", TABLE_BYTES))
 
     def repair(self) -> int:
         """Cut a torn last line off the stream if nobody writes the run; returns bytes cut."""
         try:
-            with (self.path / "events.jsonl").open("r+b") as file:
+            with open_inside(self.path, "events.jsonl", mode="r+b") as file:
                 if not hold_for_writing(file):
                     return 0
                 end = position = file.seek(0, 2)
@@ -119,13 +126,22 @@ class Run:
                     position = start
                 file.truncate(position)
                 return end - position
-        except OSError:
+        except (OSError, ValueError):
             return 0  # read-only media: reading leaves the torn line out anyway
 
     def _mapping(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        if not path.is_file():
+        if not is_there(self.path, name):
             return {}
-        text = path.read_text(encoding="utf-8")
-        value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
-        return value if isinstance(value, dict) else {}
+        try:
+            text = read_text(self.path, name)
+            value = yaml.safe_load(text) if name.endswith(".yaml") else json.loads(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problem = " ".join(str(error).split())
+        else:
+            if isinstance(value, dict):
+                return value
+            problem = "it holds no settings by name"
+        raise DamagedFileError(
+            f"{str(self.path / name)!r} is damaged: {problem}. Mend it or delete it: the run opens "
+            "without it, and its events and scalars are whole"
+        )

@@ -12,7 +12,12 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.events import LARGEST
 from coflect_widget.record.folder import write_whole
 
 _FIXED = ("step", "epoch", "split")
@@ -68,3 +73,36 @@ def _cells(row: Mapping[str, object]) -> dict[str, object]:
         for name, value in row.items()
         if value is not None and not (isinstance(value, float) and not math.isfinite(value))
     }
+
+
+def read_scalars(text: str) -> dict[str, NDArray[Any]]:
+    """Columns of a ``scalars.csv``; only whole rows are data.
+
+    A row is whole where its line has an end and as many cells as the header, and step, epoch and
+    metrics are numbers: a number that was cut off in its middle is a number too, and a wrong one.
+    """
+    whole = text[: text.rfind("\n") + 1]
+    rows = csv.reader(io.StringIO(whole.replace("\0", "\N{REPLACEMENT CHARACTER}")))
+    names = next(rows, [])
+    if names[: len(_FIXED)] != list(_FIXED) or len(set(names)) < len(names):
+        return {}
+    kept = [cells for cells in (_parsed(row, len(names)) for row in rows) if cells is not None]
+    kinds = {"step": np.int64, "epoch": np.int64, "split": np.str_}
+    return {
+        name: np.array([cells[k] for cells in kept], dtype=kinds.get(name, np.float64))
+        for k, name in enumerate(names)
+    }
+
+
+def _parsed(row: list[str], columns: int) -> list[Any] | None:
+    """The cells of one row, or None where it is not whole."""
+    if len(row) != columns:
+        return None
+    try:
+        step, epoch, split = int(row[0]), int(row[1]), row[2]
+        metrics = [float(cell) if cell else math.nan for cell in row[3:]]
+    except ValueError:
+        return None
+    if not (0 <= step <= LARGEST and 0 <= epoch <= LARGEST and split in ("train", "val", "")):
+        return None
+    return [step, epoch, split, *metrics]

@@ -76,7 +76,7 @@ def save_html(run: Run, path: str | Path) -> Path:
         data=data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
         script=script,
     )
-    path = Path(path)
+    path = Path(path).expanduser()
     path.write_text(page, encoding="utf-8", newline="\n")
     return path
 

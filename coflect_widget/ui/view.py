@@ -217,7 +217,10 @@ class View:
 
     def _overlay(self, event: Event, data: events.Overlay | events.OverlayFailed) -> None:
         if isinstance(data, events.Overlay):
-            self._overlays.setdefault(data.index, {})[data.model_step] = data
+            mine = self._overlays.setdefault(data.index, {})
+            for step in [k for k, one in mine.items() if not self._gallery.has(one.maps)]:
+                del mine[step]  # taken off the shelf: a long run explains a sample many times
+            mine[data.model_step] = data
             self._status["overlays_made"] += 1
             self._status["overlay_seconds"] += data.seconds
             self._dirty.add("status")
@@ -329,6 +332,8 @@ class View:
         update, buffers = self._sections([n for n in SECTIONS if n != "shelf"], full=True)
         shelf: list[dict[str, Any]] = []
         for overlay in self._worth_keeping() if shelf_bytes else []:
+            if not self._gallery.has(overlay.maps):
+                continue
             mine: list[bytes] = []
             section = self._explained(overlay.index, overlay, mine)
             shelf_bytes -= sum(len(one) for one in mine)
@@ -573,6 +578,13 @@ def replay(run: Run) -> View:
     for event in run.iter_events():
         view.apply(event)
     view.end_of_record()
+    if run.newer is not None:
+        view.notice(
+            "warning",
+            f"A newer version of coflect-widget wrote this run (schema {run.newer}; this version "
+            f"knows {events.SCHEMA_VERSION}). What it does not know is not shown; "
+            "pip install -U coflect-widget reads all of it.",
+        )
     if run.damaged:
         lines = "a line" if run.damaged == 1 else f"{run.damaged} lines"
         view.notice("warning", f"{lines.capitalize()} of this run's events.jsonl cannot be read.")

@@ -1,4 +1,3 @@
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -6,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.events import TYPE_OF, Event, Feedback, StrokeInput, Undone
+from coflect_widget.events import TYPE_OF, Event, Feedback, StrokeInput, Undone, read_event
 from coflect_widget.guidance.interpret import interpret
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.guidance.roi import Box
@@ -195,8 +194,7 @@ def test_the_state_survives_the_event_stream_and_undo_equals_never(actions, data
             if not entry.undone:
                 never.append(entry.record, entry.step)
         assert never.state() == ledger.state()
-    lines = [json.loads(e.model_dump_json()) for e in events]
-    again = Ledger.from_events([Event.model_validate(line) for line in lines])
+    again = Ledger.from_events([read_event(e.model_dump_json().encode()) for e in events])
     assert again.state() == ledger.state()
     assert [e.undone for e in again.interventions] == [e.undone for e in ledger.interventions]
     assert all(0 <= s.strength <= 1 for s in ledger.state().strokes)
