@@ -2,11 +2,14 @@
 
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coflect_widget import open_run
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 OVERLAY = {
     "index": 0, "target": 0, "predicted": 1, "top_classes": [1, 0], "top_probs": [0.6, 0.4],
