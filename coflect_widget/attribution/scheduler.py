@@ -174,6 +174,7 @@ class ExplanationScheduler(Closing):
         self._reading = threading.Lock()
         self._copying = False
         self._quarantine: set[int] = set()
+        self.patience = 5.0  #: seconds that `close` waits for the threads, at most
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -251,9 +252,10 @@ class ExplanationScheduler(Closing):
         self.pool.close()
         with self._lock:
             threads = list(self._threads.values())
+        until = time.monotonic() + self.patience  # one of them may be in a read that never returns
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(10)
+                thread.join(max(0.0, until - time.monotonic()))
 
     # --- the lanes' threads ------------------------------------------------------------------
 
@@ -278,12 +280,13 @@ class ExplanationScheduler(Closing):
             if isinstance(request, ProbeRequest):
                 try:
                     self._probe(request)
-                except Exception as error:  # noqa: BLE001 - the forecast does without
+                except BaseException as error:  # noqa: BLE001 - the forecast does without
                     logger.info("a probe was given up: %s", error)
                 continue
             try:
                 self._answer(request)
-            except Exception as error:  # the thread must go on whatever happens
+            # The thread must go on whatever happens, also where a data set raises SystemExit.
+            except BaseException as error:
                 logger.exception("explaining sample %d failed", request.index)
                 self._failed(request, ExplanationError(f"{type(error).__name__}: {error}"))
             finally:

@@ -322,5 +322,12 @@ def _run(action: Callable[[], object], future: Future[T]) -> None:
         return
     try:
         future.set_result(action())  # type: ignore[arg-type]
-    except Exception as error:  # noqa: BLE001 - the sender gets it; training goes on
+    # Also what a data set raises to end its process: training goes on.
+    except BaseException as error:
         future.set_exception(error)
+        if isinstance(error, KeyboardInterrupt) and _on_main_thread():
+            raise  # a person's own, which meant the cell and not the command
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -233,6 +233,11 @@ class OwnLoop:
         self.end("stopped")
         return True
 
+    def disown(self) -> None:
+        """In a forked process: a loop that is under way is the parent's, and ends there."""
+        self._forget()
+        self._begun += 1
+
     # --- for a bare loop -----------------------------------------------------------------------
 
     def over(self, loader: Iterable[Any], epochs: int, *, validate: bool) -> Batches:
