@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -199,7 +200,7 @@ class Session(Waits, OwnLoops, Reviews):
             except BaseException:
                 self.close()
                 raise
-        _sessions.add(self)
+        self._meet_others()
         openmp.find_runtimes()
         openmp.release_after_each_cell()
         # Both workers come up before a training wants the processors.
@@ -213,6 +214,29 @@ class Session(Waits, OwnLoops, Reviews):
             )
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
+
+    def _meet_others(self) -> None:
+        """Take a place among the sessions of this kernel; a cell run again has made another."""
+        me = weakref.ref(self)
+
+        def close_others() -> list[str]:
+            session = me()
+            return [] if session is None else close_all(keep=session)
+
+        wiring = self._open()
+        wiring.close_others = close_others
+        earlier = sorted(_sessions, key=lambda session: session.run.id)
+        _sessions.add(self)
+        for session in earlier:
+            session._made().spare = True
+        if earlier:
+            names = ", ".join(session.run.id for session in earlier)
+            wiring.notice(
+                "info",
+                f"Still open in this kernel, with model, data and worker processes: {names}. "
+                "coflect.close_all(keep=session) ends all but this one.",
+                "close_others",
+            )
 
     # --- training --------------------------------------------------------------------------
 
@@ -251,6 +275,7 @@ class Session(Waits, OwnLoops, Reviews):
                 "warning",
                 f"{', '.join(others)} trains in this kernel too and takes its share of the "
                 "processor; coflect.close_all(keep=session) ends all but this one.",
+                "close_others",
             )
 
     @property
@@ -528,10 +553,18 @@ def _check_display(config: Config, channels: int) -> None:
             )
 
 
-def close_all(*, keep: Session | None = None) -> None:
-    """Close every session of this kernel but `keep`, also those that no variable holds any more."""
-    for session in _sessions - {keep}:
+def close_all(*, keep: Session | None = None) -> list[str]:
+    """Close every session of this kernel but `keep`, also those that no variable holds any more.
+
+    Returns
+    -------
+    list of str
+        Names of the runs that were ended.
+    """
+    closed = sorted(_sessions - {keep}, key=lambda session: session.run.id)
+    for session in closed:
         session.close()
+    return [session.run.id for session in closed]
 
 
 # A script that ends without close() leaves complete records all the same.

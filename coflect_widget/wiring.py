@@ -100,6 +100,10 @@ class Wiring:
         #: why training holds, where a loss was not finite
         self.broken: NonFiniteLossError | None = None
         self._said: set[str] = set()
+        #: ends the other sessions of the kernel and gives their runs' names
+        self.close_others: Callable[[], list[str]] = list
+        #: whether a later session of the kernel is the one that is worked with
+        self.spare = False
         self.hung = False  # training did not stop when it was told to
         self.snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
         self.author = config.author or user_name() or ""
@@ -178,6 +182,7 @@ class Wiring:
             executor=executor,
             input_shape=input_shape,
             notify=lambda text: self.notice("warning", text),
+            spare=lambda: self.spare and not self.loop.running,
             on_probed=self.review.probed,
             classes=bool(backend.num_classes),
             # An accelerator is not held up by a worker that computes on the processor.
@@ -239,15 +244,16 @@ class Wiring:
         """Record something that happens now; any thread."""
         self.stream.emit(data, self.loop.step, self.loop.epoch, split, **more)
 
-    def notice(self, level: Any, text: str) -> None:
-        """Tell the person something; any thread."""
-        self.emit(events.Notice(level=level, text=text))
+    def notice(self, level: Any, text: str, offer: Literal["", "close_others"] = "") -> None:
+        """Tell the person something, with a button beside it; any thread."""
+        self.emit(events.Notice(level=level, text=text, offer=offer))
 
     def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
         """A training of `steps` more steps is about to begin; starts the workers.
 
         `begun`: so many steps its first epoch has already.
         """
+        self.spare = False
         self.emit(
             events.TrainStarted(
                 total_steps=self.loop.step + steps,
