@@ -213,9 +213,9 @@ describe("what it sends", () => {
     mounted.test.reply(true, "Ended run_001");
     await frame();
     expect(others.hidden).toBe(true);
-    mounted.test.receive({ kind: "update", seq: 3, full: false, notices: [{ ...notice, offer: "anything else" }] });
+    mounted.test.receive({ kind: "update", seq: 3, full: false, notices: [{ ...notice, text: "of a newer kernel", offer: "anything else" }] });
     await frame();
-    expect(get("cw-notice").textContent).toBe(notice.text);
+    expect(get("cw-notice").textContent).toBe("of a newer kernel");
     expect(others.hidden).toBe(true);
   });
 
