@@ -163,7 +163,15 @@ class Waits:
         wiring = self._made()
         if wiring.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
             return
-        while wiring.loop.running and not reached(self.state) and time.monotonic() < until:
+        while wiring.loop.running and not reached(self.state):
+            if time.monotonic() >= until:
+                warnings.warn(
+                    f"training has not come to the end of its step within {seconds:g} s; it does "
+                    "what it was told as soon as that is over",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+                return
             time.sleep(0.005)
 
 

@@ -253,7 +253,7 @@ class Wiring:
 
         `begun`: so many steps its first epoch has already.
         """
-        self.spare = False
+        self.spare, self.broken = False, None
         self.emit(
             events.TrainStarted(
                 total_steps=self.loop.step + steps,

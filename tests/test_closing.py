@@ -62,7 +62,7 @@ def test_a_dashboard_with_nothing_to_show_needs_no_thread(make_session, monkeypa
     eventually(lambda: any("metrics" in content for content in sent))
 
 
-# --- a forked child ---------------------------------------------------------------------------------
+# --- a forked child -------------------------------------------------------------------------------
 
 FORKED = """
 import os, sys, time
@@ -143,7 +143,7 @@ def test_a_child_forked_within_a_loop_leaves_it_to_its_parent(tmp_path):
     assert last == "finished 4 1"
 
 
-# --- a cell that is run again -----------------------------------------------------------------------
+# --- a cell that is run again ---------------------------------------------------------------------
 
 
 def offers(session):

@@ -46,6 +46,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "events.jsonl"
         self.renewed = False
+        self._gone = False  # at the last look
         self._facts = {
             name: file.read_bytes() for name in _FACTS if (file := folder / name).is_file()
         }
@@ -112,11 +113,24 @@ class Journal:
     def _find(self) -> None:
         """See that the open file is the one that others will read; begin it anew if need be."""
         there = self.path.is_file()
-        if there and (self._is_mine() or not (self._numbered and self._deleted)):
-            return
-        if self._deleted and self.path.parent.is_dir() and self._begin_anew():
-            return
-        raise RunFolderGoneError(errno.ENOENT, f"the run folder is no longer at {self.path.parent}")
+        found = there and (self._is_mine() or not (self._numbered and self._deleted))
+        if not found:
+            self._gone = True
+            if not (self._deleted and self.path.parent.is_dir() and self._begin_anew()):
+                raise RunFolderGoneError(
+                    errno.ENOENT, f"the run folder is no longer at {self.path.parent}"
+                )
+        if self._gone:
+            self._furnish()
+            self._gone = False
+
+    def _furnish(self) -> None:
+        """Give a folder that came back what every run folder has."""
+        for part in ("overlays", "checkpoints"):
+            (self.path.parent / part).mkdir(exist_ok=True)
+        for name, content in self._facts.items():
+            if not (fact := self.path.parent / name).exists():
+                fact.write_bytes(content)
 
     def _begin_anew(self) -> bool:
         """The folder is there, the file is not, or as a copy: write all that was recorded.
@@ -140,11 +154,6 @@ class Journal:
                 os.ftruncate(anew.fileno(), len(copied))
             anew.close()
             raise
-        for part in ("overlays", "checkpoints"):
-            (self.path.parent / part).mkdir(exist_ok=True)
-        for name, content in self._facts.items():
-            if not (fact := self.path.parent / name).exists():
-                fact.write_bytes(content)
         sync_folder(self.path.parent)
         self._file.close()
         self._file, self._size, self.renewed = anew, len(whole), True

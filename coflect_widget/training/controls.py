@@ -322,9 +322,12 @@ def _run(action: Callable[[], object], future: Future[T]) -> None:
         return
     try:
         future.set_result(action())  # type: ignore[arg-type]
-    # Also what a data set raises to end its process: training goes on.
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001 - the sender gets it; training goes on
         future.set_exception(error)
+    except BaseException as error:  # as where a data set calls sys.exit(): neither end is meant
+        failed = RuntimeError(f"{error!r} was raised in the middle of it")
+        failed.__cause__ = error
+        future.set_exception(failed)
         if isinstance(error, KeyboardInterrupt) and _on_main_thread():
             raise  # a person's own, which meant the cell and not the command
 

@@ -64,7 +64,10 @@ class CommandDesk:
         elif isinstance(command, events.CloseOthers):
             # Each of them may take seconds to end; whoever handles messages must not.
             threading.Thread(
-                target=_close_others, args=(wiring.close_others, reply), name="coflect-closing"
+                target=_close_others,
+                args=(wiring.close_others, reply),
+                name="coflect-closing",
+                daemon=True,
             ).start()
 
 
