@@ -8,6 +8,7 @@ times as long as it does alone.
 
 from __future__ import annotations
 
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 32, 0.5
+
+#: Seconds, and steps of the speed until now, that a training is given to come to its end.
+SHORT, LONG, STEPS = 4.0, 60.0, 5
 
 _NO_SNAPSHOT = (
     "The weights cannot be copied for maps and effects any more ({error}); training goes on "
@@ -58,7 +62,7 @@ class Observer(Protocol):
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
 
-    def non_finite(self, step: int, error: str) -> None:
+    def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
 
     def notice(self, level: str, text: str) -> None:
@@ -126,6 +130,23 @@ class TrainingLoop:
     def begun(self) -> int:
         """Batches that the present epoch has had already."""
         return self._batch_in_epoch
+
+    @property
+    def patience(self) -> float:
+        """Seconds in which a training that is told to stop should come to its next boundary.
+
+        A data set's read may never return. A step that computes, or an end that writes weights,
+        does, and is worth waiting for.
+        """
+        frame = None
+        if self._thread is not None and self._thread.ident is not None:
+            frame = sys._current_frames().get(self._thread.ident)
+        while frame is not None:
+            if frame.f_code.co_name in ("train_step", "leave"):
+                return LONG
+            frame = frame.f_back
+        speed = self.time.speed
+        return SHORT if not speed else min(LONG, max(SHORT, STEPS / speed))
 
     def steps_for_epochs(self, epochs: int) -> int:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
@@ -248,8 +269,11 @@ class TrainingLoop:
             finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
             if finish is not None:
                 finish()
-        except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
+        except Exception as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
+        except BaseException as error:  # noqa: BLE001 - a data set's sys.exit() ends no script
+            failure = RuntimeError(f"training ended because {error!r} was raised in it")
+            failure.__cause__ = error
         finally:
             ready.set()
             self.leave(end, failure)
@@ -268,7 +292,7 @@ class TrainingLoop:
                     if self._whole_epochs:
                         self.target_step -= 1
                     controls.pause()
-                    self.observer.non_finite(self.step, str(error))
+                    self.observer.non_finite(self.step, error)
                 else:
                     self._batch_in_epoch += 1
                     self.step += 1  # as in `advance`, without a call: each step pays for it
