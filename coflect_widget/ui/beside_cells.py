@@ -1,4 +1,4 @@
-"""The browser's messages about widgets are answered beside a busy cell, whichever notebook sends them.
+"""What a notebook's page sends about widgets is handled beside a busy cell, from any notebook.
 
 ipykernel 7 has subshells, threads beside the one that runs the cells, and JupyterLab sends
 messages about widgets to one of them. Three kinds of messages come without one and would wait
@@ -29,7 +29,7 @@ def answer_beside_cells(comm: Any) -> None:
         Of a widget on which nothing is ever published; without a kernel of ipykernel 7 behind it
         nothing changes.
     """
-    kernel = getattr(comm, "kernel", None)
+    kernel: Any = getattr(comm, "kernel", None)
     thread = getattr(kernel, "shell_channel_thread", None)
     if thread is None or getattr(kernel, "shell_stream", None) is None:
         return
@@ -67,7 +67,7 @@ class BesideCells:
     async def _receive(self, message: list[Any]) -> None:
         try:
             message = self._with_subshell(message)
-        except Exception:  # noqa: BLE001 - ipykernel gets it as it came, and says what is wrong
+        except Exception:  # ipykernel gets it as it came, and says what is wrong
             self._kernel.log.debug("coflect-widget left a message as it came", exc_info=True)
         await self._handle(message)
 
