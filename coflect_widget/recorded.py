@@ -30,11 +30,15 @@ class RecordedRun(Run):
         return read_timeline(self, index)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self._display_()._repr_mimebundle_(**kwargs)
+
+    def _display_(self) -> Any:
+        """The dashboard's widget, which marimo shows."""
         from coflect_widget.ui.live import replay_dashboard
 
         if self._dashboard is None:
             self._dashboard = replay_dashboard(self)
-        return self._dashboard._repr_mimebundle_(**kwargs)
+        return self._dashboard
 
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""

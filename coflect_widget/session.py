@@ -475,6 +475,9 @@ class Session(Waits, OwnLoops, Reviews):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.dashboard()._repr_mimebundle_(**kwargs)
 
+    def _display_(self) -> Any:
+        return self.dashboard()  # marimo shows what this returns
+
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"
 

@@ -1,7 +1,7 @@
 """Browser to kernel: a widget model without a view, on which no thread ever publishes.
 
-Because nothing is sent on it, the kernel handles its messages on a thread of its own, and Pause
-works while a cell is busy. A message is checked, handed on and done; nothing waits here.
+Because nothing is sent on it, its messages need not be handled where cells run (`beside_cells`),
+and Pause works while a cell is busy. A message is checked, handed on and done; nothing waits here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ipywidgets
 from pydantic import ValidationError
 
 from coflect_widget.events import COMMAND, Command, Explain
+from coflect_widget.ui.beside_cells import answer_beside_cells
 
 MAX_NUMBER = 2**53  # what a browser counts exactly
 MAX_ID = 64  # characters of a message's id
@@ -67,11 +68,7 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
         self._target = target
         self._answers = answers
         self.on_msg(self._receive)
-        # ipykernel 7 sends a message to the shell that last published on its comm; opening the
-        # comm counts, and ties it to the shell that runs the cells. Without that note each
-        # message is handled where the browser sent it: on a subshell, also beside a busy cell.
-        noted = getattr(self.comm, "__dict__", {})
-        noted.pop("_reply_subshell_id", None)
+        answer_beside_cells(self.comm)
 
     def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
         identifier = content.get("id") if isinstance(content, dict) else None

@@ -11,10 +11,11 @@ const STATE_WORDS: Record<RunState, string> = {
 };
 const CONNECTION: Record<Connection, [string, string]> = {
   connecting: ["connecting", "Looking for the kernel."],
+  busy: ["busy, connecting", "The kernel is there but has not answered yet: it is busy with a cell. This is the last known state; the dashboard goes on by itself as soon as the kernel answers."],
   live: ["live", "Connected to the kernel."],
   behind: ["catching up", "Updates were lost on the way; everything is being sent again."],
   silent: ["no answer", "The kernel has not answered a request yet; it may be busy."],
-  saved: ["saved view", "No kernel answers: this is the state that was saved."],
+  saved: ["saved view", "No kernel is there: this is the state that was saved."],
   gone: ["kernel gone", "The kernel was restarted or shut down: this is the last state it sent."],
   replay: ["replay", "A run read from disk; there is nothing to steer."],
 };

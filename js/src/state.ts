@@ -8,9 +8,9 @@ import type {
 import { Series } from "./series";
 import type { Shape } from "./shapes";
 
-/** "saved": shown from the notebook, no kernel answered; "silent": a request got no answer;
- *  "behind": updates were lost and are being sent again. */
-export type Connection = "connecting" | "live" | "behind" | "silent" | "saved" | "gone" | "replay";
+/** "busy": a kernel is there and has not answered yet; "saved": shown from the notebook, no kernel is there;
+ *  "silent": a request got no answer; "behind": updates were lost and are being sent again. */
+export type Connection = "connecting" | "busy" | "live" | "behind" | "silent" | "saved" | "gone" | "replay";
 
 export interface Stroke {
   id: number;

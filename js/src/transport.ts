@@ -2,6 +2,7 @@
 // model, sequence numbers, hello, and what the connection looks like.
 
 import { decode, ProtocolError, type Buffers } from "./decode";
+import { Greeting, isLate } from "./greeting";
 import type { Command, Reply, ScreenMessage, Update } from "./protocol";
 import { reduce, type Connection } from "./state";
 import type { Store } from "./store";
@@ -16,13 +17,15 @@ export interface DashboardModel {
 
 /** The view-less model that carries requests; a widget model of ipywidgets. */
 export interface ControlsModel {
-  send(content: unknown, callbacks?: object, buffers?: ArrayBuffer[]): void;
+  /** `callbacks` is an object in ipywidgets and a function in marimo; without a promise in the former. */
+  send(content: unknown, callbacks?: undefined, buffers?: ArrayBuffer[]): unknown;
   on(name: string, callback: () => void): void;
   off(name: string, callback: () => void): void;
+  /** Missing where the notebook does not tell, as in marimo. */
   comm_live?: boolean;
 }
 
-export const HELLO_TIMEOUT = 3000;
+const LOOKED_LONG = 3000; // milliseconds without controls, after which the view is taken for a saved one
 export const PATIENCE = 20_000;
 const LOOKUP_PERIOD = 250;
 const LOOKUPS = 40;
@@ -30,7 +33,8 @@ const ACK_PERIOD = 8000; // milliseconds from an update to its acknowledgement .
 const UNACKED = 16; // ... unless so many wait for theirs
 const BEAT = 5000; // and at least one in this many while somebody looks
 const ATTENTION = 10_000; // since a person's hand was last on a view
-const SILENCE = 12_000; // after which a kernel that answered no beat is taken for silent
+const SILENT = 3; // acknowledgements without any answer, after which a kernel is taken for silent
+const UNTOLD = 8; // hellos without an answer (17 s), where the notebook does not tell whether a kernel is there
 
 /** A name for one message. Not crypto.randomUUID: plain http, as on a laboratory's server, has none. */
 function newId(): string {
@@ -50,7 +54,7 @@ export class Transport {
   #controls: ControlsModel | null = null;
   #waiting = new Map<string, Waiting>();
   #seq: number | null = null;
-  #helloTimer: ReturnType<typeof setTimeout> | null = null;
+  readonly #greeting = new Greeting((unanswered) => this.#hello(unanswered));
   #lookups = 0;
   #lookupTimer: ReturnType<typeof setTimeout> | null = null;
   #stopped = false;
@@ -58,7 +62,7 @@ export class Transport {
   #ackTimer: ReturnType<typeof setTimeout> | null = null;
   #ackSoon = false;
   #acked = 0;
-  #heard = performance.now();
+  #unanswered = 0; // acknowledgements sent since the kernel was last heard
   #views = new Set<object>(); // views that somebody can see
   #watched = false; // whether any view has ever said so
   #touched = performance.now();
@@ -85,7 +89,7 @@ export class Transport {
     this.model.off("change:_snapshot", this.#snapshotChanged);
     this.model.off("comm_live_update", this.#liveness);
     this.#controls?.off("comm_live_update", this.#liveness);
-    if (this.#helloTimer !== null) clearTimeout(this.#helloTimer);
+    this.#greeting.end();
     if (this.#lookupTimer !== null) clearTimeout(this.#lookupTimer);
     if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
     for (const waiting of this.#waiting.values()) clearTimeout(waiting.timer);
@@ -140,7 +144,9 @@ export class Transport {
     const send = (): void => {
       this.#ackSoon = false;
       this.#ackTimer = this.#seen ? setTimeout(send, BEAT) : null;
-      if (performance.now() - this.#heard > SILENCE && this.#seen && this.store.state.connection === "live") this.store.patch({ connection: "silent" });
+      // Counted, not timed: nothing is asked while nobody looks, and a computer may have slept.
+      this.#unanswered = this.#seen ? this.#unanswered + 1 : 0;
+      if (this.#unanswered > SILENT && this.store.state.connection === "live") this.store.patch({ connection: "silent" });
       this.#acked = this.#seq ?? 0;
       this.#say({ kind: "ack", seq: this.#acked, seen: this.#seen, attended: this.#attended });
     };
@@ -174,7 +180,9 @@ export class Transport {
   #post(message: (Command | ScreenMessage) & { id: string }): boolean {
     if (this.#controls === null || this.#controls.comm_live === false) return false;
     try {
-      this.#controls.send(message, {}, []);
+      // marimo calls the second argument and gives a promise
+      const sent = this.#controls.send(message, undefined, []);
+      if (sent instanceof Promise) sent.catch(() => undefined);
       return true;
     } catch {
       return false; // ipywidgets throws where the comm is closed
@@ -194,7 +202,7 @@ export class Transport {
         if (this.#stopped) return;
         this.#controls = controls;
         controls.on("comm_live_update", this.#liveness);
-        this.#hello();
+        this.#greeting.begin();
       },
       () => {
         if (this.#stopped) return;
@@ -202,19 +210,25 @@ export class Transport {
           this.#offline();
           return;
         }
-        if (this.#lookups * LOOKUP_PERIOD >= HELLO_TIMEOUT) this.#offline();
+        if (this.#lookups * LOOKUP_PERIOD >= LOOKED_LONG) this.#offline();
         this.#lookupTimer = setTimeout(this.#connect, LOOKUP_PERIOD);
       },
     );
   };
 
-  #hello(): void {
-    if (this.#helloTimer !== null) return; // one is on its way
-    this.#helloTimer = setTimeout(() => {
-      this.#helloTimer = null;
-      if (this.store.state.connection === "connecting") this.#offline();
-    }, HELLO_TIMEOUT);
-    if (!this.#say({ kind: "hello", page: document.body.dataset["notebook"] ?? "" })) this.#offline();
+  /** One hello; false where nobody can hear it. */
+  #hello(unanswered: number): boolean {
+    if (!this.#say({ kind: "hello", page: document.body.dataset["notebook"] ?? "" })) {
+      this.#offline();
+      return false;
+    }
+    const { connection, status } = this.store.state;
+    if (connection !== "connecting" && connection !== "busy") return true;
+    // A run read from disk has shown all it needs.
+    if (isLate(unanswered) && status?.mode === "replay") this.#offline();
+    else if (unanswered >= UNTOLD && this.#controls?.comm_live === undefined) this.#offline();
+    else if (isLate(unanswered)) this.store.patch({ connection: "busy" });
+    return true;
   }
 
   #alive(): Connection {
@@ -227,17 +241,18 @@ export class Transport {
 
   readonly #liveness = (): void => {
     if (this.#controls?.comm_live === false) {
+      this.#greeting.end();
       this.store.patch({ connection: "gone", asked: null, explaining: null });
       this.#giveUp();
     } else if (this.store.state.connection === "gone") {
       this.store.patch({ connection: "connecting" });
-      this.#hello();
+      this.#greeting.begin();
     }
   };
 
   readonly #receive = (content: unknown, buffers: Buffers | undefined): void => {
     try {
-      this.#heard = performance.now();
+      this.#unanswered = 0;
       const message = decode(content, buffers ?? []);
       if (message?.kind === "reply") this.#answer(message);
       else if (message?.kind === "update") this.#update(message);
@@ -258,12 +273,10 @@ export class Transport {
       this.#ackSoon = true;
       this.#acknowledge(now);
     }
-    if (update.full && this.#helloTimer !== null) {
-      clearTimeout(this.#helloTimer);
-      this.#helloTimer = null;
-    }
-    this.store.patch({ connection: gap ? "behind" : this.#alive() });
-    if (gap) this.#hello();
+    if (update.full) this.#greeting.end();
+    const behind = gap || (this.store.state.connection === "behind" && !update.full);
+    this.store.patch({ connection: behind ? "behind" : this.#alive() });
+    if (gap) this.#greeting.begin();
   }
 
   #answer(reply: Reply): void {
@@ -275,8 +288,20 @@ export class Transport {
     waiting.resolve(reply);
   }
 
+  /** A sign of life: only a kernel changes what a saved notebook is to show. */
   readonly #snapshotChanged = (): void => {
-    if (this.#seq === null) this.#paintSnapshot();
+    this.#unanswered = 0;
+    const { connection } = this.store.state;
+    if (connection === "silent") this.store.patch({ connection: this.#alive() });
+    if (this.#seq !== null) return;
+    this.#paintSnapshot();
+    if (this.#controls === null) {
+      this.#lookups = 0;
+      this.#connect();
+    } else {
+      if (connection === "saved") this.store.patch({ connection: "connecting" });
+      this.#greeting.begin();
+    }
   };
 
   #paintSnapshot(): void {

@@ -1,7 +1,7 @@
 // Hello, gaps, requests and what the connection says, against a kernel made of plain objects.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Store } from "../src/store";
-import { HELLO_TIMEOUT, NoAnswer, PATIENCE, Transport } from "../src/transport";
+import { NoAnswer, PATIENCE, Transport } from "../src/transport";
 import { buffers, raw } from "./fixtures";
 import { settle, TestModel } from "./model";
 
@@ -42,18 +42,100 @@ describe("start", () => {
   it("waits for controls that are made later, as after a page reload", async () => {
     test.missing = 3;
     transport.start();
-    await settle(1000);
+    await settle(900);
     expect(test.kinds()).toEqual(["hello"]);
   });
 
-  it("paints what the notebook saved, and says so when nobody answers", async () => {
+  it("says hello again, quickly and then slower, while nobody answers, and never calls that saved", async () => {
     test.state["_snapshot"] = { update: raw.updateFull.message, buffers: buffers(raw.updateFull) };
     transport.start();
     expect(store.state.status?.step).toBe(874);
-    await settle(HELLO_TIMEOUT + 1);
-    expect(store.state.connection).toBe("saved");
+    await settle(600);
+    expect(test.kinds()).toEqual(["hello", "hello", "hello"]);
+    expect(store.state.connection).toBe("connecting");
+    await settle(2500);
+    expect(test.kinds()).toHaveLength(6);
+    expect(store.state.connection).toBe("busy");
+    await settle(600_000);
+    expect(store.state.connection).toBe("busy");
+    expect(test.kinds().length).toBeGreaterThan(25); // one in 30 s
+    expect(test.kinds().length).toBeLessThan(40);
     full(); // the kernel was only busy
     expect(store.state.connection).toBe("live");
+    const said = test.kinds().filter((kind) => kind === "hello").length;
+    await settle(120_000);
+    expect(test.kinds().filter((kind) => kind === "hello")).toHaveLength(said);
+  });
+
+  it("takes a changed snapshot as a sign of life: paints it and asks at once", async () => {
+    transport.start();
+    await settle(300_000);
+    const said = test.kinds().length;
+    test.state["_snapshot"] = { update: raw.updateFull.message, buffers: buffers(raw.updateFull) };
+    test.fire(test.handlers, "change:_snapshot");
+    expect(store.state.status?.step).toBe(874);
+    expect(test.kinds()).toHaveLength(said + 1);
+    test.fire(test.handlers, "change:_snapshot"); // one is on its way
+    expect(test.kinds()).toHaveLength(said + 1);
+    await settle(300);
+    expect(test.kinds()).toHaveLength(said + 2);
+    expect(store.state.connection).toBe("busy");
+  });
+
+  it("asks again when another page's updates show that the kernel is there", async () => {
+    transport.start();
+    await settle(300_000);
+    const said = test.kinds().length;
+    metrics(5);
+    metrics(6);
+    expect(test.kinds()).toHaveLength(said + 1);
+    expect(store.state.connection).toBe("behind");
+    full();
+    expect(store.state.connection).toBe("live");
+  });
+
+  it("is a saved view where there is no comm, and where a notebook does not tell and nobody answers", async () => {
+    (test.controls as { comm_live: boolean }).comm_live = false;
+    transport.start();
+    await settle(10_000);
+    expect(store.state.connection).toBe("saved");
+    expect(test.sent).toEqual([]);
+
+    transport.stop();
+    delete (test.controls as { comm_live?: boolean }).comm_live;
+    transport = new Transport(test.model, (store = new Store()));
+    transport.start();
+    await settle(5000);
+    expect(store.state.connection).toBe("busy");
+    await settle(30_000);
+    expect(store.state.connection).toBe("saved");
+    test.fire(test.handlers, "change:_snapshot");
+    expect(store.state.connection).toBe("connecting");
+  });
+
+  it("shows a run read from disk whether or not anybody answers", async () => {
+    const { status } = raw.updateFull.message;
+    test.state["_snapshot"] = { update: { ...raw.updateFull.message, status: { ...status, mode: "replay" } }, buffers: buffers(raw.updateFull) };
+    transport.start();
+    await settle(5000);
+    expect(store.state.connection).toBe("replay");
+  });
+
+  it("hands marimo nothing that it would call, and survives its refusal", async () => {
+    const called = vi.fn();
+    (test.controls as { send: unknown }).send = (content: Record<string, unknown>, callback?: () => void): Promise<void> => {
+      called(content["kind"]);
+      callback?.();
+      return Promise.reject(new Error("the server is away"));
+    };
+    transport.start();
+    await settle();
+    expect(called).toHaveBeenCalledWith("hello");
+    const paused = transport.request({ kind: "pause" });
+    await settle();
+    expect(called).toHaveBeenLastCalledWith("pause");
+    transport.stop();
+    void paused;
   });
 
   it("is a replay or a saved view where there are no controls", () => {
@@ -99,6 +181,28 @@ describe("updates", () => {
     transport.touched();
     expect(acks()).toHaveLength(before + 1);
     expect(acks().at(-1)).toMatchObject({ attended: true });
+  });
+
+  it("takes no kernel for silent that was not asked while nobody looked", async () => {
+    const view = {};
+    transport.start();
+    await settle();
+    transport.seen(view, true);
+    full();
+    for (let round = 0; round < 3; round++) {
+      transport.seen(view, false);
+      await settle(600_000);
+      transport.seen(view, true);
+      expect(store.state.connection).toBe("live");
+      await settle(300);
+      test.reply(true, "", "beat");
+    }
+    await settle(12_000);
+    expect(store.state.connection).toBe("live");
+    await settle(15_000); // now it was asked, again and again
+    expect(store.state.connection).toBe("silent");
+    test.fire(test.handlers, "change:_snapshot");
+    expect(store.state.connection).toBe("live");
   });
 
   it("survives a message that breaks the protocol", async () => {
