@@ -135,10 +135,10 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
     if reason:
         reason += _CAUTION
     elif random_weights is not None and random_weights > MOST_ALIKE:
+        alike_by = math.ceil(100 * random_weights) / 100  # never "0.75, at most 0.75"
         reason = (
-            f"The same model with random weights gives almost this map (agreement "
-            f"{math.ceil(100 * random_weights) / 100:.2f}, at most {MOST_ALIKE}): it shows the picture, not what was "
-            f"learned.{_CAUTION}"
+            f"The same model with random weights gives almost this map (agreement {alike_by:.2f}, "
+            f"at most {MOST_ALIKE}): it shows the picture, not what was learned.{_CAUTION}"
         )
     return Quality(
         reliable=not reason,
