@@ -252,9 +252,9 @@ class Alarms:
             return (
                 gap >= max(PARTED, noise),
                 gap < TOGETHER,
-                f"Training and validation part: right in {trained:.0%} of what it trains on, in "
-                f"{held:.0%} of what it has not seen. Look at what its maps mark: it may know its "
-                "samples by heart, or by something that only they show.",
+                f"Training and validation part: right in {_percent(trained)} of what it trains on, "
+                f"in {_percent(held)} of what it has not seen. Look at what its maps mark: it "
+                "may know its samples by heart, or by something that only they show.",
             )
         loss = values.get("loss")
         if loss is None or not self._losses or not math.isfinite(loss):
@@ -275,3 +275,10 @@ class Alarms:
             return None
         after = [e.id for e in self._entries_in_force() if e.step >= self._close_at]
         return after[-1] if after else None
+
+
+def _percent(share: float) -> str:
+    """In whole percents; what is not all is never "100 %"."""
+    if 0.995 <= share < 1:
+        return "more than 99 %"
+    return f"{100 * share:.0f} %"

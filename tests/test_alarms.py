@@ -71,7 +71,7 @@ def test_a_wide_gap_is_said_once_after_two_epochs_and_withdrawn_when_it_is_close
     for val in (0.45, 0.6, 0.79, 0.85, 0.76):
         run.epoch(0.99, val)
     assert run.log == [("parted", False, None)]
-    assert "99% of what it trains on, in 45% of what it has not seen" in run.said[0][1].text
+    assert "99 % of what it trains on, in 45 % of what it has not seen" in run.said[0][1].text
     run.epoch(0.99, 0.95)
     assert run.log[1:] == [("parted", True, None)]
     for val in (0.85, 0.78, 0.95):  # near the limit or for one epoch: no word
@@ -85,6 +85,13 @@ def test_an_ordinary_gap_is_none(val):
     for _ in range(5):
         run.epoch(0.99, val)
     assert run.said == []
+
+
+def test_what_is_not_all_is_never_a_hundred_percent():
+    run = Training()
+    for _ in range(2):
+        run.epoch(0.998, 0.45)
+    assert "right in more than 99 % of what" in run.said[0][1].text
 
 
 def test_a_gap_that_few_samples_show_is_no_gap():

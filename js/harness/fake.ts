@@ -234,7 +234,7 @@ export class FakeKernel {
       } : null,
       alarms: this.options.alarms ? [
         { kind: "collapse", text: "The validation accuracy collapsed after a3, the last of 2 interventions since step 610: 0.81 before, 0.40 now. Undo it if it took away what the model rightly goes by.", step: 800, intervention: "a3" },
-        { kind: "parted", text: "Training and validation part: right in 98% of what it trains on, in 41% of what it has not seen. Look at what its maps mark: it may know its samples by heart, or by something that only they show.", step: 750, intervention: null },
+        { kind: "parted", text: "Training and validation part: right in 98 % of what it trains on, in 41 % of what it has not seen. Look at what its maps mark: it may know its samples by heart, or by something that only they show.", step: 750, intervention: null },
       ] : [],
       notices: [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
     }, buffers, true);

@@ -42,6 +42,7 @@ describe("numbers", () => {
     expect([distance(1987, 3.4), distance(1990.4, 3.4)]).toEqual(["1,987.00", "1,990.40"]);
     expect([distance(0.5, 0.00012), distance(0.50012, 0.00012)]).toEqual(["0.500000", "0.500120"]);
     expect([value(0.0012), value(0.0138), value(0.4123)]).toEqual(["0.00120", "0.0138", "0.412"]);
+    expect([value(0.99996), value(0.9995), value(0.9994), value(1), value(-0.9999)]).toEqual(["0.9999", "0.9995", "0.999", "1.000", "-0.9999"]);
   });
 });
 
