@@ -582,12 +582,13 @@ class View:
         )
         try:
             maps = self._gallery.load(shown.maps)
-        except (OSError, ValueError) as error:
+        except FileNotFoundError:
             section["failed"] = (
-                f"the maps cannot be read: {error}"
-                if self._gallery.has(shown.maps)
-                else f"The map of step {shown.model_step} was not kept, to save room on the disk."
+                f"The map of step {shown.model_step} was not kept, to save room on the disk."
             )
+            return
+        except (OSError, ValueError) as error:
+            section["failed"] = f"the maps cannot be read: {error}"
             return
         _add_picture(section, maps["picture"], buffers)
         section["map_height"], section["map_width"] = maps["map"].shape
