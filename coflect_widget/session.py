@@ -293,14 +293,20 @@ class Session(Waits, OwnLoops, Reviews):
         forecast = wiring.forecast
         if forecast is None:
             return []
+        unknown = [None] * len(forecast.index)  # of classes
         return [
-            Candidate(index, risk, target, predicted, reason, wiring.gallery.thumbnail(index))
-            for index, risk, target, predicted, reason in zip(
+            Candidate(
+                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index), *values
+            )
+            for index, risk, target, predicted, reason, *values in zip(
                 forecast.index,
                 forecast.risk,
                 forecast.target,
                 forecast.predicted,
                 forecast.reason,
+                forecast.target_value or unknown,
+                forecast.predicted_value or unknown,
+                forecast.error or unknown,
                 strict=True,
             )
         ]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
+from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.checks import guessing
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
@@ -194,6 +195,14 @@ class Wiring:
         )
 
         self.steering = Steering(self, structure, classes, measure)
+        self.alarms = Alarms(
+            lambda: self.steering.ledger.interventions,
+            lambda: self.window.chance,
+            every=config.log_every,
+            batch_size=backend.batch_size,
+            steps_per_epoch=backend.steps_per_epoch,
+            num_val=backend.num_val,
+        )
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
@@ -293,6 +302,7 @@ class Wiring:
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
             if "accuracy" in validation:
                 self.steering.effects.validated(validation["accuracy"])
+            self.forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self.review.keep_weights(step, epoch)
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
@@ -375,6 +385,9 @@ class Wiring:
             self._speed_at = now
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
+        self._alarm(
+            self.alarms.trained(shown.get("accuracy"), shown.get("loss"), step), step, epoch
+        )
         if now - self._cost_at >= COST_PERIOD:
             self._emit_cost(step, epoch)
         self._explain_periodically(step)
@@ -394,6 +407,14 @@ class Wiring:
         if not found.samples:
             found = find_culprits(output.indices, None, targets, logits)
         self._not_finite(step, what, found)
+
+    def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:
+        """Hold what an epoch's validation gave beside training."""
+        self._alarm(self.alarms.validated(validation, step), step, epoch)
+
+    def _alarm(self, notices: Sequence[events.Notice], step: int, epoch: int) -> None:
+        for notice in notices:
+            self.stream.emit(notice, step, epoch)
 
     def _explain_periodically(self, step: int) -> None:
         if step >= self._xai_due:
@@ -419,12 +440,17 @@ class Wiring:
         self.window.ranked(indices)
         if not self.backend.num_classes:
             target = np.full_like(predicted, -1)  # predicted says whether the error is large
+        values = self.forecaster.store.values
+        wanted, given, error = ([], [], []) if values is None else values.of(indices)
         forecast = events.Forecast(
             index=[int(i) for i in indices],  # ten of them
             risk=[round(float(r), 4) for r in risk],
             target=[int(t) for t in target],
             predicted=[int(p) for p in predicted],
             reason=reasons,
+            target_value=wanted,
+            predicted_value=given,
+            error=error,
             horizon=self.config.forecast.horizon_epochs,
             onset=self.forecaster.onset,
         )

@@ -22,6 +22,10 @@ class Candidate:
         One phrase from its own history.
     thumbnail : bytes or None
         PNG.
+    target_value, predicted_value, error : float or None
+        In regression: what was wanted, what the model gave when it last saw the sample, and how
+        far that is off (with several values a sample only the last, the root of their mean
+        square). None with classes, and in runs recorded before there were such values.
     """
 
     index: int
@@ -30,6 +34,13 @@ class Candidate:
     predicted: int
     reason: str
     thumbnail: bytes | None
+    target_value: float | None = None
+    predicted_value: float | None = None
+    error: float | None = None
 
     def __repr__(self) -> str:
-        return f"Candidate(index={self.index}, risk={self.risk:.2f}, reason={self.reason!r})"
+        named = ("target_value", "predicted_value", "error")
+        values = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        words = "".join(f", {name}={value:.4g}" for name, value in values.items())
+        risk = f"{self.risk:.2f}" if self.risk >= 0.005 else "<0.01"
+        return f"Candidate(index={self.index}, risk={risk}{words}, reason={self.reason!r})"

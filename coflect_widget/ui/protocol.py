@@ -103,6 +103,10 @@ class QueueItem(TypedDict):
     target: int
     predicted: int
     reason: str
+    #: in regression, in the units of the targets; null with classes, or where not known
+    target_value: float | None
+    predicted_value: float | None
+    error: float | None
     thumbnail_buffer: int | None
 
 
@@ -246,6 +250,15 @@ class NoticeItem(TypedDict):
     offer: NotRequired[Literal["close_others"]]  # a button beside it sends that command
 
 
+class AlarmItem(TypedDict):
+    """Something that is wrong at present; it goes when it is over."""
+
+    kind: str
+    text: str
+    step: int
+    intervention: str | None  # to be undone
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -263,6 +276,7 @@ class Update(TypedDict):
     hits: NotRequired[HitsSection]
     suspects: NotRequired[SuspectsSection]
     ledger: NotRequired[list[LedgerItem]]
+    alarms: NotRequired[list[AlarmItem]]
     notices: NotRequired[list[NoticeItem]]
 
 

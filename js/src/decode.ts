@@ -111,6 +111,9 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     target: num(item, "target"),
     predicted: num(item, "predicted"),
     reason: str(item, "reason"),
+    target_value: maybe(num, item, "target_value"),
+    predicted_value: maybe(num, item, "predicted_value"),
+    error: maybe(num, item, "error"),
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
   return { due: num(from, "due"), onset: from["onset"] === true, items };
@@ -258,6 +261,11 @@ function decodeUpdate(from: Fields, buffers: Buffers): Update {
   const suspects = section("suspects");
   if (suspects) update.suspects = decodeSuspects(suspects, buffers);
   if (Array.isArray(from["ledger"])) update.ledger = list(from, "ledger", decodeLedgerItem);
+  if (Array.isArray(from["alarms"])) {
+    update.alarms = list(from, "alarms", (item) => ({
+      kind: str(item, "kind"), text: str(item, "text"), step: num(item, "step"), intervention: maybe(str, item, "intervention"),
+    }));
+  }
   if (Array.isArray(from["notices"])) {
     update.notices = list(from, "notices", (item) => ({
       level: str(item, "level"),

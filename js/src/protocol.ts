@@ -61,6 +61,9 @@ export interface Candidate {
   target: number; // below 0 in regression
   predicted: number;
   reason: string;
+  target_value: number | null; // in regression
+  predicted_value: number | null;
+  error: number | null;
   thumbnail: Uint8Array | null;
 }
 
@@ -179,6 +182,14 @@ export interface Notice {
   offer?: "close_others"; // a button beside it sends that command
 }
 
+/** Something that is wrong at present; it goes when it is over. */
+export interface Alarm {
+  kind: string;
+  text: string;
+  step: number;
+  intervention: string | null; // to be undone
+}
+
 export interface Update {
   kind: "update";
   seq: number;
@@ -194,6 +205,7 @@ export interface Update {
   hits?: Hits;
   suspects?: Suspects;
   ledger?: LedgerItem[];
+  alarms?: Alarm[];
   notices?: Notice[];
 }
 
