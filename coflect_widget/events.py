@@ -121,7 +121,11 @@ class Metrics(Payload):
 
 
 class Forecast(Table):
-    """One ranking: the samples most likely to be wrong `horizon` epochs from now."""
+    """The samples most likely to be wrong `horizon` epochs from now, riskiest first.
+
+    They are those of two lists, at most `forecast.top` of each: right now and at risk, and wrong
+    now. Runs of before have one list, of any.
+    """
 
     columns = ("index", "risk", "target", "predicted", "reason")
 
@@ -133,6 +137,15 @@ class Forecast(Table):
     horizon: int
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
     onset: bool = False  #: True where it holds only samples that are right now
+    doubtful: list[int] = []  #: indices of those whose label is suspected
+
+    @property
+    def wrong_now(self) -> list[bool]:
+        """Of each sample: whether it was wrong when it was last seen."""
+        return [
+            predicted == 1 if target < 0 else predicted != target
+            for target, predicted in zip(self.target, self.predicted, strict=True)
+        ]
 
 
 class Suspects(Table):
@@ -146,6 +159,8 @@ class Suspects(Table):
     target: list[int]  #: their label
     suggested: list[int]  #: the class that the model sees in them
     judged: list[str]  #: what a person said last, "" where nobody did
+    #: share of wrong labels that held-out data speak for; above 0 the forecast leaves suspects out
+    noise: float = 0.0
 
 
 class Judged(Payload):

@@ -341,13 +341,37 @@ class Session(OwnLoops, Reviews):
 
     @property
     def candidates(self) -> list[Candidate]:
-        """The forecast queue, riskiest first; empty before the first ranking."""
+        """Samples that will be wrong some epochs from now, riskiest first.
+
+        The first ``forecast.top`` of those at risk and those wrong now together; each says which
+        it is. Empty before the first ranking, and where nothing is likely to be wrong.
+        """
+        return self._candidates()[: self._made().config.forecast.top]
+
+    @property
+    def at_risk(self) -> list[Candidate]:
+        """Samples that are right now and will be wrong, riskiest first; as many at most."""
+        return [candidate for candidate in self._candidates() if not candidate.wrong_now]
+
+    @property
+    def wrong_now(self) -> list[Candidate]:
+        """Samples that are wrong now and will be then, surest first; as many at most.
+
+        None while `onset` is set.
+        """
+        return [candidate for candidate in self._candidates() if candidate.wrong_now]
+
+    def _candidates(self) -> list[Candidate]:
         wiring = self._made()
         forecast = wiring.forecast
         if forecast is None:
             return []
+        doubtful = set(forecast.doubtful)
         return [
-            Candidate(index, risk, target, predicted, reason, wiring.gallery.thumbnail(index))
+            Candidate(
+                index, risk, target, predicted, reason,
+                wiring.gallery.thumbnail(index), index in doubtful,
+            )
             for index, risk, target, predicted, reason in zip(
                 forecast.index,
                 forecast.risk,
@@ -356,7 +380,7 @@ class Session(OwnLoops, Reviews):
                 forecast.reason,
                 strict=True,
             )
-        ]
+        ]  # fmt: skip
 
     def explain(self, index: int, timeout: float = 120.0) -> Explanation:
         """Where the model looks on one training sample, now.
