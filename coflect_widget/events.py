@@ -69,13 +69,18 @@ class Payload(BaseModel):
 
 
 class Table(Payload):
-    """A payload whose `columns` hold one entry for each of the same rows."""
+    """A payload whose `columns` hold one entry for each of the same rows.
+
+    Those of `optional` do so too, or are empty.
+    """
 
     columns: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="after")
     def _equally_long(self) -> Self:
         lengths = {name: len(getattr(self, name)) for name in self.columns}
+        lengths |= {name: len(column) for name in self.optional if (column := getattr(self, name))}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"lists of different lengths: {lengths}")
         return self
@@ -128,12 +133,18 @@ class Forecast(Table):
     """
 
     columns = ("index", "risk", "target", "predicted", "reason")
+    optional = ("target_value", "predicted_value", "error")
 
     index: list[int]
     risk: list[float]
     target: list[int]  #: -1 in regression ...
     predicted: list[int]  #: ... and 1 where the error was large when last seen, else 0
     reason: list[str]
+    #: In regression one entry a sample, else empty, as in runs of before: what was wanted, what
+    #: the model gave when it last saw the sample, and how far that is off.
+    target_value: list[float | None] = []
+    predicted_value: list[float | None] = []  #: both None for samples of several values
+    error: list[float | None] = []  #: root of the mean square over a sample's values
     horizon: int
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
     onset: bool = False  #: True where it holds only samples that are right now

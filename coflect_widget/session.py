@@ -366,18 +366,22 @@ class Session(OwnLoops, Reviews):
         forecast = wiring.forecast
         if forecast is None:
             return []
+        unknown = [None] * len(forecast.index)  # of classes
         doubtful = set(forecast.doubtful)
         return [
             Candidate(
-                index, risk, target, predicted, reason,
-                wiring.gallery.thumbnail(index), index in doubtful,
+                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index), *values,
+                doubtful=index in doubtful,
             )
-            for index, risk, target, predicted, reason in zip(
+            for index, risk, target, predicted, reason, *values in zip(
                 forecast.index,
                 forecast.risk,
                 forecast.target,
                 forecast.predicted,
                 forecast.reason,
+                forecast.target_value or unknown,
+                forecast.predicted_value or unknown,
+                forecast.error or unknown,
                 strict=True,
             )
         ]  # fmt: skip

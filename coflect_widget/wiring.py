@@ -327,12 +327,17 @@ class Wiring:
         self.window.ranked(indices)
         if not self.backend.num_classes:
             target = np.full_like(predicted, -1)  # predicted says whether the error is large
+        values = self.forecaster.store.values
+        wanted, given, error = ([], [], []) if values is None else values.of(indices)
         forecast = events.Forecast(
             index=[int(i) for i in indices],  # ten of them
             risk=[round(float(r), 4) for r in risk],
             target=[int(t) for t in target],
             predicted=[int(p) for p in predicted],
             reason=reasons,
+            target_value=wanted,
+            predicted_value=given,
+            error=error,
             horizon=self.config.forecast.horizon_epochs,
             onset=self.forecaster.onset,
             doubtful=indices[is_suspected(self.forecaster.store, indices)].tolist(),

@@ -131,19 +131,14 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
             break
     random_weights = float(np.mean(alike)) if alike else None
     needed = max(LEAST_EFFECT, LEAST_SHARE * deleted.before)
-    reason = ""
-    if deleted.effect < needed or deleted.rank < LEAST_RANK:
-        reason = (
-            f"Taking out what it marks lowers the class by {_points(deleted.drop)}, taking out as "
-            f"much elsewhere by {_points(deleted.random_drop)}: the model does not depend on it."
-            f"{_CAUTION}"
-        )
-        if deleted.drop > deleted.random_drop:
-            reason = reason.replace("does not depend", "hardly depends more")
+    reason = _too_little(deleted, needed)
+    if reason:
+        reason += _CAUTION
     elif random_weights is not None and random_weights > MOST_ALIKE:
+        alike_by = math.ceil(100 * random_weights) / 100  # never "0.75, at most 0.75"
         reason = (
-            f"The same model with random weights gives almost this map (agreement "
-            f"{random_weights:.2f}): it shows the picture, not what was learned.{_CAUTION}"
+            f"The same model with random weights gives almost this map (agreement {alike_by:.2f}, "
+            f"at most {MOST_ALIKE}): it shows the picture, not what was learned.{_CAUTION}"
         )
     return Quality(
         reliable=not reason,
@@ -192,7 +187,7 @@ def guessing(
         return None
     text = (
         f"On the validation data the model is right in {accuracy:.0%} of {samples:,} samples, no "
-        f"more than by {guess}"
+        f"more than by {guess}, where up to {_luck(chance, samples):.0%} would be luck"
     )
     if trained is None or not _above_chance(trained, chance, samples):
         return f"{text}.{_CAUTION}"
@@ -203,7 +198,12 @@ def guessing(
 
 
 def _above_chance(accuracy: float, chance: float, samples: int) -> bool:
-    return accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / samples)
+    return accuracy > _luck(chance, samples)
+
+
+def _luck(chance: float, samples: int) -> float:
+    """The largest accuracy that guessing might reach: two standard errors above its mean."""
+    return min(1.0, chance + 2 * math.sqrt(chance * (1 - chance) / samples))
 
 
 def strongest(values: Map) -> NDArray[np.bool_]:
@@ -235,5 +235,45 @@ def _log_odds(
     return odds, 1 / (1 + np.exp(-odds))
 
 
-def _points(fall: float) -> str:
-    return f"{100 * max(0.0, fall):.0f} points"
+def _too_little(deleted: Deletion, needed: float) -> str:
+    """Why the deletion says that the model does not use what the map marks; "" where it does.
+
+    The figures are those that decide, in one unit: how far the odds of the class fall, as a
+    multiple. Probabilities would tell another story of the same fall, because near 0 and 1 they
+    hardly move.
+    """
+    if deleted.effect < needed:
+        least = _times(needed, math.ceil)
+        if deleted.effect <= 0:
+            return (
+                "Without what it marks the odds of this class fall no further than without as "
+                f"much elsewhere, and {least} as far would be needed: the model does not "
+                "depend on it."
+            )
+        found = _times(deleted.effect, math.floor)
+        return (
+            f"Without what it marks the odds of this class fall {found} as far as without "
+            f"as much elsewhere, and {least} as far would be needed: the model hardly "
+            "depends more on it than on other places."
+        )
+    if deleted.rank < LEAST_RANK:
+        costlier = PLACES - round(deleted.rank * PLACES)
+        most = PLACES - math.ceil(LEAST_RANK * PLACES)
+        return (
+            f"At {costlier} of {PLACES} other places taking out as much costs the class no less, "
+            f"and at most {most} may: the model does not depend on this one in particular."
+        )
+    return ""
+
+
+def _times(log_odds: float, rounded: Callable[[float], int]) -> str:
+    """A change of the log-odds as a multiple of the odds.
+
+    `rounded` is `math.floor` for what was found and `math.ceil` for what is needed, so that too
+    little never reads like enough.
+    """
+    power = log_odds / math.log(10)
+    if power >= 4:  # a model that is surer than any number tells
+        return f"10^{rounded(10 * power) / 10:.1f} times"
+    factor = math.exp(log_odds)
+    return f"{rounded(10 * factor) / 10:.1f} times" if factor < 10 else f"{rounded(factor):,} times"

@@ -22,6 +22,10 @@ class Candidate:
         One phrase from its own history.
     thumbnail : bytes or None
         PNG.
+    target_value, predicted_value, error : float or None
+        In regression: what was wanted, what the model gave when it last saw the sample, and how
+        far that is off (with several values a sample only the last, the root of their mean
+        square). None with classes, and in runs recorded before there were such values.
     doubtful : bool
         Whether its label is suspected: it was surely and persistently wrong.
     """
@@ -32,6 +36,9 @@ class Candidate:
     predicted: int
     reason: str
     thumbnail: bytes | None
+    target_value: float | None = None
+    predicted_value: float | None = None
+    error: float | None = None
     doubtful: bool = False
 
     @property
@@ -40,5 +47,9 @@ class Candidate:
         return self.predicted == 1 if self.target < 0 else self.predicted != self.target
 
     def __repr__(self) -> str:
+        named = ("target_value", "predicted_value", "error")
+        values = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        words = "".join(f", {name}={value:.4g}" for name, value in values.items())
+        risk = f"{self.risk:.2f}" if self.risk >= 0.005 else "<0.01"
         now = "wrong now" if self.wrong_now else "right now"
-        return f"Candidate(index={self.index}, risk={self.risk:.2f}, {now}, reason={self.reason!r})"
+        return f"Candidate(index={self.index}, risk={risk}, {now}{words}, reason={self.reason!r})"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.forecast.measure import RecentErrors, measure
+from coflect_widget.forecast.values import LastValues
 
 #: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
 #: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
@@ -133,6 +134,8 @@ class SampleStore:
     times_seen : (N,) uint32
     scale : float
         Moving average of the margin's magnitude over all samples.
+    values : LastValues or None
+        Without classes: each sample's target, output and error when it was last seen.
     """
 
     def __init__(self, num_samples: int, num_classes: int, *, error_quantile: float = 0.8) -> None:
@@ -147,6 +150,7 @@ class SampleStore:
         self.scale = 1.0
         self._scaled = False
         self._errors = RecentErrors(error_quantile)
+        self.values = None if num_classes else LastValues(num_samples)
         # Tables whose rows are 8 or 16 bytes wide: one look at a sample's place in memory finds
         # several numbers at once.
         self._averages = np.zeros((num_samples, 4), np.float32)
@@ -434,6 +438,7 @@ class SampleStore:
         rows: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
         if rows.ndim != 1:
             raise ValueError(f"indices has shape {rows.shape}; expected (B,)")
+        given = wanted = None
         if losses is not None:
             errors = np.asarray(losses, np.float32)
         else:
@@ -449,6 +454,8 @@ class SampleStore:
         if errors.shape != rows.shape:
             raise ValueError(f"losses has shape {errors.shape}; expected {rows.shape}")
         self._check_rows(rows)
+        if self.values is not None and given is not None and wanted is not None:
+            self.values.note(rows, given, wanted)
         return rows, errors[:, None], np.zeros(len(rows), np.int64), None
 
     def _remember(

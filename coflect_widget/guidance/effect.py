@@ -169,7 +169,7 @@ def _verdict(
     *,
     enough: bool,
 ) -> tuple[Verdict, str]:
-    pull, beyond, energy = measures[PULL], measures[BEYOND], measures[ENERGY]
+    beyond, energy = measures[BEYOND], measures[ENERGY]
     accuracy = measures[f"{split} accuracy"]
     least = min(beyond.before, -beyond.change)
     # The accuracy falls where a shortcut is lost that its pictures have, too; but a model that
@@ -177,8 +177,9 @@ def _verdict(
     sees = accuracy.after - guess >= LEAST_LEFT * (accuracy.before - guess)
     if enough and kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
         return "helped", (
-            f"helped: the region alone drew {max(pull.before, 0):.0%} of other pictures to its "
-            f"class, now {max(pull.after, 0):.0%}"
+            # what the verdict hangs on: the pull of any other place is taken off already
+            f"helped: the region drew {max(beyond.before, 0):.0%} of other pictures to its class "
+            f"beyond what other places draw, now {max(beyond.after, 0):.0%}"
         )
     if enough and accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
         return "harmed", "harmed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.events import Feedback, InterventionRecord, StrokeRecord
 from coflect_widget.guidance.instructions import ORDERS, NotUnderstood, Understood, parse
+from coflect_widget.guidance.places import describe_all
 from coflect_widget.guidance.roi import Roi, parse_roi, rasterise
 from coflect_widget.guidance.state import GuidanceState, Kind, Scope
 
@@ -146,8 +148,10 @@ def interpret(
     ignored = [roi for kind, roi in strokes if kind == "ignore"]
     raster = image_size or _RASTER
     if ignored and np.any([rasterise(roi, *raster) for roi in ignored], axis=0).all():
-        what = " and ".join(roi.describe() for roi in ignored)
-        raise ValueError(f"ignore={what} is the whole image; leave something to look at")
+        raise ValueError(
+            f"ignore covers the whole image, with {describe_all(ignored)}; leave something to "
+            "look at"
+        )
     where = _where(sample, scope, label, classes)
     return _assemble(feedback, state, sample, tuple(strokes), said, scope, label, where)
 
@@ -276,7 +280,11 @@ def _stroke_words(
 ) -> str:
     named = said if said is not None and said.action == "region" else None
     drawn = strokes if named is None else strokes[: len(strokes) - len(named.rois)]
-    words = [f"{'look at' if kind == 'look' else 'ignore'} {roi.describe()}" for kind, roi in drawn]
+    verbs = {"look": "look at", "ignore": "ignore"}
+    words = [
+        f"{verbs[kind]} {describe_all([roi for _, roi in same])}"
+        for kind, same in itertools.groupby(drawn, key=lambda stroke: stroke[0])
+    ]
     if named is not None:
         words.append(f"{'focus' if named.kind == 'look' else 'ignore'} {named.region}")
     return f"{' and '.join(words)} {where}, strength {strength:.2f}"

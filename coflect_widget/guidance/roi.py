@@ -44,10 +44,6 @@ class Box:
         """The JSON form."""
         return {"box": [self.x0, self.y0, self.x1, self.y1]}
 
-    def describe(self) -> str:
-        """A few words for a person."""
-        return f"box ({self.x0:.2f}, {self.y0:.2f})-({self.x1:.2f}, {self.y1:.2f})"
-
 
 @dataclass(frozen=True, slots=True)
 class Polygon:
@@ -58,14 +54,6 @@ class Polygon:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"polygon": [list(point) for point in self.points]}
-
-    def describe(self) -> str:
-        """A few words for a person."""
-        x, y = zip(*self.points, strict=True)
-        return (
-            f"polygon of {len(self.points)} points within "
-            f"({min(x):.2f}, {min(y):.2f})-({max(x):.2f}, {max(y):.2f})"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +67,6 @@ class Mask:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"mask": {"height": self.height, "width": self.width, "rle": list(self.rle)}}
-
-    def describe(self) -> str:
-        """A few words for a person."""
-        return f"mask of {sum(self.rle[1::2])} of {self.height * self.width} pixels"
 
     def pixels(self) -> BoolArray:
         """The mask as a boolean array (height, width)."""

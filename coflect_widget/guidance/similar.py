@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.guidance.places import describe
 from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
 
 Floats = NDArray[np.float32]
@@ -94,7 +95,7 @@ def make_template(image: Floats, roi: Roi, others: Floats) -> Template:
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     if (bottom - top) * 2 > height and (right - left) * 2 > width:
         raise ValueError(
-            f"{roi.describe()} is more than half the picture wide and high; mark the artefact "
+            f"{describe(roi)} is more than half the picture wide and high; mark the artefact "
             "alone to have it found elsewhere"
         )
     box = (left / width, top / height, right / width, bottom / height)

@@ -103,6 +103,10 @@ class QueueItem(TypedDict):
     target: int
     predicted: int
     reason: str
+    #: in regression, in the units of the targets; null with classes, or where not known
+    target_value: float | None
+    predicted_value: float | None
+    error: float | None
     thumbnail_buffer: int | None
 
 

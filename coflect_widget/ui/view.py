@@ -420,7 +420,12 @@ class View:
             return None
         data = self._forecast.data
         assert isinstance(data, events.Forecast)  # noqa: S101 - narrows the type
-        rows = zip(data.index, data.risk, data.target, data.predicted, data.reason, strict=True)
+        unknown = [None] * len(data.index)
+        rows = zip(
+            data.index, data.risk, data.target, data.predicted, data.reason,
+            data.target_value or unknown, data.predicted_value or unknown, data.error or unknown,
+            strict=True,
+        )  # fmt: skip
         items = [
             {
                 "index": index,
@@ -428,9 +433,12 @@ class View:
                 "target": target,
                 "predicted": predicted,
                 "reason": reason,
+                "target_value": wanted,
+                "predicted_value": given,
+                "error": error,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
             }
-            for index, risk, target, predicted, reason in rows
+            for index, risk, target, predicted, reason, wanted, given, error in rows
         ]
         return {
             "due": self._forecast.epoch + data.horizon,

@@ -3,7 +3,7 @@
 
 import uPlot from "uplot";
 import { button, h, setAttr, setHidden, setText } from "./dom";
-import { tick, value } from "./format";
+import { axisLabels, tick, value } from "./format";
 import { clamp } from "./geometry";
 import type { Marker } from "./protocol";
 import { align, chartsOf, splitName, stretch, type Series } from "./series";
@@ -13,6 +13,8 @@ import type { Context, Part } from "./view";
 
 /** Milliseconds between two drawings at least: the lines need not be as fresh as the step counter. */
 const PERIOD = 250;
+/** Pixels between the labels of the values and the drawing, and of those labels at least. */
+const [GAP, LEAST_LABELS] = [6, 34];
 const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- an ambient enum cannot be named here
 const LOGARITHMIC = 3 as uPlot.Scale.Distr;
@@ -131,21 +133,32 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       return plot.posToVal(4, "x") - plot.posToVal(0, "x");
     }
 
+    const font = `11px ${getComputedStyle(root).fontFamily}`;
+
+    /** Pixels that the widest label takes; with few or short ones as much as the other charts have. */
+    function labelsWidth({ ctx }: uPlot, labels: readonly string[] | null): number {
+      ctx.save();
+      ctx.font = font;
+      const widest = Math.max(0, ...(labels ?? []).map((one) => ctx.measureText(one).width));
+      ctx.restore();
+      return Math.max(LEAST_LABELS, Math.ceil(widest));
+    }
+
     const axis = {
       stroke: () => colour(root, "--cw-muted"),
       grid: { stroke: () => colour(root, "--cw-grid"), width: 1 },
       ticks: { show: false },
-      font: `11px ${getComputedStyle(root).fontFamily}`,
+      font,
     };
     let width = 300;
     const options: uPlot.Options = {
-      width, height: 120, padding: [10, 12, 0, 0],
+      width, height: 120, padding: [10, 18, 0, 2], // half of the last step's label stands out on the right
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
-        { ...axis, size: 40, gap: 6, space: 32, values: (_, ticks: (number | null)[]) => ticks.map((one) => (one === null ? "" : String(Number(one.toPrecision(6))))) },
+        { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 32, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
       ],
       series: [{}, ...lines.map((_, i) => ({
         stroke: () => colour(root, LINES[i % LINES.length] ?? "--cw-line-1"),

@@ -111,6 +111,9 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     target: num(item, "target"),
     predicted: num(item, "predicted"),
     reason: str(item, "reason"),
+    target_value: maybe(num, item, "target_value"),
+    predicted_value: maybe(num, item, "predicted_value"),
+    error: maybe(num, item, "error"),
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
   return { due: num(from, "due"), onset: from["onset"] === true, items };

@@ -2,8 +2,9 @@
 
 import { PALETTES } from "./colormap";
 import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
-import { share } from "./format";
+import { probability, share } from "./format";
 import { icon } from "./icons";
+import { keptInstead, thumbnailOf } from "./kept";
 import { Picture } from "./picture";
 import type { Explanation, MapName } from "./protocol";
 import { className, filtered, hasMaps, isReachable, shownExplanation, shownMap, type MapView, type State } from "./state";
@@ -22,6 +23,8 @@ function placeholderText(state: State): string | null {
   if (explanation?.picture) return null;
   if (explanation?.failed) return explanation.failed;
   if (explaining !== null) return `Explaining sample ${explaining}…`;
+  const kept = keptInstead(state);
+  if (kept !== null) return kept;
   return "Choose a sample from the queue, or type its number, to see where the model looks.";
 }
 
@@ -130,7 +133,7 @@ export function createFocus(context: Context): Part {
       }
       setAttr(item, "data-true", truth);
       if (meter) setVar(meter as HTMLElement, "--cw-share", one.probability.toFixed(3));
-      if (number) setText(number, share(one.probability));
+      if (number) setText(number, probability(one.probability));
     });
   }
 
@@ -151,9 +154,10 @@ export function createFocus(context: Context): Part {
     if (verb) setText(verb, right ? ", seen as such" : ", seen as ");
     setAttr(seen, "title", known ? `${target.textContent}${verb?.textContent ?? ""}${predicted.textContent}` : null);
     const failed = explanation?.failed ?? null;
-    const waiting = explaining !== null || (explanation !== null && failed === null && !hasMaps(explanation));
-    setText(busy, waiting ? "explaining…" : failed !== null && explanation?.picture ? "no map" : "");
-    setAttr(busy, "title", failed);
+    const kept = keptInstead(state);
+    const waiting = explaining !== null || (explanation !== null && failed === null && kept === null && isReachable(state) && !hasMaps(explanation));
+    setText(busy, waiting ? "explaining…" : kept !== null || (failed !== null && explanation?.picture) ? "no map" : "");
+    setAttr(busy, "title", failed ?? kept);
     setText(agreement, explanation === null || !hasMaps(explanation) ? "–" : explanation.agreement === null ? "not defined" : share(explanation.agreement));
     setText(quality, explanation?.quality ?? "");
     setAttr(quality, "title", explanation?.quality_reason ?? null);
@@ -184,7 +188,7 @@ export function createFocus(context: Context): Part {
     const many = shown === "all" && ready;
     setHidden(side, !many);
     setHidden(frame, many);
-    placeholder.show(placeholderText(state));
+    placeholder.show(placeholderText(state), explanation === null || keptInstead(state) === null ? null : thumbnailOf(state, explanation.index));
     if (!explanation?.picture) return;
     setVar(frame, "--cw-ratio", String(explanation.width / explanation.height));
     setVar(side, "--cw-ratio", String(explanation.width / explanation.height));
@@ -200,7 +204,7 @@ export function createFocus(context: Context): Part {
     update(state, changed) {
       tools.update(state, changed);
       const any = (...keys: (keyof State)[]): boolean => keys.some((key) => changed.has(key));
-      const picturesChanged = any("explanation", "map", "opacity", "threshold", "palette", "explaining", "at", "shelf");
+      const picturesChanged = any("explanation", "map", "opacity", "threshold", "palette", "explaining", "at", "shelf", "connection");
       if (picturesChanged) showPicture(state);
       if (any("explanation", "status", "explaining", "at", "shelf", "queue", "filter", "connection")) showText(state);
       if (any("explanation", "timeline", "at", "shelf")) timeline.update(state, changed);

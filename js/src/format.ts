@@ -13,6 +13,21 @@ export function share(number: number | null): string {
   return number === null || !Number.isFinite(number) ? "–" : number.toFixed(2);
 }
 
+/** A probability or risk: two places, and never 0.00 or 1.00 for what is neither. */
+export function probability(number: number | null): string {
+  if (number === null || !Number.isFinite(number)) return "–";
+  if (number < 0.005) return "<0.01"; // a rank's least risk is not none, however it was rounded on the way
+  return number > 0.995 && number < 1 ? ">0.99" : number.toFixed(2);
+}
+
+/** A number with as many places as tell it from another that is `apart` from it: 0.41 from 2.30 where 1.89 is. */
+export function distance(number: number, apart: number): string {
+  const size = Math.abs(apart);
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(size > 0 ? size : 1)));
+  if (digits > 8 || Math.abs(number) >= 1e9) return number.toExponential(3);
+  return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
 /** "2 min 10 s", "1 h 05 min", "45 s". */
 export function duration(seconds: number | null): string {
   if (seconds === null || !Number.isFinite(seconds) || seconds < 0) return "–";
@@ -46,4 +61,50 @@ export function rate(number: number | null): string {
 export function tick(step: number): string {
   if (step >= 1e6) return `${Number((step / 1e6).toFixed(2))}M`;
   return step >= 1e4 ? `${Number((step / 1e3).toFixed(1))}k` : String(step);
+}
+
+/** The largest exponent-free number of an axis, and the smallest step between its marks. */
+const [PLAIN_MOST, PLAIN_LEAST] = [1e6, 1e-4];
+
+/**
+ * Labels of an axis of values, each as it is and no two alike. `values` are its marks (null: without a
+ * label); all have as many places as tell them apart: "0.50", "12,345", "−2e−7". Where the marks
+ * are not evenly spaced, as on a logarithmic axis, each has the places that it needs.
+ */
+export function axisLabels(values: readonly (number | null)[], even = true): string[] {
+  const known = values.filter((one): one is number => one !== null);
+  const steps = known.slice(1).map((one, i) => Math.abs(one - (known[i] ?? one)));
+  const step = Math.min(...steps.filter((one) => one > 0));
+  const largest = Math.max(...known.map(Math.abs));
+  const scientific = largest >= PLAIN_MOST || (Number.isFinite(step) && step < PLAIN_LEAST);
+  const write = (one: number): string => {
+    if (one === 0) return "0";
+    if (!even || !Number.isFinite(step)) return Math.abs(one) >= PLAIN_MOST || Math.abs(one) < PLAIN_LEAST ? short(one) : plain(one, places(one));
+    if (!scientific) return plain(one, places(step));
+    return exponential(one, Math.max(0, Math.floor(Math.log10(Math.abs(one)) + 1e-9) + placesOf(step)));
+  };
+  return values.map((one) => (one === null ? "" : write(one).replace(/-/g, "−")));
+}
+
+/** Decimal places that show a number whole, floating point's dust left out. */
+function places(number: number): number {
+  return Math.max(0, placesOf(number));
+}
+
+/** The power of ten of a number's last digit, negated: 0.25 has 2, 500 has −2. */
+function placesOf(number: number): number {
+  const [mantissa = "", exponent = "0"] = Number(number.toPrecision(6)).toExponential().split("e");
+  return (mantissa.split(".")[1]?.length ?? 0) - Number(exponent);
+}
+
+function plain(number: number, digits: number): string {
+  return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+function exponential(number: number, digits: number): string {
+  return number.toExponential(Math.min(digits, 12)).replace("e+", "e");
+}
+
+function short(number: number): string {
+  return Number(number.toPrecision(6)).toExponential().replace("e+", "e");
 }

@@ -61,6 +61,9 @@ export interface Candidate {
   target: number; // below 0 in regression
   predicted: number;
   reason: string;
+  target_value: number | null; // in regression
+  predicted_value: number | null;
+  error: number | null;
   thumbnail: Uint8Array | null;
 }
 

@@ -1,12 +1,13 @@
 // The samples that are likely to be wrong some epochs from now, riskiest first.
 
 import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
-import { share } from "./format";
+import { probability } from "./format";
 import type { Gates } from "./gates";
 import type { Candidate } from "./protocol";
+import { because, headline, sentence } from "./rows";
 import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
-import { className, filtered, isReachable, showsOnset, type State } from "./state";
+import { filtered, isReachable, showsOnset, type State } from "./state";
 import type { Context, Part } from "./view";
 
 const SHOWN = 10;
@@ -53,23 +54,15 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     const entry = row.firstElementChild as HTMLElement;
     const [image, what, meter, risk] = entry.children as unknown as [HTMLImageElement, HTMLElement, HTMLElement, HTMLElement];
     const [classes, reason] = what.children as unknown as [HTMLElement, HTMLElement];
-    const bare = item.target < 0; // a regression: only whether the error is large
-    const target = className(state, bare ? item.predicted : item.target);
-    const predicted = className(state, item.predicted);
     showThumbnail(image, item.thumbnail);
-    const [targetName, verb, predictedName] = classes.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-    const right = item.target === item.predicted;
-    setText(targetName, target);
-    setText(verb, bare ? "" : right ? " still right" : " seen as ");
-    setText(predictedName, bare || right ? "" : predicted);
-    setText(reason, state.explaining === item.index ? "explaining…" : item.reason);
+    for (const [i, text] of headline(state, item).entries()) setText(classes.children[i] as HTMLElement, text);
+    setText(reason, because(state, item));
     setVar(meter, "--cw-share", item.risk.toFixed(3));
-    setText(risk, share(item.risk));
+    setText(risk, probability(item.risk));
     setAttr(entry, "data-index", item.index);
     setAttr(entry, "aria-current", state.explanation?.index === item.index ? "true" : null);
     setAttr(entry, "aria-busy", state.explaining === item.index ? "true" : null);
-    const meaning = bare ? target : right ? `${target}, still right` : `${target} seen as ${predicted}`;
-    setAttr(entry, "title", `Sample ${item.index}: ${meaning}, risk ${share(item.risk)}. Explain it.`);
+    setAttr(entry, "title", sentence(state, item));
   }
 
   let classes = -1;

@@ -7,6 +7,7 @@ import { Pen, type Hit } from "./pen";
 import type { StrokeKind } from "./protocol";
 import { boundsOf, fromRoi, moveShape, pathOf, type Shape } from "./shapes";
 import { draftsOf, shownExplanation, type State, type Stroke } from "./state";
+import { showThumbnail } from "./thumbnails";
 import type { Context } from "./view";
 
 export const KIND_WORDS: Record<StrokeKind, string> = { look: "look here", ignore: "ignore this" };
@@ -261,14 +262,18 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
   };
 }
 
-/** Hint that lies over the picture while there is none. */
-export function createPlaceholder(): { el: HTMLElement; show(text: string | null): void } {
-  const el = h("p", { class: "cw-placeholder" });
+/** What lies in the picture's place while there is none: a hint, and the small picture where that is all there is. */
+export function createPlaceholder(): { el: HTMLElement; show(text: string | null, thumbnail?: Uint8Array | null): void } {
+  const image = h("img", { class: "cw-placeholder-image", alt: "", draggable: "false" });
+  const line = h("p");
+  const el = h("div", { class: "cw-placeholder", testid: "cw-placeholder" }, image, line);
   return {
     el,
-    show(text) {
+    show(text, thumbnail = null) {
       setHidden(el, text === null);
-      if (text !== null) setText(el, text);
+      setHidden(image, thumbnail === null);
+      if (thumbnail !== null) showThumbnail(image, thumbnail);
+      if (text !== null) setText(line, text);
     },
   };
 }

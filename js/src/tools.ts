@@ -5,7 +5,7 @@ import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
 import { plural, share } from "./format";
 import { icon, type IconName } from "./icons";
 import type { Scope, StrokeKind } from "./protocol";
-import { draftsOf, isReachable, strengthOf, type Tool } from "./state";
+import { draftsOf, isReachable, shownExplanation, strengthOf, type Tool } from "./state";
 import type { StrokeLayer } from "./strokes";
 import type { Context, Part } from "./view";
 
@@ -87,7 +87,7 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
 
   return {
     el,
-    keys: ["tool", "meaning", "pending", "radius", "scope", "strength", "status", "explanation", "drafts", "edits", "selected", "instruction", "connection", "echo"],
+    keys: ["tool", "meaning", "pending", "radius", "scope", "strength", "status", "explanation", "drafts", "edits", "selected", "instruction", "connection", "echo", "at", "shelf"],
     update(state) {
       const drafts = draftsOf(state);
       const drawable = state.explanation !== null && state.explanation.picture !== null;
@@ -111,9 +111,11 @@ export function createTools({ store, actions, signal }: Context, layer: StrokeLa
       setText(strengthValue, share(now));
       submit.disabled = !actions.canSubmit() || !isReachable(state);
       setAttr(submit, "aria-label", drafts.length === 0 ? null : `Submit ${plural(drafts.length, "stroke")}`);
-      const doubtful = state.explanation?.quality === "not reliable";
+      // Of the map on the screen, as the word beside the agreement is; an earlier one may be another.
+      const shown = shownExplanation(state);
+      const doubtful = shown?.quality === "not reliable";
       setHidden(caution, !doubtful);
-      if (doubtful) setText(caution, `This map is not reliable: ${state.explanation?.quality_reason ?? ""}`);
+      if (doubtful) setText(caution, `This map is not reliable: ${shown.quality_reason ?? ""}`);
     },
   };
 }

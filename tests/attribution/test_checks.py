@@ -108,6 +108,38 @@ def test_the_verdict_follows_the_deletion(change, reliable):
     assert quality.random_weights == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        # .87 against .99 and .98: in probabilities 12 points against 1, and yet too little
+        ({"drop": 0.13, "random_drop": 0.01, "effect": 1.2}, ("3.3 times", "3.5 times", "hardly")),
+        ({"effect": 1.2499}, ("3.4 times", "3.5 times")),  # never "3.5, where 3.5 is needed"
+        ({"before": 20.0, "effect": 2.9999}, ("20 times", "21 times")),
+        ({"before": 12_000.0, "effect": 4.0}, ("54 times", "10^781.8 times")),
+        ({"drop": 0.2, "random_drop": 0.1, "effect": -0.1}, ("no further", "3.5 times")),
+        ({"effect": 0.0}, ("no further", "does not depend")),
+        ({"rank": 10 / 16}, ("At 6 of 16", "at most 4 may")),
+    ],
+)
+def test_the_sentence_says_what_the_verdict_was_made_by(change, says):
+    deleted = Deletion(**{name: getattr(GOOD, name) for name in Deletion.__slots__} | change)
+    reason = judge(ramp(), deleted, []).reason
+    assert [part for part in says if part not in reason] == []
+    assert "point" not in reason
+    assert "%" not in reason
+
+
+def test_the_largest_rank_that_fails_and_the_least_that_passes_are_told_apart():
+    at = {
+        rank: judge(ramp(), Deletion(5.0, 0.9, 0.1, 4.0, rank / PLACES), []).reason
+        for rank in range(PLACES + 1)
+    }
+    failing = [rank for rank, reason in at.items() if reason]
+    assert failing == list(range(12))
+    assert all(f"At {PLACES - rank} of {PLACES}" in at[rank] for rank in failing)
+    assert "at most 4 may" in at[11]
+
+
 def test_a_map_that_random_weights_give_too_is_not_reliable():
     quality = judge(ramp(), GOOD, [ramp(), ramp(), ramp()])
     assert not quality.reliable
@@ -140,6 +172,7 @@ def test_an_empty_map_is_not_reliable_and_a_flat_one_is_not_compared():
 
 def test_a_model_that_guesses_on_new_data_has_no_reliable_maps():
     assert "11% of 497" in guessing(0.11, 10, 497)
+    assert "up to 60% would be luck" in guessing(0.59, 2, 100)  # not "no more than 50%"
     assert guessing(0.5, 2, 2000)
     assert guessing(0.55, 2, 100)  # may be luck
     assert guessing(0.55, 2, 2000) is None

@@ -39,7 +39,7 @@ def test_a_stroke_is_understood_in_words_and_in_force():
     ledger = Ledger()
     entry = say(ledger, 40, sample=4187, strokes=[ignore()])
     assert entry.understood == (
-        "ignore box (0.70, 0.70)-(0.95, 0.95) on sample 4187, strength 0.30"
+        "ignore a box (6 % of the picture, lower right) on sample 4187, strength 0.30"
     )
     assert entry.step == 40
     assert entry.record.author == "ann"

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from coflect_widget.guidance.places import describe
 from coflect_widget.guidance.roi import Box, Mask, Polygon, parse_roi, parse_rois, rasterise
 
 fraction = st.floats(0, 1, allow_nan=False)
@@ -180,4 +181,4 @@ def test_hostile_values_are_value_errors_or_regions(value):
         return
     for roi in rois:
         assert rasterise(roi, 8, 8).any()
-        assert roi.describe()
+        assert describe(roi)

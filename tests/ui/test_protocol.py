@@ -98,7 +98,7 @@ def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
     send({"kind": "feedback", "id": "f", "sample": 9, "strokes": [stroke], "strength": 0.5})
     answer = eventually(lambda: [r for r in screen.replies if r["id"] == "f"])[0]
     assert answer["ok"]
-    assert answer["text"].startswith(f"Applied at step {session.metrics['step']}: ignore box")
+    assert answer["text"].startswith(f"Applied at step {session.metrics['step']}: ignore a box")
     assert answer["step"] == session.metrics["step"]
     send({"kind": "undo", "id": "u", "intervention": session.interventions[0].id})
     assert eventually(lambda: [r for r in screen.replies if r["id"] == "u"])[0]["ok"]
