@@ -129,7 +129,7 @@ class Forecast(Table):
     """The samples most likely to be wrong `horizon` epochs from now, riskiest first.
 
     They are those of two lists, at most `forecast.top` of each: right now and at risk, and wrong
-    now. Runs of before have one list, of any.
+    now. Runs of before have one list, whatever a sample was then.
     """
 
     columns = ("index", "risk", "target", "predicted", "reason")
@@ -149,6 +149,8 @@ class Forecast(Table):
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
     onset: bool = False  #: True where it holds only samples that are right now
     doubtful: list[int] = []  #: indices of those whose label is suspected
+    #: True where those at risk were ranked apart from those wrong now
+    parted: bool = False
 
     @property
     def wrong_now(self) -> list[bool]:

@@ -370,10 +370,10 @@ class Session(OwnLoops, Reviews):
         doubtful = set(forecast.doubtful)
         return [
             Candidate(
-                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index), *values,
-                doubtful=index in doubtful,
+                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index),
+                wanted, given, error, index in doubtful,
             )
-            for index, risk, target, predicted, reason, *values in zip(
+            for index, risk, target, predicted, reason, wanted, given, error in zip(
                 forecast.index,
                 forecast.risk,
                 forecast.target,

@@ -340,6 +340,7 @@ class Wiring:
             error=error,
             horizon=self.config.forecast.horizon_epochs,
             onset=self.forecaster.onset,
+            parted=True,
             doubtful=indices[is_suspected(self.forecaster.store, indices)].tolist(),
         )
         self.forecast = forecast
