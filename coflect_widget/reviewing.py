@@ -62,6 +62,7 @@ class Review:
         self._wiring = wiring
         self.verdicts: dict[int, events.Judged] = {}  # the one in force, of each sample judged
         self._noise_said = False
+        self._ended = -1  # step of the newest epoch's end that had probes
 
     # --- at an epoch's end ---------------------------------------------------------------------
 
@@ -96,7 +97,8 @@ class Review:
         count = min(wiring.config.forecast.probes, max(64, wiring.backend.num_train // 8))
         if not self._probes:
             return
-        wanted = board.to_evaluate()
+        wanted = np.union1d(board.to_evaluate(), forecaster.queue.due())
+        self._ended = step
         chosen = forecaster.foresight.shortlist(count)
         rows = [*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()]
         wiring.scheduler.probe(rows, (step, len(wanted)) if len(wanted) else None)
@@ -117,6 +119,8 @@ class Review:
         wiring.forecaster.foresight.probed(rows, logits)
         if store.num_classes:
             right = logits.argmax(axis=1) == store.target[rows]
+            if step == self._ended:
+                wiring.forecaster.queue.evaluated(rows, right)
             for score in wiring.scoreboard.evaluated(rows, right, step):
                 self._publish(score, step, score.epoch_due)
 

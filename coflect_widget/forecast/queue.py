@@ -8,7 +8,7 @@ with how this run's own lists come out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +23,10 @@ from coflect_widget.forecast.ranking import rank
 #: Risk below which a sample is in no list.
 LEAST_RISK = 0.05
 #: How firmly shift and stretch of a list's log-odds are held, in samples' worth of evidence.
-_FIRMNESS = (10.0, 200.0)
-#: Share that an outcome still counts an epoch later: of a training that has grown calmer.
-_FADING = 0.7
+_FIRMNESS = (30.0, 200.0)
+#: Share that an outcome still counts an epoch later, in a training that has grown calmer, and
+#: epochs after which it counts no more.
+_FADING, _FORGOTTEN = 0.7, 8
 
 
 class Listed(NamedTuple):
@@ -37,10 +38,13 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Past:
+    """A list as it was at the end of `epoch`, and what became of it once that is known."""
+
     epoch: int
     right: bool
     rows: NDArray[np.int64]
     log_odds: Floats
+    wrong: NDArray[np.bool_] | None = None
 
 
 class Queue:
@@ -73,9 +77,8 @@ class Queue:
         self.noise = LabelNoise()
         self._start = listed
         self._lines = list(listed)
-        self._past: list[_Past] = []
-        #: by list: log-odds, outcomes, and the epoch of each outcome
-        self._known: tuple[list[tuple[Floats, NDArray[np.bool_], int]], ...] = ([], [])
+        self._past: list[_Past] = []  # oldest first
+        self._epoch = 0
 
     def epoch_ended(self, epoch: int, held_out: HeldOut | None = None) -> None:
         """Learn from the epoch that has ended: all scores, and how the lists came out.
@@ -90,38 +93,57 @@ class Queue:
         foresight = self.foresight
         foresight.epoch_ended(epoch)
         self.noise.epoch_ended(epoch, foresight.store, held_out)
-        self._score(epoch)
+        self._epoch = epoch
+        self._past = [
+            # What was due after this epoch is due again, where one is taken again.
+            past if past.epoch + foresight.horizon < epoch else replace(past, wrong=None)
+            for past in self._past
+            if epoch - foresight.horizon - _FORGOTTEN < past.epoch < epoch
+        ]
+        due = self.due()
+        self._learn(due, ~foresight.store.correct[due])
         for right in (False, True):
-            rows, _, log_odds = self._ranked(right)
+            rows, _, log_odds = self.ranked(right)
             self._past.append(_Past(epoch, right, rows, log_odds))
 
-    def _score(self, epoch: int) -> None:
-        """Take in who of the lists of `horizon` epochs ago is wrong now."""
-        store = self.foresight.store
-        self._past = [past for past in self._past if past.epoch < epoch]
-        for known in self._known:
-            known[:] = [one for one in known if one[2] < epoch]
-        for past in self._past:
-            if past.epoch == epoch - self.foresight.horizon and len(past.rows):
-                wrong = ~store.correct[past.rows]
-                self._known[past.right].append((past.log_odds, wrong, epoch))
-        self._past = [p for p in self._past if p.epoch > epoch - self.foresight.horizon]
-        for right, known in enumerate(self._known):
-            self._lines[right] = self._fitted(self._start[right], known, epoch)
+    def due(self) -> NDArray[np.int64]:
+        """Samples that were listed `horizon` epochs ago: what became of them is of interest."""
+        then = self._epoch - self.foresight.horizon
+        rows = [past.rows for past in self._past if past.epoch == then]
+        return np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
 
-    def _fitted(
-        self,
-        start: tuple[float, float],
-        known: list[tuple[Floats, NDArray[np.bool_], int]],
-        epoch: int,
-    ) -> tuple[float, float]:
-        shift, stretch = start
-        for log_odds, wrong, when in known:  # oldest first, so that the newest counts most
-            firm = tuple(f / max(_FADING ** (epoch - when), 0.05) for f in _FIRMNESS)
-            shift, stretch = fit_line(log_odds, wrong, (shift, stretch), (firm[0], firm[1]))
+    def evaluated(self, rows: NDArray[np.int64], right: NDArray[np.bool_]) -> None:
+        """Take in which of `rows` (K,) the weights of the newest epoch's end have `right` (K,).
+
+        That counts for more than training's own sightings, which were made on the way there.
+        """
+        mine = np.isin(rows, self.due())
+        if mine.any():
+            self._learn(rows[mine], ~right[mine])
+
+    def _learn(self, rows: NDArray[np.int64], wrong: NDArray[np.bool_]) -> None:
+        """Take in who of the lists that are due is wrong now, and set the lines anew."""
+        outcome = dict(zip(rows.tolist(), wrong.tolist(), strict=True))
+        for place, past in enumerate(self._past):
+            if past.epoch == self._epoch - self.foresight.horizon:
+                before = np.zeros(len(past.rows), np.bool_) if past.wrong is None else past.wrong
+                known = zip(past.rows.tolist(), before.tolist(), strict=True)
+                now = np.array([outcome.get(row, was) for row, was in known], np.bool_)
+                self._past[place] = replace(past, wrong=now)
+        self._lines = [self._line(right=right) for right in (False, True)]
+
+    def _line(self, *, right: bool) -> tuple[float, float]:
+        shift, stretch = self._start[right]
+        for past in self._past:  # oldest first, so that the newest counts most
+            if past.right == right and past.wrong is not None and len(past.rows):
+                age = self._epoch - self.foresight.horizon - past.epoch
+                of_shift, of_stretch = (firm / _FADING**age for firm in _FIRMNESS)
+                shift, stretch = fit_line(
+                    past.log_odds, past.wrong, (shift, stretch), (of_shift, of_stretch)
+                )
         return shift, max(stretch, 0.05)
 
-    def _ranked(self, *rights: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_], Floats]:
+    def ranked(self, *rights: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_], Floats]:
         """Samples of these lists, which are right now, and log-odds that are not set right yet."""
         store, suspected = self.foresight.store, self.noise.rate == 0
         lists = [rank(store, self.top, right=right, suspected=suspected) for right in rights]
@@ -135,7 +157,7 @@ class Queue:
 
         Those whose risk is below `LEAST_RISK` are in no list; a list may be empty.
         """
-        rows, right, log_odds = self._ranked(*rights)
+        rows, right, log_odds = self.ranked(*rights)
         shift, stretch = np.array(self._lines, np.float32)[right.astype(np.intp)].T
         risk = logistic(shift + stretch * log_odds)
         order = np.lexsort((rows, -risk))
