@@ -1,6 +1,7 @@
 """How well the forecast foretells, against what everybody has.
 
     python benchmarks/forecast.py --cache DIR [--data-root DIR] [--seeds 10 11 12 13 14] [--fit]
+    python benchmarks/forecast.py --lists --cache DIR [--data-root DIR] [--seeds ...] [--fit]
 
 Trainings without intervention: seeds x {cats and dogs, Fashion-MNIST} x {0, 10 % of the labels
 flipped}, 12 epochs; forecasts at the ends of epochs 3 to 8, truth 4 epochs later from passes in
@@ -10,7 +11,8 @@ each). The weights that the model starts from are, for each data set, fitted on 
 ``--shipped`` starts from these. ECE is the mean over the forecasts from epoch 6 on, each with its
 own; "pooled" is that of all of them together. Of ONSET and PERSIST it is that among the samples
 that they can befall, those that are right, or wrong, now; that among all samples, most of which
-are known to be safe from it, is printed below.
+are known to be safe from it, is printed below. ``--lists`` prints something else, how the lists
+fare that a person is shown: `forecast_lists`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import forecast_lists
 import forecast_runs as runs
 import numpy as np
 from forecast_prior import CALIBRATED_FROM, prior
@@ -58,7 +61,11 @@ def main() -> None:
     parser.add_argument("--shipped", action="store_true",
                         help="start from the package's own weights in place of those")  # fmt: skip
     parser.add_argument("--probes", type=float, default=PROBES, help="share probed each epoch")
+    parser.add_argument("--lists", action="store_true", help="how the lists shown fare, instead")
     args = parser.parse_args()
+    if args.lists:
+        forecast_lists.report(args.cache, args.data_root, args.seeds, fit=args.fit)
+        return
     if args.only:
         data, noise, seed = args.only.split(",")
         runs.record(args.data_root, args.cache, data, float(noise), int(seed))

@@ -1,7 +1,8 @@
 """Recorded trainings played through the product's own store and model, and measures of the result.
 
-What stands here decides nothing: scores come from `SampleStore` and `Foresight`, in the order in
-which a session would have called them, with probes cut down to what the background budget pays.
+What stands here decides nothing: scores and lists come from `SampleStore`, `Foresight` and
+`Queue`, in the order in which a session would have called them, with probes cut down to what the
+background budget pays.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 from forecast_runs import Recorded
 
 from coflect_widget.forecast.foresight import Foresight, features
+from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.logistic import logistic
 from coflect_widget.forecast.measure import measure
-from coflect_widget.forecast.ranking import rank, suspects
+from coflect_widget.forecast.queue import Queue
+from coflect_widget.forecast.ranking import suspects
 from coflect_widget.forecast.store import SampleStore
 
 HORIZON = 4
@@ -35,7 +38,7 @@ class Window:
     then: np.ndarray  #: wrong `HORIZON` epochs later
     scores: dict[str, np.ndarray]  #: higher is riskier
     chances: dict[str, np.ndarray]  #: the same as a probability, calibrated or not
-    queue: np.ndarray  #: (10,) what the dashboard would show
+    queue: np.ndarray  #: (10,) the riskiest of both lists that the dashboard would show
     suspects: np.ndarray  #: indices, most doubtful first
     aum: np.ndarray
     x: np.ndarray = field(repr=False)
@@ -44,28 +47,41 @@ class Window:
     model: Foresight = field(repr=False)  #: as it is until the next window is asked for
 
 
-def replay(run: Recorded, prior: Mapping[str, Any], probes: float = PROBES) -> Iterator[Window]:
-    """Play one run; yields a window at each epoch of `WINDOWS`."""
+def play(
+    run: Recorded, horizon: int, prior: Mapping[str, Any], probes: float = PROBES
+) -> Iterator[tuple[int, Queue]]:
+    """Play one run; yields each epoch's number and the queue at its end, after the probes."""
     epochs, n, classes = run.seen.shape
     store = SampleStore(n, classes)
-    model = Foresight(store, HORIZON, **prior, seed=run.seed)
-    rng = np.random.default_rng(run.seed)
-    everyone = np.arange(n)
+    model = Foresight(store, horizon, **prior, seed=run.seed)
+    queue = Queue(model, 10)
     for epoch in range(1, epochs + 1):
         logits = run.seen[epoch - 1]
         order = np.argsort(run.step[epoch - 1], kind="stable")
         for rows in np.array_split(order, max(1, n // 2048)):
             store.update(rows, logits[rows], run.target[rows], int(run.step[epoch - 1][rows[-1]]))
             model.update(rows)
-        model.epoch_ended(epoch)
+        right = run.held_out[epoch - 1].argmax(1) == run.held_out_target
+        queue.epoch_ended(epoch, HeldOut(float(right.mean()), len(right)))
         if probes:
-            chosen = model.shortlist(round(probes * n))
+            due = queue.due()
+            queue.evaluated(due, ~run.wrong[epoch - 1][due])
+            chosen = model.shortlist(round(probes * n) - len(due))
             for start in range(0, len(chosen), 64):
                 part = chosen[start : start + 64]
                 model.probed(part, run.train[epoch - 1][part])
+        yield epoch, queue
+
+
+def replay(run: Recorded, prior: Mapping[str, Any], probes: float = PROBES) -> Iterator[Window]:
+    """Play one run; yields a window at each epoch of `WINDOWS`."""
+    rng = np.random.default_rng(run.seed)
+    everyone = np.arange(len(run.target))
+    for epoch, queue in play(run, HORIZON, prior, probes):
         if epoch not in WINDOWS:
             continue
-        scores, chances = rivals(store, logits, run.target, rng)
+        model, store = queue.foresight, queue.foresight.store
+        scores, chances = rivals(store, run.seen[epoch - 1], run.target, rng)
         scores["ours"], chances["ours"] = store.score.copy(), model.probability(everyone)
         yield Window(
             epoch=epoch,
@@ -73,8 +89,8 @@ def replay(run: Recorded, prior: Mapping[str, Any], probes: float = PROBES) -> I
             then=run.wrong[epoch - 1 + HORIZON],
             scores=scores,
             chances=chances,
-            queue=rank(store, 10),
-            suspects=suspects(store, n),
+            queue=queue.listed(True, False).rows[:10],
+            suspects=suspects(store, len(everyone)),
             aum=-store.margin_mean,
             x=features(store, everyone, store.scale),
             given={right: model.probability(everyone, right=right) for right in (True, False)},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,25 @@ from coflect_widget.demo_model import small_resnet
 DATA = ("cats and dogs", "Fashion-MNIST")
 NOISE = (0.0, 0.1)
 SEEDS = range(5)
-EPOCHS = 12
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run is trained; AdamW at 1e-3 always."""
+
+    name: str  #: in file names; empty for the first recipe
+    samples: tuple[int, int]  #: for training, of each of `DATA`
+    epochs: int
+    batch: int
+    falling: bool  #: the learning rate falls to a tenth in equal steps; else it stays
+
+
+CALM = Recipe("", (6_000, 8_000), 12, 128, falling=True)
+#: What a session does where nothing is said, on 5,000 samples for 8 epochs ...
+SHORT = Recipe("short", (5_000, 5_000), 8, 64, falling=False)
+#: ... and the same with a schedule.
+SHORT_FALLING = Recipe("short-falling", (5_000, 5_000), 8, 64, falling=True)
+RECIPES = {recipe.name: recipe for recipe in (CALM, SHORT, SHORT_FALLING)}
 
 
 @dataclass(frozen=True)
@@ -51,22 +70,26 @@ class Recorded:
         return wrong
 
 
-def path_of(cache: Path, data: str, noise: float, seed: int) -> Path:
+def path_of(cache: Path, data: str, noise: float, seed: int, recipe: Recipe = CALM) -> Path:
     """Where a run is kept."""
-    return cache / f"{data.replace(' ', '-')}_{round(100 * noise)}_{seed}.npz"
+    name = f"{data.replace(' ', '-')}_{round(100 * noise)}_{seed}"
+    return cache / f"{recipe.name}{'_' if recipe.name else ''}{name}.npz"
 
 
-def load(cache: Path, data: str, noise: float, seed: int) -> Recorded:
+def load(cache: Path, data: str, noise: float, seed: int, recipe: Recipe = CALM) -> Recorded:
     """Read a run; FileNotFoundError where it was not made."""
-    with np.load(path_of(cache, data, noise, seed), allow_pickle=False) as file:
+    with np.load(path_of(cache, data, noise, seed, recipe), allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     arrays["probe_seconds"] = float(arrays["probe_seconds"])
     return Recorded(data=data, noise=noise, seed=seed, **arrays)
 
 
-def record(root: Path, cache: Path, data: str, noise: float, seed: int) -> None:
+def record(
+    root: Path, cache: Path, data: str, noise: float, seed: int, recipe: Recipe = CALM
+) -> None:
     """Train once and keep what was seen and what was true."""
-    images, labels, held_images, held_labels = _read(root, data)
+    images, labels, held_images, held_labels = _read(root, data, recipe)
+    epochs = recipe.epochs
     classes = int(labels.max()) + 1
     rng = np.random.default_rng([seed, 77])
     flipped = np.zeros(len(labels), np.bool_)
@@ -77,14 +100,15 @@ def record(root: Path, cache: Path, data: str, noise: float, seed: int) -> None:
     model = small_resnet(2, width=8, seed=seed) if classes == 2 else _conv_net(classes)
     backend = TorchBackend(
         model, (images, given), (held_images, held_labels), num_classes=classes, loss=None,
-        optimizer=None, scheduler=_falling, batch_size=128, config=Config(seed=seed, device="cpu"),
+        optimizer=None, scheduler=_falling(epochs) if recipe.falling else None,
+        batch_size=recipe.batch, config=Config(seed=seed, device="cpu"),
     )  # fmt: skip
-    seen = np.zeros((EPOCHS, len(labels), classes), np.float32)
-    when = np.zeros((EPOCHS, len(labels)), np.int32)
-    train, held = np.zeros_like(seen), np.zeros((EPOCHS, len(held_labels), classes), np.float16)
+    seen = np.zeros((epochs, len(labels), classes), np.float32)
+    when = np.zeros((epochs, len(labels)), np.int32)
+    train, held = np.zeros_like(seen), np.zeros((epochs, len(held_labels), classes), np.float16)
     backend.begin()
     step, began = 0, time.perf_counter()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         for batch in backend.train_batches(epoch):
             output = backend.train_step(batch)
             step += 1
@@ -105,7 +129,7 @@ def record(root: Path, cache: Path, data: str, noise: float, seed: int) -> None:
     _logits(model, images[:1024])
     seconds = (time.process_time() - before) / 1024
     cache.mkdir(parents=True, exist_ok=True)
-    file = path_of(cache, data, noise, seed)
+    file = path_of(cache, data, noise, seed, recipe)
     part = file.with_suffix(".part.npz")
     np.savez(
         part, seen=seen, step=when, train=train, held_out=held, target=given, flipped=flipped,
@@ -114,9 +138,13 @@ def record(root: Path, cache: Path, data: str, noise: float, seed: int) -> None:
     part.replace(file)
 
 
-def _falling(optimizer: torch.optim.Optimizer) -> LambdaLR:
+def _falling(epochs: int) -> Callable[[torch.optim.Optimizer], LambdaLR]:
     """To a tenth in equal steps: at a constant rate one epoch's end is unlike the next."""
-    return LambdaLR(optimizer, lambda epoch: 1 - 0.9 * epoch / (EPOCHS - 1))
+
+    def schedule(optimizer: torch.optim.Optimizer) -> LambdaLR:
+        return LambdaLR(optimizer, lambda epoch: 1 - 0.9 * epoch / (epochs - 1))
+
+    return schedule
 
 
 def _conv_net(classes: int) -> nn.Module:
@@ -134,15 +162,18 @@ def _logits(model: nn.Module, images: np.ndarray) -> np.ndarray:
     return logits
 
 
-def _read(root: Path, data: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _read(
+    root: Path, data: str, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Images float32 (N, C, H, W) in [0, 1] and labels of training and held-out data."""
+    count = recipe.samples[DATA.index(data)]
     if data == "cats and dogs":
         train, test = (cifar10_catsdogs(root / "cifar10_catsdogs", s) for s in ("train", "test"))
-        return train.images[:6_000], train.labels[:6_000], test.images[:1_000], test.labels[:1_000]
+        return train.images[:count], train.labels[:count], test.images[:1_000], test.labels[:1_000]
     folder = root / "fashion-mnist"
     return (
-        _idx(folder / "train-images-idx3-ubyte.gz")[:8_000],
-        _idx(folder / "train-labels-idx1-ubyte.gz")[:8_000],
+        _idx(folder / "train-images-idx3-ubyte.gz")[:count],
+        _idx(folder / "train-labels-idx1-ubyte.gz")[:count],
         _idx(folder / "t10k-images-idx3-ubyte.gz")[:1_000],
         _idx(folder / "t10k-labels-idx1-ubyte.gz")[:1_000],
     )

@@ -23,7 +23,8 @@ import numpy as np
 
 from coflect_widget.forecast.forecaster import RANKING_PERIOD, RANKING_SHARE
 from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.forecast.ranking import rank, reasons
+from coflect_widget.forecast.queue import Queue
+from coflect_widget.forecast.ranking import reasons
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.training import turns
 
@@ -39,12 +40,11 @@ def fill(samples: int, classes: int = 2, sightings: int = 3) -> SampleStore:
     return store
 
 
-def ranking(model: Foresight, top: int = 10) -> tuple[float, float]:
+def ranking(queue: Queue) -> tuple[float, float]:
     """Make one as the forecaster does; returns seconds that passed and the processor's."""
     began, used = time.perf_counter(), time.thread_time()
-    chosen = rank(model.store, top)
-    model.probability(chosen)
-    reasons(model.store, chosen)
+    chosen, _ = queue.listed(True, False)
+    reasons(queue.foresight.store, chosen)
     return time.perf_counter() - began, time.thread_time() - used
 
 
@@ -98,6 +98,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, numpy {np.__version__}")
     store = fill(options.samples)
     model = Foresight(store, 4)
+    queue = Queue(model, top=10)
     began = time.perf_counter()
     model.update_all()
     took = time.perf_counter() - began
@@ -105,7 +106,7 @@ def main() -> None:
         f"{options.samples:,} samples, {store.nbytes / options.samples:.0f} bytes each, "
         f"{store.nbytes / 2**20:.0f} MiB; scoring all anew, once an epoch: {took:.2f} s"
     )
-    passed, used = np.array([ranking(model) for _ in range(30)]).T
+    passed, used = np.array([ranking(queue) for _ in range(30)]).T
     percentiles("one ranking", passed)
     percentiles("one ranking, processor time", used)
 
@@ -123,9 +124,9 @@ def main() -> None:
 
     def rank_again_and_again(stop: threading.Event) -> None:
         # A block begins anywhere between two rankings.
-        pause = float(offsets.random()) * pause_after(ranking(model))
+        pause = float(offsets.random()) * pause_after(ranking(queue))
         while not stop.wait(pause):
-            pause = pause_after(ranking(model))
+            pause = pause_after(ranking(queue))
 
     def score_once(stop: threading.Event) -> None:
         stop.wait(0.2)

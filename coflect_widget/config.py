@@ -40,6 +40,7 @@ class ForecastConfig(_Section):
     """What is forecast and when a person is asked to look."""
 
     horizon_epochs: int = Field(default=4, ge=1)
+    #: samples in each list: those right now and at risk, and those wrong now
     top: int = Field(default=10, ge=1, le=100)
     #: show only samples that are right now
     onset: bool = False

@@ -135,7 +135,11 @@ class Metrics(Payload):
 
 
 class Forecast(Table):
-    """One ranking: the samples most likely to be wrong `horizon` epochs from now."""
+    """The samples most likely to be wrong `horizon` epochs from now, riskiest first.
+
+    They are those of two lists, at most `forecast.top` of each: right now and at risk, and wrong
+    now. Runs of before have one list, whatever a sample was then.
+    """
 
     columns = ("index", "risk", "target", "predicted", "reason")
     optional = ("target_value", "predicted_value", "error")
@@ -153,6 +157,17 @@ class Forecast(Table):
     horizon: int
     named: bool = False  #: True where this ranking is kept to be scored at epoch + horizon
     onset: bool = False  #: True where it holds only samples that are right now
+    doubtful: list[int] = []  #: indices of those whose label is suspected
+    #: True where those at risk were ranked apart from those wrong now
+    parted: bool = False
+
+    @property
+    def wrong_now(self) -> list[bool]:
+        """Of each sample: whether it was wrong when it was last seen."""
+        return [
+            predicted == 1 if target < 0 else predicted != target
+            for target, predicted in zip(self.target, self.predicted, strict=True)
+        ]
 
 
 class Suspects(Table):
@@ -166,6 +181,8 @@ class Suspects(Table):
     target: list[int]  #: their label
     suggested: list[int]  #: the class that the model sees in them
     judged: list[str]  #: what a person said last, "" where nobody did
+    #: share of wrong labels that held-out data speak for; above 0 the forecast leaves suspects out
+    noise: float = 0.0
 
 
 class Judged(Payload):

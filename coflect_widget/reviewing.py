@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from coflect_widget import events
 from coflect_widget.arguments import whole_number
 from coflect_widget.forecast import state
+from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.ranking import count_suspects, suspects
 from coflect_widget.forecast.store import JUDGED, LEFT_OUT
 from coflect_widget.record.journal import remedy
@@ -61,6 +62,8 @@ class Review:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self.verdicts: dict[int, events.Judged] = {}  # the one in force, of each sample judged
+        self._noise_said = False
+        self._ended = -1  # step of the newest epoch's end that had probes
 
     # --- at an epoch's end ---------------------------------------------------------------------
 
@@ -83,18 +86,20 @@ class Review:
         if snapshots.kept is None or step - snapshots.kept >= SNAPSHOT_STEPS:
             snapshots.kept, snapshots.wanted = step, True
 
-    def epoch_ended(self, step: int, epoch: int) -> None:
+    def epoch_ended(self, step: int, epoch: int, held_out: HeldOut | None) -> None:
         """Learn, score what is due, and ask for probes of what the forecast is least sure of."""
         wiring = self._wiring
         forecaster, board = wiring.forecaster, wiring.scoreboard
-        forecaster.foresight.epoch_ended(epoch)
+        forecaster.queue.epoch_ended(epoch, held_out)
+        self._say_noise(forecaster.queue.noise.rate)
         for score in board.epoch_ended(epoch, forecaster.store, step):
             self._publish(score, step, epoch)
         wiring.stream.emit(self.listed(), step, epoch)
         count = min(wiring.config.forecast.probes, max(64, wiring.backend.num_train // 8))
         if not self._probes:
             return
-        wanted = board.to_evaluate()
+        wanted = np.union1d(board.to_evaluate(), forecaster.queue.due())
+        self._ended = step
         chosen = forecaster.foresight.shortlist(count)
         rows = [*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()]
         wiring.scheduler.probe(rows, (step, len(wanted)) if len(wanted) else None)
@@ -115,6 +120,8 @@ class Review:
         wiring.forecaster.foresight.probed(rows, logits)
         if store.num_classes:
             right = logits.argmax(axis=1) == store.target[rows]
+            if step == self._ended:
+                wiring.forecaster.queue.evaluated(rows, right)
             for score in wiring.scoreboard.evaluated(rows, right, step):
                 self._publish(score, step, score.epoch_due)
 
@@ -147,6 +154,19 @@ class Review:
             target=[s.target for s in first],
             suggested=[s.suggested for s in first],
             judged=[s.judged for s in first],
+            noise=round(self._wiring.forecaster.queue.noise.rate, 4),
+        )
+
+    def _say_noise(self, rate: float) -> None:
+        """Say it once in a session that suspects are left out of the queue, and why."""
+        if rate == 0 or self._noise_said:
+            return
+        self._noise_said = True
+        self._wiring.notice(
+            "warning",
+            f"About {rate:.0%} of the training labels seem wrong: training contradicts many surely "
+            "and all the time, and held-out data do not. Samples with a suspected label are in "
+            "the list of suspects alone, and not in the queue; judge them there.",
         )
 
     def judge(self, command: events.Judge) -> Future[events.Judged]:

@@ -288,17 +288,39 @@ class Session(Waits, OwnLoops, Reviews):
 
     @property
     def candidates(self) -> list[Candidate]:
-        """The forecast queue, riskiest first; empty before the first ranking."""
+        """Samples that will be wrong some epochs from now, riskiest first.
+
+        The first ``forecast.top`` of those at risk and those wrong now together; each says which
+        it is. Empty before the first ranking, and where nothing is likely to be wrong.
+        """
+        return self._candidates()[: self._made().config.forecast.top]
+
+    @property
+    def at_risk(self) -> list[Candidate]:
+        """Samples that are right now and will be wrong, riskiest first; as many at most."""
+        return [candidate for candidate in self._candidates() if not candidate.wrong_now]
+
+    @property
+    def wrong_now(self) -> list[Candidate]:
+        """Samples that are wrong now and will be then, surest first; as many at most.
+
+        None while `onset` is set.
+        """
+        return [candidate for candidate in self._candidates() if candidate.wrong_now]
+
+    def _candidates(self) -> list[Candidate]:
         wiring = self._made()
         forecast = wiring.forecast
         if forecast is None:
             return []
         unknown = [None] * len(forecast.index)  # of classes
+        doubtful = set(forecast.doubtful)
         return [
             Candidate(
-                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index), *values
+                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index),
+                wanted, given, error, index in doubtful,
             )
-            for index, risk, target, predicted, reason, *values in zip(
+            for index, risk, target, predicted, reason, wanted, given, error in zip(
                 forecast.index,
                 forecast.risk,
                 forecast.target,
@@ -309,7 +331,7 @@ class Session(Waits, OwnLoops, Reviews):
                 forecast.error or unknown,
                 strict=True,
             )
-        ]
+        ]  # fmt: skip
 
     def explain(self, index: int, timeout: float = 120.0) -> Explanation:
         """Where the model looks on one training sample, now.

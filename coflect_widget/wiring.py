@@ -32,6 +32,8 @@ from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
+from coflect_widget.forecast.label_noise import HeldOut
+from coflect_widget.forecast.ranking import is_suspected
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.record.folder import user_name
@@ -453,13 +455,16 @@ class Wiring:
             error=error,
             horizon=self.config.forecast.horizon_epochs,
             onset=self.forecaster.onset,
+            parted=True,
+            doubtful=indices[is_suspected(self.forecaster.store, indices)].tolist(),
         )
         self.forecast = forecast
         self.stream.emit(forecast, step, epoch)
         self._show_gates(step, epoch, always=False)
         self._explain_periodically(step)
         an_epoch_ago = step - self.backend.steps_per_epoch
-        for index in forecast.index:
+        wrong = dict(zip(forecast.index, forecast.wrong_now, strict=True))
+        for index in sorted(wrong, key=lambda i: wrong[i]):  # those at risk first
             seen = self._explained_at.get(index)
             if seen is None or seen < an_epoch_ago:
                 self._explained_at[index] = step
@@ -467,10 +472,11 @@ class Wiring:
 
     def _after_epoch(self, step: int, epoch: int, accuracy: float | None) -> None:
         store = self.forecaster.store
+        held_out = None if accuracy is None else HeldOut(accuracy, self.backend.num_val)
         if accuracy is None and store.num_classes:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         self.window.epoch_ended(epoch, accuracy, store.commonest)
-        self.review.epoch_ended(step, epoch)
+        self.review.epoch_ended(step, epoch, held_out)
         if self.forecast is not None and self.forecast.index:
             right = store.correct if self.forecast.onset else None
             self.scoreboard.name(epoch, self.forecast.index, self.window.open, right)

@@ -141,7 +141,7 @@ class Calibration:
         """Of being wrong `horizon` epochs from now, (K,) in [0, 1]."""
         return logistic(self._then(scores))
 
-    def given(self, scores: Floats, swing: Floats, *, right: bool) -> Floats:
+    def given(self, scores: Floats, swing: Floats, *, right: bool | NDArray[np.bool_]) -> Floats:
         """The same, (K,), of samples that are known to be right, or wrong, under this snapshot.
 
         Both moments have a normal variable in common, which is averaged over.
@@ -154,7 +154,7 @@ class Calibration:
         # A mean over the variable flattens; that is made up for (MacKay's approximation).
         now = now * np.sqrt(1 + np.pi / 8 * self.own**2)
         then = then * np.sqrt(1 + np.pi / 8 * (self.own / self._blur) ** 2)
-        is_so = logistic(-(now + here) if right else now + here) * _WEIGHTS[:, None]
+        is_so = logistic(np.where(right, -1, 1) * (now + here)) * _WEIGHTS[:, None]
         both = (is_so * logistic(then + there)).sum(axis=0)
         chance: Floats = (both / np.maximum(is_so.sum(axis=0), 1e-30)).astype(np.float32)
         return chance

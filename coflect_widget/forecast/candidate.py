@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sample that is likely to be wrong some epochs from now.
+    """A sample that is likely to be wrong some epochs from now, whatever it is now.
 
     Attributes
     ----------
     index : int
         Its place in the training data.
     risk : float
-        In [0, 1], comparable within one ranking.
+        Probability of being wrong then, in [0, 1], set right for samples that are listed.
     target, predicted : int
         Its label, and what the model said when it last saw it. In regression -1, and 1 where the
         error was large then, else 0.
@@ -26,6 +26,8 @@ class Candidate:
         In regression: what was wanted, what the model gave when it last saw the sample, and how
         far that is off (with several values a sample only the last, the root of their mean
         square). None with classes, and in runs recorded before there were such values.
+    doubtful : bool
+        Whether its label is suspected: it was surely and persistently wrong.
     """
 
     index: int
@@ -37,10 +39,17 @@ class Candidate:
     target_value: float | None = None
     predicted_value: float | None = None
     error: float | None = None
+    doubtful: bool = False
+
+    @property
+    def wrong_now(self) -> bool:
+        """Whether the model was wrong when it last saw it; else it is right now, and at risk."""
+        return self.predicted == 1 if self.target < 0 else self.predicted != self.target
 
     def __repr__(self) -> str:
         named = ("target_value", "predicted_value", "error")
         values = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         words = "".join(f", {name}={value:.4g}" for name, value in values.items())
         risk = f"{self.risk:.2f}" if self.risk >= 0.005 else "<0.01"
-        return f"Candidate(index={self.index}, risk={risk}{words}, reason={self.reason!r})"
+        now = "wrong now" if self.wrong_now else "right now"
+        return f"Candidate(index={self.index}, risk={risk}, {now}{words}, reason={self.reason!r})"

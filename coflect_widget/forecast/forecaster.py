@@ -28,7 +28,8 @@ from coflect_widget.backends.base import StepOutput
 from coflect_widget.closing import Closing
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.metrics import MetricWindows
-from coflect_widget.forecast.ranking import rank, reasons
+from coflect_widget.forecast.queue import Queue
+from coflect_widget.forecast.ranking import reasons
 from coflect_widget.forecast.store import ManyStats, SampleStore
 
 T = TypeVar("T")
@@ -77,7 +78,10 @@ class OnRanking(Protocol):
         step: int,
         epoch: int,
     ) -> None:
-        """Arrays and lists are (top,) or shorter; `step` and `epoch` are the newest seen."""
+        """Arrays and lists are (2 top,) or shorter; `step` and `epoch` are the newest seen.
+
+        All are empty where nothing is likely to be wrong.
+        """
 
 
 class Resting(AbstractContextManager[object], Protocol):
@@ -107,7 +111,7 @@ class Forecaster(Closing):
     backend : Converter
         A `backends.base.Backend`.
     top : int
-        Candidates in a ranking.
+        Candidates in each list of a ranking: those right now, and those wrong now.
     log_every, forecast_every : int
         Steps between two calls of `on_metrics` (exactly at multiples, so that equal runs log
         equal points) and of `on_ranking` (with the steps that are taken in beyond the multiple,
@@ -132,6 +136,8 @@ class Forecaster(Closing):
         Outputs lost to a full backlog.
     failures : int
         Exceptions caught in callbacks and conversions.
+    queue : Queue
+        Of `foresight`; for this thread alone.
     onset : bool
         Whether rankings hold only samples that are right now; may be set from any thread.
     """
@@ -158,7 +164,7 @@ class Forecaster(Closing):
         self.dropped = 0
         self.failures = 0
         self._backend = backend
-        self._top = top
+        self.queue = Queue(foresight, top)
         self._forecast_every = forecast_every
         self._metrics = MetricWindows(log_every)
         self._on_metrics = on_metrics
@@ -432,13 +438,13 @@ class Forecaster(Closing):
         self._rank_from = began + max(RANKING_PERIOD, used / RANKING_SHARE)
 
     def _publish_ranking(self) -> None:
-        top = rank(self.store, self._top, onset=self.onset)
-        if not len(top):
-            return
+        top, risk = self.queue.listed(*((True,) if self.onset else (True, False)))
         step, epoch = self._position
+        if not len(top) and epoch == 0:
+            return  # that nothing is at risk is known when an epoch has been seen
         self._on_ranking(
             top,
-            self.foresight.probability(top, right=True if self.onset else None),
+            risk,
             self.store.target[top],
             self.store.predicted[top],
             reasons(self.store, top),

@@ -21,7 +21,7 @@ from coflect_widget.forecast.calibration import Calibration
 from coflect_widget.forecast.logistic import fit, fit_line
 from coflect_widget.forecast.measure import measure
 from coflect_widget.forecast.prior import FAILURE, OWN, SWING, TREND
-from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, History, SampleStore
+from coflect_widget.forecast.store import JUDGED, SUSPECT, History, SampleStore
 
 #: Names of `features`, in their order.
 FEATURES = ("one", "fast", "slow", "mean", "trend", "probe")
@@ -33,10 +33,8 @@ FIRMNESS = np.array([1.0, 200.0, 200.0, 200.0, 200.0, 200.0])
 #: Share of a probe's word that is left after each sighting since.
 FADING = 0.6
 _FADES = np.power(FADING, np.arange(21)).astype(np.float32)
-#: Doubt above which a label is suspected ...
+#: Doubt above which a label is suspected.
 SUSPICION = 0.75
-#: ... and above which the queue has better samples to show.
-RESERVE = 0.2
 #: Sightings below which no label is doubted.
 _SIGHTINGS = 3
 #: Rows scored at once where all are, how many before the first rest, and seconds of a rest.
@@ -197,16 +195,17 @@ class Foresight:
             store.doubt[rows] = np.clip(doubt, -1000, 1000).astype(np.float16)
             before = store.flags[rows]
             open_to_doubt = before & JUDGED == 0
-            flags = before & ~np.uint8(SUSPECT | DOUBTFUL)
+            flags = before & ~np.uint8(SUSPECT)
             flags |= ((doubt > SUSPICION) & open_to_doubt) * np.uint8(SUSPECT)
-            flags |= ((doubt > RESERVE) & open_to_doubt) * np.uint8(DOUBTFUL)
             if not np.array_equal(flags, before):
                 store.flags[rows] = flags
 
-    def probability(self, rows: NDArray[np.int64], *, right: bool | None = None) -> Floats:
+    def probability(
+        self, rows: NDArray[np.int64], *, right: bool | NDArray[np.bool_] | None = None
+    ) -> Floats:
         """Of being wrong `horizon` epochs from now, (K,) in [0, 1].
 
-        `right` tells that all of them are known to be right, or wrong, now.
+        `right` tells that all of them, or which, are known to be right now, the others wrong.
         """
         scores = self.store.score[rows]
         if right is None:
@@ -266,19 +265,23 @@ class Foresight:
     # --- probes -------------------------------------------------------------------------------
 
     def shortlist(self, count: int) -> NDArray[np.int64]:
-        """Samples whose probe would tell most: those whose outcome is most open.
+        """Samples whose probe would tell most: those at risk, and those most open.
 
         A quarter, which comes first, is drawn at random: what a snapshot gives to all samples
-        of a class must be known before one of them can be said to differ.
+        of a class must be known before one of them can be said to differ. Half are the
+        likeliest to fail of those that are right now, since training's own sightings tell
+        little of them; the rest those whose outcome is most open.
         """
         store = self.store
         count = min(count, store.num_samples)
         some = self._rng.choice(store.num_samples, count // 4, replace=False)
-        openness = -np.abs(store.score)  # minus infinity where never seen
-        openness[some] = -np.inf
-        chosen = np.argpartition(openness, -count)[-count:]
-        chosen = chosen[np.argsort(-openness[chosen], kind="stable")][: count - len(some)]
-        both = np.concatenate([some, chosen])
+        taken = np.zeros(store.num_samples, np.bool_)
+        taken[some] = True
+        at_risk = _largest(np.where(store.correct & ~taken, store.score, -np.inf), count // 2)
+        taken[at_risk] = True
+        # The score is minus infinity where a sample was never seen, and so is what is open.
+        openness = np.where(taken, -np.inf, -np.abs(store.score))
+        both = np.concatenate([some, at_risk, _largest(openness, count - len(some) - len(at_risk))])
         self._offset[:] = 0
         self._offset_count[:] = 0
         self._round = []
@@ -323,3 +326,13 @@ class Foresight:
         weight = np.maximum(count, 4)
         self._offset = (known * weight + total) / (weight + new)
         self._offset_count = np.minimum(count + new, 400)
+
+
+def _largest(values: Floats, count: int) -> NDArray[np.int64]:
+    """Places of the `count` largest values (N,) that are finite, largest first."""
+    if count < 1:
+        return np.empty(0, np.int64)
+    places = np.argpartition(values, -count)[-count:]
+    places = places[np.argsort(-values[places], kind="stable")]
+    finite: NDArray[np.int64] = places[np.isfinite(values[places])]
+    return finite

@@ -8,3 +8,7 @@ FAILURE = (-0.949, -1.994, -1.501, 1.477, 0.951, -0.819)
 TREND = 1.594
 OWN = 1.6
 SWING = 0.3
+#: Shift and stretch of the log-odds of samples that are listed, of those wrong now and of those
+#: right now: `forecast.queue`; printed by ``benchmarks/forecast.py --lists --fit``.
+LISTED_WRONG = (-0.68, 0.92)
+LISTED_RIGHT = (0.77, 0.87)

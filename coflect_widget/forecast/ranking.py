@@ -7,7 +7,7 @@ import time
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coflect_widget.forecast.store import DOUBTFUL, LEFT_OUT, SUSPECT, SampleStore
+from coflect_widget.forecast.store import LEFT_OUT, SUSPECT, SampleStore
 
 #: Samples whose scores stay in the processor's cache, looked at without a pause, and the seconds of
 #: rest after them: a training step that meets a ranking shall wait for a small part of it only.
@@ -21,11 +21,12 @@ _LEAST = np.finfo(np.float32).min
 MOST_WRONG = 0.5
 
 
-def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int64]:
+def rank(
+    store: SampleStore, top: int, *, right: bool | None = None, suspected: bool = True
+) -> NDArray[np.int64]:
     """Samples most likely to fail, likeliest first; equal ones in order of index.
 
-    Left out are samples never seen, those whose label may be wrong (they have a list of their
-    own) and those that a person has left out.
+    Left out are samples never seen and those that a person has left out.
 
     Parameters
     ----------
@@ -33,8 +34,10 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
         `store.score` orders.
     top : int
         How many; fewer come back where there are fewer.
-    onset : bool
-        Only samples that are right now.
+    right : bool, optional
+        Only samples that are right now, or only those that are wrong now.
+    suspected : bool
+        Whether samples whose label is suspected are among them.
 
     Returns
     -------
@@ -43,25 +46,33 @@ def rank(store: SampleStore, top: int, *, onset: bool = False) -> NDArray[np.int
     if top < 1:
         raise ValueError(f"top = {top}; expected at least 1")
     # What is below the top of some need not be looked at among all.
-    some = _eligible(store, slice(None, None, 1 + store.num_samples // _SOME), onset=onset)
+    some = _eligible(
+        store, slice(None, None, 1 + store.num_samples // _SOME), right=right, suspected=suspected
+    )
     best = _first(store.score, some, top)
     for start in range(0, store.num_samples, _BLOCK):
         if start:
             time.sleep(_REST)
         floor = store.score[best[-1]] if len(best) == top else _LEAST
-        found = _eligible(store, slice(start, start + _BLOCK), floor, onset=onset)
+        part = slice(start, start + _BLOCK)
+        found = _eligible(store, part, floor, right=right, suspected=suspected)
         best = _first(store.score, np.union1d(best, found), top)
     return best
 
 
 def _eligible(
-    store: SampleStore, part: slice, floor: np.float32 = _LEAST, *, onset: bool
+    store: SampleStore,
+    part: slice,
+    floor: np.float32 = _LEAST,
+    *,
+    right: bool | None,
+    suspected: bool,
 ) -> NDArray[np.int64]:
     """Those samples of a part whose score is at least `floor` and that may be in the queue."""
     near = np.flatnonzero(store.score[part] >= floor)
-    fit = store.flags[part][near] & (LEFT_OUT | DOUBTFUL) == 0
-    if onset:
-        fit &= store.correct[part][near]
+    fit = store.flags[part][near] & (LEFT_OUT if suspected else LEFT_OUT | SUSPECT) == 0
+    if right is not None:
+        fit &= store.correct[part][near] == right
     rows: NDArray[np.int64] = (part.start or 0) + near[fit] * (part.step or 1)
     return rows
 
@@ -78,6 +89,11 @@ def suspects(store: SampleStore, top: int) -> NDArray[np.int64]:
 def count_suspects(store: SampleStore) -> int:
     """How many samples have a label that is suspected; as `suspects`."""
     return int(np.count_nonzero(_suspected(store)))
+
+
+def is_suspected(store: SampleStore, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these samples (K,) would be in an endless list of suspects; (K,) bool."""
+    return _suspected(store)[rows]
 
 
 def _suspected(store: SampleStore) -> NDArray[np.bool_]:

@@ -23,9 +23,9 @@ SLOW = 0.35
 #: ... and in the fast average of the loss, which is compared with the slow one.
 FAST = 0.7
 
-#: Flags of a sample: a person has judged its label; it is left out; its label is suspected; its
-#: label is doubtful enough that the queue has better ones to show.
-JUDGED, LEFT_OUT, SUSPECT, DOUBTFUL = 1, 2, 4, 8
+#: Flags of a sample: a person has judged its label; it is left out; its label is suspected.
+#: The next bit, 8, had a meaning in memories of before; nothing reads it.
+JUDGED, LEFT_OUT, SUSPECT = 1, 2, 4
 
 _MOST = np.iinfo(np.uint16).max
 _LONG = np.iinfo(np.int16).max
@@ -124,7 +124,7 @@ class SampleStore:
         How far the sample was on the wrong side all the time, from the same place; minus
         infinity where that is not known yet.
     flags : (N,) uint8
-        `JUDGED`, `LEFT_OUT`, `SUSPECT`, `DOUBTFUL`.
+        `JUDGED`, `LEFT_OUT`, `SUSPECT`.
     predicted, target : (N,) int32
         At the last sighting; -1 before the first.
     correct : (N,) bool

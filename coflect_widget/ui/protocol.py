@@ -107,14 +107,17 @@ class QueueItem(TypedDict):
     target_value: float | None
     predicted_value: float | None
     error: float | None
+    wrong_now: bool  # when it was last seen; else it is right now, and at risk
+    doubtful: bool  # its label is suspected
     thumbnail_buffer: int | None
 
 
 class Queue(TypedDict):
-    """The forecast queue, riskiest first."""
+    """The forecast queue, riskiest first: two lists, told apart by `wrong_now`."""
 
     due: int  # the epoch that the forecast is about, as epochs completed by then
     onset: bool  # holds only samples that are still right
+    parted: bool  # those at risk were ranked apart; in runs of before there was one list of any
     items: list[QueueItem]
 
 

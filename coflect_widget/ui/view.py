@@ -450,11 +450,11 @@ class View:
             return None
         data = self._forecast.data
         assert isinstance(data, events.Forecast)  # noqa: S101 - narrows the type
-        unknown = [None] * len(data.index)
+        unknown, doubtful = [None] * len(data.index), set(data.doubtful)
         rows = zip(
             data.index, data.risk, data.target, data.predicted, data.reason,
             data.target_value or unknown, data.predicted_value or unknown, data.error or unknown,
-            strict=True,
+            data.wrong_now, strict=True,
         )  # fmt: skip
         items = [
             {
@@ -466,13 +466,16 @@ class View:
                 "target_value": wanted,
                 "predicted_value": given,
                 "error": error,
+                "wrong_now": wrong_now,
+                "doubtful": index in doubtful,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
             }
-            for index, risk, target, predicted, reason, wanted, given, error in rows
+            for index, risk, target, predicted, reason, wanted, given, error, wrong_now in rows
         ]
         return {
             "due": self._forecast.epoch + data.horizon,
             "onset": data.onset,
+            "parted": data.parted,
             "items": items,
         }
 

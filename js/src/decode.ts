@@ -114,9 +114,19 @@ function decodeQueue(from: Fields, buffers: Buffers): Queue {
     target_value: maybe(num, item, "target_value"),
     predicted_value: maybe(num, item, "predicted_value"),
     error: maybe(num, item, "error"),
+    wrong_now: wrongNow(item),
+    doubtful: item["doubtful"] === true,
     thumbnail: maybeBytes(buffers, item, "thumbnail_buffer"),
   }));
-  return { due: num(from, "due"), onset: from["onset"] === true, items };
+  return { due: num(from, "due"), onset: from["onset"] === true, parted: from["parted"] === true, items };
+}
+
+/** Pages saved before say it by the classes alone. */
+function wrongNow(item: Fields): boolean {
+  const told = item["wrong_now"];
+  if (typeof told === "boolean") return told;
+  const [target, predicted] = [num(item, "target"), num(item, "predicted")];
+  return target < 0 ? predicted === 1 : predicted !== target;
 }
 
 /** Bytes of `count` pixels or map cells; null where there are none or too few. */

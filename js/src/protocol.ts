@@ -64,12 +64,15 @@ export interface Candidate {
   target_value: number | null; // in regression
   predicted_value: number | null;
   error: number | null;
+  wrong_now: boolean; // when last seen; else right now, and at risk
+  doubtful: boolean; // its label is suspected
   thumbnail: Uint8Array | null;
 }
 
 export interface Queue {
   due: number;
   onset: boolean; // only samples that are still right
+  parted: boolean; // those at risk were ranked apart; runs of before have one list of any
   items: Candidate[];
 }
 

@@ -29,5 +29,6 @@ export function sentence(state: State, item: Candidate): string {
   const [first, middle, last] = headline(state, item);
   const values = item.target < 0 && item.target_value !== null ? `target ${first}, predicted ${last}, ${because({ ...state, explaining: null }, item)}` : `${first}${middle}${last}`;
   const offer = isFinal(state) && !isKept(state, item.index) ? "No map of it was kept." : "Explain it.";
-  return `Sample ${item.index}: ${values}, risk ${probability(item.risk)}. ${offer}`;
+  const doubt = item.doubtful ? ", its label is in doubt" : "";
+  return `Sample ${item.index}: ${values}${doubt}, risk ${probability(item.risk)}. ${offer}`;
 }

@@ -190,7 +190,7 @@ describe("what it sends", () => {
   });
 
   it("explain from the queue and by number", async () => {
-    document.querySelectorAll<HTMLElement>("[data-testid='cw-queue-item']")[1]?.click();
+    get("cw-queue").querySelector("button")?.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 12 });
     const number = (get("cw-explain-index") as HTMLInputElement);
     number.value = "311";
@@ -226,10 +226,47 @@ describe("what it sends", () => {
   });
 });
 
+describe("the two lists of the queue", () => {
+  const rows = (testid: string): (string | null)[] => [...get(testid).querySelectorAll("[data-index]")].map((one) => one.getAttribute("data-index"));
+  const queueOf = (change: object): object => ({ kind: "update", seq: 2, full: false, queue: { ...raw.updateFull.message.queue, ...change } });
+
+  it("those at risk first, those wrong now below, a suspected label marked", () => {
+    expect(rows("cw-queue")).toEqual(["12"]);
+    expect(rows("cw-queue-wrong")).toEqual(["4187"]);
+    const chips = [...document.querySelectorAll<HTMLElement>(".cw-chip")].filter((one) => !one.hidden);
+    expect(chips.map((one) => one.closest("[data-index]")?.getAttribute("data-index"))).toEqual(["4187"]);
+    expect(chips[0]?.closest("[data-index]")?.getAttribute("title")).toContain("its label is in doubt");
+    expect(get("cw-queue-empty").hidden).toBe(true);
+  });
+
+  it("says that nothing is at risk", async () => {
+    const items = raw.updateFull.message.queue.items.filter((item) => item.wrong_now);
+    mounted.test.receive(queueOf({ items }), buffers(raw.updateFull));
+    await frame();
+    expect(get("cw-queue-empty").hidden).toBe(false);
+    expect(get("cw-queue-empty").textContent).toBe("Nothing is at risk: no sample that is right now is likely to be wrong by epoch 10.");
+    expect(rows("cw-queue-wrong")).toEqual(["4187"]);
+    mounted.test.receive({ ...queueOf({ items: [] }), seq: 3 }, []);
+    await frame();
+    expect(get("cw-queue-empty").textContent).toContain("Nothing is at risk");
+  });
+
+  it("parts the one list of a run of before, and does not say of it that nothing is at risk", async () => {
+    const items = raw.updateFull.message.queue.items.map((item) => ({ ...item, wrong_now: undefined, doubtful: undefined }));
+    const before = { ...raw.updateFull.message.queue, parted: undefined };
+    mounted.test.receive({ kind: "update", seq: 2, full: false, queue: { ...before, items } }, buffers(raw.updateFull));
+    await frame();
+    expect([rows("cw-queue"), rows("cw-queue-wrong")]).toEqual([["12"], ["4187"]]);
+    mounted.test.receive({ kind: "update", seq: 3, full: false, queue: { ...before, items: items.slice(0, 1) } }, buffers(raw.updateFull));
+    await frame();
+    expect(get("cw-queue-empty").hidden).toBe(true);
+  });
+});
+
 describe("a regression's queue", () => {
   it("says whether the error is large, and filters by that", async () => {
     const { updateFull } = raw;
-    const items = updateFull.message.queue.items.map((item, i) => ({ ...item, target: -1, predicted: i }));
+    const items = updateFull.message.queue.items.map((item, i) => ({ ...item, target: -1, predicted: i, wrong_now: i === 1 }));
     const status = { ...updateFull.message.status, classes: ["usual error", "large error"] };
     mounted.test.receive({ kind: "update", seq: 2, full: false, status, queue: { ...updateFull.message.queue, items } }, buffers(updateFull));
     await frame();

@@ -8,12 +8,16 @@ const mounted = mountEach();
 
 describe("looking and drawing", () => {
   it("keeps the queue still while somebody points at it", async () => {
-    const order = (): (string | null)[] => [...document.querySelectorAll("[data-testid='cw-queue-item']")].map((one) => one.getAttribute("data-index"));
-    const before = order();
     const list = get("cw-queue");
+    const order = (): (string | null)[] => [...list.querySelectorAll("[data-index]")].map((one) => one.getAttribute("data-index"));
+    const { queue } = raw.updateFull.message;
+    const atRisk = queue.items.map((item) => ({ ...item, wrong_now: false }));
+    mounted.test.receive({ kind: "update", seq: 2, full: false, queue: { ...queue, items: atRisk } }, buffers(raw.updateFull));
+    await frame();
+    const before = order();
+    expect(before).toHaveLength(2);
     list.dispatchEvent(new Event("pointerenter"));
-    const items = [...raw.updateFull.message.queue.items].reverse();
-    mounted.test.receive({ kind: "update", seq: 2, full: false, queue: { ...raw.updateFull.message.queue, items } }, buffers(raw.updateFull));
+    mounted.test.receive({ kind: "update", seq: 3, full: false, queue: { ...queue, items: [...atRisk].reverse() } }, buffers(raw.updateFull));
     await frame();
     expect(order()).toEqual(before);
     list.dispatchEvent(new Event("pointerleave"));

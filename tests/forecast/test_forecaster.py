@@ -169,7 +169,10 @@ def test_ranking_has_its_fields_and_is_of_the_step_it_names(
     forecaster.drain(10)
     (ranking,) = log.rankings
     assert (ranking["step"], ranking["epoch"]) == (29, 3)
-    assert all(len(ranking[k]) == 10 for k in ("indices", "risk", "target", "predicted", "reasons"))
+    assert all(len(ranking[k]) == 20 for k in ("indices", "risk", "target", "predicted", "reasons"))
+    right = ranking["target"] == ranking["predicted"]
+    assert right.sum() == (~right).sum() == 10  # as many of each list
+    assert (np.diff(ranking["risk"]) <= 0).all()
     assert (np.diff(ranking["risk"]) <= 0).all()
     then = SampleStore(N, C)
     for step in range(1, 30):

@@ -8,7 +8,7 @@ import pytest
 from coflect_widget.forecast.foresight import FEATURES, Foresight, features
 from coflect_widget.forecast.logistic import fit, logistic
 from coflect_widget.forecast.ranking import suspects
-from coflect_widget.forecast.store import DOUBTFUL, JUDGED, SUSPECT, SampleStore
+from coflect_widget.forecast.store import JUDGED, SUSPECT, SampleStore
 
 N, C, HORIZON = 600, 4, 4
 
@@ -110,13 +110,21 @@ def test_a_probe_of_unseen_or_broken_rows_changes_nothing(store: SampleStore) ->
     assert store.probed_at.max() == 0
 
 
-def test_the_shortlist_holds_open_cases_once_each(store: SampleStore) -> None:
+def test_the_shortlist_holds_those_at_risk_and_open_cases_once_each(store: SampleStore) -> None:
     course, model = Course(), Foresight(store, HORIZON)
     course.play(store, model, range(1, 4))
     chosen = model.shortlist(100)
     assert len(chosen) == len(set(chosen.tolist())) == 100
+    some, at_risk, opened = chosen[:25], chosen[25:75], chosen[75:]
+    assert store.correct[at_risk].all()
+    others = np.setdiff1d(np.flatnonzero(store.correct), np.concatenate([some, at_risk]))
+    assert store.score[at_risk].min() >= store.score[others].max()
     openness = np.abs(store.score)
-    assert np.median(openness[chosen[25:]]) < np.quantile(openness, 0.2)
+    assert np.median(openness[opened]) < np.quantile(openness, 0.2)
+    few = SampleStore(N, C)
+    course.play(few, Foresight(few, HORIZON), range(1, 2))
+    few.correct[:] = False  # nothing is at risk: the rest are open cases
+    assert len(set(Foresight(few, HORIZON).shortlist(100).tolist())) == 100
 
 
 def test_flipped_labels_are_suspected_and_a_judged_one_is_not(store: SampleStore) -> None:
@@ -136,7 +144,7 @@ def test_flipped_labels_are_suspected_and_a_judged_one_is_not(store: SampleStore
     store.flags[5] |= JUDGED
     model.update(np.arange(N))
     assert 5 not in suspects(store, N)
-    assert not store.flags[5] & DOUBTFUL
+    assert not store.flags[5] & SUSPECT
 
 
 def test_without_classes_large_errors_are_the_failures() -> None:

@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from coflect_widget.forecast.ranking import count_suspects, rank, reasons, suspects
+from coflect_widget.forecast.ranking import (
+    count_suspects,
+    is_suspected,
+    rank,
+    reasons,
+    suspects,
+)
 from coflect_widget.forecast.store import (
-    DOUBTFUL,
     JUDGED,
     LEFT_OUT,
     SUSPECT,
@@ -54,27 +59,32 @@ def test_rank_leaves_out_the_unseen() -> None:
     assert len(rank(SampleStore(5, 2), 10)) == 0
 
 
-def test_rank_leaves_out_doubtful_labels_and_those_a_person_left_out() -> None:
+def test_rank_leaves_out_suspects_only_where_asked_to_and_those_a_person_left_out() -> None:
     store = scored([1, 2, 3, 4, 5])
-    store.flags[4] = DOUBTFUL | SUSPECT
+    store.flags[4] = SUSPECT
     store.flags[3] = LEFT_OUT
     store.flags[2] = JUDGED
-    assert rank(store, 10).tolist() == [2, 1, 0]
+    assert rank(store, 10).tolist() == [4, 2, 1, 0]
+    assert rank(store, 10, suspected=False).tolist() == [2, 1, 0]
+    store.flags[1] = 8  # of a memory of before, which hid such samples
+    assert rank(store, 10, suspected=False).tolist() == [2, 1, 0]
 
 
-def test_onset_is_about_samples_that_are_right_now() -> None:
+def test_samples_that_are_right_now_and_those_that_are_wrong_are_ranked_apart() -> None:
     store = scored([1, 2, 3, 4])
     store.correct[[0, 2]] = True
-    assert rank(store, 10, onset=True).tolist() == [2, 0]
+    assert rank(store, 10, right=True).tolist() == [2, 0]
+    assert rank(store, 10, right=False).tolist() == [3, 1]
 
 
 def test_suspects_come_in_order_of_doubt() -> None:
     store = SampleStore(5, 2)
     store.times_seen[:] = 3
     store.doubt[:] = [0.8, 0.9, 2.0, 0.1, 0.9]
-    store.flags[[0, 1, 2, 4]] = SUSPECT | DOUBTFUL
+    store.flags[[0, 1, 2, 4]] = SUSPECT
     store.flags[2] |= LEFT_OUT
     assert suspects(store, 10).tolist() == [1, 4, 0]
+    assert is_suspected(store, np.arange(5)).tolist() == [True, True, False, False, True]
     assert suspects(store, 1).tolist() == [1]
     store.error[:] = [0.9, 0.9, 0.9, 0, 0.1]  # most are wrong: no label tells anything yet
     assert suspects(store, 10).tolist() == []

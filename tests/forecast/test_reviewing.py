@@ -81,17 +81,69 @@ def trained_labels(session: coflect.Session, index: int) -> list[int]:
     return labels
 
 
-def test_flipped_labels_are_suspected_and_not_in_the_queue(make: Callable[..., Any]) -> None:
+def test_flipped_labels_are_suspected_and_marked_in_the_queue(make: Callable[..., Any]) -> None:
     session = make()
     session.train(epochs=8)
     settled(session)
     found = [s.index for s in session.suspects]
     assert set(found) == set(range(FLIPPED))
     assert all(s.suggested == 1 - s.target and s.doubt > 0.5 for s in session.suspects)
-    assert not set(found) & {c.index for c in session.candidates}
+    # Nothing speaks for wrong labels but the model itself: none is left out for that.
+    assert {c.index for c in session.wrong_now} <= set(found)
+    assert len(session.wrong_now) == 10
+    assert all(c.doubtful == (c.index in found) for c in session.candidates)
+    assert all(s.data.noise == 0 for s in session.events("suspects"))
     event = session.events("suspects")[-1].data
     assert event.count == FLIPPED
     assert set(event.index) == set(found)
+
+
+def test_held_out_data_that_speak_for_wrong_labels_take_them_off_the_queue(
+    make: Callable[..., Any],
+) -> None:
+    x, y = data(400)
+    session = make(val_data=(x[FLIPPED:], y[FLIPPED:]))
+    session.train(epochs=8)
+    settled(session)
+    assert session.events("suspects")[-1].data.noise == pytest.approx(FLIPPED / 160, abs=0.03)
+    found = {s.index for s in session.suspects}
+    assert found == set(range(FLIPPED))
+    assert not found & {c.index for c in session.candidates}
+    said = [n for n in session.events("notice") if "labels seem wrong" in n.data.text]
+    assert len(said) == 1
+
+
+def test_each_candidate_is_in_one_list_and_of_the_riskiest(make: Callable[..., Any]) -> None:
+    session = make()
+    session.train(epochs=3)
+    settled(session)
+    lists = session.at_risk, session.wrong_now
+    assert all(len(of) <= 10 for of in lists)
+    assert [c.wrong_now for of in lists for c in of] == [False] * len(lists[0]) + [True] * len(
+        lists[1]
+    )
+    both = sorted((c for of in lists for c in of), key=lambda c: -c.risk)
+    assert [c.risk for c in session.candidates] == [c.risk for c in both[:10]]
+    assert set(session.candidates) <= set(both)
+    assert all(c.risk >= 0.05 for c in both)
+    last = session.events("forecast")[-1].data
+    assert dict(zip(last.index, last.wrong_now, strict=True)) == {
+        c.index: c.wrong_now for c in both
+    }
+
+
+def test_where_nothing_is_at_risk_the_queue_is_empty(tmp_path: Path) -> None:
+    y = np.arange(200) % 2
+    x = np.ones((200, 1, 8, 8), np.float32) * (2 * y - 1)[:, None, None, None].astype(np.float32)
+    with coflect.Session(
+        small_model(), (x, y), run_dir=tmp_path, optimizer=lambda p: torch.optim.Adam(p, 0.01)
+    ) as session:
+        session.train(epochs=8)
+        settled(session)
+        last = session.events("forecast")[-1]
+        assert last.epoch > 0
+        assert last.data.index == []
+        assert session.candidates == session.at_risk == session.wrong_now == []
 
 
 def test_a_verdict_reaches_training_and_the_log_and_can_be_taken_back(
