@@ -178,6 +178,12 @@ class Backend(Protocol):
         `targets` may be (B, classes); `loss` None means cross-entropy of the logits.
         """
 
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        """Logits (B, C), or targets (B,), of the pieces of one step, one after the other.
+
+        It may be missing; numpy does it then.
+        """
+
     def guidance_term(
         self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
     ) -> Any | None:

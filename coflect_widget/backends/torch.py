@@ -424,6 +424,10 @@ class TorchBackend:
         classes = targets if targets.ndim == 1 else targets.argmax(1)
         return self._output(indices, logits, classes, loss, guidance_loss)
 
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits, or targets, of the pieces of one step; where they are."""
+        return torch.cat(list(parts))
+
     def guidance_term(
         self,
         inputs: torch.Tensor,
