@@ -214,6 +214,8 @@ class Session(OwnLoops, Reviews):
                 "There is no room in memory for the weights that workers read; they go through "
                 f"the file {self._wiring.snapshots.fallback}, which may slow steps down a little.",
             )
+        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
+            engine.forget_read()
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
 

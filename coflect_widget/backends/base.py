@@ -214,5 +214,8 @@ class Backend(Protocol):
     def read_sample(self, index: int) -> Sample:
         """One training sample as the model sees it."""
 
+    def forget_read(self) -> None:
+        """The session stands: samples read to check them need not be kept. It may be missing."""
+
     def save_checkpoint(self, path: Path) -> Path:
         """Write the weights as safetensors or npz beside `path`; returns the file."""
