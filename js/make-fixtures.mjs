@@ -54,8 +54,8 @@ const full = {
   queue: {
     due: 10, onset: true,
     items: [
-      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3 },
-      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", target_value: null, predicted_value: null, error: null, thumbnail_buffer: null },
+      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", wrong_now: true, doubtful: true, target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3 },
+      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", wrong_now: false, doubtful: false, target_value: null, predicted_value: null, error: null, thumbnail_buffer: null },
     ],
   },
   explanation: {

@@ -547,6 +547,12 @@ class KerasBackend:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.read_sample(i).input for i in self.train_source.probes()]
 
+    def forget_read(self) -> None:
+        """The session stands: let go of what was read of the data to check them."""
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                source.forget_read()
+
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
         weights = self.keras_model.weights
