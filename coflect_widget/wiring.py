@@ -31,6 +31,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
@@ -252,6 +253,10 @@ class Wiring:
             f"Paused after step {step}: {error}. Lower the learning rate or look at the data, "
             "then resume.",
         )
+
+    def lapsed(self, lapses: Sequence[Lapse]) -> None:
+        """Guidance went out of force by itself."""
+        self.steering.lapsed(lapses)
 
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
