@@ -461,7 +461,8 @@ class TorchBackend:
     @property
     def lapses(self) -> list[Any]:
         """What went out of force by itself; see guidance.lapses."""
-        return [] if self._guidance is None else cast("list[Any]", self._guidance.lapses)
+        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
+        return found
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)

@@ -24,9 +24,10 @@ from coflect_widget.guidance.terms import (
     SLOPE_GAIN,
 )
 from coflect_widget.guidance.torch_energy import (
-    activation,
     effect,
+    evidence,
     fit,
+    positive,
     share,
     slopes,
     weighted_mean,
@@ -99,9 +100,10 @@ class GuidedPasses:
 
     def activation(self, rows: Marked) -> Tensor:
         """Most of the class activation map's energy inside."""
-        energy, classes = self.maps(rows.inputs, rows.targets)
-        size = (int(energy.shape[1]), int(energy.shape[2]))
-        found = share(energy, fit(rows.region, size), BLANK * self._at_first("activation", energy))
+        maps, classes = self.maps(rows.inputs, rows.targets)
+        region = fit(rows.region, (int(maps.shape[1]), int(maps.shape[2])))
+        energy = positive(maps, region)
+        found = share(energy, region, BLANK * self._at_first("activation", energy))
         gain = ACTIVATION_GAIN * self._reference(classes)
         return gain * weighted_mean(1 - found, rows.strength)
 
@@ -116,7 +118,7 @@ class GuidedPasses:
         return slopes(logits, x), logits.shape[1]
 
     def maps(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-        """Class activation maps (B, h, w), differentiable, and how many classes there are."""
+        """Class activation maps (B, h, w) of either sign, and how many classes there are."""
         layer = self.layer
         assert layer is not None  # noqa: S101 - narrows the type; no such term without it
         # Attention behind the layer is differentiated twice, which its fast forms do not offer.
@@ -126,7 +128,7 @@ class GuidedPasses:
             sdpa_kernel(SDPBackend.MATH),
         ):
             logits = logits_of(self.model(inputs)).float()
-        return activation(logits, targets, outputs[-1], layer.maps), logits.shape[1]
+        return evidence(logits, targets, outputs[-1], layer.maps), logits.shape[1]
 
     def _at_first(self, name: str, energy: Tensor) -> Tensor:
         """What the maps' energy was at first, to compare with."""
