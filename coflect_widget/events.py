@@ -322,6 +322,20 @@ class Undone(Payload):
     focus: float | None = None  #: strength of new strokes afterwards
 
 
+class Lapsed(Payload):
+    """Strokes of an intervention went out of force by themselves: their loss term failed.
+
+    All of that kind that came with it; the rest of the intervention stays, and so does the
+    training.
+    """
+
+    id: str
+    kind: Literal["look", "ignore"]
+    sample: int | None = None
+    term: str = ""  #: the loss term that failed
+    why: str = ""  #: end of a sentence: "raised ...", "is nan"
+
+
 class Hits(Table):
     """Other samples that show what was ignored, best first; written while a search goes on."""
 
@@ -438,6 +452,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "overlay_failed": OverlayFailed,
     "intervention": InterventionRecord,
     "undo": Undone,
+    "lapsed": Lapsed,
     "hits": Hits,
     "effect": Effect,
     "command": CommandReceived,
@@ -451,7 +466,17 @@ TYPE_OF = {payload: name for name, payload in PAYLOADS.items()}
 
 #: Events that a person caused or must not lose: synced to disk before anyone hears of them.
 DURABLE = frozenset(
-    {"run_started", "state", "intervention", "undo", "command", "checkpoint", "failure", "judged"}
+    {
+        "run_started",
+        "state",
+        "intervention",
+        "undo",
+        "lapsed",
+        "command",
+        "checkpoint",
+        "failure",
+        "judged",
+    }
 )
 
 

@@ -18,6 +18,7 @@ from coflect_widget import events
 from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.interpret import Interpretation, interpret
+from coflect_widget.guidance.lapses import Lapse, told
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
@@ -319,6 +320,22 @@ class Steering:
             wiring.loop.epoch,
             on_recorded=partial(_when_recorded, recorded, entry),
         )
+
+    def lapsed(self, lapses: Sequence[Lapse]) -> None:
+        """The loss has taken these out of force by itself; the ledger follows, and says so."""
+        wiring = self._wiring
+        reasons: dict[tuple[str, str], list[Lapse]] = {}
+        for lapse in lapses:
+            part = lapse.part
+            data = events.Lapsed(
+                id=part.id, kind=part.kind, sample=part.sample, term=lapse.term, why=lapse.why
+            )
+            self.ledger.lapse(data)
+            self.effects.undone(part.id, wiring.loop.step)
+            wiring.emit(data)
+            reasons.setdefault((lapse.term, lapse.why), []).append(lapse)
+        for together in reasons.values():
+            wiring.notice("warning", told(together))
 
     # --- orders ------------------------------------------------------------------------------
 

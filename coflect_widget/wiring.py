@@ -36,6 +36,7 @@ from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.ranking import is_suspected
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
@@ -347,6 +348,10 @@ class Wiring:
         text = f"{held} step {step}: {what}.{who} {advice}"
         self.notice("error", text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)  # the cell or script is the loop's own
+
+    def lapsed(self, lapses: Sequence[Lapse]) -> None:
+        """Guidance went out of force by itself."""
+        self.steering.lapsed(lapses)
 
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""

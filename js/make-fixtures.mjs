@@ -52,7 +52,7 @@ const full = {
     by_hand: false, score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
   },
   queue: {
-    due: 10, onset: true,
+    due: 10, onset: true, parted: true,
     items: [
       { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", wrong_now: true, doubtful: true, target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3 },
       { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", wrong_now: false, doubtful: false, target_value: null, predicted_value: null, error: null, thumbnail_buffer: null },

@@ -292,41 +292,86 @@ class KerasBackend:
         metrics : bool
             Update the compiled metrics as well, as ``fit`` does.
         """
-        guidance = self._guidance if self._guidance is not None and self._guidance.active else None
-        prepared = None
-        seen, rows = inputs, ()
-        if guidance is not None:
-            prepared = guidance.prepare(np.asarray(inputs), labels, indices)
-            seen, rows = prepared.inputs, prepared.rows or ()
         if weights is None:
             weights = np.ones(len(indices), np.float32)
-        if self._judged.any:
-            seen = _finite_where_left_out(seen, weights)
-        way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
-        if prepared is not None:
-            way = (metrics, prepared.term, prepared.gain, prepared.exchanged)
-        if way not in self._steps:
-            self._steps[way] = self._make_step(guidance, prepared, metrics=metrics)
-        logits, loss, extra, finite = self._steps[way](seen, targets, weights, rows)
+        guidance = self._guidance if self._guidance is not None and self._guidance.active else None
+        extra = None
+        if guidance is None:
+            logits, loss, _, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+        else:
+            prepared = guidance.prepare(np.asarray(inputs), labels, indices)
+            found = self._guided(prepared, inputs, targets, weights, metrics=metrics)
+            logits, loss, extra, finite = found
         if not bool(finite):
             batch = Batch(indices, np.asarray(inputs), labels)
             raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
-        if guidance is not None and prepared is not None and prepared.exchanged:
-            guidance.exchanged_step_done(inputs)
         return StepOutput(
-            indices=indices,
-            targets=labels,
-            logits=logits,
-            loss=loss,
-            guidance_loss=extra if prepared is not None and prepared.term else None,
+            indices=indices, targets=labels, logits=logits, loss=loss, guidance_loss=extra
         )
 
-    def _make_step(self, guidance: Any, prepared: Any, *, metrics: bool) -> Any:
-        model, classifier = self.keras_model, self.model
+    def _run(
+        self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """Logits, task loss, guidance term, whether the task loss is finite, and the term sound.
+
+        No weight has changed where the task loss is not finite.
+        """
+        way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
+        seen, rows = inputs, ()
+        if prepared is not None:
+            way = (metrics, prepared.term, prepared.gain, prepared.exchanged)
+            seen, rows = prepared.inputs, prepared.rows or ()
+        if self._judged.any:
+            seen = _finite_where_left_out(seen, weights)
+        if way not in self._steps:
+            self._steps[way] = self._make_step(prepared, metrics=metrics)
+        found: tuple[Any, Any, Any, Any, Any] = self._steps[way](seen, targets, weights, rows)
+        return found
+
+    def _guided(
+        self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """As `_run`, with what fails of the guidance taken out of force."""
+        guidance = self._guidance
+        why: str | Exception
+        try:
+            logits, loss, extra, finite, sound = self._run(
+                prepared, inputs, targets, weights, metrics=metrics
+            )
+            wrong = prepared.exchanged and not bool(finite)
+            why = f"makes the task loss {float(loss)}" if wrong else ""
+        except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
+            why = error
+        if why:
+            self._forget_guided_steps()
+            logits, loss, _, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+            if bool(finite):
+                guidance.fail("exchange" if isinstance(why, str) else prepared.term, why)
+            return logits, loss, None, finite
+        if prepared.exchanged:
+            guidance.exchanged_step_done(inputs)
+        if not prepared.term:
+            return logits, loss, None, finite
+        if guidance.step_done(prepared, extra, sound, loss, scaled=self._scales_loss):
+            return logits, loss, extra, finite
+        self._forget_guided_steps()  # they may have been compiled without the term that raised
+        return logits, loss, None, finite
+
+    def _forget_guided_steps(self) -> None:
+        self._steps = {way: step for way, step in self._steps.items() if len(way) == 1}
+
+    @property
+    def _scales_loss(self) -> bool:
+        """Whether the optimizer finds a factor by leaving out steps that are not finite."""
+        return hasattr(self.keras_model.optimizer, "inner_optimizer")
+
+    def _make_step(self, prepared: Any, *, metrics: bool) -> Any:
+        model, classifier, guidance = self.keras_model, self.model, self._guidance
         variables = model.trainable_variables
         if not model.optimizer.built:
             model.optimizer.build(variables)
         kept = model.non_trainable_variables  # a NaN would stay in running means for ever
+        scale_loss, clear = model.optimizer.scale_loss, not self._scales_loss
 
         def step(x: Any, y: Any, weights: Any, rows: Any) -> Any:
             exchanged = prepared is not None and prepared.exchanged
@@ -335,15 +380,18 @@ class KerasBackend:
                 with guidance.hold() if exchanged else nullcontext():
                     outputs = model(x, training=True)
                 loss = model.compute_loss(x, y, outputs, weights, training=True)
-                total = loss
-                extra = tf.zeros(())
-                if prepared is not None:
-                    term = guidance.term(prepared.term, rows, tf.stop_gradient(loss))
-                    extra = tf.cast(prepared.gain * term, loss.dtype)
-                    total = loss + extra
-                scaled = model.optimizer.scale_loss(total)
+                scaled = scale_loss(loss)
             gradients = tape.gradient(scaled, variables)
-            finite = tf.math.is_finite(total)
+            finite = tf.math.is_finite(loss)
+            extra, sound = tf.zeros(()), finite
+            if prepared is not None:
+                extra, more, sound = guidance.added(
+                    prepared.term, prepared.gain, rows, loss, variables, scale_loss, clear=clear
+                )
+                gradients = [
+                    one if other is None else other if one is None else one + other
+                    for one, other in zip(gradients, more, strict=True)
+                ]
 
             def apply() -> Any:
                 model.optimizer.apply(gradients, variables)
@@ -358,7 +406,7 @@ class KerasBackend:
             if metrics:
                 model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
                 model.compute_metrics(x, y, outputs, weights)
-            return classifier.logits(outputs), loss, extra, finite
+            return classifier.logits(outputs), loss, extra, finite, sound
 
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
 
@@ -487,8 +535,14 @@ class KerasBackend:
             np.asarray(inputs), labels.reshape(-1).astype(np.int64), indices, exchange=False
         )
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
-        term = self._guidance.term(prepared.term, prepared.rows, loss)
-        return tf.cast(prepared.gain * term, loss.dtype) if prepared.term else None
+        term = self._guidance.summand(prepared, loss)
+        return None if term is None else tf.cast(term, loss.dtype)
+
+    @property
+    def lapses(self) -> list[Any]:
+        """What went out of force by itself; see guidance.lapses."""
+        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
+        return found
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
         return unknown_order(loader)

@@ -327,13 +327,30 @@ class TorchBackend:
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         seen = guidance.exchange(inputs, targets, indices)
-        with nullcontext() if seen is inputs else guidance.hold(inputs):
-            logits = self._forward(seen)
-        task_loss = self.loss(logits, targets)
-        extra = guidance.loss(
-            inputs, targets, task_loss.detach(), indices, exchanged=seen is not inputs
-        )
+        exchanged = seen is not inputs
+        why: str | Exception = ""
+        if exchanged:
+            try:
+                with guidance.hold(inputs):
+                    logits = self._forward(seen)
+                task_loss = self.loss(logits, targets)
+                why = self._wrong_with(task_loss)
+            except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
+                why = error
+            exchanged = not why
+        if not exchanged:
+            logits = self._forward(inputs)
+            task_loss = self.loss(logits, targets)
+        if why and not self._wrong_with(task_loss):
+            guidance.fail("exchange", why)
+        extra = guidance.loss(inputs, targets, task_loss.detach(), indices, exchanged=exchanged)
         return logits, task_loss, extra
+
+    def _wrong_with(self, task_loss: torch.Tensor) -> str:
+        """What is wrong with a task loss, where looking at it costs nothing."""
+        if not self._on_cpu or math.isfinite(task_loss.item()):
+            return ""
+        return f"makes the task loss {task_loss.item()}"
 
     def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
@@ -436,14 +453,21 @@ class TorchBackend:
         loss: torch.Tensor,
         indices: NDArray[np.int64] | None,
     ) -> torch.Tensor | None:
-        if self._guidance is None or not self._guidance.active:
+        guidance = self._guidance
+        if guidance is None or not guidance.active:
             return None
-        rows = None if indices is None else torch.from_numpy(indices).to(inputs.device)
+        rows = None if indices is None else torch.from_numpy(indices).to(self._device)
         with self._autocast():
-            term: torch.Tensor | None = self._guidance.loss(
+            term: torch.Tensor | None = guidance.loss(
                 inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
             )
         return term
+
+    @property
+    def lapses(self) -> list[Any]:
+        """What went out of force by itself; see guidance.lapses."""
+        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
+        return found
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)

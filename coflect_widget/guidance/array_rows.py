@@ -54,9 +54,18 @@ class RowChooser:
         self._random = np.random.default_rng(self._seed)
 
     def marked(
-        self, plan: Plan[NDArray[Any]], kind: str, inputs: Array, labels: Numbers, count: int
+        self,
+        plan: Plan[NDArray[Any]],
+        kind: str,
+        inputs: Array,
+        labels: Numbers,
+        count: int,
+        least: int = 0,
     ) -> Marked | None:
-        """At most `count` rows that have a stroke of `kind`, annotated samples first."""
+        """At most `count` rows that have a stroke of `kind`, annotated samples first.
+
+        Fewer than `least` are joined by rows of the batch without strength.
+        """
         general = plan.general
         look = kind == "look"
         own, own_strength = (
@@ -81,11 +90,14 @@ class RowChooser:
         o = with_wide[self._some(len(with_wide), count - len(a))]
         if len(a) + len(o) == 0:
             return None
+        beside = self._beside(len(inputs), least - len(a) - len(o))
         return Marked(
-            inputs=np.concatenate([plan.inputs[a], inputs[o]]),
-            labels=np.concatenate([plan.labels[a], labels[o]]),
-            region=np.concatenate([own[a], wide[o]]).astype(np.float32),
-            strength=np.concatenate([own_strength[a], wide_strength[o]]),
+            inputs=np.concatenate([plan.inputs[a], inputs[o], inputs[beside]]),
+            labels=np.concatenate([plan.labels[a], labels[o], labels[beside]]),
+            region=np.concatenate([own[a], wide[o], np.zeros_like(wide[beside])]).astype(
+                np.float32
+            ),
+            strength=_padded(np.concatenate([own_strength[a], wide_strength[o]]), len(beside)),
         )
 
     def swapped(
@@ -95,8 +107,11 @@ class RowChooser:
         labels: Numbers,
         indices: Numbers | None,
         count: int,
+        least: int = 0,
     ) -> Swapped | None:
         """At most `count` rows in which what is to be ignored is another picture's.
+
+        Fewer than `least` are joined by rows of the batch, unchanged and without strength.
 
         Parameters
         ----------
@@ -126,11 +141,12 @@ class RowChooser:
             other = inputs[donor]
             if known.any():
                 other = self._from_known(other, donor, o, len(a), known, box)
+        beside = self._beside(batch, least - len(x))
         return Swapped(
-            original=x,
-            swapped=np.where(swap[:, None], other, x),
-            labels=np.concatenate([plan.labels[a], labels[o]]),
-            strength=np.concatenate([plan.ignore_strength[a], strength[o]]),
+            original=np.concatenate([x, inputs[beside]]),
+            swapped=np.concatenate([np.where(swap[:, None], other, x), inputs[beside]]),
+            labels=np.concatenate([plan.labels[a], labels[o], labels[beside]]),
+            strength=_padded(np.concatenate([plan.ignore_strength[a], strength[o]]), len(beside)),
         )
 
     def counterfactual(
@@ -211,6 +227,15 @@ class RowChooser:
     def _some(self, count: int, wanted: int) -> NDArray[np.int64]:
         """`wanted` different numbers below `count`, at random."""
         return self._random.permutation(count)[: max(0, wanted)]
+
+    def _beside(self, batch: int, missing: int) -> NDArray[np.int64]:
+        """Rows of the batch that join a pass; where none are missing no number is drawn."""
+        return self._some(batch if missing > 0 else 0, missing)
+
+
+def _padded(strength: Array, more: int) -> Array:
+    """(n + more,) the strengths, and 0 for the rest."""
+    return np.pad(strength, (0, more))
 
 
 def _group(general: General[NDArray[Any]], labels: Numbers) -> Numbers:

@@ -1,34 +1,45 @@
 """Strokes as loss terms for Keras models; the terms and their weights are those of `torch_losses`.
 
-What a step sees is decided in numpy, outside the graph (`prepare`); the graph gets rows (`term`).
+What a step sees is decided in numpy, outside the graph (`prepare`); the graph gets rows and gives
+gradients (`added`). No step fails by it: a term that raises or is not finite is out of force from
+then on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from coflect_widget.attribution.keras_layers import Layer, find_layer, named_layers, tapped
+from coflect_widget.attribution.keras_layers import find_layer
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.array_rows import Marked, RowChooser, Swapped
+from coflect_widget.guidance.keras_checked import differentiate, summand
+from coflect_widget.guidance.keras_passes import GuidedPasses
+from coflect_widget.guidance.keras_quiet import (
+    held_statistics,
+    normalises_by_batch,
+    refresh_statistics,
+)
+from coflect_widget.guidance.lapses import Lapse, parts, reason, take_out
 from coflect_widget.guidance.plan import Plan, make_plan
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
-    ACTIVATION_GAIN,
-    BLANK,
-    EFFECT_GAIN,
+    NORMALISED_ROWS,
+    OUTSIDE,
     REFRESH,
-    ROWS_GAIN,
-    SLOPE_GAIN,
+    WORDS,
+    Turn,
     choose,
+    kinds_of,
     turn,
 )
 
@@ -36,6 +47,16 @@ Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
 ReadRows = Callable[[Sequence[int]], tuple[Array, Numbers]]
+
+#: Guided steps in a row whose gradients do not fit into 16 bits until the term is said to fail:
+#: an optimizer that scales the loss halves its factor at each of them.
+OVERFLOWS = 20
+
+
+class _Batch(NamedTuple):
+    inputs: Array  # (B, C, H, W)
+    labels: Numbers  # (B,)
+    indices: Numbers | None  # (B,)
 
 
 class Prepared(NamedTuple):
@@ -84,6 +105,8 @@ class KerasGuidance:
         Whether there is anything to add.
     warnings : list of str
         What could not be done as asked, each said once.
+    lapses : list of Lapse
+        What went out of force by itself, until somebody takes it off the list.
     """
 
     def __init__(
@@ -98,21 +121,23 @@ class KerasGuidance:
         self.classifier = classifier
         self.active = False
         self.warnings: list[str] = []
+        self.lapses: list[Lapse] = []
         self._read_rows = read_rows
         self._image_size = image_size
         self._config = config
+        self._seed = seed
         self._rows = RowChooser(seed)
-        self._classes = 2  # known once a state is set
+        self._passes = GuidedPasses(classifier)
+        self._state = GuidanceState()
         self._plan: Plan[NDArray[Any]] | None = None
         self._terms: list[str] = []
+        self._fills_outside = False
         self._steps = self._held = 0  # since the state was set
-        self._layer: Layer | None = None
         self._layer_known = False
-        # Negative: not known yet. The mean of the task loss, and what energies were at first.
-        self._task = tf.Variable(-1.0, trainable=False)
-        self._firsts = {
-            name: tf.Variable(-1.0, trainable=False) for name in ("slopes", "activation")
-        }
+        self._twice: bool | None = None  # whether the input gradient has a derivative
+        self._now: tuple[Turn, _Batch] | None = None  # of the newest step that was prepared
+        self._raised: Exception | None = None  # while the newest term was computed or traced
+        self._overflows = 0  # in a row
 
     # --- taking orders -------------------------------------------------------------------------
 
@@ -122,15 +147,15 @@ class KerasGuidance:
         if plan is not None:
             x = tf.constant(self._read_rows([0])[0])
             outputs = self.classifier.model(x, training=False)
-            self._classes = int(self.classifier.logits(outputs).shape[1])
+            self._passes.classes = int(self.classifier.logits(outputs).shape[1])
         known = len(self.warnings)
         chosen = choose(
             plan, self._config, self._find_layer, self._twice_differentiable, self._warn
         )
+        self._state, self._fills_outside = state, OUTSIDE in chosen.words
         self._rows.restart()  # what follows depends on `state` alone
-        self._steps = self._held = 0
-        for variable in (self._task, *self._firsts.values()):
-            variable.assign(-1.0)
+        self._passes.restart()
+        self._steps = self._held = self._overflows = 0
         self._plan, self._terms = chosen.plan, chosen.terms
         self.active = bool(chosen.terms)
         said = self.warnings[known:]
@@ -149,20 +174,35 @@ class KerasGuidance:
             self._layer_known = True
             shape = self._read_chw([0])[0].shape[1:]
             try:
-                self._layer = find_layer(self.classifier, shape)
+                self._passes.layer = find_layer(self.classifier, shape)
+                self._rehearse_map()
             except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
+                self._passes.layer = None
                 self._warn(f"look: no class activation map ({error})")
-        return None if self._layer is None else self._layer.name
+        layer = self._passes.layer
+        return None if layer is None else layer.name
+
+    def _rehearse_map(self) -> None:
+        """Raise where the map cannot be trained through."""
+        inputs, labels = self._read_rows([0, 0])  # two, for models that normalise by the batch
+        with tf.GradientTape() as tape:
+            energy = self._passes.maps(tf.constant(inputs), tf.constant(labels.clip(min=0)))
+            energy = tf.reduce_sum(energy)
+        found = tape.gradient(energy, self.classifier.model.trainable_variables)
+        if all(gradient is None for gradient in found):
+            raise RuntimeError(f"that of {self._passes.layer} depends on no weight")
 
     def _twice_differentiable(self) -> bool:
-        x = tf.constant(self._read_rows([0, 0])[0])  # two, for models that normalise by the batch
-        try:
-            with tf.GradientTape() as tape, quiet(self.classifier.model):
-                energy = tf.reduce_sum(self._energy_of_pixels(x))
-            found = tape.gradient(energy, self.classifier.model.trainable_variables)
-        except (LookupError, ValueError, tf.errors.OpError):
-            return False
-        return any(gradient is not None for gradient in found)
+        if self._twice is None:
+            x = tf.constant(self._read_rows([0, 0])[0])
+            try:
+                with tf.GradientTape() as tape:
+                    energy = tf.reduce_sum(self._passes.energy_of_pixels(x))
+                found = tape.gradient(energy, self.classifier.model.trainable_variables)
+                self._twice = any(gradient is not None for gradient in found)
+            except Exception:  # noqa: BLE001 - whatever the model does, there is another way
+                self._twice = False
+        return self._twice
 
     # --- one step: outside the graph -------------------------------------------------------------
 
@@ -181,16 +221,29 @@ class KerasGuidance:
         exchange : bool
             Whether the step can be made on another batch than the one that came.
         """
-        plan, terms = self._plan, self._terms
-        if plan is None or not terms:
-            return Prepared(inputs, False, "", 0.0, None)
-        chw = self.classifier.chw(inputs)
-        exchanged = exchange and "fill" in terms and plan.reaches_others and len(inputs) > 1
+        nothing = Prepared(inputs, False, "", 0.0, None)
+        plan = self._plan
+        self._now = self._raised = None
+        if plan is None or not self._terms:
+            return nothing
+        try:
+            batch = _Batch(self.classifier.chw(inputs), labels, indices)
+            return self._prepared(plan, inputs, batch, exchange=exchange)
+        except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+            self.fail("", error)
+            return nothing
+
+    def _prepared(
+        self, plan: Plan[NDArray[Any]], inputs: Array, batch: _Batch, *, exchange: bool
+    ) -> Prepared:
+        exchanged = exchange and "fill" in self._terms and plan.reaches_others and len(inputs) > 1
         seen = inputs
         if exchanged:
-            seen = self.classifier.own(self._rows.counterfactual(plan, chw, labels, indices))
+            seen = self.classifier.own(
+                self._rows.counterfactual(plan, batch.inputs, batch.labels, batch.indices)
+            )
         now = turn(
-            terms,
+            self._terms,
             self._steps,
             len(inputs),
             self._config.replay_share,
@@ -198,21 +251,25 @@ class KerasGuidance:
             found_all=plan.found_all,
         )
         self._steps += 1
-        if now is None:
+        rows = None if now is None else self._chosen(plan, now, batch)
+        if now is None or rows is None:
             return Prepared(seen, exchanged, "", 0.0, None)
-        rows: Swapped | Marked | None
-        if now.term == "fill":
-            rows = self._rows.swapped(plan, chw, labels, indices, now.rows)
-        else:
-            kind = "ignore" if now.term == "slopes" else "look"
-            rows = self._rows.marked(plan, kind, chw, labels, now.rows)
-        term = now.term if rows else ""
-        return Prepared(seen, exchanged, term, now.gain, self._own_rows(rows))
+        self._now = (now, batch)
+        return Prepared(seen, exchanged, now.term, now.gain, rows)
 
-    def _own_rows(self, rows: Swapped | Marked | None) -> Swapped | Marked | None:
+    def _chosen(
+        self, plan: Plan[NDArray[Any]], now: Turn, batch: _Batch
+    ) -> Swapped | Marked | None:
+        """The rows of a term, as the model takes them; None where no row has a stroke."""
         own = self.classifier.own
-        if isinstance(rows, Swapped):
-            return rows._replace(original=own(rows.original), swapped=own(rows.swapped))
+        least = NORMALISED_ROWS if normalises_by_batch(self.classifier.model) else 0
+        if now.term == "fill":
+            pairs = self._rows.swapped(plan, *batch, now.rows, least // 2)
+            if pairs is None:
+                return None
+            return pairs._replace(original=own(pairs.original), swapped=own(pairs.swapped))
+        kind = "ignore" if now.term == "slopes" else "look"
+        rows = self._rows.marked(plan, kind, batch.inputs, batch.labels, now.rows, least)
         return None if rows is None else rows._replace(inputs=own(rows.inputs))
 
     def hold(self) -> contextlib.AbstractContextManager[None]:
@@ -223,170 +280,126 @@ class KerasGuidance:
         """Show the running statistics `inputs`, the batch as it came, now and then."""
         self._held += 1
         if self._held % REFRESH == 0:
-            refresh_statistics(self.classifier.model, inputs, REFRESH)
+            try:
+                refresh_statistics(self.classifier.model, inputs, REFRESH)
+            except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+                self.fail("exchange", error)
 
     # --- one step: in the graph ------------------------------------------------------------------
 
-    def term(self, name: str, rows: Any, task_loss: Any) -> Any:
-        """The term () on `rows`; "" remembers the task loss only, and is 0.
+    def added(
+        self,
+        name: str,
+        gain: float,
+        rows: Any,
+        task_loss: Any,
+        variables: Sequence[Any],
+        scale_loss: Callable[[Any], Any] | None = None,
+        *,
+        clear: bool = True,
+    ) -> tuple[Any, list[Any], Any]:
+        """What the guidance adds to a step; "" remembers the task loss only.
 
-        Neither the statistics of normalisation layers nor the states of dropout change.
+        Nothing is raised: what was is for `step_done`.
 
         Parameters
         ----------
-        name : str
-        rows : Swapped or Marked
+        name, gain, rows
+            As in `Prepared`.
         task_loss : tensor ()
-            Without gradient.
+        variables, scale_loss, clear
+            As of `keras_checked.differentiate`.
+
+        Returns
+        -------
+        value, gradients, sound
+            As of `keras_checked.differentiate`.
         """
-        task_loss = tf.cast(task_loss, tf.float32)  # of any floatx, as what else is computed here
-        now = tf.where(tf.math.is_finite(task_loss), task_loss, 0.0)
-        self._task.assign(tf.where(self._task < 0, now, 0.99 * self._task + 0.01 * now))
-        if name == "fill":
-            return self._fill(Swapped(*rows))
-        if name == "activation":
-            return self._activation(Marked(*rows))
-        return self._slopes(Marked(*rows), inside=name == "slopes inside") if name else tf.zeros(())
+        none: list[Any] = [None] * len(variables)
+        try:
+            self._passes.remember(tf.stop_gradient(task_loss))
+            if not name:
+                return tf.zeros(()), none, tf.constant(True)
+            term = partial(self._gained, name, gain, rows)
+            return differentiate(term, variables, scale_loss, clear=clear)
+        except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+            self._raised = error
+            return tf.zeros(()), none, tf.constant(False)
 
-    def _fill(self, rows: Swapped) -> Any:
-        """Right and the same, whatever stands in the place to be ignored."""
-        with quiet(self.classifier.model):
-            logits = self._logits(tf.concat([rows.original, rows.swapped], 0))
-        before, after = tf.split(logits, 2)
-        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=rows.labels, logits=after)
-        gain = EFFECT_GAIN * self._reference()
-        return ROWS_GAIN * _weighted_mean(each, rows.strength) + gain * _weighted_mean(
-            _effect(before, after), rows.strength
+    def _gained(self, name: str, gain: float, rows: Any) -> Any:
+        return gain * self._passes.term(name, rows)
+
+    def summand(self, prepared: Prepared, task_loss: Any) -> Any | None:
+        """The term () for a loop that sums losses itself; None where it has none to add."""
+        variables = list(self.classifier.model.trainable_variables)
+        value, gradients, sound = self.added(
+            prepared.term, prepared.gain, prepared.rows, task_loss, variables
         )
+        if not self.step_done(prepared, value, sound, task_loss) or not prepared.term:
+            return None
+        return summand(value, gradients, variables)
 
-    def _slopes(self, rows: Marked, *, inside: bool) -> Any:
-        """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
-        with quiet(self.classifier.model):
-            energy = self._energy_of_pixels(tf.convert_to_tensor(rows.inputs))
-        first = self._first("slopes", energy)
-        reference = self._reference()
-        if inside:
-            missed = 1 - _share(energy, rows.region, BLANK * first)
-            return ACTIVATION_GAIN * reference * _weighted_mean(missed, rows.strength)
-        # Against what it was, not against what it is: a share could shrink by a steeper rest.
-        found = tf.reduce_sum(energy * rows.region, (1, 2)) / first
-        return SLOPE_GAIN * reference * _weighted_mean(found, rows.strength)
+    # --- what fails ------------------------------------------------------------------------------
 
-    def _activation(self, rows: Marked) -> Any:
-        """Most of the class activation map's energy inside."""
-        layer = self._layer
-        assert layer is not None  # noqa: S101 - narrows the type; no such term without it
-        captured: list[Any] = []
-        module = {layer.name: named_layers(self.classifier.model)[layer.name]}
-        with quiet(self.classifier.model), tf.GradientTape() as tape:
-            x = tf.convert_to_tensor(rows.inputs)
-            tape.watch(x)
-            with tapped(module, lambda _, value: captured.append(value)):
-                logits = self._logits(x)
-            score = tf.reduce_sum(tf.gather(logits, rows.labels, axis=1, batch_dims=1))
-        found = (captured[-1], tape.gradient(score, captured[-1]))  # of any floating type
-        activation, gradient = (tf.cast(layer.maps(value), tf.float32) for value in found)
-        weights = tf.reduce_mean(gradient, (1, 2), keepdims=True)
-        energy = tf.nn.relu(tf.reduce_sum(weights * activation, -1))
-        region = _pooled(tf.convert_to_tensor(rows.region), layer.grid)
-        share = _share(energy, region, BLANK * self._first("activation", energy))
-        gain = ACTIVATION_GAIN * self._reference()
-        return gain * _weighted_mean(1 - share, rows.strength)
+    def step_done(
+        self, prepared: Prepared, value: Any, sound: Any, task_loss: Any, *, scaled: bool = False
+    ) -> bool:
+        """Whether the newest step's term was sound; if not, it is out of force.
 
-    def _logits(self, x: Any) -> Any:
-        return self.classifier.logits(self.classifier.model(x, training=True))
+        That is not so where the task loss () is not finite either, for then the batch is at fault,
+        and where gradients that are `scaled` may only have been too large for 16 bits.
+        """
+        if bool(sound):
+            self._overflows = 0
+            return True
+        number = float(value)
+        if self._raised is None and not math.isfinite(float(task_loss)):
+            return False
+        if self._raised is None and scaled and math.isfinite(number):
+            self._overflows += 1
+            if self._overflows < OVERFLOWS:
+                return False
+        why = "has a gradient that is not finite" if math.isfinite(number) else f"is {number}"
+        self.fail(prepared.term, self._raised or why, again=True)
+        return False
 
-    def _energy_of_pixels(self, x: Any) -> Any:
-        """Squared gradient of the summed log probabilities with respect to the pixels (B, H, W)."""
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            score = tf.reduce_sum(tf.nn.log_softmax(self._logits(x)))
-        return self.classifier.channel_sum(tf.square(tape.gradient(score, x)))
+    def fail(self, term: str, why: str | Exception, *, again: bool = False) -> None:
+        """Take out of force what a term is made of.
 
-    def _first(self, name: str, energy: Any) -> Any:
-        """What the maps' energy was at first, to compare with."""
-        variable = self._firsts[name]
-        now = tf.stop_gradient(tf.reduce_mean(tf.reduce_sum(energy, (1, 2)))) + 1e-12
-        variable.assign(tf.where(variable < 0, now, variable))
-        return tf.identity(variable)
+        Parameters
+        ----------
+        term : str
+            Its name; "exchange" of the exchanged batch.
+        why : str or Exception
+            What went wrong, a sentence's end without a full stop, or what was raised.
+        again : bool
+            Whether the newest step is tried again, stroke by stroke.
+        """
+        why = why if isinstance(why, str) else reason(why)
+        kinds = kinds_of(term, fills_outside=self._fills_outside)
+        fails = partial(self._fails, *self._now) if again and self._now is not None else None
+        left, lapses = take_out(self._state, kinds, WORDS[term], why, fails)
+        try:
+            self.set_state(left)
+        except Exception:  # noqa: BLE001 - then nothing of it can be used
+            lapses += [Lapse(part, WORDS[term], why) for part in parts(left)]
+            self.active, self._plan, self._state = False, None, GuidanceState()
+        self.lapses += lapses
 
-    def _reference(self) -> Any:
-        """The task loss before a shortcut made it small: at least log(classes)."""
-        return tf.maximum(tf.identity(self._task), math.log(self._classes))
-
-
-@contextlib.contextmanager
-def _kept(variables: Sequence[Any]) -> Iterator[None]:
-    held = [variable.value for variable in variables]
-    before = [tf.identity(variable) for variable in held]
-    try:
-        yield
-    finally:
-        for variable, value in zip(held, before, strict=True):
-            variable.assign(value)
-
-
-def quiet(model: Any) -> contextlib.AbstractContextManager[None]:
-    """A pass beside the main one: statistics and dropout are as before, in and out of graphs."""
-    return _kept(model.non_trainable_variables)
-
-
-def held_statistics(model: Any) -> contextlib.AbstractContextManager[None]:
-    """Keep a pass out of the running statistics of normalisation layers."""
-    return _kept([v for v in model.non_trainable_variables if "seed_generator" not in v.path])
-
-
-def refresh_statistics(model: Any, inputs: Array, steps: int) -> None:
-    """Let the running statistics see `inputs` as often as `steps` ordinary passes would have."""
-    layers = [
-        layer
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    seeds = [v for v in model.non_trainable_variables if "seed_generator" in v.path]
-    try:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum**steps
-        with _kept(seeds):
-            model(inputs, training=True)
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-
-
-def _effect(before: Any, after: Any) -> Any:
-    """Share of the predictions' variance that a change of the input makes, (B,)."""
-    before -= tf.reduce_mean(before, 1, keepdims=True)
-    after -= tf.reduce_mean(after, 1, keepdims=True)
-    both = tf.concat([before, after], 0)
-    spread = tf.square(both - tf.reduce_mean(both, 0))
-    variance = tf.reduce_mean(tf.reduce_sum(spread, 1))
-    return tf.reduce_sum(tf.square(after - before), 1) / (2 * variance + 1e-6)
-
-
-def _share(energy: Any, region: Any, floor: Any) -> Any:
-    return tf.reduce_sum(energy * region, (1, 2)) / (tf.reduce_sum(energy, (1, 2)) + floor)
-
-
-def _weighted_mean(values: Any, weights: Any) -> Any:
-    rows = tf.reduce_sum(tf.cast(tf.convert_to_tensor(weights) > 0, tf.float32))
-    return tf.reduce_sum(values * weights) / tf.maximum(rows, 1.0)
-
-
-def _pooled(region: Any, size: tuple[int, int]) -> Any:
-    """Regions (B, H, W) at the size of a map: each cell gets the share of it that is covered."""
-    height, width = int(region.shape[1]), int(region.shape[2])
-    down, across = (tf.constant(_cells(n, s)) for n, s in zip((height, width), size, strict=True))
-    return tf.einsum("hi,bij,wj->bhw", down, region, across)
-
-
-def _cells(length: int, cells: int) -> Array:
-    """(cells, length): the mean over each cell's pixels, as adaptive average pooling cuts them."""
-    found = np.zeros((cells, length), np.float32)
-    for cell in range(cells):
-        first, last = cell * length // cells, -(-(cell + 1) * length // cells)
-        found[cell, first:last] = 1 / (last - first)
-    return found
+    def _fails(self, now: Turn, batch: _Batch, state: GuidanceState) -> bool:
+        """Whether the term fails with this in force."""
+        alone = copy.copy(self)
+        alone.warnings, alone.lapses, alone._raised = list(self.warnings), [], None
+        alone._rows = RowChooser(self._seed)
+        alone._passes = self._passes.anew()
+        try:
+            alone.set_state(state)
+            alone._passes = self._passes.anew()  # with the task loss, which that made it forget
+            rows = None if alone._plan is None else alone._chosen(alone._plan, now, batch)
+            if rows is None:
+                return False
+            variables = self.classifier.model.trainable_variables
+            task_loss = alone._passes.task_loss
+            return not bool(alone.added(now.term, now.gain, rows, task_loss, variables)[2])
+        except Exception:  # noqa: BLE001 - that is what was asked
+            return True

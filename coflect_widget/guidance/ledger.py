@@ -1,6 +1,7 @@
 """The ledger: every intervention in order, and the guidance that follows from it.
 
-The guidance in force is a fold over the interventions that are not undone. Nothing else is
+The guidance in force is a fold over the interventions that are not undone, without what went out
+of force by itself. Nothing else is
 remembered, so that taking one out gives what would be in force had it never been given.
 """
 
@@ -8,18 +9,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from coflect_widget.config import nearest
-from coflect_widget.events import Effect, Event, InterventionRecord, Undone
+from coflect_widget.events import Effect, Event, InterventionRecord, Lapsed, Undone
 from coflect_widget.guidance.interpret import Interpretation, clip, interpret
 from coflect_widget.guidance.roi import parse_roi
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Kind, Located
 
 FORMAT = "coflect-ledger-1"
 
@@ -35,6 +36,8 @@ class Intervention:
     undone: bool = False
     when: str = ""  #: time of day it was given, UTC, as in ISO 8601
     effect: Effect | None = None  #: None until it is measured
+    #: of each kind of its strokes that went out of force by itself, why
+    lapsed: Mapping[Kind, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -119,6 +122,17 @@ class Ledger:
             self._state = fold(self._entries, GuidanceState(focus=self._focus))
             return entry
 
+    def lapse(self, lapsed: Lapsed) -> None:
+        """Take one kind of an intervention's strokes out; what is not here is left out."""
+        with self._lock:
+            position = self._places.get(lapsed.id)
+            if position is None:
+                return
+            entry = self._entries[position]
+            why = " ".join(part for part in (lapsed.term, lapsed.why) if part)
+            self._entries[position] = replace(entry, lapsed={**entry.lapsed, lapsed.kind: why})
+            self._state = fold(self._entries, GuidanceState(focus=self._focus))
+
     def measured(self, effect: Effect) -> None:
         """Note what an intervention did; one that is not here is left out."""
         with self._lock:
@@ -136,6 +150,7 @@ class Ledger:
                 "step": entry.step,
                 "when": entry.when,
                 "undone": entry.undone,
+                "lapsed": dict(entry.lapsed),
                 "record": entry.record.model_dump(mode="json"),
                 "effect": None if entry.effect is None else entry.effect.model_dump(mode="json"),
             }
@@ -167,6 +182,8 @@ class Ledger:
                 entry = ledger.append(record, int(raw["step"]), str(raw.get("when", "")))
                 if raw.get("effect") is not None:
                     ledger.measured(Effect.model_validate(raw["effect"]))
+                for kind, why in dict(raw.get("lapsed") or {}).items():
+                    ledger.lapse(Lapsed(id=entry.id, kind=kind, why=str(why)))
                 if raw["undone"]:
                     ledger.undo(entry.id)
         except (ValidationError, KeyError, TypeError, ValueError) as error:
@@ -195,6 +212,8 @@ class Ledger:
                 ledger.append(event.data, event.step, event.ts.isoformat(timespec="seconds"))
             elif isinstance(event.data, Effect):
                 ledger.measured(event.data)
+            elif isinstance(event.data, Lapsed):
+                ledger.lapse(event.data)
             elif isinstance(event.data, Undone):
                 ledger.undo(event.data.id)
         return ledger
@@ -229,8 +248,9 @@ def fold(interventions: Iterable[Intervention], state: GuidanceState) -> Guidanc
                 s.kind, parse_roi(s.roi, s.kind), s.sample, given, record.id, s.label, s.spreads
             )
             for s in record.strokes
+            if s.kind not in entry.lapsed
         ]
-        if record.found is not None:
+        if record.found is not None and "ignore" not in entry.lapsed:
             found = record.found
             located.append(
                 Located(tuple(found.index), tuple(found.box), given, record.id, found.of)

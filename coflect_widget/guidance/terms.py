@@ -10,11 +10,22 @@ from numpy.typing import NDArray
 
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.plan import Plan, look_as_ignore
+from coflect_widget.guidance.state import Kind
 
 #: What a person is told of the fill: it reaches further than the sample drawn on.
 FILL = "fill, at like places of other samples too"
 FILL_HERE = "fill"
 GRADIENT = "input gradient"
+OUTSIDE = "fill outside"
+#: What a person is told of a term that fails; "" is what comes before any of them.
+WORDS = {
+    "fill": FILL_HERE,
+    "slopes": GRADIENT,
+    "slopes inside": f"{GRADIENT} inside",
+    "activation": "class activation",
+    "exchange": "exchange among the rows of a batch",
+    "": "choice of its rows",
+}
 #: Weights at strength 1, as multiples of the task loss: of the swapped rows' classification,
 ROWS_GAIN = 3.0
 #: of the share of the prediction that hangs on what is to be ignored,
@@ -31,6 +42,9 @@ EXCHANGED_RESTS = 4
 ROWS = 16
 #: Of those, how many a double backward takes: each costs about as much as two others.
 SLOPE_ROWS = 8
+#: Least rows of a guided pass through layers that normalise by the batch: two rows would be told
+#: from each other by their signs alone, and one row cannot be normalised.
+NORMALISED_ROWS = 8
 #: A pass with a derivative in its loss costs more than its rows: it comes that much more seldom.
 SECOND_ORDER_RESTS = 4 / 3
 #: Share of a map's first energy that a later map must exceed to count as not blank.
@@ -67,7 +81,7 @@ def choose(
     Parameters
     ----------
     layer : callable
-        Name of the layer whose map can be guided; None where there is none.
+        Name of the layer whose map can be trained through; None where there is none.
     twice_differentiable : callable
         Whether the input gradient has a derivative of its own.
     warn : callable
@@ -85,7 +99,7 @@ def choose(
             words.append("input gradient inside")
         else:
             plan = look_as_ignore(plan)
-            words.append("fill outside")
+            words.append(OUTSIDE)
             warn("neither map nor second derivative for look, fill outside it instead")
     if plan is not None and plan.ignores:
         term = "fill"
@@ -95,10 +109,23 @@ def choose(
             else:
                 warn("no second derivative for the input gradient, fill used instead")
         terms.insert(0, term)
-        if "fill outside" not in words:
+        if OUTSIDE not in words:
             fill = FILL if plan.like_strength > 0 or plan.located else FILL_HERE
             words.insert(0, fill if term == "fill" else GRADIENT)
     return Chosen(plan, terms, words)
+
+
+def kinds_of(term: str, *, fills_outside: bool) -> tuple[Kind, ...]:
+    """Kinds of strokes that a term is made of; of "exchange" too.
+
+    Parameters
+    ----------
+    fills_outside : bool
+        Whether "look" was turned into "ignore the rest".
+    """
+    if term in ("activation", "slopes inside"):
+        return ("look",)
+    return ("look", "ignore") if fills_outside or not term else ("ignore",)
 
 
 class Turn(NamedTuple):

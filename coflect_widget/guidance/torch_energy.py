@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def _as_it_is(output: Tensor) -> Tensor:
+    return output
 
 
 def slopes(logits: Tensor, inputs: Tensor) -> Tensor:
@@ -22,26 +28,45 @@ def slopes(logits: Tensor, inputs: Tensor) -> Tensor:
     return gradient.float().square().sum(1)
 
 
-def activation(logits: Tensor, targets: Tensor, maps: Tensor) -> Tensor:
-    """Class activation map of the target class: Grad-CAM, which for a pooled linear head is CAM.
+def evidence(
+    logits: Tensor,
+    targets: Tensor,
+    output: Tensor,
+    as_maps: Callable[[Tensor], Tensor] = _as_it_is,
+) -> Tensor:
+    """Evidence for the target class at each place: Grad-CAM, for a pooled linear head CAM.
 
     Parameters
     ----------
     logits : Tensor (B, classes)
     targets : Tensor (B,) or (B, classes)
-    maps : Tensor (B, C, h, w)
-        Output of a layer that `logits` was computed from.
+    output : Tensor
+        Of a layer; the very tensor that `logits` was computed from, in the layer's own layout.
+        A view of it made afterwards would have no derivative.
+    as_maps : callable
+        Brings `output`, and anything of its shape, to (B, C, h, w).
 
     Returns
     -------
     Tensor (B, h, w)
-        Not negative, differentiable; the double backward reaches only what follows the layer.
+        Of either sign, differentiable; the double backward reaches only what follows the layer.
     """
     labels = targets if targets.ndim == 1 else targets.argmax(1)
     score = logits.gather(1, labels[:, None]).sum()
-    (gradient,) = torch.autograd.grad(score, maps, create_graph=True)
-    weights = gradient.float().mean((2, 3), keepdim=True)
-    return (weights * maps.float()).sum(1).relu()
+    (gradient,) = torch.autograd.grad(score, output, create_graph=True)
+    weights = as_maps(gradient).float().mean((2, 3), keepdim=True)
+    return (weights * as_maps(output).float()).sum(1)
+
+
+def positive(evidence: Tensor, region: Tensor) -> Tensor:
+    """Maps (B, h, w) as energy: without what is negative, as Grad-CAM has it.
+
+    A map that has nothing positive inside its `region` (B, h, w) counts from its lowest value
+    instead: cut off at 0, nothing would lead there.
+    """
+    dark = (evidence.detach().relu() * region).sum((1, 2), keepdim=True) <= 0
+    lowest = evidence.detach().amin((1, 2), keepdim=True)
+    return (evidence - torch.where(dark, lowest, torch.zeros_like(lowest))).relu()
 
 
 def share(energy: Tensor, region: Tensor, floor: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ the prediction's variance that hangs on the place). Or the gradient of the predi
 respect to those pixels is penalised (Ross, Hughes and Doshi-Velez, "Right for the Right
 Reasons", 2017). What is to be looked at shall hold the energy of the class activation map (Rao
 et al., "Studying How to Efficiently and Effectively Guide Models with Explanations", 2023).
+
+No step fails by it: a term that raises or is not finite is out of force from then on.
 """
 
 from __future__ import annotations
@@ -16,43 +18,56 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from coflect_widget.attribution.torch_layers import Layer, find_layer
-from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.attribution.torch_layers import find_layer
 from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.lapses import Lapse, parts, reason, take_out
 from coflect_widget.guidance.plan import Plan, ReadRows, make_plan
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
-    ACTIVATION_GAIN,
-    BLANK,
-    EFFECT_GAIN,
+    NORMALISED_ROWS,
+    OUTSIDE,
     REFRESH,
-    ROWS_GAIN,
-    SLOPE_GAIN,
+    WORDS,
+    Turn,
     choose,
+    kinds_of,
     turn,
 )
-from coflect_widget.guidance.torch_energy import (
-    activation,
-    effect,
-    fit,
-    share,
-    slopes,
-    weighted_mean,
+from coflect_widget.guidance.torch_checked import (
+    UNKNOWN,
+    Checked,
+    cleared,
+    differentiate,
+    sent,
+    summand,
 )
+from coflect_widget.guidance.torch_passes import GuidedPasses
 from coflect_widget.guidance.torch_plan import on_device
 from coflect_widget.guidance.torch_quiet import (
     held_statistics,
-    quiet,
+    normalises_by_batch,
     refresh_statistics,
-    tapped,
 )
-from coflect_widget.guidance.torch_rows import Marked, RowChooser, Swapped
+from coflect_widget.guidance.torch_rows import RowChooser
+
+#: Factor on a term before its backward pass in float16, so that small gradients do not vanish;
+#: it shrinks, down to 1, where large ones do not fit.
+HALF_SCALE, SHRINK = 1024.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What `loss` is given of one step."""
+
+    inputs: Tensor  # (B, C, H, W)
+    targets: Tensor  # (B,) or (B, classes)
+    indices: Tensor | None  # (B,)
 
 
 class TorchGuidance:
@@ -77,6 +92,8 @@ class TorchGuidance:
         Whether `loss` has anything to add; costs nothing to ask.
     warnings : list of str
         What could not be done as asked, each said once.
+    lapses : list of Lapse
+        What went out of force by itself, until somebody takes it off the list.
     """
 
     def __init__(
@@ -91,18 +108,24 @@ class TorchGuidance:
         self.model = model
         self.active = False
         self.warnings: list[str] = []
+        self.lapses: list[Lapse] = []
         self._read_rows = read_rows
         self._image_size = image_size
         self._config = config
+        self._seed = seed
         self._device = torch.device(device)
         self._rows = RowChooser(seed, self._device)
+        self._passes = GuidedPasses(model, self._device)
+        self._state = GuidanceState()
         self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
+        self._fills_outside = False
         self._steps = self._held = 0  # since the state was set
-        self._layer: Layer | None = None
         self._layer_known = False
-        self._task: Tensor | None = None  # () running mean of the task loss
-        self._floors: dict[str, Tensor] = {}
+        self._twice: bool | None = None  # whether the input gradient has a derivative
+        self._looks = self._device.type == "cpu"  # elsewhere to look at a value is to wait
+        self._sent: list[tuple[Tensor, Turn]] = []  # verdicts on their way from the device
+        self._scale = HALF_SCALE
 
     # --- taking orders -----------------------------------------------------------------------
 
@@ -123,8 +146,11 @@ class TorchGuidance:
             self._twice_differentiable,
             self._warn,
         )
+        self._state, self._fills_outside = state, OUTSIDE in chosen.words
         self._rows.restart()  # what follows depends on `state` alone
-        self._floors, self._task, self._steps, self._held = {}, None, 0, 0
+        self._passes.restart()
+        self._steps = self._held = 0
+        self._sent = []
         self._plan = None if chosen.plan is None else on_device(chosen.plan, self._device)
         self._terms = chosen.terms
         self.active = bool(chosen.terms)
@@ -141,23 +167,38 @@ class TorchGuidance:
             self._layer_known = True
             shape = tuple(self._read_rows([0])[0].shape[1:])
             try:
-                self._layer = find_layer(copy.deepcopy(self.model).cpu().eval(), shape)
+                self._passes.layer = find_layer(copy.deepcopy(self.model).cpu().eval(), shape)
+                self._rehearse_map()
             except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
+                self._passes.layer = None
                 self._warn(f"look: no class activation map ({error})")
-        return None if self._layer is None else self._layer.name
+        layer = self._passes.layer
+        return None if layer is None else layer.name
+
+    def _rehearse_map(self) -> None:
+        """Raise where the map cannot be trained through."""
+        x, labels = self._read_rows([0, 0])  # two, for models that normalise by the batch
+        with torch.enable_grad():
+            energy = self._passes.maps(x, labels.clamp(min=0))[0].sum()
+            found = torch.autograd.grad(energy, self._parameters(), allow_unused=True)
+        if all(gradient is None for gradient in found):
+            raise RuntimeError(f"that of {self._passes.layer} depends on no weight")
 
     def _twice_differentiable(self) -> bool:
-        x = self._read_rows([0, 0])[0]  # two, for models that normalise by the batch
-        try:
-            with torch.enable_grad(), quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
-                x = x.clone().requires_grad_()
-                parameters = [p for p in self.model.parameters() if p.requires_grad]
-                energy = slopes(logits_of(self.model(x)), x).sum()
-                found = torch.autograd.grad(energy, parameters, allow_unused=True)
-        except RuntimeError:
-            return False
-        # some functions do not refuse, they only cut the gradient off
-        return any(gradient is not None for gradient in found)
+        if self._twice is None:
+            x = self._read_rows([0, 0])[0].clone()
+            try:
+                with torch.enable_grad():
+                    energy = self._passes.energy_of_pixels(x)[0].sum()
+                    found = torch.autograd.grad(energy, self._parameters(), allow_unused=True)
+                # some functions do not refuse, they only cut the gradient off
+                self._twice = any(gradient is not None for gradient in found)
+            except Exception:  # noqa: BLE001 - whatever the model does, there is another way
+                self._twice = False
+        return self._twice
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
 
     # --- one step ----------------------------------------------------------------------------
 
@@ -182,8 +223,12 @@ class TorchGuidance:
             return inputs
         if len(inputs) < 2:
             return inputs
-        with torch.no_grad():
-            return self._rows.counterfactual(plan, inputs, targets, indices)
+        try:
+            with torch.no_grad():
+                return self._rows.counterfactual(plan, inputs, targets, indices)
+        except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+            self.fail("exchange", error)
+            return inputs
 
     @contextlib.contextmanager
     def hold(self, inputs: Tensor) -> Iterator[None]:
@@ -192,7 +237,10 @@ class TorchGuidance:
             yield
         self._held += 1
         if has_statistics and self._held % REFRESH == 0:
-            refresh_statistics(self.model, inputs, REFRESH)
+            try:
+                refresh_statistics(self.model, inputs, REFRESH)
+            except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+                self.fail("exchange", error)
 
     def loss(
         self,
@@ -222,87 +270,142 @@ class TorchGuidance:
         Returns
         -------
         Tensor () or None
-            None where nothing is in force, and in the steps between two guided ones.
+            Finite, and so is its gradient, which is computed already: its backward pass cannot
+            fail. None where nothing is in force, and in the steps between two guided ones.
         """
-        plan = self._plan
-        if not self.active or plan is None:
+        if not self.active or self._plan is None:
             return None
-        self._remember(task_loss)
-        now = turn(
+        batch = _Batch(inputs, targets, indices)
+        now: Turn | None = None
+        try:
+            self._hear(batch)
+            now = self._turn(len(inputs), task_loss, exchanged=exchanged)
+            checked = None if now is None else self._checked(now, batch)
+            if now is None or checked is None:
+                return None
+            return self._sound(now, batch, checked, task_loss)
+        except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
+            self.fail("" if now is None else now.term, error, now, batch)
+            return None
+
+    def _turn(self, rows: int, task_loss: Tensor, *, exchanged: bool) -> Turn | None:
+        plan = self._plan
+        if plan is None:  # out of force just now
+            return None
+        self._passes.remember(task_loss)
+        steps, self._steps = self._steps, self._steps + 1
+        return turn(
             self._terms,
-            self._steps,
-            len(inputs),
+            steps,
+            rows,
             self._config.replay_share,
             exchanged=exchanged,
             found_all=plan.found_all,
         )
-        self._steps += 1
-        if now is None:
+
+    def _checked(self, now: Turn, batch: _Batch) -> Checked | None:
+        """The term and its gradients; None where no row has a stroke."""
+        with torch.enable_grad():
+            term = self._term(now, batch)
+            if term is None:
+                return None
+            scale = self._scale if _in_half(self._device.type) else 1.0
+            return differentiate(now.gain * term, self._parameters(), scale)
+
+    def _term(self, now: Turn, batch: _Batch) -> Tensor | None:
+        plan = self._plan
+        if plan is None:
             return None
+        least = NORMALISED_ROWS if normalises_by_batch(self.model) else 0
+        x, y = batch.inputs, batch.targets
         if now.term == "fill":
             with torch.no_grad():
-                pairs = self._rows.swapped(plan, inputs, targets, indices, now.rows)
-            return None if pairs is None else now.gain * self._fill(pairs)
+                pairs = self._rows.swapped(plan, x, y, batch.indices, now.rows, least // 2)
+            return None if pairs is None else self._passes.fill(pairs)
         kind = "ignore" if now.term == "slopes" else "look"
         with torch.no_grad():
-            rows = self._rows.marked(plan, kind, inputs, targets, now.rows)
+            rows = self._rows.marked(plan, kind, x, y, now.rows, least)
         if rows is None:
             return None
         if now.term == "activation":
-            return now.gain * self._activation(rows)
-        return now.gain * self._slopes(rows, inside=now.term == "slopes inside")
+            return self._passes.activation(rows)
+        return self._passes.slopes(rows, inside=now.term == "slopes inside")
 
-    def _fill(self, pairs: Swapped) -> Tensor:
-        """Right and the same, whatever stands in the place to be ignored."""
-        count = len(pairs.targets)
-        with quiet(self.model, self._device):
-            logits = logits_of(self.model(torch.cat([pairs.original, pairs.swapped]))).float()
-        before, after = logits[:count], logits[count:]
-        each = F.cross_entropy(after, pairs.targets, reduction="none")
-        total = ROWS_GAIN * weighted_mean(each, pairs.strength)
-        hangs_on = effect(before, after)
-        gain = EFFECT_GAIN * self._reference(logits)
-        return total + gain * weighted_mean(hangs_on, pairs.strength)
+    def _sound(
+        self, now: Turn, batch: _Batch, checked: Checked, task_loss: Tensor
+    ) -> Tensor | None:
+        """The term where it is finite; where looking would wait for the device, 0 if not."""
+        if not self._looks:
+            self._sent.append((sent(checked.finite | ~task_loss.isfinite()), now))
+            return summand(cleared(checked), self._parameters())
+        if bool(checked.finite):
+            return summand(checked, self._parameters())
+        if math.isfinite(task_loss.item()):  # or it is the batch that is not finite
+            self._not_finite(now, batch, checked.value.item())
+        return None
 
-    def _slopes(self, rows: Marked, *, inside: bool) -> Tensor:
-        """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
-        x = rows.inputs.requires_grad_()
-        with quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
-            logits = logits_of(self.model(x)).float()
-        energy = slopes(logits, x)
-        first = self._first("slopes", energy)
-        if inside:
-            missed = 1 - share(energy, rows.region, BLANK * first)
-            gain = ACTIVATION_GAIN * self._reference(logits)
-            return gain * weighted_mean(missed, rows.strength)
-        # Against what it was, not against what it is: a share could shrink by a steeper rest.
-        found = (energy * rows.region).sum((1, 2)) / first
-        return SLOPE_GAIN * self._reference(logits) * weighted_mean(found, rows.strength)
+    def _hear(self, batch: _Batch) -> None:
+        """Take in what the device has told meanwhile of earlier terms."""
+        if not self._sent:
+            return
+        arrived = [(int(verdict), verdict, now) for verdict, now in self._sent]
+        self._sent = [(verdict, now) for said, verdict, now in arrived if said == UNKNOWN]
+        wrong = next((now for said, _, now in arrived if said == 0), None)
+        if wrong is not None:
+            self._not_finite(wrong, batch)
 
-    def _activation(self, rows: Marked) -> Tensor:
-        """Most of the class activation map's energy inside."""
-        layer = self._layer
-        assert layer is not None  # noqa: S101 - narrows the type; no such term without it
-        with quiet(self.model, self._device), tapped(self.model, layer.name) as outputs:
-            logits = logits_of(self.model(rows.inputs)).float()
-        energy = activation(logits, rows.targets, layer.maps(outputs[-1]))
-        region = fit(rows.region, layer.grid)
-        found = share(energy, region, BLANK * self._first("activation", energy))
-        gain = ACTIVATION_GAIN * self._reference(logits)
-        return gain * weighted_mean(1 - found, rows.strength)
+    # --- what fails ----------------------------------------------------------------------------
 
-    def _first(self, name: str, energy: Tensor) -> Tensor:
-        """What the maps' energy was at first, to compare with."""
-        if name not in self._floors:
-            self._floors[name] = energy.detach().sum((1, 2)).mean() + 1e-12
-        return self._floors[name]
+    def _not_finite(self, now: Turn, batch: _Batch, value: float = 0.0) -> None:
+        if _in_half(self._device.type) and math.isfinite(value) and self._scale > 1:
+            self._scale = max(1.0, self._scale / SHRINK)  # it may only have been too large
+            return
+        why = "has a gradient that is not finite" if math.isfinite(value) else f"is {value}"
+        self.fail(now.term, why, now, batch)
 
-    def _remember(self, task_loss: Tensor) -> None:
-        now = task_loss.detach().float()
-        now = torch.where(torch.isfinite(now), now, torch.zeros_like(now))
-        self._task = now if self._task is None else 0.99 * self._task + 0.01 * now
+    def fail(
+        self,
+        term: str,
+        why: str | Exception,
+        now: Turn | None = None,
+        batch: _Batch | None = None,
+    ) -> None:
+        """Take out of force what a term is made of.
 
-    def _reference(self, logits: Tensor) -> Tensor:
-        """The task loss before a shortcut made it small: at least log(classes)."""
-        assert self._task is not None  # noqa: S101 - narrows the type; `loss` has set it
-        return self._task.clamp(min=math.log(max(logits.shape[1], 2)))
+        Parameters
+        ----------
+        term : str
+            Its name; "exchange" of the exchanged batch.
+        why : str or Exception
+            What went wrong, a sentence's end without a full stop, or what was raised.
+        now, batch
+            What it was computed on, where that can be tried again stroke by stroke.
+        """
+        why = why if isinstance(why, str) else reason(why)
+        kinds = kinds_of(term, fills_outside=self._fills_outside)
+        again = None if now is None or batch is None else partial(self._fails, now, batch)
+        left, lapses = take_out(self._state, kinds, WORDS[term], why, again)
+        try:
+            self.set_state(left)
+        except Exception:  # noqa: BLE001 - then nothing of it can be used
+            lapses += [Lapse(part, WORDS[term], why) for part in parts(left)]
+            self.active, self._plan, self._state = False, None, GuidanceState()
+        self.lapses += lapses
+
+    def _fails(self, now: Turn, batch: _Batch, state: GuidanceState) -> bool:
+        """Whether the term fails with this in force."""
+        alone = copy.copy(self)
+        alone.warnings, alone.lapses = list(self.warnings), []
+        alone._rows = RowChooser(self._seed, self._device)
+        alone._passes = self._passes.anew()
+        try:
+            alone.set_state(state)
+            alone._passes = self._passes.anew()  # with the task loss, which that made it forget
+            checked = alone._checked(now, batch)
+            return checked is not None and not bool(checked.finite)
+        except Exception:  # noqa: BLE001 - that is what was asked
+            return True
+
+
+def _in_half(kind: str) -> bool:
+    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.half

@@ -32,6 +32,38 @@ def held_statistics(model: nn.Module) -> Iterator[bool]:
             module.track_running_stats = True
 
 
+def normalises_by_batch(model: nn.Module) -> bool:
+    """Whether a layer in train mode normalises a row by the others."""
+    return any(
+        isinstance(module, _NormBase) or hasattr(module, "running_mean")
+        for module in model.modules()
+        if module.training
+    )
+
+
+@contextlib.contextmanager
+def held_buffers(model: nn.Module) -> Iterator[None]:
+    """Keep a pass out of the statistics of layers that torch does not know.
+
+    For the time of the pass they have copies: what the pass's graph saved for its derivative must
+    not change when the pass ends.
+    """
+    held = [
+        (module, name, buffer)
+        for module in model.modules()
+        if module.training and not isinstance(module, _NormBase)
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.is_floating_point() or buffer.numel() == 1
+    ]
+    for module, name, buffer in held:
+        module._buffers[name] = buffer.clone()
+    try:
+        yield
+    finally:
+        for module, name, buffer in held:
+            module._buffers[name] = buffer
+
+
 @torch.no_grad()
 def refresh_statistics(model: nn.Module, inputs: Tensor, steps: int) -> None:
     """Let the running statistics see `inputs` as often as `steps` ordinary passes would have.
@@ -62,13 +94,16 @@ def quiet(model: nn.Module, device: torch.device) -> Iterator[None]:
     So dropout in the main passes draws the same numbers with and without guidance.
     """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), held_statistics(model):
+    with torch.random.fork_rng(devices=devices), held_statistics(model), held_buffers(model):
         yield
 
 
 @contextlib.contextmanager
 def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
-    """Collect the outputs of the module named `layer` within the block; None collects nothing."""
+    """Collect the outputs of the module named `layer` within the block; None collects nothing.
+
+    They are the tensors that the model goes on with, so that a derivative by them exists.
+    """
     outputs: list[Tensor] = []
     if layer is None:
         yield outputs

@@ -58,9 +58,18 @@ class RowChooser:
         self._generator.manual_seed(self._seed)
 
     def marked(
-        self, plan: Plan[Tensor], kind: str, inputs: Tensor, targets: Tensor, count: int
+        self,
+        plan: Plan[Tensor],
+        kind: str,
+        inputs: Tensor,
+        targets: Tensor,
+        count: int,
+        least: int = 0,
     ) -> Marked | None:
-        """At most `count` rows that have a stroke of `kind`, annotated samples first."""
+        """At most `count` rows that have a stroke of `kind`, annotated samples first.
+
+        Fewer than `least` are joined by rows of the batch without strength.
+        """
         general = plan.general
         if kind == "look":
             own, own_strength = plan.look, plan.look_strength
@@ -82,11 +91,12 @@ class RowChooser:
         o = with_wide[self._some(len(with_wide), count - len(a))]
         if len(a) + len(o) == 0:
             return None
+        beside = self._beside(len(inputs), least - len(a) - len(o))
         return Marked(
-            inputs=torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o]]),
-            targets=torch.cat([_like(plan.labels[a], targets), targets[o]]),
-            region=torch.cat([own[a], wide[o]]).float(),
-            strength=torch.cat([own_strength[a], wide_strength[o]]),
+            inputs=torch.cat([plan.inputs[a].to(inputs.dtype), inputs[o], inputs[beside]]),
+            targets=torch.cat([_like(plan.labels[a], targets), targets[o], targets[beside]]),
+            region=torch.cat([own[a], wide[o], torch.zeros_like(wide[beside])]).float(),
+            strength=_padded(torch.cat([own_strength[a], wide_strength[o]]), len(beside)),
         )
 
     def swapped(
@@ -96,8 +106,11 @@ class RowChooser:
         targets: Tensor,
         indices: Tensor | None,
         count: int,
+        least: int = 0,
     ) -> Swapped | None:
         """At most `count` rows in which what is to be ignored is another picture's.
+
+        Fewer than `least` are joined by rows of the batch, unchanged and without strength.
 
         Parameters
         ----------
@@ -130,11 +143,12 @@ class RowChooser:
             other = inputs[donor]
             if bool(known.any()):
                 other = self._from_known(other, donor, o, len(a), known, box)
+        beside = self._beside(batch, least - len(x))
         return Swapped(
-            original=x,
-            swapped=torch.where(swap[:, None], other, x),
-            targets=torch.cat([_like(plan.labels[a], targets), targets[o]]),
-            strength=torch.cat([plan.ignore_strength[a], strength[o]]),
+            original=torch.cat([x, inputs[beside]]),
+            swapped=torch.cat([torch.where(swap[:, None], other, x), inputs[beside]]),
+            targets=torch.cat([_like(plan.labels[a], targets), targets[o], targets[beside]]),
+            strength=_padded(torch.cat([plan.ignore_strength[a], strength[o]]), len(beside)),
         )
 
     def counterfactual(
@@ -237,6 +251,15 @@ class RowChooser:
         """`wanted` different numbers below `count`, at random."""
         drawn = torch.randperm(count, generator=self._generator)[: max(0, wanted)]
         return drawn.to(self._device)
+
+    def _beside(self, batch: int, missing: int) -> Tensor:
+        """Rows of the batch that join a pass; where none are missing no number is drawn."""
+        return self._some(batch if missing > 0 else 0, missing)
+
+
+def _padded(strength: Tensor, more: int) -> Tensor:
+    """(n + more,) the strengths, and 0 for the rest."""
+    return torch.nn.functional.pad(strength, (0, more))
 
 
 def _group(general: General[Tensor], targets: Tensor) -> Tensor:

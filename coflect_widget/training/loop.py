@@ -68,6 +68,9 @@ class Observer(Protocol):
     def notice(self, level: str, text: str) -> None:
         """A person should know this."""
 
+    def lapsed(self, lapses: Sequence[Any]) -> None:
+        """Guidance (guidance.lapses.Lapse) went out of force by itself."""
+
     def ended(self, state: RunState) -> None:
         """The thread is about to end in this state."""
 
@@ -320,6 +323,9 @@ class TrainingLoop:
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""
+        lapses = getattr(self.backend, "lapses", None)  # as with warnings
+        if lapses:
+            self.observer.lapsed([lapses.pop(0) for _ in range(len(lapses))])
         if not self._recent:
             return
         recent, self._recent = self._recent, []

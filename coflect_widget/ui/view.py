@@ -96,6 +96,7 @@ class View:
             events.OverlayFailed: self._overlay,
             events.InterventionRecord: self._intervention,
             events.Undone: self._undone,
+            events.Lapsed: self._lapsed,
             events.Cost: self._cost,
             events.Notice: self._notice,
             events.Failure: self._failure,
@@ -262,6 +263,13 @@ class View:
         if data.focus is not None:
             self._status["focus"] = data.focus
         self._dirty |= {"ledger", "status"}
+
+    def _lapsed(self, event: Event, data: events.Lapsed) -> None:
+        item = self._ledger.get(data.id)
+        if item is not None:
+            item["strokes"] = [one for one in item["strokes"] if one["kind"] != data.kind]
+            item["text"] += f" · {data.kind} out of force since step {event.step}: {data.why}"
+            self._dirty.add("ledger")
 
     def _cost(self, _: Event, data: events.Cost) -> None:
         self._status["overlays_skipped"] = data.overlays_skipped

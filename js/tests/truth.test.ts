@@ -137,10 +137,10 @@ describe("without a kernel", () => {
     await frame();
     expect(["saved", "gone"]).toContain(get("cw-root").getAttribute("data-connection"));
     const rows = document.querySelectorAll<HTMLElement>("[data-testid='cw-queue-item']");
-    expect(rows[0]?.textContent).not.toContain("no map kept");
-    expect(rows[1]?.textContent).toContain("no map kept");
-    expect(rows[1]?.title).toContain("No map of it was kept.");
-    rows[1]?.click();
+    expect(rows[1]?.textContent).not.toContain("no map kept");
+    expect(rows[0]?.textContent).toContain("no map kept");
+    expect(rows[0]?.title).toContain("No map of it was kept.");
+    rows[0]?.click();
     await frame();
     expect(document.querySelector("[data-level='error']")).toBeNull();
     expect(get("cw-placeholder").textContent).toContain("No map of sample 12 was kept");

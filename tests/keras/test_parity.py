@@ -113,27 +113,27 @@ def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
             original=classifier.own(rows.original), swapped=classifier.own(rows.swapped)
         )
         expected_rows = torch_rows.Swapped(*map(torch.from_numpy, arrays))
-        compute = theirs._fill
+        compute = theirs._passes.fill
     else:
         region = (generator.random((8, 32, 32)) < 0.4).astype(np.float32)
         arrays = (x, y, region, strength)
         rows = array_rows.Marked(*arrays)._replace(inputs=classifier.own(x))
         expected_rows = torch_rows.Marked(*map(torch.from_numpy, arrays))
-        compute = theirs._activation
+        compute = theirs._passes.activation
         if term != "activation":
 
             def compute(rows):
-                return theirs._slopes(rows, inside=term == "slopes inside")
+                return theirs._passes.slopes(rows, inside=term == "slopes inside")
 
     twin.train()
     twin.zero_grad()
-    theirs._remember(torch.tensor(2.5))
+    theirs._passes.remember(torch.tensor(2.5))
     expected = compute(expected_rows)
     expected.backward()
     before = classifier.model.get_weights()
-    with tf.GradientTape() as tape:
-        found = ours.term(term, rows, tf.constant(2.5))
-    gradients = tape.gradient(found, classifier.model.trainable_variables)
+    variables = classifier.model.trainable_variables
+    found, gradients, sound = ours.added(term, 1.0, rows, tf.constant(2.5), variables)
+    assert bool(sound)
     twin.eval()
     assert float(found) == pytest.approx(float(expected), rel=1e-4, abs=1e-4)
     assert float(found) > 1e-3
