@@ -30,7 +30,7 @@ _KL = {"kldivergence", "kullbackleiblerdivergence"}
 
 
 def loss_name(loss: Any) -> str:
-    """Keras's name of a loss in small letters without underscores; "" of a function of one's own."""
+    """Name of a loss, or of what it is made from, in small letters without underscores."""
     if isinstance(loss, list | tuple | dict) and len(loss) == 1:
         [loss] = loss.values() if isinstance(loss, dict) else loss
     if isinstance(loss, str):

@@ -160,9 +160,11 @@ class TfBatches(Batched):
 
     @property
     def keeps_order(self) -> bool:
+        """See `Batched`: no part of the pipeline shuffles."""
         return not any(_mixes(one) for one in _chain(self.data))
 
     def batches(self, ranks: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Array, Array]]:
+        """See `Batched`; in the pipeline's own order."""
         first = 0
         elements = iter(self.data.prefetch(2))
         while True:
@@ -198,6 +200,7 @@ class PyBatches(Batched):
         self._first: dict[int, int] = {}  # the place of each batch's first sample
 
     def batches(self, ranks: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Array, Array]]:
+        """See `Batched`."""
         order = list(range(self._count))
         if ranks is not None:
             order.sort(key=lambda number: int(ranks[self._first[number]]))
