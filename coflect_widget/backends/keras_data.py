@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, batch_cuts
-from coflect_widget.backends.items import check_item, has_own_items
+from coflect_widget.backends.items import check_item, has_own_items, name_index
 from coflect_widget.backends.keras_pictures import ModelInput, Turn, check_picture, scaled_remedy
 from coflect_widget.backends.keras_pipeline import (
     Batched,
@@ -27,7 +27,6 @@ from coflect_widget.backends.keras_pipeline import (
     read,
     said_of_reading,
 )
-from coflect_widget.backends.keras_reading import named
 from coflect_widget.backends.keras_targets import Form, Place, read_labels
 from coflect_widget.data.arrays import ArrayDataset
 
@@ -193,7 +192,8 @@ class Source:
             try:
                 item = self.dataset[index]
             except Exception as error:
-                raise named(error, where) from error
+                name_index(error, self.argument, index)
+                raise
         if isinstance(item, Mapping):
             x, y = guess_names(list(item))
             raise ValueError(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.keras_model import Head
 from coflect_widget.backends.keras_targets import Form
+from coflect_widget.backends.targets import SEVERAL_LABELS
 
 #: What a loss is given: (B,) or (B, 1) of numbers, or one-hot rows (B, classes).
 TargetForm = Literal["numbers", "column", "one-hot"]
@@ -103,8 +104,8 @@ def check_loss(loss: Any, head: Head, outputs: Any) -> None:
     ):
         raise ValueError(
             f"model is compiled with {shown} over {count} outputs, which asks of each class alone "
-            "whether it is there, and several labels a sample are not supported so far; for one "
-            f"class a sample {_with_classes(head)}"
+            f"whether it is there, and {SEVERAL_LABELS}; for one class a sample "
+            f"{_with_classes(head)}"
         )
     if name in _REGRESSION and head in ("logits", "logit"):
         raise ValueError(

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.keras_model import Layout
 
 Array = NDArray[Any]
@@ -148,7 +149,7 @@ def check_picture(shape: Shape, kind: str, argument: str, takes: ModelInput) -> 
     looks, remedy = found
     sides = "".join(f", {side}" for side in shape)
     raise ValueError(
-        f"pictures only, so far: {argument} has inputs (N{sides or ','}), which look like {looks}, "
+        f"{PICTURES_ONLY}: {argument} has inputs (N{sides or ','}), which look like {looks}, "
         f"and a session cannot train on them yet{remedy}"
     )
 
@@ -195,7 +196,7 @@ def check_strip(shape: tuple[int, ...], layout: Layout, argument: str) -> None:
     height, width = shape if layout == "none" else shape[:2] if layout == "last" else shape[1:]
     if min(height, width) == 1:
         raise ValueError(
-            f"pictures only, so far: {argument} has inputs of {height} x {width} pixels, which "
+            f"{PICTURES_ONLY}: {argument} has inputs of {height} x {width} pixels, which "
             "look like series or a table put in as a strip, and a session cannot train on them yet"
         )
 

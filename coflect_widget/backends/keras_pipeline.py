@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.items import name_index
 from coflect_widget.backends.keras_pictures import ModelInput, check_picture
-from coflect_widget.backends.keras_reading import named
 from coflect_widget.backends.keras_targets import Place
 
 Array = NDArray[Any]
@@ -173,9 +173,9 @@ class TfBatches(Batched):
             except StopIteration:
                 return
             except Exception as error:
-                kind = "batch" if self._batched else "sample"
-                where = f"{self.argument}, {kind} after {first} samples"
-                raise named(error, where) from error
+                raise ValueError(
+                    f"{self.argument} cannot be read after its first {first} samples: {error}"
+                ) from error
             inputs, labels = np.asarray(self.picked(x)), np.asarray(y)
             if not self._batched:
                 inputs, labels = inputs[None], labels[None]
@@ -210,13 +210,14 @@ class PyBatches(Batched):
             try:
                 item = self.data[number]
             except Exception as error:
-                raise named(error, where) from error
+                name_index(error, self.argument, number)
+                raise
             if not isinstance(item, tuple | list) or len(item) not in (2, 3):
                 raise ValueError(
                     f"{where} is a {type(item).__name__}, expected a batch (inputs, labels)"
                 )
             if len(item) == 3 and np.asarray(item[2]).dtype.kind == "f":
-                raise ValueError(f"{argument_of(where)} gives (x, y, weight), and {_WEIGHTS}")
+                raise ValueError(f"{self.argument} gives (x, y, weight), and {_WEIGHTS}")
             if isinstance(item[1], Mapping):
                 raise ValueError(
                     f"{where} has {len(item[1])} labels a sample (dict), and a session trains on "
@@ -232,11 +233,6 @@ class PyBatches(Batched):
             place = self._first.setdefault(number, first)
             yield place, inputs, labels
             first = place + len(inputs)
-
-
-def argument_of(where: str) -> str:
-    """The argument that "argument[index]" begins with."""
-    return where.partition("[")[0]
 
 
 def read(data: Batched, *, twice: bool) -> Reading:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.items import Labelled, label_error
+from coflect_widget.backends.targets import SEVERAL_LABELS
 
 Array = NDArray[Any]
 #: How labels are given: (N,), (N, 1) or one-hot rows (N, classes).
@@ -49,8 +50,8 @@ _CHANGES: dict[str, dict[Place, str]] = {
 
 _REGRESSION = "that is regression, and regression is for torch models, so far"
 _ONE_CLASS = (
-    "several labels a sample are not supported so far; a session trains one class a sample, with "
-    "class numbers (N,) or one-hot rows (N, classes)"
+    f"{SEVERAL_LABELS}; a session trains one class a sample, with class numbers (N,) or one-hot "
+    "rows (N, classes)"
 )
 
 
