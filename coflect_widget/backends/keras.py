@@ -29,6 +29,7 @@ from coflect_widget.backends.keras_data import Source
 from coflect_widget.backends.keras_loss import (
     check_loss,
     find_head,
+    last_activation,
     said_of_outputs,
     target_form,
 )
@@ -120,7 +121,8 @@ class KerasBackend:
         check_strip(shape, layout, "train_data")
         outputs = self._outputs()
         self._compile(loss, optimizer)
-        head = find_head(outputs, model.loss)
+        last = last_activation(model)
+        head = find_head(outputs, model.loss, last)
         self.model = Classifier(model, layout, head)
         self.num_classes = max(2, int(outputs.shape[1]))
         if num_classes is not None and num_classes != self.num_classes:
@@ -142,7 +144,7 @@ class KerasBackend:
         self._epoch = 0
         self._guidance: Any = None
         self._judged = JudgedLabels()
-        check_loss(model.loss, head, outputs)
+        check_loss(model.loss, head, outputs, last)
         for source in self._sources():
             check_classes(source, self.num_classes, source.place)
         self.take_compiled(outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -26,6 +27,11 @@ _WITH_LOGITS = {
         "SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy",
         "CategoricalFocalCrossentropy", "BinaryFocalCrossentropy",
     )
+}  # fmt: skip
+#: Activations whose values are no probabilities.
+_NO_PROBABILITY = {
+    "linear", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish",
+    "mish", "softplus", "softsign",
 }  # fmt: skip
 _KL = {"kldivergence", "kullbackleiblerdivergence"}
 
@@ -60,16 +66,32 @@ def _is_keras_own(loss: Any) -> bool:
     return isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
 
 
-def find_head(outputs: Any, loss: Any) -> Head:
+def last_activation(model: Any) -> str:
+    """Name of the activation that a model's output comes from, "" where nobody can tell."""
+    outputs = getattr(model, "outputs", None)
+    tensor = outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else None
+    while tensor is not None:
+        layer, node, _ = tensor._keras_history
+        if isinstance(layer, keras.Model):
+            return last_activation(layer)
+        name = getattr(getattr(layer, "activation", None), "__name__", "")
+        if not isinstance(layer, keras.layers.Activation) or name != "linear":
+            return str(name)
+        tensor = layer._inbound_nodes[node].input_tensors[0]  # it only changes the dtype
+    return ""
+
+
+def find_head(outputs: Any, loss: Any, last: str = "") -> Head:
     """What a model's outputs (B, classes) on some samples are.
 
-    A single output between 0 and 1 may be either; then the compiled loss says what it takes.
+    A single output between 0 and 1 may be either; then the compiled loss says what it takes,
+    where the name of the `last` activation does not.
     Samples on which an output is NaN or infinite tell nothing.
     """
     values = finite_rows(outputs)
     inside = hasattr(outputs, "_keras_logits")  # of a softmax or a sigmoid
     if outputs.shape[1] == 1:
-        if "hinge" in loss_name(loss):
+        if "hinge" in loss_name(loss) or last in _NO_PROBABILITY:
             return "logit"
         between = bool(((values > 0) & (values < 1)).all()) and not takes_logits(loss)
         return "sigmoid" if inside or between else "logit"
@@ -83,20 +105,22 @@ def find_head(outputs: Any, loss: Any) -> Head:
     return "sigmoids" if shares else "logits"
 
 
-def check_loss(loss: Any, head: Head, outputs: Any) -> None:
+def check_loss(loss: Any, head: Head, outputs: Any, last: str = "") -> None:
     """Raise ValueError for a compiled loss that means something else than classes.
 
     Parameters
     ----------
     outputs : tensor (B, D)
         What the model gives on some samples.
+    last : str
+        Name of its last activation, where it is known.
     """
     name, logits = loss_name(loss), takes_logits(loss)
     count = int(outputs.shape[1])
     inside = hasattr(outputs, "_keras_logits")
     values = finite_rows(outputs)
     shown = _shown(loss)
-    likely = bool(((values >= 0) & (values <= 1 + 1e-3)).all())
+    likely = bool(((values >= 0) & (values <= 1 + 1e-3)).all()) and last not in _NO_PROBABILITY
     if count == 1:
         _check_one_output(name, head, values, shown)
     elif ("binary" in name and "crossentropy" in name and head != "softmax") or (
@@ -128,7 +152,7 @@ def check_loss(loss: Any, head: Head, outputs: Any) -> None:
 
 
 def _check_one_output(name: str, head: Head, values: NDArray[np.float32], shown: str) -> None:
-    if len(values) and (values == 1).all() and head == "sigmoid":
+    if len(values) > 1 and head == "sigmoid" and (abs(values - 1) < 1e-6).all():
         raise ValueError(
             "model has one output, and it is 1 for every sample, as of a softmax over one value; "
             "give the last layer activation='sigmoid'"

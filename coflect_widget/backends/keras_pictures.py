@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.inputs import PICTURES_ONLY
@@ -284,7 +284,7 @@ def scaled_remedy(array: Array, place: str, takes: ModelInput) -> str:
     by = ""
     if not takes.scales and array.dtype.kind in "iu" and array.size:
         highest = int(array.max())
-        top = 255 if highest <= 255 else 65535 if array.dtype == np.uint16 else highest
+        top = 255 if highest <= 255 else 2 ** math.ceil(math.log2(highest + 1)) - 1
         by = f" / {top}"
     if place == "pipeline":
         return f"data.map(lambda x, y: (tf.cast(x, tf.float32){by}, y))"

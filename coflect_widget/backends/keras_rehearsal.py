@@ -131,7 +131,7 @@ def check_outputs(outputs: Any, count: int, model: Any) -> None:
 
 def _several(what: str, how: str, place: str) -> str:
     remedy = (
-        f"pass keras.Model(model.inputs, {how}), with the {place.lower()} of the logits or "
+        f"pass keras.Model(model.input, {how}), with the {place.lower()} of the logits or "
         "probabilities of the classes as "
         f"{place}, compiled with the loss of that output"
         if how

@@ -46,10 +46,13 @@ def net(loss=FROM_LOGITS, last=None, outputs=CLASSES, shape=(10, 12, 3), first=(
     return model
 
 
-def of_layers(*given, loss=FROM_LOGITS):
-    model = keras.Sequential(list(given))
+def compiled(model, loss=FROM_LOGITS):
     model.compile("sgd", loss)
     return model
+
+
+def of_layers(*given, loss=FROM_LOGITS):
+    return compiled(keras.Sequential(list(given)), loss)
 
 
 def slices(x=X, y=Y):
@@ -108,7 +111,7 @@ def two_outputs(outputs):
 
 
 def choose(model, output):
-    chosen = keras.Model(model.inputs, output)
+    chosen = keras.Model(model.input, output)
     chosen.compile("sgd", FROM_LOGITS)
     return chosen
 
@@ -320,14 +323,14 @@ def cosine(rate):
 
 MODELS = [
     ("outputs in a dict", (lambda: two_outputs(DICT), (X, Y)),
-     "keras.Model(model.inputs, model.output['NAME'])",
+     "keras.Model(model.input, model.output['NAME'])",
      (lambda: choose(two_outputs(DICT), two_outputs(DICT).output["logits"]), (X, Y))),
     ("outputs in a list", (lambda: two_outputs([FEATURES, LOGITS]), (X, Y)),
-     "keras.Model(model.inputs, model.outputs[PLACE])",
+     "keras.Model(model.input, model.outputs[PLACE])",
      (lambda: choose(two_outputs([FEATURES, LOGITS]), two_outputs([FEATURES, LOGITS]).outputs[1]),
       (X, Y))),
-    ("a call that gives a pair", (lambda: of_layers(Pair(False)), (X, Y)),
-     "let its call() return the logits", (lambda: of_layers(Pair(True)), (X, Y))),
+    ("a call that gives a pair", (lambda: compiled(Pair(False)), (X, Y)),
+     "let its call() return the logits", (lambda: compiled(Pair(True)), (X, Y))),
     ("maps", (lambda: of_layers(keras.Input(ONE), CONV), (X, Y)),
      "keras.layers.GlobalAveragePooling2D()",
      (lambda: of_layers(keras.Input(ONE), CONV, layers.GlobalAveragePooling2D()), (X, Y))),
@@ -373,13 +376,13 @@ MODELS = [
 ]  # fmt: skip
 
 
+def shares(z):
+    z = keras.ops.exp(z)
+    return z / keras.ops.sum(z, 1, True)
+
+
 def soft_lambda(logits):
-    model = keras.Sequential(
-        [
-            *body(),
-            layers.Lambda(lambda z: keras.ops.exp(z) / keras.ops.sum(keras.ops.exp(z), 1, True)),
-        ]
-    )
+    model = keras.Sequential([*body(), layers.Lambda(shares)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
     return model
 
