@@ -43,6 +43,7 @@ from coflect_widget.backends.keras_pictures import (
 from coflect_widget.backends.keras_rehearsal import (
     check_outputs,
     check_scalar,
+    draws_on,
     rehearse,
     short,
 )
@@ -149,6 +150,8 @@ class KerasBackend:
             check_classes(source, self.num_classes, source.place)
         self.take_compiled(outputs)
         rehearse(self)
+        if any(draws_on(step) for step in self._steps.values()):
+            self._steps.clear()
         self._assume(said_of_layout, outputs)
 
     # --- shape of the task -----------------------------------------------------------------

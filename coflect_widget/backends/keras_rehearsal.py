@@ -60,6 +60,30 @@ def rehearse(backend: KerasBackend) -> None:
             ) from error
 
 
+def draws_on(step: Any) -> bool:
+    """Whether a compiled step has drawn from a generator that is put back by compiling it again.
+
+    Those are TensorFlow's own stateful generators; layers of Keras have seeds in variables.
+    """
+    if not hasattr(step, "_list_all_concrete_functions"):
+        return False  # not compiled
+    for concrete in step._list_all_concrete_functions():
+        graph = concrete.graph.as_graph_def()
+        nodes = [
+            *graph.node,
+            *(node for inner in graph.library.function for node in inner.node_def),
+        ]
+        if any(node.op in _STATEFUL for node in nodes):
+            return True
+    return False
+
+
+_STATEFUL = {
+    "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomGamma",
+    "RandomPoissonV2", "RandomShuffle", "Multinomial", "ParameterizedTruncatedNormal",
+}  # fmt: skip
+
+
 def check_scalar(loss: Any, compiled: Any) -> None:
     """Raise ValueError where the compiled loss gives more than one number a batch."""
     shape = tuple(loss.shape)
