@@ -553,8 +553,8 @@ class KerasBackend:
         """One validation sample as the model sees it."""
         if self.val_source is None:
             raise IndexError("there are no validation data")
-        x = self.model.chw(self.val_source.input(index))
-        return Sample(input=x, target=self.val_source.target(index))
+        x, label = self.val_source.sample(index)
+        return Sample(input=self.model.chw(x), target=label)
 
     def set_labels(self, labels: Mapping[int, int | None]) -> None:
         """Train with these labels from the next step on; None leaves a sample out."""
@@ -566,9 +566,9 @@ class KerasBackend:
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
-        inputs = np.stack([self.train_source.input(int(i)) for i in indices])
-        labels = [self._judged.label(int(i), self.label_of(int(i))) for i in indices]
-        return inputs, np.array(labels)
+        samples = [self.train_source.sample(int(i)) for i in indices]
+        labels = [self._judged.label(int(i), y) for i, (_, y) in zip(indices, samples, strict=True)]
+        return np.stack([x for x, _ in samples]), np.array(labels)
 
     # --- weights ---------------------------------------------------------------------------
 
@@ -585,8 +585,8 @@ class KerasBackend:
             np.copyto(view, weight.numpy(), casting="unsafe")
 
     def read_sample(self, index: int) -> Sample:
-        x = self.model.chw(self.train_source.input(index))
-        return Sample(input=x, target=self.train_source.target(index))
+        x, label = self.train_source.sample(index)
+        return Sample(input=self.model.chw(x), target=label)
 
     def labels(self) -> NDArray[np.int64]:
         """Labels of the training data, as far as they are known without reading it all."""

@@ -94,9 +94,14 @@ class Source:
             with _random_state_kept():
                 self._probe()
 
+    def sample(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """One input as the model takes it, and its class number."""
+        x, y = self._item(index)
+        return self._turned(x), y
+
     def input(self, index: int) -> NDArray[np.float32]:
         """One input as the model takes it."""
-        return self._turned(self._item(index)[0])
+        return self.sample(index)[0]
 
     def target(self, index: int) -> int:
         """Class number of one sample."""

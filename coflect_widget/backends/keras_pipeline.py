@@ -362,8 +362,10 @@ def _taken(
 def _is_batched(x: Any, y: Any, takes: ModelInput) -> bool:
     # (H, W, C) with one-hot labels (classes,) has the ranks of (B, H, W) with labels (B,).
     wanted = takes.shape
-    if len(x) >= 4 or len(y) == 0:
-        return len(x) >= 4
+    if len(y) == 0:
+        return False
+    if len(x) >= 4:
+        return True
     if wanted is not None and len(wanted) == len(x) == 3:
         fits = all(a is None or b is None or a == b for a, b in zip(x, wanted, strict=True))
         if fits and x[-1] == wanted[-1]:

@@ -44,7 +44,7 @@ def rehearse(backend: KerasBackend) -> None:
     source = backend.train_source
     first, last = batch_cuts(source.length, backend.batch_size)[0]
     places = np.resize(source.probes(), last - first)
-    known = {int(i): (source.input(int(i)), source.target(int(i))) for i in set(places.tolist())}
+    known = {index: source.sample(index) for index in set(places.tolist())}
     inputs = np.stack([known[int(i)][0] for i in places])
     labels = np.array([known[int(i)][1] for i in places], np.int64)
     with unchanged(model):
@@ -155,7 +155,7 @@ def check_outputs(outputs: Any, count: int, model: Any) -> None:
 
 def _several(what: str, how: str, place: str) -> str:
     remedy = (
-        f"pass keras.Model(model.input, {how}), with the {place.lower()} of the logits or "
+        f"pass keras.Model(model.inputs[0], {how}), with the {place.lower()} of the logits or "
         "probabilities of the classes as "
         f"{place}, compiled with the loss of that output"
         if how

@@ -141,7 +141,7 @@ def _one_hot(labels: Array, argument: str, index: int | None, place: Place) -> N
 
 def _refuse_objects(labels: Array, argument: str, index: int | None, place: Place) -> None:
     where = 0 if index is None else index
-    first = labels.reshape(-1)[0]
+    first = labels.reshape(-1)[:1].tolist()[0]
     if isinstance(first, str | bytes):
         raise ValueError(
             f"{argument} has the label {first!r} at index {where}; labels must be class numbers: "

@@ -114,7 +114,7 @@ def two_outputs(outputs):
 
 
 def choose(model, output):
-    chosen = keras.Model(model.input, output)
+    chosen = keras.Model(model.inputs[0], output)
     chosen.compile("sgd", FROM_LOGITS)
     return chosen
 
@@ -326,10 +326,10 @@ def cosine(rate):
 
 MODELS = [
     ("outputs in a dict", (lambda: two_outputs(DICT), (X, Y)),
-     "keras.Model(model.input, model.output['NAME'])",
+     "keras.Model(model.inputs[0], model.output['NAME'])",
      (lambda: choose(two_outputs(DICT), two_outputs(DICT).output["logits"]), (X, Y))),
     ("outputs in a list", (lambda: two_outputs([FEATURES, LOGITS]), (X, Y)),
-     "keras.Model(model.input, model.outputs[PLACE])",
+     "keras.Model(model.inputs[0], model.outputs[PLACE])",
      (lambda: choose(two_outputs([FEATURES, LOGITS]), two_outputs([FEATURES, LOGITS]).outputs[1]),
       (X, Y))),
     ("a call that gives a pair", (lambda: compiled(Pair(False)), (X, Y)),
