@@ -208,22 +208,26 @@ def said_of_outputs(
 ) -> list[str]:
     """What was guessed about a model's outputs and the targets of its loss."""
     said = []
-    count = int(outputs.shape[1])
-    certain = hasattr(outputs, "_keras_logits")
-    if head == "softmax":
-        how = "end in a softmax" if certain else "sum to 1 on the samples that were looked at"
-        said.append(f"The model's outputs were taken for probabilities: they {how}.")
-    elif head == "sigmoid":
-        how = "ends in a sigmoid" if certain else "is between 0 and 1"
-        said.append(f"The model's one output was taken for the probability of class 1: it {how}.")
+    certain = hasattr(outputs, "_keras_logits")  # of a softmax or a sigmoid
+    if head == "softmax" and not certain:
+        said.append(
+            "The model's outputs were taken for probabilities: they sum to 1 on the samples that "
+            "were looked at."
+        )
+    elif head == "sigmoid" and not certain:
+        said.append(
+            "The model's one output was taken for the probability of class 1: it is between 0 and "
+            "1 on the samples that were looked at."
+        )
     elif head == "sigmoids":
         said.append(
             "The model's outputs are between 0 and 1 and do not sum to 1; their shares were taken "
             "for the probabilities of classes that exclude each other."
         )
-    elif takes_logits(loss) is None:
-        what = "one output was taken for the logit of class 1" if count == 1 else "outputs were"
-        said.append(f"The model's {what}{'' if count == 1 else ' taken for logits'}.")
+    elif head == "logits" and takes_logits(loss) is None:
+        said.append("The model's outputs were taken for logits.")
+    elif head == "logit" and takes_logits(loss) is None:
+        said.append("The model's one output was taken for the logit of class 1.")
     if form == "one-hot" and given != "one-hot":
         said.append(f"Class numbers are given to the loss {_shown(loss)} as one-hot rows.")
     return said
