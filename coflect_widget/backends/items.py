@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.targets import kind_of_targets, label_remedy
+
 
 class Labelled(Protocol):
     """A data set as a backend reads it; `argument` is what messages call it."""
@@ -27,6 +29,29 @@ def has_own_items(data: object, base: type) -> bool:
     """Whether the class of `data`, a `base`, reads its items in a way of its own."""
     names = ("__getitem__", "__getitems__", "__len__")
     return any(getattr(type(data), name, None) is not getattr(base, name, None) for name in names)
+
+
+def name_index(error: Exception, argument: str, index: int) -> None:
+    """Have an error that a data set raised say at which index; its type stays.
+
+    The index goes in front of the text where the text is the error's own argument, and into a
+    note where it is made of other things.
+    """
+    where = f"{argument}[{index}]"
+    if where in str(error) or any(where in note for note in getattr(error, "__notes__", ())):
+        return
+    if isinstance(error, OSError) and error.strerror is not None:
+        error.strerror = f"{where}: {error.strerror}"
+    elif len(error.args) == 1 and str(error) == error.args[0]:
+        error.args = (f"{where}: {error.args[0]}",)
+    if where not in str(error):
+        error.add_note(f"{where} raised it")
+
+
+def error_line(error: BaseException) -> str:
+    """Type, text and notes of an error in one line."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error}{notes}"
 
 
 def check_item(item: object, argument: str, index: int) -> None:
@@ -61,11 +86,23 @@ def class_number(label: object, argument: str, index: int) -> int:
     elif label is None:
         remedy = "give each sample a label, or leave it out"
     else:
-        remedy = "of one-hot labels give label.argmax()"
+        raise ValueError(_no_class_number(label, argument, index))
     raise ValueError(
         f"{argument}[{index}][1] is {_shown(label)}; a label must be one class number, an integer: "
         f"{remedy}"
     )
+
+
+def _no_class_number(label: Any, argument: str, index: int) -> str:
+    """What to say of a label that is an array, a list or a number with a fraction."""
+    try:
+        value = np.asarray(label)
+    except (TypeError, ValueError, RuntimeError):
+        value = np.asarray(None)
+    shown = f"{argument}[{index}][1] is {_shown(label)}"
+    if value.dtype.kind not in "iubf" or value.ndim == 0:
+        return f"{shown}; a label must be one class number, an integer"
+    return f"{shown}; {label_remedy(kind_of_targets(value[None]), 'label', alone=True)}"
 
 
 def _integer(value: Any) -> int | None:
@@ -84,6 +121,11 @@ def check_labels(source: Labelled, num_classes: int) -> None:
     labels = source.labels()
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
+        if labels.min() == 1 and labels.max() == num_classes:
+            raise ValueError(
+                f"{source.argument} has labels from 1 to {num_classes} for {num_classes} classes; "
+                "they are counted from 0: pass labels - 1"
+            )
         where = int(wrong[0])
         at = where if len(labels) == source.length else source.probes()[where]
         raise ValueError(label_error(source.argument, at, int(labels[where]), num_classes))

@@ -23,10 +23,36 @@ from coflect_widget.backends.base import (
     processors,
     unknown_order,
 )
-from coflect_widget.backends.items import check_labels, label_error
+from coflect_widget.backends.items import label_error
 from coflect_widget.backends.judged import JudgedLabels
-from coflect_widget.backends.keras_data import Source, class_numbers
-from coflect_widget.backends.keras_model import Classifier, find_head, find_layout
+from coflect_widget.backends.keras_data import Source
+from coflect_widget.backends.keras_loss import (
+    check_loss,
+    find_head,
+    last_activation,
+    said_of_outputs,
+    target_form,
+)
+from coflect_widget.backends.keras_model import Classifier
+from coflect_widget.backends.keras_pictures import (
+    ModelInput,
+    check_strip,
+    find_layout,
+    find_turn,
+)
+from coflect_widget.backends.keras_rehearsal import (
+    check_outputs,
+    check_scalar,
+    draws_on,
+    rehearse,
+    short,
+)
+from coflect_widget.backends.keras_targets import (
+    check_classes,
+    labels_of_step,
+    read_labels,
+    said_of_labels,
+)
 from coflect_widget.config import Config
 from coflect_widget.record.durable import replacing
 
@@ -73,22 +99,33 @@ class KerasBackend:
                 'keras.mixed_precision.set_global_policy("mixed_float16") before you make the '
                 "Keras model, and leave the setting out"
             )
+        if class_weight is not None and not isinstance(class_weight, Mapping):
+            raise TypeError(
+                f"class_weight is a {type(class_weight).__name__}; pass a mapping of class number "
+                "to weight, as dict(enumerate(weights)) makes it"
+            )
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = _device(config.device)
-        _check_one_input(model)
-        scaled = _scales(model)
-        self.train_source = Source(train_data, "train_data", scaled=scaled)
-        self.val_source = None if val_data is None else Source(val_data, "val_data", scaled=scaled)
+        takes = ModelInput.of(model)
+        self.train_source = Source(train_data, "train_data", takes=takes)
+        self.val_source = None
+        if val_data is not None:
+            self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
-        self._fit_channels()
+        self.assumptions: list[str] = []
+        self.warnings = self.train_source.warnings  # it goes on to tell of changes
+        self._fit_channels(takes)
         shape = self.train_source.input(0).shape
+        layout, said_of_layout = find_layout(shape, model)
+        check_strip(shape, layout, "train_data")
         outputs = self._outputs()
         self._compile(loss, optimizer)
-        head = find_head(outputs, model.loss)
-        self.model = Classifier(model, find_layout(shape, model), head)
+        last = last_activation(model)
+        head = find_head(outputs, model.loss, last)
+        self.model = Classifier(model, layout, head)
         self.num_classes = max(2, int(outputs.shape[1]))
         if num_classes is not None and num_classes != self.num_classes:
             raise ValueError(
@@ -96,9 +133,6 @@ class KerasBackend:
                 f"{num_classes}; give the last layer {num_classes} outputs or name "
                 f"{self.num_classes} classes"
             )
-        for source in (self.train_source, self.val_source):
-            if source is not None:
-                check_labels(source, self.num_classes)
         _check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self._class_weight = (
@@ -108,11 +142,18 @@ class KerasBackend:
         self._evaluation: Any = None
         self._test_step: Any = None
         self._compiled: list[Any] = []
-        self.take_compiled(outputs)
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._epoch = 0
         self._guidance: Any = None
         self._judged = JudgedLabels()
+        check_loss(model.loss, head, outputs, last)
+        for source in self._sources():
+            check_classes(source, self.num_classes, source.place)
+        self.take_compiled(outputs)
+        rehearse(self)
+        if any(draws_on(step) for step in self._steps.values()):
+            self._steps.clear()
+        self._assume(said_of_layout, outputs)
 
     # --- shape of the task -----------------------------------------------------------------
 
@@ -130,26 +171,45 @@ class KerasBackend:
         shape = self.model.chw(self.train_source.input(0)).shape
         return (int(shape[-2]), int(shape[-1]))
 
-    def _fit_channels(self) -> None:
-        """Turn (C, H, W) data for a model that takes (H, W, C), where that is certain."""
-        found = self.train_source.input(0).shape
-        wanted = _wanted_shape(self.keras_model)
-        turned = (*found[1:], found[0]) if len(found) == 3 else found
-        if wanted is None:
-            last = keras.config.image_data_format() == "channels_last"
-            turn = self.train_source.channels_first and last
-        else:
-            turn = not _fits(found, wanted) and _fits(turned, wanted)
-        for source in (self.train_source, self.val_source):
-            if source is not None:
-                source.swap_channels = turn
+    def _sources(self) -> list[Source]:
+        return [self.train_source] + ([] if self.val_source is None else [self.val_source])
+
+    def _fit_channels(self, takes: ModelInput) -> None:
+        """Put the channels where the model takes them, where that is certain."""
+        train = self.train_source
+        found = train.input(0).shape
+        turn = find_turn(found, takes, promised_first=train.channels_first)
+        for source in self._sources():
+            source.turn = turn
+        if turn:
+            where = "(H, W, C)" if turn == "last" else "(C, H, W)"
+            if not train.channels_first:
+                self.assumptions.append(
+                    f"Inputs of shape {found} were turned to {where}, because the model takes them "
+                    "so."
+                )
         if self.val_source is not None:
-            train, val = self.train_source.input(0).shape, self.val_source.input(0).shape
-            if train != val:
+            shape, val = train.input(0).shape, self.val_source.input(0).shape
+            if shape != val:
                 raise ValueError(
-                    f"val_data has inputs of shape {val}, but train_data of {train}; one model "
+                    f"val_data has inputs of shape {val}, but train_data of {shape}; one model "
                     "reads both: give them the same shape"
                 )
+
+    def _assume(self, of_layout: str, outputs: Any) -> None:
+        """Fill `assumptions` with what was guessed."""
+        said = self.assumptions + ([of_layout] if of_layout else [])
+        for source in self._sources():
+            said += source.assumptions
+            said += said_of_labels(
+                source.argument, source.labels(), source.form, fractions=source.fractional,
+                classes=self.num_classes,
+            )  # fmt: skip
+        said += said_of_outputs(
+            self.model.head, self.keras_model.loss, outputs, self.train_source.form,
+            self._target_form,
+        )  # fmt: skip
+        self.assumptions = list(dict.fromkeys(said))
 
     def _outputs(self) -> Any:
         sample = np.stack([self.train_source.input(i) for i in self._first()])
@@ -159,11 +219,7 @@ class KerasBackend:
             raise ValueError(
                 f"model fails on a batch of shape {sample.shape} made from train_data: {error}"
             ) from error
-        if not tf.is_tensor(outputs) or len(outputs.shape) != 2:
-            got = tuple(outputs.shape) if tf.is_tensor(outputs) else type(outputs).__name__
-            raise ValueError(
-                f"model gives {got} for {len(sample)} samples; it must give (samples, classes)"
-            )
+        check_outputs(outputs, len(sample), self.keras_model)
         return outputs
 
     def _compile(self, loss: Any, optimizer: Any) -> None:
@@ -202,9 +258,7 @@ class KerasBackend:
         self._compiled = compiled
         self._steps.clear()
         self._evaluation = self._test_step = None
-        self._target_form = _target_form(
-            model.loss, self.model.head, one_hot=self.train_source.one_hot
-        )
+        self._target_form = target_form(model.loss, self.model.head, self.train_source.form)
         self._try_loss(self._outputs() if outputs is None else outputs)
 
     def _try_loss(self, outputs: Any) -> None:
@@ -214,13 +268,15 @@ class KerasBackend:
         x = np.stack([self.train_source.input(i) for i in self._first()])
         targets = self.targets(labels)
         try:
-            model.compute_loss(x, targets, outputs, None, training=False)
+            loss = model.compute_loss(x, targets, outputs, None, training=False)
             model.compute_metrics(x, targets, outputs, None)
         except Exception as error:
             raise ValueError(
                 f"the model's compiled loss {model.loss!r} or metrics cannot be used with outputs "
-                f"of shape {tuple(outputs.shape)} and targets of shape {targets.shape}: {error}"
+                f"of shape {tuple(outputs.shape)} and targets of shape {targets.shape}: "
+                f"{short(error)}; compile it with a loss, loss_weights and metrics for such"
             ) from error
+        check_scalar(loss, model.loss)
         model.reset_metrics()
 
     def _first(self) -> list[int]:
@@ -230,6 +286,7 @@ class KerasBackend:
 
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
+        self.train_source.forget_read()
         keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
         for number, key in enumerate(keys):
             key.assign(np.array([self.seed, number], dtype=np.uint32))
@@ -266,7 +323,7 @@ class KerasBackend:
 
     def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Class numbers (B,) of targets in any form that the data may have."""
-        return class_numbers(targets, "targets")
+        return read_labels(targets, "targets")[0]
 
     def step(
         self,
@@ -508,9 +565,7 @@ class KerasBackend:
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
     ) -> StepOutput:
         logits = self.model.logits(tf.convert_to_tensor(logits))
-        targets = np.asarray(targets)
-        labels = targets.argmax(1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
-        labels = labels.reshape(-1).astype(np.int64)
+        labels = labels_of_step(targets)
         if loss is None:
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
@@ -529,10 +584,8 @@ class KerasBackend:
             )
         if self._guidance is None or not self._guidance.active:
             return None
-        targets = np.asarray(targets)
-        labels = targets.argmax(1) if targets.ndim == 2 and targets.shape[1] > 1 else targets
         prepared = self._guidance.prepare(
-            np.asarray(inputs), labels.reshape(-1).astype(np.int64), indices, exchange=False
+            np.asarray(inputs), labels_of_step(targets), indices, exchange=False
         )
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
         term = self._guidance.summand(prepared, loss)
@@ -558,8 +611,8 @@ class KerasBackend:
         """One validation sample as the model sees it."""
         if self.val_source is None:
             raise IndexError("there are no validation data")
-        x = self.model.chw(self.val_source.input(index))
-        return Sample(input=x, target=self.val_source.target(index))
+        x, label = self.val_source.sample(index)
+        return Sample(input=self.model.chw(x), target=label)
 
     def set_labels(self, labels: Mapping[int, int | None]) -> None:
         """Train with these labels from the next step on; None leaves a sample out."""
@@ -571,9 +624,9 @@ class KerasBackend:
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
-        inputs = np.stack([self.train_source.input(int(i)) for i in indices])
-        labels = [self._judged.label(int(i), self.label_of(int(i))) for i in indices]
-        return inputs, np.array(labels)
+        samples = [self.train_source.sample(int(i)) for i in indices]
+        labels = [self._judged.label(int(i), y) for i, (_, y) in zip(indices, samples, strict=True)]
+        return np.stack([x for x, _ in samples]), np.array(labels)
 
     # --- weights ---------------------------------------------------------------------------
 
@@ -590,8 +643,8 @@ class KerasBackend:
             np.copyto(view, weight.numpy(), casting="unsafe")
 
     def read_sample(self, index: int) -> Sample:
-        x = self.model.chw(self.train_source.input(index))
-        return Sample(input=x, target=self.train_source.target(index))
+        x, label = self.train_source.sample(index)
+        return Sample(input=self.model.chw(x), target=label)
 
     def labels(self) -> NDArray[np.int64]:
         """Labels of the training data, as far as they are known without reading it all."""
@@ -685,62 +738,6 @@ def _check_scheduler(scheduler: Any, optimizer: Any) -> None:
             f"{type(inner._learning_rate).__name__}, which sets it at each step; leave out "
             "scheduler=, or give the optimizer a number"
         )
-
-
-def _check_one_input(model: Any) -> None:
-    inputs = _input_shape(model)
-    if isinstance(inputs, list | dict) and len(inputs) > 1:
-        raise ValueError(
-            f"model takes {len(inputs)} inputs; the Keras backend trains models of one, an image: "
-            "make one array and one keras.Input of them, or train it as a torch.nn.Module"
-        )
-
-
-def _scales(model: Any) -> bool:
-    """Whether the model scales its inputs itself."""
-    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
-    return any(isinstance(layer, scaling) for layer in model._flatten_layers(include_self=False))
-
-
-def _wanted_shape(model: Any) -> tuple[int | None, ...] | None:
-    """Shape of one input that the model says it takes, None where it does not say."""
-    shape = _input_shape(model)
-    return tuple(shape[1:]) if isinstance(shape, tuple) else None
-
-
-def _input_shape(model: Any) -> Any:
-    """What Keras says: a tuple, or a list or mapping of them, or None."""
-    try:
-        return model.input_shape
-    except (AttributeError, ValueError):
-        return None
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        w is None or s == w for s, w in zip(shape, wanted, strict=True)
-    )
-
-
-def _target_form(loss: Any, head: str, *, one_hot: bool) -> str:
-    """How the compiled loss takes its targets: "numbers", "one-hot" or "column".
-
-    Labels that are given `one_hot` stay so, but for a loss that says that it takes numbers.
-    """
-    if isinstance(loss, list | tuple | dict) and len(loss) == 1:
-        [loss] = loss.values() if isinstance(loss, dict) else loss
-    if isinstance(loss, str):
-        name = loss
-    else:
-        name = f"{getattr(loss, 'name', '')} {type(loss).__name__} {getattr(loss, '__name__', '')}"
-    name = name.lower().replace("_", "")
-    if "sparse" in name:
-        return "numbers"
-    if head in ("logit", "sigmoid"):
-        return "column"
-    if one_hot or "binary" in name or "categorical" in name or name in ("mse", "kldivergence"):
-        return "one-hot"
-    return "numbers"
 
 
 def _numpy_type(weight: Any) -> str:

@@ -1,7 +1,7 @@
 """A person's data for the Keras backend: checked once, numbered, served batch by batch.
 
-All of it is numpy; the order of an epoch depends on (seed, epoch) alone and is the same as
-that of the Torch backend.
+The order of an epoch depends on (seed, epoch) alone and is the same as that of the Torch
+backend, but for data that are read anew in each epoch and have no room in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, batch_cuts
-from coflect_widget.backends.items import check_item, has_own_items
+from coflect_widget.backends.items import check_item, has_own_items, name_index
+from coflect_widget.backends.keras_pictures import ModelInput, Turn, check_picture, scaled_remedy
+from coflect_widget.backends.keras_pipeline import (
+    Batched,
+    OrderChangedError,
+    batched,
+    guess_names,
+    in_order,
+    read,
+    said_of_reading,
+)
+from coflect_widget.backends.keras_targets import Form, Place, read_labels
 from coflect_widget.backends.progress import shown
 from coflect_widget.data.arrays import ArrayDataset
 
@@ -24,8 +35,6 @@ Array = NDArray[Any]
 
 _PROBES = 64  # samples of a map-style data set that are looked at before training
 _MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
-#: A tf.data.Dataset up to this size is read into memory, where each sample has a place.
-_LARGEST_READ = 2 * 2**30
 
 
 class Source:
@@ -33,47 +42,70 @@ class Source:
 
     Parameters
     ----------
-    data : map-style data set of (x, y) or (x, y, index), pair of arrays, or tf.data.Dataset
-        Labels are class numbers (N,) or (N, 1), or one-hot rows (N, classes).
+    data : map-style data set of (x, y) or (x, y, index), pair of arrays, or data in batches
+        Labels are class numbers (N,) or (N, 1), or one-hot rows (N, classes). Data in batches are
+        a finite tf.data.Dataset or a keras.utils.PyDataset.
     argument : str
         Name used in error messages.
-    scaled : bool
-        Whether the model scales its inputs itself, so that nobody is told to do it.
+    takes : ModelInput
+        What the model says of its input.
+    anew : bool
+        Whether data in batches that are drawn anew in each reading are to be read in each epoch.
+
+    Attributes
+    ----------
+    assumptions, warnings : list of str
+        What was guessed, and what a person should know.
     """
 
-    def __init__(self, data: Any, argument: str, *, scaled: bool = False) -> None:
+    def __init__(
+        self, data: Any, argument: str, *, takes: ModelInput | None = None, anew: bool = True
+    ) -> None:
         self.argument = argument
-        self._scaled = scaled
-        self.one_hot = False  # the form that its labels come in
+        self.assumptions: list[str] = []
+        self.warnings: list[str] = []
+        self.place: Place = "arrays"
+        self.form: Form = "numbers"  # that its labels come in
+        self.fractional = False  # whether labels are floating point
         self.inputs: Array | None = None
         self.targets: NDArray[np.int64] | None = None
         self.dataset: Any = None
         #: whether samples are (C, H, W) by their data set's own promise
         self.channels_first = isinstance(data, ArrayDataset)
-        self.swap_channels = False  # give (H, W, C) where the data set has (C, H, W)
+        self.turn: Turn = ""  # put the channels there
         self.draws_random_numbers = False
-        self._lock = threading.Lock()
+        self._takes = takes or ModelInput()
+        self._anew: Batched | None = None
         #: of a data set: what was read of the probes, until `forget_read`, and their labels
-        self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
-        self._probed: list[int] = []
-        arrays = _as_arrays(data, argument)
-        if arrays is not None:
-            inputs, labels = _checked_arrays(*arrays, argument)
-            self.inputs = self._as_float(inputs)
-            self.targets = class_numbers(labels, argument)
-            self.one_hot = labels.ndim == 2 and labels.shape[1] > 1
-            self.length = len(self.inputs)
-        else:
+        self._probed: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._labels: list[int] = []
+        self._lock = threading.Lock()
+        arrays = self._as_arrays(data, anew=anew)
+        if arrays is None:
+            self.place = "items"
             self.dataset = _checked_dataset(data, argument)
             self.length = len(data)
+        else:
+            inputs, labels = _checked_arrays(*arrays, argument, self._takes)
+            self.length = len(inputs)
+            self.inputs = self._as_float(inputs)
+            self.fractional = labels.dtype.kind == "f"
+            if self.length:
+                self.targets, self.form = read_labels(labels, argument, place=self.place)
         if self.length == 0:
             raise ValueError(f"{argument} is empty; it needs at least one sample")
         if self.dataset is not None:
-            self._probe()
+            with _random_state_kept():
+                self._probe()
+
+    def sample(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """One input as the model takes it, and its class number."""
+        x, y = self._item(index)
+        return self._turned(x), y
 
     def input(self, index: int) -> NDArray[np.float32]:
         """One input as the model takes it."""
-        return self._item(index)[0]
+        return self.sample(index)[0]
 
     def target(self, index: int) -> int:
         """Class number of one sample."""
@@ -83,20 +115,20 @@ class Source:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
-        return np.array(self._probed, dtype=np.int64)
-
-    def read_so_far(self) -> list[int]:
-        """Indices of samples that are given without reading the data set again."""
-        return self.probes() if self.dataset is None else list(self._read)
-
-    def forget_read(self) -> None:
-        """Let go of what was read before training; samples are read anew from now on."""
-        self._read = {}
+        return np.array(self._labels, dtype=np.int64)
 
     def probes(self) -> list[int]:
         """Indices spread evenly over the data."""
         count = min(_PROBES, self.length)
         return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+
+    def read_so_far(self) -> list[int]:
+        """Indices of samples that are given without reading the data set again."""
+        return self.probes() if self.dataset is None else list(self._probed)
+
+    def forget_read(self) -> None:
+        """Read the probes like all others from now on; until then each was read once."""
+        self._probed = {}
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
@@ -104,178 +136,213 @@ class Source:
 
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
-        for first, last in batch_cuts(self.length, batch_size)[skip:]:
+        cuts = batch_cuts(self.length, batch_size)
+        if self._anew is not None:
+            yield from self._read_anew(order, [b - a for a, b in cuts], skip)
+            return
+        for first, last in cuts[skip:]:
             group = order[first:last]
             if self.inputs is not None and self.targets is not None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
             else:
-                items = [self._item(int(i)) for i in group]
+                items = [self._read(int(i)) for i in group]
                 yield Batch(
                     group,
-                    np.stack([x for x, _ in items]),
+                    self._turned(self._stacked([x for x, _ in items], group)),
                     np.array([y for _, y in items], dtype=np.int64),
                 )
 
+    def _read_anew(self, order: NDArray[np.int64], sizes: list[int], skip: int) -> Iterator[Batch]:
+        """An epoch of data in batches; where their order changes, of the first reading's copies."""
+        data, inputs, targets = self._anew, self.inputs, self.targets
+        assert data is not None and inputs is not None and targets is not None  # noqa: S101, PT018
+        left = np.ones(self.length, bool)
+        done = 0
+        try:
+            for indices, x, y in in_order(data, order, sizes):
+                numbers, _ = read_labels(y, self.argument, place=self.place)
+                if not np.array_equal(numbers, targets[indices]):
+                    raise OrderChangedError("other labels than before")
+                left[indices] = False
+                done += 1
+                if done > skip:
+                    x = self._as_float(x)
+                    yield Batch(indices, self._turned(x), targets[indices])
+        except OrderChangedError as error:
+            self._anew = None
+            self.warnings.append(
+                f"{self.argument} was read anew and had {error}, so that nobody can tell which "
+                "sample is which: the session goes on with the copies of the first reading, and "
+                "random augmentation stays as it was there."
+            )
+            rest = order[left[order]]
+            for size in sizes[done:]:
+                group, rest = rest[:size], rest[size:]
+                done += 1
+                if done > skip:
+                    yield Batch(group, self._turned(inputs[group]), targets[group])
+
+    def _stacked(self, inputs: list[NDArray[np.float32]], indices: Array) -> NDArray[np.float32]:
+        for x, index in zip(inputs, indices, strict=True):
+            if x.shape != inputs[0].shape:
+                raise ValueError(_other_shape(self.argument, index, x, indices[0], inputs[0]))
+        return np.stack(inputs)
+
     def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """A sample for another purpose than training, which changes nothing."""
         if self.inputs is not None and self.targets is not None:
-            return self._turned(self.inputs[index]), int(self.targets[index])
-        if index in self._read:
-            x, label = self._read[index]
-            return self._turned(x), label
+            return self.inputs[index], int(self.targets[index])
+        if index in self._probed:
+            return self._probed[index]
         keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
         with self._lock, keep:
-            x, y, *_ = self.dataset[index]
-        return self._turned(self._as_float(x)), _label(y)
+            return self._read(index, locked=True)
+
+    def _read(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
+        """A sample of a map-style data set, which may draw random numbers."""
+        where = f"{self.argument}[{index}]"
+        with contextlib.nullcontext() if locked else self._lock:
+            try:
+                item = self.dataset[index]
+            except Exception as error:
+                name_index(error, self.argument, index)
+                raise
+        if isinstance(item, Mapping):
+            x, y = guess_names(list(item))
+            raise ValueError(
+                f"{where} is a {type(item).__name__}, expected (x, y): give "
+                f"(item[{x!r}], item[{y!r}]) for each index"
+            )
+        check_item(item, self.argument, index)
+        inputs, said = self._takes.pick(item[0], self.argument)
+        if said and said not in self.assumptions:
+            self.assumptions.append(said)
+        array = np.asarray(inputs)
+        check_picture(array.shape, array.dtype.kind, self.argument, self._takes)
+        return self._as_float(array), self._label(item[1], index)
+
+    def _label(self, label: Any, index: int) -> int:
+        if type(label) is int:
+            return label
+        if isinstance(label, Mapping):
+            raise ValueError(
+                f"{self.argument}[{index}] has a dict of {len(label)} labels, and a session trains "
+                "on one: give its label alone"
+            )
+        if label is None:
+            raise ValueError(
+                f"{self.argument}[{index}] has the label None; give each sample a label, or leave "
+                "it out"
+            )
+        label = np.asarray(label)
+        numbers, form = read_labels(label, self.argument, index, self.place)
+        if not self._probed:
+            self.form = form
+        self.fractional |= label.dtype.kind == "f"
+        return int(numbers[0])
 
     def _turned(self, x: Array) -> NDArray[np.float32]:
-        return np.ascontiguousarray(np.moveaxis(x, -3, -1)) if self.swap_channels else x
+        if not self.turn:
+            return x
+        ends = (-3, -1) if self.turn == "last" else (-1, -3)
+        return np.ascontiguousarray(np.moveaxis(x, *ends))
 
-    def _as_float(self, x: Any) -> NDArray[np.float32]:
-        array = np.asarray(x)
-        if array.dtype.kind != "f":
-            scale = "" if self._scaled else " / 255"
+    def _as_float(self, array: Array) -> NDArray[np.float32]:
+        if array.dtype.kind not in "fV":  # bfloat16 is of kind V
             raise ValueError(
                 f"{self.argument} has inputs of type {array.dtype}; the model needs floating "
-                f"point, for example images.astype('float32'){scale}"
+                f"point: {scaled_remedy(array, self.place, self._takes)}"
             )
         return array.astype(np.float32, copy=False)
 
     def _probe(self) -> None:
-        before = _random_state()
-        shape: tuple[int, ...] | None = None
-        room = _MOST_KEPT
-        probes = self.probes()
+        probes, room = self.probes(), _MOST_KEPT
         for index in shown(probes, len(probes), f"samples of {self.argument}"):
-            item = self.dataset[index]
-            check_item(item, self.argument, index)
-            _refuse_several(item[0], self.argument)
-            self.one_hot = np.size(item[1]) > 1
-            x = self._as_float(item[0])
-            self._probed.append(_label(item[1]))
+            before = _random_state()
+            x, y = self._read(index)
+            self.draws_random_numbers |= _random_state() != before
+            if self._probed and x.shape != self._probed[0][0].shape:
+                raise ValueError(_other_shape(self.argument, index, x, 0, self._probed[0][0]))
+            self._labels.append(y)
             room -= x.nbytes
             if index == 0 or room > 0:  # a copy: a data set may fill one buffer for each item
-                self._read[index] = (x.copy(), self._probed[-1])
-            found = x.shape
-            if shape is not None and found != shape:
-                raise ValueError(
-                    f"{self.argument}[{index}] has shape {found}, but sample 0 has {shape}; images "
-                    "must be of one shape: resize or crop them in the data set"
-                )
-            shape = found
-        self.draws_random_numbers = _random_state() != before
+                self._probed[index] = (x.copy(), y)
+
+    def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
+        if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
+            return data.images, data.labels
+        if isinstance(data, tuple | list) and _is_pair(data):
+            inputs, said = self._takes.pick(data[0], self.argument)
+            self.assumptions += [said] if said else []
+            return inputs, data[1]
+        batches = batched(data, self.argument, self._takes)
+        if batches is None:
+            return None
+        self.place = batches.place
+        reading = read(batches, twice=anew)
+        self._anew = reading.anew
+        self.assumptions += [*batches.said, *said_of_reading(reading, self.argument)]
+        self.warnings += [reading.warning] if reading.warning else []
+        return reading.inputs, reading.labels
 
 
-def _as_arrays(data: Any, argument: str) -> tuple[Any, Any] | None:
-    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
-        return data.images, data.labels
-    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[1], "shape"):
-        _refuse_several(data[0], argument)
-        if hasattr(data[0], "shape"):
-            return data[0], data[1]
-    if hasattr(data, "element_spec") and hasattr(data, "as_numpy_iterator"):
-        return _read_pipeline(data, argument)
-    return None
-
-
-def _refuse_several(inputs: Any, argument: str) -> None:
-    """Raise ValueError for inputs that are a tuple, list or mapping of arrays."""
-    named = isinstance(inputs, Mapping)
-    if named or (isinstance(inputs, tuple | list) and any(hasattr(a, "shape") for a in inputs)):
-        raise ValueError(
-            f"{argument} has a {type(inputs).__name__} of {len(inputs)} arrays as inputs; the "
-            "Keras backend trains models of one input: pass its array alone (numpy.stack makes "
-            "one of a list of images)"
-        )
-
-
-def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
-    """A tf.data.Dataset as arrays: in a pipeline no sample has a place of its own."""
-    spec = data.element_spec
-    remedy = f"pass a pair of arrays (inputs, labels) as {argument}, or a map-style data set"
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        raise ValueError(f"{argument} is a tf.data.Dataset of {spec}, not of (x, y); {remedy}")
-    _refuse_several(spec[0], argument)
-    shapes = [getattr(part, "shape", None) for part in spec]
-    if any(shape is None or shape.rank is None for shape in shapes):
-        raise ValueError(
-            f"{argument} is a tf.data.Dataset of {spec}, whose inputs or labels are no tensors of "
-            f"known rank; {remedy}"
-        )
-    if len(spec) == 3 and spec[2].dtype.is_floating:
-        raise ValueError(
-            f"{argument} is a tf.data.Dataset of (x, y, weight), and a session weighs no single "
-            "sample: leave the weights out; class_weight= weighs classes, and "
-            'session.judge(i, "leave out") leaves a sample out'
-        )
-    number = int(data.cardinality())
-    if number < 0:
-        raise ValueError(
-            f"{argument} is a tf.data.Dataset of unknown or endless length, so its samples cannot "
-            f"be numbered; {remedy}"
-        )
-    inputs: list[Array] = []
-    labels: list[Array] = []
-    size = 0
-    x_shape, y_shape = spec[0].shape, spec[1].shape
-    # (H, W, C) with one-hot labels (classes,) has the ranks of (B, H, W) with labels (B,).
-    batched = len(x_shape) == 4 or (
-        len(x_shape) == 3 and len(y_shape) > 0 and x_shape[0] == y_shape[0]
+def _other_shape(argument: str, index: int, x: Array, first: int, other: Array) -> str:
+    return (
+        f"{argument}[{index}] has shape {x.shape}, but sample {first} has {other.shape}; images "
+        "must be of one shape: resize or crop them in the data set"
     )
-    what = f"{'batches' if batched else 'samples'} of {argument}"
-    for x, y, *_ in shown(data.as_numpy_iterator(), number, what):
-        inputs.append(np.asarray(x))
-        labels.append(np.asarray(y))
-        size += inputs[-1].nbytes
-        if size > _LARGEST_READ:
-            raise ValueError(
-                f"{argument} is a tf.data.Dataset of more than {_LARGEST_READ >> 30} GiB, too much "
-                f"to number its samples in memory; {remedy}"
-            )
-    join = np.concatenate if batched else np.stack
-    return (join(inputs), join(labels)) if inputs else (np.zeros((0, 1, 1)), np.zeros(0, int))
 
 
-def _checked_arrays(x: Any, y: Any, argument: str) -> tuple[Array, Array]:
+def _is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether this is (inputs, labels), and no data set of a few items."""
+    first = data[0] if data else None
+    if len(data) == 3 and all(getattr(part, "shape", ()) for part in data):
+        raise ValueError(
+            "arrays (inputs, labels, weights) are not read: a session weighs no single sample; "
+            "pass (inputs, labels), and class_weight= to weigh classes"
+        )
+    if len(data) != 2 or not hasattr(data[1], "__len__"):
+        return False
+    if getattr(first, "shape", ()):
+        return True
+    named_or_several = isinstance(first, Mapping) or (
+        isinstance(first, tuple | list) and all(hasattr(part, "shape") for part in first)
+    )
+    return named_or_several and hasattr(data[1], "shape")
+
+
+def _checked_arrays(x: Any, y: Any, argument: str, takes: ModelInput) -> tuple[Array, Array]:
+    if isinstance(y, Mapping):
+        raise ValueError(
+            f"{argument} has a dict of {len(y)} labels, and a session trains on one: pass its "
+            "array alone"
+        )
     try:
-        inputs, labels = np.asarray(x), np.asarray(y)
+        inputs = np.asarray(x)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{argument}: the arrays cannot be used ({error}); inputs must be one array "
-            "(N, H, W, C), all of one shape, and labels one array (N,)"
+            f"{argument}: the inputs cannot be used ({error}); they must be one array "
+            "(N, H, W, C), all of one shape"
         ) from error
-    if len(inputs) != len(labels):
+    try:
+        labels = np.asarray(y)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{argument} has {len(inputs)} inputs but {len(labels)} labels; "
-            "pass one label for each input"
+            f"{argument}: the labels cannot be used ({error}); several labels a sample are not "
+            "supported so far: they must be one array (N,) of class numbers"
+        ) from error
+    if inputs.dtype == object and inputs.ndim == 1 and hasattr(inputs[0], "shape"):
+        raise ValueError(
+            f"{argument} has inputs of several shapes, such as {inputs[0].shape}; resize them to "
+            "one, and numpy.stack makes one array of a list"
         )
-    if inputs.ndim not in (3, 4):
+    check_picture(inputs.shape[1:], inputs.dtype.kind, argument, takes)
+    given = labels.shape[0] if labels.ndim else 1
+    if not labels.ndim or len(inputs) != given:
         raise ValueError(
-            f"{argument} has inputs of shape {inputs.shape}; expected images (N, H, W, C)"
+            f"{argument} has {len(inputs)} inputs but {given} labels; pass one label for each input"
         )
     return inputs, labels
-
-
-def class_numbers(labels: Array, argument: str) -> NDArray[np.int64]:
-    """Class numbers (N,) of labels (N,), (N, 1) or one-hot (N, classes)."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim == 1:
-        numbers = labels.astype(np.int64)
-        if labels.dtype.kind in "iub" or np.array_equal(numbers, labels):
-            return numbers
-    elif labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (np.sum(labels, 1) == 1).all():
-        found: NDArray[np.int64] = np.argmax(labels, 1).astype(np.int64)
-        return found
-    raise ValueError(
-        f"{argument} has labels of shape {labels.shape} and type {labels.dtype}; pass class "
-        "numbers as integers of shape (N,), or one-hot rows (N, classes); regression is for "
-        "torch models"
-    )
-
-
-def _label(y: Any) -> int:
-    value = np.asarray(y)
-    return int(value.argmax()) if value.size > 1 else int(value.reshape(()))
 
 
 def _checked_dataset(data: Any, argument: str) -> Any:
@@ -283,12 +350,7 @@ def _checked_dataset(data: Any, argument: str) -> Any:
         raise TypeError(
             f"{argument}={type(data).__name__} is neither a pair of arrays (inputs, labels) nor a "
             "map-style data set (__len__ and __getitem__ giving (x, y)) nor a finite "
-            "tf.data.Dataset of (x, y)"
-        )
-    if hasattr(data, "max_queue_size"):  # keras.utils.PyDataset
-        raise TypeError(
-            f"{argument} is a PyDataset, which gives batches without their samples' indices; pass "
-            "a data set that gives one sample (x, y) for each index, or a pair of arrays"
+            "tf.data.Dataset of (x, y) nor a keras.utils.PyDataset"
         )
     return data
 

@@ -1,0 +1,95 @@
+"""What a data set's inputs look like: pictures, or what is no picture so far.
+
+Frameworks share it: it knows shapes and types alone, and sees a sample as (C, H, W).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PICTURES_ONLY = "pictures only, so far"
+#: A gray picture's longer side is at most so many times the shorter.
+_LONGEST = 4
+#: Numbers of channels that pictures have: gray, colour, with transparency.
+_CHANNELS = (1, 3, 4)
+
+
+def no_picture(
+    shape: Sequence[int], argument: str, *, whole: bool = False, name: str = "images"
+) -> str | None:
+    """Why samples of this shape are no pictures (C, H, W), and what to do; None where they are.
+
+    Parameters
+    ----------
+    shape : of one sample
+    argument : str
+        What the data set is called in the message.
+    whole : bool
+        Whether the values are whole numbers, as token ids are.
+    name : str
+        What the code in a remedy calls the inputs.
+    """
+    shape = tuple(shape)
+    if len(shape) == 3 and min(shape[1:]) > 1:
+        return None
+    found = f"{PICTURES_ONLY}: {argument} has inputs of shape {shape}"
+    later = ". There is no way round it yet: series, tables and texts are to come"
+    if len(shape) == 2 and min(shape) > 1 and max(shape) <= _LONGEST * min(shape):
+        return (
+            f"{found}; a picture has three dimensions (C, H, W): of gray pictures add the "
+            f"channel, for example {name}[:, None]. Series of {shape[0]} channels cannot be "
+            "trained on yet"
+        )
+    if len(shape) == 2 and min(shape) > 1:
+        return f"{found}, which look like series of {shape[0]} channels{later}"
+    if len(shape) in (1, 2, 3):
+        long = [side for side in shape if side > 1]
+        if whole:
+            return f"{found} and whole numbers, which look like token ids or categories{later}"
+        if len(long) == 2:
+            return f"{found}, which look like series laid in as strips{later}"
+        what = "rows of a table or series of one channel"
+        return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
+    what = "volumes or videos" if len(shape) == 4 else "something else"
+    return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
+
+
+def channels_last(shape: Sequence[int]) -> bool:
+    """Whether a sample (a, b, c) looks like a picture (H, W, C) rather than (C, H, W)."""
+    return len(shape) == 3 and shape[2] in _CHANNELS and shape[0] > 4 and shape[1] > 4
+
+
+def float_remedy(
+    kind: str, largest: float, *, tensor: bool, name: str = "images", scaled: bool = False
+) -> str:
+    """Code that makes pictures of whole numbers floating point, in the range that models expect.
+
+    Parameters
+    ----------
+    kind : str
+        numpy's letter of their type, "b", "i" or "u".
+    largest : float
+        Of the values that are known.
+    tensor : bool
+        Whether they are torch's, which convert in another way.
+    scaled : bool
+        Whether the model scales its inputs itself.
+    """
+    convert = f"{name}.float()" if tensor else f"{name}.astype('float32')"
+    if kind == "b" or scaled or largest <= 1:
+        return convert
+    steps = 255 if largest <= 255 else 2 ** math.ceil(math.log2(largest + 1)) - 1
+    return f"{convert} / {steps}"
+
+
+def unscaled(values: NDArray[Any]) -> bool:
+    """Whether floating point pictures look like bytes that nobody has scaled to 0 to 1."""
+    if not values.size or values.dtype.kind != "f" or not np.isfinite(values).all():
+        return False
+    largest = float(values.max())
+    return 64 < largest <= 255 and float(values.min()) >= 0 and bool((values == values // 1).all())
