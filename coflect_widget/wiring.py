@@ -24,6 +24,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.backends.base import Sample, StepOutput
+from coflect_widget.backends.items import error_line
 from coflect_widget.config import Config
 from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
@@ -273,8 +274,7 @@ class Wiring:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
-        line = f"{type(error).__name__}: {error}"
-        self.emit(events.Failure(error=line, traceback=text))
+        self.emit(events.Failure(error=error_line(error), traceback=text))
 
     def checkpoint(self, reason: str) -> Path:
         """Write the weights; on the training thread, or while nothing trains."""

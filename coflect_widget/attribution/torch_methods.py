@@ -233,7 +233,8 @@ class TorchExplainer:
         inputs.insert(place, x)
         leaves = [each.clone().requires_grad_() for each in inputs]
         with torch.enable_grad():
-            score = logits_of(self.model(*(leaf.clone() for leaf in leaves)))[0, target]
+            output = self.model(*(leaf.clone() for leaf in leaves))
+            score = logits_of(output, self.model)[0, target]
             gradients = torch.autograd.grad(score, leaves, allow_unused=True)
         mass = np.array(
             [
@@ -257,7 +258,7 @@ class TorchExplainer:
     def _forward(self, others: Others, place: int) -> Forward:
         call = _call(self.model, others, place)
         # The copy keeps an in-place first layer from changing the input, or failing on it.
-        return lambda x: logits_of(call(x.clone()))
+        return lambda x: logits_of(call(x.clone()), self.model)
 
 
 def input_names(model: nn.Module, count: int) -> list[str]:
@@ -281,15 +282,15 @@ def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], An
     return call
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits (B, classes) in what a model gave.
+def logits_of(output: Any, model: nn.Module) -> Tensor:
+    """The logits (B, classes) in what `model` gave.
 
     Raises
     ------
     TypeError, ValueError
         If there are none.
     """
-    logits = torch_outputs.logits_of(output)
+    logits = torch_outputs.logits_of(output, model)
     if logits.ndim != 2:
         raise ValueError(
             f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"

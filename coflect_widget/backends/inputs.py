@@ -65,14 +65,12 @@ def channels_last(shape: Sequence[int]) -> bool:
 
 
 def float_remedy(
-    kind: str, largest: float, *, tensor: bool, name: str = "images", scaled: bool = False
+    largest: float, *, tensor: bool, name: str = "images", scaled: bool = False
 ) -> str:
     """Code that makes pictures of whole numbers floating point, in the range that models expect.
 
     Parameters
     ----------
-    kind : str
-        numpy's letter of their type, "b", "i" or "u".
     largest : float
         Of the values that are known.
     tensor : bool
@@ -81,7 +79,7 @@ def float_remedy(
         Whether the model scales its inputs itself.
     """
     convert = f"{name}.float()" if tensor else f"{name}.astype('float32')"
-    if kind == "b" or scaled or largest <= 1:
+    if scaled or largest <= 1:
         return convert
     steps = 255 if largest <= 255 else 2 ** math.ceil(math.log2(largest + 1)) - 1
     return f"{convert} / {steps}"

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file, save_model
+from torch import nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
@@ -23,22 +24,34 @@ from coflect_widget.backends.base import (
     Sample,
     StepOutput,
     WeightSpec,
+    batch_cuts,
     class_weights,
     processors,
 )
-from coflect_widget.backends.items import check_labels
+from coflect_widget.backends.inputs import channels_last, unscaled
+from coflect_widget.backends.items import check_labels, class_number
 from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch_data import Source, arguments
+from coflect_widget.backends.torch_items import forward_names
 from coflect_widget.backends.torch_loader import NextIndices, follow
-from coflect_widget.backends.torch_loss import TotalLoss, check_loss, weights_in
+from coflect_widget.backends.torch_loss import TotalLoss, check_loss, check_weights, weights_in
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
-from coflect_widget.backends.torch_optimizers import (
+from coflect_widget.backends.torch_optimizers import make_optimizer
+from coflect_widget.backends.torch_outputs import (
+    choose,
+    chosen,
+    gives_several,
+    logits_of,
+    mark,
+)
+from coflect_widget.backends.torch_rehearsal import rehearse, rows_for
+from coflect_widget.backends.torch_schedules import (
     BatchSchedule,
     check_length,
-    make_optimizer,
     make_scheduler,
+    unit_of,
 )
-from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
     Hits,
@@ -69,8 +82,10 @@ class TorchBackend:
         AdamW with a learning rate of 1e-3 if None.
     scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
         A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
-        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
-        the validation loss, or in mode "max" with the accuracy, in regression R squared.
+        CyclicLR step after each batch, others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared. Where
+        one is made for batches, as far as can be told, it steps by batches too, and an
+        assumption says so.
     """
 
     name = "torch"
@@ -93,17 +108,23 @@ class TorchBackend:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
+        _check_model(model)
+        self.assumptions: list[str] = []
         self.seed = config.seed
         self.batch_size = batch_size
-        workers, given = config.loader_workers, loss is not None
-        self.train_source = Source(train_data, "train_data", workers, may_regress=given)
-        self.val_source = None
-        if val_data is not None:
-            self.val_source = Source(val_data, "val_data", workers, may_regress=given)
+        read = partial(
+            Source,
+            loader_workers=config.loader_workers,
+            may_regress=loss is not None,
+            names=forward_names(model),
+        )
+        self.train_source = read(train_data, "train_data")
+        self.val_source = None if val_data is None else read(val_data, "val_data")
         self.regression = self.train_source.regression
         self._check_same_shape()
         if self.regression:
-            check_regression(loss, num_classes, class_weight)
+            self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
+        self._check_channels(model)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
@@ -112,7 +133,7 @@ class TorchBackend:
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._buffers = Buffers()
-        outputs = self._checked_outputs(num_classes)
+        outputs = self._outputs = self._checked_outputs(num_classes)
         self.num_classes = 0 if self.regression else outputs
         for source in (self.train_source, self.val_source):
             if source is not None and self.regression:
@@ -121,6 +142,8 @@ class TorchBackend:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
+        if not self.regression:
+            check_weights(loss, self.num_classes)
         self._class_weights = weights_in(loss, self.num_classes)
         if class_weight is not None:
             if loss is not None:
@@ -139,9 +162,8 @@ class TorchBackend:
             )
         self.warnings: list[str] = []
         self._each_batch: BatchSchedule | None = None
-        if isinstance(self.scheduler, OneCycleLR | CyclicLR):
-            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
-        check_length(self.scheduler, self.steps_per_epoch)
+        self._unit = config.schedule_unit
+        self._unit_known = self._set_unit()
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -154,6 +176,7 @@ class TorchBackend:
         self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
+        self._rehearse(outputs)
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
         #: memory that a device copies to, of copies that are finished
@@ -174,6 +197,10 @@ class TorchBackend:
         shape = self.train_source.sample(0).input.shape
         return (int(shape[-2]), int(shape[-1]))
 
+    def _assume(self, sentence: str) -> None:
+        if sentence:
+            self.assumptions.append(sentence)
+
     def _checked_outputs(self, num_classes: int | None) -> int:
         first = self.train_source.sample(0)
         inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
@@ -181,26 +208,140 @@ class TorchBackend:
         self.model.eval()
         try:
             with torch.no_grad():
-                logits = logits_of(self.model(*inputs))
-        except RuntimeError as error:
+                output = self.model(*inputs)
+        except Exception as error:
             raise ValueError(
                 f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
                 f"{error}{_of_another_type(self.model)}"
             ) from error
         finally:
             restore(before)
+        exactly = self.train_source.values().shape[1] if self.regression else num_classes
+        largest = 0 if self.regression else int(self.train_source.labels().max())
+        choice = choose(output, exactly=exactly, at_least=largest + 1)
+        self._assume(choice.said)
+        logits = choice.logits
         if logits.ndim != 2:
-            raise ValueError(
-                f"model gives {tuple(logits.shape)} for one sample; it must give logits "
-                "(1, classes)"
-            )
+            raise ValueError(_not_two_dimensions(logits))
         outputs = int(logits.shape[1])
+        if choice.key is not None:
+            mark(self.model, choice.key, outputs)
         if num_classes is not None and outputs != num_classes:
             raise ValueError(
                 f"model has {outputs} outputs but classes= names {num_classes}; give the last "
                 f"layer {num_classes} outputs or name {outputs} classes"
             )
+        if not self.regression:
+            self._check_classes(logits, largest, named=num_classes is not None)
+        if unscaled(first.input):
+            self._assume(
+                "Inputs are whole numbers up to 255, as pictures of bytes are, and are given to "
+                "the model as they are; where it expects 0 to 1, divide them by 255."
+            )
         return outputs
+
+    def _check_classes(self, logits: torch.Tensor, largest: int, *, named: bool) -> None:
+        """Say what outputs and labels were taken for, where that could be wrong."""
+        outputs = int(logits.shape[1])
+        if outputs == 1:
+            wanted = max(2, largest + 1)
+            raise ValueError(
+                "model has 1 output; a classifier needs at least 2: give a binary classifier two "
+                f"outputs, this one {wanted}, and leave loss= out or pass "
+                "torch.nn.CrossEntropyLoss(). To regress, pass floating point targets and "
+                "loss=torch.nn.MSELoss()"
+            )
+        if not named and 2 * (largest + 1) <= outputs:
+            self._assume(
+                f"Labels go from 0 to {largest}, as far as they are known, and the model has "
+                f"{outputs} outputs: they were taken for the first {largest + 1} of {outputs} "
+                "classes. Give the last layer as many outputs as there are classes, or name them "
+                "all with classes=."
+            )
+        values = logits.float()
+        sums_to_one = bool(((values.sum(1) - 1).abs() < 1e-4).all() and (values >= 0).all())
+        if sums_to_one:
+            self._assume(
+                "The model's outputs are probabilities that sum to 1, and they were taken for "
+                "logits, as cross-entropy takes them: leave the softmax out of the model."
+            )
+
+    def _check_channels(self, model: nn.Module) -> None:
+        """Raise ValueError for pictures (H, W, C); where the model says how many, it decides."""
+        shape = self.train_source.sample(0).input.shape
+        takes = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        if not channels_last(shape) or takes == shape[0]:
+            return
+        array = self.train_source.inputs
+        if self.train_source.dataset is not None:
+            remedy = "in the data set, image.transpose(2, 0, 1), or image.permute(2, 0, 1) in torch"
+        elif isinstance(array, list):
+            remedy = "images.transpose(0, 3, 1, 2), or images.permute(0, 3, 1, 2) in torch"
+        else:
+            remedy = "images.transpose(0, 3, 1, 2), or of a tensor images.permute(0, 3, 1, 2)"
+        raise ValueError(
+            f"train_data has inputs of shape {tuple(shape)}, which look like pictures with their "
+            f"channels last (H, W, C); torch has them first (C, H, W): pass {remedy}"
+        )
+
+    def _rehearse(self, outputs: int) -> None:
+        """Take one step on a copy of the model, so that what does not fit is found now."""
+        first = self.train_source.first
+        smallest = min(b - a for a, b in batch_cuts(self.num_train, self.batch_size))
+        several = isinstance(first[0][0], tuple | list)
+        parts = [list(x) if several else [x] for x, _ in first]
+        numbers = sum(int(np.prod(part.shape)) for part in parts[0])
+        # A batch of one is trained on where it is, and tried with one.
+        rows = rows_for(1 if smallest == 1 else self.batch_size, len(first), outputs, numbers)
+        inputs = [
+            torch.stack([torch.as_tensor(row[k]).detach().float() for row in parts[:rows]])
+            for k in range(len(parts[0]))
+        ]
+        if self.regression:
+            wanted = [torch.as_tensor(y, dtype=torch.float32).reshape(-1) for _, y in first[:rows]]
+            targets = torch.stack(wanted)
+        else:
+            numbers_of = [class_number(y, "train_data", k) for k, (_, y) in enumerate(first[:rows])]
+            targets = torch.tensor(numbers_of)
+        output, _ = rehearse(
+            self.model,
+            self.loss,
+            [x.to(self._device) for x in inputs],
+            targets.to(self._device),
+            outputs=outputs,
+            frozen=self._frozen,
+            autocast=self._autocast,
+        )
+        if output is not None and not isinstance(output, torch.Tensor):
+            key, width = chosen(self.model)  # of eval mode, which may give the logits alone
+            mark(self.model, key, outputs if width is None else width)
+
+    def _set_unit(self) -> bool:
+        """Set whether the schedule steps by batches; False where the training's length tells."""
+        scheduler, unit = self.scheduler, self._unit
+        if isinstance(scheduler, ReduceLROnPlateau) and unit == "batch":
+            raise ValueError(
+                "config['schedule_unit'] = 'batch', but scheduler is a ReduceLROnPlateau, which "
+                "follows the validation at each epoch's end; leave the setting out"
+            )
+        counts = isinstance(scheduler, OneCycleLR | CyclicLR)
+        if scheduler is None or unit == "epoch":
+            return True
+        if counts:
+            check_length(scheduler, self.steps_per_epoch)
+        if counts or unit == "batch":
+            self._each_batch = BatchSchedule(scheduler, self.warnings)
+        return counts or unit == "batch"
+
+    def expect(self, steps: int) -> None:
+        """Find out, once, what the schedule counts: now the training's length is known."""
+        if self._unit_known or self.scheduler is None:
+            return
+        self._unit_known = True
+        found = unit_of(self.scheduler, steps, self.steps_per_epoch)
+        self._assume(found.said)
+        if found.unit == "batch":
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
     def _check_same_shape(self) -> None:
         if self.val_source is None:
@@ -305,7 +446,7 @@ class TorchBackend:
                     "alone: what else it gives is not trained. Write the loop yourself, with "
                     "session.loop(), to train on all of it."
                 )
-        return logits_of(output)
+        return logits_of(output, self.model, self._outputs)
 
     def _output(
         self,
@@ -585,6 +726,38 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
+
+
+def _check_model(model: nn.Module) -> None:
+    """Raise ValueError for a model that cannot be trained as it is."""
+    if any(weight.device.type == "meta" for weight in [*model.parameters(), *model.buffers()]):
+        raise ValueError(
+            "model has weights on the meta device, which have no values; make it without "
+            "torch.device('meta'), or call model.to_empty(device='cpu') and load its weights"
+        )
+    kind = getattr(getattr(model, "config", None), "problem_type", None)
+    if kind == "multi_label_classification":
+        raise ValueError(
+            f"model.config.problem_type is {kind!r}, but {SEVERAL_LABELS}: a classifier here has "
+            "one class for each sample. Where each of yours has one, set "
+            "model.config.problem_type = 'single_label_classification'"
+        )
+
+
+def _not_two_dimensions(logits: torch.Tensor) -> str:
+    shape = tuple(logits.shape)
+    found = f"model gives {shape} for one sample; it must give logits (1, classes)"
+    if logits.ndim > 2 and math.prod(shape[2:]) == 1:
+        return f"{found}: end it with torch.nn.Flatten()"
+    if logits.ndim == 4:
+        return (
+            f"{found}. One output for each place, as segmentation has, is not supported so far; to "
+            "classify the whole picture, end the model with torch.nn.AdaptiveAvgPool2d(1) and "
+            "torch.nn.Flatten()"
+        )
+    if logits.ndim == 3:
+        return f"{found}: of tokens (B, N, D) take the class token or their mean"
+    return f"{found}: leave out squeeze() or flatten(), so that a sample keeps its row"
 
 
 def _of_another_type(model: torch.nn.Module) -> str:

@@ -152,7 +152,7 @@ class TorchGuidance:
             with torch.enable_grad(), quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
                 x = x.clone().requires_grad_()
                 parameters = [p for p in self.model.parameters() if p.requires_grad]
-                energy = slopes(logits_of(self.model(x)), x).sum()
+                energy = slopes(logits_of(self.model(x), self.model), x).sum()
                 found = torch.autograd.grad(energy, parameters, allow_unused=True)
         except RuntimeError:
             return False
@@ -256,7 +256,8 @@ class TorchGuidance:
         """Right and the same, whatever stands in the place to be ignored."""
         count = len(pairs.targets)
         with quiet(self.model, self._device):
-            logits = logits_of(self.model(torch.cat([pairs.original, pairs.swapped]))).float()
+            output = self.model(torch.cat([pairs.original, pairs.swapped]))
+            logits = logits_of(output, self.model).float()
         before, after = logits[:count], logits[count:]
         each = F.cross_entropy(after, pairs.targets, reduction="none")
         total = ROWS_GAIN * weighted_mean(each, pairs.strength)
@@ -268,7 +269,7 @@ class TorchGuidance:
         """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
         x = rows.inputs.requires_grad_()
         with quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
-            logits = logits_of(self.model(x)).float()
+            logits = logits_of(self.model(x), self.model).float()
         energy = slopes(logits, x)
         first = self._first("slopes", energy)
         if inside:
@@ -284,7 +285,7 @@ class TorchGuidance:
         layer = self._layer
         assert layer is not None  # noqa: S101 - narrows the type; no such term without it
         with quiet(self.model, self._device), tapped(self.model, layer.name) as outputs:
-            logits = logits_of(self.model(rows.inputs)).float()
+            logits = logits_of(self.model(rows.inputs), self.model).float()
         energy = activation(logits, rows.targets, layer.maps(outputs[-1]))
         region = fit(rows.region, layer.grid)
         found = share(energy, region, BLANK * self._first("activation", energy))
