@@ -48,14 +48,15 @@ def no_picture(
     if len(shape) == 2 and min(shape) > 1:
         return f"{found}, which look like series of {shape[0]} channels{later}"
     if len(shape) in (1, 2, 3):
-        long = [side for side in shape if side > 1]
-        if whole:
-            return f"{found} and whole numbers, which look like token ids or categories{later}"
-        if len(long) == 2:
-            return f"{found}, which look like series laid in as strips{later}"
         what = "rows of a table or series of one channel"
-        return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
-    what = "volumes or videos" if len(shape) == 4 else "something else"
+        if whole:
+            what = "token ids or categories"
+        elif sum(side > 1 for side in shape) == 2:
+            what = "series of several channels"
+        if len(shape) == 3:
+            return f"{found}, strips that look like {what}; a picture is higher and wider{later}"
+    else:
+        what = "volumes or videos" if len(shape) == 4 else "something else"
     return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
 
 

@@ -176,6 +176,7 @@ class TorchBackend:
         self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
+        self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
         self._rehearse(outputs)
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
@@ -559,6 +560,12 @@ class TorchBackend:
                 with torch.no_grad():
                     loss = self.loss(logits, targets)
             return self._output(indices, logits, targets, loss, guidance_loss)
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets[:, 0]
+        elif targets.ndim == 2 and self._looks_left:
+            self._looks_left -= 1  # each waits for the device
+            if bool(((targets.float().sum(1) - 1).abs() > 0.01).any()):
+                raise ValueError(f"targets are (B, {targets.shape[1]}), but {SEVERAL_LABELS}")
         if loss is None:
             with torch.no_grad():
                 loss = F.cross_entropy(logits.float(), targets)
@@ -766,10 +773,12 @@ def _of_another_type(model: torch.nn.Module) -> str:
     others = ", ".join(sorted(map(str, types - {torch.float32})))
     if not others:
         return ""
-    return (
-        f". It has weights of {others}, but inputs are float32: pass model.float(), and "
-        "config={'mixed_precision': True} to compute in fewer bits"
+    fewer = (
+        ", and config={'mixed_precision': True} to compute in fewer bits"
+        if types & {torch.float16, torch.bfloat16}
+        else ""
     )
+    return f". It has weights of {others}, but inputs are float32: pass model.float(){fewer}"
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:
