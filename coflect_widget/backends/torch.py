@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file, save_model
-from torch import nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
@@ -28,10 +27,16 @@ from coflect_widget.backends.base import (
     class_weights,
     processors,
 )
-from coflect_widget.backends.inputs import channels_last, unscaled
-from coflect_widget.backends.items import check_labels, class_number
+from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.targets import SEVERAL_LABELS
+from coflect_widget.backends.torch_checks import (
+    check_channels,
+    check_model,
+    find_outputs,
+    first_rows,
+    shapes,
+)
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_items import forward_names
 from coflect_widget.backends.torch_loader import NextIndices, follow
@@ -39,13 +44,12 @@ from coflect_widget.backends.torch_loss import TotalLoss, check_loss, check_weig
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
 from coflect_widget.backends.torch_optimizers import make_optimizer
 from coflect_widget.backends.torch_outputs import (
-    choose,
     chosen,
     gives_several,
     logits_of,
     mark,
 )
-from coflect_widget.backends.torch_rehearsal import rehearse, rows_for
+from coflect_widget.backends.torch_rehearsal import rehearse
 from coflect_widget.backends.torch_schedules import (
     BatchSchedule,
     check_length,
@@ -108,7 +112,7 @@ class TorchBackend:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
-        _check_model(model)
+        check_model(model)
         self.assumptions: list[str] = []
         self.seed = config.seed
         self.batch_size = batch_size
@@ -124,7 +128,7 @@ class TorchBackend:
         self._check_same_shape()
         if self.regression:
             self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
-        self._check_channels(model)
+        check_channels(model, self.train_source)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
@@ -177,7 +181,7 @@ class TorchBackend:
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
-        self._rehearse(outputs)
+        self._rehearse()
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
         #: memory that a device copies to, of copies that are finished
@@ -203,119 +207,28 @@ class TorchBackend:
             self.assumptions.append(sentence)
 
     def _checked_outputs(self, num_classes: int | None) -> int:
-        first = self.train_source.sample(0)
-        inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
-        before = modes(self.model)
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                output = self.model(*inputs)
-        except Exception as error:
-            raise ValueError(
-                f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
-                f"{error}{_of_another_type(self.model)}"
-            ) from error
-        finally:
-            restore(before)
-        exactly = self.train_source.values().shape[1] if self.regression else num_classes
-        largest = 0 if self.regression else int(self.train_source.labels().max())
-        choice = choose(output, exactly=exactly, at_least=largest + 1)
-        self._assume(choice.said)
-        logits = choice.logits
-        if logits.ndim != 2:
-            raise ValueError(_not_two_dimensions(logits))
-        outputs = int(logits.shape[1])
-        if choice.key is not None:
-            mark(self.model, choice.key, outputs)
-        if num_classes is not None and outputs != num_classes:
-            raise ValueError(
-                f"model has {outputs} outputs but classes= names {num_classes}; give the last "
-                f"layer {num_classes} outputs or name {outputs} classes"
-            )
-        if not self.regression:
-            self._check_classes(logits, largest, named=num_classes is not None)
-        if unscaled(first.input):
-            self._assume(
-                "Inputs are whole numbers up to 255, as pictures of bytes are, and are given to "
-                "the model as they are; where it expects 0 to 1, divide them by 255."
-            )
-        return outputs
+        found = find_outputs(self.model, self.train_source, num_classes, self._device)
+        self.assumptions += found.said
+        return found.outputs
 
-    def _check_classes(self, logits: torch.Tensor, largest: int, *, named: bool) -> None:
-        """Say what outputs and labels were taken for, where that could be wrong."""
-        outputs = int(logits.shape[1])
-        if outputs == 1:
-            wanted = max(2, largest + 1)
-            raise ValueError(
-                "model has 1 output; a classifier needs at least 2: give a binary classifier two "
-                f"outputs, this one {wanted}, and leave loss= out or pass "
-                "torch.nn.CrossEntropyLoss(). To regress, pass floating point targets and "
-                "loss=torch.nn.MSELoss()"
-            )
-        if not named and 2 * (largest + 1) <= outputs:
-            self._assume(
-                f"Labels go from 0 to {largest}, as far as they are known, and the model has "
-                f"{outputs} outputs: they were taken for the first {largest + 1} of {outputs} "
-                "classes. Give the last layer as many outputs as there are classes, or name them "
-                "all with classes=."
-            )
-        values = logits.float()
-        sums_to_one = bool(((values.sum(1) - 1).abs() < 1e-4).all() and (values >= 0).all())
-        if sums_to_one:
-            self._assume(
-                "The model's outputs are probabilities that sum to 1, and they were taken for "
-                "logits, as cross-entropy takes them: leave the softmax out of the model."
-            )
-
-    def _check_channels(self, model: nn.Module) -> None:
-        """Raise ValueError for pictures (H, W, C); where the model says how many, it decides."""
-        shape = self.train_source.sample(0).input.shape
-        takes = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        if not channels_last(shape) or takes == shape[0]:
-            return
-        array = self.train_source.inputs
-        if self.train_source.dataset is not None:
-            remedy = "in the data set, image.transpose(2, 0, 1), or image.permute(2, 0, 1) in torch"
-        elif isinstance(array, list):
-            remedy = "images.transpose(0, 3, 1, 2), or images.permute(0, 3, 1, 2) in torch"
-        else:
-            remedy = "images.transpose(0, 3, 1, 2), or of a tensor images.permute(0, 3, 1, 2)"
-        raise ValueError(
-            f"train_data has inputs of shape {tuple(shape)}, which look like pictures with their "
-            f"channels last (H, W, C); torch has them first (C, H, W): pass {remedy}"
-        )
-
-    def _rehearse(self, outputs: int) -> None:
+    def _rehearse(self) -> None:
         """Take one step on a copy of the model, so that what does not fit is found now."""
-        first = self.train_source.first
         smallest = min(b - a for a, b in batch_cuts(self.num_train, self.batch_size))
-        several = isinstance(first[0][0], tuple | list)
-        parts = [list(x) if several else [x] for x, _ in first]
-        numbers = sum(int(np.prod(part.shape)) for part in parts[0])
         # A batch of one is trained on where it is, and tried with one.
-        rows = rows_for(1 if smallest == 1 else self.batch_size, len(first), outputs, numbers)
-        inputs = [
-            torch.stack([torch.as_tensor(row[k]).detach().float() for row in parts[:rows]])
-            for k in range(len(parts[0]))
-        ]
-        if self.regression:
-            wanted = [torch.as_tensor(y, dtype=torch.float32).reshape(-1) for _, y in first[:rows]]
-            targets = torch.stack(wanted)
-        else:
-            numbers_of = [class_number(y, "train_data", k) for k, (_, y) in enumerate(first[:rows])]
-            targets = torch.tensor(numbers_of)
+        size = 1 if smallest == 1 else self.batch_size
+        inputs, targets = first_rows(self.train_source, size, self._outputs)
         output, _ = rehearse(
             self.model,
             self.loss,
             [x.to(self._device) for x in inputs],
             targets.to(self._device),
-            outputs=outputs,
+            outputs=self._outputs,
             frozen=self._frozen,
             autocast=self._autocast,
         )
         if output is not None and not isinstance(output, torch.Tensor):
             key, width = chosen(self.model)  # of eval mode, which may give the logits alone
-            mark(self.model, key, outputs if width is None else width)
+            mark(self.model, key, self._outputs if width is None else width)
 
     def _set_unit(self) -> bool:
         """Set whether the schedule steps by batches; False where the training's length tells."""
@@ -352,7 +265,7 @@ class TorchBackend:
                 "one of train_data and val_data has class numbers and the other has values to "
                 "regress on; give both the same kind of targets"
             )
-        train, val = (_shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
+        train, val = (shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
                 f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
@@ -733,57 +646,6 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
-
-
-def _check_model(model: nn.Module) -> None:
-    """Raise ValueError for a model that cannot be trained as it is."""
-    if any(weight.device.type == "meta" for weight in [*model.parameters(), *model.buffers()]):
-        raise ValueError(
-            "model has weights on the meta device, which have no values; make it without "
-            "torch.device('meta'), or call model.to_empty(device='cpu') and load its weights"
-        )
-    kind = getattr(getattr(model, "config", None), "problem_type", None)
-    if kind == "multi_label_classification":
-        raise ValueError(
-            f"model.config.problem_type is {kind!r}, but {SEVERAL_LABELS}: a classifier here has "
-            "one class for each sample. Where each of yours has one, set "
-            "model.config.problem_type = 'single_label_classification'"
-        )
-
-
-def _not_two_dimensions(logits: torch.Tensor) -> str:
-    shape = tuple(logits.shape)
-    found = f"model gives {shape} for one sample; it must give logits (1, classes)"
-    if logits.ndim > 2 and math.prod(shape[2:]) == 1:
-        return f"{found}: end it with torch.nn.Flatten()"
-    if logits.ndim == 4:
-        return (
-            f"{found}. One output for each place, as segmentation has, is not supported so far; to "
-            "classify the whole picture, end the model with torch.nn.AdaptiveAvgPool2d(1) and "
-            "torch.nn.Flatten()"
-        )
-    if logits.ndim == 3:
-        return f"{found}: of tokens (B, N, D) take the class token or their mean"
-    return f"{found}: leave out squeeze() or flatten(), so that a sample keeps its row"
-
-
-def _of_another_type(model: torch.nn.Module) -> str:
-    """What to say of weights that are no float32, which inputs are."""
-    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
-    others = ", ".join(sorted(map(str, types - {torch.float32})))
-    if not others:
-        return ""
-    fewer = (
-        ", and config={'mixed_precision': True} to compute in fewer bits"
-        if types & {torch.float16, torch.bfloat16}
-        else ""
-    )
-    return f". It has weights of {others}, but inputs are float32: pass model.float(){fewer}"
-
-
-def _shapes(arrays: Sequence[Any]) -> Any:
-    shapes = [tuple(array.shape) for array in arrays]
-    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
