@@ -585,7 +585,7 @@ class Session(OwnLoops, Reviews):
         new, self._told = known[self._told :], len(known)
         note_assumed(self._run.path, new)
         for sentence in new:
-            self._made().notice("info", sentence)
+            self._made().notice("warning", sentence)
 
     def _made(self) -> Wiring:
         if self._wiring is None:

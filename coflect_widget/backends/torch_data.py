@@ -473,7 +473,7 @@ def _as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
             f"{found}: of an input beside the picture, such as token ids, pass {convert} and turn "
             "them back in the model's forward(), ids.long()"
         )
-    largest = float(tensor.max()) if tensor.numel() else 1.0
+    largest = float(tensor.double().max()) if tensor.numel() else 1.0
     if tensor.dtype is torch.uint8:
         largest = 255.0  # though these few may be dark
     raise ValueError(f"{found}, for example {float_remedy(largest, tensor=is_tensor)}")

@@ -16,7 +16,9 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 #: Steps of a schedule that are tried on a copy, at most.
 _TRIED = 4096
 #: Few train so many epochs, and nobody so many: a schedule as long counts batches.
-_MANY_EPOCHS, _NO_EPOCHS = 500, 2000
+_MANY_EPOCHS, _NO_EPOCHS = 400, 2000
+#: A warm-up of fewer epochs may be one.
+_WARM = 20
 
 
 def make_scheduler(given: Any, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
@@ -121,8 +123,8 @@ def unit_of(scheduler: LRScheduler, steps: int, per_epoch: int) -> Unit:
     if per_epoch < 2 or isinstance(scheduler, ReduceLROnPlateau):
         return Unit("epoch")
     name = type(scheduler).__name__
-    curve = _curve(scheduler, min(_TRIED, max(steps, epochs) + 1))
     length = _length(scheduler, steps)
+    curve = _curve(scheduler, min(_TRIED, max(steps, length or 0) + 1))
     peak = max(curve, default=0.0)
     batch = f"The {name} steps after each batch, not at each epoch's end: "
     other = " config={'schedule_unit': 'epoch'} steps it at each epoch's end."
@@ -130,16 +132,17 @@ def unit_of(scheduler: LRScheduler, steps: int, per_epoch: int) -> Unit:
         why = "its first learning rate is 0, with which the whole first epoch would train nothing."
         return Unit("batch", batch + why + other)
     in_epochs = curve[:epochs]
-    if _warming(in_epochs, 0.25 * peak):
+    warm = next((k for k, rate in enumerate(curve) if rate >= 0.99 * peak), 0)
+    if _warming(in_epochs, 0.25 * peak) and warm >= max(4 * epochs, _WARM):
         why = f"counted in epochs its warm-up would outlast these {epochs} epochs."
         return Unit("batch", batch + why + other)
     if length is not None and length > epochs:
-        whole = abs(length - steps) <= 1 or (epochs > 1 and abs(length - steps) < per_epoch)
+        whole = abs(length - steps) <= 0.02 * steps
         if (whole and length > 2 * epochs) or length > _NO_EPOCHS:
             why = f"it is made for {length} steps, and {epochs} epochs of {per_epoch} batches are "
             return Unit("batch", f"{batch}{why}{steps}.{other}")
         far = 0.3 * steps <= length <= 1.5 * steps and length >= max(4 * epochs, per_epoch)
-        if epochs > 1 and (far or (20 * epochs <= length <= steps and length >= _MANY_EPOCHS)):
+        if epochs > 1 and length >= _MANY_EPOCHS and (far or 20 * epochs <= length <= steps):
             why = f"it is made for {length} steps, far more than these {epochs} epochs."
             return Unit("batch", batch + why + other)
     doubt = _doubt(in_epochs, curve, length, epochs, per_epoch)
@@ -163,6 +166,8 @@ def _doubt(
         return f"then its warm-up outlasts these {epochs} epochs"
     if length is not None and epochs > 1 and length > 2 * epochs:
         return f"it is made for {length} steps, and these are {epochs} epochs"
+    if length is not None and epochs == 1 and length >= _MANY_EPOCHS:
+        return f"it is made for {length} steps"
     multiple = length is not None and length > per_epoch and length % per_epoch == 0
     if length is not None and multiple and epochs == 1 and per_epoch >= 8:
         return (
