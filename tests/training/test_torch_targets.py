@@ -82,7 +82,9 @@ def test_the_remedy_for_a_column_of_labels_keeps_every_label():
             backend((IMAGES, labels))
         engine = backend((IMAGES, labels[:, 0]))
         assert np.array_equal(engine.labels(), LABELS)
-    assert losses_of(backend((IMAGES, column.ravel())))[0] == losses_of(backend((IMAGES, LABELS)))[0]
+    assert (
+        losses_of(backend((IMAGES, column.ravel())))[0] == losses_of(backend((IMAGES, LABELS)))[0]
+    )
 
 
 @pytest.mark.parametrize(
