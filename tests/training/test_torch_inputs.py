@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from coflect_widget.backends.items import error_line
-from tests.training.torch_parts import N, Items, backend, cnn, losses_of, pictures
+from tests.training.torch_parts import Items, N, backend, cnn, losses_of, pictures
 
 IMAGES, LABELS = pictures()
 
@@ -77,7 +77,7 @@ def test_whole_numbers_are_made_floating_point_by_the_remedy(images, remedy):
     with pytest.raises(ValueError, match="has inputs of type") as refused:
         backend((images, LABELS))
     assert str(refused.value).endswith(remedy)
-    followed = eval(remedy, {"images": images, "numpy": np})  # noqa: S307 - what a person types
+    followed = eval(remedy, {"images": images, "numpy": np})
     engine = backend((followed, LABELS))
     assert float(np.max(engine.read_sample(0).input)) <= 1.01
     assert engine.assumptions == []

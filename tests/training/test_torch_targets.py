@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.training.torch_parts import N, Items, backend, cnn, losses_of, pictures
+from tests.training.torch_parts import Items, N, backend, cnn, losses_of, pictures
 
 IMAGES, LABELS = pictures()
 ONE_HOT = np.eye(4, dtype=np.float32)[LABELS]
@@ -71,7 +71,7 @@ def test_one_hot_and_multi_hot_rows_are_told_apart(kind):
 
 @pytest.mark.parametrize("loss", [None, *OF_CLASSES.values()], ids=["none", *OF_CLASSES])
 def test_soft_labels_are_called_so(loss):
-    with pytest.raises(ValueError, match="soft labels, .* not supported so far"):
+    with pytest.raises(ValueError, match=r"soft labels, .* not supported so far"):
         backend((IMAGES, SOFT), loss=loss)
 
 
@@ -153,7 +153,7 @@ def test_labels_counted_from_one_are_called_so():
 
 def test_one_output_for_class_numbers_is_refused_with_both_ways():
     for loss in (None, nn.BCEWithLogitsLoss(), nn.MSELoss()):
-        with pytest.raises(ValueError, match="needs at least 2: .* this one 4.*To regress"):
+        with pytest.raises(ValueError, match=r"needs at least 2: .* this one 4.*To regress"):
             backend((IMAGES, LABELS), model=cnn(1), loss=loss)
     assert backend((IMAGES, LABELS.astype("float32")), model=cnn(1), loss=nn.MSELoss()).regression
 
