@@ -209,13 +209,14 @@ def _length(scheduler: Any, steps: int) -> int | None:
 
 def _end_of_lambda(function: Callable[[int], float], steps: int) -> int | None:
     """Where a function of the step reaches 0, after it was more; None where it does not."""
-    places = sorted({*range(64), *(round(steps * k / 256) for k in range(1, 385))})
+    further = (round(64 * 1.1**k) for k in range(90))  # up to 300,000 steps
+    places = sorted({*range(64), *(round(steps * k / 256) for k in range(1, 385)), *further})
     values = [_call(function, place) for place in places]
     peak = max((value for value in values if value is not None), default=0.0)
     before: int | None = None
     for place, value in zip(places, values, strict=True):
-        if value is None:
-            return place if before is not None else None
+        if value is None:  # such as past the end of a table
+            return None if before is None else _first(function, before, place, peak)
         if before is not None and value <= 1e-9 * peak:
             end = _first(function, before, place, peak)
             # A line or a cosine reaches 0 soon after it is small; a power takes for ever.
