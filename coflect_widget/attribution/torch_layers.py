@@ -164,7 +164,12 @@ def _layers(outputs: list[_Output], input_shape: tuple[int, ...]) -> list[tuple[
     token_counts = {o.value.shape[1] for o in outputs if o.value.ndim == 3}
     grids: list[tuple[int, int]] = []
     found: list[tuple[Layer, _Output]] = []
+    rows: list[Tensor] = []  # (B, C, places), which a container may pass on
     for output in outputs:
+        if isinstance(output.module, _CHANNELS_FIRST) and output.value.ndim == 3:
+            rows.append(output.value)
+        if any(output.value is row for row in rows):
+            continue
         layer = _as_layer(output, input_shape, token_counts, grids)
         if layer is None:
             continue
@@ -203,7 +208,7 @@ def _as_layer(
     if shape[0] != 2:
         return None
     if len(shape) == 3:
-        if isinstance(output.module, _CHANNELS_FIRST) or _flattened(shape, grids):
+        if _flattened(shape, grids):
             return None  # (B, C, places): its channels are no tokens
         patches = token_grid(shape[1], (height, width), grids)
         return patches and Layer(output.name, "tokens", patches, shape[1] - math.prod(patches))

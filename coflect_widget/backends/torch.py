@@ -226,6 +226,9 @@ class TorchBackend:
             frozen=self._frozen,
             autocast=self._autocast,
         )
+        self.train_source.first = []
+        if self.val_source is not None:
+            self.val_source.first = []
         if output is not None and not isinstance(output, torch.Tensor):
             key, width = chosen(self.model)  # of eval mode, which may give the logits alone
             mark(self.model, key, self._outputs if width is None else width)

@@ -306,7 +306,7 @@ class Source:
             shape = _shape(x)
             _sample(x, 0, self.argument)
             if len(self.first) < _KEPT:
-                self.first.append((x, item[1]))
+                self.first.append((_copied(x), item[1]))
             first = item[1] if index == 0 else first
             self._check_target(item[1], index, first)
 
@@ -393,6 +393,13 @@ def _sample(x: Any, target: int, argument: str) -> Sample:
     place = place_of_picture([a.shape for a in x], argument)
     arrays = [_as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
     return Sample(arrays.pop(place), target, tuple(arrays), place)
+
+
+def _copied(x: Any) -> Any:
+    """The same in memory of its own: a data set may fill one buffer for each item."""
+    if isinstance(x, tuple | list):
+        return tuple(_copied(each) for each in x)
+    return torch.as_tensor(x).detach().clone()
 
 
 def _shape(x: Any) -> tuple[Any, ...]:
