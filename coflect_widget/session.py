@@ -583,9 +583,12 @@ class Session(OwnLoops, Reviews):
         """Say and record what the backend has guessed since the last time."""
         known = list(getattr(self._backend, "assumptions", []))
         new, self._told = known[self._told :], len(known)
-        note_assumed(self._run.path, new)
         for sentence in new:
             self._made().notice("warning", sentence)
+        try:
+            note_assumed(self._run.path, new)
+        except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
+            self._made().notice("warning", f"config.yaml could not be added to: {error}")
 
     def _made(self) -> Wiring:
         if self._wiring is None:

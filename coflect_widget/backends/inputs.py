@@ -82,13 +82,22 @@ def float_remedy(
     convert = f"{name}.float()" if tensor else f"{name}.astype('float32')"
     if scaled or largest <= 1:
         return convert
-    steps = 255 if largest <= 255 else 2 ** math.ceil(math.log2(largest + 1)) - 1
-    return f"{convert} / {steps}"
+    return f"{convert} / {_steps(largest)}"
 
 
-def unscaled(values: NDArray[Any]) -> bool:
-    """Whether floating point pictures look like bytes that nobody has scaled to 0 to 1."""
+def unscaled(values: NDArray[Any]) -> int:
+    """What to divide floating point pictures by that look like whole numbers of a camera's; else 0.
+
+    255 for bytes, 4095 or 65535 for more bits.
+    """
     if not values.size or values.dtype.kind != "f" or not np.isfinite(values).all():
-        return False
+        return 0
     largest = float(values.max())
-    return 64 < largest <= 255 and float(values.min()) >= 0 and bool((values == values // 1).all())
+    if not 64 < largest < 2**16 or float(values.min()) < 0 or (values != values // 1).any():
+        return 0
+    return _steps(largest)
+
+
+def _steps(largest: float) -> int:
+    """The largest whole number of as many bits, eight at least."""
+    return 255 if largest <= 255 else int(2 ** math.ceil(math.log2(largest + 1))) - 1

@@ -44,10 +44,9 @@ from coflect_widget.backends.torch_loss import TotalLoss, check_loss, check_weig
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
 from coflect_widget.backends.torch_optimizers import make_optimizer
 from coflect_widget.backends.torch_outputs import (
-    chosen,
     gives_several,
     logits_of,
-    mark,
+    note_width,
 )
 from coflect_widget.backends.torch_rehearsal import rehearse
 from coflect_widget.backends.torch_schedules import (
@@ -230,8 +229,8 @@ class TorchBackend:
         if self.val_source is not None:
             self.val_source.first = []
         if output is not None and not isinstance(output, torch.Tensor):
-            key, width = chosen(self.model)  # of eval mode, which may give the logits alone
-            mark(self.model, key, self._outputs if width is None else width)
+            # In eval mode it may have given the logits alone.
+            note_width(self.model, self._outputs)
 
     def _set_unit(self) -> bool:
         """Set whether the schedule steps by batches; False where the training's length tells."""

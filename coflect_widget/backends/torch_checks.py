@@ -89,8 +89,7 @@ def find_outputs(
     if logits.ndim != 2:
         raise ValueError(_not_two_dimensions(logits))
     outputs = int(logits.shape[1])
-    if choice.key is not None:
-        mark(model, choice.key, outputs)
+    mark(model, choice.key, outputs)
     if num_classes is not None and outputs != num_classes:
         raise ValueError(
             f"model has {outputs} outputs but classes= names {num_classes}; give the last "
@@ -99,10 +98,12 @@ def find_outputs(
     said = [choice.said] if choice.said else []
     if not source.regression:
         said += _of_classes(logits, largest, named=num_classes is not None)
-    if unscaled(first.input):
+    largest_value = unscaled(first.input)
+    if largest_value:
         said.append(
-            "Inputs are whole numbers up to 255, as pictures of bytes are, and are given to the "
-            "model as they are; where it expects 0 to 1, divide them by 255."
+            f"Inputs are whole numbers up to {largest_value}, as unscaled pictures are, and are "
+            f"given to the model as they are; where it expects 0 to 1, divide them by "
+            f"{largest_value}."
         )
     return Outputs(outputs, said)
 

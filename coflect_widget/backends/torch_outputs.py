@@ -133,10 +133,24 @@ def choose(output: Any, *, exactly: int | None, at_least: int) -> Choice:
 
 
 def mark(model: nn.Module, key: Any, width: int) -> None:
-    """Have `logits_of` know which member of the output of `model` is the logits, and its width."""
+    """Have `logits_of` know which member of the output of `model` is the logits, and its width.
+
+    What another session noted is taken off where it needs no note: the only member has no key, and
+    `logits_of` knows some names.
+    """
     for module in (model, getattr(model, "module", None), getattr(model, "_orig_mod", None)):
-        if isinstance(module, nn.Module):
-            object.__setattr__(module, _CHOSEN, (key, width))
+        if not isinstance(module, nn.Module):
+            continue
+        if key is None or key in _NAMES:
+            module.__dict__.pop(_CHOSEN, None)
+        else:
+            module.__dict__[_CHOSEN] = (key, width)
+
+
+def note_width(model: nn.Module, width: int) -> None:
+    """Have `logits_of` know how wide the logits are, where `mark` has noted nothing."""
+    if _CHOSEN not in model.__dict__:
+        model.__dict__[_CHOSEN] = (None, width)
 
 
 def chosen(model: nn.Module) -> tuple[Any, int | None]:

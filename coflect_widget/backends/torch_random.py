@@ -21,7 +21,8 @@ def random_state_kept(device: torch.device | None = None) -> Iterator[Callable[[
     numpy_state: Any = np.random.get_state()  # noqa: NPY002 - the generator that users draw from
     module: Any = getattr(torch, device.type) if device is not None else None
     on_device = module is not None and device is not None and device.type != "cpu"
-    device_state = module.get_rng_state() if on_device else None
+    which = (device,) if on_device and device is not None and device.type == "cuda" else ()
+    device_state = module.get_rng_state(*which) if on_device else None
 
     def moved() -> bool:
         numpy_now: Any = np.random.get_state()  # noqa: NPY002
@@ -39,4 +40,4 @@ def random_state_kept(device: torch.device | None = None) -> Iterator[Callable[[
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
         if on_device:
-            module.set_rng_state(device_state)
+            module.set_rng_state(device_state, *which)

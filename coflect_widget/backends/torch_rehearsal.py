@@ -22,7 +22,7 @@ from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.backends.torch_random import random_state_kept
 
 #: Weights of more bytes are not copied; the rows of a rehearsal, and the numbers in them, at most.
-_LARGEST, _ROWS, _NUMBERS = 2**30, 8, 2**22
+_LARGEST, _ROWS, _NUMBERS = 2**30, 4, 2**18
 
 
 class _NotCopiedError(Exception):

@@ -17,11 +17,16 @@ def note_assumed(path: Path, sentences: Sequence[str]) -> None:
 
     Raises
     ------
-    OSError
-        If the file cannot be read or written.
+    OSError, ValueError
+        If the file cannot be read or written, or is damaged.
     """
     file = path / "config.yaml"
-    facts = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        facts = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML ({error})") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"{file} is no mapping")
     if "assumed" in facts and not sentences:
         return
     facts["assumed"] = [*facts.get("assumed", []), *sentences]
