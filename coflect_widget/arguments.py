@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def class_names(classes: Sequence[str] | None) -> list[str] | None:
-    """Names as a list; None stays None."""
+def class_names(
+    classes: Sequence[str] | Mapping[str, int] | Mapping[int, str] | None,
+) -> list[str] | None:
+    """Names as a list in the order of the labels; None stays None."""
     if classes is None:
         return None
+    if isinstance(classes, set | frozenset):
+        raise TypeError(
+            f"classes={classes!r} is a set, which has no order; give the names in the order of the "
+            "labels, for example classes=sorted(names) where the labels were numbered so"
+        )
+    if isinstance(classes, Mapping):
+        classes = _numbered(classes)
     if (
         isinstance(classes, str)
         or not isinstance(classes, Iterable)
@@ -23,6 +32,19 @@ def class_names(classes: Sequence[str] | None) -> list[str] | None:
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"classes={names!r} must be at least two names, all different")
     return names
+
+
+def _numbered(classes: Mapping[Any, Any]) -> list[str]:
+    """Names by their numbers, of a mapping of names to numbers or of numbers to names."""
+    pairs = [(k, v) if isinstance(v, str) else (v, k) for k, v in classes.items()]
+    labels = [label for label, _ in pairs]
+    whole = all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in labels)
+    if not whole or sorted(labels) != list(range(len(labels))):
+        raise ValueError(
+            f"classes={classes!r} must map names to the labels 0 to {max(len(classes) - 1, 0)}, "
+            "each once, or be a list of names in the order of the labels"
+        )
+    return [name for _, name in sorted(pairs)]
 
 
 def whole_number(value: Any, argument: str) -> int:

@@ -125,6 +125,9 @@ class Config(_Section):
     forecast_every: Steps = 20
     #: steps between two periodic overlays
     xai_every: Steps = 100
+    #: what a torch schedule of the learning rate counts; "auto" finds out when train() says how
+    #: much is to be trained, and tells where it was no plain case
+    schedule_unit: Literal["auto", "batch", "epoch"] = "auto"
     #: processes that a torch DataLoader may use; 0 reads samples on the training thread
     loader_workers: int = Field(default=0, ge=0)
     #: name that the ledger gives as author; None takes the user name of the machine

@@ -260,7 +260,9 @@ class Overlay(Table):
     purpose: Literal["periodic", "candidate", "person"] = "periodic"
     seconds: float = 0.0  #: processor time of the worker
     samples_used: int = 0  #: noisy copies that SmoothGrad took
-    modality_focus: dict[str, float] = {}  #: share of each input; they sum to 1
+    #: share of each input; they sum to 1. null where one of them cannot be measured
+    modality_focus: dict[str, float] | None = {}
+    modality_reason: str = ""  #: why not
     maps: str = ""  #: npz file, relative to the run folder
     picture: str = ""  #: png file, relative to the run folder
 

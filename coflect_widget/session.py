@@ -20,6 +20,7 @@ from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
 from coflect_widget.own_loops import OwnLoops
+from coflect_widget.record.assumed import note_assumed
 from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.record.run import Run
 from coflect_widget.record.value_range import Window, find_window
@@ -54,13 +55,15 @@ class Session(Waits, OwnLoops, Reviews):
         takes; its `scheduler` is a function (epoch, learning rate) -> learning rate.
     train_data, val_data
         Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels); for
-        a Keras model also a ``tf.data.Dataset`` of known length, which is read into memory.
+        a torch model also of mappings such as ``{"pixel_values": x, "labels": y}``; for a Keras
+        model also a ``tf.data.Dataset`` of known length, which is read into memory.
         Labels are class numbers, integers. Floating point targets (N,) or (N, D), with a torch
         model of D outputs and `loss`, mean regression: an error above a quantile of the newest
         ones takes the place of "wrong" (``forecast.error_quantile``), maps show what moves the
         first output, and strokes are refused.
     classes : sequence of str, optional
-        Names of the classes, in the order of the labels.
+        Names of the classes, in the order of the labels; or a mapping of names to labels such
+        as torchvision's ``class_to_idx``, or of labels to names.
     loss : callable, optional
         ``loss(logits, targets) -> scalar``, for a Keras model ``loss(y_true, y_pred)``;
         cross-entropy if left out. In regression both are (B, D), and it must be given.
@@ -68,8 +71,11 @@ class Session(Waits, OwnLoops, Reviews):
         An optimizer, or what makes one from parameters; AdamW at 1e-3 if left out.
     scheduler : torch.optim.lr_scheduler.LRScheduler or callable, optional
         A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
-        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
-        the validation loss, or in mode "max" with the accuracy, in regression R squared.
+        CyclicLR step after each batch, others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared. One
+        that is made for batches, as a warm-up from 0 or a cosine over all steps, steps after
+        each batch too, with a notice; ``config={"schedule_unit": "batch"}`` or ``"epoch"``
+        decides it.
     batch_size : int
     backend : str, optional
         Name of the framework; found from the model if left out.
@@ -96,7 +102,7 @@ class Session(Waits, OwnLoops, Reviews):
         train_data: Any,
         val_data: Any = None,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[str, int] | Mapping[int, str] | None = None,
         loss: Callable[..., Any] | None = None,
         optimizer: Any = None,
         scheduler: Any = None,
@@ -144,10 +150,10 @@ class Session(Waits, OwnLoops, Reviews):
         first = engine.read_sample(0)
         _check_display(checked, first.input.shape[0])
         regression = engine.num_classes == 0
-        if engine.num_classes == 1:
+        if engine.num_classes == 1:  # of a backend that does not say it itself
             raise ValueError(
-                f"model has {engine.num_classes} output; a classifier needs at least 2: give a "
-                "binary classifier two outputs"
+                "model has 1 output; a classifier needs at least 2: give a binary classifier two "
+                "outputs"
             )
         self.classes = names or [str(i) for i in range(engine.num_classes)]
         if regression:
@@ -181,6 +187,7 @@ class Session(Waits, OwnLoops, Reviews):
                 "classes": self.classes,
             },
         )
+        self._told = 0  # of the backend's assumptions
         self._backend = engine
         measure = resolve(parts.measure) if parts.measure and not regression else None
         self._wiring = Wiring(
@@ -225,6 +232,7 @@ class Session(Waits, OwnLoops, Reviews):
             engine.forget_read()
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
+        self._tell_assumptions()
 
     def _meet_others(self) -> None:
         """Take a place among the sessions of this kernel; a cell run again has made another."""
@@ -277,6 +285,10 @@ class Session(Waits, OwnLoops, Reviews):
         if epochs is not None:
             steps = wiring.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
+        expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
+        if expect is not None:
+            expect(steps)
+            self._tell_assumptions()
         wiring.announce(steps, per_epoch, self._backend.batch_size, wiring.loop.begun)
         openmp.release_helpers()
         wiring.loop.start(steps, whole_epochs=epochs is not None)
@@ -562,6 +574,17 @@ class Session(Waits, OwnLoops, Reviews):
         if error is not None and wiring is not None and wiring.loop.on_this_thread:
             wiring.own_loop.end("failed", error)
         self.close()
+
+    def _tell_assumptions(self) -> None:
+        """Say and record what the backend has guessed since the last time."""
+        known = list(getattr(self._backend, "assumptions", []))
+        new, self._told = known[self._told :], len(known)
+        for sentence in new:
+            self._made().notice("warning", sentence)
+        try:
+            note_assumed(self._run.path, new)
+        except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
+            self._made().notice("warning", f"config.yaml could not be added to: {error}")
 
     def _made(self) -> Wiring:
         if self._wiring is None:

@@ -125,6 +125,7 @@ def overlay_event(
         seconds=round(explanation.seconds, 4),
         samples_used=explanation.samples_used,
         modality_focus=explanation.modality_focus,
+        modality_reason=explanation.modality_reason,
         maps=maps,
         picture=picture,
     )
@@ -169,7 +170,9 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         predicted=data.predicted,
         model_step=data.model_step,
         method=data.method,
-        modality_focus=dict(data.modality_focus) or {"image": 1.0},
+        # An old stream has none for a model of one input.
+        modality_focus={"image": 1.0} if data.modality_focus == {} else data.modality_focus,
+        modality_reason=data.modality_reason,
         quality=None if data.quality is None else Quality(**data.quality.model_dump()),
         seconds=data.seconds,
         samples_used=data.samples_used,

@@ -27,6 +27,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.backends.base import NonFiniteLossError, Sample, StepOutput
+from coflect_widget.backends.items import error_line
 from coflect_widget.config import Config
 from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
@@ -373,8 +374,7 @@ class Wiring:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
-        line = f"{type(error).__name__}: {error}"
-        self.emit(events.Failure(error=line, traceback=text))
+        self.emit(events.Failure(error=error_line(error), traceback=text))
 
     def _announce_checkpoint(self, file: Path, reason: str) -> None:
         self.emit(events.CheckpointSaved(path=f"checkpoints/{file.name}", reason=reason))

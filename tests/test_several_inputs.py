@@ -93,6 +93,71 @@ def test_what_the_model_does_not_use_has_no_share(make_session):
     assert focus["image"] == pytest.approx(0)
 
 
+class Answers(nn.Module):
+    """A picture and a question in token ids, which an embedding or a comparison looks at."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(16, 3)
+        self.words, self.look = nn.Embedding(20, 8), look
+
+    def forward(self, image, question):
+        seen = self.conv(image).relu().mean((2, 3))
+        return self.head(torch.cat([seen, self.look(self, question)], 1))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda model, ids: model.words(ids.long()).mean(1),
+        lambda model, ids: model.words(ids.round().long()).flatten(1)[:, :8],  # the first alone
+        lambda model, ids: (ids > 10).float().repeat(1, 2)[:, :8],
+        lambda model, ids: ids.round().repeat(1, 2)[:, :8] / 20,  # a gradient of 0
+    ],
+)
+def test_the_share_of_what_no_gradient_reaches_is_not_defined(look, make_session):
+    images, _, labels = arrays()
+    ids = np.random.default_rng(0).integers(1, 20, (N, 6))
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=r"ids\.astype\('float32'\).*ids\.long\(\)") as refused:
+        make_session(Answers(look), ((images, ids), labels))
+    assert "255" not in str(refused.value)
+    session = make_session(Answers(look), ((images, ids.astype("float32")), labels))
+    explanation = session.explain(3)
+    assert explanation.modality_focus is None
+    assert "'question'" in explanation.modality_reason
+    recorded = session.events("overlay")[-1].data
+    assert recorded.modality_focus is None
+    assert recorded.modality_reason == explanation.modality_reason
+    [kept] = session.timeline(3)
+    assert kept.modality_focus is None
+    assert kept.modality_reason == explanation.modality_reason
+    assert coflect.open_run(session.run.path).timeline(3)[0].modality_focus is None
+
+
+def test_an_input_that_nothing_reads_has_the_share_0(make_session):
+    images, tables, labels = arrays()
+    session = make_session(
+        Answers(lambda model, ids: torch.zeros(len(ids), 8)), ((images, tables), labels)
+    )
+    explanation = session.explain(3)
+    assert explanation.modality_focus == {"image": 1.0, "question": 0.0}
+    assert explanation.modality_reason == ""
+
+
+def test_a_strip_among_the_inputs_is_not_taken_for_the_picture(make_session):
+    images, tables, labels = arrays()
+
+    class Strip(Both):
+        def forward(self, strip, image):
+            return super().forward(image, strip.flatten(1))
+
+    session = make_session(Strip(), ((tables[:, None, None], images), labels))
+    assert session.explain(1).map.shape == (16, 16)
+    with pytest.raises(ValueError, match=r"^pictures only, so far: .*must be a picture"):
+        make_session(Strip(), ((tables[:, None, None], tables), labels))
+
+
 def test_inputs_without_a_picture_are_refused(make_session):
     _, tables, labels = arrays()
     with pytest.raises(ValueError, match="must be a picture"):

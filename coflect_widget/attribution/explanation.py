@@ -68,8 +68,11 @@ class Explanation:
     model_step : int
         Training step of the weights that were explained.
     method : {"livecam", "gradcam", "smoothgrad", "consensus"}
-    modality_focus : dict of str to float
-        Share of each input modality; the shares sum to 1.
+    modality_focus : dict of str to float, or None
+        Share of each input modality; the shares sum to 1. None, not defined, where one of them
+        cannot be measured.
+    modality_reason : str
+        Why it is not defined; empty where it is.
     quality : Quality or None
         Verdict of the checks on the map; None where none was made.
     seconds : float
@@ -90,10 +93,11 @@ class Explanation:
     predicted: int
     model_step: int
     method: str
-    modality_focus: dict[str, float]
+    modality_focus: dict[str, float] | None
     quality: Quality | None = None
     seconds: float = 0.0
     samples_used: int = 0
+    modality_reason: str = ""
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"

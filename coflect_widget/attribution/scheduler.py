@@ -366,6 +366,7 @@ class ExplanationScheduler(Closing):
             model_step=step,
             method=self._config.method,
             modality_focus=result.modality_focus,
+            modality_reason=result.modality_reason,
             quality=self._trusted(result.quality),
             seconds=result.seconds,
             samples_used=result.samples_used,

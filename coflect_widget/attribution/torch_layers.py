@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
-from coflect_widget.attribution.map_shapes import choose, fits, token_grid
+from coflect_widget.attribution.map_shapes import MOST_EXTRA_TOKENS, choose, fits, token_grid
+from coflect_widget.backends.torch_outputs import logits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ def _spatial_layers(
     """Spatial outputs in the order of computing, and whether the output depends on them."""
     generator = torch.Generator().manual_seed(0)
     # A batch of two tells the batch's dimension from others of size 1.
-    x = torch.randn((2, *input_shape), generator=generator).requires_grad_()
+    # float32 as pictures are, whatever type this process makes tensors of by itself
+    x = torch.randn((2, *input_shape), generator=generator, dtype=torch.float32).requires_grad_()
     outputs: dict[str, _Output] = {}
     handles = []
     computed = [m for m in model.modules() if isinstance(m, parametrize.ParametrizationList)]
@@ -138,7 +140,7 @@ def _spatial_layers(
         handles.append(module.register_forward_hook(record))
     try:
         with torch.enable_grad():
-            logits = output_tensor(call(x.clone()))
+            logits = _logits(call(x.clone()), model)
     finally:
         for handle in handles:
             handle.remove()
@@ -146,7 +148,7 @@ def _spatial_layers(
     if logits is None or not logits.requires_grad or not found:
         return [(layer, False) for layer, _ in found]
     # A random mixture, because the sum over probabilities has no gradient.
-    score = (logits * torch.randn(logits.shape, generator=generator)).sum()
+    score = (logits * torch.randn(logits.shape, generator=generator, dtype=logits.dtype)).sum()
     gradients = torch.autograd.grad(score, [output.value for _, output in found], allow_unused=True)
     return [
         (layer, gradient is not None and bool(layer.maps(gradient).abs().sum() > 0))
@@ -154,11 +156,23 @@ def _spatial_layers(
     ]
 
 
+def _logits(output: Any, model: nn.Module) -> Tensor | None:
+    try:
+        return logits_of(output, model)
+    except (TypeError, ValueError):
+        return output_tensor(output)
+
+
 def _layers(outputs: list[_Output], input_shape: tuple[int, ...]) -> list[tuple[Layer, _Output]]:
     token_counts = {o.value.shape[1] for o in outputs if o.value.ndim == 3}
     grids: list[tuple[int, int]] = []
     found: list[tuple[Layer, _Output]] = []
+    rows: list[Tensor] = []  # (B, C, places), which a container may pass on
     for output in outputs:
+        if isinstance(output.module, _CHANNELS_FIRST) and output.value.ndim == 3:
+            rows.append(output.value)
+        if any(output.value is row for row in rows):
+            continue
         layer = _as_layer(output, input_shape, token_counts, grids)
         if layer is None:
             continue
@@ -172,6 +186,20 @@ def _layers(outputs: list[_Output], input_shape: tuple[int, ...]) -> list[tuple[
     return blocks or found
 
 
+#: Modules whose outputs (B, C, n) have their channels before their places.
+_CHANNELS_FIRST = (
+    nn.Flatten, nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
+)  # fmt: skip
+
+
+def _flattened(shape: tuple[int, ...], grids: list[tuple[int, int]]) -> bool:
+    """Whether (B, C, n) is an earlier map (B, C, h, w) with its places in a row."""
+    places = [math.prod(grid) for grid in grids]
+    tokens = any(0 <= shape[1] - n <= MOST_EXTRA_TOKENS for n in places)
+    return shape[2] in places and not tokens
+
+
 def _as_layer(
     output: _Output,
     input_shape: tuple[int, ...],
@@ -183,6 +211,8 @@ def _as_layer(
     if shape[0] != 2:
         return None
     if len(shape) == 3:
+        if _flattened(shape, grids):
+            return None  # (B, C, places): its channels are no tokens
         patches = token_grid(shape[1], (height, width), grids)
         return patches and Layer(output.name, "tokens", patches, shape[1] - math.prod(patches))
     if len(shape) != 4 or shape[1:] == (channels, height, width):

@@ -178,7 +178,8 @@ class TorchExplainer:
         dict
             ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
             (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
-            the module's name, with SmoothGrad ``samples_used``, with `others` ``modality_focus``.
+            the module's name, with SmoothGrad ``samples_used``, with `others`
+            ``modality_focus`` and ``modality_reason``.
 
         Raises
         ------
@@ -220,7 +221,8 @@ class TorchExplainer:
                 result["smoothgrad"] = gradients[0].mean(0).numpy()
                 result["samples_used"] = used
             if others:
-                result["modality_focus"] = self._modality_focus(inputs, others, place, explained)
+                focus, why = self._modality_focus(inputs, others, place, explained)
+                result["modality_focus"], result["modality_reason"] = focus, why
         return result
 
     def logits(
@@ -235,23 +237,45 @@ class TorchExplainer:
 
     def _modality_focus(
         self, x: Tensor, others: Others, place: int, target: int
-    ) -> dict[str, float]:
-        """Share of each input in the sum of |gradient * input|; the shares sum to 1."""
+    ) -> tuple[dict[str, float] | None, str]:
+        """Share of each input in the sum of |gradient * input|; the shares sum to 1.
+
+        None, and the reason, where an input moves the output but no gradient tells how much, as
+        of token ids that an embedding looks up.
+        """
         inputs = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
         inputs.insert(place, x)
         leaves = [each.clone().requires_grad_() for each in inputs]
         with torch.enable_grad():
-            score = logits_of(self.model(*(leaf.clone() for leaf in leaves)))[0, target]
+            output = self.model(*(leaf.clone() for leaf in leaves))
+            score = logits_of(output, self.model)[0, target]
             gradients = torch.autograd.grad(score, leaves, allow_unused=True)
-        mass = np.array(
-            [
-                0.0 if gradient is None else float((gradient * leaf.detach()).abs().sum())
-                for gradient, leaf in zip(gradients, leaves, strict=True)
-            ]
-        )
+        names = input_names(self.model, len(leaves))
+        mass = np.zeros(len(leaves))
+        for k, (gradient, leaf) in enumerate(zip(gradients, leaves, strict=True)):
+            if gradient is not None and gradient.any():
+                mass[k] = float((gradient * leaf.detach()).abs().sum())
+            elif self._moves(inputs, k):
+                return None, (
+                    f"the output has no gradient with respect to {names[k]!r}, though it depends "
+                    "on it, as on token ids that an embedding looks up"
+                )
         # Where nothing matters, no input matters more than another.
         shares = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
-        return dict(zip(input_names(self.model, len(mass)), shares.tolist(), strict=True))
+        return dict(zip(names, shares.tolist(), strict=True)), ""
+
+    def _moves(self, inputs: list[Tensor], k: int) -> bool:
+        """Whether other values of input `k` give another output."""
+        x = inputs[k]
+        # Values that occur, and zeros as padding, because others may be no ids.
+        others = (x, torch.zeros_like(x), x.flatten().flip(0).reshape(x.shape), x.flatten()[:1])
+        with torch.no_grad():
+            outputs = [
+                self.model(*inputs[:k], other.expand_as(x).clone(), *inputs[k + 1 :])
+                for other in others
+            ]
+        before, *after = (logits_of(output, self.model) for output in outputs)
+        return any(not torch.equal(before, each) for each in after)
 
     def _layer(
         self, input_shape: tuple[int, ...], name: str | None, others: Others, place: int
@@ -265,7 +289,7 @@ class TorchExplainer:
     def _forward(self, others: Others, place: int) -> Forward:
         call = _call(self.model, others, place)
         # The copy keeps an in-place first layer from changing the input, or failing on it.
-        return lambda x: logits_of(call(x.clone()))
+        return lambda x: logits_of(call(x.clone()), self.model)
 
 
 def _settle(model: nn.Module) -> None:
@@ -317,15 +341,15 @@ def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], An
     return call
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits (B, classes) in what a model gave.
+def logits_of(output: Any, model: nn.Module) -> Tensor:
+    """The logits (B, classes) in what `model` gave.
 
     Raises
     ------
     TypeError, ValueError
         If there are none.
     """
-    logits = torch_outputs.logits_of(output)
+    logits = torch_outputs.logits_of(output, model)
     if logits.ndim != 2:
         raise ValueError(
             f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"

@@ -63,10 +63,10 @@ def structure(model: torch.nn.Module) -> bytes:
     try:
         data = dumps((_unwrapped(model), known), _Pickler, names)
     except Exception as error:
+        found = _culprit(model, names)
+        remedy = ". Create it outside the model, or leave it out in the model's __getstate__"
         raise ModelNotSendableError(
-            f"model cannot be sent to a worker: {_culprit(model, names) or error}. Create what "
-            "cannot be pickled (locks, open files, loggers with handlers, generators) outside "
-            "the model, or leave it out in the model's __getstate__"
+            f"model cannot be sent to a worker: {found + remedy if found else error}"
         ) from error
     _check_imports(data)
     return data

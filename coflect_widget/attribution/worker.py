@@ -160,7 +160,8 @@ class JobResult:
     top_probs: tuple[float, ...]
     seconds: float
     samples_used: int = 0
-    modality_focus: dict[str, float] = field(default_factory=lambda: {"image": 1.0})
+    modality_focus: dict[str, float] | None = field(default_factory=lambda: {"image": 1.0})
+    modality_reason: str = ""
     quality: Quality | None = None
 
 
@@ -348,6 +349,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         top_probs=tuple(float(probabilities[c]) for c in top),
         samples_used=found.get("samples_used", job.samples),
         modality_focus=found.get("modality_focus", {"image": 1.0}),
+        modality_reason=found.get("modality_reason", ""),
         seconds=0.0,
     )
     quality = None

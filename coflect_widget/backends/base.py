@@ -103,7 +103,12 @@ def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float3
         If a key is no class, or a weight no number of at least 0.
     """
     weights = np.ones(classes, np.float32)
-    for number, weight in dict(given).items():
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"class_weight={given!r} must be a mapping of class numbers to weights, for example "
+            "class_weight={0: 1.0, 1: 2.5}, or dict(enumerate(weights))"
+        )
+    for number, weight in given.items():
         if not (isinstance(number, int | np.integer) and 0 <= number < classes):
             raise ValueError(f"class_weight has {number!r}; classes are 0..{classes - 1}")
         if not (isinstance(weight, int | float | np.number) and 0 <= weight < float("inf")):
@@ -141,6 +146,9 @@ class Backend(Protocol):
     explainer: str
     #: what a person should know; the loop tells it and takes it off. It may be missing
     warnings: list[str]
+    #: what was guessed about model and data, a sentence each, where the guess could matter: the
+    #: session tells it and writes it into ``config.yaml``. It may be missing
+    assumptions: list[str]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -151,6 +159,12 @@ class Backend(Protocol):
         """Whether a step computes on every processor that this process may use.
 
         Then work beside it holds all its threads up, and costs more than a rest for it.
+        """
+
+    def expect(self, steps: int) -> None:
+        """So many more steps are about to be trained by the loop; it may be missing.
+
+        What it guesses by that is appended to `assumptions`.
         """
 
     def begin(self) -> None:

@@ -48,14 +48,15 @@ def no_picture(
     if len(shape) == 2 and min(shape) > 1:
         return f"{found}, which look like series of {shape[0]} channels{later}"
     if len(shape) in (1, 2, 3):
-        long = [side for side in shape if side > 1]
-        if whole:
-            return f"{found} and whole numbers, which look like token ids or categories{later}"
-        if len(long) == 2:
-            return f"{found}, which look like series laid in as strips{later}"
         what = "rows of a table or series of one channel"
-        return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
-    what = "volumes or videos" if len(shape) == 4 else "something else"
+        if whole:
+            what = "token ids or categories"
+        elif sum(side > 1 for side in shape) == 2:
+            what = "series of several channels"
+        if len(shape) == 3:
+            return f"{found}, strips that look like {what}; a picture is higher and wider{later}"
+    else:
+        what = "volumes or videos" if len(shape) == 4 else "something else"
     return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
 
 
@@ -65,14 +66,12 @@ def channels_last(shape: Sequence[int]) -> bool:
 
 
 def float_remedy(
-    kind: str, largest: float, *, tensor: bool, name: str = "images", scaled: bool = False
+    largest: float, *, tensor: bool, name: str = "images", scaled: bool = False
 ) -> str:
     """Code that makes pictures of whole numbers floating point, in the range that models expect.
 
     Parameters
     ----------
-    kind : str
-        numpy's letter of their type, "b", "i" or "u".
     largest : float
         Of the values that are known.
     tensor : bool
@@ -81,15 +80,24 @@ def float_remedy(
         Whether the model scales its inputs itself.
     """
     convert = f"{name}.float()" if tensor else f"{name}.astype('float32')"
-    if kind == "b" or scaled or largest <= 1:
+    if scaled or largest <= 1:
         return convert
-    steps = 255 if largest <= 255 else 2 ** math.ceil(math.log2(largest + 1)) - 1
-    return f"{convert} / {steps}"
+    return f"{convert} / {_steps(largest)}"
 
 
-def unscaled(values: NDArray[Any]) -> bool:
-    """Whether floating point pictures look like bytes that nobody has scaled to 0 to 1."""
+def unscaled(values: NDArray[Any]) -> int:
+    """What to divide floating point pictures by that look like whole numbers of a camera's; else 0.
+
+    255 for bytes, 4095 or 65535 for more bits.
+    """
     if not values.size or values.dtype.kind != "f" or not np.isfinite(values).all():
-        return False
+        return 0
     largest = float(values.max())
-    return 64 < largest <= 255 and float(values.min()) >= 0 and bool((values == values // 1).all())
+    if not 64 < largest < 2**16 or float(values.min()) < 0 or (values != values // 1).any():
+        return 0
+    return _steps(largest)
+
+
+def _steps(largest: float) -> int:
+    """The largest whole number of as many bits, eight at least."""
+    return 255 if largest <= 255 else int(2 ** math.ceil(math.log2(largest + 1))) - 1

@@ -42,8 +42,10 @@ def name_index(error: Exception, argument: str, index: int) -> None:
         return
     if isinstance(error, OSError) and error.strerror is not None:
         error.strerror = f"{where}: {error.strerror}"
-    elif len(error.args) == 1 and str(error) == error.args[0]:
+    elif len(error.args) == 1 and (type(error) is KeyError or str(error) == error.args[0]):
         error.args = (f"{where}: {error.args[0]}",)
+    elif not error.args and not str(error):
+        error.args = (f"{where} raised it",)
     if where not in str(error):
         error.add_note(f"{where} raised it")
 

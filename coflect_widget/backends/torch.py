@@ -23,22 +23,37 @@ from coflect_widget.backends.base import (
     Sample,
     StepOutput,
     WeightSpec,
+    batch_cuts,
     class_weights,
     processors,
 )
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
-from coflect_widget.backends.torch_data import Source, arguments
+from coflect_widget.backends.targets import SEVERAL_LABELS
+from coflect_widget.backends.torch_checks import (
+    check_channels,
+    check_model,
+    find_outputs,
+    first_rows,
+)
+from coflect_widget.backends.torch_data import Source
+from coflect_widget.backends.torch_items import forward_names
 from coflect_widget.backends.torch_loader import NextIndices, follow
-from coflect_widget.backends.torch_loss import TotalLoss, check_loss, weights_in
+from coflect_widget.backends.torch_loss import TotalLoss, check_loss, check_weights, weights_in
 from coflect_widget.backends.torch_modes import Buffers, Frozen, modes, restore
-from coflect_widget.backends.torch_optimizers import (
+from coflect_widget.backends.torch_optimizers import make_optimizer
+from coflect_widget.backends.torch_outputs import (
+    gives_several,
+    logits_of,
+    note_width,
+)
+from coflect_widget.backends.torch_rehearsal import rehearse
+from coflect_widget.backends.torch_schedules import (
     BatchSchedule,
     check_length,
-    make_optimizer,
     make_scheduler,
+    unit_of,
 )
-from coflect_widget.backends.torch_outputs import gives_several, logits_of
 from coflect_widget.backends.torch_targets import (
     Explained,
     Hits,
@@ -70,8 +85,10 @@ class TorchBackend:
         AdamW with a learning rate of 1e-3 if None.
     scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
         A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
-        CyclicLR step after each batch, all others at each epoch's end: ReduceLROnPlateau with
-        the validation loss, or in mode "max" with the accuracy, in regression R squared.
+        CyclicLR step after each batch, others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared. Where
+        one is made for batches, as far as can be told, it steps by batches too, and an
+        assumption says so.
     """
 
     name = "torch"
@@ -94,17 +111,23 @@ class TorchBackend:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
+        check_model(model)
+        self.assumptions: list[str] = []
         self.seed = config.seed
         self.batch_size = batch_size
-        workers, given = config.loader_workers, loss is not None
-        self.train_source = Source(train_data, "train_data", workers, may_regress=given)
-        self.val_source = None
-        if val_data is not None:
-            self.val_source = Source(val_data, "val_data", workers, may_regress=given)
+        read = partial(
+            Source,
+            loader_workers=config.loader_workers,
+            may_regress=loss is not None,
+            names=forward_names(model),
+        )
+        self.train_source = read(train_data, "train_data")
+        self.val_source = None if val_data is None else read(val_data, "val_data")
         self.regression = self.train_source.regression
         self._check_same_shape()
         if self.regression:
-            check_regression(loss, num_classes, class_weight)
+            self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
+        check_channels(model, self.train_source)
         self.num_train = self.train_source.length
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
@@ -113,7 +136,7 @@ class TorchBackend:
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._buffers = Buffers()
-        outputs = self._checked_outputs(num_classes)
+        outputs = self._outputs = self._checked_outputs(num_classes)
         self.num_classes = 0 if self.regression else outputs
         for source in (self.train_source, self.val_source):
             if source is not None and self.regression:
@@ -122,6 +145,8 @@ class TorchBackend:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
+        if not self.regression:
+            check_weights(loss, self.num_classes)
         self._class_weights = weights_in(loss, self.num_classes)
         if class_weight is not None:
             if loss is not None:
@@ -140,9 +165,8 @@ class TorchBackend:
             )
         self.warnings: list[str] = []
         self._each_batch: BatchSchedule | None = None
-        if isinstance(self.scheduler, OneCycleLR | CyclicLR):
-            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
-        check_length(self.scheduler, self.steps_per_epoch)
+        self._unit = config.schedule_unit
+        self._unit_known = self._set_unit()
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
@@ -155,6 +179,8 @@ class TorchBackend:
         self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
+        self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
+        self._rehearse()
         #: by name: where a weight lies, and its memory as an array
         self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
         #: memory that a device copies to, of copies that are finished
@@ -175,33 +201,63 @@ class TorchBackend:
         height, width = self.train_source.picture_shape[-2:]
         return (height, width)
 
+    def _assume(self, sentence: str) -> None:
+        if sentence:
+            self.assumptions.append(sentence)
+
     def _checked_outputs(self, num_classes: int | None) -> int:
-        first = self.train_source.sample(0)
-        inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(first)]
-        before = modes(self.model)
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                logits = logits_of(self.model(*inputs))
-        except RuntimeError as error:
+        found = find_outputs(self.model, self.train_source, num_classes, self._device)
+        self.assumptions += found.said
+        return found.outputs
+
+    def _rehearse(self) -> None:
+        """Take one step on a copy of the model, so that what does not fit is found now."""
+        smallest = min(b - a for a, b in batch_cuts(self.num_train, self.batch_size))
+        # A batch of one is trained on where it is, and tried with one.
+        size = 1 if smallest == 1 else self.batch_size
+        inputs, targets = first_rows(self.train_source, size, self._outputs)
+        output, _ = rehearse(
+            self.model,
+            self.loss,
+            [x.to(self._device) for x in inputs],
+            targets.to(self._device),
+            outputs=self._outputs,
+            frozen=self._frozen,
+            autocast=self._autocast,
+        )
+        self.train_source.first = []
+        if self.val_source is not None:
+            self.val_source.first = []
+        if output is not None and not isinstance(output, torch.Tensor):
+            # In eval mode it may have given the logits alone.
+            note_width(self.model, self._outputs)
+
+    def _set_unit(self) -> bool:
+        """Set whether the schedule steps by batches; False where the training's length tells."""
+        scheduler, unit = self.scheduler, self._unit
+        if isinstance(scheduler, ReduceLROnPlateau) and unit == "batch":
             raise ValueError(
-                f"model fails on a batch of shape {_shapes(inputs)} made from train_data[0]: "
-                f"{error}{_of_another_type(self.model)}"
-            ) from error
-        finally:
-            restore(before)
-        if logits.ndim != 2:
-            raise ValueError(
-                f"model gives {tuple(logits.shape)} for one sample; it must give logits "
-                "(1, classes)"
+                "config['schedule_unit'] = 'batch', but scheduler is a ReduceLROnPlateau, which "
+                "follows the validation at each epoch's end; leave the setting out"
             )
-        outputs = int(logits.shape[1])
-        if num_classes is not None and outputs != num_classes:
-            raise ValueError(
-                f"model has {outputs} outputs but classes= names {num_classes}; give the last "
-                f"layer {num_classes} outputs or name {outputs} classes"
-            )
-        return outputs
+        counts = isinstance(scheduler, OneCycleLR | CyclicLR)
+        if scheduler is None or unit == "epoch":
+            return True
+        if counts:
+            check_length(scheduler, self.steps_per_epoch)
+        if counts or unit == "batch":
+            self._each_batch = BatchSchedule(scheduler, self.warnings)
+        return counts or unit == "batch"
+
+    def expect(self, steps: int) -> None:
+        """Find out, once, what the schedule counts: now the training's length is known."""
+        if self._unit_known or self.scheduler is None:
+            return
+        self._unit_known = True
+        found = unit_of(self.scheduler, steps, self.steps_per_epoch)
+        self._assume(found.said)
+        if found.unit == "batch":
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
     def _check_same_shape(self) -> None:
         if self.val_source is None:
@@ -306,7 +362,7 @@ class TorchBackend:
                     "alone: what else it gives is not trained. Write the loop yourself, with "
                     "session.loop(), to train on all of it."
                 )
-        return logits_of(output)
+        return logits_of(output, self.model, self._outputs)
 
     def _output(
         self,
@@ -436,6 +492,12 @@ class TorchBackend:
                 with torch.no_grad():
                     loss = self.loss(logits, targets)
             return self._output(indices, logits, targets, loss, guidance_loss)
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets[:, 0]
+        elif targets.ndim == 2 and self._looks_left:
+            self._looks_left -= 1  # each waits for the device
+            if bool(((targets.float().sum(1) - 1).abs() > 0.01).any()):
+                raise ValueError(f"targets are (B, {targets.shape[1]}), but {SEVERAL_LABELS}")
         if loss is None:
             with torch.no_grad():
                 loss = F.cross_entropy(logits.float(), targets)
@@ -619,22 +681,6 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
-
-
-def _of_another_type(model: torch.nn.Module) -> str:
-    """What to say of weights that are no float32, which inputs are."""
-    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
-    others = ", ".join(sorted(map(str, types - {torch.float32})))
-    if not others:
-        return ""
-    return (
-        f". It has weights of {others}, but inputs are float32: pass model.float(), and "
-        "config={'mixed_precision': True} to compute in fewer bits"
-    )
-
-
-def _shapes(arrays: Sequence[Any]) -> Any:
-    return _one([tuple(array.shape) for array in arrays])
 
 
 def _one(shapes: list[tuple[int, ...]]) -> Any:

@@ -7,9 +7,8 @@ epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
+from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy, no_picture
 from coflect_widget.backends.items import (
     check_finite,
     check_item,
@@ -26,11 +26,15 @@ from coflect_widget.backends.items import (
     label_error,
 )
 from coflect_widget.backends.progress import shown
+from coflect_widget.backends.targets import kind_of_targets, label_remedy
+from coflect_widget.backends.torch_items import Items, in_order
+from coflect_widget.backends.torch_random import random_state_kept
 from coflect_widget.data.arrays import ArrayDataset
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 _PROBES = 64  # samples of a map-style data set that are looked at before training
 _MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
+_KEPT = 4  # of these are kept, for a rehearsal that reads nothing
 
 
 class Source:
@@ -38,13 +42,15 @@ class Source:
 
     Parameters
     ----------
-    data : map-style data set of (x, y) or (x, y, index), or pair of arrays
+    data : map-style data set of (x, y), (x, y, index) or mappings, or pair of arrays
     argument : str
         Name used in error messages, "train_data" or "val_data".
     loader_workers : int
         Processes of the DataLoader that serves a map-style data set.
     may_regress : bool
         Whether targets may be floating point, for regression.
+    names : sequence of str
+        Arguments of the model's ``forward``, for inputs that have names.
 
     Attributes
     ----------
@@ -53,10 +59,18 @@ class Source:
         label is 0 then, "an error as usual".
     given : object
         `data` itself; None for a tuple or list.
+    first : list of (x, y)
+        The first samples as they were read, a few of them.
     """
 
     def __init__(
-        self, data: Any, argument: str, loader_workers: int = 0, *, may_regress: bool = False
+        self,
+        data: Any,
+        argument: str,
+        loader_workers: int = 0,
+        *,
+        may_regress: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         self.argument = argument
         self.given = None if isinstance(data, tuple | list) else data
@@ -74,21 +88,25 @@ class Source:
         self.draws_random_numbers = False
         # Pictures are read beside training; a data set may be no match for two readers at once.
         self._lock = threading.Lock()
-        arrays = _as_arrays(data)
+        self.first: list[tuple[Any, Any]] = []
+        arrays = _as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
             self.length = len(self.targets)
         else:
-            self.dataset = self._checked_dataset(data)
+            self.dataset = Items(self._checked_dataset(data), argument, names)
             self.length = len(data)
         if self.length == 0:
             raise ValueError(f"{argument} is empty; it needs at least one sample")
         if self.dataset is not None:
-            with _random_state_kept() as moved:
+            with random_state_kept() as moved:
                 self._check_shapes()
                 self.draws_random_numbers = moved()
+        else:
+            self.first = [self._row(i) for i in range(min(_KEPT, self.length))]
         first = self.sample(0)
-        _check_picture(first, argument)
+        if self.dataset is not None:
+            self._check_picture(first.input)
         #: of all inputs of a sample, in the order in which the model takes them
         self.shapes = [tuple(x.shape) for x in arguments(first)]
         self.picture_shape: tuple[int, ...] = first.input.shape
@@ -99,13 +117,12 @@ class Source:
         """Input (C, H, W) float32 and label of one sample."""
         if index in self._read:
             return self._read[index]
-        if self.inputs is not None and self.targets is not None:
-            several = isinstance(self.inputs, list)
-            x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
-            target = 0 if self.regression else int(self.targets[index])
+        if self.targets is not None:
+            x, y = self._row(index)
+            target = 0 if self.regression else int(y)
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
-            keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
+            keep = random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
             with self._lock, keep:
                 x, y, *_ = self.dataset[index]
             target = 0 if self.regression else class_number(y, self.argument, index)
@@ -118,6 +135,13 @@ class Source:
     def forget_read(self) -> None:
         """Let go of what was read before training; `sample` reads anew from now on."""
         self._read = {}
+
+    def _row(self, index: int) -> tuple[Any, torch.Tensor]:
+        """One sample of arrays, as tensors."""
+        assert self.targets is not None  # noqa: S101 - of arrays they are there
+        several = isinstance(self.inputs, list)
+        x: Any = tuple(a[index] for a in self.inputs) if several else self.inputs[index]  # type: ignore[union-attr, index]
+        return x, self.targets[index]
 
     def values(self) -> NDArray[np.float32]:
         """What regression aims at, (N, D), as far as known without reading every sample."""
@@ -134,7 +158,7 @@ class Source:
         probed = np.array(self._probed, dtype=np.int64)
         for name in ("targets", "labels"):
             try:
-                known = np.asarray(getattr(self.dataset, name, ()))
+                known = np.asarray(getattr(self.given, name, ()))
             except (TypeError, ValueError):  # several of a sample, as boxes have
                 continue
             # Only what the items say too: a target_transform may map these to others.
@@ -200,34 +224,68 @@ class Source:
         self, x: Any, y: Any
     ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
         if isinstance(x, tuple | list) and _several(x):
-            pairs = [self._checked_arrays(each, y) for each in x]
-            inputs_of_all = [inputs for inputs, _ in pairs if isinstance(inputs, torch.Tensor)]
-            place_of_picture([a.shape[1:] for a in inputs_of_all], self.argument)
-            return inputs_of_all, pairs[0][1]
+            arrays = [self._array(each, "inputs") for each in x]
+            place = place_of_picture([a.shape[1:] for a in arrays], self.argument)
+            self._check_lengths(arrays, y)
+            inputs = [
+                _as_float(each, self.argument, further=k != place) for k, each in enumerate(x)
+            ]
+            return inputs, self._checked_targets(y)
+        given = self._array(x, "inputs")
+        self._check_lengths([given], y)
+        self._check_picture(given[0] if len(given) else given.new_zeros(given.shape[1:]))
+        return _as_float(x, self.argument), self._checked_targets(y)
+
+    def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
-            inputs, targets = torch.as_tensor(x), torch.as_tensor(y)
+            return torch.as_tensor(values)
         except (TypeError, ValueError) as error:
+            if what == "labels" and _words(values):
+                raise ValueError(
+                    f"{self.argument} has labels that are words; pass their places among the "
+                    "names as integers: names = sorted(set(labels)), "
+                    "numpy.array([names.index(label) for label in labels]), and classes=names"
+                ) from None
             raise ValueError(
                 f"{self.argument}: the arrays cannot be used ({error}); inputs must be one array "
                 "(N, C, H, W), all of one shape, and labels one array (N,)"
             ) from error
-        if len(inputs) != len(targets):
-            raise ValueError(
-                f"{self.argument} has {len(inputs)} inputs but {len(targets)} labels; "
-                "pass one label for each input"
-            )
+
+    def _check_lengths(self, inputs: Sequence[torch.Tensor], labels: Any) -> None:
+        for each in inputs:
+            if len(each) != len(labels):
+                raise ValueError(
+                    f"{self.argument} has {len(each)} inputs but {len(labels)} labels; "
+                    "pass one label for each input"
+                )
+
+    def _checked_targets(self, y: Any) -> torch.Tensor:
+        targets = self._array(y, "labels")
         if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
             self.regression = True
             targets = targets.reshape(len(targets), -1).float().contiguous()
             check_finite(targets.numpy(), self.argument)
-            return _as_float(inputs, self.argument), targets
+            return targets
         if targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
+            kind = kind_of_targets(targets.detach().numpy())
+            remedy = label_remedy(kind, "labels" if hasattr(y, "shape") else "numpy.array(labels)")
+            if kind in ("binary", "values"):
+                remedy += f", or, for regression, {_FOR_REGRESSION}"
             raise ValueError(
                 f"{self.argument} has labels of shape {tuple(targets.shape)} and type "
-                f"{targets.dtype}; pass class numbers as integers of shape (N,), of one-hot labels "
-                f"labels.argmax(1), or, for regression, {_FOR_REGRESSION}"
+                f"{targets.dtype}; {remedy}"
             )
-        return _as_float(inputs, self.argument), targets.long().contiguous()
+        return targets.long().contiguous()
+
+    def _check_picture(self, x: Any) -> None:
+        """Raise ValueError unless one sample's input is a picture, or a row that may be one."""
+        values = torch.as_tensor(x).detach()
+        whole = not values.is_floating_point() or bool(
+            values.numel() and values.max() > 1 and (values == values.round()).all()
+        )
+        problem = no_picture(tuple(values.shape), self.argument, whole=whole)
+        if problem is not None:
+            raise ValueError(problem)
 
     def _checked_dataset(self, data: Any) -> Any:
         if isinstance(data, DataLoader):
@@ -263,8 +321,12 @@ class Source:
                     )
             if shape is not None and _shape(x) != shape:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
+            if shape is None and not isinstance(x, tuple | list):
+                self._check_picture(x)
             shape = _shape(x)
             sample = _sample(x, 0, self.argument)
+            if len(self.first) < _KEPT:
+                self.first.append((_copied(x), item[1]))
             first = item[1] if index == 0 else first
             target = self._checked_target(item[1], index, first)
             self._probed.append(target)
@@ -276,10 +338,12 @@ class Source:
         """A class number, or values; of the same kind and length as those of the `first` item."""
         floating = _is_floating(y)
         if floating and not self._may_regress:
-            raise ValueError(
-                f"{self.argument}[{index}][1] is {y!r}; pass a class number as an integer, or, "
-                f"for regression, {_FOR_REGRESSION}"
-            )
+            kind = kind_of_targets(_values(y).numpy()[None])
+            if kind in ("binary", "values"):
+                shown = f"pass a class number as an integer, or, for regression, {_FOR_REGRESSION}"
+            else:
+                shown = label_remedy(kind, "label", alone=True)
+            raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
         if floating != _is_floating(first) or (floating and len(_values(y)) != len(_values(first))):
             raise ValueError(
                 f"{self.argument}[{index}][1] is {y!r}, but the first target is {first!r}; give "
@@ -324,44 +388,11 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         return len(self.dataset)
 
 
-def _check_picture(sample: Sample, argument: str) -> None:
-    shape = sample.input.shape
-    if len(shape) != 3:
-        remedy = " of gray pictures add the channel, for example images[:, None]"
-        raise ValueError(
-            f"{argument} has inputs of shape {shape}; a picture has three dimensions (C, H, W)"
-            + (f":{remedy}" if len(shape) == 2 else "")
-        )
-
-
 def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:
     return (
         f"{argument}[{index}] has shape {shape}, but sample 0 has {first}; images must be of one "
         "shape: resize or crop them in the data set"
     )
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[Callable[[], bool]]:
-    """Put the global generators back at the end; gives a function that tells if they moved."""
-    torch_state, python_state = torch.get_rng_state(), random.getstate()
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002 - the generator that users draw from
-
-    def moved() -> bool:
-        numpy_now: Any = np.random.get_state()  # noqa: NPY002
-        return not (
-            torch.equal(torch_state, torch.get_rng_state())
-            and np.array_equal(numpy_state[1], numpy_now[1])
-            and numpy_state[2:] == numpy_now[2:]
-            and python_state == random.getstate()
-        )
-
-    try:
-        yield moved
-    finally:
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
 
 
 def arguments(sample: Sample) -> list[NDArray[np.float32]]:
@@ -372,19 +403,19 @@ def arguments(sample: Sample) -> list[NDArray[np.float32]]:
 def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
     """Which of several inputs is the picture: the first with three dimensions."""
     for place, shape in enumerate(shapes):
-        if len(shape) == 3:
+        if len(shape) == 3 and min(shape[1:]) > 1:
             return place
     raise ValueError(
-        f"{argument} gives several inputs of shapes {[tuple(s) for s in shapes]}; one of them "
-        "must be a picture (C, H, W)"
+        f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "
+        f"{[tuple(s) for s in shapes]}; one of them must be a picture (C, H, W)"
     )
 
 
 def _sample(x: Any, target: int, argument: str) -> Sample:
     if not isinstance(x, tuple | list):
         return Sample(input=_as_float(x, argument).numpy(), target=target)
-    arrays = [_as_float(each, argument).numpy() for each in x]
-    place = place_of_picture([a.shape for a in arrays], argument)
+    place = place_of_picture([a.shape for a in x], argument)
+    arrays = [_as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
     return Sample(arrays.pop(place), target, tuple(arrays), place)
 
 
@@ -392,6 +423,13 @@ def _copy(sample: Sample, target: int) -> Sample:
     """The same in memory of its own: a data set may fill one buffer for each item."""
     others = tuple(other.copy() for other in sample.others)
     return Sample(sample.input.copy(), target, others, sample.place)
+
+
+def _copied(x: Any) -> Any:
+    """The same in memory of its own: a data set may fill one buffer for each item."""
+    if isinstance(x, tuple | list):
+        return tuple(_copied(each) for each in x)
+    return torch.as_tensor(x).detach().clone()
 
 
 def _shape(x: Any) -> tuple[Any, ...]:
@@ -418,7 +456,7 @@ def _several(x: Any) -> bool:
     )
 
 
-def _as_arrays(data: Any) -> tuple[Any, Any] | None:
+def _as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any] | None:
     """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
     if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
@@ -427,6 +465,8 @@ def _as_arrays(data: Any) -> tuple[Any, Any] | None:
     if isinstance(data, tuple | list) and len(data) == 2:
         inputs, labels = data
         labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
+        if labelled and isinstance(inputs, Mapping | set | frozenset):
+            inputs = in_order(inputs, names, f"{argument}[0]")
         several = isinstance(inputs, tuple | list) and _several(inputs)
         if labelled and (hasattr(inputs, "shape") or several):
             return inputs, labels
@@ -445,11 +485,32 @@ def _values(y: Any) -> torch.Tensor:
     return torch.as_tensor(y, dtype=torch.float32).reshape(-1)
 
 
-def _as_float(x: Any, argument: str) -> torch.Tensor:
+def _words(labels: Any) -> bool:
+    try:
+        return np.asarray(labels).dtype.kind in "US" or any(isinstance(y, str) for y in labels)
+    except (TypeError, ValueError):
+        return False
+
+
+def _as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
+    """`x` as float32; `further` says that it is an input beside the picture."""
     tensor = torch.as_tensor(x).detach()
-    if not tensor.is_floating_point():
+    if tensor.is_floating_point():
+        return tensor.float()
+    if tensor.is_complex():
         raise ValueError(
-            f"{argument} has inputs of type {tensor.dtype}; the model needs floating point, "
-            "for example images.astype('float32') / 255"
+            f"{argument} has inputs of type {tensor.dtype}; pass real numbers, for example the "
+            "magnitude, numpy.abs(images)"
         )
-    return tensor.float()
+    found = f"{argument} has inputs of type {tensor.dtype}; the model needs floating point"
+    is_tensor = isinstance(x, torch.Tensor)
+    if further:
+        convert = "ids.float()" if is_tensor else "ids.astype('float32')"
+        raise ValueError(
+            f"{found}: of an input beside the picture, such as token ids, pass {convert} and turn "
+            "them back in the model's forward(), ids.long()"
+        )
+    largest = float(tensor.double().max()) if tensor.numel() else 1.0
+    if tensor.dtype is torch.uint8:
+        largest = 255.0  # though these few may be dark
+    raise ValueError(f"{found}, for example {float_remedy(largest, tensor=is_tensor)}")

@@ -1,19 +1,102 @@
-"""A torch loss over many batches as one number, which hangs on neither their size nor order."""
+"""What a torch loss is for, and its mean over many batches, whatever their size and order."""
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coflect_widget.backends.torch_random import random_state_kept
+
+#: Losses over floating point targets that stand for classes.
+_OF_CLASSES = (
+    nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.MultiLabelSoftMarginLoss,
+    nn.SoftMarginLoss, nn.KLDivLoss,
+)  # fmt: skip
+_FUNCTIONS_OF_CLASSES = (
+    F.binary_cross_entropy, F.binary_cross_entropy_with_logits, F.cross_entropy,
+    F.multilabel_soft_margin_loss, F.soft_margin_loss, F.kl_div,
+)  # fmt: skip
+_LOOKED_AT = 64  # targets with which a loss is tried
+
+
+def of_classes(loss: Any, targets: Tensor) -> bool:
+    """Whether a loss over floating point targets is one for classes, and none for values.
+
+    A loss for values is smallest where the outputs are the targets. One for classes becomes
+    smaller where outputs go on beyond 0 and 1, or cannot take any there, because its outputs are
+    probabilities.
+
+    Parameters
+    ----------
+    loss : callable
+    targets : Tensor (N, D)
+        Of the data set; others than from 0 to 1, or -1 and 1, are values.
+    """
+    if isinstance(loss, _OF_CLASSES) or loss in _FUNCTIONS_OF_CLASSES:
+        return True
+    targets = targets[:_LOOKED_AT].float()
+    signs = bool(((targets == -1) | (targets == 1)).all())
+    if not signs and not bool(((targets >= 0) & (targets <= 1)).all()):
+        return False
+    near = targets * 0.98 if signs else targets.clamp(0.02, 0.98)
+    beyond = [5 * targets] if signs else [near.logit(), near.log()]
+    with random_state_kept(), torch.no_grad():
+        there = _value(loss, near, targets)
+        if there is None:
+            return False  # it fails on all, which the rehearsal says
+        for outputs in beyond:
+            value = _value(loss, outputs, targets)
+            if value is None or value < there - 1e-3 * abs(there):
+                return True
+    return False
+
+
+def _value(loss: Any, outputs: Tensor, targets: Tensor) -> float | None:
+    """The loss's mean; None where it is none."""
+    try:
+        value = torch.as_tensor(_on_cpu(loss)(outputs, targets)).float().mean().item()
+    except Exception:  # noqa: BLE001 - a person's function, tried with numbers of our own
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _on_cpu(loss: Any) -> Any:
+    """A copy, because a loss may keep a state, and a wrong number ends the work of a GPU."""
+    if not isinstance(loss, nn.Module):
+        return loss
+    return copy.deepcopy(loss).cpu()
 
 
 def check_loss(loss: object) -> None:
     """Raise ValueError for a loss that gives a value for each sample."""
+    if loss is not None and not callable(loss):
+        raise TypeError(
+            f"loss={loss!r} must be a function (logits, targets) -> tensor (), such as "
+            "torch.nn.CrossEntropyLoss()"
+        )
+    if isinstance(loss, type):
+        raise TypeError(f"loss={loss.__name__} is a class; pass an object of it, {loss.__name__}()")
     if getattr(loss, "reduction", None) == "none":
         raise ValueError(
             f'loss={loss!r} has reduction="none" and gives a value for each sample; training '
             'needs one number: make it with reduction="mean"'
+        )
+
+
+def check_weights(loss: object, classes: int) -> None:
+    """Raise ValueError for a loss of torch's whose weights are those of other classes."""
+    weight = getattr(loss, "weight", None)
+    if not isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) or weight is None:
+        return
+    if weight.numel() != classes:
+        raise ValueError(
+            f"loss={type(loss).__name__} has weights of {weight.numel()} classes, but the model "
+            f"has {classes} outputs; give one weight for each of them"
         )
 
 

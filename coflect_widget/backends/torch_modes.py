@@ -37,6 +37,15 @@ class Frozen:
         for module in self._modules:
             module.training = False
 
+    def train_twin(self, model: nn.Module, twin: nn.Module) -> None:
+        """Put a copy of the model into the modes that the model trains in."""
+        twin.train()
+        held = {id(module) for module in self._modules}
+        inner = getattr(model, "_orig_mod", model)
+        for module, other in zip(inner.modules(), twin.modules(), strict=False):
+            if id(module) in held:
+                other.training = False
+
 
 class Buffers:
     """Copies of a model's floating point buffers, such as running means.

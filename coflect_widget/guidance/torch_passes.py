@@ -78,7 +78,8 @@ class GuidedPasses:
         """Right and the same, whatever stands in the place to be ignored."""
         count = len(pairs.targets)
         with quiet(self.model, self._device):
-            logits = logits_of(self.model(torch.cat([pairs.original, pairs.swapped]))).float()
+            output = self.model(torch.cat([pairs.original, pairs.swapped]))
+            logits = logits_of(output, self.model).float()
         before, after = logits[:count], logits[count:]
         each = F.cross_entropy(after, pairs.targets, reduction="none")
         total = ROWS_GAIN * weighted_mean(each, pairs.strength)
@@ -114,7 +115,7 @@ class GuidedPasses:
         """
         x = inputs.requires_grad_()
         with quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
-            logits = logits_of(self.model(x)).float()
+            logits = logits_of(self.model(x), self.model).float()
         return slopes(logits, x), logits.shape[1]
 
     def maps(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, int]:
@@ -127,7 +128,7 @@ class GuidedPasses:
             tapped(self.model, layer.name) as outputs,
             sdpa_kernel(SDPBackend.MATH),
         ):
-            logits = logits_of(self.model(inputs)).float()
+            logits = logits_of(self.model(inputs), self.model).float()
         return evidence(logits, targets, outputs[-1], layer.maps), logits.shape[1]
 
     def _at_first(self, name: str, energy: Tensor) -> Tensor:

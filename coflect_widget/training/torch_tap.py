@@ -45,7 +45,7 @@ class ForwardTap:
         if self._off or not module.training or not torch.is_grad_enabled():
             return None
         given = next((a for a in (*arguments, *keywords.values()) if isinstance(a, Tensor)), None)
-        self.inputs, self.logits = given, logits_of(output)
+        self.inputs, self.logits = given, logits_of(output, module)
         return None if self._on_forward is None else self._on_forward(given, keywords, output)
 
     @contextlib.contextmanager

@@ -415,3 +415,49 @@ def test_vit_maps_are_about_patches_not_the_token():
     cam = layercam(model, model, torch.from_numpy(image()), 0, layer)
     assert cam.shape == (1, 1, 8, 8)
     assert F.relu(cam).sum() > 0
+
+
+class Rows(nn.Module):
+    """A map whose places are put in a row, (B, C, h * w), before the head."""
+
+    def __init__(self, row, channels=64):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, channels, 3, stride=4, padding=1), nn.ReLU())
+        self.row, self.head = row, nn.Linear(channels, 4)
+
+    def forward(self, x):
+        return self.head(self.row(self.features(x)).mean(2))
+
+
+class Reshaped(nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), x.shape[1], -1)
+
+
+@pytest.mark.parametrize("channels", [16, 49, 64])
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda _: nn.Flatten(2),
+        lambda c: nn.Sequential(nn.Flatten(2), nn.Conv1d(c, c, 1)),
+        lambda c: nn.Sequential(nn.Flatten(2), nn.BatchNorm1d(c)),
+    ],
+)
+def test_channels_of_places_in_a_row_are_no_tokens(row, channels):
+    model = Rows(row(channels), channels).eval()  # 16, 49 and 64 are squares, as grids are
+    found = find_layer(model, SHAPE)
+    assert (found.name, found.layout, found.grid) == ("features", "channels first", (8, 8))
+
+
+def test_places_in_a_row_are_told_by_the_map_before_them():
+    found = find_layer(Rows(Reshaped(), 49).eval(), SHAPE)
+    assert (found.name, found.layout) == ("features", "channels first")
+
+
+def test_a_layer_is_found_where_doubles_are_the_default():
+    model = Rows(nn.Flatten(2)).eval()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert find_layer(model, SHAPE).name == "features"
+    finally:
+        torch.set_default_dtype(torch.float32)
