@@ -47,7 +47,7 @@ def address(tmp_path):
     log = (tmp_path / "marimo.log").open("w")
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "marimo", "run", "app.py", "--headless", "--skip-update-check",
+            sys.executable, "-m", "marimo", "run", "app.py", "--headless",
             "--host", "127.0.0.1", "--port", str(port), "--token-password", token,
         ],
         stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path,

@@ -64,22 +64,33 @@ def server(tmp_path_factory):
             yield root, address, token
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all: JupyterLab's program is loaded once."""
+    with chromium(1500, 1100) as page:
+        yield page.context
+
+
 @contextlib.contextmanager
-def opened(server, front, name):
+def opened(server, browser, front, name):
     """A page with one notebook that nothing was run in yet; its kernel is ended afterwards."""
     root, address, token = server
     path = f"{front}/{name}/{name}.ipynb"
     where = f"lab/workspaces/{name}/tree" if front == "lab" else front
-    with chromium(1500, 1100) as page:
-        page.add_init_script(STOPWATCH)
-        page.goto(f"{address}/{where}/{path}?{'reset&' if front == 'lab' else ''}token={token}")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
-        # The page calls a kernel idle before it has one, and asks which to take if cells are run.
-        eventually(lambda: has_kernel(address, token, path), 90, what="a kernel")
-        try:
-            yield page, root / front / name
-        finally:
-            end_kernels(address, token)
+    page = browser.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.add_init_script(STOPWATCH)
+    page.goto(f"{address}/{where}/{path}?{'reset&' if front == 'lab' else ''}token={token}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    # The page calls a kernel idle before it has one, and asks which to take if cells are run.
+    eventually(lambda: has_kernel(address, token, path), 90, what="a kernel")
+    try:
+        yield page, root / front / name
+        assert not [e for e in errors if "cw" in e or "widget" in e.lower()], errors
+    finally:
+        page.close()
+        end_kernels(address, token)
 
 
 def sessions(address, token, method="GET", identifier=""):
@@ -160,8 +171,8 @@ def queued(page):
 
 @pytest.mark.parametrize("front", ["lab", "notebooks"])
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_by_run_all(server, front, name):
-    with opened(server, front, name) as (page, folder):
+def test_an_example_by_run_all(server, browser, front, name):
+    with opened(server, browser, front, name) as (page, folder):
         run_all(page, front)
         run = steer(page, live_dashboard(page), folder)
         if (front, name) == ("lab", "01_torch_quickstart"):
@@ -178,8 +189,8 @@ def boxes_come_after_the_trap(run):
 
 
 @pytest.mark.parametrize("front", ["lab", "notebooks"])
-def test_restarted_and_run_again(server, front):
-    with opened(server, front, "busy") as (page, folder):
+def test_restarted_and_run_again(server, browser, front):
+    with opened(server, browser, front, "busy") as (page, folder):
         run_all(page, front)
         steer(page, live_dashboard(page), folder)
         old = page.evaluate("window.dashboards.length")
@@ -188,8 +199,8 @@ def test_restarted_and_run_again(server, front):
         steer(page, live_dashboard(page), folder)
 
 
-def test_beside_a_busy_cell_a_second_view_and_a_reloaded_page_are_live(server):
-    with opened(server, "lab", "busy") as (page, folder):
+def test_beside_a_busy_cell_a_second_view_and_a_reloaded_page_are_live(server, browser):
+    with opened(server, browser, "lab", "busy") as (page, folder):
         run_all(page, "lab")
         part = live_dashboard(page)
 
