@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,16 @@ class Source:
         if self.targets is not None:
             return self.targets
         return np.array(self._probed, dtype=np.int64)
+
+    def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
+        """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
+        found: list[Array] = []
+        if self.dataset is None:
+            return found
+        with self._lock, _random_state_kept():
+            while not enough(found):
+                found.append(self._turned(self._as_float(self.dataset[index][0]).copy()))
+        return found
 
     def read_so_far(self) -> list[int]:
         """Indices of samples that are given without reading the data set again."""
