@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,16 @@ class Source:
         if self.targets is not None:
             return self.targets
         return np.array(self._labels, dtype=np.int64)
+
+    def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
+        """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
+        found: list[Array] = []
+        if self.dataset is None:
+            return found
+        with self._lock, _random_state_kept():
+            while not enough(found):
+                found.append(self._turned(self._read(index, locked=True)[0].copy()))
+        return found
 
     def probes(self) -> list[int]:
         """Indices spread evenly over the data."""
