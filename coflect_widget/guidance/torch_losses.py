@@ -42,6 +42,7 @@ from coflect_widget.guidance.terms import (
 from coflect_widget.guidance.torch_checked import (
     UNKNOWN,
     Checked,
+    accumulate,
     cleared,
     differentiate,
     sent,
@@ -52,6 +53,7 @@ from coflect_widget.guidance.torch_plan import on_device
 from coflect_widget.guidance.torch_quiet import (
     held_statistics,
     normalises_by_batch,
+    quiet,
     refresh_statistics,
 )
 from coflect_widget.guidance.torch_rows import RowChooser
@@ -123,6 +125,7 @@ class TorchGuidance:
         self._steps = self._held = 0  # since the state was set
         self._layer_known = False
         self._twice: bool | None = None  # whether the input gradient has a derivative
+        self._whole = False  # whether only a whole backward pass gives a gradient
         self._looks = self._device.type == "cpu"  # elsewhere to look at a value is to wait
         self._sent: list[tuple[Tensor, Turn]] = []  # verdicts on their way from the device
         self._scale = HALF_SCALE
@@ -305,12 +308,23 @@ class TorchGuidance:
 
     def _checked(self, now: Turn, batch: _Batch) -> Checked | None:
         """The term and its gradients; None where no row has a stroke."""
-        with torch.enable_grad():
-            term = self._term(now, batch)
-            if term is None:
-                return None
-            scale = self._scale if _in_half(self._device.type) else 1.0
-            return differentiate(now.gain * term, self._parameters(), scale)
+        parameters = self._parameters()
+        scale = self._scale if _in_half(self._device.type) else 1.0
+        # The backward pass may compute layers again, where they are checkpointed.
+        with torch.enable_grad(), quiet(self.model, self._device):
+            for backward in (accumulate,) if self._whole else (differentiate, accumulate):
+                term = self._term(now, batch)
+                if term is None:
+                    return None
+                try:
+                    checked = backward(now.gain * term, parameters, scale)
+                except RuntimeError:
+                    if backward is accumulate:
+                        raise
+                else:
+                    self._whole = backward is accumulate
+                    return checked
+        return None
 
     def _term(self, now: Turn, batch: _Batch) -> Tensor | None:
         plan = self._plan
