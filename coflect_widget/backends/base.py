@@ -151,6 +151,13 @@ class Backend(Protocol):
     assumptions: list[str]
 
     @property
+    def lapses(self) -> list[Any]:
+        """Guidance (guidance.lapses.Lapse) that went out of force by itself; may be missing.
+
+        The loop tells it and takes it off.
+        """
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches an epoch."""
 

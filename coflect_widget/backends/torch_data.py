@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,7 +138,7 @@ class Source:
         found: list[NDArray[np.float32]] = []
         if self.dataset is None:
             return found
-        with self._lock, _random_state_kept():
+        with self._lock, random_state_kept():
             while not enough(found):
                 found.append(_sample(self.dataset[index][0], 0, self.argument).input.copy())
         return found

@@ -22,6 +22,7 @@ from coflect_widget.attribution.keras_layers import find_layer
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.array_rows import Marked, RowChooser, Swapped
+from coflect_widget.guidance.in_force import InForce
 from coflect_widget.guidance.keras_checked import differentiate, summand
 from coflect_widget.guidance.keras_passes import GuidedPasses
 from coflect_widget.guidance.keras_quiet import (
@@ -29,17 +30,14 @@ from coflect_widget.guidance.keras_quiet import (
     normalises_by_batch,
     refresh_statistics,
 )
-from coflect_widget.guidance.lapses import Lapse, parts, reason, take_out
 from coflect_widget.guidance.plan import Plan, make_plan
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     NORMALISED_ROWS,
     OUTSIDE,
     REFRESH,
-    WORDS,
     Turn,
     choose,
-    kinds_of,
     turn,
 )
 
@@ -83,7 +81,7 @@ class Prepared(NamedTuple):
     rows: Swapped | Marked | None
 
 
-class KerasGuidance:
+class KerasGuidance(InForce):
     """Turns the guidance in force into a loss term.
 
     Parameters
@@ -98,15 +96,6 @@ class KerasGuidance:
         Decides which rows are guided and with whom they are swapped.
     device : str
         Not used; TensorFlow places by itself.
-
-    Attributes
-    ----------
-    active : bool
-        Whether there is anything to add.
-    warnings : list of str
-        What could not be done as asked, each said once.
-    lapses : list of Lapse
-        What went out of force by itself, until somebody takes it off the list.
     """
 
     def __init__(
@@ -118,20 +107,16 @@ class KerasGuidance:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
+        super().__init__()
         self.classifier = classifier
-        self.active = False
-        self.warnings: list[str] = []
-        self.lapses: list[Lapse] = []
         self._read_rows = read_rows
         self._image_size = image_size
         self._config = config
         self._seed = seed
         self._rows = RowChooser(seed)
         self._passes = GuidedPasses(classifier)
-        self._state = GuidanceState()
         self._plan: Plan[NDArray[Any]] | None = None
         self._terms: list[str] = []
-        self._fills_outside = False
         self._steps = self._held = 0  # since the state was set
         self._layer_known = False
         self._twice: bool | None = None  # whether the input gradient has a derivative
@@ -142,7 +127,7 @@ class KerasGuidance:
     # --- taking orders -------------------------------------------------------------------------
 
     def set_state(self, state: GuidanceState) -> str:
-        """Use `state` from the next step on; returns the loss terms it becomes, for a person."""
+        """See `InForce.set_state`."""
         plan = make_plan(state, self._read_chw, self._image_size)
         if plan is not None:
             x = tf.constant(self._read_rows([0])[0])
@@ -165,9 +150,8 @@ class KerasGuidance:
         inputs, labels = self._read_rows(indices)
         return self.classifier.chw(inputs), labels
 
-    def _warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
+    def _nothing_in_force(self) -> None:
+        self._plan, self._terms = None, []
 
     def _find_layer(self) -> str | None:
         if not self._layer_known:
@@ -360,31 +344,9 @@ class KerasGuidance:
             if self._overflows < OVERFLOWS:
                 return False
         why = "has a gradient that is not finite" if math.isfinite(number) else f"is {number}"
-        self.fail(prepared.term, self._raised or why, again=True)
+        again = None if self._now is None else partial(self._fails, *self._now)
+        self.fail(prepared.term, self._raised or why, again)
         return False
-
-    def fail(self, term: str, why: str | Exception, *, again: bool = False) -> None:
-        """Take out of force what a term is made of.
-
-        Parameters
-        ----------
-        term : str
-            Its name; "exchange" of the exchanged batch.
-        why : str or Exception
-            What went wrong, a sentence's end without a full stop, or what was raised.
-        again : bool
-            Whether the newest step is tried again, stroke by stroke.
-        """
-        why = why if isinstance(why, str) else reason(why)
-        kinds = kinds_of(term, fills_outside=self._fills_outside)
-        fails = partial(self._fails, *self._now) if again and self._now is not None else None
-        left, lapses = take_out(self._state, kinds, WORDS[term], why, fails)
-        try:
-            self.set_state(left)
-        except Exception:  # noqa: BLE001 - then nothing of it can be used
-            lapses += [Lapse(part, WORDS[term], why) for part in parts(left)]
-            self.active, self._plan, self._state = False, None, GuidanceState()
-        self.lapses += lapses
 
     def _fails(self, now: Turn, batch: _Batch, state: GuidanceState) -> bool:
         """Whether the term fails with this in force."""

@@ -151,6 +151,7 @@ class GuidedPasses:
         """What the maps' energy was at first, to compare with."""
         variable = self._firsts[name]
         now = tf.stop_gradient(tf.reduce_mean(tf.reduce_sum(energy, (1, 2)))) + 1e-12
+        now = tf.where(tf.math.is_finite(now), now, -1.0)  # a batch may not be finite
         variable.assign(tf.where(variable < 0, now, variable))
         return tf.identity(variable)
 

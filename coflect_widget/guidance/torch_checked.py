@@ -64,6 +64,26 @@ def differentiate(term: Tensor, parameters: Sequence[Tensor], scale: float = 1.0
     return Checked(value, gradients, _finite(value, gradients))
 
 
+def accumulate(term: Tensor, parameters: Sequence[Tensor], scale: float = 1.0) -> Checked:
+    """As `differentiate`, for graphs that only a whole backward pass goes through.
+
+    Reentrant checkpointing is such. The parameters' own gradients are as before afterwards.
+    """
+    before = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        with torch.autocast(term.device.type, enabled=False):
+            (term * scale).backward()  # type: ignore[no-untyped-call]  # torch's has no types
+        found = [parameter.grad for parameter in parameters]
+    finally:
+        for parameter, gradient in zip(parameters, before, strict=True):
+            parameter.grad = gradient
+    gradients = tuple(None if g is None else g / scale for g in found)
+    value = term.detach()
+    return Checked(value, gradients, _finite(value, gradients))
+
+
 def summand(checked: Checked, parameters: Sequence[Tensor]) -> Tensor:
     """The term as a tensor () that can be added to a loss; its backward pass cannot fail."""
     found: Tensor = _Known.apply(checked.value, checked.gradients, *parameters)  # type: ignore[no-untyped-call]

@@ -26,22 +26,21 @@ from torch import Tensor, nn
 
 from coflect_widget.attribution.torch_layers import find_layer
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.lapses import Lapse, parts, reason, take_out
+from coflect_widget.guidance.in_force import InForce
 from coflect_widget.guidance.plan import Plan, ReadRows, make_plan
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     NORMALISED_ROWS,
     OUTSIDE,
     REFRESH,
-    WORDS,
     Turn,
     choose,
-    kinds_of,
     turn,
 )
 from coflect_widget.guidance.torch_checked import (
     UNKNOWN,
     Checked,
+    accumulate,
     cleared,
     differentiate,
     sent,
@@ -52,6 +51,7 @@ from coflect_widget.guidance.torch_plan import on_device
 from coflect_widget.guidance.torch_quiet import (
     held_statistics,
     normalises_by_batch,
+    quiet,
     refresh_statistics,
 )
 from coflect_widget.guidance.torch_rows import RowChooser
@@ -70,7 +70,7 @@ class _Batch:
     indices: Tensor | None  # (B,)
 
 
-class TorchGuidance:
+class TorchGuidance(InForce):
     """Turns the guidance in force into a loss term.
 
     Parameters
@@ -85,15 +85,6 @@ class TorchGuidance:
     seed : int
         Decides which rows are guided and with whom they are swapped.
     device : str or torch.device
-
-    Attributes
-    ----------
-    active : bool
-        Whether `loss` has anything to add; costs nothing to ask.
-    warnings : list of str
-        What could not be done as asked, each said once.
-    lapses : list of Lapse
-        What went out of force by itself, until somebody takes it off the list.
     """
 
     def __init__(
@@ -105,10 +96,8 @@ class TorchGuidance:
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> None:
+        super().__init__()
         self.model = model
-        self.active = False
-        self.warnings: list[str] = []
-        self.lapses: list[Lapse] = []
         self._read_rows = read_rows
         self._image_size = image_size
         self._config = config
@@ -116,13 +105,12 @@ class TorchGuidance:
         self._device = torch.device(device)
         self._rows = RowChooser(seed, self._device)
         self._passes = GuidedPasses(model, self._device)
-        self._state = GuidanceState()
         self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
-        self._fills_outside = False
         self._steps = self._held = 0  # since the state was set
         self._layer_known = False
         self._twice: bool | None = None  # whether the input gradient has a derivative
+        self._whole = False  # whether only a whole backward pass gives a gradient
         self._looks = self._device.type == "cpu"  # elsewhere to look at a value is to wait
         self._sent: list[tuple[Tensor, Turn]] = []  # verdicts on their way from the device
         self._scale = HALF_SCALE
@@ -130,14 +118,7 @@ class TorchGuidance:
     # --- taking orders -----------------------------------------------------------------------
 
     def set_state(self, state: GuidanceState) -> str:
-        """Use `state` from the next step on.
-
-        Returns
-        -------
-        str
-            The loss terms it becomes, for a person, with what could not be done as asked; ""
-            where nothing is in force.
-        """
+        """See `InForce.set_state`."""
         known = len(self.warnings)
         chosen = choose(
             make_plan(state, self._read_rows, self._image_size),
@@ -157,9 +138,8 @@ class TorchGuidance:
         said = self.warnings[known:]
         return ", ".join(chosen.words) + (f" ({'; '.join(said)})" if said else "")
 
-    def _warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
+    def _nothing_in_force(self) -> None:
+        self._plan, self._terms = None, []
 
     def _find_layer(self) -> str | None:
         """The layer whose map is guided; found once, on a copy, so that the model stays as is."""
@@ -285,7 +265,10 @@ class TorchGuidance:
                 return None
             return self._sound(now, batch, checked, task_loss)
         except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
-            self.fail("" if now is None else now.term, error, now, batch)
+            if now is None:
+                self.fail("", error)
+            else:
+                self.fail(now.term, error, partial(self._fails, now, batch))
             return None
 
     def _turn(self, rows: int, task_loss: Tensor, *, exchanged: bool) -> Turn | None:
@@ -305,12 +288,23 @@ class TorchGuidance:
 
     def _checked(self, now: Turn, batch: _Batch) -> Checked | None:
         """The term and its gradients; None where no row has a stroke."""
-        with torch.enable_grad():
-            term = self._term(now, batch)
-            if term is None:
-                return None
-            scale = self._scale if _in_half(self._device.type) else 1.0
-            return differentiate(now.gain * term, self._parameters(), scale)
+        parameters = self._parameters()
+        scale = self._scale if _in_half(self._device.type) else 1.0
+        # The backward pass may compute layers again, where they are checkpointed.
+        with torch.enable_grad(), quiet(self.model, self._device):
+            for backward in (accumulate,) if self._whole else (differentiate, accumulate):
+                term = self._term(now, batch)
+                if term is None:
+                    return None
+                try:
+                    checked = backward(now.gain * term, parameters, scale)
+                except RuntimeError:
+                    if backward is accumulate:
+                        raise
+                else:
+                    self._whole = backward is accumulate
+                    return checked
+        return None
 
     def _term(self, now: Turn, batch: _Batch) -> Tensor | None:
         plan = self._plan
@@ -361,36 +355,7 @@ class TorchGuidance:
             self._scale = max(1.0, self._scale / SHRINK)  # it may only have been too large
             return
         why = "has a gradient that is not finite" if math.isfinite(value) else f"is {value}"
-        self.fail(now.term, why, now, batch)
-
-    def fail(
-        self,
-        term: str,
-        why: str | Exception,
-        now: Turn | None = None,
-        batch: _Batch | None = None,
-    ) -> None:
-        """Take out of force what a term is made of.
-
-        Parameters
-        ----------
-        term : str
-            Its name; "exchange" of the exchanged batch.
-        why : str or Exception
-            What went wrong, a sentence's end without a full stop, or what was raised.
-        now, batch
-            What it was computed on, where that can be tried again stroke by stroke.
-        """
-        why = why if isinstance(why, str) else reason(why)
-        kinds = kinds_of(term, fills_outside=self._fills_outside)
-        again = None if now is None or batch is None else partial(self._fails, now, batch)
-        left, lapses = take_out(self._state, kinds, WORDS[term], why, again)
-        try:
-            self.set_state(left)
-        except Exception:  # noqa: BLE001 - then nothing of it can be used
-            lapses += [Lapse(part, WORDS[term], why) for part in parts(left)]
-            self.active, self._plan, self._state = False, None, GuidanceState()
-        self.lapses += lapses
+        self.fail(now.term, why, partial(self._fails, now, batch))
 
     def _fails(self, now: Turn, batch: _Batch, state: GuidanceState) -> bool:
         """Whether the term fails with this in force."""

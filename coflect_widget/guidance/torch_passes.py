@@ -133,8 +133,9 @@ class GuidedPasses:
 
     def _at_first(self, name: str, energy: Tensor) -> Tensor:
         """What the maps' energy was at first, to compare with."""
-        if name not in self._first:
-            self._first[name] = energy.detach().sum((1, 2)).mean() + 1e-12
+        now = energy.detach().sum((1, 2)).mean() + 1e-12
+        kept = self._first.get(name, now)
+        self._first[name] = torch.where(kept.isfinite(), kept, now)  # a batch may not be finite
         return self._first[name]
 
     def _reference(self, classes: int) -> Tensor:
