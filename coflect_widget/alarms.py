@@ -38,6 +38,7 @@ ERRORS = 3.0
 SAMPLES, WINDOWS = 512, 3
 #: Epochs after an intervention in which a collapse is laid at its door.
 WATCHED = 3
+_WORDS = 90  # letters that an alarm quotes of an intervention
 _KEPT = 512  # windows that are remembered
 
 
@@ -157,7 +158,7 @@ class Alarms:
             return []
         newest = near[-1]
         self._collapse = _Collapse(newest.id, near[0].step)
-        since = newest.id
+        since = _named(newest)
         if len(near) > 1:
             since += f", the last of {len(near)} interventions since step {near[0].step}"
         hint = (
@@ -231,8 +232,15 @@ class Alarms:
             self._parted = True
             blamed = self._opened_by()
             if blamed is not None:
-                text += f" It opened after {blamed}."
-            return [Notice(level="warning", text=text, alarm="parted", intervention=blamed)]
+                text += f" It opened after {_named(blamed)}."
+            return [
+                Notice(
+                    level="warning",
+                    text=text,
+                    alarm="parted",
+                    intervention=None if blamed is None else blamed.id,
+                )
+            ]
         if self._parted and closed:
             self._parted = False
             over = f"Training and validation are together again at step {step}."
@@ -269,12 +277,18 @@ class Alarms:
             f"{loss:.3g}, {loss / trained:.1f} times as much, on what it has not seen.",
         )
 
-    def _opened_by(self) -> str | None:
+    def _opened_by(self) -> Intervention | None:
         """The newest intervention in force that came after the gap was last closed."""
         if self._close_at is None:
             return None
-        after = [e.id for e in self._entries_in_force() if e.step >= self._close_at]
+        after = [e for e in self._entries_in_force() if e.step >= self._close_at]
         return after[-1] if after else None
+
+
+def _named(entry: Intervention) -> str:
+    """Its name and the beginning of its words, as the ledger has them."""
+    words = entry.understood
+    return f"{entry.id} ({words if len(words) <= _WORDS else words[: _WORDS - 1] + '…'})"
 
 
 def _percent(share: float) -> str:

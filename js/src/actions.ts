@@ -1,7 +1,7 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
 import { draftsOf, filtered, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
-import { withoutMaps } from "./kept";
+import { isFinal, withoutMaps } from "./kept";
 import { toRoi } from "./shapes";
 import type { Store } from "./store";
 import type { Command, Explanation, Reply } from "./protocol";
@@ -60,6 +60,7 @@ export class Actions {
     if (this.store.state.connection === "replay" && this.transport.look(index, null)) return;
     const found = [...this.store.state.shelf.values()].filter((one) => one.index === index);
     const newest = found.reduce<Explanation | null>((a, b) => ((a?.model_step ?? -1) > (b.model_step ?? -1) ? a : b), null);
+    if (newest === null && !isFinal(this.store.state)) return; // the kernel may have it
     this.store.patch({ explanation: newest ?? withoutMaps(this.store.state, index), at: null, selected: null, problem: null });
   }
 

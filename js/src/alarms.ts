@@ -17,6 +17,17 @@ export function createAlarms({ store, actions, signal }: Context): Part {
     else store.patch({ silenced: [...store.state.silenced, item.dataset["key"] ?? ""] });
   }, { signal });
 
+  // The list of interventions shows which one is meant.
+  const point = (event: Event): void => {
+    const undo = (event.target as Element).closest("[data-key]")?.querySelector<HTMLElement>(".cw-alarm-undo");
+    store.patch({ entry: undo?.dataset["id"] ?? null });
+  };
+  el.addEventListener("pointerover", point, { signal });
+  el.addEventListener("focusin", point, { signal });
+  el.addEventListener("pointerleave", () => {
+    store.patch({ entry: null });
+  }, { signal });
+
   function make(): HTMLElement {
     return h("div", { class: "cw-alarm", role: "alert", testid: "cw-alarm" }, h("span", { class: "cw-alarm-mark", "aria-hidden": "true" }, "!"), h("span", { class: "cw-alarm-text" }),
       h("span", { class: "cw-group" }, button("", { class: "cw-button cw-small cw-alarm-undo", testid: "cw-alarm-undo" }),

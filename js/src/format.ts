@@ -4,7 +4,7 @@
 export function value(number: number | null): string {
   if (number === null || !Number.isFinite(number)) return "–";
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return number.toExponential(2);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return number.toExponential(2).replace("e+", "e");
   if (size >= 10) return number.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 2);
   if (size < 1 && size >= 0.9995) return (Math.sign(number) * Math.floor(size * 1e4) / 1e4).toFixed(4); // not all are right
   return size === 0 || size >= 0.1 ? number.toFixed(3) : number.toPrecision(3); // .0012 is not .001

@@ -3,7 +3,7 @@
 
 import { plural } from "./format";
 import type { Explanation } from "./protocol";
-import { hasMaps, isReachable, type State } from "./state";
+import { hasMaps, type State } from "./state";
 
 /** PNG of a sample that one of the lists shows; null where none does. */
 export function thumbnailOf(state: State, index: number): Uint8Array | null {
@@ -26,20 +26,20 @@ export function withoutMaps(state: State, index: number): Explanation {
   };
 }
 
-/** Whether maps of the sample are at hand on this page. */
+/** Whether maps of the sample may be seen: on this page, or in a run folder, of which only its reader knows. */
 export function isKept(state: State, index: number): boolean {
-  return (state.explanation?.index === index && hasMaps(state.explanation)) || [...state.shelf.values()].some((one) => one.index === index && hasMaps(one));
+  return state.connection === "replay" || (state.explanation?.index === index && hasMaps(state.explanation)) || [...state.shelf.values()].some((one) => one.index === index && hasMaps(one));
 }
 
-/** Whether nobody can be asked for maps: what is not on this page will not come. */
+/** Whether nobody can make maps any more: what is not kept will not come. */
 export function isFinal(state: State): boolean {
-  return state.connection === "saved" || state.connection === "gone";
+  return ["saved", "gone", "replay"].includes(state.connection);
 }
 
 /** In place of maps that nobody can make any more: what is kept; null where maps are there or may come. */
 export function keptInstead(state: State): string | null {
   const { explanation, connection } = state;
-  if (explanation === null || explanation.failed !== null || hasMaps(explanation) || isReachable(state) || connection === "connecting") return null;
+  if (explanation === null || explanation.failed !== null || hasMaps(explanation) || !isFinal(state)) return null;
   const { index } = explanation;
   const of = [
     thumbnailOf(state, index) === null ? "" : "its small picture",

@@ -62,7 +62,7 @@ export function createLedger({ store, actions, signal }: Context): Part {
         setAttr(element, "data-pointed", item.id === state.entry);
         setAttr(element, "data-id", item.id);
         setAttr(element, "data-undone", item.undone);
-        setText(step, `step ${item.step}`);
+        setText(step, `${item.id} · step ${item.step}`); // the name that other entries and alarms call it by
         setText(text, item.text);
         setAttr(text, "title", item.strength === null ? item.text : `${item.text} · strength ${item.strength.toFixed(2)}`);
         setText(link, item.sample === null ? "" : `#${item.sample}`);

@@ -14,7 +14,7 @@ export function headline(state: State, item: Candidate): [string, string, string
   const { target_value: wanted, predicted_value: given, error } = item;
   if (error === null) return [className(state, item.predicted), "", ""]; // a run of before
   if (wanted === null || given === null) return [`off by ${distance(error, error)}`, "", ""];
-  return [distance(wanted, error), " predicted ", distance(given, error)];
+  return [`target ${distance(wanted, error)}`, " predicted ", distance(given, error)];
 }
 
 /** The second line: why it is in the queue. */
@@ -27,7 +27,7 @@ export function because(state: State, item: Candidate): string {
 /** The row in a sentence, for those who hear it. */
 export function sentence(state: State, item: Candidate): string {
   const [first, middle, last] = headline(state, item);
-  const values = item.target < 0 && item.target_value !== null ? `target ${first}, predicted ${last}, ${because({ ...state, explaining: null }, item)}` : `${first}${middle}${last}`;
+  const values = item.target < 0 && item.target_value !== null ? `${first}, predicted ${last}, ${because({ ...state, explaining: null }, item)}` : `${first}${middle}${last}`;
   const offer = isFinal(state) && !isKept(state, item.index) ? "No map of it was kept." : "Explain it.";
   const doubt = item.doubtful ? ", its label is in doubt" : "";
   return `Sample ${item.index}: ${values}${doubt}, risk ${probability(item.risk)}. ${offer}`;

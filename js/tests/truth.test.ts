@@ -114,7 +114,7 @@ describe("rows of a regression", () => {
   it("say target, prediction and error", async () => {
     seq = 2;
     await show({ queue: row({ target_value: 0.41, predicted_value: 2.3, error: 1.89, risk: 0 }) });
-    expect(text()).toContain("0.41 predicted 2.30");
+    expect(text()).toContain("target 0.41 predicted 2.30");
     expect(text()).toContain("off by 1.89 · far above usual");
     expect(text()).toContain("<0.01");
     expect(get("cw-queue-item").title).toContain("target 0.41, predicted 2.30, off by 1.89");
@@ -156,6 +156,10 @@ describe("alarms", () => {
     seq = 2;
     expect(get("cw-alarm").getAttribute("role")).toBe("alert");
     expect(get("cw-alarm").textContent).toContain("0.81 before, 0.40 now");
+    expect(get("cw-ledger-item").textContent).toContain("a1"); // what it names is found in the list
+    get("cw-alarm").dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    await frame();
+    expect(get("cw-ledger-item").hasAttribute("data-pointed")).toBe(true);
     get("cw-alarm-undo").click();
     expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "a1" });
     await frame();
