@@ -214,8 +214,8 @@ class Source:
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> int:
-        if type(label) is int:
-            return label
+        if isinstance(label, int | np.integer):
+            return int(label)
         if isinstance(label, Mapping):
             raise ValueError(
                 f"{self.argument}[{index}] has a dict of {len(label)} labels, and a session trains "
