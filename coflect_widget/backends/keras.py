@@ -262,13 +262,14 @@ class KerasBackend:
         model.reset_metrics()
 
     def _first(self) -> list[int]:
-        return self.train_source.probes()[:8]
+        source = self.train_source
+        return (source.read_so_far() or source.probes())[:8]
 
     # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
-        self.train_source.forget_probes()
+        self.forget_read()
         keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
         for number, key in enumerate(keys):
             key.assign(np.array([self.seed, number], dtype=np.uint32))
@@ -578,6 +579,11 @@ class KerasBackend:
     def probes(self) -> list[NDArray[np.float32]]:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.read_sample(i).input for i in self.train_source.probes()]
+
+    def forget_read(self) -> None:
+        """The session stands: let go of what was read of the data to check them."""
+        for source in self._sources():
+            source.forget_read()
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")

@@ -28,11 +28,13 @@ from coflect_widget.backends.keras_pipeline import (
     said_of_reading,
 )
 from coflect_widget.backends.keras_targets import Form, Place, read_labels
+from coflect_widget.backends.progress import shown
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
 
 _PROBES = 64  # samples of a map-style data set that are looked at before training
+_MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 
 
 class Source:
@@ -74,7 +76,9 @@ class Source:
         self.draws_random_numbers = False
         self._takes = takes or ModelInput()
         self._anew: Batched | None = None
-        self._probed: dict[int, tuple[NDArray[np.float32], int]] = {}
+        #: of a data set: what was read of the probes, until `forget_read`, and their labels
+        self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._probed: list[int] = []
         self._lock = threading.Lock()
         arrays = self._as_arrays(data, anew=anew)
         if arrays is None:
@@ -111,16 +115,20 @@ class Source:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
-        return np.array([self.target(i) for i in self.probes()], dtype=np.int64)
+        return np.array(self._probed, dtype=np.int64)
 
     def probes(self) -> list[int]:
         """Indices spread evenly over the data."""
         count = min(_PROBES, self.length)
         return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
 
-    def forget_probes(self) -> None:
-        """Read the probes like all others from now on; until then each was read once."""
-        self._probed = {}
+    def read_so_far(self) -> list[int]:
+        """Indices of samples that are given without reading the data set again."""
+        return self.probes() if self.dataset is None else list(self._read)
+
+    def forget_read(self) -> None:
+        """Let go of what was read before training; samples are read anew from now on."""
+        self._read = {}
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
@@ -137,7 +145,7 @@ class Source:
             if self.inputs is not None and self.targets is not None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
             else:
-                items = [self._read(int(i)) for i in group]
+                items = [self._read_item(int(i)) for i in group]
                 yield Batch(
                     group,
                     self._turned(self._stacked([x for x, _ in items], group)),
@@ -184,13 +192,13 @@ class Source:
         """A sample for another purpose than training, which changes nothing."""
         if self.inputs is not None and self.targets is not None:
             return self.inputs[index], int(self.targets[index])
-        if index in self._probed:
-            return self._probed[index]
+        if index in self._read:
+            return self._read[index]
         keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
         with self._lock, keep:
-            return self._read(index, locked=True)
+            return self._read_item(index, locked=True)
 
-    def _read(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
+    def _read_item(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
         """A sample of a map-style data set, which may draw random numbers."""
         where = f"{self.argument}[{index}]"
         with contextlib.nullcontext() if locked else self._lock:
@@ -248,13 +256,18 @@ class Source:
         return array.astype(np.float32, copy=False)
 
     def _probe(self) -> None:
-        for index in self.probes():
+        room = _MOST_KEPT
+        probes = self.probes()
+        for index in shown(probes, len(probes), f"samples of {self.argument}"):
             before = _random_state()
-            x, y = self._read(index)
+            x, y = self._read_item(index)
             self.draws_random_numbers |= _random_state() != before
-            if self._probed and x.shape != self._probed[0][0].shape:
-                raise ValueError(_other_shape(self.argument, index, x, 0, self._probed[0][0]))
-            self._probed[index] = (x, y)
+            if self._read and x.shape != self._read[0][0].shape:
+                raise ValueError(_other_shape(self.argument, index, x, 0, self._read[0][0]))
+            self._probed.append(y)
+            room -= x.nbytes
+            if index == 0 or room > 0:  # a copy: a data set may fill one buffer for each item
+                self._read[index] = (x.copy(), y)
 
     def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
         if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.items import name_index
 from coflect_widget.backends.keras_pictures import ModelInput, check_picture
 from coflect_widget.backends.keras_targets import Place
+from coflect_widget.backends.progress import shown
 
 Array = NDArray[Any]
 
@@ -53,6 +54,8 @@ class Batched:
     """Data that come in batches; `argument` is what messages call them."""
 
     place: Place = "pipeline"  # where a remedy is to be written
+    unit = "batches"  # that it gives one after the other
+    count: int  # of them
 
     def __init__(self, data: Any, argument: str, takes: ModelInput) -> None:
         self.data = data
@@ -142,6 +145,8 @@ class TfBatches(Batched):
         shape = tuple(x.shape[1:] if self._batched else x.shape)
         check_picture(shape, np.dtype(x.dtype.as_numpy_dtype).kind, argument, takes)
         self._check_length()
+        self.count = int(data.cardinality())
+        self.unit = "batches" if self._batched else "samples"
 
     def _check_length(self) -> None:
         number = int(self.data.cardinality())
@@ -191,7 +196,7 @@ class PyBatches(Batched):
     def __init__(self, data: Any, argument: str, takes: ModelInput) -> None:
         super().__init__(data, argument, takes)
         try:
-            self._count = len(data)
+            self.count = len(data)
         except (TypeError, NotImplementedError, ValueError) as error:
             raise ValueError(
                 f"{argument} is a PyDataset without an end ({error}), so that its samples cannot "
@@ -201,7 +206,7 @@ class PyBatches(Batched):
 
     def batches(self, ranks: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Array, Array]]:
         """See `Batched`."""
-        order = list(range(self._count))
+        order = list(range(self.count))
         if ranks is not None:
             order.sort(key=lambda number: int(ranks[self._first[number]]))
         first = 0
@@ -246,7 +251,7 @@ def read(data: Batched, *, twice: bool) -> Reading:
     inputs: list[Array] = []
     labels: list[Array] = []
     size = 0
-    for _, x, y in data.batches():
+    for _, x, y in shown(data.batches(), data.count, f"{data.unit} of {data.argument}"):
         inputs.append(x)
         labels.append(y)
         size += x.nbytes

@@ -171,8 +171,8 @@ class TorchBackend:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        shape = self.train_source.sample(0).input.shape
-        return (int(shape[-2]), int(shape[-1]))
+        height, width = self.train_source.picture_shape[-2:]
+        return (height, width)
 
     def _checked_outputs(self, num_classes: int | None) -> int:
         first = self.train_source.sample(0)
@@ -210,11 +210,11 @@ class TorchBackend:
                 "one of train_data and val_data has class numbers and the other has values to "
                 "regress on; give both the same kind of targets"
             )
-        train, val = (_shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
+        train, val = (s.shapes for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
-                f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
-                "both: give them the same shape"
+                f"val_data has inputs of shape {_one(val)}, but train_data of {_one(train)}; one "
+                "model reads both: give them the same shape"
             )
 
     # --- training --------------------------------------------------------------------------
@@ -396,7 +396,7 @@ class TorchBackend:
             raise ValueError(
                 "strokes and focus need a classifier: they say what should speak for a class"
             )
-        if self.train_source.sample(0).others:
+        if len(self.train_source.shapes) > 1:
             raise ValueError(
                 "strokes and focus need a model with one input, a picture; this one has several"
             )
@@ -423,6 +423,10 @@ class TorchBackend:
                 loss = F.cross_entropy(logits.float(), targets)
         classes = targets if targets.ndim == 1 else targets.argmax(1)
         return self._output(indices, logits, classes, loss, guidance_loss)
+
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits, or targets, of the pieces of one step; where they are."""
+        return torch.cat(list(parts))
 
     def guidance_term(
         self,
@@ -562,6 +566,12 @@ class TorchBackend:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.train_source.sample(i).input for i in self.train_source.probes()]
 
+    def forget_read(self) -> None:
+        """The session stands: let go of what was read of the data to check them."""
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                source.forget_read()
+
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
         temporary = file.with_suffix(".part")
@@ -600,7 +610,10 @@ def _of_another_type(model: torch.nn.Module) -> str:
 
 
 def _shapes(arrays: Sequence[Any]) -> Any:
-    shapes = [tuple(array.shape) for array in arrays]
+    return _one([tuple(array.shape) for array in arrays])
+
+
+def _one(shapes: list[tuple[int, ...]]) -> Any:
     return shapes[0] if len(shapes) == 1 else shapes
 
 
