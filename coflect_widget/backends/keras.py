@@ -25,6 +25,12 @@ from coflect_widget.backends.base import (
 )
 from coflect_widget.backends.items import label_error
 from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.keras_checks import (
+    check_engine,
+    check_scheduler,
+    compile_model,
+    find_device,
+)
 from coflect_widget.backends.keras_data import Source
 from coflect_widget.backends.keras_loss import (
     check_loss,
@@ -90,7 +96,7 @@ class KerasBackend:
         config: Config,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
-        _check_engine()
+        check_engine()
         if not isinstance(model, keras.Model):
             raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
         if config.mixed_precision:
@@ -107,7 +113,7 @@ class KerasBackend:
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
-        self.device = _device(config.device)
+        self.device = find_device(config.device)
         takes = ModelInput.of(model)
         self.train_source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
@@ -122,7 +128,7 @@ class KerasBackend:
         layout, said_of_layout = find_layout(shape, model)
         check_strip(shape, layout, "train_data")
         outputs = self._outputs()
-        self._compile(loss, optimizer)
+        compile_model(model, loss, optimizer)
         last = last_activation(model)
         head = find_head(outputs, model.loss, last)
         self.model = Classifier(model, layout, head)
@@ -133,7 +139,7 @@ class KerasBackend:
                 f"{num_classes}; give the last layer {num_classes} outputs or name "
                 f"{self.num_classes} classes"
             )
-        _check_scheduler(scheduler, model.optimizer)
+        check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
@@ -222,29 +228,6 @@ class KerasBackend:
         check_outputs(outputs, len(sample), self.keras_model)
         return outputs
 
-    def _compile(self, loss: Any, optimizer: Any) -> None:
-        model = self.keras_model
-        if model.compiled:
-            if loss is not None or optimizer is not None:
-                raise ValueError(
-                    "model is compiled with a loss and an optimizer already; leave out loss= and "
-                    "optimizer=, or pass a model that is not compiled"
-                )
-        elif loss is None or optimizer is None:
-            raise ValueError(
-                "model is not compiled; call model.compile(optimizer='adam', "
-                "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)) first, or pass "
-                "loss= and optimizer= to Session"
-            )
-        else:
-            model.compile(optimizer=optimizer, loss=loss)
-        if type(model).train_step is not keras.Model.train_step:
-            raise ValueError(
-                f"{type(model).__name__} has a train_step of its own, whose logits nobody else "
-                "sees; write it as a loop, for batch in session.loop(...): ..., or leave it out. "
-                "A session for a loop takes the model without it: keras.Model(inputs, outputs)"
-            )
-
     def take_compiled(self, outputs: Any = None) -> None:
         """Use what the model is compiled with now; for the beginning of an epoch.
 
@@ -280,13 +263,14 @@ class KerasBackend:
         model.reset_metrics()
 
     def _first(self) -> list[int]:
-        return self.train_source.probes()[:8]
+        source = self.train_source
+        return (source.read_so_far() or source.probes())[:8]
 
     # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
-        self.train_source.forget_read()
+        self.forget_read()
         keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
         for number, key in enumerate(keys):
             key.assign(np.array([self.seed, number], dtype=np.uint32))
@@ -662,9 +646,8 @@ class KerasBackend:
 
     def forget_read(self) -> None:
         """The session stands: let go of what was read of the data to check them."""
-        for source in (self.train_source, self.val_source):
-            if source is not None:
-                source.forget_read()
+        for source in self._sources():
+            source.forget_read()
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
@@ -698,52 +681,6 @@ def weight_names(model: Any) -> list[str]:
             name = f"{weight.path}#{number}"
         names.append(name)
     return names
-
-
-def _check_engine() -> None:
-    engine = keras.backend.backend()
-    if engine == "tensorflow":
-        return
-    instead = (
-        "backend='torch' trains a Keras model on the torch engine as a torch.nn.Module; or "
-        if engine == "torch"
-        else ""
-    )
-    raise ValueError(
-        f"Keras runs on {engine!r} here, and backend 'keras' needs TensorFlow: {instead}"
-        'set os.environ["KERAS_BACKEND"] = "tensorflow" before the first import of keras'
-    )
-
-
-def _device(wanted: str | None) -> str:
-    kinds = {device.device_type.lower() for device in tf.config.list_logical_devices()}
-    if wanted is not None and wanted not in kinds:
-        raise ValueError(
-            f"config['device'] = {wanted!r} cannot be used here; TensorFlow sees "
-            f"{', '.join(sorted(kinds))}: leave it out to take the best device present"
-        )
-    if wanted is not None:
-        return wanted
-    return "gpu" if "gpu" in kinds else "cpu"
-
-
-def _check_scheduler(scheduler: Any, optimizer: Any) -> None:
-    if scheduler is None:
-        return
-    schedules = keras.optimizers.schedules.LearningRateSchedule
-    if isinstance(scheduler, schedules) or not callable(scheduler):
-        raise TypeError(
-            f"scheduler={scheduler!r} must be a function (epoch, learning rate) -> learning "
-            "rate; a keras LearningRateSchedule belongs into the optimizer: "
-            "model.compile(keras.optimizers.Adam(learning_rate=schedule), ...)"
-        )
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
-    if isinstance(inner._learning_rate, schedules):
-        raise ValueError(
-            "scheduler= sets the learning rate at each epoch's end, but the optimizer has a "
-            f"{type(inner._learning_rate).__name__}, which sets it at each step; leave out "
-            "scheduler=, or give the optimizer a number"
-        )
 
 
 def _numpy_type(weight: Any) -> str:

@@ -77,8 +77,8 @@ class Source:
         self._takes = takes or ModelInput()
         self._anew: Batched | None = None
         #: of a data set: what was read of the probes, until `forget_read`, and their labels
-        self._probed: dict[int, tuple[NDArray[np.float32], int]] = {}
-        self._labels: list[int] = []
+        self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._probed: list[int] = []
         self._lock = threading.Lock()
         arrays = self._as_arrays(data, anew=anew)
         if arrays is None:
@@ -115,7 +115,12 @@ class Source:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
-        return np.array(self._labels, dtype=np.int64)
+        return np.array(self._probed, dtype=np.int64)
+
+    def probes(self) -> list[int]:
+        """Indices spread evenly over the data."""
+        count = min(_PROBES, self.length)
+        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
 
     def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
         """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
@@ -124,21 +129,16 @@ class Source:
             return found
         with self._lock, _random_state_kept():
             while not enough(found):
-                found.append(self._turned(self._read(index, locked=True)[0].copy()))
+                found.append(self._turned(self._read_item(index, locked=True)[0].copy()))
         return found
-
-    def probes(self) -> list[int]:
-        """Indices spread evenly over the data."""
-        count = min(_PROBES, self.length)
-        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
 
     def read_so_far(self) -> list[int]:
         """Indices of samples that are given without reading the data set again."""
-        return self.probes() if self.dataset is None else list(self._probed)
+        return self.probes() if self.dataset is None else list(self._read)
 
     def forget_read(self) -> None:
-        """Read the probes like all others from now on; until then each was read once."""
-        self._probed = {}
+        """Let go of what was read before training; samples are read anew from now on."""
+        self._read = {}
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
@@ -155,7 +155,7 @@ class Source:
             if self.inputs is not None and self.targets is not None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
             else:
-                items = [self._read(int(i)) for i in group]
+                items = [self._read_item(int(i)) for i in group]
                 yield Batch(
                     group,
                     self._turned(self._stacked([x for x, _ in items], group)),
@@ -202,13 +202,13 @@ class Source:
         """A sample for another purpose than training, which changes nothing."""
         if self.inputs is not None and self.targets is not None:
             return self.inputs[index], int(self.targets[index])
-        if index in self._probed:
-            return self._probed[index]
+        if index in self._read:
+            return self._read[index]
         keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
         with self._lock, keep:
-            return self._read(index, locked=True)
+            return self._read_item(index, locked=True)
 
-    def _read(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
+    def _read_item(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
         """A sample of a map-style data set, which may draw random numbers."""
         where = f"{self.argument}[{index}]"
         with contextlib.nullcontext() if locked else self._lock:
@@ -232,8 +232,8 @@ class Source:
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> int:
-        if type(label) is int:
-            return label
+        if isinstance(label, int | np.integer):
+            return int(label)
         if isinstance(label, Mapping):
             raise ValueError(
                 f"{self.argument}[{index}] has a dict of {len(label)} labels, and a session trains "
@@ -266,17 +266,18 @@ class Source:
         return array.astype(np.float32, copy=False)
 
     def _probe(self) -> None:
-        probes, room = self.probes(), _MOST_KEPT
+        room = _MOST_KEPT
+        probes = self.probes()
         for index in shown(probes, len(probes), f"samples of {self.argument}"):
             before = _random_state()
-            x, y = self._read(index)
+            x, y = self._read_item(index)
             self.draws_random_numbers |= _random_state() != before
-            if self._probed and x.shape != self._probed[0][0].shape:
-                raise ValueError(_other_shape(self.argument, index, x, 0, self._probed[0][0]))
-            self._labels.append(y)
+            if self._read and x.shape != self._read[0][0].shape:
+                raise ValueError(_other_shape(self.argument, index, x, 0, self._read[0][0]))
+            self._probed.append(y)
             room -= x.nbytes
             if index == 0 or room > 0:  # a copy: a data set may fill one buffer for each item
-                self._probed[index] = (x.copy(), y)
+                self._read[index] = (x.copy(), y)
 
     def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
         if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):

@@ -54,13 +54,14 @@ class Batched:
     """Data that come in batches; `argument` is what messages call them."""
 
     place: Place = "pipeline"  # where a remedy is to be written
+    unit = "batches"  # that it gives one after the other
+    count: int  # of them
 
     def __init__(self, data: Any, argument: str, takes: ModelInput) -> None:
         self.data = data
         self.argument = argument
         self.takes = takes
         self.said: list[str] = []
-        self.count = 0  # batches, or single samples, of one reading
 
     @property
     def keeps_order(self) -> bool:
@@ -144,9 +145,11 @@ class TfBatches(Batched):
         shape = tuple(x.shape[1:] if self._batched else x.shape)
         check_picture(shape, np.dtype(x.dtype.as_numpy_dtype).kind, argument, takes)
         self._check_length()
+        self.count = int(data.cardinality())
+        self.unit = "batches" if self._batched else "samples"
 
     def _check_length(self) -> None:
-        self.count = number = int(self.data.cardinality())
+        number = int(self.data.cardinality())
         if number == -1:
             raise ValueError(
                 f"{self.argument} is a tf.data.Dataset without an end, so that its samples cannot "
@@ -248,7 +251,7 @@ def read(data: Batched, *, twice: bool) -> Reading:
     inputs: list[Array] = []
     labels: list[Array] = []
     size = 0
-    for _, x, y in shown(data.batches(), data.count, f"batches of {data.argument}"):
+    for _, x, y in shown(data.batches(), data.count, f"{data.unit} of {data.argument}"):
         inputs.append(x)
         labels.append(y)
         size += x.nbytes

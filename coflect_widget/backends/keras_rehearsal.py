@@ -43,7 +43,7 @@ def rehearse(backend: KerasBackend) -> None:
         )
     source = backend.train_source
     first, last = batch_cuts(source.length, backend.batch_size)[0]
-    places = np.resize(source.probes(), last - first)
+    places = np.resize(source.read_so_far(), last - first)
     known = {index: source.sample(index) for index in set(places.tolist())}
     inputs = np.stack([known[int(i)][0] for i in places])
     labels = np.array([known[int(i)][1] for i in places], np.int64)
