@@ -44,10 +44,11 @@ _KEPT = 512  # windows that are remembered
 
 @dataclass(frozen=True, slots=True)
 class _Collapse:
-    """What is said at the moment: which intervention, and the step of the first one with it."""
+    """What is said at the moment, and what it is held beside until it is over."""
 
     intervention: str
-    step: int
+    step: int  #: of the first intervention with it
+    before: tuple[list[float], list[float]]  #: validation and training until then
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Alarms:
             return self._collapsed(near) if near else []
         if self._collapse.intervention not in names:
             return [self._over("it is out of force")]
-        falls = self._falls(self._collapse.step)
+        falls = self._falls(self._collapse.step, self._collapse.before)
         if not falls or any(fall.lost > fall.limit * BACK for fall in falls):
             return []
         return [
@@ -153,14 +154,19 @@ class Alarms:
         return entries[clearing[-1] :] if clearing else entries
 
     def _collapsed(self, near: Sequence[Intervention]) -> list[Notice]:
-        fall = next((f for f in self._falls(near[0].step) if f.lost >= f.limit), None)
+        first = near[0].step
+        before = (
+            [value for at, value in self._validated if at <= first][-2:],
+            [value for at, value in self._trained if at <= first][-self._windows :],
+        )
+        fall = next((f for f in self._falls(first, before) if f.lost >= f.limit), None)
         if fall is None:
             return []
         newest = near[-1]
-        self._collapse = _Collapse(newest.id, near[0].step)
+        self._collapse = _Collapse(newest.id, first, before)
         since = _named(newest)
         if len(near) > 1:
-            since += f", the last of {len(near)} interventions since step {near[0].step}"
+            since += f", the last of {len(near)} interventions since step {first}"
         hint = (
             "Undo it if it took away what the model rightly goes by."
             if fall.split == "validation"
@@ -177,26 +183,25 @@ class Alarms:
             )
         ]
 
-    def _falls(self, step: int) -> list[_Fall]:
-        """How far accuracies are below what they were before `step`, the better judge first.
+    def _falls(self, step: int, before: tuple[list[float], list[float]]) -> list[_Fall]:
+        """How far accuracies since `step` are below those `before` it, the better judge first.
 
         A training that loses a shortcut falls, and rightly; what it has not seen tells. So
         training counts only until a validation has come half an epoch after the last change.
         """
         falls = []
-        before = [value for at, value in self._validated if at <= step][-2:]
+        validated, trained = before
         after = [(at, value) for at, value in self._validated if at > max(step, self._changed_at)]
-        if before and after:
+        if validated and after:
             at, value = after[-1]
-            falls.append(self._fall("validation", before, [value], self._num_val))
+            falls.append(self._fall("validation", validated, [value], self._num_val))
             if at - self._changed_at >= self._steps_per_epoch / 2:
                 return falls
         count = self._windows
-        before = [value for at, value in self._trained if at <= step][-count:]
         since = max(step, self._changed_at) + self._every  # the window itself began later
         whole = [value for at, value in self._trained if at >= since][-count:]
-        if len(before) == len(whole) == count:
-            falls.append(self._fall("training", before, whole, self._samples))
+        if len(trained) == len(whole) == count:
+            falls.append(self._fall("training", trained, whole, self._samples))
         return falls
 
     def _fall(

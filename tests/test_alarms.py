@@ -201,6 +201,16 @@ def test_what_falls_by_itself_or_a_little_or_long_after_is_not_laid_at_its_door(
     assert [r.said for r in (by_itself, little, late, before)] == [[], [], [], []]
 
 
+def test_a_collapse_ends_however_long_it_lasted():
+    run = Training()
+    run.epoch(0.9, None)
+    run.tell()
+    for _ in range(60):  # what was before it is remembered no more
+        run.epoch(0.2, None)
+    run.epoch(0.85, None)
+    assert run.log == [("collapse", False, "i1"), ("collapse", True, "i1")]
+
+
 def test_clearing_all_guidance_ends_the_alarm():
     run = Training()
     run.epoch(0.9, 0.9)
