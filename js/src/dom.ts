@@ -71,6 +71,12 @@ export function syncChildren<T, E extends Element>(
   });
 }
 
+/** What has the focus, as seen beside `one`: marimo shows a view in a shadow tree, which has a focus of its own. */
+export function focusedBeside(one: Node): Element | null {
+  const tree = one.getRootNode();
+  return tree instanceof Document || tree instanceof ShadowRoot ? tree.activeElement : null;
+}
+
 /**
  * Keep the keyboard's place while controls are disabled, hidden or removed under it: their panel takes
  * the focus, and gives it back once the control can be used again. Call it before a change, and what
@@ -83,7 +89,8 @@ export function keepFocus(root: HTMLElement): () => () => void {
     one.focus({ preventScroll: true });
   };
   return () => {
-    const before = root.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
+    const focused = focusedBeside(root);
+    const before = root.contains(focused) ? (focused as HTMLElement) : null;
     const panel = before?.closest<HTMLElement>("section, header") ?? root;
     return () => {
       if (before !== null && !usable(before)) {

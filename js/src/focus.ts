@@ -1,7 +1,7 @@
 // Where the model looks: one sample's picture under its maps, and what the model says about it.
 
 import { PALETTES } from "./colormap";
-import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
+import { button, focusedBeside, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
 import { probability, share } from "./format";
 import { icon } from "./icons";
 import { keptInstead, thumbnailOf } from "./kept";
@@ -140,7 +140,7 @@ export function createFocus(context: Context): Part {
   function showText(state: State): void {
     const { explaining } = state;
     const explanation = shownExplanation(state);
-    if (document.activeElement !== number || number.value === "") number.value = explanation === null ? "" : String(explanation.index);
+    if (focusedBeside(number) !== number || number.value === "") number.value = explanation === null ? "" : String(explanation.index);
     if (state.status !== null && state.status.num_train > 0) setAttr(number, "max", state.status.num_train - 1);
     const candidates = filtered(state).length > 0;
     previous.disabled = next.disabled = !candidates;
@@ -175,11 +175,11 @@ export function createFocus(context: Context): Part {
       setAttr(one, "aria-pressed", String(name === shown));
       one.disabled = name !== "off" && (explanation === null || (name === "all" ? !hasMaps(explanation) : explanation.maps[name] === null));
     });
-    if (document.activeElement !== threshold) threshold.value = String(Math.round(state.threshold * 100));
+    if (focusedBeside(threshold) !== threshold) threshold.value = String(Math.round(state.threshold * 100));
     setVar(threshold, "--cw-at", (state.threshold / 0.95).toFixed(2));
     if (palette.value !== state.palette) palette.value = state.palette;
     palette.disabled = threshold.disabled = shown === "off";
-    if (document.activeElement !== opacity) opacity.value = String(Math.round(state.opacity * 100));
+    if (focusedBeside(opacity) !== opacity) opacity.value = String(Math.round(state.opacity * 100));
     setVar(opacity, "--cw-at", state.opacity.toFixed(2));
     opacity.disabled = shown === "off";
     const ready = explanation !== null && hasMaps(explanation);

@@ -300,6 +300,19 @@ describe("keys and the end", () => {
     expect(image.hasAttribute("src")).toBe(false);
   });
 
+  it("leaves alone what is being typed in a shadow tree, as marimo has around it", async () => {
+    const tree = document.body.appendChild(document.createElement("div")).attachShadow({ mode: "open" });
+    tree.append(get("cw-root"));
+    const number = tree.querySelector<HTMLInputElement>("[data-testid=cw-explain-index]");
+    if (number === null) throw new Error("no number");
+    number.focus();
+    number.value = "12";
+    const { explanation } = raw.updateFull.message as { explanation: Record<string, unknown> };
+    mounted.test.receive({ ...raw.updateFull.message, seq: 2, explanation: { ...explanation, index: 99 } }, buffers(raw.updateFull));
+    await frame();
+    expect(number.value).toBe("12");
+  });
+
   it("removes itself", () => {
     mounted.remove();
     expect(document.querySelector(".cw-root")).toBeNull();
