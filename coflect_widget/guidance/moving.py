@@ -27,8 +27,8 @@ _PARTS = ((1, 1), (1, 0.7), (0.7, 1), (1, 0.45), (0.45, 1), (0.7, 0.7))
 #: Sides of a neighbourhood, the share of the whole's variance that it needs, and the correlation
 #: with which it counts as the same.
 _NEAR, _TEXTURE, _SAME_PLACE = 5, 1e-6, 0.98
-#: Share of such neighbourhoods in place that no movement leaves.
-_STAYS = 0.3
+#: Share of the picture in place that no movement leaves.
+_STAYS = 0.9
 _PAIRS = 5  # of readings that are compared, at most
 
 
@@ -59,14 +59,18 @@ def _gray(x: NDArray[Any]) -> Array:
 
 
 def _moved(a: Array, b: Array) -> bool:
-    if _in_place(a, b):
+    in_place = _same_spots(a, b)
+    if in_place >= _STAYS:
         return False
     before = _likeness(a, b)
     search = _Search(a)
     for changed, seen in _changed(b):
-        found = search.best(changed, seen)
+        found, down, right = search.best(changed, seen)
         if found >= _ALIKE and 1 - found <= (1 - _EXPLAINED) * (1 - before):
-            return True
+            # A patch that was erased here and there is alike too, but nothing around it is.
+            one, other = _overlap(a, changed, down, right)
+            if _same_spots(one, other) >= in_place:
+                return True
     return False
 
 
@@ -107,8 +111,8 @@ class _Search:
         """Sum of products at each shift."""
         return np.fft.irfft2(one * np.conj(other), self._padded)
 
-    def best(self, b: Array, seen: Array) -> float:
-        """In [-1, 1]; `b` is 0 where it is not `seen`."""
+    def best(self, b: Array, seen: Array) -> tuple[float, int, int]:
+        """It, in [-1, 1], and how far down and right `b` is shifted; 0 where it is not `seen`."""
         there, of_b, squares = (self._transform(x) for x in (seen, b, b * b))
         count = self._sums(self._seen, there)
         enough = count >= _OVERLAP * b.size
@@ -121,11 +125,24 @@ class _Search:
         least = 0.1 * np.array([var_a.max(), var_b.max()])
         enough &= (var_a > least[0]) & (var_b > least[1])
         found = np.where(enough, both / np.sqrt(np.where(enough, var_a * var_b, 1)), -1)
-        return float(found.max())
+        place = np.unravel_index(int(found.argmax()), found.shape)
+        down, right = (
+            int(at) if at < side else int(at) - 2 * side
+            for at, side in zip(place, self._shape, strict=True)
+        )
+        return float(found.max()), down, right
 
 
-def _in_place(a: Array, b: Array) -> bool:
-    """Whether much of what can be seen is just where it was, as where only a part is erased."""
+def _overlap(a: Array, b: Array, down: int, right: int) -> tuple[Array, Array]:
+    """Where `a` and the shifted `b` lie on each other."""
+    height, width = a.shape[0] - abs(down), a.shape[1] - abs(right)
+    one = a[max(down, 0) :, max(right, 0) :][:height, :width]
+    other = b[max(-down, 0) :, max(-right, 0) :][:height, :width]
+    return one, other
+
+
+def _same_spots(a: Array, b: Array) -> float:
+    """Share of what can be seen that is just the same in both, spot by spot."""
     from scipy import ndimage
 
     def mean(x: Array) -> Array:
@@ -137,7 +154,7 @@ def _in_place(a: Array, b: Array) -> bool:
     textured = (var_a > _TEXTURE * a.var()) & (var_b > _TEXTURE * b.var())
     both = (mean(a * b) - mean_a * mean_b)[textured]
     alike = both > _SAME_PLACE * np.sqrt(var_a * var_b)[textured]
-    return alike.size > 0 and float(alike.mean()) >= _STAYS
+    return float(alike.mean()) if alike.size else 0.0
 
 
 def _likeness(a: Array, b: Array) -> float:
