@@ -241,14 +241,14 @@ class Wiring:
 
     def await_end(self) -> None:
         """Wait for a training that was told to stop; warns where it does not come to its end."""
-        patience = self.loop.patience
-        if self.loop.wait(patience):
+        began = time.monotonic()
+        if self.loop.wait_for_stop():
             return
         self.hung = True
         text = (
-            f"Training did not stop within {patience:.0f} s: a batch is still being read, or a "
-            "step computed. It ends as soon as that returns; if it never does, look for what the "
-            "data set waits for (a network disk, a lock, a queue)."
+            f"Training did not stop within {time.monotonic() - began:.0f} s: a batch is still "
+            "being read, or a step computed. It ends as soon as that returns; if it never does, "
+            "look for what the data set waits for (a network disk, a lock, a queue)."
         )
         self.notice("warning", text)
         warnings.warn(text, RuntimeWarning, stacklevel=4)

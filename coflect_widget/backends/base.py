@@ -28,7 +28,7 @@ class NonFiniteLossError(ArithmeticError):
     Attributes
     ----------
     batch : Batch or None
-        What the step was of, where the backend says so.
+        What the step was of; the loop knows it where the backend does not say so.
     logits : tensor (B, C) or None
         What the model gave for it.
     """

@@ -70,6 +70,9 @@ class Journal:
             If the disk refuses.
         """
         self._find()
+        self._put(block, sync=sync)
+
+    def _put(self, block: bytes, *, sync: bool) -> None:
         try:
             if self._file.write(block) != len(block):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -88,14 +91,19 @@ class Journal:
 
         That is the file itself, where its folder has another name now, or the folder made anew,
         where it was deleted and the one around it was not.
+
+        Raises
+        ------
+        OSError
+            If there is no such place, or the disk refuses; `rest` is lost.
         """
         try:
-            if rest and self._deleted and self.path.parent.parent.is_dir():
-                self.path.parent.mkdir(exist_ok=True)
-                self._find()
-            if rest and not self._deleted:
-                self._file.write(rest)
-                os.fsync(self._file.fileno())
+            if rest:
+                if self._deleted:
+                    if self.path.parent.parent.is_dir():
+                        self.path.parent.mkdir(exist_ok=True)
+                    self._find()
+                self._put(rest, sync=True)
         finally:
             self._file.close()
 

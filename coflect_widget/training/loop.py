@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -25,8 +27,11 @@ from coflect_widget.training.thread_time import ThreadTime
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 32, 0.5
 
-#: Seconds, and steps of the speed until now, that a training is given to come to its end.
+#: Seconds that a training is given to come to its end; the first where it reads one batch all
+#: the while, or so many steps of the speed until now.
 SHORT, LONG, STEPS = 4.0, 60.0, 5
+#: Names of the functions that read, in backends, data and a loop of the user's own.
+_READS = frozenset({"train_batches", "batches", "read_sample", "read_val_sample", "_over"})
 
 _NO_SNAPSHOT = (
     "The weights cannot be copied for maps and effects any more ({error}); training goes on "
@@ -134,22 +139,30 @@ class TrainingLoop:
         """Batches that the present epoch has had already."""
         return self._batch_in_epoch
 
-    @property
-    def patience(self) -> float:
-        """Seconds in which a training that is told to stop should come to its next boundary.
+    def wait_for_stop(self) -> bool:
+        """Wait for a training that was told to stop; False where it does not come to its end.
 
-        A data set's read may never return. A step that computes, or an end that writes weights,
-        does, and is worth waiting for.
+        A step that computes, a command, or an end that writes weights is given a minute; the
+        reading of one batch, which may never return, some seconds, or as long as some steps take.
         """
-        frame = None
-        if self._thread is not None and self._thread.ident is not None:
-            frame = sys._current_frames().get(self._thread.ident)
-        while frame is not None:
-            if frame.f_code.co_name in ("train_step", "leave"):
-                return LONG
-            frame = frame.f_back
-        speed = self.time.speed
-        return SHORT if not speed else min(LONG, max(SHORT, STEPS / speed))
+        until = time.monotonic() + LONG
+        held, since = self._reading(), time.monotonic()
+        while not self.wait(0.1):
+            now, read = time.monotonic(), self._reading()
+            if read is None or read is not held:
+                held, since = read, now
+            speed = self.time.speed
+            if now >= until or now - since >= max(SHORT, STEPS / speed if speed else 0):
+                return False
+        return True
+
+    def _reading(self) -> FrameType | None:
+        """What the thread that trains calls to read a batch or a sample; None if it does not."""
+        owner, called = self.controls.owner, None
+        frame = None if owner is None else sys._current_frames().get(owner.ident or 0)
+        while frame is not None and frame.f_code.co_name not in _READS:
+            called, frame = frame, frame.f_back
+        return None if frame is None else called
 
     def steps_for_epochs(self, epochs: int) -> int:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
@@ -295,6 +308,7 @@ class TrainingLoop:
                     if self._whole_epochs:
                         self.target_step -= 1
                     controls.pause()
+                    error.batch = error.batch or batch
                     self.observer.non_finite(self.step, error)
                 else:
                     self._batch_in_epoch += 1
