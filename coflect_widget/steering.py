@@ -24,6 +24,7 @@ from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.similar import Hit
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.watch import EffectWatch
+from coflect_widget.record.journal import remedy
 
 if TYPE_CHECKING:
     from coflect_widget.wiring import Wiring
@@ -79,7 +80,7 @@ class Steering:
             backend.weight_specs(),
             backend.copy_weights,
             wiring.read_sample,
-            getattr(backend, "read_val_sample", wiring.read_sample),
+            wiring.read_val_sample,
             backend.num_train,
             backend.num_val if hasattr(backend, "read_val_sample") else 0,
             lambda: backend.image_size,
@@ -370,7 +371,7 @@ def _when_recorded(
             OSError(
                 error.errno,
                 f"applied at step {event.step}, but it is not on disk yet: {error.strerror}; "
-                "free some space, it is tried again every second",
+                f"{remedy(error)}, it is tried again every second",
             )
         )
     else:

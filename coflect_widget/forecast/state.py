@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.forecast.foresight import Foresight
+from coflect_widget.record.durable import replacing
 
 #: Changes with the meaning of an array.
 VERSION = 2
@@ -30,10 +31,8 @@ def save(file: Path, foresight: Foresight, labels: Mapping[int, int | None]) -> 
     arrays["judged"] = np.array(
         [(i, -1 if label is None else label) for i, label in labels.items()], np.int64
     ).reshape(-1, 2)
-    part = file.with_suffix(".part")
-    with part.open("wb") as out:
+    with replacing(file) as part, part.open("wb") as out:
         np.savez(out, **arrays)
-    part.replace(file)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.config import Config
 from coflect_widget.events import SCHEMA_VERSION
+from coflect_widget.record.durable import replacing
 
 _NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
 _PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "captum", "numpy", "anywidget")
@@ -62,12 +63,8 @@ def make_run_folder(run_dir: Path) -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Replace `path` by `text` so that a reader sees the old file or the new, never half."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_facts(path: Path, config: Config, data: dict[str, Any]) -> None:

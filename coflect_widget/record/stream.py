@@ -5,24 +5,26 @@ What a person did is synced to disk before any listener, and so the screen, lear
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
+import math
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from coflect_widget.events import DURABLE, TYPE_OF, Event, Metrics, Notice, Payload, Split
-from coflect_widget.record.locks import hold_for_writing
+from coflect_widget.record.journal import Journal, remedy
+from coflect_widget.record.run import Run
 from coflect_widget.record.scalars import ScalarsFile
 
 #: Lines kept in memory while the disk refuses them; past this the oldest metrics go first.
 MAX_UNWRITTEN = 100_000
 _FLUSH_SECONDS = 1.0
 _GATHERED = 0.05  # seconds that metrics wait for the next
+TELL_AGAIN = 60.0  # seconds between two notices that the folder cannot be written, at least
 MAX_FAULTS = 20  # different faults that are said aloud
 
 Listener = Callable[[Event], None]
@@ -57,14 +59,13 @@ class EventStream:
         self._handled = 0  # events that went through the writer
         self._asked = self._answered = 0  # times that everything was to be in the files
         self._ended = False
-        # Unbuffered: a group is one write, so nothing is left in a buffer when the kernel dies.
-        self._file = (path / "events.jsonl").open("ab", buffering=0)
-        self._size = self._file.tell()
-        hold_for_writing(self._file)
+        self._journal = Journal(path)
         self._scalars = ScalarsFile(path / "scalars.csv")
         self._unwritten: list[tuple[bytes, bool]] = []
         self._last_flush = time.monotonic()
-        self._last_error: str | None = None
+        self._failing = False  # and a person was told so ...
+        self._told_at = -math.inf  # ... at this moment
+        self._scalars_error: OSError | None = None
         self._said: set[str] = set()  # faults of listeners, each said once
         self._thread = threading.Thread(target=self._run, name="coflect-run-writer", daemon=True)
         self._thread.start()
@@ -161,7 +162,14 @@ class EventStream:
         with self._idle:
             self._ended = True
             self._idle.notify_all()
-        self._file.close()
+        try:
+            self._journal.close(b"".join(line for line, _ in self._unwritten))
+        except OSError as error:
+            warnings.warn(
+                f"{len(self._unwritten)} records of {self.path.name} could not be written: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _write(
         self, group: list[tuple[Event, Recorded | None]], *, whole: bool, closing: bool
@@ -179,33 +187,26 @@ class EventStream:
             if isinstance(event.data, Metrics):
                 self._scalars.add(event.step, event.epoch, event.split, event.data.values)
             self._hand_on(event, on_recorded, error)
+        if self._journal.renewed:
+            self._journal.renewed = False
+            self._scalars = _scalars_of(self.path)
         if whole or time.monotonic() - self._last_flush >= _FLUSH_SECONDS:
             self._last_flush = time.monotonic()
             try:
                 self._scalars.flush()
+                self._scalars_error = None
             except OSError as problem:
-                error = error or problem
-        self._report(error)
+                self._scalars_error = problem
+        self._report(error or self._scalars_error)
 
     def _flush_to_disk(self, *, sync: bool) -> OSError | None:
         if not self._unwritten:
             return None
-        size = self._size
-        block = b"".join(line for line, _ in self._unwritten)
         try:
-            written = self._file.write(block)
-            if written != len(block):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if sync:
-                os.fsync(self._file.fileno())
+            self._journal.append(b"".join(line for line, _ in self._unwritten), sync=sync)
         except OSError as error:
-            # Cut off a half-written group: the file must end with a whole record. If even that
-            # is refused the disk is gone as a whole, and the next attempt says so again.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file.fileno(), size)
             self._bound_unwritten()
             return error
-        self._size = size + len(block)
         self._unwritten.clear()
         return None
 
@@ -236,18 +237,33 @@ class EventStream:
             self.emit(Notice(level="error", text=f"{text}. Training goes on."), step=0, epoch=0)
 
     def _report(self, error: OSError | None) -> None:
-        text = None if error is None else f"{error.strerror or error}"
-        if text and text != self._last_error:
-            self.emit(
-                Notice(
-                    level="error",
-                    text=f"The run folder cannot be written: {text}. Training goes on; "
-                    "records wait in memory and are tried again every second.",
-                ),
-                step=0,
-                epoch=0,
+        """Say once why nothing can be written, and once that it can be again."""
+        now = time.monotonic()
+        if error is None:
+            if self._failing and not self._unwritten:
+                self._failing = False
+                self._say("info", "The run folder can be written again; what waited is on disk.")
+        # Once: a folder that is gone fails in as many ways as there are files in it. And a disk
+        # that is nearly full takes one record and refuses the next.
+        elif not self._failing and now - self._told_at >= TELL_AGAIN:
+            self._failing, self._told_at = True, now
+            self._say(
+                "error",
+                f"The run folder cannot be written: {error.strerror or error}. Training goes on; "
+                f"records wait in memory and are tried again every second: {remedy(error)}.",
             )
-        self._last_error = text
+
+    def _say(self, level: Literal["info", "error"], text: str) -> None:
+        self.emit(Notice(level=level, text=text), step=0, epoch=0)
+
+
+def _scalars_of(path: Path) -> ScalarsFile:
+    """The spreadsheet of all metrics in the stream, to be written anew."""
+    scalars = ScalarsFile(path / "scalars.csv")
+    for event in Run(path).iter_events("metrics"):
+        if isinstance(event.data, Metrics):
+            scalars.add(event.step, event.epoch, event.split, event.data.values)
+    return scalars
 
 
 def _line(event: Event) -> tuple[Event, bytes]:

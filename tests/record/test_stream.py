@@ -46,6 +46,7 @@ def test_an_intervention_is_synced_before_a_listener_hears_of_it(folder, monkeyp
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), real(fd))[1])
     stream = EventStream(folder)
+    order.clear()  # that of the new file's name
     stream.subscribe(lambda event: order.append(event.type))
     heard = threading.Event()
     stream.emit(
