@@ -21,6 +21,7 @@ from coflect_widget.arguments import whole_number
 from coflect_widget.forecast import state
 from coflect_widget.forecast.ranking import count_suspects, suspects
 from coflect_widget.forecast.store import JUDGED, LEFT_OUT
+from coflect_widget.record.journal import remedy
 
 if TYPE_CHECKING:
     from coflect_widget.wiring import Wiring
@@ -239,6 +240,7 @@ class Review:
                 state.save(file, wiring.forecaster.foresight, labels_of(self.verdicts))
             except OSError as error:
                 wiring.notice("warning", f"The forecast's memory could not be written: {error}")
+                wiring.saving.memory_failed(error)
 
         wiring.forecaster.mark(write)
 
@@ -357,7 +359,11 @@ def _when_recorded(
 ) -> None:
     if error is not None:
         future.set_exception(
-            OSError(error.errno, f"applied, but it is not on disk yet: {error.strerror}")
+            OSError(
+                error.errno,
+                f"applied, but it is not on disk yet: {error.strerror}; {remedy(error)}, it is "
+                "tried again every second",
+            )
         )
     else:
         assert isinstance(event.data, events.Judged)  # noqa: S101 - narrows the type

@@ -23,7 +23,19 @@ class MissingFrameworkError(ImportError):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss of a step is NaN or infinite; the step was not taken."""
+    """The loss of a step is NaN or infinite; the step was not taken.
+
+    Attributes
+    ----------
+    batch : Batch or None
+        What the step was of; the loop knows it where the backend does not say so.
+    logits : tensor (B, C) or None
+        What the model gave for it.
+    """
+
+    def __init__(self, text: str, batch: Batch | None = None, logits: Any = None) -> None:
+        super().__init__(text)
+        self.batch, self.logits = batch, logits
 
 
 class Batch(NamedTuple):

@@ -28,6 +28,7 @@ from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.keras_data import Source, class_numbers
 from coflect_widget.backends.keras_model import Classifier, find_head, find_layout
 from coflect_widget.config import Config
+from coflect_widget.record.durable import replacing
 
 
 class KerasBackend:
@@ -299,6 +300,8 @@ class KerasBackend:
             seen, rows = prepared.inputs, prepared.rows or ()
         if weights is None:
             weights = np.ones(len(indices), np.float32)
+        if self._judged.any:
+            seen = _finite_where_left_out(seen, weights)
         way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
         if prepared is not None:
             way = (metrics, prepared.term, prepared.gain, prepared.exchanged)
@@ -306,7 +309,8 @@ class KerasBackend:
             self._steps[way] = self._make_step(guidance, prepared, metrics=metrics)
         logits, loss, extra, finite = self._steps[way](seen, targets, weights, rows)
         if not bool(finite):
-            raise NonFiniteLossError(f"the loss is {float(loss)}")
+            batch = Batch(indices, np.asarray(inputs), labels)
+            raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
         if guidance is not None and prepared is not None and prepared.exchanged:
             guidance.exchanged_step_done(inputs)
         return StepOutput(
@@ -545,13 +549,23 @@ class KerasBackend:
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
-        temporary = file.with_suffix(".part")
         weights = self.keras_model.weights
         names = weight_names(self.keras_model)
         arrays = {n: np.ascontiguousarray(w.numpy()) for n, w in zip(names, weights, strict=True)}
-        save_file(arrays, temporary)
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            save_file(arrays, temporary)
         return file
+
+
+def _finite_where_left_out(inputs: Any, weights: Any) -> Any:
+    """The inputs with 0 for NaN and infinity in samples of weight 0: 0 times NaN is NaN."""
+    left_out = np.flatnonzero(np.asarray(weights) == 0)
+    given = np.asarray(inputs)
+    if given.dtype.kind != "f" or np.isfinite(given[left_out]).all():
+        return inputs
+    given = given.copy()
+    given[left_out] = np.where(np.isfinite(given[left_out]), given[left_out], 0)
+    return given
 
 
 def weight_names(model: Any) -> list[str]:

@@ -46,6 +46,7 @@ from coflect_widget.backends.torch_targets import (
     check_values,
 )
 from coflect_widget.config import Config
+from coflect_widget.record.durable import replacing
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
@@ -262,7 +263,7 @@ class TorchBackend:
         if self._on_cpu:
             found = total.item()
             if not math.isfinite(found):
-                raise NonFiniteLossError(self._not_finite(found))
+                raise NonFiniteLossError(self._not_finite(found), batch, logits.detach())
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -564,14 +565,13 @@ class TorchBackend:
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
-        temporary = file.with_suffix(".part")
         tensors = _tensors(self.model)
-        if len(tensors) == len(self.model.state_dict()):
-            save_model(self.model, str(temporary))
-        else:  # safetensors knows tensors alone, and takes no memory twice
-            copies = {name: weight.detach().clone() for name, weight in tensors.items()}
-            save_file(copies, str(temporary))
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            if len(tensors) == len(self.model.state_dict()):
+                save_model(self.model, str(temporary))
+            else:  # safetensors knows tensors alone, and takes no memory twice
+                copies = {name: weight.detach().clone() for name, weight in tensors.items()}
+                save_file(copies, str(temporary))
         return file
 
     def _autocast(self) -> AbstractContextManager[Any]:

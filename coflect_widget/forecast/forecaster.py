@@ -116,8 +116,8 @@ class Forecaster(Closing):
         `values` holds "loss" and "accuracy", means over the samples since the call before,
         and "guidance_loss", mean over the steps that had one.
     on_ranking : OnRanking
-    on_non_finite : callable (step), optional
-        A step's logits were NaN or infinite; called for the first of several such in a row.
+    on_non_finite : callable (step, output), optional
+        A step's logits or loss were NaN or infinite; called for the first of several such in a row.
     on_error : callable (exception), optional
         Called once for each kind of failure; later ones of that kind are only counted.
     backlog : int
@@ -146,7 +146,7 @@ class Forecaster(Closing):
         forecast_every: int,
         on_metrics: Callable[[dict[str, float], int, int], None],
         on_ranking: OnRanking,
-        on_non_finite: Callable[[int], None] | None = None,
+        on_non_finite: Callable[[int, StepOutput], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         onset: bool = False,
         backlog: int = 1024,
@@ -417,7 +417,8 @@ class Forecaster(Closing):
         self._non_finite = bool(broken[-1])
         for at in np.flatnonzero(broken & ~before).tolist():
             if self._on_non_finite is not None:
-                self._guarded("on_non_finite", partial(self._on_non_finite, items[at][1]))
+                _, step, _, output = items[at]
+                self._guarded("on_non_finite", partial(self._on_non_finite, step, output))
 
     def _rank_if_due(self) -> None:
         if self._ranking_due and time.monotonic() >= self._rank_from:
@@ -448,11 +449,11 @@ class Forecaster(Closing):
     def _guarded(self, where: str, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - telemetry must outlive every failure
+        except BaseException as error:  # noqa: BLE001 - telemetry must outlive every failure
             self._failed(where, error)
             return None
 
-    def _failed(self, where: str, error: Exception) -> None:
+    def _failed(self, where: str, error: BaseException) -> None:
         self.failures += 1
         kind = (where, type(error))
         if kind not in self._reported:

@@ -94,7 +94,7 @@ def make(log: Log, backend: NumpyBackend) -> Iterator[Callable[..., Forecaster]]
             "forecast_every": 20,
             "on_metrics": log.on_metrics,
             "on_ranking": log.on_ranking,
-            "on_non_finite": log.non_finite.append,
+            "on_non_finite": lambda step, _: log.non_finite.append(step),
             "on_error": log.errors.append,
         }
         made.append(Forecaster(Foresight(SampleStore(N, C), 4), backend, **given | settings))
