@@ -367,6 +367,8 @@ class Notice(Payload):
 
     level: Literal["info", "warning", "error"]
     text: str
+    #: what a button beside it does: end the other sessions of the kernel
+    offer: Literal["", "close_others"] = ""
 
 
 class Failure(Payload):
@@ -557,6 +559,12 @@ class OpenWindow(Command):
     kind: Literal["open_window"] = "open_window"
 
 
+class CloseOthers(Command):
+    """End every other session of the kernel."""
+
+    kind: Literal["close_others"] = "close_others"
+
+
 AnyCommand = Annotated[
     Pause
     | Resume
@@ -569,7 +577,8 @@ AnyCommand = Annotated[
     | Explain
     | SetQueue
     | Judge
-    | OpenWindow,
+    | OpenWindow
+    | CloseOthers,
     Field(discriminator="kind"),
 ]
 COMMAND: TypeAdapter[Any] = TypeAdapter(AnyCommand)

@@ -102,6 +102,7 @@ const fixtures = {
   advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },
   set_queue: { message: { kind: "set_queue", id: "q1", onset: false } },
   open_window: { message: { kind: "open_window", id: "w1" } },
+  close_others: { message: { kind: "close_others", id: "o1" } },
   similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },
   judge: { message: { kind: "judge", id: "j1", index: 12, verdict: "wrong", label: 1 } },

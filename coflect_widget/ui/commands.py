@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -60,6 +61,23 @@ class CommandDesk:
             reply(True, "The review window is open", wiring.loop.step)
         elif isinstance(command, events.Judge):
             _answer_verdict(wiring.review.judge(command), reply)
+        elif isinstance(command, events.CloseOthers):
+            # Each of them may take seconds to end; whoever handles messages must not.
+            threading.Thread(
+                target=_close_others,
+                args=(wiring.close_others, reply),
+                name="coflect-closing",
+                daemon=True,
+            ).start()
+
+
+def _close_others(close: Callable[[], list[str]], reply: Reply) -> None:
+    try:
+        ended = close()
+    except Exception as error:  # noqa: BLE001 - the person gets the reason
+        reply(False, str(error) or repr(error), None)
+        return
+    reply(True, f"Ended {', '.join(ended)}" if ended else "No other session is open", None)
 
 
 def _answer_verdict(future: Future[events.Judged], reply: Reply) -> None:

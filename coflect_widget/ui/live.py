@@ -26,7 +26,8 @@ class LiveDashboard:
     def __init__(self, wiring: Wiring, run: Run) -> None:
         view = View(wiring.gallery, "live", run.id)
         self.widget = Dashboard()
-        publisher = Publisher(view, self.widget)
+        self._publisher = publisher = Publisher(view, self.widget)
+        wiring.screen = publisher
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
         wiring.stream.subscribe(publisher.event)
@@ -36,6 +37,10 @@ class LiveDashboard:
         publisher.start()
         self.controls = Controls(CommandDesk(wiring), publisher)
         self.widget._controls = self.controls.model_id
+
+    def close(self) -> None:
+        """Show the session's last state; no thread is left."""
+        self._publisher.close()
 
 
 class ReadOnly:
@@ -57,6 +62,7 @@ def replay_dashboard(run: Run) -> Dashboard:
     widget.keep(snapshot(view, shelf_bytes=SAVED_SHELF_BYTES))
     publisher = Publisher(view, widget, keeps=False)
     publisher.start()
+    publisher.close()  # nothing happens any more: browsers are answered, and that is all
     # the widget holds what answers it, for as long as it is shown
     widget.controls = Controls(ReadOnly(), publisher)
     widget._controls = widget.controls.model_id

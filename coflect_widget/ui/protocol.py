@@ -243,6 +243,7 @@ class NoticeItem(TypedDict):
     level: str
     text: str
     step: int
+    offer: NotRequired[Literal["close_others"]]  # a button beside it sends that command
 
 
 class Update(TypedDict):

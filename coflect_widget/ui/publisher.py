@@ -1,5 +1,7 @@
 """The one thread that sends to the browser: events in, at most 20 updates a second out.
 
+It is there while there is something to send, and some seconds longer.
+
 Latest wins: what happens between two updates is folded into one. What a person waits for goes
 out at once; figures that merely go on are gathered for half a second, or for two while nobody's
 hand is on the dashboard, because a page that is drawn anew takes processor time from a training
@@ -27,6 +29,7 @@ LEISURE = 2.0  # and where no hand is on the dashboard
 SNAPSHOT_PERIOD = 30.0  # seconds between two refreshes of what a saved notebook shows
 CREDIT = 24  # updates that may be on their way to a browser
 TRICKLE = 2.0  # seconds between updates to browsers that do not answer
+LINGER = 5.0  # seconds that the thread stays though it has nothing to do
 MAX_CLIENTS = 64  # browsers that are remembered
 _SNAPSHOT_AT = frozenset({"state", "intervention", "undo", "failure"})
 # What goes on by itself; maps that nobody asked for are such as well.
@@ -74,9 +77,10 @@ class Publisher:
         self._wake = threading.Event()
         self._soon = threading.Event()  # somebody waits for it
         self._held = False  # an update waits for credit
-        self._closing = False
+        self._closing = self._closed = False
         self._clients: dict[str, Client] = {}
         self._full = False
+        self.greeted = False  #: whether a browser has ever shown the view
         self._seq = 0
         self._sent_at = 0.0
         self._turned_at = 0.0
@@ -84,21 +88,25 @@ class Publisher:
         self._kept_at = 0.0
         self._keep_due = True
         self.error: str | None = None
-        self._thread = threading.Thread(target=self._run, name="coflect-publisher", daemon=True)
+        self._lock = threading.Lock()  # of _thread and _started, held for moments only
+        self._started = False
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to send; from now on the view belongs to the publisher's thread."""
-        self._thread.start()
+        self._started = True
+        self._awaken()
 
     def event(self, event: Event) -> None:
         """Take one event; on any thread."""
         self._events.append(event)
         if event.type not in _GOES_ON and getattr(event.data, "purpose", "person") == "person":
             self._soon.set()
-        self._wake.set()
+        self._awaken()
 
     def hello(self, client: str) -> None:
         """A browser came, or lost an update: everything is sent again."""
+        self.greeted = True
         self._do(lambda: self._welcome(client))
 
     def ack(self, client: str, seq: int, *, seen: bool, attended: bool) -> None:
@@ -106,10 +114,11 @@ class Publisher:
 
         `seen`: it is in sight; `attended`: a person's hand is on it, or was some seconds ago.
         """
+        self.greeted = True
         self._actions.append(lambda: self._acknowledged(client, seq, seen=seen, attended=attended))
         if self._held or (attended and self._gathers > GATHERED):
             self._soon.set()
-        self._wake.set()
+        self._awaken()
 
     def reply(self, identifier: str, *, ok: bool, text: str, step: int | None) -> None:
         """Answer one message, after the events that it caused."""
@@ -127,11 +136,16 @@ class Publisher:
         self._do(lambda: self._view.look(index, step))
 
     def close(self) -> None:
-        """Send what waits, refresh what a saved notebook shows, and end the thread."""
+        """Send what waits, refresh what a saved notebook shows, and end the thread.
+
+        A browser that still shows the view is answered all the same, by a thread for that alone.
+        """
         self._closing = True
         self._hurry()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5)
+        with self._lock:
+            thread = self._thread
+        if thread is not None and threading.current_thread() is not thread:
+            thread.join(timeout=5)
 
     def _do(self, action: Callable[[], None]) -> None:
         self._actions.append(action)
@@ -139,26 +153,41 @@ class Publisher:
 
     def _hurry(self) -> None:
         self._soon.set()
-        self._wake.set()
+        self._awaken()
+
+    def _awaken(self) -> None:
+        """Have what waits looked at, by a new thread where the last one has ended."""
+        with self._lock:
+            self._wake.set()
+            if self._thread is None and self._started:
+                self._thread = threading.Thread(
+                    target=self._run, name="coflect-publisher", daemon=True
+                )
+                self._thread.start()
 
     # --- the publisher's thread ------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             # What is held back for want of credit goes out by and by without any event.
-            self._wake.wait(timeout=TRICKLE / 4 if self._held else None)
+            linger = 0.0 if self._closing else LINGER
+            self._wake.wait(timeout=TRICKLE / 4 if self._held else linger)
+            with self._lock:  # who gives something to do after this begins a new thread
+                if not (self._held or self._wake.is_set()):
+                    self._thread = None
+                    return
             self._soon.wait(max(0.0, self._turned_at + self._gathers - time.monotonic()))
             self._wake.clear()
             self._soon.clear()
             self._turned_at = time.monotonic()
-            closing = self._closing
+            closing, self._closed = self._closing and not self._closed, self._closing
             try:
                 self._held = self._turn(closing=closing)
             except Exception as error:  # noqa: BLE001 - a broken screen must not end the run
                 self._fault(error)
                 self._held = True
-            if closing:
-                return
+            if self._closing:
+                self._held = False  # nothing is tried again by itself
             time.sleep(PERIOD)
 
     def _fault(self, error: Exception) -> None:

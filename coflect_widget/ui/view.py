@@ -292,7 +292,8 @@ class View:
                 self._dirty.add("suspects")
 
     def _notice(self, event: Event, data: events.Notice) -> None:
-        self._notices.append({"level": data.level, "text": data.text, "step": event.step})
+        item = {"level": data.level, "text": data.text, "step": event.step}
+        self._notices.append({**item, "offer": data.offer} if data.offer else item)
         del self._notices[:-MAX_NOTICES]
         self._dirty.add("notices")
 

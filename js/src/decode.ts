@@ -263,6 +263,7 @@ function decodeUpdate(from: Fields, buffers: Buffers): Update {
       level: str(item, "level"),
       text: str(item, "text"),
       step: num(item, "step"),
+      ...(item["offer"] === "close_others" ? { offer: "close_others" as const } : {}),
     }));
   }
   return update;

@@ -130,17 +130,22 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
 }
 
 /** The newest notice or failed request. */
-export function createNotice({ store, signal }: Context): Part {
+export function createNotice({ actions, store, signal }: Context): Part {
   const text = h("span", { testid: "cw-notice" });
   const dismiss = button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Dismiss notice" });
-  const el = h("div", { class: "cw-notice", role: "status" }, text, dismiss);
+  const others = button("End the other sessions", { class: "cw-button", testid: "cw-close-others", title: "Stop and close every other session of this kernel" });
+  others.addEventListener("click", () => {
+    void actions.send({ kind: "close_others" });
+    dismiss.click(); // the answer comes where answers are shown
+  }, { signal });
+  const el = h("div", { class: "cw-notice", role: "status" }, text, others, dismiss);
   dismiss.addEventListener("click", () => {
     const newest = store.state.notices[store.state.notices.length - 1];
     store.patch(store.state.problem === null && newest ? { dismissed: noticeKey(newest) } : { problem: null });
   }, { signal });
   return {
     el,
-    keys: ["notices", "problem", "dismissed"],
+    keys: ["notices", "problem", "dismissed", "connection"],
     update(state) {
       const newest = state.notices[state.notices.length - 1];
       const fresh = newest !== undefined && noticeKey(newest) !== state.dismissed ? newest : null;
@@ -148,6 +153,7 @@ export function createNotice({ store, signal }: Context): Part {
       setText(text, shown);
       setAttr(el, "data-level", state.problem !== null ? "error" : (fresh?.level ?? null));
       setHidden(el, shown === "");
+      setHidden(others, state.problem !== null || fresh?.offer !== "close_others" || !isReachable(state));
     },
   };
 }

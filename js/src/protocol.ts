@@ -176,6 +176,7 @@ export interface Notice {
   level: string;
   text: string;
   step: number;
+  offer?: "close_others"; // a button beside it sends that command
 }
 
 export interface Update {
@@ -226,7 +227,8 @@ export type Command =
   | { kind: "confirm"; intervention: string; index: number[] | null }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label: number | null }
   | { kind: "set_queue"; onset: boolean }
-  | { kind: "open_window" };
+  | { kind: "open_window" }
+  | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */
 export type ScreenMessage =

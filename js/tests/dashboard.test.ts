@@ -201,6 +201,24 @@ describe("what it sends", () => {
     expect(get("cw-notice").textContent).toBe("there are 100 samples");
   });
 
+  it("an end of the kernel's other sessions, where that is offered", async () => {
+    const others = get("cw-close-others");
+    const notice = { level: "info", text: "Still open in this kernel: run_001", step: 0 };
+    expect(others.hidden).toBe(true);
+    mounted.test.receive({ kind: "update", seq: 2, full: false, notices: [{ ...notice, offer: "close_others" }] });
+    await frame();
+    expect(others.hidden).toBe(false);
+    others.click();
+    expect(lastOf(mounted)).toEqual({ ...sentByBrowser.closeOthers.message, id: lastOf(mounted)["id"] });
+    mounted.test.reply(true, "Ended run_001");
+    await frame();
+    expect(others.hidden).toBe(true);
+    mounted.test.receive({ kind: "update", seq: 3, full: false, notices: [{ ...notice, text: "of a newer kernel", offer: "anything else" }] });
+    await frame();
+    expect(get("cw-notice").textContent).toBe("of a newer kernel");
+    expect(others.hidden).toBe(true);
+  });
+
   it("undo", async () => {
     get("cw-ledger-item").querySelector<HTMLElement>("button:last-child")?.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "a1" });

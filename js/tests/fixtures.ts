@@ -1,6 +1,7 @@
 // The example messages of tests/protocol, with their buffers as they are on the wire.
 import ack from "../../tests/protocol/ack.json";
 import advance from "../../tests/protocol/advance.json";
+import closeOthers from "../../tests/protocol/close_others.json";
 import explain from "../../tests/protocol/explain.json";
 import feedback from "../../tests/protocol/feedback.json";
 import hello from "../../tests/protocol/hello.json";
@@ -15,7 +16,7 @@ import updateMetrics from "../../tests/protocol/update_metrics.json";
 import { decode } from "../src/decode";
 import type { Reply, Update } from "../src/protocol";
 
-export const sentByBrowser = { ack, advance, explain, feedback, hello, look, openWindow, pause, setQueue, undo };
+export const sentByBrowser = { ack, advance, closeOthers, explain, feedback, hello, look, openWindow, pause, setQueue, undo };
 export const raw = { updateFull, updateMetrics, reply };
 
 /** Buffers at an odd offset, as Jupyter may cut them out of one message. */
