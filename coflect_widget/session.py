@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
-import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from concurrent.futures import wait as wait_for_any
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from coflect_widget import events
 from coflect_widget.arguments import class_names, count, fraction, one_of, whole_number
@@ -27,14 +25,13 @@ from coflect_widget.record.run import Run
 from coflect_widget.reviewing import Reviews
 from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
+from coflect_widget.waiting import Waits
 from coflect_widget.wiring import Wiring
 
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
     from coflect_widget.events import Effect
     from coflect_widget.guidance.similar import Hit
-
-T = TypeVar("T")
 
 #: Sessions of this kernel that are not closed. A cell that is run twice makes two of them.
 _sessions: set[Session] = set()
@@ -45,7 +42,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(OwnLoops, Reviews):
+class Session(Waits, OwnLoops, Reviews):
     """A training with a person in its loop.
 
     Parameters
@@ -112,6 +109,7 @@ class Session(OwnLoops, Reviews):
         **unknown: Any,
     ) -> None:
         self._wiring: Wiring | None = None  # close() must work on a half-made session
+        self._process = os.getpid()
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
@@ -202,7 +200,7 @@ class Session(OwnLoops, Reviews):
             except BaseException:
                 self.close()
                 raise
-        _sessions.add(self)
+        self._meet_others()
         openmp.find_runtimes()
         openmp.release_after_each_cell()
         # Both workers come up before a training wants the processors.
@@ -216,6 +214,29 @@ class Session(OwnLoops, Reviews):
             )
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
+
+    def _meet_others(self) -> None:
+        """Take a place among the sessions of this kernel; a cell run again has made another."""
+        me = weakref.ref(self)
+
+        def close_others() -> list[str]:
+            session = me()
+            return [] if session is None else close_all(keep=session)
+
+        wiring = self._open()
+        wiring.close_others = close_others
+        earlier = sorted(_sessions, key=lambda session: session.run.id)
+        _sessions.add(self)
+        for session in earlier:
+            session._made().spare = True
+        if earlier:
+            names = ", ".join(session.run.id for session in earlier)
+            wiring.notice(
+                "info",
+                f"Still open in this kernel, with model, data and worker processes: {names}. "
+                "coflect.close_all(keep=session) ends all but this one.",
+                "close_others",
+            )
 
     # --- training --------------------------------------------------------------------------
 
@@ -254,82 +275,8 @@ class Session(OwnLoops, Reviews):
                 "warning",
                 f"{', '.join(others)} trains in this kernel too and takes its share of the "
                 "processor; coflect.close_all(keep=session) ends all but this one.",
+                "close_others",
             )
-
-    def pause(self) -> None:
-        """Hold training at the next step boundary; returns when it holds."""
-        self._open().command("pause")
-        self._until(lambda state: state != "training")
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        wiring = self._open()
-        changes = wiring.loop.changes
-        wiring.command("resume")
-        # Training may hold again before anybody looks: on a loss that is not finite.
-        self._until(lambda state: state != "paused" or wiring.loop.changes > changes)
-
-    def step(self, unit: Literal["step", "epoch"] = "step") -> None:
-        """Train one step, or to the end of the epoch, then hold; returns when it holds.
-
-        Raises
-        ------
-        RuntimeError
-            If nothing is training: `train` decides how long, `step` only divides it.
-        """
-        if unit not in ("step", "epoch"):
-            raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
-        wiring = self._open()
-        if not wiring.advance(unit):
-            raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
-        # A loss that is not finite holds training without a step.
-        self._until(lambda state: state == "paused" and not wiring.controls.advancing)
-
-    def stop(self) -> None:
-        """End training at the next step boundary and write a checkpoint; returns when done."""
-        wiring = self._open()
-        wiring.command("stop")
-        if not wiring.own_loop.close():
-            wiring.loop.wait(60)
-        wiring.stream.flush()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until training has ended.
-
-        Returns
-        -------
-        bool
-            True when it has ended (or never began), False if `timeout` seconds passed first.
-
-        Raises
-        ------
-        Exception
-            What ended the training, if it failed.
-        KeyboardInterrupt
-            If interrupted; training is stopped cleanly first, with a checkpoint.
-        """
-        wiring = self._open()
-        openmp.release_helpers()
-        until = math.inf if timeout is None else time.monotonic() + timeout
-        try:
-            # In slices, because a plain wait cannot be interrupted on every system.
-            while not wiring.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
-                if time.monotonic() >= until:
-                    return False
-        except KeyboardInterrupt:
-            self.stop()
-            raise
-        wiring.forecaster.drain(30)
-        wiring.stream.flush()
-        error = wiring.loop.error
-        if error is not None:
-            raise error
-        return True
-
-    @property
-    def state(self) -> str:
-        """One of "idle", "training", "paused", "stopped", "finished" and "failed"."""
-        return self._made().loop.state
 
     @property
     def metrics(self) -> dict[str, float | int | None]:
@@ -390,13 +337,13 @@ class Session(OwnLoops, Reviews):
         """
         number = whole_number(index, "index")
         self._made().check_index(number)
-        if not self._made().closed:
+        if not (self._made().closed or self._elsewhere):
             self._made().stream.flush()
         return read_timeline(self._run, number)
 
     def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
         """Recorded events, oldest first; only those of `type`, if given."""
-        if self._wiring is not None:
+        if self._wiring is not None and not self._elsewhere:
             self._wiring.forecaster.drain(5)
             self._wiring.stream.flush()
         return self._run.events(type)
@@ -547,24 +494,31 @@ class Session(OwnLoops, Reviews):
         return save_html(self._run, path)
 
     def close(self) -> None:
-        """Stop training, end every worker and thread, and leave the run folder complete."""
+        """Stop training, end every worker and thread, and leave the run folder complete.
+
+        In a process forked from the session's own there is nothing to end.
+        """
         wiring = self._wiring
-        if wiring is None or wiring.closed:
+        if wiring is None or wiring.closed or self._elsewhere:
             return
         if wiring.loop.running and not wiring.own_loop.close():
             wiring.controls.stop()
-            wiring.loop.wait(60)
+            wiring.await_end()
         try:
             wiring.close()
         finally:
             _sessions.discard(self)
+            if self._dashboard is not None:
+                self._dashboard.close()
+        self._say_unsaved(wiring)
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and self._wiring is not None and self._wiring.loop.on_this_thread:
-            self._wiring.own_loop.end("failed", error)
+        wiring = None if self._elsewhere else self._wiring
+        if error is not None and wiring is not None and wiring.loop.on_this_thread:
+            wiring.own_loop.end("failed", error)
         self.close()
 
     def _made(self) -> Wiring:
@@ -574,31 +528,19 @@ class Session(OwnLoops, Reviews):
 
     def _open(self) -> Wiring:
         wiring = self._made()
+        if self._elsewhere:
+            raise RuntimeError(
+                "this process was forked from the one that made the session, which alone can "
+                "train and steer it; make a new session here"
+            )
         if wiring.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
         return wiring
 
-    def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
-        """The future's result; by the second, so that a computer that sleeps uses up only one."""
-        loop, left = self._made().loop, timeout
-        while not future.done():
-            if left <= 0:
-                raise TimeoutError(f"{what} did not finish within {timeout:g} s")
-            if loop.on_this_thread:  # in a loop of the user's own, nobody else would do it
-                loop.serve(future.done, min(1.0, left))
-            else:
-                wait_for_any([future], min(1.0, left))
-            left -= 1.0
-        return future.result()
-
-    def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
-        """Wait until the loop has done what it was asked to; a long step may take its time."""
-        until = time.monotonic() + seconds
-        wiring = self._made()
-        if wiring.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
-            return
-        while wiring.loop.running and not reached(self.state) and time.monotonic() < until:
-            time.sleep(0.005)
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this process is a fork of the session's: it has none of its threads."""
+        return os.getpid() != self._process
 
 
 def _check_display(config: Config, channels: int) -> None:
@@ -611,17 +553,30 @@ def _check_display(config: Config, channels: int) -> None:
             )
 
 
-def close_all(*, keep: Session | None = None) -> None:
-    """Close every session of this kernel but `keep`, also those that no variable holds any more."""
-    for session in _sessions - {keep}:
+def close_all(*, keep: Session | None = None) -> list[str]:
+    """Close every session of this kernel but `keep`, also those that no variable holds any more.
+
+    Returns
+    -------
+    list of str
+        Names of the runs that were ended.
+    """
+    closed = sorted(_sessions - {keep}, key=lambda session: session.run.id)
+    for session in closed:
         session.close()
+    return [session.run.id for session in closed]
 
 
 # A script that ends without close() leaves complete records all the same.
 atexit.register(close_all)
 if hasattr(os, "register_at_fork"):
     # A child has none of the threads that closing would wait for, and its parent goes on.
-    os.register_at_fork(after_in_child=_sessions.clear)
+    def _leave_to_the_parent() -> None:
+        for session in _sessions:
+            session._made().own_loop.disown()
+        _sessions.clear()
+
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:

@@ -5,14 +5,16 @@ Each method says on which thread it runs. The training thread only ever appends 
 
 from __future__ import annotations
 
+import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.snapshots import Snapshots
-from coflect_widget.backends.base import Sample, StepOutput
+from coflect_widget.backends.base import NonFiniteLossError, Sample, StepOutput
 from coflect_widget.config import Config
 from coflect_widget.events import RunState
 from coflect_widget.forecast.forecaster import Forecaster
@@ -39,13 +41,22 @@ from coflect_widget.steering import Steering
 from coflect_widget.timeline import Shelf, overlay_event
 from coflect_widget.training.controls import Controls, submit_between_steps
 from coflect_widget.training.loop import TrainingLoop
+from coflect_widget.training.non_finite import Culprits, find_culprits, remedy
 from coflect_widget.training.openmp import release_helpers
 from coflect_widget.training.own_loop import OwnLoop
+from coflect_widget.training.saving import Saving
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
 SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
 LAST_TELEMETRY = 5.0  # seconds that the end of a training waits for what it told of, at most
+READ_AGAIN = 256  # samples of a batch whose loss is not finite that are read again, at most
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
+
+
+class Shown(Protocol):
+    """A dashboard that was made."""
+
+    greeted: bool  #: whether a browser has ever shown it
 
 
 class Wiring:
@@ -84,6 +95,16 @@ class Wiring:
         self.config = config
         self.path = path
         self.closed = False
+        #: the dashboard, once one was made
+        self.screen: Shown | None = None
+        #: why training holds, where a loss was not finite
+        self.broken: NonFiniteLossError | None = None
+        self._said: set[str] = set()
+        #: ends the other sessions of the kernel and gives their runs' names
+        self.close_others: Callable[[], list[str]] = list
+        #: whether a later session of the kernel is the one that is worked with
+        self.spare = False
+        self.hung = False  # training did not stop when it was told to
         self.snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
         self.author = config.author or user_name() or ""
         self.stream = EventStream(path)
@@ -131,12 +152,21 @@ class Wiring:
             on_metrics=self._on_metrics,
             on_ranking=self._on_ranking,
             onset=config.forecast.onset,
-            on_non_finite=lambda step: self.non_finite(step, "the logits are not finite"),
+            on_non_finite=self._logits_not_finite,
             on_error=lambda error: self.notice("error", f"The forecast met an error: {error!r}"),
             rest=self.controls.rest if getattr(backend, "fills_processors", False) else None,
         )
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
         self.own_loop = OwnLoop(self.loop, self.announce)
+        self.saving = Saving(
+            backend,
+            path / "checkpoints",
+            self.controls,
+            step=lambda: self.loop.step,
+            announce=self._announce_checkpoint,
+            save_memory=self.review.save,
+            notice=self.notice,
+        )
         self.scheduler = ExplanationScheduler(
             structure,
             self.snapshots,
@@ -152,6 +182,7 @@ class Wiring:
             executor=executor,
             input_shape=input_shape,
             notify=lambda text: self.notice("warning", text),
+            spare=lambda: self.spare and not self.loop.running,
             on_probed=self.review.probed,
             classes=bool(backend.num_classes),
             # An accelerator is not held up by a worker that computes on the processor.
@@ -167,11 +198,14 @@ class Wiring:
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
         self.closed = True
+        # What hangs once hangs every thread that reads the same data.
+        patience = self.scheduler.patience = 1.0 if self.hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another
-            for part in (
-                self.snapshots, self.stream, self.forecaster, self.scheduler, self.steering
+            for close in (
+                self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
+                self.scheduler.close, self.steering.close, self.saving.close,
             ):  # fmt: skip
-                closing.callback(part.close)
+                closing.callback(close)
 
     def read_sample(self, index: int) -> Sample:
         """One training sample; any thread.
@@ -181,26 +215,45 @@ class Wiring:
         Where nothing trains it is read at once and the generators are put back, which disturbs
         whoever draws from them at that moment: close a session before seeding the next model.
         """
+        read = partial(_read, self.backend.read_sample, index)
         if not self.backend.reads_at_boundary:
-            sample = cast("Sample", self.backend.read_sample(index))
+            sample = read()
             release_helpers()  # large pictures are prepared in parallel
             return sample
-        read = submit_between_steps(self.controls, partial(self.backend.read_sample, index))
-        return cast("Sample", read.result(60))
+        return submit_between_steps(self.controls, read).result(60)
+
+    def read_val_sample(self, index: int) -> Sample:
+        """One validation sample; any thread."""
+        return _read(self.backend.read_val_sample, index)
+
+    def await_end(self) -> None:
+        """Wait for a training that was told to stop; warns where it does not come to its end."""
+        began = time.monotonic()
+        if self.loop.wait_for_stop():
+            return
+        self.hung = True
+        text = (
+            f"Training did not stop within {time.monotonic() - began:.0f} s: a batch is still "
+            "being read, or a step computed. It ends as soon as that returns; if it never does, "
+            "look for what the data set waits for (a network disk, a lock, a queue)."
+        )
+        self.notice("warning", text)
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     def emit(self, data: events.Payload, split: events.Split | None = None, **more: Any) -> None:
         """Record something that happens now; any thread."""
         self.stream.emit(data, self.loop.step, self.loop.epoch, split, **more)
 
-    def notice(self, level: Any, text: str) -> None:
-        """Tell the person something; any thread."""
-        self.emit(events.Notice(level=level, text=text))
+    def notice(self, level: Any, text: str, offer: Literal["", "close_others"] = "") -> None:
+        """Tell the person something, with a button beside it; any thread."""
+        self.emit(events.Notice(level=level, text=text, offer=offer))
 
     def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
         """A training of `steps` more steps is about to begin; starts the workers.
 
         `begun`: so many steps its first epoch has already.
         """
+        self.spare, self.broken = False, None
         self.emit(
             events.TrainStarted(
                 total_steps=self.loop.step + steps,
@@ -244,14 +297,44 @@ class Wiring:
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
-    def non_finite(self, step: int, error: str) -> None:
-        """The loss of a step was NaN or infinite: hold, and say so."""
-        self.controls.pause()
-        self.notice(
-            "error",
-            f"Paused after step {step}: {error}. Lower the learning rate or look at the data, "
-            "then resume.",
-        )
+    def non_finite(self, step: int, error: NonFiniteLossError) -> None:
+        """The loss of a step was NaN or infinite: hold, and say of which samples."""
+        self._hold()
+        batch = error.batch
+        found = Culprits()
+        if batch is not None:
+            found = find_culprits(batch.indices, batch.inputs, batch.targets, error.logits)
+        self._not_finite(step, str(error), found)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a browser has ever shown this session's dashboard: somebody can press Resume."""
+        return self.screen is not None and self.screen.greeted
+
+    def _hold(self) -> None:
+        """Hold, unless it is a loop of the user's own that nobody could let go on again."""
+        if self.watched or not self.own_loop.open:
+            self.controls.pause()
+
+    def _not_finite(self, step: int, what: str, found: Culprits) -> None:
+        """Tell the person, and whoever waits."""
+        may_judge = hasattr(self.backend, "set_labels") and self.backend.num_classes > 0
+        advice = remedy(found, may_judge=may_judge)
+        who = f" {found.sentence}." if found.sentence else ""
+        if not self.own_loop.open:
+            text = f"Paused after step {step}: {what}.{who} {advice}"
+            self.broken = NonFiniteLossError(text)
+            self.notice("error", text)
+            return
+        if not self.watched:
+            if (said := f"{what}{who}") in self._said:
+                return  # each epoch would say the same
+            self._said.add(said)
+            advice = "The loop goes on, because no dashboard is shown in which to resume it."
+        held = "Paused after" if self.watched else "After"
+        text = f"{held} step {step}: {what}.{who} {advice}"
+        self.notice("error", text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)  # the cell or script is the loop's own
 
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
@@ -264,7 +347,7 @@ class Wiring:
     def _keep_results(self, state: RunState) -> None:
         for what, do in (
             ("Effects could not be measured", partial(self.steering.effects.ended, self.loop.step)),
-            ("The checkpoint could not be written", partial(self.checkpoint, state)),
+            ("The checkpoint could not be written", partial(self.saving.write, state)),
         ):
             try:
                 do()
@@ -276,13 +359,8 @@ class Wiring:
         line = f"{type(error).__name__}: {error}"
         self.emit(events.Failure(error=line, traceback=text))
 
-    def checkpoint(self, reason: str) -> Path:
-        """Write the weights; on the training thread, or while nothing trains."""
-        stem = self.path / "checkpoints" / f"step_{self.loop.step:08d}"
-        file: Path = self.backend.save_checkpoint(stem)
+    def _announce_checkpoint(self, file: Path, reason: str) -> None:
         self.emit(events.CheckpointSaved(path=f"checkpoints/{file.name}", reason=reason))
-        self.review.save(stem.with_name(f"{stem.name}.forecast.npz"))
-        return file
 
     # --- on the forecaster's thread ---------------------------------------------------------
 
@@ -300,6 +378,22 @@ class Wiring:
         if now - self._cost_at >= COST_PERIOD:
             self._emit_cost(step, epoch)
         self._explain_periodically(step)
+
+    def _logits_not_finite(self, step: int, output: StepOutput) -> None:
+        """Where a step does not look at its loss: a device, or a loop of the user's own."""
+        self._hold()
+        logits, targets = self.backend.telemetry_arrays([output])
+        odd = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
+        what = "outputs of the model are NaN or infinite" if odd.any() else "the loss is not finite"
+        rows = (np.flatnonzero(odd) if odd.any() else np.arange(len(logits)))[:READ_AGAIN]
+        found = Culprits()
+        with suppress(Exception):  # data that cannot be read are no reason to say nothing
+            read = [self.read_sample(int(k)) for k in output.indices[rows]]
+            inputs = np.stack([sample.input for sample in read])
+            found = find_culprits(output.indices[rows], inputs)
+        if not found.samples:
+            found = find_culprits(output.indices, None, targets, logits)
+        self._not_finite(step, what, found)
 
     def _explain_periodically(self, step: int) -> None:
         if step >= self._xai_due:
@@ -433,6 +527,8 @@ class Wiring:
         if not self.loop.running:
             return False
         self.emit(events.CommandReceived(command=kind, author=self.author))
+        if kind != "pause":
+            self.broken = None
         getattr(self.controls, kind)()
         return True
 
@@ -473,6 +569,7 @@ class Wiring:
             return False
         self.emit(events.CommandReceived(command=unit, author=self.author))
         step, epoch = loop.step, loop.epoch
+        self.broken = None
         self.controls.resume(
             (lambda: loop.step > step) if unit == "step" else lambda: loop.epoch > epoch
         )
@@ -491,3 +588,17 @@ class Wiring:
         self.check_index(index)
         self._focus_index = index
         return self.scheduler.request(index, "person")
+
+
+def _read(read: Callable[[int], Any], index: int) -> Sample:
+    """One sample; what a data set raises to end its process is an error like any other."""
+    try:
+        return cast("Sample", read(index))
+    except KeyboardInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            raise  # a person's own
+        raise RuntimeError(f"reading sample {index} raised KeyboardInterrupt") from None
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"reading sample {index} raised {error!r}") from error

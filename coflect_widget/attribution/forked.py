@@ -80,6 +80,8 @@ class ForkServer:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave_to_the_parent)
 
     def start(self) -> None:
         """Start the server without waiting for it; harmless where it runs."""
@@ -156,6 +158,14 @@ class ForkServer:
         ours.settimeout(_START_SECONDS)
         self._control = ours
         atexit.register(self._end)
+
+    def _leave_to_the_parent(self) -> None:
+        """In a process that the kernel forked: the server is the kernel's; here is none yet."""
+        atexit.unregister(self._end)
+        if self._control is not None:
+            self._control.close()
+        self._lock = threading.Lock()  # another thread may have held it
+        self._control = self._process = None
 
     def _end(self) -> None:
         atexit.unregister(self._end)

@@ -238,6 +238,11 @@ class WorkerSlot:
         if lost is not None:
             lost.kill()
 
+    def give_back(self) -> None:
+        """End a worker that has nothing to do; the next job starts another."""
+        with self._starting:
+            self._discard()
+
     def close(self) -> None:
         """End the worker, also in the middle of a job."""
         with self._lock:
@@ -260,6 +265,9 @@ class ForeignSlot:
 
     def start(self) -> None:
         """Nothing to do: the executor's owner has started it."""
+
+    def give_back(self) -> None:
+        """Nothing to do: the workers are the executor's."""
 
     def run(self, job: Job | Probe, deadline: float) -> Answer:
         """As `WorkerSlot.run`, except that a hung worker cannot be replaced from here."""

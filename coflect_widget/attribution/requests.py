@@ -153,11 +153,19 @@ class RequestQueue:
                 self._to_probe, self._exact = list(indices), exact
                 self._changed.notify_all()
 
-    def wait(self, lane: SlotName) -> bool:
-        """Wait until `lane` has something to do; False once the queue is closed."""
+    def wait(self, lane: SlotName, timeout: float | None = None) -> bool:
+        """Wait until `lane` has something to do, `timeout` seconds at most.
+
+        False once the queue is closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.closed or self._wanted(lane))
+            self._changed.wait_for(lambda: self.closed or self._wanted(lane), timeout)
             return not self.closed
+
+    def wanted(self, lane: SlotName) -> bool:
+        """Whether `lane` has something to do."""
+        with self._changed:
+            return self._wanted(lane)
 
     def take(self, lane: SlotName) -> Request | ProbeRequest | None:
         """The newest request of `lane`, if there is one that is still wanted."""

@@ -56,6 +56,8 @@ _AT_ONCE = 4
 #: Seconds that it may rest for one of them: a map of a network whose steps take long takes long
 #: too, and one that is half made when the rest ends is as good as given up.
 _LONGEST = 10.0
+#: Seconds without a job after which a worker that can be spared ends.
+IDLE_SECONDS = 60.0
 
 
 class Resting(AbstractContextManager[object], Protocol):
@@ -100,6 +102,9 @@ class ExplanationScheduler(Closing):
         float32. Called on the background lane's thread.
     notify : callable (text), optional
         Told what a person should know: a sample was set aside, weights have to be sent.
+    spare : callable () -> bool
+        Whether a worker that has had nothing to do for a while should end; the next job starts
+        another.
     classes : bool
         Whether the model's outputs are of classes; a regression's have no probabilities.
     rest : callable (seconds) -> context manager, optional
@@ -134,6 +139,7 @@ class ExplanationScheduler(Closing):
         on_probed: Callable[[NDArray[np.int64], NDArray[np.float32], int], object] | None = None,
         classes: bool = True,
         notify: Callable[[str], object] | None = None,
+        spare: Callable[[], bool] = lambda: False,
         rest: Callable[[float], Resting] | None = None,
         trained: Callable[[], float] = time.monotonic,
         current_step: Callable[[], int] | None = None,
@@ -154,6 +160,7 @@ class ExplanationScheduler(Closing):
         self._on_probed = on_probed
         self._classes = classes
         self._notify = notify
+        self._spare = spare
         self._rest = rest
         self._trained = trained
         self._rested: tuple[float, float, Resting] | None = None  # when it ended, most, what of it
@@ -174,6 +181,7 @@ class ExplanationScheduler(Closing):
         self._reading = threading.Lock()
         self._copying = False
         self._quarantine: set[int] = set()
+        self.patience = 5.0  #: seconds that `close` waits for the threads, at most
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -251,9 +259,10 @@ class ExplanationScheduler(Closing):
         self.pool.close()
         with self._lock:
             threads = list(self._threads.values())
+        until = time.monotonic() + self.patience  # one of them may be in a read that never returns
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(10)
+                thread.join(max(0.0, until - time.monotonic()))
 
     # --- the lanes' threads ------------------------------------------------------------------
 
@@ -269,7 +278,11 @@ class ExplanationScheduler(Closing):
     def _serve(self, lane: SlotName) -> None:
         if self._unsendable is None:
             self._start_worker(lane)
-        while self._queue.wait(lane):
+        while self._queue.wait(lane, IDLE_SECONDS):
+            if not self._queue.wanted(lane):
+                if self._spare():
+                    self.pool.slot(lane).give_back()
+                continue
             if lane == "background":
                 self._hold_back()
             request = self._queue.take(lane)
@@ -278,12 +291,13 @@ class ExplanationScheduler(Closing):
             if isinstance(request, ProbeRequest):
                 try:
                     self._probe(request)
-                except Exception as error:  # noqa: BLE001 - the forecast does without
+                except BaseException as error:  # noqa: BLE001 - the forecast does without
                     logger.info("a probe was given up: %s", error)
                 continue
             try:
                 self._answer(request)
-            except Exception as error:  # the thread must go on whatever happens
+            # The thread must go on whatever happens, also where a data set raises SystemExit.
+            except BaseException as error:
                 logger.exception("explaining sample %d failed", request.index)
                 self._failed(request, ExplanationError(f"{type(error).__name__}: {error}"))
             finally:

@@ -85,7 +85,7 @@ class ArtefactSearch:
     def _serve(self, future: Future[list[Hit]], name: str, sample: int, roi: Roi) -> None:
         try:
             hits = self._search(name, sample, roi)
-        except Exception as error:  # noqa: BLE001 - whoever asked gets the reason
+        except BaseException as error:  # noqa: BLE001 - whoever asked gets the reason
             with self._lock:
                 self._running.pop(name, None)
             if not self._closed:

@@ -253,7 +253,7 @@ class EffectWatch:
                 waiting, self._busy = self._ready.popleft(), True
             try:
                 self._tell(self._effect(waiting))
-            except Exception as error:  # noqa: BLE001 - the next one may do better
+            except BaseException as error:  # noqa: BLE001 - the next one may do better
                 if not self._closed:
                     self._problem(f"effect of {waiting.record.id} was not measured: {error!r}")
 

@@ -130,7 +130,7 @@ class _Hooks:
         try:
             output = self._backend.step(indices, x, labels, y, weights, metrics=True)
         except NonFiniteLossError as error:
-            self._wiring.non_finite(self._wiring.loop.step, str(error))
+            self._wiring.non_finite(self._wiring.loop.step, error)
         else:
             self._own.take(output)
             self._notice_repeats(indices)

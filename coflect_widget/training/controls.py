@@ -324,3 +324,13 @@ def _run(action: Callable[[], object], future: Future[T]) -> None:
         future.set_result(action())  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 - the sender gets it; training goes on
         future.set_exception(error)
+    except BaseException as error:  # as where a data set calls sys.exit(): neither end is meant
+        failed = RuntimeError(f"{error!r} was raised in the middle of it")
+        failed.__cause__ = error
+        future.set_exception(failed)
+        if isinstance(error, KeyboardInterrupt) and _on_main_thread():
+            raise  # a person's own, which meant the cell and not the command
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -8,9 +8,12 @@ times as long as it does alone.
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -23,6 +26,12 @@ from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 32, 0.5
+
+#: Seconds that a training is given to come to its end; the first where it reads one batch all
+#: the while, or so many steps of the speed until now.
+SHORT, LONG, STEPS = 4.0, 60.0, 5
+#: Names of the functions that read, in backends, data and a loop of the user's own.
+_READS = frozenset({"train_batches", "batches", "read_sample", "read_val_sample", "_over"})
 
 _NO_SNAPSHOT = (
     "The weights cannot be copied for maps and effects any more ({error}); training goes on "
@@ -58,7 +67,7 @@ class Observer(Protocol):
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
 
-    def non_finite(self, step: int, error: str) -> None:
+    def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
 
     def notice(self, level: str, text: str) -> None:
@@ -126,6 +135,31 @@ class TrainingLoop:
     def begun(self) -> int:
         """Batches that the present epoch has had already."""
         return self._batch_in_epoch
+
+    def wait_for_stop(self) -> bool:
+        """Wait for a training that was told to stop; False where it does not come to its end.
+
+        A step that computes, a command, or an end that writes weights is given a minute; the
+        reading of one batch, which may never return, some seconds, or as long as some steps take.
+        """
+        until = time.monotonic() + LONG
+        held, since = self._reading(), time.monotonic()
+        while not self.wait(0.1):
+            now, read = time.monotonic(), self._reading()
+            if read is None or read is not held:
+                held, since = read, now
+            speed = self.time.speed
+            if now >= until or now - since >= max(SHORT, STEPS / speed if speed else 0):
+                return False
+        return True
+
+    def _reading(self) -> FrameType | None:
+        """What the thread that trains calls to read a batch or a sample; None if it does not."""
+        owner, called = self.controls.owner, None
+        frame = None if owner is None else sys._current_frames().get(owner.ident or 0)
+        while frame is not None and frame.f_code.co_name not in _READS:
+            called, frame = frame, frame.f_back
+        return None if frame is None else called
 
     def steps_for_epochs(self, epochs: int) -> int:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""
@@ -248,8 +282,11 @@ class TrainingLoop:
             finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
             if finish is not None:
                 finish()
-        except BaseException as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
+        except Exception as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
+        except BaseException as error:  # noqa: BLE001 - a data set's sys.exit() ends no script
+            failure = RuntimeError(f"training ended because {error!r} was raised in it")
+            failure.__cause__ = error
         finally:
             ready.set()
             self.leave(end, failure)
@@ -268,7 +305,8 @@ class TrainingLoop:
                     if self._whole_epochs:
                         self.target_step -= 1
                     controls.pause()
-                    self.observer.non_finite(self.step, str(error))
+                    error.batch = error.batch or batch
+                    self.observer.non_finite(self.step, error)
                 else:
                     self._batch_in_epoch += 1
                     self.step += 1  # as in `advance`, without a call: each step pays for it

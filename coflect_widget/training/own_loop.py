@@ -7,6 +7,7 @@ for a plain ``for batch in loader``; callbacks of other libraries call it themse
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from functools import partial
 from typing import Any, Protocol
@@ -24,6 +25,18 @@ _NO_INDICES = (
     "this step's samples are not known: give observe() their indices in train_data, as a data set "
     "of (x, y, index) yields them, or loop over a torch DataLoader of the same data, or of a "
     "Subset of them, whose order can be followed"
+)
+
+
+_NOTHING = (
+    "Nothing of this loop was recorded, because it never calls observe(): there are no metrics and "
+    "no forecast. Add this line to its body, once the logits of a batch are computed: {line} "
+    "(indices are the places of its samples in train_data, None those that the loader tells)."
+)
+_NOTHING_SEEN = (
+    "Nothing of this training was recorded, because the callback saw no output of the session's "
+    "model: make the session from the module whose call gives the logits of a batch, for example "
+    "Session(module.model, ...), and call it as model(x), not as model.forward(x)."
 )
 
 
@@ -54,6 +67,10 @@ class OwnLoop:
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
         self._whole: StepOutput | None = None
+        # Of this loop: steps so far, whether one was recorded, and what to say if none was.
+        self._steps = 0
+        self._recorded = False
+        self._silence: str | None = None
 
     @property
     def _backend(self) -> Backend:
@@ -110,6 +127,7 @@ class OwnLoop:
         self._open = True
         self.judges = judges
         self._begun += 1
+        self._steps, self._recorded, self._silence = 0, False, _NOTHING_SEEN
         if self._loop.advance(None):
             return True
         self.end("stopped")
@@ -190,6 +208,7 @@ class OwnLoop:
         """The step's end: record it, hold while paused. False: the loop must end now."""
         if not self.open:
             return False
+        self._steps += 1
         if self._loop.advance(self._output()):
             return True
         self.end("stopped")
@@ -205,6 +224,7 @@ class OwnLoop:
         """
         if not self.open:
             return False
+        self._say_silence()
         if validation is None:
             validation = self._backend.evaluate(self._hold)
         self._loop.epoch_done(validation or {})
@@ -217,8 +237,20 @@ class OwnLoop:
         output = self._output()
         if output is not None:
             self._loop.advance(output)
+        if error is None:
+            self._say_silence()
         self._loop.leave(state, error)
         self._forget()
+
+    def _say_silence(self) -> None:
+        """Say once that the steps of this loop are not recorded, where none of several was."""
+        text, self._silence = self._silence, None
+        if text is None or self._recorded or not self._steps:
+            return
+        given = "None" if self._latest is not None else "indices"
+        text = text.format(line=f"session.observe({given}, logits, y)")
+        self._loop.observer.notice("warning", text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def close(self) -> bool:
         """End a loop that can no longer do so itself; True if there was one.
@@ -232,6 +264,11 @@ class OwnLoop:
             return False
         self.end("stopped")
         return True
+
+    def disown(self) -> None:
+        """In a forked process: a loop that is under way is the parent's, and ends there."""
+        self._forget()
+        self._begun += 1
 
     # --- for a bare loop -----------------------------------------------------------------------
 
@@ -250,6 +287,7 @@ class OwnLoop:
         if not self.begin(epochs * per_epoch, per_epoch, size if isinstance(size, int) else None):
             return
         mine, self._in_body = self._begun, in_body
+        self._silence = _NOTHING
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
             for _ in range(epochs):
@@ -297,6 +335,7 @@ class OwnLoop:
     def _output(self) -> StepOutput | None:
         observed, guidance, whole = self._observed, self._guidance, self._whole
         self._observed = self._guidance = self._whole = None
+        self._recorded = self._recorded or observed is not None or whole is not None
         if observed is None:
             return whole
         return self._backend.step_output(*observed, guidance)

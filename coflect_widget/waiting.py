@@ -1,0 +1,219 @@
+"""The part of a `Session` whose calls wait for the training; none waits for ever in vain."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_any
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.training import openmp
+
+if TYPE_CHECKING:
+    from coflect_widget.wiring import Wiring
+
+T = TypeVar("T")
+
+#: Seconds that a dashboard which was made has for a browser to show it: a page that is loading,
+#: or a notebook that is run without one, as nbconvert and papermill do.
+BROWSER_SECONDS = 10.0
+#: Seconds after which `wait` says that a person's pause is what it waits for.
+SAY_SECONDS = 5.0
+
+
+class Waits:
+    """Mixed into `Session`: pause, resume, step, stop, and wait."""
+
+    def _open(self) -> Wiring:
+        raise NotImplementedError
+
+    def _made(self) -> Wiring:
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Hold training at the next step boundary; returns when it holds.
+
+        It returns as well where somebody resumes meanwhile.
+        """
+        wiring = self._open()
+        wiring.command("pause")
+        self._until(lambda state: state != "training" or not wiring.controls.paused)
+
+    def resume(self) -> None:
+        """Go on after a pause; returns when training goes on, or is to hold again."""
+        wiring = self._open()
+        changes = wiring.loop.changes
+        wiring.command("resume")
+        # Training may hold again before anybody looks: on a loss that is not finite, or because
+        # somebody has paused it again before it took notice of this.
+        self._until(
+            lambda state: (
+                state != "paused" or wiring.loop.changes > changes or wiring.controls.paused
+            )
+        )
+
+    def step(self, unit: Literal["step", "epoch"] = "step") -> None:
+        """Train one step, or to the end of the epoch, then hold; returns when it holds.
+
+        It returns as well where somebody resumes meanwhile.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is training: `train` decides how long, `step` only divides it.
+        """
+        if unit not in ("step", "epoch"):
+            raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
+        wiring = self._open()
+        controls = wiring.controls
+        if not wiring.advance(unit):
+            raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
+        # A loss that is not finite holds training without a step.
+        self._until(
+            lambda state: not controls.advancing and (state == "paused" or not controls.paused)
+        )
+
+    def stop(self) -> None:
+        """End training at the next step boundary and write a checkpoint; returns when done.
+
+        Where nothing trains, a checkpoint that could not be written is tried again. Warns if it
+        is not on disk afterwards.
+        """
+        wiring = self._open()
+        if wiring.loop.running:
+            wiring.command("stop")
+            if not wiring.own_loop.close():
+                wiring.await_end()
+        else:
+            wiring.saving.retry()
+        wiring.stream.flush()
+        self._say_unsaved(wiring)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until training has ended.
+
+        Warns if the checkpoint could not be written.
+
+        Returns
+        -------
+        bool
+            True when it has ended (or never began), False if `timeout` seconds passed first.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If training holds because a loss was not finite, and no browser shows the dashboard
+            in which somebody could resume it. Training stays paused: `resume` goes on.
+        Exception
+            What ended the training, if it failed.
+        KeyboardInterrupt
+            If interrupted; training is stopped cleanly first, with a checkpoint.
+        """
+        wiring = self._open()
+        openmp.release_helpers()
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        look = _Look(wiring)
+        try:
+            # In slices, because a plain wait cannot be interrupted on every system.
+            while not wiring.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
+                look.again(self.state)
+                if time.monotonic() >= until:
+                    return False
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+        wiring.forecaster.drain(30)
+        wiring.stream.flush()
+        error = wiring.loop.error
+        if error is not None:
+            raise error
+        self._say_unsaved(wiring)
+        return True
+
+    @property
+    def state(self) -> str:
+        """One of "idle", "training", "paused", "stopped", "finished" and "failed"."""
+        return self._made().loop.state
+
+    def _say_unsaved(self, wiring: Wiring) -> None:
+        if (text := wiring.saving.unsaved) is not None:
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
+        """The future's result; by the second, so that a computer that sleeps uses up only one."""
+        loop, left = self._made().loop, timeout
+        while not future.done():
+            if left <= 0:
+                raise TimeoutError(f"{what} did not finish within {timeout:g} s")
+            if loop.on_this_thread:  # in a loop of the user's own, nobody else would do it
+                loop.serve(future.done, min(1.0, left))
+            else:
+                wait_for_any([future], min(1.0, left))
+            left -= 1.0
+        return future.result()
+
+    def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
+        """Wait until the loop has done what it was asked to; a long step may take its time."""
+        until = time.monotonic() + seconds
+        wiring = self._made()
+        if wiring.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
+            return
+        while wiring.loop.running and not reached(self.state):
+            if time.monotonic() >= until:
+                warnings.warn(
+                    f"training has not come to the end of its step within {seconds:g} s; it does "
+                    "what it was told as soon as that is over",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+                return
+            time.sleep(0.005)
+
+
+class _Look:
+    """What `wait` finds while training holds: it says it once a pause, or ends the waiting."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._hold: int | None = None  # number of the state change that the pause is
+        self._since = 0.0
+        self._said = False
+
+    def again(self, state: str) -> None:
+        """Look at the training, a few times a second."""
+        wiring = self._wiring
+        if state != "paused":
+            self._hold = None
+            return
+        now = time.monotonic()
+        if self._hold != wiring.loop.changes:
+            self._hold, self._since, self._said = wiring.loop.changes, now, False
+        held, broken = now - self._since, wiring.broken
+        if broken is None:
+            if held >= SAY_SECONDS:
+                self._say(f"wait(): training is paused at step {wiring.loop.step}. {_GO_ON}")
+            return
+        if wiring.watched:
+            self._say(f"wait(): {broken} Press Resume or Stop in this session's dashboard.")
+        elif wiring.screen is None or held >= BROWSER_SECONDS:
+            raise NonFiniteLossError(
+                f"{broken} Training stays paused; this call would wait for ever, because no "
+                "dashboard is shown in which somebody could press Resume."
+            )
+
+    def _say(self, text: str) -> None:
+        if not self._said:
+            self._said = True
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+_GO_ON = (
+    "It goes on when somebody presses Resume in the dashboard, or calls session.resume() in "
+    "another thread; interrupt this call to stop the training."
+)
