@@ -395,6 +395,11 @@ class Notice(Payload):
 
     level: Literal["info", "warning", "error"]
     text: str
+    #: Of an alarm its kind, as "collapse" or "parted": it holds until a notice of the same kind
+    #: says `over`, or another one of that kind takes its place.
+    alarm: str = ""
+    over: bool = False
+    intervention: str | None = None  #: what it came after, and may be undone
 
 
 class Failure(Payload):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
+from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.checks import guessing
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
@@ -165,6 +166,14 @@ class Wiring:
         )
 
         self.steering = Steering(self, structure, classes, measure)
+        self.alarms = Alarms(
+            lambda: self.steering.ledger.interventions,
+            lambda: self.window.chance,
+            every=config.log_every,
+            batch_size=backend.batch_size,
+            steps_per_epoch=backend.steps_per_epoch,
+            num_val=backend.num_val,
+        )
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
@@ -242,6 +251,7 @@ class Wiring:
             self.stream.emit(events.Metrics(values=values), step, epoch, "val")
             if "accuracy" in validation:
                 self.steering.effects.validated(validation["accuracy"])
+            self.forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self.review.keep_weights(step, epoch)
         score = validation.get("accuracy", validation.get("r2"))
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
@@ -299,9 +309,20 @@ class Wiring:
             self._speed_at = now
         self.last.update(shown)
         self.stream.emit(events.Metrics(values=shown), step, epoch, "train")
+        self._alarm(
+            self.alarms.trained(shown.get("accuracy"), shown.get("loss"), step), step, epoch
+        )
         if now - self._cost_at >= COST_PERIOD:
             self._emit_cost(step, epoch)
         self._explain_periodically(step)
+
+    def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:
+        """Hold what an epoch's validation gave beside training."""
+        self._alarm(self.alarms.validated(validation, step), step, epoch)
+
+    def _alarm(self, notices: Sequence[events.Notice], step: int, epoch: int) -> None:
+        for notice in notices:
+            self.stream.emit(notice, step, epoch)
 
     def _explain_periodically(self, step: int) -> None:
         if step >= self._xai_due:

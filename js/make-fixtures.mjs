@@ -30,7 +30,7 @@ function png(width, height, rgb) {
 
 const status = {
   mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
-  steps_per_epoch: 125, steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
+  steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
   overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, error: null,
 };
@@ -52,10 +52,10 @@ const full = {
     by_hand: false, score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
   },
   queue: {
-    step: 870, horizon: 4, onset: true,
+    due: 10, onset: true,
     items: [
-      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", thumbnail_buffer: 3 },
-      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", thumbnail_buffer: null },
+      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3 },
+      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", target_value: null, predicted_value: null, error: null, thumbnail_buffer: null },
     ],
   },
   explanation: {
@@ -72,6 +72,7 @@ const full = {
     strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187 }], strength: 0.3, undone: false,
     effect: { verdict: "helped", text: "helped: val accuracy +2.1 points", measures: [{ name: "val accuracy", before: 0.79, after: 0.81, low: 0.004, high: 0.038 }] },
   }],
+  alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1" }],
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
 const fixtures = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import coflect_widget as coflect
+from coflect_widget.ui.view import replay
 
 SAMPLES, SPOILT = 192, 24
 
@@ -104,6 +106,56 @@ def test_the_queue_names_those_whose_errors_stay_large(make):
     with torch.no_grad():
         error = (session._wiring.backend.model(torch.from_numpy(x))[:, 0].numpy() - y) ** 2
     assert session.metrics["val_r2"] == pytest.approx(1 - error.mean() / y.var(), abs=1e-4)
+
+
+def test_rows_say_target_prediction_and_error(make):
+    x, y = places()
+    session = trained(make(), 3)
+    rows = session.candidates
+    assert rows
+    for row in rows:
+        assert row.target_value == pytest.approx(float(y[row.index]))
+        assert row.error == pytest.approx(abs(row.predicted_value - row.target_value), rel=1e-3)
+    assert "target_value=" in repr(rows[0])
+    assert "error=" in repr(rows[0])
+    # nothing trains any more: the model gives nearly what it gave when it last saw them
+    with torch.no_grad():
+        now = session._wiring.backend.model(torch.from_numpy(x))[:, 0].numpy()
+    off = [abs(row.predicted_value - float(now[row.index])) for row in rows]
+    assert np.median(off) < 0.15
+    # the same on the screen, in a replay and in a saved page
+    session._wiring.stream.flush()
+    for view in (replay(session.run), replay(coflect.open_run(session.run.path))):
+        items = view.everything()[0]["queue"]["items"]
+        shown = [(i["target_value"], i["predicted_value"], i["error"]) for i in items]
+        assert shown == [(r.target_value, r.predicted_value, r.error) for r in rows]
+
+
+def test_rows_of_several_values_say_the_error_alone(make):
+    x, y = places()
+    session = trained(make((x, np.stack([y, 1 - y], 1)), model=network(2)), 3)
+    for row in session.candidates:
+        assert row.target_value is None
+        assert row.predicted_value is None
+        assert 0 < row.error < 5
+
+
+def test_runs_of_before_have_rows_without_values(make, tmp_path):
+    session = trained(make(), 3)
+    session._wiring.stream.flush()
+    lines = (session.run.path / "events.jsonl").read_text().splitlines()
+    forecasts = [json.loads(line) for line in lines if '"type":"forecast"' in line]
+    assert forecasts
+    for event in forecasts:
+        for name in ("target_value", "predicted_value", "error"):
+            del event["data"][name]
+        read = coflect.events.Event.model_validate(event)
+        assert read.data.error == []
+    with pytest.raises(ValueError, match="lists of different lengths"):
+        coflect.events.Forecast(
+            index=[1, 2], risk=[0.1, 0.1], target=[-1, -1], predicted=[0, 0], reason=["", ""],
+            horizon=1, error=[0.5],
+        )  # fmt: skip
 
 
 def test_the_gates_speak_of_r_squared(make):

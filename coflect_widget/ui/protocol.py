@@ -252,6 +252,15 @@ class NoticeItem(TypedDict):
     step: int
 
 
+class AlarmItem(TypedDict):
+    """Something that is wrong at present; it goes when it is over."""
+
+    kind: str
+    text: str
+    step: int
+    intervention: str | None  # to be undone
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -269,6 +278,7 @@ class Update(TypedDict):
     hits: NotRequired[HitsSection]
     suspects: NotRequired[SuspectsSection]
     ledger: NotRequired[list[LedgerItem]]
+    alarms: NotRequired[list[AlarmItem]]
     notices: NotRequired[list[NoticeItem]]
 
 

@@ -23,7 +23,7 @@ MAX_NOTICES = 20
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "suspects", "ledger", "notices",
+    "suspects", "ledger", "alarms", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -58,6 +58,7 @@ class View:
         self._markers: list[dict[str, Any]] = []
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[dict[str, Any]] = []
+        self._alarms: dict[str, dict[str, Any]] = {}  # those that hold, by kind
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
@@ -125,8 +126,9 @@ class View:
     def select(self, index: int) -> None:
         """Show this sample from now on, with its newest maps if there are any."""
         self._selected = index
-        recorded = self._overlays.get(index)
-        self._shown = recorded[max(recorded)] if recorded else None
+        recorded = self._overlays.get(index, {})
+        kept = [step for step, overlay in recorded.items() if self._gallery.has(overlay.maps)]
+        self._shown = recorded[max(kept)] if kept else None
         self._dirty |= {"explanation", "timeline"}
 
     def look(self, index: int, step: int | None) -> None:
@@ -249,6 +251,11 @@ class View:
     def _undone(self, _: Event, data: events.Undone) -> None:
         if data.id in self._ledger:
             self._ledger[data.id]["undone"] = True
+        # The alarm's own end comes with the next steps; where training is held there are none.
+        for kind, alarm in list(self._alarms.items()):
+            if alarm["intervention"] == data.id:
+                del self._alarms[kind]
+                self._dirty.add("alarms")
         if data.focus is not None:
             self._status["focus"] = data.focus
         self._dirty |= {"ledger", "status"}
@@ -292,9 +299,24 @@ class View:
                 self._dirty.add("suspects")
 
     def _notice(self, event: Event, data: events.Notice) -> None:
+        if data.alarm:
+            self._alarm(event, data)
+            return
         self._notices.append({"level": data.level, "text": data.text, "step": event.step})
         del self._notices[:-MAX_NOTICES]
         self._dirty.add("notices")
+
+    def _alarm(self, event: Event, data: events.Notice) -> None:
+        if data.over:
+            self._alarms.pop(data.alarm, None)
+        else:
+            self._alarms[data.alarm] = {
+                "kind": data.alarm,
+                "text": data.text,
+                "step": event.step,
+                "intervention": data.intervention,
+            }
+        self._dirty.add("alarms")
 
     def _failure(self, _: Event, data: events.Failure) -> None:
         self._status["error"] = data.error
@@ -389,6 +411,8 @@ class View:
             return None if self._suspects is None else self._suspects_section(buffers)
         if name == "ledger":
             return [dict(item) for item in self._ledger.values()]
+        if name == "alarms":
+            return list(self._alarms.values())
         return list({"markers": self._markers, "notices": self._notices}[name])
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[dict[str, Any]]:
@@ -561,6 +585,11 @@ class View:
         )
         try:
             maps = self._gallery.load(shown.maps)
+        except FileNotFoundError:
+            section["failed"] = (
+                f"The map of step {shown.model_step} was not kept, to save room on the disk."
+            )
+            return
         except (OSError, ValueError) as error:
             section["failed"] = f"the maps cannot be read: {error}"
             return

@@ -55,6 +55,11 @@ export interface Options {
   empty: boolean;
   dead: boolean;
   hits: boolean;
+  alarms: boolean;
+  regression: boolean;
+  doubtful: boolean; // the newest map is not reliable, the earlier ones are
+  scale: number; // of the loss
+  least: boolean; // risks near 0
 }
 
 /** The model that the widget gets, and the kernel behind it. */
@@ -101,7 +106,7 @@ export class FakeKernel {
     this.#step += 2;
     const buffers: Uint8Array[] = [];
     const metrics = ["train/loss", "train/accuracy"].map((name) => ({
-      name, points_buffer: buffers.push(bytes([this.#step, curve(name, this.#step)])) - 1,
+      name, points_buffer: buffers.push(bytes([this.#step, this.#curve(name, this.#step)])) - 1,
     }));
     this.#emit({ status: this.#status(), metrics }, buffers, false);
     await Promise.resolve();
@@ -130,7 +135,7 @@ export class FakeKernel {
         return;
       case "look": {
         const buffers: Uint8Array[] = [];
-        const explanation = { ...this.#explanation(buffers), model_step: message["step"] };
+        const explanation = { ...this.#explanation(buffers), model_step: message["step"], quality: "reliable", quality_reason: null };
         if (message["step"] !== null) this.#emit({ shelf: [explanation] }, buffers, false);
         return;
       }
@@ -162,6 +167,10 @@ export class FakeKernel {
     }
   }
 
+  #curve(name: string, step: number): number {
+    return curve(name, step) * (name.endsWith("loss") ? this.options.scale : 1);
+  }
+
   #status(): Sections {
     const failed = this.#state === "failed";
     return {
@@ -182,7 +191,7 @@ export class FakeKernel {
     const metrics = ["train/loss", "val/loss", "train/accuracy", "val/accuracy"].map((name) => {
       const every = name.startsWith("val") ? EACH : 2;
       const pairs: number[] = [];
-      for (let step = every; step <= this.#step; step += every) pairs.push(step, curve(name, step));
+      for (let step = every; step <= this.#step; step += every) pairs.push(step, this.#curve(name, step));
       return { name, points_buffer: buffers.push(bytes(pairs)) - 1 };
     });
     const reasons = ["losing confidence", "flip-flopping", "confidently wrong", "never learned", "forgotten at epoch 5"];
@@ -190,7 +199,11 @@ export class FakeKernel {
     for (let i = 0; i < 10; i++) {
       const index = 4187 + i * 331;
       const thumbnail_buffer = buffers.push(await png(digit(index))) - 1;
-      items.push({ index, risk: 0.94 - i * 0.027, target: i % 3 === 0 ? 0 : 1, predicted: i % 3 === 0 ? 1 : 0, reason: reasons[i % 5], thumbnail_buffer });
+      const risk = this.options.least ? 0.004 / (i + 1) : 0.94 - i * 0.027;
+      const classes = { target: i % 3 === 0 ? 0 : 1, predicted: i % 3 === 0 ? 1 : 0 };
+      const wanted = 0.41 + i * 0.3;
+      const values = { target: -1, predicted: 1, target_value: wanted, predicted_value: wanted + 1.89 / (i + 1), error: 1.89 / (i + 1) };
+      items.push({ index, risk, ...(this.options.regression ? values : classes), reason: reasons[i % 5], thumbnail_buffer });
     }
     const open = this.options.window === "open";
     const gate = (name: string, progress: number, sentence: string): Sections => ({ name, passed: progress >= 1, value: progress, needed: 1, progress, sentence });
@@ -219,6 +232,10 @@ export class FakeKernel {
       suspects: this.options.hits ? {
         count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: 0, suggested: 1, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1 }))),
       } : null,
+      alarms: this.options.alarms ? [
+        { kind: "collapse", text: "The validation accuracy collapsed after a3, the last of 2 interventions since step 610: 0.81 before, 0.40 now. Undo it if it took away what the model rightly goes by.", step: 800, intervention: "a3" },
+        { kind: "parted", text: "Training and validation part: right in 98 % of what it trains on, in 41 % of what it has not seen. Look at what its maps mark: it may know its samples by heart, or by something that only they show.", step: 750, intervention: null },
+      ] : [],
       notices: [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
     }, buffers, true);
   }
@@ -230,11 +247,16 @@ export class FakeKernel {
     const smoothgrad = blob(24, 24, 7, 0.8);
     return {
       index, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }, ...(this.options.classes.length > 2 ? [{ index: 2, probability: 0.01 }] : [])],
-      agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
+      agreement: 0.71, ...this.#quality(), bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
       seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
       map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
       consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),
     };
+  }
+
+  #quality(): Sections {
+    if (!this.options.doubtful) return { quality: "reliable", quality_reason: null };
+    return { quality: "not reliable", quality_reason: "Without what it marks the odds of this class fall 1.9 times as far as without as much elsewhere, and 3.5 times as far would be needed: the model hardly depends more on it than on other places. A stroke drawn by it may teach the wrong thing." };
   }
 
   #emit(sections: Sections, buffers: Uint8Array[], full: boolean): void {

@@ -1,5 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
-// width in pixels, classes=long, empty, dead, views=2.
+// width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
+// loss.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
@@ -14,6 +15,11 @@ const kernel = new FakeKernel({
   empty: query.has("empty"),
   dead: query.has("dead"),
   hits: query.has("hits"),
+  alarms: query.has("alarms"),
+  regression: query.has("regression"),
+  doubtful: query.has("doubtful"),
+  scale: Number(query.get("scale") ?? 1),
+  least: query.has("least"),
 });
 const widget = createWidget();
 widget.initialize({ model: kernel.model });

@@ -60,6 +60,7 @@ export class Actions {
     if (this.store.state.connection === "replay" && this.transport.look(index, null)) return;
     const found = [...this.store.state.shelf.values()].filter((one) => one.index === index);
     const newest = found.reduce<Explanation | null>((a, b) => ((a?.model_step ?? -1) > (b.model_step ?? -1) ? a : b), null);
+    if (newest === null && this.store.state.connection === "connecting") return; // the kernel may have it
     this.store.patch({ explanation: newest ?? withoutMaps(this.store.state, index), at: null, selected: null, problem: null });
   }
 

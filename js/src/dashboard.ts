@@ -1,6 +1,7 @@
 // Puts the parts of one view together and keeps them up to date.
 
 import type { Actions } from "./actions";
+import { createAlarms } from "./alarms";
 import { createCharts } from "./charts";
 import { h, keepFocus, setAttr, setText } from "./dom";
 import { createFocus } from "./focus";
@@ -39,7 +40,8 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const instruction = createInstruction(context);
   const ledger = createLedger(context);
   const notice = createNotice(context);
-  header.el.append(notice.el);
+  const alarms = createAlarms(context);
+  header.el.append(alarms.el, notice.el);
   const footer = createFooter();
   root.append(
     h("div", { class: "cw-grid" }, header.el, charts.el, focus.el, side.el, instruction.el, ledger.el, footer.el),
@@ -60,7 +62,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, notice, charts, focus, gates, side, instruction, ledger, footer];
+  const parts: Part[] = [header, alarms, notice, charts, focus, gates, side, instruction, ledger, footer];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();

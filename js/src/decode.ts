@@ -271,6 +271,11 @@ function decodeUpdate(from: Fields, buffers: Buffers): Update {
   const suspects = section("suspects");
   if (suspects) update.suspects = decodeSuspects(suspects, buffers);
   if (Array.isArray(from["ledger"])) update.ledger = list(from, "ledger", decodeLedgerItem);
+  if (Array.isArray(from["alarms"])) {
+    update.alarms = list(from, "alarms", (item) => ({
+      kind: str(item, "kind"), text: str(item, "text"), step: num(item, "step"), intervention: maybe(str, item, "intervention"),
+    }));
+  }
   if (Array.isArray(from["notices"])) {
     update.notices = list(from, "notices", (item) => ({
       level: str(item, "level"),

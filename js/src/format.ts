@@ -5,7 +5,9 @@ export function value(number: number | null): string {
   if (number === null || !Number.isFinite(number)) return "–";
   const size = Math.abs(number);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) return number.toExponential(2);
-  return size >= 1000 ? number.toFixed(0) : size >= 100 ? number.toFixed(1) : size >= 10 ? number.toFixed(2) : number.toFixed(3);
+  if (size >= 10) return number.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 2);
+  if (size < 1 && size >= 0.9995) return (Math.sign(number) * Math.floor(size * 1e4) / 1e4).toFixed(4); // not all are right
+  return size === 0 || size >= 0.1 ? number.toFixed(3) : number.toPrecision(3); // .0012 is not .001
 }
 
 /** Two places, for shares of one. */

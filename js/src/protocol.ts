@@ -184,6 +184,14 @@ export interface Notice {
   step: number;
 }
 
+/** Something that is wrong at present; it goes when it is over. */
+export interface Alarm {
+  kind: string;
+  text: string;
+  step: number;
+  intervention: string | null; // to be undone
+}
+
 export interface Update {
   kind: "update";
   seq: number;
@@ -199,6 +207,7 @@ export interface Update {
   hits?: Hits;
   suspects?: Suspects;
   ledger?: LedgerItem[];
+  alarms?: Alarm[];
   notices?: Notice[];
 }
 

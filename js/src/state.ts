@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Candidate, Explanation, Hits, LedgerItem, MapName, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Alarm, Candidate, Explanation, Hits, LedgerItem, MapName, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { Series } from "./series";
@@ -48,6 +48,7 @@ export interface State {
   hits: Hits | null;
   suspects: Suspects | null;
   ledger: readonly LedgerItem[];
+  alarms: readonly Alarm[];
   notices: readonly Notice[];
   // of this page
   connection: Connection;
@@ -55,6 +56,7 @@ export interface State {
   explaining: number | null; // sample whose maps were asked for
   problem: string | null; // why the last request failed
   dismissed: string | null; // key of the newest notice that was put away
+  silenced: readonly string[]; // keys of alarms that were
   map: MapView | null; // null: what the explanation shows first
   opacity: number;
   threshold: number; // map values below it are not drawn
@@ -89,8 +91,8 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, suspects: null,
-    ledger: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
-    dismissed: null, map: null, opacity: 0.7, threshold: 0, palette: "inferno",
+    ledger: [], alarms: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
+    dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
@@ -212,6 +214,7 @@ export function reduce(state: State, update: Update): Partial<State> {
     patch.queue = update.queue;
     if (update.queue.onset === state.onset) patch.onset = null;
   }
+  if (update.alarms) patch.alarms = update.alarms;
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {
     patch.ledger = update.ledger;

@@ -77,6 +77,15 @@ def test_it_shows_the_run_and_asks_nobody(saved, browser, width, scheme):
     page.keyboard.press("Enter")
     page.locator("[data-sample='9']").wait_for(timeout=5_000)
 
+    # one whose maps were not kept says so quietly
+    part("explain-index").fill("200")
+    page.keyboard.press("Enter")
+    part("placeholder").get_by_text("No map of sample 200 was kept").wait_for(timeout=5_000)
+    assert not part("notice").is_visible()
+    part("explain-index").fill("9")
+    page.keyboard.press("Enter")
+    page.locator("[data-sample='9']").wait_for(timeout=5_000)
+
     # the three maps beside each other, and the list of keys
     part("map-all").click()
     part("side-by-side").wait_for()

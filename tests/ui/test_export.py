@@ -6,6 +6,7 @@ import json
 import re
 
 from coflect_widget import open_run
+from coflect_widget.ui.view import replay
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e" + "y" * 10_000
 
@@ -58,6 +59,28 @@ def test_a_run_from_disk_gives_the_same_page(make_session, shapes, tmp_path):
     disk, live = (json.loads(one)["update"] for one in found)
     assert disk["ledger"] == live["ledger"]
     assert [s["name"] for s in disk["metrics"]] == [s["name"] for s in live["metrics"]]
+
+
+def test_a_map_that_was_taken_off_the_shelf_is_no_error(make_session, shapes):
+    with trained(make_session, shapes) as session:
+        pass
+    run = open_run(session.run.path)
+    view = replay(run)
+    newest = run.timeline(9)[-1].model_step
+    for file in (run.path / "overlays").glob(f"sample_000009_step_{newest:08d}.*"):
+        file.unlink()
+    view.select(9)
+    shown = view.everything()[0]["explanation"]
+    # an earlier one where there is one, else the sample as one that has no map
+    assert (shown["failed"], shown["consensus_buffer"] is None) == (None, not run.timeline(9))
+    for file in (run.path / "overlays").glob("sample_*.npz"):
+        file.unlink()
+    view.select(4)
+    assert view.everything()[0]["explanation"]["failed"] is None
+    # one that is on the screen when it is taken off says so in words
+    fresh = replay(run).everything()[0]["explanation"]
+    assert fresh["failed"] is None or "was not kept" in fresh["failed"]
+    assert "Errno" not in str(fresh["failed"])
 
 
 def test_any_recorded_map_of_an_opened_run_can_be_looked_at(make_session, shapes):

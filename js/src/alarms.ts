@@ -1,0 +1,47 @@
+// What is wrong at present, in words, with the way back beside it. It goes when it is over.
+
+import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
+import type { Alarm } from "./protocol";
+import { isReachable } from "./state";
+import type { Context, Part } from "./view";
+
+const keyOf = ({ kind, step }: Alarm): string => `${kind} ${step}`;
+
+export function createAlarms({ store, actions, signal }: Context): Part {
+  const el = h("div", { class: "cw-alarms", testid: "cw-alarms" });
+  el.addEventListener("click", (event) => {
+    const pressed = (event.target as Element).closest("button");
+    const item = pressed?.closest<HTMLElement>("[data-key]");
+    if (!pressed || !item) return;
+    if (pressed.classList.contains("cw-alarm-undo")) void actions.undo(pressed.dataset["id"] ?? "");
+    else store.patch({ silenced: [...store.state.silenced, item.dataset["key"] ?? ""] });
+  }, { signal });
+
+  function make(): HTMLElement {
+    return h("div", { class: "cw-alarm", role: "alert", testid: "cw-alarm" }, h("span", { class: "cw-alarm-mark", "aria-hidden": "true" }, "!"), h("span", { class: "cw-alarm-text" }),
+      h("span", { class: "cw-group" }, button("", { class: "cw-button cw-small cw-alarm-undo", testid: "cw-alarm-undo" }),
+        button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Put this alarm away" })));
+  }
+
+  return {
+    el,
+    keys: ["alarms", "silenced", "undoing", "connection", "ledger"],
+    update(state) {
+      const shown = state.alarms.filter((one) => !state.silenced.includes(keyOf(one)));
+      setHidden(el, shown.length === 0);
+      syncChildren(el, shown, make, (row, alarm) => {
+        const [, text, ends] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+        const undo = ends.firstElementChild as HTMLButtonElement;
+        const entry = state.ledger.find((one) => one.id === alarm.intervention);
+        setAttr(row, "data-key", keyOf(alarm));
+        setText(text, alarm.text);
+        setAttr(row, "title", `Since step ${alarm.step}`);
+        setHidden(undo, alarm.intervention === null || entry?.undone === true);
+        setText(undo, `Undo ${alarm.intervention ?? ""}`);
+        setAttr(undo, "data-id", alarm.intervention);
+        setAttr(undo, "title", entry === undefined ? null : `Take out: ${entry.text}`);
+        undo.disabled = !isReachable(state) || (alarm.intervention !== null && state.undoing.includes(alarm.intervention));
+      });
+    },
+  };
+}
