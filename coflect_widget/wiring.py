@@ -482,6 +482,7 @@ class Wiring:
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         self.window.epoch_ended(epoch, accuracy, store.commonest)
         self.review.epoch_ended(step, epoch, held_out)
+        self.forecaster.rank_now()  # what is named, and what is left when training ends
         if self.forecast is not None and self.forecast.index:
             right = store.correct if self.forecast.onset else None
             self.scoreboard.name(epoch, self.forecast.index, self.window.open, right)

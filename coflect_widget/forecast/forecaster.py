@@ -243,6 +243,10 @@ class Forecaster(Closing):
 
         self.mark(due)
 
+    def rank_now(self) -> None:
+        """Make a ranking at once, of what has just been learned; from a mark's callback only."""
+        self._rank()
+
     def watch_again(self) -> None:
         """Training goes on or holds: take in what waits, and report the next failure anew."""
         self._non_finite = False

@@ -48,9 +48,9 @@ export function createQueue({ store, actions, signal }: Context, gates: Gates): 
     }, { signal });
     list.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-      const row = (event.target as Element).closest("li");
-      const next = event.key === "ArrowDown" ? row?.nextElementSibling : row?.previousElementSibling;
-      next?.querySelector("button")?.focus();
+      const rows = [...el.querySelectorAll<HTMLElement>("[data-index]")]; // of both lists
+      const here = rows.indexOf((event.target as Element).closest<HTMLElement>("[data-index]") as HTMLElement);
+      rows[here + (event.key === "ArrowDown" ? 1 : -1)]?.focus();
       event.preventDefault();
     }, { signal });
     let shown: readonly Candidate[] = [];

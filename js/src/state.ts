@@ -148,11 +148,12 @@ export function isReachable(state: State): boolean {
   return ["live", "silent", "behind"].includes(state.connection);
 }
 
-/** The queue as the person wants to see it. */
+/** The queue as the person wants to see it: those at risk, then those wrong now. */
 export function filtered(state: State): readonly Candidate[] {
   const { filter } = state;
-  return (state.queue?.items ?? []).filter((one) =>
+  const wanted = (state.queue?.items ?? []).filter((one) =>
     filter === "" || (one.target < 0 ? one.predicted : one.target) === Number(filter));
+  return [...wanted.filter((one) => !one.wrong_now), ...wanted.filter((one) => one.wrong_now)];
 }
 
 /** Whether the queue holds only samples that are still right, or soon will. */

@@ -239,6 +239,18 @@ describe("the two lists of the queue", () => {
     expect(get("cw-queue-empty").hidden).toBe(true);
   });
 
+  it("arrow keys and n go through both, in the order they are shown in", async () => {
+    const first = get("cw-queue").querySelector("button");
+    first?.focus();
+    press(first as HTMLElement, "ArrowDown");
+    expect(document.activeElement?.getAttribute("data-index")).toBe("4187");
+    press(document.activeElement as HTMLElement, "ArrowUp");
+    expect(document.activeElement?.getAttribute("data-index")).toBe("12");
+    press(get("cw-root"), "n"); // 4187 is on the screen: after the last comes the first
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 12 });
+  });
+
   it("says that nothing is at risk", async () => {
     const items = raw.updateFull.message.queue.items.filter((item) => item.wrong_now);
     mounted.test.receive(queueOf({ items }), buffers(raw.updateFull));

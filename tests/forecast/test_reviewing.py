@@ -132,9 +132,20 @@ def test_each_candidate_is_in_one_list_and_of_the_riskiest(make: Callable[..., A
     }
 
 
+def test_the_queue_of_an_epochs_end_knows_what_the_epoch_taught(make: Callable[..., Any]) -> None:
+    session = make(config={"forecast_every": 1000})  # no ranking is due before
+    session.train(epochs=3)
+    settled(session)
+    (named,) = (e for e in session.events("forecast") if e.data.named and e.epoch == 3)
+    queue = session._wiring.forecaster.queue
+    assert session.candidates
+    assert named.data.index == queue.listed(True, False).rows.tolist()
+
+
 def test_where_nothing_is_at_risk_the_queue_is_empty(tmp_path: Path) -> None:
     y = np.arange(200) % 2
-    x = np.ones((200, 1, 8, 8), np.float32) * (2 * y - 1)[:, None, None, None].astype(np.float32)
+    x = np.random.default_rng(0).normal(0, 0.1, (200, 1, 8, 8)).astype(np.float32)
+    x += (2 * y - 1)[:, None, None, None].astype(np.float32)
     with coflect.Session(
         small_model(), (x, y), run_dir=tmp_path, optimizer=lambda p: torch.optim.Adam(p, 0.01)
     ) as session:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from coflect_widget import events
+from coflect_widget.config import Config
+from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.ui.controls import Controls
 from coflect_widget.ui.publisher import CREDIT, Publisher
 from coflect_widget.ui.view import View
@@ -322,6 +324,25 @@ def test_the_queue_is_about_an_epoch_of_the_run_whatever_length_its_epochs_had()
     view.apply(happened("train_started", 700, 3, **sizes))
     view.apply(happened("forecast", 750, 3, horizon=4, **none))
     assert view.update(full=False)[0]["queue"]["due"] == 7
+
+
+def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
+    def none(index):
+        raise NoDataError(str(index))
+
+    view = View(Gallery(tmp_path, Config().display, none), "live", "r")
+    rows = {"index": [4, 9], "risk": [0.9, 0.4], "target": [1, 0], "predicted": [0, 0]}
+    old = events.Forecast.model_validate({**rows, "reason": ["", ""], "horizon": 4})
+    assert old.wrong_now == [True, False]
+    view.apply(happened("forecast", 750, 3, **old.model_dump()))
+    queue = view.update(full=False)[0]["queue"]
+    assert [row["wrong_now"] for row in queue["items"]] == [True, False]
+    assert not any(row["doubtful"] for row in queue["items"])
+    assert not queue["parted"]
+    regression = events.Forecast.model_validate(
+        {**rows, "target": [-1, -1], "predicted": [1, 0], "reason": ["", ""], "horizon": 4}
+    )
+    assert regression.wrong_now == [True, False]
 
 
 @pytest.mark.parametrize(
