@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.keras_layers import Layer, find_layer, named_layers, tapped
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.array_rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.plan import Plan, make_plan
+from coflect_widget.guidance.rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     ACTIVATION_GAIN,
@@ -253,7 +253,7 @@ class KerasGuidance:
         with quiet(self.classifier.model):
             logits = self._logits(tf.concat([rows.original, rows.swapped], 0))
         before, after = tf.split(logits, 2)
-        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=rows.labels, logits=after)
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=rows.targets, logits=after)
         gain = EFFECT_GAIN * self._reference()
         return ROWS_GAIN * _weighted_mean(each, rows.strength) + gain * _weighted_mean(
             _effect(before, after), rows.strength
@@ -283,7 +283,7 @@ class KerasGuidance:
             tape.watch(x)
             with tapped(module, lambda _, value: captured.append(value)):
                 logits = self._logits(x)
-            score = tf.reduce_sum(tf.gather(logits, rows.labels, axis=1, batch_dims=1))
+            score = tf.reduce_sum(tf.gather(logits, rows.targets, axis=1, batch_dims=1))
         found = (captured[-1], tape.gradient(score, captured[-1]))  # of any floating type
         activation, gradient = (tf.cast(layer.maps(value), tf.float32) for value in found)
         weights = tf.reduce_mean(gradient, (1, 2), keepdims=True)

@@ -26,6 +26,7 @@ from coflect_widget.attribution.torch_layers import Layer, find_layer
 from coflect_widget.backends.torch_outputs import logits_of
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.plan import Plan, ReadRows, make_plan
+from coflect_widget.guidance.rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     ACTIVATION_GAIN,
@@ -52,7 +53,6 @@ from coflect_widget.guidance.torch_quiet import (
     refresh_statistics,
     tapped,
 )
-from coflect_widget.guidance.torch_rows import Marked, RowChooser, Swapped
 
 
 class TorchGuidance:
@@ -95,7 +95,7 @@ class TorchGuidance:
         self._image_size = image_size
         self._config = config
         self._device = torch.device(device)
-        self._rows = RowChooser(seed, self._device)
+        self._rows = RowChooser(seed)
         self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
         self._steps = self._held = 0  # since the state was set
@@ -183,7 +183,8 @@ class TorchGuidance:
         if len(inputs) < 2:
             return inputs
         with torch.no_grad():
-            return self._rows.counterfactual(plan, inputs, targets, indices)
+            seen: Tensor = self._rows.counterfactual(plan, inputs, targets, indices)
+            return seen
 
     @contextlib.contextmanager
     def hold(self, inputs: Tensor) -> Iterator[None]:
