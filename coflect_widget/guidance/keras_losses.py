@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.keras_layers import find_layer
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.array_rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.in_force import InForce
 from coflect_widget.guidance.keras_checked import differentiate, summand
 from coflect_widget.guidance.keras_passes import GuidedPasses
@@ -31,6 +30,7 @@ from coflect_widget.guidance.keras_quiet import (
     refresh_statistics,
 )
 from coflect_widget.guidance.plan import Plan, make_plan
+from coflect_widget.guidance.rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     NORMALISED_ROWS,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.attribution.keras_layers import Layer, named_layers, tapped
 from coflect_widget.backends.keras_model import Classifier
-from coflect_widget.guidance.array_rows import Marked, Swapped
 from coflect_widget.guidance.keras_quiet import quiet
+from coflect_widget.guidance.rows import Marked, Swapped
 from coflect_widget.guidance.terms import (
     ACTIVATION_GAIN,
     BLANK,
@@ -91,7 +91,7 @@ class GuidedPasses:
         with quiet(self.classifier.model):
             logits = self._logits(tf.concat([rows.original, rows.swapped], 0))
         before, after = tf.split(logits, 2)
-        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=rows.labels, logits=after)
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=rows.targets, logits=after)
         gain = EFFECT_GAIN * self._reference()
         return ROWS_GAIN * _weighted_mean(each, rows.strength) + gain * _weighted_mean(
             _effect(before, after), rows.strength
@@ -114,7 +114,7 @@ class GuidedPasses:
         """Most of the class activation map's energy inside."""
         layer = self.layer
         assert layer is not None  # noqa: S101 - narrows the type; no such term without it
-        maps = self.maps(tf.convert_to_tensor(rows.inputs), rows.labels)
+        maps = self.maps(tf.convert_to_tensor(rows.inputs), rows.targets)
         region = _pooled(tf.convert_to_tensor(rows.region), layer.grid)
         energy = _positive(maps, region)
         share = _share(energy, region, BLANK * self._first("activation", energy))

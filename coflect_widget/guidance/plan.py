@@ -73,7 +73,7 @@ class Places(Generic[A]):
     """
 
     index: A  # (n,) sorted
-    box: A  # (n, 4) pixels: left, top, right, bottom
+    box: A  # (n, 4) pixels: top, left, bottom, right, in the order of the mask's axes
     strength: A  # (n,)
 
 
@@ -248,7 +248,7 @@ def _gathered(known: dict[int, tuple[list[Array], float]]) -> list[Places[NDArra
     corner = np.floor(_settled(middle) - size / 2 + 0.5)
     places: Places[NDArray[Any]] = Places(
         np.array(index, np.int64),
-        np.concatenate([corner, corner + size], 1).astype(np.int64),
+        np.concatenate([corner[:, ::-1], (corner + size)[:, ::-1]], 1).astype(np.int64),
         np.array(strength, np.float32),
     )
     return [places, *(_gathered(more) if more else [])]

@@ -28,6 +28,7 @@ from coflect_widget.attribution.torch_layers import find_layer
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.in_force import InForce
 from coflect_widget.guidance.plan import Plan, ReadRows, make_plan
+from coflect_widget.guidance.rows import RowChooser
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
     NORMALISED_ROWS,
@@ -54,7 +55,6 @@ from coflect_widget.guidance.torch_quiet import (
     quiet,
     refresh_statistics,
 )
-from coflect_widget.guidance.torch_rows import RowChooser
 
 #: Factor on a term before its backward pass in float16, so that small gradients do not vanish;
 #: it shrinks, down to 1, where large ones do not fit.
@@ -103,7 +103,7 @@ class TorchGuidance(InForce):
         self._config = config
         self._seed = seed
         self._device = torch.device(device)
-        self._rows = RowChooser(seed, self._device)
+        self._rows = RowChooser(seed)
         self._passes = GuidedPasses(model, self._device)
         self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
@@ -205,7 +205,8 @@ class TorchGuidance(InForce):
             return inputs
         try:
             with torch.no_grad():
-                return self._rows.counterfactual(plan, inputs, targets, indices)
+                seen: Tensor = self._rows.counterfactual(plan, inputs, targets, indices)
+                return seen
         except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
             self.fail("exchange", error)
             return inputs
@@ -361,7 +362,7 @@ class TorchGuidance(InForce):
         """Whether the term fails with this in force."""
         alone = copy.copy(self)
         alone.warnings, alone.lapses = list(self.warnings), []
-        alone._rows = RowChooser(self._seed, self._device)
+        alone._rows = RowChooser(self._seed)
         alone._passes = self._passes.anew()
         try:
             alone.set_state(state)

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coflect_widget.attribution.torch_layers import Layer
 from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.guidance.rows import Marked, Swapped
 from coflect_widget.guidance.terms import (
     ACTIVATION_GAIN,
     BLANK,
@@ -33,7 +34,6 @@ from coflect_widget.guidance.torch_energy import (
     weighted_mean,
 )
 from coflect_widget.guidance.torch_quiet import quiet, tapped
-from coflect_widget.guidance.torch_rows import Marked, Swapped
 
 
 class GuidedPasses:

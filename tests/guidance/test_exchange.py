@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.array_rows import RowChooser
 from coflect_widget.guidance.plan import located_places, make_plan
 from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.rows import RowChooser
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from coflect_widget.guidance.terms import REFRESH
 from coflect_widget.guidance.torch_losses import TorchGuidance
@@ -121,8 +121,8 @@ def test_what_is_swapped_does_not_tell_by_which_stroke_it_was_found():
     assert places.index.tolist() == list(range(40))
     assert len(np.unique(places.box, axis=0)) == 4  # one a corner
     for (x, y), box in zip(corners, places.box, strict=True):
-        assert (box[:2] <= (x, y)).all()
-        assert (box[2:] >= (x + 4, y + 4)).all()
+        assert (box[:2] <= (y, x)).all()
+        assert (box[2:] >= (y + 4, x + 4)).all()
 
 
 def test_what_was_found_everywhere_needs_no_second_pass():
@@ -147,7 +147,7 @@ def test_two_artefacts_in_one_picture_are_both_swapped():
     assert [(p.index.tolist(), p.box.tolist()) for p in found] == [
         ([7, 8], [[0, 0, 4, 4], [0, 0, 4, 4]]),
         ([7], [[8, 8, 12, 12]]),
-        ([8], [[0, 12, 16, 16]]),
+        ([8], [[12, 0, 16, 16]]),
     ]
     assert found[0].strength.tolist() == pytest.approx([0.5, 0.2])
 

@@ -11,10 +11,7 @@ from coflect_widget.attribution.torch_layers import Layer as TorchLayer
 from coflect_widget.attribution.torch_layers import find_layer as find_torch_layer
 from coflect_widget.backends.keras_model import Classifier
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance import (
-    array_rows,
-    torch_rows,
-)
+from coflect_widget.guidance import rows as guided_rows
 from coflect_widget.guidance.keras_losses import KerasGuidance
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
@@ -108,17 +105,17 @@ def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
     strength[2] = 0
     if term == "fill":
         arrays = (x, np.where(shapes.images[:8, :, :, ::-1] > 0.5, x[::-1], x), y, strength)
-        rows = array_rows.Swapped(*arrays)
+        rows = guided_rows.Swapped(*arrays)
         rows = rows._replace(
             original=classifier.own(rows.original), swapped=classifier.own(rows.swapped)
         )
-        expected_rows = torch_rows.Swapped(*map(torch.from_numpy, arrays))
+        expected_rows = guided_rows.Swapped(*map(torch.from_numpy, arrays))
         compute = theirs._passes.fill
     else:
         region = (generator.random((8, 32, 32)) < 0.4).astype(np.float32)
         arrays = (x, y, region, strength)
-        rows = array_rows.Marked(*arrays)._replace(inputs=classifier.own(x))
-        expected_rows = torch_rows.Marked(*map(torch.from_numpy, arrays))
+        rows = guided_rows.Marked(*arrays)._replace(inputs=classifier.own(x))
+        expected_rows = guided_rows.Marked(*map(torch.from_numpy, arrays))
         compute = theirs._passes.activation
         if term != "activation":
 
