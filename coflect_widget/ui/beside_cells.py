@@ -4,8 +4,8 @@ ipykernel 7 has subshells, threads beside the one that runs the cells, and Jupyt
 messages about widgets to one of them. Three kinds of messages come without one and would wait
 behind all cells that are queued: what JupyterLab sends before it has been given a subshell, what
 a reloaded page asks in order to find the widgets again, and everything from a notebook that knows
-no subshells (VS Code). They get a subshell of their own here. Messages that name a subshell are
-left alone, and so is the kernel where ipykernel is older or built otherwise.
+no subshells. They get a subshell of their own here, and so do those that name one that has ended.
+All other messages are left alone, and so is the kernel where ipykernel is older.
 """
 
 from __future__ import annotations
