@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1)]
@@ -93,6 +93,15 @@ class DisplayConfig(_Section):
 
     mean: list[float] | None = None
     std: list[float] | None = None
+    #: what is drawn as black and as white; None finds out, for the whole data set
+    window: tuple[float, float] | None = None
+
+    @field_validator("window")
+    @classmethod
+    def _two_values(cls, window: tuple[float, float] | None) -> tuple[float, float] | None:
+        if window is not None and not window[0] < window[1]:
+            raise ValueError("black must be less than white, for example (0.0, 4095.0)")
+        return window
 
 
 class Config(_Section):

@@ -72,18 +72,21 @@ class OwnLoops:
         ----------
         indices : array_like (B,) or None
             Places of the batch's samples in `train_data`; None where `loop` goes through a
-            torch DataLoader.
+            torch DataLoader. Then fewer rows than the batch has are its next ones: micro-batches
+            come one after the other, as ``x.chunk(4)`` gives them, and are one step.
         logits : tensor (B, classes)
         targets : tensor (B,) of class numbers, or (B, classes) of probabilities
             In regression both are (B, D).
         loss : tensor (), optional
-            The task loss; cross-entropy of the logits, or in regression the session's
-            ``loss=``, if left out.
+            The task's mean loss over these rows, before it is divided for an accumulated
+            gradient; cross-entropy of the logits, or in regression the session's ``loss=``, if
+            left out.
 
         Raises
         ------
         ValueError
-            If the samples are not known, or do not fit together.
+            If the samples are not known, or do not fit together; also in `loop`, at the end of a
+            batch of which only some rows were observed without indices.
         """
         self._open().own_loop.observe(indices, logits, targets, loss)
 
@@ -93,7 +96,7 @@ class OwnLoops:
         Parameters
         ----------
         inputs : tensor (B, C, H, W)
-            The batch as the model got it.
+            The batch, or a piece of it, as the model got it.
         targets : tensor (B,) or (B, classes)
         loss : tensor ()
             The task loss; the strength of guidance is relative to it.

@@ -25,6 +25,7 @@ from coflect_widget.own_loops import OwnLoops
 from coflect_widget.record.assumed import note_assumed
 from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.record.run import Run
+from coflect_widget.record.value_range import Window, find_window
 from coflect_widget.reviewing import Reviews
 from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
@@ -159,6 +160,12 @@ class Session(OwnLoops, Reviews):
         self.classes = names or [str(i) for i in range(engine.num_classes)]
         if regression:
             self.classes = ["usual error", "large error"]
+        probes = engine.probes()
+        window = _window(checked, probes)
+        if window is not None:
+            black_and_white = {"window": (window.black, window.white)}
+            display = checked.display.model_copy(update=black_and_white)
+            checked = checked.model_copy(update={"display": display})
         self.config = checked
         structure = _structure(parts, engine, checked)
         if parts.guidance is not None and not regression:
@@ -176,7 +183,7 @@ class Session(OwnLoops, Reviews):
             path,
             checked,
             {
-                "fingerprint": fingerprint(engine.labels(), engine.probes()),
+                "fingerprint": fingerprint(engine.labels(), probes),
                 "num_train": engine.num_train,
                 "num_val": engine.num_val,
                 "classes": self.classes,
@@ -221,6 +228,10 @@ class Session(OwnLoops, Reviews):
                 "There is no room in memory for the weights that workers read; they go through "
                 f"the file {self._wiring.snapshots.fallback}, which may slow steps down a little.",
             )
+        if window is not None:
+            self._wiring.notice("info", str(window))
+        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
+            engine.forget_read()
         if isinstance(structure, Exception):
             self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
@@ -632,6 +643,14 @@ def _check_display(config: Config, channels: int) -> None:
                 f"config['display'][{name!r}] = {values!r} has {len(values)} values for images of "
                 f"{channels} channels; give one for each channel, or one for all"
             )
+
+
+def _window(config: Config, inputs: Sequence[Any]) -> Window | None:
+    """Black and white for data whose pictures could not be made out otherwise."""
+    display = config.display
+    if any(given is not None for given in (display.mean, display.std, display.window)):
+        return None
+    return find_window(inputs)
 
 
 def close_all(*, keep: Session | None = None) -> None:

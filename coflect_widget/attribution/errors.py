@@ -15,6 +15,10 @@ class WorkerLostError(ExplanationError):
     """The worker died, hung or ran out of memory twice with the same job."""
 
 
+class ModelRefusedError(ExplanationError):
+    """No worker can rebuild the model."""
+
+
 class NonFiniteMapError(ExplanationError):
     """The map or the model's output is NaN or infinite: there is nothing to show."""
 

@@ -8,6 +8,7 @@ kernel's side of it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import signal
@@ -41,7 +42,8 @@ def serve(control_fd: int, kernel_pid: int, reading_end: int | None) -> None:
         if not head:
             return
         request = receive(control, LENGTH.unpack(head)[0])
-        model, input_shape = pickle.loads(request)  # noqa: S301 - our kernel's
+        model, input_shape, sys.path[:] = pickle.loads(request)  # noqa: S301 - our kernel's
+        importlib.invalidate_caches()  # the model's module may have been written just now
         with contextlib.suppress(Exception):  # the worker will meet it too, and say so
             worker.load_warm(model, input_shape)
         pid = os.fork() if _forkable() else REFUSED

@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from coflect_widget.attribution import lifeline, worker
+from coflect_widget.attribution.by_value import search_path
 from coflect_widget.attribution.fork_server import LENGTH, receive
 
 #: Seconds that the server may take for its imports, on a machine that is busy training.
@@ -115,7 +116,7 @@ class ForkServer:
         assert self._control is not None  # noqa: S101 - narrows the type
         ours, theirs = socket.socketpair()
         try:
-            request = pickle.dumps((model, input_shape))
+            request = pickle.dumps((model, input_shape, search_path()))
             socket.send_fds(self._control, [LENGTH.pack(len(request))], [theirs.fileno()])
             self._control.sendall(request)
             pid = LENGTH.unpack(receive(self._control, LENGTH.size))[0]

@@ -8,19 +8,26 @@ the object it is, with empty variables in place of its own.
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import cloudpickle
 import keras
 import numpy as np
 from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList
 
+from coflect_widget.attribution.by_value import (
+    ByValuePickler,
+    ByValueUnpickler,
+    dumps,
+    findable,
+)
 from coflect_widget.attribution.errors import ModelNotSendableError
 from coflect_widget.backends.keras_model import Classifier
 
+#: What a description calls the modules of which Keras knows everything by itself.
+_BUILT_IN = ("keras", "builtins")
 #: Of no use in a worker; some of it cannot be pickled.
 _LEFT_OUT = (
     "optimizer", "_optimizer", "_compile_loss", "_compile_metrics", "_compile_config", "_loss",
@@ -44,8 +51,12 @@ def structure(classifier: Classifier) -> bytes:
     for how in (_described, _pickled):
         try:
             body = how(model)
-            sent = cloudpickle.dumps((how.__name__, body, classifier.layout, classifier.head))
-            found = [tuple(weight.shape) for weight in rebuild(sent).model.weights]
+            sent = dumps((how.__name__, body, classifier.layout, classifier.head))
+            copy, modules = _rebuild(sent)
+            found = [tuple(weight.shape) for weight in copy.model.weights]
+            lost = next((name for name in sorted(modules) if not findable(name)), None)
+            if lost is not None:
+                raise ImportError(f"a worker cannot import the module {lost!r}")
         except Exception as error:  # noqa: BLE001 - Keras raises many kinds; the next way may work
             problems.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
         else:
@@ -60,9 +71,17 @@ def structure(classifier: Classifier) -> bytes:
 
 def rebuild(data: bytes) -> Classifier:
     """The model of `structure`; its weights hold whatever was in memory."""
-    how, body, layout, head = pickle.loads(data)  # noqa: S301 - made by the process that asked
-    model = _from_description(body) if how == "_described" else _Unpickler(io.BytesIO(body)).load()
-    return Classifier(model, layout, head)
+    return _rebuild(data)[0]
+
+
+def _rebuild(data: bytes) -> tuple[Classifier, set[str]]:
+    """The model, and the names of the modules that were imported for it."""
+    how, body, layout, head = ByValueUnpickler(io.BytesIO(data)).load()
+    content = (ByValueUnpickler if how == "_described" else _Unpickler)(io.BytesIO(body))
+    model = content.load()
+    if how == "_described":
+        model = _from_description(*model)
+    return Classifier(model, layout, head), content.modules
 
 
 # --- described ---------------------------------------------------------------------------------
@@ -74,12 +93,37 @@ def _described(model: Any) -> bytes:
     inputs = _input_shape(model)
     found = {type(layer) for layer in _with_inner(model)}
     foreign = {c.__name__: c for c in found if not c.__module__.startswith("keras.")}
-    data: bytes = cloudpickle.dumps((described, foreign, inputs))
-    return data
+    return dumps((described, foreign | dict(_own_objects(described)), inputs))
 
 
-def _from_description(data: bytes) -> Any:
-    described, foreign, inputs = pickle.loads(data)  # noqa: S301 - as above
+def _own_objects(described: Any) -> Iterator[tuple[str, Any]]:
+    """Functions and classes of the user's that a description names, by the names it has for them.
+
+    A worker knows of none that was registered here.
+    """
+    if isinstance(described, list | tuple):
+        for part in described:
+            yield from _own_objects(part)
+    if not isinstance(described, Mapping):
+        return
+    for part in described.values():
+        yield from _own_objects(part)
+    name, module = described.get("class_name"), described.get("module")
+    if name == "function":
+        name = described.get("config")
+    if not isinstance(name, str) or "config" not in described:
+        return
+    known = keras.saving.get_custom_objects()
+    registered = described.get("registered_name") or name
+    own = known.get(registered) or known.get(name)
+    if own is None and isinstance(module, str) and module.split(".")[0] not in _BUILT_IN:
+        own = getattr(sys.modules.get(module), name, None)
+    if own is not None:
+        yield registered, own
+        yield name, own
+
+
+def _from_description(described: Any, foreign: Mapping[str, Any], inputs: Any) -> Any:
     with keras.saving.custom_object_scope(foreign):
         model = keras.saving.deserialize_keras_object(described, safe_mode=False)
     if inputs is not None:
@@ -109,12 +153,10 @@ def _with_inner(model: Any) -> Iterable[Any]:
 
 
 def _pickled(model: Any) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer).dump(model)
-    return buffer.getvalue()
+    return dumps(model, _Pickler)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _Pickler(ByValuePickler):
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, keras.Variable):
             return (
@@ -139,7 +181,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(obj)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(ByValueUnpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self._variables: dict[int, Any] = {}

@@ -24,7 +24,7 @@ import psutil
 from loky.process_executor import ProcessPoolExecutor
 
 from coflect_widget.attribution import worker
-from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.errors import ModelRefusedError, PoolClosedError, WorkerLostError
 from coflect_widget.attribution.forked import ForkRefusedError, ForkServer
 from coflect_widget.attribution.lifeline import lifeline
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
@@ -137,7 +137,7 @@ class WorkerSlot:
 
         Raises
         ------
-        ExplanationError
+        ModelRefusedError
             If the model cannot be rebuilt in a worker.
         WorkerLostError
             If the worker did not come up.
@@ -147,7 +147,7 @@ class WorkerSlot:
             if self.pid is not None:
                 return
             if self._refused is not None:
-                raise ExplanationError(self._refused)
+                raise ModelRefusedError(self._refused)
             if self.closed:
                 raise PoolClosedError("the session is closed")
             try:
@@ -173,7 +173,7 @@ class WorkerSlot:
             if isinstance(answer, JobError):
                 self._refused = answer.reason
                 self._discard()
-                raise ExplanationError(answer.reason)
+                raise ModelRefusedError(answer.reason)
             self.pid = answer
 
     def _make(self) -> tuple[Worker, bool]:
@@ -200,7 +200,7 @@ class WorkerSlot:
             If two workers were lost with this job.
         PoolClosedError
             If `close` was called meanwhile.
-        ExplanationError
+        ModelRefusedError
             If no worker can rebuild the model.
         """
         reason = ""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
+    ModelRefusedError,
     NonFiniteMapError,
     WorkerLostError,
 )
@@ -174,6 +175,7 @@ class ExplanationScheduler(Closing):
         self._reading = threading.Lock()
         self._copying = False
         self._quarantine: set[int] = set()
+        self._refusal_said = False  # that no worker can rebuild the model
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -309,8 +311,17 @@ class ExplanationScheduler(Closing):
         try:
             slot.input_shape = self._input_shape
             slot.start()
+        except ModelRefusedError as error:
+            self._tell_refusal(str(error))
         except Exception as error:  # noqa: BLE001 - each request will meet it and name it
             logger.info("the %s worker did not start: %s", lane, error)
+
+    def _tell_refusal(self, reason: str) -> None:
+        """Say once what each request would meet."""
+        with self._lock:
+            said, self._refusal_said = self._refusal_said, True
+        if not said:
+            self._tell(f"Training works, overlays do not: {reason}")
 
     def _answer(self, request: Request) -> None:
         try:

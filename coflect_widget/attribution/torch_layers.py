@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
 from coflect_widget.attribution.map_shapes import MOST_EXTRA_TOKENS, choose, fits, token_grid
@@ -124,8 +125,10 @@ def _spatial_layers(
     x = torch.randn((2, *input_shape), generator=generator, dtype=torch.float32).requires_grad_()
     outputs: dict[str, _Output] = {}
     handles = []
+    computed = [m for m in model.modules() if isinstance(m, parametrize.ParametrizationList)]
+    of_weights = {inner for each in computed for inner in each.modules()}
     for name, module in model.named_modules():
-        if not name:
+        if not name or module in of_weights:  # a weight (2, 3, 3, 3) is no map
             continue
 
         def record(module: nn.Module, _: Any, output: Any, name: str = name) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from coflect_widget.attribution.torch_layers import Layer, find_layer
 from coflect_widget.attribution.torch_maps import Forward, gradcam, layercam, smoothgrad
@@ -21,6 +23,8 @@ from coflect_widget.backends import torch_outputs
 __all__ = ["TorchExplainer", "check_layer", "load", "structure"]
 
 Others = Sequence[NDArray[np.float32]]
+
+_POWER_ITERATIONS = 15
 
 
 def load(data: bytes) -> TorchExplainer:
@@ -53,11 +57,11 @@ def check_layer(
         With the list of candidates.
     """
     model, weights, _ = rebuild(data)
-    _fill(weights)
+    _fill(model, weights)
     return find_layer(model, input_shape, layer, _call(model, others, place)).name
 
 
-def _fill(weights: Mapping[str, Tensor]) -> None:
+def _fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give weights some values with which a model can run."""
     generator = torch.Generator().manual_seed(0)
     for weight in weights.values():
@@ -66,6 +70,7 @@ def _fill(weights: Mapping[str, Tensor]) -> None:
             weight.copy_(torch.rand(weight.shape, generator=generator) * 0.1)
         else:
             weight.zero_()
+    _settle(model)
 
 
 class TorchExplainer:
@@ -123,10 +128,13 @@ class TorchExplainer:
                 weight.zero_()
             elif weight.ndim == 1 and last in ("weight", "running_var"):
                 weight.fill_(1)
+            elif weight.ndim == 1 and last.endswith(("_u", "_v")):  # of spectral normalisation
+                weight.copy_(F.normalize(table[torch.arange(len(weight)) % len(table)], dim=0))
+        _settle(self.model)
 
     def rehearse(self, run: Callable[[], object]) -> None:
         """Call `run` with some weights in place, and forget what was found by them."""
-        _fill(self._weights)
+        _fill(self.model, self._weights)
         try:
             run()
         finally:
@@ -282,6 +290,34 @@ class TorchExplainer:
         call = _call(self.model, others, place)
         # The copy keeps an in-place first layer from changing the input, or failing on it.
         return lambda x: logits_of(call(x.clone()), self.model)
+
+
+def _settle(model: nn.Module) -> None:
+    """Make weights of any values such as torch's own parametrizations can compute with.
+
+    Spectral normalisation finds the largest singular values of the weights that are there, because
+    those of others would be off by any factor. The Householder vectors of an orthogonal weight have
+    a diagonal of ones.
+    """
+    computed: list[Callable[[], object]] = []
+    for module in model.modules():
+        if isinstance(module, parametrize.ParametrizationList):
+            computed.append(module)
+            if any(type(inner).__name__ == "_Orthogonal" for inner in module):
+                module.original.diagonal(dim1=-2, dim2=-1).fill_(1)
+        computed += [
+            partial(hook, module, ())
+            for hook in module._forward_pre_hooks.values()
+            if type(hook).__module__ == "torch.nn.utils.spectral_norm"
+        ]
+    if not computed:
+        return
+    model.train()
+    with torch.no_grad():
+        for _ in range(_POWER_ITERATIONS):
+            for compute in computed:
+                compute()
+    model.eval()
 
 
 def input_names(model: nn.Module, count: int) -> list[str]:

@@ -1,19 +1,25 @@
 """A PyTorch model as bytes without its weights, and back, in a process that never saw its code.
 
-cloudpickle carries classes that were defined in a notebook cell. Tensors of the state dict
-become placeholders; hooks, gradients and devices stay behind.
+Classes that were defined in a notebook cell, or in a module that only this process can import,
+travel with it. Tensors of the state dict become placeholders; hooks, gradients and devices stay
+behind.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
 from typing import Any
 
-import cloudpickle
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.utils import parametrize
 
+from coflect_widget.attribution.by_value import (
+    ByValuePickler,
+    ByValueUnpickler,
+    dumps,
+    findable,
+)
 from coflect_widget.attribution.errors import ModelNotSendableError
 
 _HOOK_TABLES = (
@@ -40,7 +46,8 @@ def structure(model: torch.nn.Module) -> bytes:
     Raises
     ------
     ModelNotSendableError
-        If something in the model cannot be pickled; the message names it.
+        If something in the model cannot be pickled, or is of a module that a worker cannot
+        import; the message names it.
     """
     names: dict[int, str] = {}
     known: list[str] = []
@@ -53,16 +60,16 @@ def structure(model: torch.nn.Module) -> bytes:
         if isinstance(value, torch.Tensor):
             names.setdefault(id(value), name)
             known.append(name)
-    buffer = io.BytesIO()
     try:
-        _Pickler(buffer, names).dump((_unwrapped(model), known))
+        data = dumps((_unwrapped(model), known), _Pickler, names)
     except Exception as error:
         found = _culprit(model, names)
         remedy = ". Create it outside the model, or leave it out in the model's __getstate__"
         raise ModelNotSendableError(
             f"model cannot be sent to a worker: {found + remedy if found else error}"
         ) from error
-    return buffer.getvalue()
+    _check_imports(data)
+    return data
 
 
 def rebuild(data: bytes) -> tuple[torch.nn.Module, dict[str, torch.Tensor], set[str]]:
@@ -85,9 +92,22 @@ def rebuild(data: bytes) -> tuple[torch.nn.Module, dict[str, torch.Tensor], set[
     return model, unpickler.weights, set(known)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    def __init__(self, file: io.BytesIO, names: dict[int, str]) -> None:
-        super().__init__(file)
+def _check_imports(data: bytes) -> None:
+    """Raise ModelNotSendableError where a worker could not import what `data` refers to."""
+    unpickler = _Unpickler(io.BytesIO(data))
+    unpickler.load()
+    for module in sorted(unpickler.modules):
+        if not findable(module):
+            raise ModelNotSendableError(
+                f"model cannot be sent to a worker: it needs the module {module!r}, which a worker "
+                "cannot import. Put the folder that holds it on sys.path, for example "
+                "sys.path.append('/folder'), and make the Session again"
+            )
+
+
+class _Pickler(ByValuePickler):
+    def __init__(self, file: io.BytesIO, names: dict[int, str], **how: bool) -> None:
+        super().__init__(file, **how)
         self._names = names
 
     def persistent_id(self, obj: Any) -> Any:
@@ -98,6 +118,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, torch.nn.Module):
+            if parametrize.is_parametrized(obj):
+                # Its class is made for this one module, forbids pickling, and travels by value.
+                plain: Any = parametrize.type_before_parametrizations(obj)
+                return (_blank, (type(obj),), _without_hooks(plain.__getstate__(obj)))
             reduced = obj.__reduce_ex__(4)
             if isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], dict):
                 return (*reduced[:2], _without_hooks(reduced[2]), *reduced[3:])
@@ -114,8 +138,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(obj)
 
 
-class _Unpickler(pickle.Unpickler):
-    # The bytes come from the process that started this one.
+class _Unpickler(ByValueUnpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.weights: dict[str, torch.Tensor] = {}
@@ -128,6 +151,10 @@ class _Unpickler(pickle.Unpickler):
                 torch.nn.Parameter(empty, requires_grad=False) if is_parameter else empty
             )
         return self.weights[name]
+
+
+def _blank(kind: type[torch.nn.Module]) -> torch.nn.Module:
+    return kind.__new__(kind)
 
 
 def _without_hooks(state: dict[str, Any]) -> dict[str, Any]:

@@ -250,10 +250,19 @@ def warm_up(
     try:
         load_warm(model, input_shape)
     except Exception as error:  # noqa: BLE001 - the reason goes to the kernel
-        return JobError("other", f"the model cannot be rebuilt in a worker: {_describe(error)}")
+        return JobError("other", f"the model cannot be rebuilt in a worker: {_refusal(error)}")
     if idle and not imported:
         become_idle()
     return os.getpid()
+
+
+def _refusal(error: Exception) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return _describe(error)
+    return (
+        f"{_describe(error)}. Put the folder that holds the module on sys.path, for example "
+        "sys.path.append('/folder'), and make the Session again"
+    )
 
 
 def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:

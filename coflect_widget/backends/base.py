@@ -192,6 +192,12 @@ class Backend(Protocol):
         `targets` may be (B, classes); `loss` None means cross-entropy of the logits.
         """
 
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        """Logits (B, C), or targets (B,), of the pieces of one step, one after the other.
+
+        It may be missing; numpy does it then.
+        """
+
     def guidance_term(
         self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
     ) -> Any | None:
@@ -221,6 +227,17 @@ class Backend(Protocol):
 
     def read_sample(self, index: int) -> Sample:
         """One training sample as the model sees it."""
+
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """One training sample's picture (C, H, W), read anew until `enough` says so.
+
+        [] where each reading gives the same. It may be missing.
+        """
+
+    def forget_read(self) -> None:
+        """The session stands: samples read to check them need not be kept. It may be missing."""
 
     def save_checkpoint(self, path: Path) -> Path:
         """Write the weights as safetensors or npz beside `path`; returns the file."""

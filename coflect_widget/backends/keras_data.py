@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, batch_cuts
 from coflect_widget.backends.items import check_item, has_own_items
+from coflect_widget.backends.progress import shown
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
 
 _PROBES = 64  # samples of a map-style data set that are looked at before training
+_MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 #: A tf.data.Dataset up to this size is read into memory, where each sample has a place.
 _LARGEST_READ = 2 * 2**30
 
@@ -51,6 +53,9 @@ class Source:
         self.swap_channels = False  # give (H, W, C) where the data set has (C, H, W)
         self.draws_random_numbers = False
         self._lock = threading.Lock()
+        #: of a data set: what was read of the probes, until `forget_read`, and their labels
+        self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._probed: list[int] = []
         arrays = _as_arrays(data, argument)
         if arrays is not None:
             inputs, labels = _checked_arrays(*arrays, argument)
@@ -78,7 +83,25 @@ class Source:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
-        return np.array([self.target(i) for i in self.probes()], dtype=np.int64)
+        return np.array(self._probed, dtype=np.int64)
+
+    def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
+        """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
+        found: list[Array] = []
+        if self.dataset is None:
+            return found
+        with self._lock, _random_state_kept():
+            while not enough(found):
+                found.append(self._turned(self._as_float(self.dataset[index][0]).copy()))
+        return found
+
+    def read_so_far(self) -> list[int]:
+        """Indices of samples that are given without reading the data set again."""
+        return self.probes() if self.dataset is None else list(self._read)
+
+    def forget_read(self) -> None:
+        """Let go of what was read before training; samples are read anew from now on."""
+        self._read = {}
 
     def probes(self) -> list[int]:
         """Indices spread evenly over the data."""
@@ -106,6 +129,9 @@ class Source:
     def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
         if self.inputs is not None and self.targets is not None:
             return self._turned(self.inputs[index]), int(self.targets[index])
+        if index in self._read:
+            x, label = self._read[index]
+            return self._turned(x), label
         keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
         with self._lock, keep:
             x, y, *_ = self.dataset[index]
@@ -127,12 +153,19 @@ class Source:
     def _probe(self) -> None:
         before = _random_state()
         shape: tuple[int, ...] | None = None
-        for index in self.probes():
+        room = _MOST_KEPT
+        probes = self.probes()
+        for index in shown(probes, len(probes), f"samples of {self.argument}"):
             item = self.dataset[index]
             check_item(item, self.argument, index)
             _refuse_several(item[0], self.argument)
             self.one_hot = np.size(item[1]) > 1
-            found = self._as_float(item[0]).shape
+            x = self._as_float(item[0])
+            self._probed.append(_label(item[1]))
+            room -= x.nbytes
+            if index == 0 or room > 0:  # a copy: a data set may fill one buffer for each item
+                self._read[index] = (x.copy(), self._probed[-1])
+            found = x.shape
             if shape is not None and found != shape:
                 raise ValueError(
                     f"{self.argument}[{index}] has shape {found}, but sample 0 has {shape}; images "
@@ -198,7 +231,8 @@ def _read_pipeline(data: Any, argument: str) -> tuple[Array, Array]:
     batched = len(x_shape) == 4 or (
         len(x_shape) == 3 and len(y_shape) > 0 and x_shape[0] == y_shape[0]
     )
-    for x, y, *_ in data.as_numpy_iterator():
+    what = f"{'batches' if batched else 'samples'} of {argument}"
+    for x, y, *_ in shown(data.as_numpy_iterator(), number, what):
         inputs.append(np.asarray(x))
         labels.append(np.asarray(y))
         size += inputs[-1].nbytes

@@ -35,9 +35,9 @@ from coflect_widget.backends.torch_checks import (
     check_model,
     find_outputs,
     first_rows,
-    shapes,
+    one_or_all,
 )
-from coflect_widget.backends.torch_data import Source, arguments
+from coflect_widget.backends.torch_data import Source
 from coflect_widget.backends.torch_items import forward_names
 from coflect_widget.backends.torch_loader import NextIndices, follow
 from coflect_widget.backends.torch_loss import TotalLoss, check_loss, check_weights, weights_in
@@ -198,8 +198,8 @@ class TorchBackend:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        shape = self.train_source.sample(0).input.shape
-        return (int(shape[-2]), int(shape[-1]))
+        height, width = self.train_source.picture_shape[-2:]
+        return (height, width)
 
     def _assume(self, sentence: str) -> None:
         if sentence:
@@ -225,9 +225,6 @@ class TorchBackend:
             frozen=self._frozen,
             autocast=self._autocast,
         )
-        self.train_source.first = []
-        if self.val_source is not None:
-            self.val_source.first = []
         if output is not None and not isinstance(output, torch.Tensor):
             # In eval mode it may have given the logits alone.
             note_width(self.model, self._outputs)
@@ -267,11 +264,12 @@ class TorchBackend:
                 "one of train_data and val_data has class numbers and the other has values to "
                 "regress on; give both the same kind of targets"
             )
-        train, val = (shapes(arguments(s.sample(0))) for s in (self.train_source, self.val_source))
+        train, val = (s.shapes for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
-                f"val_data has inputs of shape {val}, but train_data of {train}; one model reads "
-                "both: give them the same shape"
+                f"val_data has inputs of shape {one_or_all(val)}, but train_data of "
+                f"{one_or_all(train)}; one "
+                "model reads both: give them the same shape"
             )
 
     # --- training --------------------------------------------------------------------------
@@ -453,7 +451,7 @@ class TorchBackend:
             raise ValueError(
                 "strokes and focus need a classifier: they say what should speak for a class"
             )
-        if self.train_source.sample(0).others:
+        if len(self.train_source.shapes) > 1:
             raise ValueError(
                 "strokes and focus need a model with one input, a picture; this one has several"
             )
@@ -486,6 +484,10 @@ class TorchBackend:
                 loss = F.cross_entropy(logits.float(), targets)
         classes = targets if targets.ndim == 1 else targets.argmax(1)
         return self._output(indices, logits, classes, loss, guidance_loss)
+
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits, or targets, of the pieces of one step; where they are."""
+        return torch.cat(list(parts))
 
     def guidance_term(
         self,
@@ -624,6 +626,18 @@ class TorchBackend:
     def probes(self) -> list[NDArray[np.float32]]:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.train_source.sample(i).input for i in self.train_source.probes()]
+
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
+        return self.train_source.readings(index, enough)
+
+    def forget_read(self) -> None:
+        """The session stands: let go of what was read of the data to check them."""
+        for source in (self.train_source, self.val_source):
+            if source is not None:
+                source.forget_read()
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from coflect_widget.backends.items import (
     has_own_items,
     label_error,
 )
+from coflect_widget.backends.progress import shown
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch_items import Items, in_order
 from coflect_widget.backends.torch_random import random_state_kept
@@ -32,7 +33,7 @@ from coflect_widget.data.arrays import ArrayDataset
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 _PROBES = 64  # samples of a map-style data set that are looked at before training
-_KEPT = 4  # of these are kept, for a rehearsal that reads nothing
+_MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 
 
 class Source:
@@ -57,8 +58,6 @@ class Source:
         label is 0 then, "an error as usual".
     given : object
         `data` itself; None for a tuple or list.
-    first : list of (x, y)
-        The first samples as they were read, a few of them.
     """
 
     def __init__(
@@ -79,11 +78,13 @@ class Source:
         self.targets: torch.Tensor | None = None
         self.dataset: Any = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
+        #: of a data set: what was read of the probes, until `forget_read`, and their targets
+        self._read: dict[int, Sample] = {}
+        self._probed: list[Any] = []
         #: whether reading a sample moves a global random generator, as augmentation does
         self.draws_random_numbers = False
         # Pictures are read beside training; a data set may be no match for two readers at once.
         self._lock = threading.Lock()
-        self.first: list[tuple[Any, Any]] = []
         arrays = _as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -97,18 +98,22 @@ class Source:
             with random_state_kept() as moved:
                 self._check_shapes()
                 self.draws_random_numbers = moved()
-        else:
-            self.first = [self._row(i) for i in range(min(_KEPT, self.length))]
-        if self.dataset is not None:
-            self._check_picture(self.sample(0).input)
+        first = self.sample(0)
+        self._check_picture(first.input)
+        #: of all inputs of a sample, in the order in which the model takes them
+        self.shapes = [tuple(x.shape) for x in arguments(first)]
+        self.picture_shape: tuple[int, ...] = first.input.shape
 
     # --- reading ---------------------------------------------------------------------------
 
     def sample(self, index: int) -> Sample:
         """Input (C, H, W) float32 and label of one sample."""
-        if self.targets is not None:
-            x, y = self._row(index)
-            target = 0 if self.regression else int(y)
+        if index in self._read:
+            return self._read[index]
+        if self.inputs is not None and self.targets is not None:
+            several = isinstance(self.inputs, list)
+            x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
+            target = 0 if self.regression else int(self.targets[index])
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
             keep = random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
@@ -117,19 +122,34 @@ class Source:
             target = 0 if self.regression else class_number(y, self.argument, index)
         return _sample(x, target, self.argument)
 
-    def _row(self, index: int) -> tuple[Any, torch.Tensor]:
-        """One sample of arrays, as tensors."""
-        assert self.targets is not None  # noqa: S101 - of arrays they are there
-        several = isinstance(self.inputs, list)
-        x: Any = tuple(a[index] for a in self.inputs) if several else self.inputs[index]  # type: ignore[union-attr, index]
-        return x, self.targets[index]
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """The picture (C, H, W) of one sample, read anew until there are `enough`.
+
+        [] where the data are arrays, which give the same each time.
+        """
+        found: list[NDArray[np.float32]] = []
+        if self.dataset is None:
+            return found
+        with self._lock, random_state_kept():
+            while not enough(found):
+                found.append(_sample(self.dataset[index][0], 0, self.argument).input.copy())
+        return found
+
+    def read_so_far(self) -> list[int]:
+        """Indices of samples that `sample` gives without reading the data set again."""
+        return self.probes() if self.dataset is None else list(self._read)
+
+    def forget_read(self) -> None:
+        """Let go of what was read before training; `sample` reads anew from now on."""
+        self._read = {}
 
     def values(self) -> NDArray[np.float32]:
         """What regression aims at, (N, D), as far as known without reading every sample."""
         if self.targets is not None:
             return self.targets.numpy()
-        with self._lock, random_state_kept():
-            return np.stack([_values(self.dataset[i][1]).numpy() for i in self.probes()])
+        return np.stack([_values(y).numpy() for y in self._probed])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
@@ -137,7 +157,7 @@ class Source:
             return np.zeros(self.length, np.int64)
         if self.targets is not None:
             return self.targets.numpy()
-        probed = np.array([self.sample(i).target for i in self.probes()], dtype=np.int64)
+        probed = np.array(self._probed, dtype=np.int64)
         for name in ("targets", "labels"):
             try:
                 known = np.asarray(getattr(self.given, name, ()))
@@ -288,7 +308,9 @@ class Source:
     def _check_shapes(self) -> None:
         shape: tuple[Any, ...] | None = None
         first: Any = None
-        for index in self.probes():
+        room = _MOST_KEPT
+        probes = self.probes()
+        for index in shown(probes, len(probes), f"samples of {self.argument}"):
             item = self.dataset[index]
             check_item(item, self.argument, index)
             x = item[0]
@@ -302,15 +324,17 @@ class Source:
             if shape is not None and _shape(x) != shape:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
             if shape is None and not isinstance(x, tuple | list):
-                self._check_picture(x)
+                self._check_picture(x)  # before anybody is told to convert it
             shape = _shape(x)
-            _sample(x, 0, self.argument)
-            if len(self.first) < _KEPT:
-                self.first.append((_copied(x), item[1]))
+            sample = _sample(x, 0, self.argument)
             first = item[1] if index == 0 else first
-            self._check_target(item[1], index, first)
+            target = self._checked_target(item[1], index, first)
+            self._probed.append(target)
+            room -= sum(x.nbytes for x in arguments(sample))
+            if index == 0 or room > 0:
+                self._read[index] = _copy(sample, 0 if self.regression else target)
 
-    def _check_target(self, y: Any, index: int, first: Any) -> None:
+    def _checked_target(self, y: Any, index: int, first: Any) -> Any:
         """A class number, or values; of the same kind and length as those of the `first` item."""
         floating = _is_floating(y)
         if floating and not self._may_regress:
@@ -325,11 +349,12 @@ class Source:
                 f"{self.argument}[{index}][1] is {y!r}, but the first target is {first!r}; give "
                 "all of them as class numbers, or all as equally many floating point values"
             )
-        if floating:
-            check_finite(_values(y).numpy(), self.argument, index)
-        else:
-            class_number(y, self.argument, index)
         self.regression = floating
+        if not floating:
+            return class_number(y, self.argument, index)
+        values = _values(y).clone()
+        check_finite(values.numpy(), self.argument, index)
+        return values
 
 
 class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
@@ -338,8 +363,7 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
     def __init__(self, source: Source, dataset: Any) -> None:
         self.dataset = dataset
         self.argument = source.argument
-        inputs = arguments(source.sample(0))
-        self.shape = tuple(inputs[0].shape) if len(inputs) == 1 else tuple(a.shape for a in inputs)
+        self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
         self.num_classes = source.num_classes
         self.regression = source.regression
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
@@ -395,11 +419,10 @@ def _sample(x: Any, target: int, argument: str) -> Sample:
     return Sample(arrays.pop(place), target, tuple(arrays), place)
 
 
-def _copied(x: Any) -> Any:
+def _copy(sample: Sample, target: int) -> Sample:
     """The same in memory of its own: a data set may fill one buffer for each item."""
-    if isinstance(x, tuple | list):
-        return tuple(_copied(each) for each in x)
-    return torch.as_tensor(x).detach().clone()
+    others = tuple(other.copy() for other in sample.others)
+    return Sample(sample.input.copy(), target, others, sample.place)
 
 
 def _shape(x: Any) -> tuple[Any, ...]:

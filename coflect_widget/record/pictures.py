@@ -9,13 +9,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from coflect_widget.config import DisplayConfig
+from coflect_widget.record.value_range import shown_channels
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
 MAX_PIXELS = 2**24  # of one picture; what a damaged or hostile file claims is not believed
@@ -49,9 +50,9 @@ class Maps(Protocol):
 def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.uint8]:
     """Turn a model input (C, H, W) or (H, W) into RGB bytes (H, W, 3).
 
-    With ``display.mean`` and ``display.std`` the normalisation is undone; without them values
-    outside [0, 1] are stretched to it. One channel becomes gray; of more than three the first
-    three are shown.
+    With ``display.mean`` and ``display.std`` the normalisation is undone, and what lies in
+    ``display.window`` becomes [0, 1]. Without any of them a picture with values outside [0, 1] is
+    stretched to it. One channel becomes gray; of more than three the first three are shown.
     """
     x = np.nan_to_num(np.asarray(x, dtype=np.float32))
     if x.ndim == 2:
@@ -62,10 +63,13 @@ def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.ui
         mean = np.asarray(display.mean or [0.0], dtype=np.float32).reshape(shape)
         std = np.asarray(display.std or [1.0], dtype=np.float32).reshape(shape)
         x = x * std + mean
-    channels = x if len(x) in (1, 3) else x[:3] if len(x) > 3 else x[:1]
-    if not normalised and (channels.min() < 0 or channels.max() > 1):
-        low, high = channels.min(), channels.max()
-        channels = (channels - low) / (high - low)
+    channels = shown_channels(x)
+    window: Any = display.window
+    if window is None and not normalised and (channels.min() < 0 or channels.max() > 1):
+        window = channels.min(), channels.max()
+    if window is not None:
+        low, high = np.float32(window[0]), np.float32(window[1])
+        channels = (channels - low) / (high - low if high > low else np.float32(1))
     rgb = np.broadcast_to(channels, (3, *channels.shape[1:])).transpose(1, 2, 0)
     return (rgb.clip(0, 1) * 255).round().astype(np.uint8)
 

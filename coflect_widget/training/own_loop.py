@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.training.loop import TrainingLoop
+from coflect_widget.training.micro_batches import Pieces, by_numpy
 
 Indices = NDArray[np.int64]
 
@@ -54,6 +55,7 @@ class OwnLoop:
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
         self._whole: StepOutput | None = None
+        self._pieces: Pieces | None = None  # of the batch that came last, once one was seen
 
     @property
     def _backend(self) -> Backend:
@@ -121,13 +123,14 @@ class OwnLoop:
         Parameters
         ----------
         indices : array_like (B,) or None
-            Places in the training data; None takes those of the batch that came last.
+            Places in the training data; None takes those of the batch that came last, or, of
+            fewer rows, the next of them: its pieces are one step.
         logits : tensor (B, classes)
         targets : tensor (B,) of int or (B, classes) of probabilities
             In regression both are (B, D).
         loss : tensor (), optional
-            The task's mean loss; cross-entropy of the logits, or in regression the session's
-            ``loss=``, if left out.
+            The task's mean loss over these rows; cross-entropy of the logits, or in regression
+            the session's ``loss=``, if left out.
 
         Raises
         ------
@@ -145,6 +148,9 @@ class OwnLoop:
         known = self._latest if indices is None else self._checked(indices)
         if known is None:
             raise ValueError(_NO_INDICES)
+        piece = indices is None and self._is_piece(logits, targets, known)
+        if piece:
+            known = self._next_piece(known, len(logits))
         if logits.ndim != 2 or len(logits) != len(known) or len(targets) != len(known):
             raise ValueError(
                 f"observe() got {len(known)} indices, logits of shape {tuple(logits.shape)} and "
@@ -156,9 +162,37 @@ class OwnLoop:
                 f"observe() got logits of {logits.shape[1]} classes; the session's model has "
                 f"{self._backend.num_classes}"
             )
+        if piece:
+            self._add_piece(known, logits, targets, loss)
+            return
         if self._observed is not None:
             self._loop.advance(self._output())
         self._observed = (known, logits, targets, loss)
+
+    def _is_piece(self, logits: Any, targets: Any, batch: Indices) -> bool:
+        """Whether these rows are a part of the batch."""
+        rows = len(logits)
+        begun = self._pieces is not None and self._pieces.taken > 0
+        return len(targets) == rows and (begun or rows < len(batch))
+
+    def _next_piece(self, batch: Indices, rows: int) -> Indices:
+        if self._observed is not None:
+            raise ValueError(
+                f"observe() got {rows} rows after all {len(batch)} of this batch; without indices "
+                "each row is observed once: give observe() the whole batch, or each of its pieces"
+            )
+        return self._of_pieces(batch).next(rows)
+
+    def _of_pieces(self, batch: Indices) -> Pieces:
+        if self._pieces is None:
+            self._pieces = Pieces(batch)
+        return self._pieces
+
+    def _add_piece(self, known: Indices, logits: Any, targets: Any, loss: Any) -> None:
+        if len(known) and self._pieces is not None:
+            # Now, because the piece's graph shall not stay for the rest of the batch.
+            output = self._backend.step_output(known, logits, targets, loss, None)
+            self._pieces.add(output, targets)
 
     def take(self, output: StepOutput) -> None:
         """A whole step's output, from a callback that made it with the backend's own step."""
@@ -172,22 +206,33 @@ class OwnLoop:
         Parameters
         ----------
         inputs : tensor (B, C, H, W)
-            This batch as the model got it.
+            This batch, or piece of it, as the model got it.
         targets : tensor (B,) of int or (B, classes) of probabilities
         loss : tensor ()
             The task loss, which decides how much the guidance weighs.
         """
         indices = self._latest if self._observed is None else self._observed[0]
-        if indices is not None and len(indices) != len(inputs):
-            indices = None  # of another part of the batch
+        pieces = None
+        if indices is not None and len(inputs) != len(indices):
+            if self._observed is None and len(inputs) < len(indices):
+                pieces = self._of_pieces(indices)
+            indices = None if pieces is None else pieces.guided(len(inputs), targets)
         term = self._backend.guidance_term(inputs, targets, loss, indices)
+        if pieces is not None:
+            pieces.add_guidance(term, loss)
         if term is None:
             return 0.0
         self._guidance = term
         return term
 
     def step_done(self) -> bool:
-        """The step's end: record it, hold while paused. False: the loop must end now."""
+        """The step's end: record it, hold while paused. False: the loop must end now.
+
+        Raises
+        ------
+        ValueError
+            If a part of the batch's rows was observed in pieces and the rest was not.
+        """
         if not self.open:
             return False
         if self._loop.advance(self._output()):
@@ -214,7 +259,7 @@ class OwnLoop:
         """Nothing is trained any more; a checkpoint is written. Harmless the second time."""
         if not self.open:
             return
-        output = self._output()
+        output = self._output(left=True)
         if output is not None:
             self._loop.advance(output)
         self._loop.leave(state, error)
@@ -273,6 +318,7 @@ class OwnLoop:
 
     def expect(self, indices: Any) -> None:
         """The samples of the batch that comes now; for `observe` without indices."""
+        self._pieces = None
         self._latest = None if indices is None else self._checked(indices)
 
     def _hold(self) -> bool:
@@ -294,16 +340,26 @@ class OwnLoop:
             )
         return found.astype(np.int64)
 
-    def _output(self) -> StepOutput | None:
+    def _output(self, *, left: bool = False) -> StepOutput | None:
+        """What this step computed; of pieces fewer than all only where the loop was `left`."""
         observed, guidance, whole = self._observed, self._guidance, self._whole
+        pieces, self._pieces = self._pieces, None
         self._observed = self._guidance = self._whole = None
-        if observed is None:
+        if observed is not None:
+            return self._backend.step_output(*observed, guidance)
+        if pieces is None or not pieces.taken:
             return whole
-        return self._backend.step_output(*observed, guidance)
+        if not (pieces.whole or left):
+            raise ValueError(
+                f"{pieces.taken} of the {len(pieces.indices)} rows of this batch were observed; "
+                "without indices the pieces of a batch are taken in order, and must be all of it: "
+                "observe the others too, or give observe() the indices of the samples that it gets"
+            )
+        return pieces.joined(getattr(self._backend, "concatenate", by_numpy))
 
     def _forget(self) -> None:
         self._open = self._in_body = False
-        self._latest = self._observed = self._guidance = self._whole = None
+        self._latest = self._observed = self._guidance = self._whole = self._pieces = None
 
 
 class Batches(Iterator[Any]):
