@@ -35,6 +35,7 @@ from coflect_widget.backends.torch_checks import (
     check_model,
     find_outputs,
     first_rows,
+    one_or_all,
 )
 from coflect_widget.backends.torch_data import Source
 from coflect_widget.backends.torch_items import forward_names
@@ -225,9 +226,6 @@ class TorchBackend:
             frozen=self._frozen,
             autocast=self._autocast,
         )
-        self.train_source.first = []
-        if self.val_source is not None:
-            self.val_source.first = []
         if output is not None and not isinstance(output, torch.Tensor):
             # In eval mode it may have given the logits alone.
             note_width(self.model, self._outputs)
@@ -270,7 +268,8 @@ class TorchBackend:
         train, val = (s.shapes for s in (self.train_source, self.val_source))
         if train != val:
             raise ValueError(
-                f"val_data has inputs of shape {_one(val)}, but train_data of {_one(train)}; one "
+                f"val_data has inputs of shape {one_or_all(val)}, but train_data of "
+                f"{one_or_all(train)}; one "
                 "model reads both: give them the same shape"
             )
 
@@ -687,10 +686,6 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
-
-
-def _one(shapes: list[tuple[int, ...]]) -> Any:
-    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:

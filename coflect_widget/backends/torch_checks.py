@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from coflect_widget.backends.inputs import channels_last, unscaled
-from coflect_widget.backends.items import class_number
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch_data import Source, arguments
 from coflect_widget.backends.torch_modes import modes, restore
@@ -37,7 +36,7 @@ def check_model(model: nn.Module) -> None:
 
 def check_channels(model: nn.Module, source: Source) -> None:
     """Raise ValueError for pictures (H, W, C); where the model says how many, it decides."""
-    shape = source.sample(0).input.shape
+    shape = source.picture_shape
     takes = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if not channels_last(shape) or takes == shape[0]:
         return
@@ -76,8 +75,9 @@ def find_outputs(
         with torch.no_grad():
             output = model(*inputs)
     except Exception as error:
+        shown = one_or_all([tuple(x.shape) for x in inputs])
         raise ValueError(
-            f"model fails on a batch of shape {shapes(inputs)} made from train_data[0]: "
+            f"model fails on a batch of shape {shown} made from train_data[0]: "
             f"{error}{_of_another_type(model)}"
         ) from error
     finally:
@@ -109,26 +109,25 @@ def find_outputs(
 
 
 def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[list[Tensor], Tensor]:
-    """Inputs (n, ...) and targets (n,) or (n, D) of the first few samples, without reading any."""
-    first = source.first
-    parts = [list(x) if isinstance(x, tuple | list) else [x] for x, _ in first]
-    numbers = sum(int(np.prod(part.shape)) for part in parts[0])
-    rows = rows_for(batch_size, len(first), outputs, numbers)
+    """Inputs (n, ...) and targets (n,) or (n, D) of a few samples that have been read already."""
+    known = source.read_so_far()
+    numbers = sum(math.prod(shape) for shape in source.shapes)
+    chosen = known[: rows_for(batch_size, len(known), outputs, numbers)]
+    samples = [source.sample(i) for i in chosen]
     inputs = [
-        torch.stack([torch.as_tensor(row[k]).detach().float() for row in parts[:rows]])
-        for k in range(len(parts[0]))
+        torch.from_numpy(np.stack(rows))
+        for rows in zip(*(arguments(sample) for sample in samples), strict=True)
     ]
-    if source.regression:
-        values = [torch.as_tensor(y, dtype=torch.float32).reshape(-1) for _, y in first[:rows]]
-        return inputs, torch.stack(values)
-    labels = [class_number(y, source.argument, k) for k, (_, y) in enumerate(first[:rows])]
-    return inputs, torch.tensor(labels)
+    if not source.regression:
+        return inputs, torch.tensor([sample.target for sample in samples])
+    values = source.values()  # of all samples, or of the probes
+    places = chosen if len(values) == source.length else [source.probes().index(i) for i in chosen]
+    return inputs, torch.from_numpy(values[places])
 
 
-def shapes(arrays: Sequence[Any]) -> Any:
-    """The arrays' shapes, or the only one's."""
-    found = [tuple(array.shape) for array in arrays]
-    return found[0] if len(found) == 1 else found
+def one_or_all(shapes: Sequence[tuple[int, ...]]) -> Any:
+    """The shapes of a sample's inputs, or the only one's."""
+    return shapes[0] if len(shapes) == 1 else list(shapes)
 
 
 def _of_classes(logits: Tensor, largest: int, *, named: bool) -> list[str]:

@@ -34,7 +34,6 @@ from coflect_widget.data.arrays import ArrayDataset
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 _PROBES = 64  # samples of a map-style data set that are looked at before training
 _MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
-_KEPT = 4  # of these are kept, for a rehearsal that reads nothing
 
 
 class Source:
@@ -59,8 +58,6 @@ class Source:
         label is 0 then, "an error as usual".
     given : object
         `data` itself; None for a tuple or list.
-    first : list of (x, y)
-        The first samples as they were read, a few of them.
     """
 
     def __init__(
@@ -88,7 +85,6 @@ class Source:
         self.draws_random_numbers = False
         # Pictures are read beside training; a data set may be no match for two readers at once.
         self._lock = threading.Lock()
-        self.first: list[tuple[Any, Any]] = []
         arrays = _as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -102,11 +98,8 @@ class Source:
             with random_state_kept() as moved:
                 self._check_shapes()
                 self.draws_random_numbers = moved()
-        else:
-            self.first = [self._row(i) for i in range(min(_KEPT, self.length))]
         first = self.sample(0)
-        if self.dataset is not None:
-            self._check_picture(first.input)
+        self._check_picture(first.input)
         #: of all inputs of a sample, in the order in which the model takes them
         self.shapes = [tuple(x.shape) for x in arguments(first)]
         self.picture_shape: tuple[int, ...] = first.input.shape
@@ -117,9 +110,10 @@ class Source:
         """Input (C, H, W) float32 and label of one sample."""
         if index in self._read:
             return self._read[index]
-        if self.targets is not None:
-            x, y = self._row(index)
-            target = 0 if self.regression else int(y)
+        if self.inputs is not None and self.targets is not None:
+            several = isinstance(self.inputs, list)
+            x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
+            target = 0 if self.regression else int(self.targets[index])
         else:
             # Only where reading draws: putting back what training drew meanwhile would be wrong.
             keep = random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
@@ -150,13 +144,6 @@ class Source:
     def forget_read(self) -> None:
         """Let go of what was read before training; `sample` reads anew from now on."""
         self._read = {}
-
-    def _row(self, index: int) -> tuple[Any, torch.Tensor]:
-        """One sample of arrays, as tensors."""
-        assert self.targets is not None  # noqa: S101 - of arrays they are there
-        several = isinstance(self.inputs, list)
-        x: Any = tuple(a[index] for a in self.inputs) if several else self.inputs[index]  # type: ignore[union-attr, index]
-        return x, self.targets[index]
 
     def values(self) -> NDArray[np.float32]:
         """What regression aims at, (N, D), as far as known without reading every sample."""
@@ -337,11 +324,9 @@ class Source:
             if shape is not None and _shape(x) != shape:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
             if shape is None and not isinstance(x, tuple | list):
-                self._check_picture(x)
+                self._check_picture(x)  # before anybody is told to convert it
             shape = _shape(x)
             sample = _sample(x, 0, self.argument)
-            if len(self.first) < _KEPT:
-                self.first.append((_copied(x), item[1]))
             first = item[1] if index == 0 else first
             target = self._checked_target(item[1], index, first)
             self._probed.append(target)
@@ -438,13 +423,6 @@ def _copy(sample: Sample, target: int) -> Sample:
     """The same in memory of its own: a data set may fill one buffer for each item."""
     others = tuple(other.copy() for other in sample.others)
     return Sample(sample.input.copy(), target, others, sample.place)
-
-
-def _copied(x: Any) -> Any:
-    """The same in memory of its own: a data set may fill one buffer for each item."""
-    if isinstance(x, tuple | list):
-        return tuple(_copied(each) for each in x)
-    return torch.as_tensor(x).detach().clone()
 
 
 def _shape(x: Any) -> tuple[Any, ...]:
