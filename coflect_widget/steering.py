@@ -19,6 +19,7 @@ from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.interpret import Interpretation, interpret
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
+from coflect_widget.guidance.place_watch import PlaceWatch
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.similar import Hit
@@ -72,6 +73,11 @@ class Steering:
             wiring.emit,
         )
         able = measure is not None and not isinstance(structure, Exception)
+        self._places = PlaceWatch(
+            getattr(backend, "readings", None),
+            wiring.controls if backend.reads_at_boundary else None,
+            partial(wiring.notice, "warning"),
+        )
         self.effects = EffectWatch(
             self._worker,
             measure or _cannot_measure,
@@ -228,6 +234,7 @@ class Steering:
         focus = adopted.state().focus
         for entry in adopted.interventions:
             wiring.emit(entry.record.model_copy(update={"loss": loss, "focus": focus}))
+            self._places.drawn(entry.record, training=False)
             if entry.undone:
                 wiring.emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
 
@@ -273,6 +280,7 @@ class Steering:
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
         self.effects.applied(record, step)
+        self._places.drawn(record, training=wiring.loop.running)
         wiring.window.intervened(epoch)
         wiring.stream.emit(
             record, step, epoch, on_recorded=partial(_when_recorded, recorded, entry)

@@ -214,6 +214,14 @@ class Backend(Protocol):
     def read_sample(self, index: int) -> Sample:
         """One training sample as the model sees it."""
 
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """One training sample's picture (C, H, W), read anew until `enough` says so.
+
+        [] where each reading gives the same. It may be missing.
+        """
+
     def forget_read(self) -> None:
         """The session stands: samples read to check them need not be kept. It may be missing."""
 

@@ -580,6 +580,12 @@ class KerasBackend:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.read_sample(i).input for i in self.train_source.probes()]
 
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
+        return [self.model.chw(x) for x in self.train_source.readings(index, enough)]
+
     def forget_read(self) -> None:
         """The session stands: let go of what was read of the data to check them."""
         for source in self._sources():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,16 @@ class Source:
         """Indices spread evenly over the data."""
         count = min(_PROBES, self.length)
         return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+
+    def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
+        """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
+        found: list[Array] = []
+        if self.dataset is None:
+            return found
+        with self._lock, _random_state_kept():
+            while not enough(found):
+                found.append(self._turned(self._read_item(index, locked=True)[0].copy()))
+        return found
 
     def read_so_far(self) -> list[int]:
         """Indices of samples that are given without reading the data set again."""

@@ -566,6 +566,12 @@ class TorchBackend:
         """A spread of inputs, for the fingerprint of the data."""
         return [self.train_source.sample(i).input for i in self.train_source.probes()]
 
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
+        return self.train_source.readings(index, enough)
+
     def forget_read(self) -> None:
         """The session stands: let go of what was read of the data to check them."""
         for source in (self.train_source, self.val_source):

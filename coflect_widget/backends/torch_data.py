@@ -111,6 +111,21 @@ class Source:
             target = 0 if self.regression else class_number(y, self.argument, index)
         return _sample(x, target, self.argument)
 
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        """The picture (C, H, W) of one sample, read anew until there are `enough`.
+
+        [] where the data are arrays, which give the same each time.
+        """
+        found: list[NDArray[np.float32]] = []
+        if self.dataset is None:
+            return found
+        with self._lock, _random_state_kept():
+            while not enough(found):
+                found.append(_sample(self.dataset[index][0], 0, self.argument).input.copy())
+        return found
+
     def read_so_far(self) -> list[int]:
         """Indices of samples that `sample` gives without reading the data set again."""
         return self.probes() if self.dataset is None else list(self._read)

@@ -39,3 +39,20 @@ def test_a_pipeline_says_how_far_its_reading_is(make_session, shapes, monkeypatc
     pipeline = tf.data.Dataset.from_tensor_slices((images, shapes.labels)).batch(64)
     make_session(compiled(sequential()), pipeline)
     assert "Coflect: 4 of 4 batches of train_data read" in capsys.readouterr().err
+
+
+class Cropped(Counted):
+    def __getitem__(self, i):
+        picture = np.random.default_rng(i).random((40, 40, 3)).astype(np.float32)
+        picture = np.repeat(np.repeat(picture[::5, ::5], 5, 0), 5, 1)
+        a, b = np.random.randint(0, 9, 2)  # noqa: NPY002 - as users draw
+        return picture[a : a + 32, b : b + 32], i % 4
+
+
+def test_a_picture_that_moves_is_said_at_the_first_stroke(make_session):
+    session = make_session(compiled(sequential()), Cropped())
+    session.feedback(sample=5, ignore=(0, 0, 0.2, 0.2))
+    assert ["lies elsewhere" in e.data["text"] for e in session.events("notice")] == [True]
+    session = make_session(compiled(sequential()), Counted())
+    session.feedback(sample=5, ignore=(0, 0, 0.2, 0.2))
+    assert session.events("notice") == []
