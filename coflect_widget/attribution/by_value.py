@@ -234,7 +234,8 @@ def _installed() -> tuple[str, ...]:
 
 @functools.cache
 def _began() -> float:
-    return psutil.Process().create_time()
+    # Linux counts from a boot that it knows to the second.
+    return psutil.Process().create_time() + 1
 
 
 def _new_class(make: Any, *arguments: Any) -> Any:

@@ -29,6 +29,8 @@ _PARTS = ((1, 1), (1, 0.7), (0.7, 1), (1, 0.45), (0.45, 1), (0.7, 0.7))
 _NEAR, _TEXTURE, _SAME_PLACE = 5, 1e-6, 0.98
 #: Share of the picture in place that no movement leaves.
 _STAYS = 0.9
+#: So many times as much must be in place after a movement.
+_MORE = 1.5
 _PAIRS = 5  # of readings that are compared, at most
 
 
@@ -69,7 +71,7 @@ def _moved(a: Array, b: Array) -> bool:
         if found >= _ALIKE and 1 - found <= (1 - _EXPLAINED) * (1 - before):
             # A patch that was erased here and there is alike too, but nothing around it is.
             one, other = _overlap(a, changed, down, right)
-            if _same_spots(one, other) >= in_place:
+            if _same_spots(one, other) >= _MORE * in_place:
                 return True
     return False
 
