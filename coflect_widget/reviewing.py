@@ -98,7 +98,8 @@ class Review:
         count = min(wiring.config.forecast.probes, max(64, wiring.backend.num_train // 8))
         if not self._probes:
             return
-        wanted = np.union1d(board.to_evaluate(), forecaster.queue.due())
+        scored, due = board.to_evaluate(), forecaster.queue.due()
+        wanted = np.concatenate([scored, due[~np.isin(due, scored)]])
         self._ended = step
         chosen = forecaster.foresight.shortlist(count)
         rows = [*wanted.tolist(), *chosen[~np.isin(chosen, wanted)].tolist()]

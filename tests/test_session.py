@@ -215,7 +215,7 @@ def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
 # --- forecast ----------------------------------------------------------------------------------
 
 
-def test_every_sample_is_seen_and_wrong_labels_are_suspected_instead_of_queued(make_session):
+def test_every_sample_is_seen_and_wrong_labels_are_suspected_and_queued(make_session):
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 3
     images = rng.normal(0, 0.1, (200, 3, 16, 16)).astype(np.float32)
@@ -232,10 +232,11 @@ def test_every_sample_is_seen_and_wrong_labels_are_suspected_instead_of_queued(m
     session.train(epochs=12)
     session.wait(120)
     queue = session.candidates
-    assert len(queue) == 10
+    assert 5 <= len(queue) <= 10  # all others are learned: few of them are at risk, or none
     assert [c.risk for c in queue] == sorted((c.risk for c in queue), reverse=True)
     assert set(flipped) == {s.index for s in session.suspects}
-    assert not set(flipped) & {c.index for c in queue}
+    assert set(flipped) == {c.index for c in queue if c.doubtful}
+    assert set(flipped) <= {c.index for c in session.wrong_now}
     assert queue[0].thumbnail.startswith(b"\x89PNG")
     assert session._wiring.forecaster.store.seen.all()
     assert len(session.events("forecast_scored")) > 5
