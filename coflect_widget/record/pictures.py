@@ -154,7 +154,7 @@ class Gallery:
         # A full disk costs the copy in the run folder, not the queue on the screen.
         with contextlib.suppress(OSError, ValueError):
             file = find(self.path, name)
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(exist_ok=True)  # a run folder that is gone is not made again
             file.write_bytes(thumbnail)
 
     def save(self, maps: Maps, consensus: NDArray[np.float32]) -> tuple[str, str]:
