@@ -6,6 +6,7 @@ halves, so that only those leave that fail alone; where none does, all of their 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from coflect_widget.guidance.state import GuidanceState, Kind
 #: Attempts at naming the strokes that fail. Each costs about a guided step; what is not told
 #: apart after so many leaves together.
 ATTEMPTS = 32
+
+#: Keras writes its messages in bold.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Part(NamedTuple):
@@ -127,8 +131,19 @@ def take_out(
 
 def reason(error: BaseException) -> str:
     """Why, of a term that raised."""
-    line = next(iter(str(error).strip().splitlines()), "")
-    return f"raised {type(error).__name__}" + (f": {line[:300].rstrip('. ')}" if line else "")
+    said = _line_that_tells(str(error))[:300].rstrip(". ")
+    return f"raised {type(error).__name__}" + (f": {said}" if said else "")
+
+
+def _line_that_tells(text: str) -> str:
+    """The first line of a message, but of Keras and TensorFlow the one that has the cause."""
+    lines = [line.strip() for line in _COLOURS.sub("", text).splitlines() if line.strip()]
+    node = next((at for at, line in enumerate(lines) if line.startswith("[[{{node")), 0)
+    if node:
+        return lines[node - 1]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        return lines[1]
+    return lines[0] if lines else ""
 
 
 def told(lapses: Sequence[Lapse]) -> str:

@@ -19,6 +19,7 @@ from coflect_widget.guidance.lapses import (
     culprits,
     only,
     parts,
+    reason,
     take_out,
     told,
     without,
@@ -192,6 +193,25 @@ def test_only_the_kinds_that_the_term_is_made_of_leave():
     assert "fill" in text
     assert "is nan" in text
     assert "undo" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "raised ValueError"),
+        ("too large.\nmore", "raised ValueError: too large"),
+        (
+            "Exception encountered when calling A.call().\n\n\x1b[1mno rows\x1b[0m\n\nArguments: x",
+            "raised ValueError: no rows",
+        ),
+        (
+            "Graph execution error:\n\nDetected at node a defined at:\nno rows\n\t [[{{node a}}]]",
+            "raised ValueError: no rows",
+        ),
+    ],
+)
+def test_the_reason_is_the_line_that_has_the_cause(text, line):
+    assert reason(ValueError(text)) == line
 
 
 # --- in a training -----------------------------------------------------------------------------
