@@ -40,24 +40,24 @@ def main() -> None:
         session.explain(0)
         session.train(epochs=10_000)
         time.sleep(5)
-        wiring = session._made()
+        parts = session._made()
         indices = itertools.cycle(range(workload.samples))
         made = made_seconds = 0.0
 
         def block(*, overlays: bool) -> float:
             """Mean milliseconds of a step."""
             nonlocal made, made_seconds
-            first, before = len(ends), wiring.scheduler.counts.made
+            first, before = len(ends), parts.scheduler.counts.made
             began = time.monotonic()
             waiting: set[Future[object]] = set()
             while time.monotonic() < began + args.seconds or len(ends) < first + 10:
                 while overlays and len(waiting) < 2:
-                    waiting.add(wiring.scheduler.request(next(indices), "candidate"))
+                    waiting.add(parts.scheduler.request(next(indices), "candidate"))
                 time.sleep(0.02)
                 waiting = {future for future in waiting if not future.done()}
             last = len(ends) - 1
             if overlays:
-                made += wiring.scheduler.counts.made - before
+                made += parts.scheduler.counts.made - before
                 made_seconds += time.monotonic() - began
             for future in waiting:
                 future.cancel()

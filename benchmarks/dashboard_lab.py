@@ -64,7 +64,7 @@ threading.Thread(target=watch, daemon=True).start()"""
 # Kernel's side of a pause: when its message was taken up, when the training held; and each step.
 TRACE = """import json, os, time
 taken, held, steps = [], [], []
-wiring = session._wiring
+parts = session._parts
 def noted(function, before=None, after=None):
     def call(*given):
         began = time.time()
@@ -76,9 +76,9 @@ def noted(function, before=None, after=None):
             if after is not None:
                 after.append((began, time.time()))
     return call
-wiring.command = noted(wiring.command, before=taken)
-wiring.loop._held = noted(wiring.loop._held, before=held)
-wiring.backend.train_step = noted(wiring.backend.train_step, after=steps)"""
+parts.command = noted(parts.command, before=taken)
+parts.loop._held = noted(parts.loop._held, before=held)
+parts.backend.train_step = noted(parts.backend.train_step, after=steps)"""
 # Another cell, busy until a file says that it is enough; then it writes down what was noted.
 BUSY = """while not os.path.exists("enough"):
     {does}

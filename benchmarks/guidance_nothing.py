@@ -78,7 +78,7 @@ def verdicts(
                     kinds[given.id] = kind
         session.train(steps=after)
         session.wait()
-        assert session._wiring.steering.effects.wait(600)
+        assert session._parts.steering.effects.wait(600)
         return Counter((kinds[e.intervention], e.verdict) for e in session.effects)
 
 

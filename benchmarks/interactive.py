@@ -47,22 +47,22 @@ def main() -> None:
         session.train(epochs=10_000)
         time.sleep(5)
         began = time.perf_counter_ns()
-        wiring = session._made()
+        parts = session._made()
         attribution = session.config.attribution
         usual_rest = attribution.click_rest
         for index in range(args.clicks):
             for name, arm in arms.items():
                 attribution.click_rest = usual_rest if name == "training rests" else 0
                 time.sleep(args.rest + draw.random() * 0.5)
-                rested = wiring.controls.rested
+                rested = parts.controls.rested
                 at = time.perf_counter_ns()
-                explanation = wiring.explain(1 + index).result(60)
+                explanation = parts.explain(1 + index).result(60)
                 done = time.perf_counter_ns()
                 arm.waits.append((done - at) / 1e9)
                 arm.processor.append(explanation.seconds)
                 arm.windows.append((at, done + AFTER * 1e9))
                 time.sleep(0.3)
-                arm.rested += wiring.controls.rested - rested
+                arm.rested += parts.controls.rested - rested
         time.sleep(args.rest)
         session.stop()
     report(np.array([end for end in ends if end > began]), arms)

@@ -33,6 +33,7 @@ from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, Workload
 import coflect_widget as coflect
 from coflect_widget.backends.torch import TorchBackend
 from coflect_widget.config import Config
+from coflect_widget.session.cost import cost
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 
@@ -156,13 +157,13 @@ class Watched:
 
     def train_plain(self, steps: int) -> None:
         """By the training thread, while the session is held."""
-        wiring = self.session._wiring
-        assert wiring is not None
-        wiring.controls.submit(lambda: self.plain.train(steps)).result()
+        parts = self.session._parts
+        assert parts is not None
+        parts.controls.submit(lambda: self.plain.train(steps)).result()
 
     def facts(self) -> dict[str, Any]:
-        wiring = self.session._wiring
-        assert wiring is not None
+        parts = self.session._parts
+        assert parts is not None
         path = self.session.run.path
         names = {t.native_id: t.name for t in threading.enumerate()}
         me = psutil.Process()
@@ -170,10 +171,10 @@ class Watched:
         for thread in me.threads():
             seconds[names.get(thread.id, "other")] += thread.user_time + thread.system_time
         return {
-            "cost": wiring.cost().model_dump(),
-            "on_thread_seconds": wiring.loop.time.seconds["tool"],
-            "trained": sum(wiring.loop.time.seconds[use] for use in ("tool", "training")),
-            "step": wiring.loop.step,
+            "cost": cost(parts).model_dump(),
+            "on_thread_seconds": parts.loop.time.seconds["tool"],
+            "trained": sum(parts.loop.time.seconds[use] for use in ("tool", "training")),
+            "step": parts.loop.step,
             "events_bytes": (path / "events.jsonl").stat().st_size,
             "rss_mb": me.memory_info().rss / 2**20,
             "workers_rss_mb": [p.memory_info().rss / 2**20 for p in me.children(recursive=True)],

@@ -36,9 +36,9 @@ def measure(name: str, triples: int) -> list[list[float]]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         arm = arms.make("session", WORKLOADS[name], folder)
         assert isinstance(arm, arms.Watched)
-        wiring = arm.session._wiring
-        assert wiring is not None
-        forecaster, steps = wiring.forecaster, STEPS[name]
+        parts = arm.session._parts
+        assert parts is not None
+        forecaster, steps = parts.forecaster, STEPS[name]
         rest = forecaster._rest
 
         def seconds(train: Callable[[int], None]) -> float:

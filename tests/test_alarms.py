@@ -290,7 +290,7 @@ def test_a_real_training_that_collapses_says_so_in_the_stream_and_the_replay(mak
     entry = session.feedback(sample=0, look=(0.1, 0.1, 0.2, 0.2), strength=0.05)
     # What the guidance may do to a model in the worst case, done by hand: it knows nothing more.
     with torch.no_grad():
-        for group in session._wiring.backend.optimizer.param_groups:
+        for group in session._parts.backend.optimizer.param_groups:
             group["lr"] = 0.0
         for parameter in model.parameters():
             parameter.zero_()
@@ -302,11 +302,11 @@ def test_a_real_training_that_collapses_says_so_in_the_stream_and_the_replay(mak
     eventually(alarms)
     assert alarms()[0].intervention == entry.id
     session.pause()
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     shown = replay(Run(session.run.path)).everything()[0]["alarms"]
     assert [a["intervention"] for a in shown] == [entry.id]
     session.undo(entry.id)
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     assert replay(Run(session.run.path)).everything()[0]["alarms"] == []
     session.resume()
     eventually(lambda: any(notice.over for notice in alarms()))

@@ -19,7 +19,7 @@ def ours():
 
 
 def workers(session):
-    pool = session._wiring.scheduler.pool
+    pool = session._parts.scheduler.pool
     return [pid for slot in (pool.background, pool.interactive) if (pid := slot.pid) is not None]
 
 
@@ -151,7 +151,7 @@ def offers(session):
 
 
 def test_from_the_second_session_on_an_end_of_the_earlier_ones_is_offered(make_session):
-    from coflect_widget.ui.commands import CommandDesk
+    from coflect_widget.ui.commands import Commands
 
     first = make_session()
     assert offers(first) == []
@@ -165,7 +165,7 @@ def test_from_the_second_session_on_an_end_of_the_earlier_ones_is_offered(make_s
     answers = []
     began = time.monotonic()
     first.train(steps=10**7)
-    CommandDesk(third._wiring).handle(
+    Commands(third._parts).handle(
         coflect.events.CloseOthers(), lambda *answer: answers.append(answer)
     )
     assert time.monotonic() - began < 5
@@ -173,7 +173,7 @@ def test_from_the_second_session_on_an_end_of_the_earlier_ones_is_offered(make_s
     assert ok
     assert first.run.id in text
     assert second.run.id in text
-    assert (first._wiring.closed, second._wiring.closed, third._wiring.closed) == (
+    assert (first._parts.closed, second._parts.closed, third._parts.closed) == (
         True,
         True,
         False,

@@ -96,7 +96,7 @@ def test_the_queue_names_those_whose_errors_stay_large(make):
     assert all(0 <= c.risk <= 1 and c.reason for c in session.candidates)
     assert not any("confiden" in c.reason for c in session.candidates)
     assert np.mean([c.risk for c in session.candidates]) > 2 * SPOILT / SAMPLES
-    scores = session._wiring.scores
+    scores = session._parts.scoring.scores
     assert sum(s.hits for s in scores[-4:]) > 2 * sum(s.chance for s in scores[-4:])
     assert {"loss", "val_loss", "val_r2"} <= session.metrics.keys()
     assert 0.5 < session.metrics["val_r2"] <= 1
@@ -104,7 +104,7 @@ def test_the_queue_names_those_whose_errors_stay_large(make):
     assert session.suspects == []
     x, y = places(64, seed=1)
     with torch.no_grad():
-        error = (session._wiring.backend.model(torch.from_numpy(x))[:, 0].numpy() - y) ** 2
+        error = (session._parts.backend.model(torch.from_numpy(x))[:, 0].numpy() - y) ** 2
     assert session.metrics["val_r2"] == pytest.approx(1 - error.mean() / y.var(), abs=1e-4)
 
 
@@ -120,11 +120,11 @@ def test_rows_say_target_prediction_and_error(make):
     assert "error=" in repr(rows[0])
     # nothing trains any more: the model gives nearly what it gave when it last saw them
     with torch.no_grad():
-        now = session._wiring.backend.model(torch.from_numpy(x))[:, 0].numpy()
+        now = session._parts.backend.model(torch.from_numpy(x))[:, 0].numpy()
     off = [abs(row.predicted_value - float(now[row.index])) for row in rows]
     assert np.median(off) < 0.15
     # the same on the screen, in a replay and in a saved page
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     for view in (replay(session.run), replay(coflect.open_run(session.run.path))):
         items = view.everything()[0]["queue"]["items"]
         shown = [(i["target_value"], i["predicted_value"], i["error"]) for i in items]
@@ -143,7 +143,7 @@ def test_rows_of_several_values_say_the_error_alone(make):
 
 def test_runs_of_before_have_rows_without_values(make, tmp_path):
     session = trained(make(), 3)
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     lines = (session.run.path / "events.jsonl").read_text().splitlines()
     forecasts = [json.loads(line) for line in lines if '"type":"forecast"' in line]
     assert forecasts
@@ -160,11 +160,11 @@ def test_runs_of_before_have_rows_without_values(make, tmp_path):
 
 
 def test_the_gates_speak_of_r_squared(make):
-    gates = {g.name: g for g in trained(make(val=places(64, seed=1)))._wiring.window.status().gates}
+    gates = {g.name: g for g in trained(make(val=places(64, seed=1)))._parts.window.status().gates}
     assert gates["R²"].passed
     assert gates["R²"].value == pytest.approx(1 - gates["error"].value)
     assert all("Accuracy" not in gate.sentence for gate in gates.values())
-    without = trained(make(), 2)._wiring.window.status()
+    without = trained(make(), 2)._parts.window.status()
     assert "validation data" in without.gates[1].sentence
     assert not without.open
 
@@ -174,9 +174,9 @@ def test_a_data_set_of_plain_numbers_is_the_same_training(make, workers):
     config = {"seed": 3, "loader_workers": workers}
     arrays = trained(make(config=config), 2)
     pictures = trained(make(Pictures(*places()), config=config), 2)
-    a, b = (s._wiring.backend.model.state_dict() for s in (arrays, pictures))
+    a, b = (s._parts.backend.model.state_dict() for s in (arrays, pictures))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    known = [s._wiring.forecaster.store for s in (arrays, pictures)]
+    known = [s._parts.forecaster.store for s in (arrays, pictures)]
     assert np.array_equal(known[0].margin_mean, known[1].margin_mean)
 
 
@@ -185,7 +185,7 @@ def test_several_values_and_maps_of_one(make):
     session = trained(make((x, np.stack([y, 1 - y], 1)), model=network(2)), 12)
     assert spoilt_in_queue(session) >= 9
     first = session.explain(SAMPLES - 1)
-    asked = session._wiring.scheduler.request(SAMPLES - 1, "person", target=1)
+    asked = session._parts.scheduler.request(SAMPLES - 1, "person", target=1)
     second = asked.result(60)
     assert first.map.shape == (16, 16)
     assert first.map.max() > 0
@@ -197,9 +197,9 @@ def test_several_values_and_maps_of_one(make):
 
 def test_a_loop_of_ones_own(make):
     session = make()
-    wiring = session._wiring
+    parts = session._parts
     x, y = (torch.from_numpy(a) for a in places())
-    model, optimizer = wiring.backend.model, wiring.backend.optimizer
+    model, optimizer = parts.backend.model, parts.backend.optimizer
     loader = DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16, shuffle=True)
     for batch, target in session.loop(loader, epochs=12):
         optimizer.zero_grad()
@@ -209,18 +209,18 @@ def test_a_loop_of_ones_own(make):
         optimizer.step()
         session.observe(None, outputs, target)
     assert session.state == "finished"
-    assert wiring.forecaster.drain(30)
+    assert parts.forecaster.drain(30)
     assert spoilt_in_queue(session) >= 9
     assert session.metrics["loss"] < 0.2
 
 
 def test_the_memory_of_a_run_is_taken_up_again(make):
     first = trained(make(), 4)
-    assert first._wiring.forecaster.drain(30)
+    assert first._parts.forecaster.drain(30)
     [file, *_] = (first.run.path / "checkpoints").glob("*.forecast.npz")
     second = make()
     second.restore_forecast(file)
-    kept, taken = (s._wiring.forecaster.store.margin_mean for s in (first, second))
+    kept, taken = (s._parts.forecaster.store.margin_mean for s in (first, second))
     assert np.array_equal(kept, taken)
 
 

@@ -238,7 +238,7 @@ def test_every_sample_is_seen_and_wrong_labels_are_suspected_and_queued(make_ses
     assert set(flipped) == {c.index for c in queue if c.doubtful}
     assert set(flipped) <= {c.index for c in session.wrong_now}
     assert queue[0].thumbnail.startswith(b"\x89PNG")
-    assert session._wiring.forecaster.store.seen.all()
+    assert session._parts.forecaster.store.seen.all()
     assert len(session.events("forecast_scored")) > 5
     gates = session.events("window")[-1].data["gates"]
     assert gates[0].name == "warm-up"
@@ -514,7 +514,7 @@ def test_close_ends_every_thread_and_process(make_session):
 def test_a_cell_run_twice_is_told_of_the_first_training(shapes, tmp_path):
     session = coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path)
     session.train(steps=10**7)
-    first = session._wiring
+    first = session._parts
     session = coflect.Session(tiny_cnn(), shapes, run_dir=tmp_path)  # the variable is gone
     gc.collect()
     session.train(steps=10**7)
@@ -585,9 +585,9 @@ def test_the_speed_of_epochs_of_a_moment_is_told_and_not_with_every_record(make_
     for _ in range(2):
         session.train(epochs=3)
         session.wait()
-    wiring = session._wiring
-    wiring.forecaster.drain()
-    wiring.stream.flush()
+    parts = session._parts
+    parts.forecaster.drain()
+    parts.stream.flush()
     told = ["steps_per_second" in e.data["values"] for e in session.events("metrics")]
     assert 1 <= sum(told) < len(told) / 2
     assert session.metrics["steps_per_second"] > 0
@@ -603,11 +603,11 @@ def test_an_interrupted_close_closes_all_the_same(make_session, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session._wiring.scheduler, "close", interrupted)
+    monkeypatch.setattr(session._parts.scheduler, "close", interrupted)
     with pytest.raises(KeyboardInterrupt):
         session.close()
     monkeypatch.undo()
-    session._wiring.scheduler.close()
+    session._parts.scheduler.close()
     session.close()
     left = {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("coflect")}
     assert left == set()
@@ -652,9 +652,9 @@ def test_a_forked_child_leaves_its_parents_sessions_alone(make_session):
     child = os.fork()
     if child == 0:
         coflect.close_all()
-        os._exit(session._wiring.closed)
+        os._exit(session._parts.closed)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert not session._wiring.closed
+    assert not session._parts.closed
 
 
 def test_leaving_out_all_but_one_of_a_batch_does_not_end_the_training(make_session, shapes):
@@ -674,13 +674,13 @@ def test_resume_returns_where_training_holds_again_at_once(make_session, shapes,
     session = make_session(data=(nothing, shapes.labels[:64]))
     session.train(epochs=10)
     eventually(lambda: session.state == "paused")
-    command, states = session._wiring.command, len(session.events("state"))
+    command, states = session._parts.desk.order, len(session.events("state"))
 
     def slowly(kind):
         command(kind)
         eventually(lambda: len(session.events("state")) == states + 2)  # it holds again
 
-    monkeypatch.setattr(session._wiring, "command", slowly)
+    monkeypatch.setattr(session._parts.desk, "order", slowly)
     began = time.monotonic()
     session.resume()
     assert time.monotonic() - began < 30  # it gave up after a minute
@@ -700,6 +700,6 @@ def test_samples_are_read_by_nobody_while_a_user_seeds_the_next_cell(make_sessio
             )
 
     session = make_session(data=Noisy())
-    scheduler = session._wiring.scheduler
+    scheduler = session._parts.scheduler
     eventually(lambda: all(scheduler.pool.slot(lane).pid for lane in ("background", "interactive")))
     assert threads == {threading.main_thread()}

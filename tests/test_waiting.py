@@ -152,7 +152,7 @@ def test_where_a_browser_shows_the_dashboard_wait_says_where_to_press(make_sessi
 
 
 def test_a_dashboard_that_no_browser_shows_does_not_make_it_wait(make_session, shapes, monkeypatch):
-    monkeypatch.setattr("coflect_widget.waiting.BROWSER_SECONDS", 0.5)
+    monkeypatch.setattr("coflect_widget.session.waiting.BROWSER_SECONDS", 0.5)
     session = make_session(data=with_nan(shapes, 17), batch_size=96)
     session.dashboard()
     session.train(epochs=1)
@@ -219,7 +219,7 @@ def test_a_loop_of_ones_own_is_held_where_a_browser_can_resume_it(make_session, 
         thread.start()
         eventually(lambda: session.state == "paused")
         assert any("Sample 17" in e.data.text for e in session.events("notice"))
-        session._wiring.command("stop")
+        session._parts.desk.order("stop")
         thread.join(30)
     assert not thread.is_alive()
 
@@ -228,7 +228,7 @@ def test_a_loop_of_ones_own_is_held_where_a_browser_can_resume_it(make_session, 
 
 
 def test_wait_says_that_a_pause_is_what_it_waits_for(make_session, capfd, monkeypatch):
-    monkeypatch.setattr("coflect_widget.waiting.SAY_SECONDS", 0.3)
+    monkeypatch.setattr("coflect_widget.session.waiting.SAY_SECONDS", 0.3)
     session = make_session()
     session.train(epochs=2)
     session.pause()
@@ -250,22 +250,22 @@ def test_wait_says_that_a_pause_is_what_it_waits_for(make_session, capfd, monkey
 def test_a_command_that_another_one_takes_back_returns(make_session, monkeypatch, call, against):
     """As somebody who presses the opposite button before training has taken notice."""
     session = make_session()
-    wiring = session._wiring
+    parts = session._parts
     session.train(steps=10**7)
     if call != "pause":
         session.pause()
     method = "advance" if call == "step" else "command"
-    sent = getattr(wiring, method)
+    sent = getattr(parts, method)
 
     def both(kind):
-        with wiring.controls._condition:  # training sees the second one alone
+        with parts.controls._condition:  # training sees the second one alone
             done = sent(kind)
-            wiring.controls.resume() if against == "resume" else wiring.controls.pause()
+            parts.controls.resume() if against == "resume" else parts.controls.pause()
         return done
 
-    monkeypatch.setattr(wiring, method, both)
+    monkeypatch.setattr(parts, method, both)
     assert answered(getattr(session, call)) is None
-    wiring.controls.stop()
+    parts.controls.stop()
 
 
 # --- a data set that ends its process, or never returns -------------------------------------------
@@ -348,8 +348,8 @@ def test_a_hanging_map_does_not_hold_up_close(make_session, shapes):
     session = make_session(data=data)
     data.act = release.wait
     try:
-        session._wiring.explain(50)
-        session._wiring.scheduler.request(50, "periodic")
+        session._parts.desk.explain(50)
+        session._parts.scheduler.request(50, "periodic")
         time.sleep(0.5)
         began = time.monotonic()
         session.close()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coflect_widget.config import GuidanceConfig
 from coflect_widget.events import Feedback, InterventionRecord, StrokeRecord
 from coflect_widget.guidance.instructions import ORDERS, NotUnderstood, Understood, parse
 from coflect_widget.guidance.places import describe_all
@@ -95,22 +94,58 @@ class Interpretation:
 def interpret(
     feedback: Feedback,
     state: GuidanceState,
-    config: GuidanceConfig,
     num_samples: int,
     image_size: tuple[int, int] | None = None,
     classes: Sequence[str] = (),
     label_of: Callable[[int], int] | None = None,
 ) -> Interpretation:
-    """Check one feedback against the guidance in force; a pure function.
+    """Check one feedback and say what it means beside the guidance in force; see `check`."""
+    said = None if feedback.instruction is None else parse(feedback.instruction, classes)
+    return check(feedback, said, num_samples, image_size, classes, label_of).beside(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A feedback that can be used, whatever else is in force by then."""
+
+    feedback: Feedback
+    sample: int | None
+    strokes: tuple[tuple[Kind, Roi], ...]
+    said: Understood | None
+    scope: Scope | None
+    label: int | None
+    where: str
+
+    def beside(self, state: GuidanceState) -> Interpretation:
+        """What it means beside the guidance in force."""
+        return _assemble(
+            self.feedback,
+            state,
+            self.sample,
+            self.strokes,
+            self.said,
+            self.scope,
+            self.label,
+            self.where,
+        )
+
+
+def check(
+    feedback: Feedback,
+    said: Understood | NotUnderstood | None,
+    num_samples: int,
+    image_size: tuple[int, int] | None = None,
+    classes: Sequence[str] = (),
+    label_of: Callable[[int], int] | None = None,
+) -> Checked:
+    """Check one feedback; a pure function.
 
     Parameters
     ----------
     feedback : events.Feedback
         Strokes, an instruction and a strength; any of them.
-    state : GuidanceState
-        What is in force now.
-    config : GuidanceConfig
-        Seam for rules that settings decide; the focus itself comes from `state`.
+    said : Understood, NotUnderstood or None
+        What `instructions.parse` makes of the instruction.
     num_samples : int
         Size of the training data.
     image_size : (int, int), optional
@@ -139,10 +174,10 @@ def interpret(
     strokes: list[tuple[Kind, Roi]] = [
         (stroke.kind, parse_roi(stroke.roi, stroke.kind, image_size)) for stroke in feedback.strokes
     ]
-    said = _instruction(feedback, classes)
-    if said is not None and said.action == "region":
-        strokes += [(said.kind, roi) for roi in said.rois]
-    scope, label = _scope(feedback, sample, said, label_of)
+    meant = _instruction(feedback, said)
+    if meant is not None and meant.action == "region":
+        strokes += [(meant.kind, roi) for roi in meant.rois]
+    scope, label = _scope(feedback, sample, meant, label_of)
     if scope is not None and not strokes:
         raise ValueError(f"scope={scope!r} without a stroke; draw one, or name a region")
     ignored = [roi for kind, roi in strokes if kind == "ignore"]
@@ -153,7 +188,7 @@ def interpret(
             "look at"
         )
     where = _where(sample, scope, label, classes)
-    return _assemble(feedback, state, sample, tuple(strokes), said, scope, label, where)
+    return Checked(feedback, sample, tuple(strokes), meant, scope, label, where)
 
 
 def _assemble(
@@ -255,13 +290,13 @@ def _sample(sample: int | None, num_samples: int) -> int | None:
     return sample
 
 
-def _instruction(feedback: Feedback, classes: Sequence[str]) -> Understood | None:
+def _instruction(feedback: Feedback, said: Understood | NotUnderstood | None) -> Understood | None:
     """The instruction; a bare strength stands for "set focus to"."""
     if feedback.instruction is None:
         if feedback.strokes or feedback.strength is None:
             return None
         return Understood("set", value=feedback.strength)
-    said = parse(feedback.instruction, classes)
+    assert said is not None  # noqa: S101 - there is an instruction
     if isinstance(said, NotUnderstood):
         raise ValueError(said.message)
     if said.action in ORDERS:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import MissingFrameworkError, NonFiniteLossError
 
 if TYPE_CHECKING:
-    from coflect_widget.wiring import Wiring
+    from coflect_widget.session.parts import Parts
 
 _NO_INDICES = (
     "fit() got data without the samples' indices; give them as an integer third element: "
@@ -30,7 +30,7 @@ _ACCURACIES = (
 )  # fmt: skip
 
 
-def make_callback(wiring: Wiring) -> Any:
+def make_callback(parts: Parts) -> Any:
     """See `Session.keras_callback`."""
     try:
         import keras
@@ -39,9 +39,9 @@ def make_callback(wiring: Wiring) -> Any:
             "keras_callback() needs Keras, which is not installed; "
             "run: pip install 'coflect-widget[keras]'"
         ) from None
-    if not hasattr(wiring.backend, "keras_model"):
+    if not hasattr(parts.backend, "keras_model"):
         raise TypeError("keras_callback() is for sessions whose model is a keras.Model")
-    return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(wiring)
+    return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(parts)
 
 
 class _Hooks:
@@ -50,16 +50,16 @@ class _Hooks:
     model: Any
     params: Any
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, parts: Parts) -> None:
         super().__init__()
-        self._wiring = wiring
-        self._own = wiring.own_loop
-        self._backend = wiring.backend
+        self._parts = parts
+        self._own = parts.own_loop
+        self._backend = parts.backend
         self._begun = self._told_of_weights = False
         self._seen: NDArray[np.bool_] = np.zeros(self._backend.num_train, bool)  # in this epoch
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._wiring.closed:
+        if self._parts.closed:
             raise RuntimeError(
                 "the callback's session is closed and would record nothing; make a new Session and "
                 "give fit() its keras_callback(), or leave the callback out"
@@ -130,7 +130,7 @@ class _Hooks:
         try:
             output = self._backend.step(indices, x, labels, y, weights, metrics=True)
         except NonFiniteLossError as error:
-            self._wiring.non_finite(self._wiring.loop.step, error)
+            self._parts.observer.non_finite(self._parts.loop.step, error)
         else:
             self._own.take(output)
             self._notice_repeats(indices)
@@ -143,7 +143,7 @@ class _Hooks:
         if self._told_of_weights or not (again.any() or len(np.unique(indices)) < len(indices)):
             return
         self._told_of_weights = True
-        self._wiring.notice(
+        self._parts.tell.notice(
             "warning",
             "fit() brought the same index more than once in an epoch. Whole numbers as "
             "sample_weight or third element are the samples' places in train_data; if they are "

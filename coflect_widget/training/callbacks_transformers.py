@@ -17,10 +17,10 @@ from coflect_widget.backends.base import MissingFrameworkError
 from coflect_widget.training.torch_tap import ForwardTap, targets_of
 
 if TYPE_CHECKING:
-    from coflect_widget.wiring import Wiring
+    from coflect_widget.session.parts import Parts
 
 
-def make_callback(wiring: Wiring) -> Any:
+def make_callback(parts: Parts) -> Any:
     """See `Session.transformers_callback`."""
     try:
         from transformers import TrainerCallback
@@ -29,17 +29,17 @@ def make_callback(wiring: Wiring) -> Any:
             "transformers_callback() needs transformers, which is not installed; "
             "run: pip install 'transformers[torch]'"
         ) from None
-    if not isinstance(wiring.backend.model, torch.nn.Module):
+    if not isinstance(parts.backend.model, torch.nn.Module):
         raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
-    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(wiring)
+    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(parts)
 
 
 class _Hooks:
     """The trainer's hooks, in the order in which it calls them."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
-        self._own = wiring.own_loop
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._own = parts.own_loop
         self._resources = ExitStack()
         self._tap: ForwardTap | None = None
         self._next_indices: Callable[[], Any] | None = None
@@ -51,7 +51,7 @@ class _Hooks:
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._resources.close()  # of a training that ended by an exception
         model = more.get("model")
-        if model is None or not any(m is self._wiring.backend.model for m in model.modules()):
+        if model is None or not any(m is self._parts.backend.model for m in model.modules()):
             raise ValueError(
                 "the session's model is not the one that the Trainer trains; make the session "
                 "from the same model, Session(model, ...) and Trainer(model, ...)"
@@ -60,9 +60,9 @@ class _Hooks:
         if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
             control.should_training_stop = True
             return
-        following = self._wiring.backend.follow(more.get("train_dataloader"))
+        following = self._parts.backend.follow(more.get("train_dataloader"))
         self._next_indices = self._resources.enter_context(following)
-        self._tap = ForwardTap(self._wiring.backend.model, self._forward)
+        self._tap = ForwardTap(self._parts.backend.model, self._forward)
         self._resources.callback(self._tap.remove)
 
     def _forward(self, inputs: Any, keywords: dict[str, Any], output: Any) -> Any:
@@ -73,11 +73,11 @@ class _Hooks:
         self._indices = self._next_indices()
         labels = keywords.get("labels")
         given = isinstance(labels, Tensor)
-        self._targets = labels if given else targets_of(self._wiring.backend, self._indices)
+        self._targets = labels if given else targets_of(self._parts.backend, self._indices)
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._wiring.backend.num_classes:
+        if inputs is None or logits is None or not self._parts.backend.num_classes:
             return None  # nothing that guidance could add to; a regression has none
         task = loss
         if task is None:

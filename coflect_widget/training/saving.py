@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Saving:
         step: Callable[[], int],
         announce: Callable[[Path, str], object],
         save_memory: Callable[[Path], object],
-        notice: Callable[[str, str], object],
+        notice: Callable[[Literal["info", "warning"], str], object],
     ) -> None:
         self._backend = backend
         self._folder = folder

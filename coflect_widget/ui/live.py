@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from coflect_widget.events import Command
 from coflect_widget.record.run import Run
-from coflect_widget.ui.commands import CommandDesk
+from coflect_widget.session.parts import Parts
+from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.publisher import Publisher, snapshot
 from coflect_widget.ui.view import View, replay
-from coflect_widget.wiring import Wiring
 
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
 
@@ -23,19 +23,19 @@ class LiveDashboard:
     controls : Controls
     """
 
-    def __init__(self, wiring: Wiring, run: Run) -> None:
-        view = View(wiring.gallery, "live", run.id)
+    def __init__(self, parts: Parts, run: Run) -> None:
+        view = View(parts.gallery, "live", run.id)
         self.widget = Dashboard()
         self._publisher = publisher = Publisher(view, self.widget)
-        wiring.screen = publisher
+        parts.holding.screen = publisher
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
-        wiring.stream.subscribe(publisher.event)
-        wiring.stream.flush()
+        parts.stream.subscribe(publisher.event)
+        parts.stream.flush()
         for event in run.iter_events():
             view.apply(event)
         publisher.start()
-        self.controls = Controls(CommandDesk(wiring), publisher)
+        self.controls = Controls(Commands(parts), publisher)
         self.widget._controls = self.controls.model_id
 
     def close(self) -> None:

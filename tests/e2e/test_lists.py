@@ -50,7 +50,7 @@ told = {
     "judged": {s.index: s.judged for s in session.suspects if s.judged},
     "ledger": [(len(i.record.strokes), i.record.found and sorted(i.record.found.index))
                for i in session.interventions],
-    "window": session._wiring.window.status().open,
+    "window": session._parts.window.status().open,
 }
 with open("told.json", "w") as file:
     json.dump(told, file)""",

@@ -55,29 +55,29 @@ def make(tmp_path: Path) -> Iterator[Callable[..., coflect.Session]]:
 
 def settled(session: coflect.Session) -> None:
     assert session.wait(60)
-    assert session._wiring is not None
-    assert session._wiring.forecaster.drain(30)
-    assert session._wiring.stream.flush(10)
+    assert session._parts is not None
+    assert session._parts.forecaster.drain(30)
+    assert session._parts.stream.flush(10)
 
 
 def trained_labels(session: coflect.Session, index: int) -> list[int]:
     """Labels under which `index` is trained in the next epoch, as the loss gets them."""
-    wiring = session._wiring
-    assert wiring is not None
+    parts = session._parts
+    assert parts is not None
     labels: list[int] = []
-    step = wiring.backend.train_step
+    step = parts.backend.train_step
 
     def watched(batch: Any) -> Any:
         output = step(batch)
         labels.extend(output.targets[output.indices == index].tolist())
         return output
 
-    wiring.backend.train_step = watched
+    parts.backend.train_step = watched
     try:
         session.train(epochs=1)
         settled(session)
     finally:
-        wiring.backend.train_step = step
+        parts.backend.train_step = step
     return labels
 
 
@@ -137,7 +137,7 @@ def test_the_queue_of_an_epochs_end_knows_what_the_epoch_taught(make: Callable[.
     session.train(epochs=3)
     settled(session)
     (named,) = (e for e in session.events("forecast") if e.data.named and e.epoch == 3)
-    queue = session._wiring.forecaster.queue
+    queue = session._parts.forecaster.queue
     assert session.candidates
     assert named.data.index == queue.listed(True, False).rows.tolist()
 
@@ -188,7 +188,7 @@ def test_a_label_said_to_be_right_is_suspected_no_more(make: Callable[..., Any])
     session.judge(2, "right")
     assert trained_labels(session, 2) == [int(data()[1][2])]
     assert [s.judged for s in session.suspects if s.index == 2] == ["right"]
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     assert 2 not in coflect_suspects(store)
 
 
@@ -234,12 +234,12 @@ def test_leaving_out_a_whole_batch_trains_on_nothing(make: Callable[..., Any]) -
     session = make()
     session.train(epochs=1)
     settled(session)
-    wiring = session._wiring
-    wiring.backend.set_labels(dict.fromkeys(range(160)))
-    before = wiring.backend.model[-1].weight.detach().clone()
+    parts = session._parts
+    parts.backend.set_labels(dict.fromkeys(range(160)))
+    before = parts.backend.model[-1].weight.detach().clone()
     session.train(epochs=1)
     settled(session)
-    assert torch.equal(before, wiring.backend.model[-1].weight.detach())
+    assert torch.equal(before, parts.backend.model[-1].weight.detach())
     assert session.state == "finished"
 
 
@@ -258,13 +258,13 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     best = next(s.data for s in scores if s.data.truth == "evaluated")
     assert f"of the {best.named} named at epoch {best.epoch_named}" in best.sentence
     assert "as evaluated" in best.sentence
-    assert session._wiring.forecaster.store.probed_at.max() > 0
-    assert session._wiring.cost().probed > 0
+    assert session._parts.forecaster.store.probed_at.max() > 0
+    assert session._cost(parts).probed > 0
 
 
 def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
     session = make(config={"attribution": {"budget": 60}, "forecast": {"horizon_epochs": 1}})
-    backend = session._wiring.backend
+    backend = session._parts.backend
     x = torch.from_numpy(data()[0])
     wrong: dict[int, np.ndarray] = {}
     end_epoch = backend.end_epoch
@@ -285,7 +285,7 @@ def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..
     session.train(epochs=4)
     settled(session)
     until = time.monotonic() + 20
-    while time.monotonic() < until and not session._wiring.cost().probed:
+    while time.monotonic() < until and not session._cost(parts).probed:
         time.sleep(0.1)
     time.sleep(1)
     settled(session)
@@ -306,9 +306,9 @@ def test_onset_is_switched_while_it_trains(make: Callable[..., Any]) -> None:
     assert session.onset
     last = session.events("forecast")[-1].data
     assert last.onset
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     assert store.correct[[c.index for c in session.candidates]].all()
-    assert all(named.right is not None for named in session._wiring.scoreboard._waiting)
+    assert all(named.right is not None for named in session._parts.scoreboard._waiting)
 
 
 def test_the_window_is_opened_by_hand_until_the_next_intervention(
@@ -316,11 +316,11 @@ def test_the_window_is_opened_by_hand_until_the_next_intervention(
 ) -> None:
     session = make()
     session.open_window()
-    window = session._wiring.window.status()
+    window = session._parts.window.status()
     assert window.open
     assert window.by_hand
-    session._wiring.window.intervened(0)
-    assert not session._wiring.window.open
+    session._parts.window.intervened(0)
+    assert not session._parts.window.open
 
 
 def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
@@ -329,11 +329,11 @@ def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
     with coflect.Session(small_model(), (x, y), (x, y), run_dir=tmp_path) as session:
         session.train(epochs=3)
         settled(session)
-        wiring = session._wiring
-        assert wiring.window.chance == 0.9
-        assert wiring.last["val_accuracy"] == 0.9
-        assert not next(g for g in wiring.window.status().gates if g.name == "accuracy").passed
-        assert "most frequent class" in wiring._distrust()
+        parts = session._parts
+        assert parts.window.chance == 0.9
+        assert parts.last["val_accuracy"] == 0.9
+        assert not next(g for g in parts.window.status().gates if g.name == "accuracy").passed
+        assert "most frequent class" in parts._distrust()
 
 
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:
@@ -347,10 +347,10 @@ def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> No
     assert file.stat().st_size < 160 * 64 + 10_000
     second = make()
     second.restore_forecast(file)
-    old, new = (s._wiring.forecaster.store for s in (first, second))
+    old, new = (s._parts.forecaster.store for s in (first, second))
     assert np.array_equal(new.margin_mean, old.margin_mean)
     assert np.array_equal(new.score, old.score)
-    meant, means = (s._wiring.forecaster.foresight.calibration for s in (first, second))
+    meant, means = (s._parts.forecaster.foresight.calibration for s in (first, second))
     assert means.then == meant.then != (0.0, 1.0)
     assert means.now == meant.now
     assert [s.index for s in second.suspects if s.judged] == [1]
@@ -378,7 +378,7 @@ def test_a_loss_of_ones_own_changes_no_part_of_the_contract(make: Callable[..., 
     for candidate in session.candidates:
         assert 0 <= candidate.risk <= 1
         assert candidate.reason
-    assert all(gate.sentence for gate in session._wiring.window.status().gates)
-    calibration = session._wiring.forecaster.foresight.calibration
+    assert all(gate.sentence for gate in session._parts.window.status().gates)
+    calibration = session._parts.forecaster.foresight.calibration
     assert calibration.then != (0.0, 1.0)
-    assert len(session._wiring.scores) >= 2
+    assert len(session._parts.scoring.scores) >= 2

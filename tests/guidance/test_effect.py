@@ -99,7 +99,7 @@ def test_a_stroke_of_each_kind_gets_its_own_figures(make_session):
     session.feedback(sample=3, look=(0.5, 0.5, 1, 1), ignore=(0, 0, 0.4, 0.4))
     session.train(steps=30)
     assert session.wait(timeout=120)
-    assert session._wiring.steering.effects.wait(60)
+    assert session._parts.steering.effects.wait(60)
     (effect,) = session.events("effect")
     inside = {m["name"]: m for m in effect.data.model_dump()["measures"] if "inside" in m["name"]}
     assert set(inside) == {"energy inside", "energy inside what to look at"}
@@ -130,7 +130,7 @@ def test_accuracy_is_that_of_all_classes_and_of_the_data_it_is_of(make_session, 
     session.feedback(sample=3, ignore=(0, 0, 0.4, 0.4))
     session.train(steps=20)
     assert session.wait(timeout=120)
-    assert session._wiring.steering.effects.wait(60)
+    assert session._parts.steering.effects.wait(60)
     (effect,) = session.effects
     with torch.no_grad():
         found = model.eval()(torch.from_numpy(pair[0])).argmax(1).numpy()
@@ -151,7 +151,7 @@ def test_other_changes_meanwhile_are_named(make_session):
     eventually(lambda step=session.metrics["step"]: session.metrics["step"] > step + 12)
     session.stop()
     assert session.wait(timeout=120)
-    assert session._wiring.steering.effects.wait(60)
+    assert session._parts.steering.effects.wait(60)
     assert len(session.effects) == 2  # a focus has none of its own
     for effect in session.effects:
         assert "(2 other interventions meanwhile)" in effect.text
@@ -171,7 +171,7 @@ def test_a_model_that_was_changed_goes_on_without_a_measurement(make_session):
 
 def test_weights_that_a_device_still_copies_are_waited_for(make_session):
     session = make_session(config={"guidance": {"effect_after": 20}})
-    watch = session._wiring.steering.effects
+    watch = session._parts.steering.effects
     copy, copying = watch._copy, threading.Event()
 
     def as_a_device_does(arrays):

@@ -505,7 +505,7 @@ def test_the_dashboard_shows_it_live_and_replayed(marked, executor, tmp_path):
     session.train(epochs=1)
     session.wait(60)
     session.close()
-    view = View(session._wiring.gallery, "replay", session.run.id)
+    view = View(session._parts.gallery, "replay", session.run.id)
     for event in coflect.open_run(session.run.path).events():
         view.apply(event)
     [item] = view._ledger.values()

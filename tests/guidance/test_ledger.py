@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coflect_widget.config import GuidanceConfig
 from coflect_widget.events import TYPE_OF, Event, Feedback, StrokeInput, Undone, read_event
 from coflect_widget.guidance.interpret import interpret
 from coflect_widget.guidance.ledger import Ledger
@@ -16,7 +15,7 @@ BOX = (0.7, 0.7, 0.95, 0.95)
 
 def say(ledger, step=0, **fields):
     feedback = Feedback(**fields)
-    meaning = interpret(feedback, ledger.state(), GuidanceConfig(), 5000, (32, 32))
+    meaning = interpret(feedback, ledger.state(), 5000, (32, 32))
     return ledger.append(meaning.record(ledger.new_id(), "ann", "fill"), step)
 
 

@@ -32,7 +32,7 @@ def marked(shapes):
 
 def test_scope_reaches_whom_it_says(make_session):
     session = make_session(classes=CLASSES)
-    label = int(session._wiring.read_sample(3).target)
+    label = int(session._parts.samples.train(3).target)
     one = session.feedback(sample=3, ignore=BOX, scope="sample")
     same = session.feedback(sample=3, ignore=BOX, scope="class")
     everyone = session.feedback(sample=3, ignore=BOX, scope="everywhere")
@@ -122,12 +122,12 @@ def test_one_stroke_reaches_the_samples_that_a_person_confirms(make_session, mar
 def test_the_same_search_is_not_begun_twice_and_closing_ends_it(make_session, marked):
     session = make_session(data=marked)
     entry = session.feedback(sample=1, ignore=(0.0, 0.0, 6 / 32, 6 / 32))
-    search = session._wiring.steering.search
+    search = session._parts.steering.search
     held = threading.Event()
     read = search._read_input
     search._read_input = lambda index: (held.wait(20), read(index))[1]
-    first = session._wiring.steering.similar(entry.id)
-    assert session._wiring.steering.similar(entry.id) is first
+    first = session._parts.steering.similar(entry.id)
+    assert session._parts.steering.similar(entry.id) is first
     assert isinstance(first, Future)
     search.close()
     held.set()
@@ -287,7 +287,7 @@ def test_what_was_cleared_before_it_was_due_is_not_measured(make_session, shapes
     session.wait(60)
     session.feedback(sample=1, ignore=BOX)
     session.feedback(instruction="stop focus")
-    assert session._wiring.steering.effects.due == float("inf")
+    assert session._parts.steering.effects.due == float("inf")
 
 
 def test_a_verdict_in_a_loop_of_ones_own_says_what_it_does_not_do(make_session, shapes):
@@ -327,7 +327,7 @@ def test_of_several_regions_only_the_one_searched_for_spreads_no_more(make_sessi
 def test_an_effect_is_that_of_one_kind_of_stroke(make_session, shapes):
     session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
     session.feedback(sample=1, look=(0, 0, 0.5, 1), ignore=(0.75, 0, 1, 1))
-    watch = session._wiring.steering.effects
+    watch = session._parts.steering.effects
     record = watch._waiting[0].record
     for kind, marked in (("look", slice(0, 16)), ("ignore", slice(24, 32))):
         mask = watch._donors(record, kind, np.random.default_rng(0))[1][0]

@@ -134,7 +134,7 @@ def test_a_fit_of_another_model_or_of_steps_at_once_says_what_to_do(fitted, exec
 def closed_callback(session):
     from coflect_widget.training.callbacks_keras import make_callback
 
-    return make_callback(session._wiring)
+    return make_callback(session._parts)
 
 
 def test_weights_that_look_like_places_name_two_ways(fitted):

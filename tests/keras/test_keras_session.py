@@ -226,7 +226,7 @@ def test_fit_has_metrics_a_forecast_and_validation(make_session, shapes):
     assert session.state == "finished"
     assert (session.metrics["step"], session.metrics["epoch"]) == (16, 2)
     assert session.metrics["val_accuracy"] == pytest.approx(history["val_accuracy"][-1])
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     assert store.seen.all()
     assert np.array_equal(store.target, y)
     assert len(session.candidates) == 10
@@ -378,7 +378,7 @@ def test_a_bare_loop_with_a_gradient_tape(make_session, shapes):
     session.wait(30)
     assert session.metrics["step"] == 16
     assert session.metrics["guidance_loss"] > 0
-    assert session._wiring.forecaster.store.seen.all()
+    assert session._parts.forecaster.store.seen.all()
     assert threading.current_thread() is threading.main_thread()
     assert coflect.open_run(session.run.path) is not None
 
@@ -389,14 +389,14 @@ def test_a_fit_that_is_broken_off_leaves_the_model_to_the_next(make_session, sha
     model = compiled(sequential())
     session = make_session(model=model)
 
-    take = session._wiring.own_loop.take
+    take = session._parts.own_loop.take
 
     def broken(output):
         take(output)
         if session.metrics["step"] == 3:
             raise error
 
-    session._wiring.own_loop.take = broken
+    session._parts.own_loop.take = broken
     with pytest.raises(error):
         model.fit(
             x, y, sample_weight=index, epochs=9, verbose=0, callbacks=[session.keras_callback()]

@@ -170,7 +170,7 @@ def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
     ]
     assert len(losses[0]) == 8
     assert np.allclose(*losses, atol=1e-5)
-    stores = [s._wiring.forecaster.store for s in (ours, theirs)]
+    stores = [s._parts.forecaster.store for s in (ours, theirs)]
     assert np.array_equal(stores[0].predicted, stores[1].predicted)
     ranked = [s.events("forecast")[-1] for s in (ours, theirs)]
     assert [event.step for event in ranked] == [8, 8]

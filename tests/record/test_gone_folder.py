@@ -32,7 +32,7 @@ def test_feedback_does_not_say_that_it_is_on_disk(make_session, how, tmp_path):
     session.feedback(sample=1, look=(0, 0, 0.5, 0.5))
     path, away = session.run.path, tmp_path / "away"
     heard = []
-    session._wiring.stream.subscribe(heard.append)
+    session._parts.stream.subscribe(heard.append)
     if how == "renamed":
         path.rename(away)
     elif how == "deleted":
@@ -44,7 +44,7 @@ def test_feedback_does_not_say_that_it_is_on_disk(make_session, how, tmp_path):
         session.feedback(sample=2, look=(0, 0, 0.5, 0.5))
     assert len(session.interventions) == 2  # it is in force
     session.train(epochs=2)
-    session._wiring.loop.wait(60)
+    session._parts.loop.wait(60)
     time.sleep(2.5)
     assert len([text for text in said(heard) if "run folder" in text]) == 1
     if how == "renamed":

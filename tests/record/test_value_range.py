@@ -120,7 +120,7 @@ def test_a_session_says_the_window_and_keeps_it(make_session, photographs):
     assert config.display.window is None  # the user's own is left alone
     written = yaml.safe_load((session.run.path / "config.yaml").read_text())
     assert written["config"]["display"]["window"] == [black, white]
-    gallery = session._wiring.gallery
+    gallery = session._parts.gallery
     picture = gallery.picture(5)
     assert picture.max() > 150
     gallery.thumbnail(5)
@@ -129,10 +129,10 @@ def test_a_session_says_the_window_and_keeps_it(make_session, photographs):
     assert np.array_equal(small, picture)
     # What the run folder says gives the same pictures, and what a person says goes first.
     again = make_session(model, (images, labels), config=written["config"])
-    assert np.array_equal(again._wiring.gallery.picture(5), picture)
+    assert np.array_equal(again._parts.gallery.picture(5), picture)
     assert not any("drawn" in event.data["text"] for event in again.events("notice"))
     own = make_session(model, (images, labels), config={"display": {"window": (0, 1)}})
-    assert own._wiring.gallery.picture(5).max() < 20
+    assert own._parts.gallery.picture(5).max() < 20
 
 
 def test_a_window_that_is_none_is_refused():

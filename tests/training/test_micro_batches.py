@@ -17,16 +17,16 @@ def pairs(shapes):
 def steps_of(session):
     """What the loop told of each of its steps."""
     told = []
-    observe = session._wiring.observe
+    observe = session._parts.observer.observe
 
     def listen(step, epoch, *outputs):
         told.extend(outputs)
         observe(step, epoch, *outputs)
 
-    session._wiring.loop.observer = type(
-        "Listening", (), {"__getattr__": lambda _, name: getattr(session._wiring, name)}
+    session._parts.loop.observer = type(
+        "Listening", (), {"__getattr__": lambda _, name: getattr(session._parts, name)}
     )()
-    session._wiring.loop.observer.observe = listen
+    session._parts.loop.observer.observe = listen
     return told
 
 
@@ -76,7 +76,7 @@ def test_a_piece_is_not_held_by_its_graph(make_session, pairs):
     for x, y in session.loop(DataLoader(pairs, 32)):
         for a, b in zip(x.chunk(2), y.chunk(2), strict=True):
             session.observe(None, session._backend.model(a), b)
-        pieces = session._wiring.own_loop._pieces
+        pieces = session._parts.own_loop._pieces
         assert not any(o.logits.requires_grad for o in pieces._outputs)
         break
     assert session.state == "stopped"

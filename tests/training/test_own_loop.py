@@ -88,7 +88,7 @@ def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(
     assert 0 <= session.metrics["val_accuracy"] <= 1
     assert session.events("train_started")[0].data["total_steps"] == 24
     assert len(session.candidates) == 10
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     assert store.seen.all()
     assert np.array_equal(store.target, shapes.labels)
     assert len(session.events("checkpoint")) == 1
@@ -115,7 +115,7 @@ def test_the_speed_of_a_loop_leaves_its_validation_out(make_session, shapes, pai
         began = time.perf_counter()
         train(session, loader_of(pairs), epochs=1)
         taken.append(time.perf_counter() - began)
-    spent = session._wiring.loop.time
+    spent = session._parts.loop.time
     assert 0.5 <= spent.validation < min(taken)
     assert 24 / spent.speed < sum(taken) - 3 * 0.5
 
@@ -184,7 +184,7 @@ def test_the_guidance_of_a_bare_loop_is_the_guidances_own(make_session, shapes):
                 term = guidance.loss(x, y, loss.detach(), torch.from_numpy(rows))
             (loss if term is None else loss + term).backward()
             optimizer.step()
-        session._wiring.forecaster.drain(30)
+        session._parts.forecaster.drain(30)
         return torch.cat([p.detach().flatten() for p in model.parameters()]), session
 
     ours, session = weights(True)
@@ -381,7 +381,7 @@ def test_mixed_targets_count_by_their_larger_part(make_session, pairs):
     for _ in session.loop([0]):
         session.observe([5, 6], torch.randn(2, 4), targets)
     session.wait(30)
-    assert session._wiring.forecaster.store.target[[5, 6]].tolist() == [2, 1]
+    assert session._parts.forecaster.store.target[[5, 6]].tolist() == [2, 1]
     assert coflect.open_run(session.run.path) is not None
 
 
@@ -425,7 +425,7 @@ def test_a_loader_of_a_part_of_the_data_is_followed_to_its_samples(make_session,
     part = Subset(Subset(pairs, range(100, 200)), range(50, 90))
     train(session, DataLoader(part, batch_size=8, shuffle=True), epochs=1)
     session.wait(30)
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     assert np.flatnonzero(store.seen).tolist() == list(range(150, 190))
     assert np.array_equal(store.target[150:190], pairs.tensors[1][150:190].numpy())
     other = TensorDataset(*(tensor[:40] for tensor in pairs.tensors))

@@ -74,7 +74,7 @@ def test_a_bare_loop_in_numpy(logistic, digits, make_session):
         model.weights -= (0.003 * x.T @ error / len(rows)).astype(np.float32)
     session.wait(30)
     assert (session.metrics["step"], session.metrics["epoch"]) == (20, 2)
-    assert session._wiring.forecaster.store.seen.all()
+    assert session._parts.forecaster.store.seen.all()
 
 
 def test_a_backend_without_maps_trains_all_the_same(logistic, digits, make_session):

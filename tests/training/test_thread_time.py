@@ -6,6 +6,7 @@ import time
 import pytest
 from torch import nn
 
+from coflect_widget.session.cost import cost
 from coflect_widget.training.thread_time import ThreadTime
 from tests.conftest import eventually, tiny_cnn
 
@@ -116,17 +117,17 @@ class Sleepy(nn.Module):
 
 def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, monkeypatch):
     session = make_session(Sleepy(), batch_size=32)
-    wiring = session._wiring
-    spent = wiring.loop.time
-    observe = wiring.forecaster.observe
+    parts = session._parts
+    spent = parts.loop.time
+    observe = parts.forecaster.observe
 
     def slow(step, epoch, *outputs):
         time.sleep(0.005 * len(outputs))
         observe(step, epoch, *outputs)
 
-    monkeypatch.setattr(wiring.forecaster, "observe", slow)
+    monkeypatch.setattr(parts.forecaster, "observe", slow)
     session.train(steps=40)
-    eventually(lambda: session.metrics.get("step", 0) or wiring.loop.step > 10)
+    eventually(lambda: session.metrics.get("step", 0) or parts.loop.step > 10)
     session.pause()
     eventually(lambda: session.state == "paused")
     before = dict(spent.seconds)
@@ -139,8 +140,8 @@ def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, mon
     assert spent.seconds["held"] - before["held"] >= 0.45
     assert spent.seconds["held"] + spent.seconds["tool"] >= 0.65
 
-    wiring.forecaster.flush()
-    written = wiring.cost()
+    parts.forecaster.flush()
+    written = cost(parts)
     assert written.percent == pytest.approx(
         100 * spent.seconds["tool"] / spent.seconds["training"], abs=0.01
     )
@@ -148,9 +149,9 @@ def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, mon
 
 def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
     session = make_session(Sleepy(), batch_size=32)
-    controls, spent = session._wiring.controls, session._wiring.loop.time
+    controls, spent = session._parts.controls, session._parts.loop.time
     session.train(steps=60)
-    eventually(lambda: session._wiring.loop.step > 5)
+    eventually(lambda: session._parts.loop.step > 5)
     before = spent.seconds["tool"]
     resting = threading.Event()
     with controls.rest(5, resting.set):
@@ -159,7 +160,7 @@ def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
     controls.submit(lambda: time.sleep(0.2)).result(20)
     assert session.wait(60)
     assert 0.45 <= spent.seconds["tool"] - before < 2
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     recorded = session.events("cost")[-1].data
     assert recorded.percent is not None
     assert recorded.tool_seconds <= spent.seconds["tool"] + 1e-4  # it is rounded to that

@@ -40,9 +40,9 @@ class Screen:
 @pytest.fixture
 def stage(make_session):
     session = make_session()
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     screen = Screen()
-    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    publisher = Publisher(View(session._parts.gallery, "live", session.run.id), screen)
     publisher.start()
     count = iter(range(1, 10**9))
 
@@ -185,7 +185,7 @@ def test_a_fault_of_a_listener_becomes_one_notice(make_session):
     def broken(event):
         raise ZeroDivisionError("no reason")
 
-    session._wiring.stream.subscribe(broken)
+    session._parts.stream.subscribe(broken)
     for _ in range(3):
         session.feedback(instruction="increase focus by 10%")
     texts = eventually(lambda: [e.data["text"] for e in session.events("notice")])
@@ -253,14 +253,14 @@ def test_ten_thousand_clicks_and_as_many_malformed_messages(make_session, watche
 
 @pytest.fixture
 def watched_controls(make_session):
-    from coflect_widget.ui.commands import CommandDesk
+    from coflect_widget.ui.commands import Commands
 
     session = make_session()
     screen = Screen()
-    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
-    session._wiring.stream.subscribe(publisher.event)
+    publisher = Publisher(View(session._parts.gallery, "live", session.run.id), screen)
+    session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(CommandDesk(session._wiring), publisher)
+    controls = Controls(Commands(session._parts), publisher)
     yield session, controls, screen
     publisher.close()
 

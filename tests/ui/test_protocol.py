@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, with_config
 from coflect_widget import events
 from coflect_widget.events import COMMAND
 from coflect_widget.ui import protocol
-from coflect_widget.ui.commands import CommandDesk
+from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.live import replay_dashboard
 from tests.conftest import eventually
 
@@ -70,14 +70,14 @@ def watched(make_session, shapes):
 
     session = make_session(val=shapes, classes=["circle", "<img onerror=x>", "triangle", "\u202ex"])
     screen = Screen()
-    publisher = Publisher(View(session._wiring.gallery, "live", session.run.id), screen)
+    publisher = Publisher(View(session._parts.gallery, "live", session.run.id), screen)
     screen.acknowledge = lambda seq: publisher.ack("h", seq, seen=True, attended=True)
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     for event in session.run.events():
         publisher.event(event)
-    session._wiring.stream.subscribe(publisher.event)
+    session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(CommandDesk(session._wiring), publisher)
+    controls = Controls(Commands(session._parts), publisher)
     yield session, screen, lambda message: controls._receive(None, message, [])
     publisher.close()
 
@@ -223,7 +223,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
         def reply(self, identifier, *, ok, text, step):
             answers.append(ok)
 
-    controls = Controls(CommandDesk(session._wiring), Answers())
+    controls = Controls(Commands(session._parts), Answers())
     before = [e.seq for e in session.events()]
     for message in HOSTILE:
         controls._receive(None, message, [])
@@ -265,7 +265,7 @@ def test_a_damaged_map_is_said_and_the_rest_is_shown(make_session):
 def test_a_run_that_was_killed_is_shown_as_interrupted(make_session):
     session = make_session()
     session.train(steps=10**6)
-    session._wiring.stream.flush()
+    session._parts.stream.flush()
     assert replay_dashboard(session.run)._snapshot["update"]["status"]["state"] == "interrupted"
 
 
@@ -281,7 +281,7 @@ def test_an_event_that_comes_twice_is_taken_once(make_session):
 
     session = make_session()
     session.feedback(instruction="increase focus by 10%")
-    view = View(session._wiring.gallery, "live", session.run.id)
+    view = View(session._parts.gallery, "live", session.run.id)
     for event in session.events() * 2:
         view.apply(event)
     assert len(view.update(full=True)[0]["markers"]) == 1

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from coflect_widget.arguments import count
 
 if TYPE_CHECKING:
-    from coflect_widget.wiring import Wiring
+    from coflect_widget.session.parts import Parts
 
 
 class OwnLoops:
     """Mixed into `Session`: a bare loop, and the callbacks of other libraries."""
 
-    def _open(self) -> Wiring:
+    def _open(self) -> Parts:
         raise NotImplementedError
 
     def loop(
@@ -49,7 +49,7 @@ class OwnLoops:
         RuntimeError
             If training is running already, or the session is closed.
         """
-        wiring = self._open()
+        parts = self._open()
         epochs = count(epochs, "epochs")
         if isinstance(loader, Iterator) and epochs > 1:
             raise TypeError(
@@ -61,9 +61,9 @@ class OwnLoops:
                 f"loader={type(loader).__name__} gives no batches; pass a DataLoader, a list of "
                 "batches or anything else that a for loop takes"
             )
-        if wiring.loop.running and not wiring.loop.on_this_thread:
+        if parts.loop.running and not parts.loop.on_this_thread:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        return wiring.own_loop.over(loader, epochs, validate=validate)
+        return parts.own_loop.over(loader, epochs, validate=validate)
 
     def observe(self, indices: Any, logits: Any, targets: Any, loss: Any = None) -> None:
         """Say what a step of a loop of your own computed; nothing is copied or waited for.

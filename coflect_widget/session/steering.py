@@ -1,23 +1,23 @@
-"""What a person tells a running training: checked now, done at the next step boundary.
+"""Guidance: checked now, in force from the next step boundary on, and in the ledger.
 
-Every way in (a method of the session, a button, a typed sentence) ends here. Nothing is half
-done: what cannot be used is refused before anything changes, and the ledger takes only what the
-loss took.
+Nothing is half done: what cannot be used is refused before anything changes, and the ledger takes
+only what the loss took.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coflect_widget import events
+from coflect_widget.config import Config
 from coflect_widget.guidance.idle_worker import IdleWorker
-from coflect_widget.guidance.instructions import ORDERS, Understood, parse
-from coflect_widget.guidance.interpret import Interpretation, interpret
+from coflect_widget.guidance.instructions import NotUnderstood, Understood
+from coflect_widget.guidance.interpret import Checked, check
 from coflect_widget.guidance.lapses import Lapse, told
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.place_watch import PlaceWatch
@@ -26,28 +26,29 @@ from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.similar import Hit
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.watch import EffectWatch
-from coflect_widget.record.journal import remedy
-
-if TYPE_CHECKING:
-    from coflect_widget.wiring import Wiring
-
-#: Factor by which "slower overlays" changes the steps between two of them.
-PACE = 2
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.training.controls import Controls
 
 
 class Steering:
-    """The desk where guidance and orders arrive; any thread.
+    """Puts guidance into force, and keeps the ledger of it; any thread.
 
     Parameters
     ----------
-    wiring : Wiring
-        The organs of the session.
+    backend, config, classes, controls, samples, tell
+        The model and its data, the session's settings, names of the classes, the queue to the
+        training thread, single samples, and the record.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
-    classes : sequence of str
-        Names of the classes.
     measure : callable or None
         What measures a snapshot in a worker; None where the framework has none.
+    intervened : callable ()
+        Guidance has changed.
+    running : callable () -> bool
+        Whether anything trains.
+    step : callable () -> int
+        Steps done.
 
     Attributes
     ----------
@@ -58,27 +59,37 @@ class Steering:
 
     def __init__(
         self,
-        wiring: Wiring,
-        structure: bytes | Exception,
+        backend: Any,
+        config: Config,
         classes: Sequence[str],
+        controls: Controls,
+        samples: Samples,
+        tell: Telling,
+        *,
+        structure: bytes | Exception,
         measure: Callable[..., Any] | None,
+        intervened: Callable[[], None],
+        running: Callable[[], bool],
+        step: Callable[[], int],
     ) -> None:
-        backend, config = wiring.backend, wiring.config
-        self._wiring = wiring
+        self._backend = backend
         self._classes = list(classes)
+        self._controls = controls
+        self._samples = samples
+        self._tell = tell
+        self._intervened = intervened
+        self._running = running
+        self._step = step
         self.ledger = Ledger(config.guidance.strength)
         self._worker = IdleWorker()
         self.search = ArtefactSearch(
-            self._worker,
-            lambda index: wiring.read_sample(index).input,
-            backend.num_train,
-            wiring.emit,
+            self._worker, lambda index: samples.train(index).input, backend.num_train, tell.emit
         )
         able = measure is not None and not isinstance(structure, Exception)
         self._places = PlaceWatch(
             getattr(backend, "readings", None),
-            wiring.controls if backend.reads_at_boundary else None,
-            partial(wiring.notice, "warning"),
+            controls if backend.reads_at_boundary else None,
+            tell.warn,
         )
         self.effects = EffectWatch(
             self._worker,
@@ -86,15 +97,15 @@ class Steering:
             b"" if isinstance(structure, Exception) else structure,
             backend.weight_specs(),
             backend.copy_weights,
-            wiring.read_sample,
-            wiring.read_val_sample,
+            samples.train,
+            samples.val,
             backend.num_train,
             backend.num_val if hasattr(backend, "read_val_sample") else 0,
             lambda: backend.image_size,
             config.guidance.effect_after if able else 0,
             config.seed,
             self._measured,
-            partial(wiring.notice, "warning"),
+            tell.warn,
         )
 
     def state_changed(self, state: str) -> None:
@@ -109,35 +120,41 @@ class Steering:
 
     def _measured(self, effect: events.Effect) -> None:
         self.ledger.measured(effect)
-        self._wiring.emit(effect)
+        self._tell.emit(effect)
 
     def labels_changed(self, samples: set[int]) -> None:
         """A person has judged these; what was drawn on them follows. Where steps are applied."""
         guidance = self.ledger.state()
         if any(stroke.sample in samples for stroke in guidance.strokes):
-            self._wiring.backend.set_guidance(guidance)
+            self._backend.set_guidance(guidance)
 
     # --- guidance --------------------------------------------------------------------------
 
-    def feedback(self, feedback: events.Feedback) -> Future[Intervention]:
+    def feedback(
+        self, feedback: events.Feedback, said: Understood | NotUnderstood | None
+    ) -> Future[Intervention]:
         """Check now, apply at the next step boundary; the future is done once it is on disk.
 
-        A typed order ("pause", "undo") is obeyed instead; the answer is then no entry of the
-        ledger, except for "undo", which answers with what it took out.
+        `said` is what the instruction was understood as.
 
         Raises
         ------
         ValueError
             If it cannot be used; nothing has changed then.
         """
-        order = self._order(feedback)
-        if order is not None:
-            return self._obey(order)
-        feedback = self._for_this_one(feedback)
-        self._interpret(feedback)
+        checked = check(
+            feedback,
+            said,
+            self._backend.num_train,
+            self._backend.image_size,
+            self._classes,
+            lambda index: int(self._samples.train(index).target),
+        )
+        return self._apply_at_boundary(self._apply_feedback, checked)
+
+    def _apply_at_boundary(self, apply: Callable[..., None], *given: Any) -> Future[Intervention]:
         recorded: Future[Intervention] = Future()
-        applied = self._wiring.controls.submit(partial(self._apply_feedback, feedback, recorded))
-        applied.add_done_callback(partial(_pass_on_failure, recorded))
+        when_applied(self._controls.submit(partial(apply, *given, recorded)), recorded)
         return recorded
 
     def similar(self, intervention: str) -> Future[list[Hit]]:
@@ -184,10 +201,7 @@ class Steering:
             )
         chosen = [known[k] for k in wanted]
         _ = self._found(entry, chosen)
-        recorded: Future[Intervention] = Future()
-        apply = partial(self._apply_found, intervention, chosen, recorded)
-        self._wiring.controls.submit(apply).add_done_callback(partial(_pass_on_failure, recorded))
-        return recorded
+        return self._apply_at_boundary(self._apply_found, intervention, chosen)
 
     def undo(self, intervention: str) -> Future[Intervention]:
         """Take one intervention out at the next step boundary; done once it is on disk.
@@ -198,10 +212,7 @@ class Steering:
             If there is no such intervention.
         """
         _ = self.ledger[intervention]
-        recorded: Future[Intervention] = Future()
-        applied = self._wiring.controls.submit(partial(self._apply_undo, intervention, recorded))
-        applied.add_done_callback(partial(_pass_on_failure, recorded))
-        return recorded
+        return self._apply_at_boundary(self._apply_undo, intervention)
 
     def adopt(self, ledger: Ledger) -> None:
         """Begin with what another session was told; before training starts.
@@ -211,7 +222,7 @@ class Steering:
         ValueError
             If it does not fit these data; nothing has changed then.
         """
-        wiring, backend = self._wiring, self._wiring.backend
+        backend, emit = self._backend, self._tell.emit
         for entry in ledger.interventions:
             record = entry.record
             named = [s.sample for s in record.strokes if s.sample is not None]
@@ -235,38 +246,17 @@ class Steering:
         self.ledger = adopted
         focus = adopted.state().focus
         for entry in adopted.interventions:
-            wiring.emit(entry.record.model_copy(update={"loss": loss, "focus": focus}))
+            emit(entry.record.model_copy(update={"loss": loss, "focus": focus}))
             self._places.drawn(entry.record, training=False)
             if entry.undone:
-                wiring.emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
-
-    def _interpret(self, feedback: events.Feedback) -> Interpretation:
-        backend = self._wiring.backend
-        return interpret(
-            feedback,
-            self.ledger.state(),
-            self._wiring.config.guidance,
-            backend.num_train,
-            backend.image_size,
-            self._classes,
-            lambda index: int(self._wiring.read_sample(index).target),
-        )
-
-    def _for_this_one(self, feedback: events.Feedback) -> events.Feedback:
-        """Without a sample, "only this one" means the one that a person looks at."""
-        if feedback.sample is not None or feedback.instruction is None:
-            return feedback
-        said = parse(feedback.instruction, self._classes)
-        if not isinstance(said, Understood) or said.scope != "sample":
-            return feedback
-        return feedback.model_copy(update={"sample": self._wiring.looked_at})
+                emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
 
     # --- at a step boundary ------------------------------------------------------------------
 
-    def _apply_feedback(self, feedback: events.Feedback, recorded: Future[Intervention]) -> None:
-        # again: the guidance that is in force may have changed since the check
-        record = self._interpret(feedback).record(self.ledger.new_id(), self._wiring.author)
-        self._apply(record, recorded)
+    def _apply_feedback(self, checked: Checked, recorded: Future[Intervention]) -> None:
+        # the guidance that is in force may have changed since the check
+        meant = checked.beside(self.ledger.state())
+        self._apply(meant.record(self.ledger.new_id(), self._tell.author), recorded)
 
     def _apply_found(
         self, intervention: str, hits: list[Hit], recorded: Future[Intervention]
@@ -274,19 +264,16 @@ class Steering:
         self._apply(self._found(self.ledger[intervention], hits), recorded)
 
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
-        wiring = self._wiring
-        step, epoch = wiring.loop.step, wiring.loop.epoch
+        step = self._step()
         # First what can fail: the ledger takes only what the loss took.
-        loss = wiring.backend.set_guidance(fold((Intervention(record, step),), self.ledger.state()))
+        loss = self._backend.set_guidance(fold((Intervention(record, step),), self.ledger.state()))
         record = record.model_copy(update={"loss": loss})
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
         self.effects.applied(record, step)
-        self._places.drawn(record, training=wiring.loop.running)
-        wiring.window.intervened(epoch)
-        wiring.stream.emit(
-            record, step, epoch, on_recorded=partial(_when_recorded, recorded, entry)
-        )
+        self._places.drawn(record, training=self._running())
+        self._intervened()
+        self._tell.durably(record, recorded, entry)
 
     def _found(self, entry: Intervention, hits: Sequence[Hit]) -> events.InterventionRecord:
         if not hits:
@@ -298,7 +285,7 @@ class Steering:
         strength = focus if given is None else given
         return events.InterventionRecord(
             id=self.ledger.new_id(),
-            author=self._wiring.author,
+            author=self._tell.author,
             sample=entry.record.sample,
             understood=f"ignore what {entry.id} marks in {len(hits)} more samples, strength "
             f"{strength:.2f}",
@@ -311,27 +298,20 @@ class Steering:
         )
 
     def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
-        wiring = self._wiring
         undone = replace(self.ledger[intervention], undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
         state = fold(entries, GuidanceState(focus=self.ledger.focus))
         if not self.ledger[intervention].undone:
-            wiring.backend.set_guidance(state)  # first what can fail, as in `_apply`
+            self._backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)
-        self.effects.undone(intervention, wiring.loop.step)
+        self.effects.undone(intervention, self._step())
         data = events.Undone(
-            id=entry.id, author=wiring.author, understood=entry.understood, focus=state.focus
+            id=entry.id, author=self._tell.author, understood=entry.understood, focus=state.focus
         )
-        wiring.stream.emit(
-            data,
-            wiring.loop.step,
-            wiring.loop.epoch,
-            on_recorded=partial(_when_recorded, recorded, entry),
-        )
+        self._tell.durably(data, recorded, entry)
 
     def lapsed(self, lapses: Sequence[Lapse]) -> None:
         """The loss has taken these out of force by itself; the ledger follows, and says so."""
-        wiring = self._wiring
         reasons: dict[tuple[str, str], list[Lapse]] = {}
         for lapse in lapses:
             part = lapse.part
@@ -339,71 +319,12 @@ class Steering:
                 id=part.id, kind=part.kind, sample=part.sample, term=lapse.term, why=lapse.why
             )
             self.ledger.lapse(data)
-            self.effects.undone(part.id, wiring.loop.step)
-            wiring.emit(data)
+            self.effects.undone(part.id, self._step())
+            self._tell.emit(data)
             reasons.setdefault((lapse.term, lapse.why), []).append(lapse)
         for together in reasons.values():
-            wiring.notice("warning", told(together))
-
-    # --- orders ------------------------------------------------------------------------------
-
-    def _order(self, feedback: events.Feedback) -> Understood | None:
-        """The order that a sentence is, if it is one and stands alone."""
-        if feedback.instruction is None or feedback.strokes or feedback.strength is not None:
-            return None
-        said = parse(feedback.instruction, self._classes)
-        return said if isinstance(said, Understood) and said.action in ORDERS else None
-
-    def _obey(self, order: Understood) -> Future[Intervention]:
-        wiring = self._wiring
-        words = order.echo()
-        match order.action:
-            case "pause" | "resume" | "stop":
-                if not wiring.command(order.action):
-                    raise ValueError(
-                        f"{words!r}: nothing is training; run session.train(epochs=...) first"
-                    )
-            case "undo":
-                return self.undo(order.intervention or self._last().id)
-            case "explain":
-                wiring.explain(order.index)
-            case _:
-                words = wiring.pace_overlays(1 / PACE if order.faster else PACE, words)
-        answered: Future[Intervention] = Future()
-        record = events.InterventionRecord(
-            id="", author=wiring.author, instruction=order.echo(), understood=words
-        )
-        answered.set_result(Intervention(record, wiring.loop.step))
-        return answered
-
-    def _last(self) -> Intervention:
-        entries: Iterable[Intervention] = reversed(self.ledger.interventions)
-        entry = next((e for e in entries if not e.undone), None)
-        if entry is None:
-            raise ValueError("'undo': there is no intervention in force")
-        return entry
+            self._tell.warn(told(together))
 
 
 def _cannot_measure(*_: object) -> Any:
     raise RuntimeError("this framework has nothing to measure effects with")
-
-
-def _when_recorded(
-    future: Future[Intervention], entry: Intervention, event: events.Event, error: OSError | None
-) -> None:
-    if error is not None:
-        future.set_exception(
-            OSError(
-                error.errno,
-                f"applied at step {event.step}, but it is not on disk yet: {error.strerror}; "
-                f"{remedy(error)}, it is tried again every second",
-            )
-        )
-    else:
-        future.set_result(entry)
-
-
-def _pass_on_failure(recorded: Future[Intervention], applied: Future[Any]) -> None:
-    error = applied.exception()
-    if error is not None:
-        recorded.set_exception(error)

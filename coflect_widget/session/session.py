@@ -19,16 +19,17 @@ from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
-from coflect_widget.own_loops import OwnLoops
 from coflect_widget.record.assumed import note_assumed
 from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.record.run import Run
 from coflect_widget.record.value_range import Window, find_window
-from coflect_widget.reviewing import Reviews
+from coflect_widget.session.build import build
+from coflect_widget.session.own_loops import OwnLoops
+from coflect_widget.session.parts import Parts
+from coflect_widget.session.reviews import Reviews
+from coflect_widget.session.waiting import Waits
 from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
-from coflect_widget.waiting import Waits
-from coflect_widget.wiring import Wiring
 
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
@@ -115,7 +116,7 @@ class Session(Waits, OwnLoops, Reviews):
         guidance: Ledger | str | Path | None = None,
         **unknown: Any,
     ) -> None:
-        self._wiring: Wiring | None = None  # close() must work on a half-made session
+        self._parts: Parts | None = None  # close() must work on a half-made session
         self._process = os.getpid()
         if unknown:
             name = next(iter(unknown))
@@ -190,13 +191,20 @@ class Session(Waits, OwnLoops, Reviews):
         self._told = 0  # of the backend's assumptions
         self._backend = engine
         measure = resolve(parts.measure) if parts.measure and not regression else None
-        self._wiring = Wiring(
-            engine, structure, checked, path, self.classes, measure, executor, first.input.shape
+        self._parts = build(
+            engine,
+            structure,
+            checked,
+            path,
+            self.classes,
+            measure=measure,
+            executor=executor,
+            input_shape=first.input.shape,
         )
         self._run = Run(path)
         self._dashboard: Any = None
         self._replayed: Any = None  # where it is first shown after it was closed
-        self._wiring.emit(
+        self._parts.tell.emit(
             events.RunStarted(
                 classes=self.classes,
                 num_train=engine.num_train,
@@ -210,7 +218,7 @@ class Session(Waits, OwnLoops, Reviews):
         if guidance is not None:
             try:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)
-                self._wiring.steering.adopt(told)
+                self._parts.steering.adopt(told)
             except BaseException:
                 self.close()
                 raise
@@ -218,20 +226,20 @@ class Session(Waits, OwnLoops, Reviews):
         openmp.find_runtimes()
         openmp.release_after_each_cell()
         # Both workers come up before a training wants the processors.
-        self._wiring.scheduler.start()
-        self._wiring.scheduler.warm()
-        if self._wiring.snapshots.fallback is not None:
-            self._wiring.notice(
+        self._parts.scheduler.start()
+        self._parts.scheduler.warm()
+        if self._parts.snapshots.fallback is not None:
+            self._parts.tell.notice(
                 "warning",
                 "There is no room in memory for the weights that workers read; they go through "
-                f"the file {self._wiring.snapshots.fallback}, which may slow steps down a little.",
+                f"the file {self._parts.snapshots.fallback}, which may slow steps down a little.",
             )
         if window is not None:
-            self._wiring.notice("info", str(window))
+            self._parts.tell.notice("info", str(window))
         if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
             engine.forget_read()
         if isinstance(structure, Exception):
-            self._wiring.notice("warning", f"Training works, overlays do not: {structure}")
+            self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
 
     def _meet_others(self) -> None:
@@ -242,15 +250,15 @@ class Session(Waits, OwnLoops, Reviews):
             session = me()
             return [] if session is None else close_all(keep=session)
 
-        wiring = self._open()
-        wiring.close_others = close_others
+        parts = self._open()
+        parts.desk.close_others = close_others
         earlier = sorted(_sessions, key=lambda session: session.run.id)
         _sessions.add(self)
         for session in earlier:
             session._made().spare = True
         if earlier:
             names = ", ".join(session.run.id for session in earlier)
-            wiring.notice(
+            parts.tell.notice(
                 "info",
                 f"Still open in this kernel, with model, data and worker processes: {names}. "
                 "coflect.close_all(keep=session) ends all but this one.",
@@ -274,27 +282,27 @@ class Session(Waits, OwnLoops, Reviews):
         RuntimeError
             If training is running already, or the session is closed.
         """
-        wiring = self._open()
+        parts = self._open()
         if (epochs is None) == (steps is None):
             raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
         epochs = None if epochs is None else count(epochs, "epochs")
         steps = None if steps is None else count(steps, "steps")
-        if wiring.loop.running:
+        if parts.loop.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         per_epoch = self._backend.steps_per_epoch
         if epochs is not None:
-            steps = wiring.loop.steps_for_epochs(epochs)
+            steps = parts.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
         expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
         if expect is not None:
             expect(steps)
             self._tell_assumptions()
-        wiring.announce(steps, per_epoch, self._backend.batch_size, wiring.loop.begun)
+        parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
         openmp.release_helpers()
-        wiring.loop.start(steps, whole_epochs=epochs is not None)
+        parts.loop.start(steps, whole_epochs=epochs is not None)
         others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")
         if others:
-            wiring.notice(
+            parts.tell.notice(
                 "warning",
                 f"{', '.join(others)} trains in this kernel too and takes its share of the "
                 "processor; coflect.close_all(keep=session) ends all but this one.",
@@ -304,8 +312,8 @@ class Session(Waits, OwnLoops, Reviews):
     @property
     def metrics(self) -> dict[str, float | int | None]:
         """Last value of each metric ("loss", "accuracy", "val_loss", ...), "step" and "epoch"."""
-        wiring = self._made()
-        return {**wiring.last, "step": wiring.loop.step, "epoch": wiring.loop.epoch}
+        parts = self._made()
+        return {**parts.observer.last, "step": parts.loop.step, "epoch": parts.loop.epoch}
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -332,15 +340,15 @@ class Session(Waits, OwnLoops, Reviews):
         return [candidate for candidate in self._candidates() if candidate.wrong_now]
 
     def _candidates(self) -> list[Candidate]:
-        wiring = self._made()
-        forecast = wiring.forecast
+        parts = self._made()
+        forecast = parts.observer.forecast
         if forecast is None:
             return []
         unknown = [None] * len(forecast.index)  # of classes
         doubtful = set(forecast.doubtful)
         return [
             Candidate(
-                index, risk, target, predicted, reason, wiring.gallery.thumbnail(index),
+                index, risk, target, predicted, reason, parts.gallery.thumbnail(index),
                 wanted, given, error, index in doubtful,
             )
             for index, risk, target, predicted, reason, wanted, given, error in zip(
@@ -368,11 +376,11 @@ class Session(Waits, OwnLoops, Reviews):
         TimeoutError
             If it takes longer than `timeout` seconds.
         """
-        wiring = self._open()
-        wiring.scheduler.start()
-        asked = wiring.explain(whole_number(index, "index"))
+        parts = self._open()
+        parts.scheduler.start()
+        asked = parts.desk.explain(whole_number(index, "index"))
         explanation = self._wait_for(asked, timeout, "explain()")
-        wiring.stream.flush()
+        parts.stream.flush()
         return explanation
 
     def timeline(self, index: int) -> list[Explanation]:
@@ -387,16 +395,16 @@ class Session(Waits, OwnLoops, Reviews):
             If there is no such sample.
         """
         number = whole_number(index, "index")
-        self._made().check_index(number)
+        self._made().samples.check(number)
         if not (self._made().closed or self._elsewhere):
             self._made().stream.flush()
         return read_timeline(self._run, number)
 
     def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
         """Recorded events, oldest first; only those of `type`, if given."""
-        if self._wiring is not None and not self._elsewhere:
-            self._wiring.forecaster.drain(5)
-            self._wiring.stream.flush()
+        if self._parts is not None and not self._elsewhere:
+            self._parts.forecaster.drain(5)
+            self._parts.stream.flush()
         return self._run.events(type)
 
     @property
@@ -456,7 +464,7 @@ class Session(Waits, OwnLoops, Reviews):
             strength=fraction(strength, "strength"),
             scope=one_of(scope, "scope", get_args(Scope)),
         )
-        return self._wait_for(self._open().steering.feedback(command), 60, "feedback()")
+        return self._wait_for(self._open().desk.feedback(command), 60, "feedback()")
 
     def similar(self, intervention: Intervention | str, timeout: float = 600) -> list[Hit]:
         """Other samples that show what an intervention ignores, best first.
@@ -467,7 +475,7 @@ class Session(Waits, OwnLoops, Reviews):
             ``.index``, ``.box`` as fractions, ``.score`` (1 for the same pixels).
         """
         name = intervention if isinstance(intervention, str) else intervention.id
-        return self._wait_for(self._open().steering.similar(name), timeout, "similar()")
+        return self._wait_for(self._open().desk.similar(name), timeout, "similar()")
 
     def confirm(
         self, intervention: Intervention | str, indices: Sequence[int] | None = None
@@ -475,12 +483,12 @@ class Session(Waits, OwnLoops, Reviews):
         """Ignore it in those hits of `similar` too, each at its place; in all if left out."""
         name = intervention if isinstance(intervention, str) else intervention.id
         chosen = None if indices is None else [whole_number(k, "indices") for k in indices]
-        return self._wait_for(self._open().steering.confirm(name, chosen), 60, "confirm()")
+        return self._wait_for(self._open().desk.confirm(name, chosen), 60, "confirm()")
 
     def undo(self, intervention: Intervention | str) -> Intervention:
         """Take one intervention out again; later ones stay."""
         identifier = intervention if isinstance(intervention, str) else intervention.id
-        return self._wait_for(self._open().steering.undo(identifier), 60, "undo()")
+        return self._wait_for(self._open().desk.undo(identifier), 60, "undo()")
 
     @property
     def interventions(self) -> list[Intervention]:
@@ -552,27 +560,27 @@ class Session(Waits, OwnLoops, Reviews):
 
         In a process forked from the session's own there is nothing to end.
         """
-        wiring = self._wiring
-        if wiring is None or wiring.closed or self._elsewhere:
+        parts = self._parts
+        if parts is None or parts.closed or self._elsewhere:
             return
-        if wiring.loop.running and not wiring.own_loop.close():
-            wiring.controls.stop()
-            wiring.await_end()
+        if parts.loop.running and not parts.own_loop.close():
+            parts.controls.stop()
+            parts.await_end()
         try:
-            wiring.close()
+            parts.close()
         finally:
             _sessions.discard(self)
             if self._dashboard is not None:
                 self._dashboard.close()
-        self._say_unsaved(wiring)
+        self._say_unsaved(parts)
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        wiring = None if self._elsewhere else self._wiring
-        if error is not None and wiring is not None and wiring.loop.on_this_thread:
-            wiring.own_loop.end("failed", error)
+        parts = None if self._elsewhere else self._parts
+        if error is not None and parts is not None and parts.loop.on_this_thread:
+            parts.own_loop.end("failed", error)
         self.close()
 
     def _tell_assumptions(self) -> None:
@@ -580,27 +588,27 @@ class Session(Waits, OwnLoops, Reviews):
         known = list(getattr(self._backend, "assumptions", []))
         new, self._told = known[self._told :], len(known)
         for sentence in new:
-            self._made().notice("warning", sentence)
+            self._made().tell.notice("warning", sentence)
         try:
             note_assumed(self._run.path, new)
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
-            self._made().notice("warning", f"config.yaml could not be added to: {error}")
+            self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
 
-    def _made(self) -> Wiring:
-        if self._wiring is None:
+    def _made(self) -> Parts:
+        if self._parts is None:
             raise RuntimeError("this session was not made; its constructor raised an error")
-        return self._wiring
+        return self._parts
 
-    def _open(self) -> Wiring:
-        wiring = self._made()
+    def _open(self) -> Parts:
+        parts = self._made()
         if self._elsewhere:
             raise RuntimeError(
                 "this process was forked from the one that made the session, which alone can "
                 "train and steer it; make a new session here"
             )
-        if wiring.closed:
+        if parts.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
-        return wiring
+        return parts
 
     @property
     def _elsewhere(self) -> bool:

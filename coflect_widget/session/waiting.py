@@ -15,7 +15,7 @@ from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.training import openmp
 
 if TYPE_CHECKING:
-    from coflect_widget.wiring import Wiring
+    from coflect_widget.session.parts import Parts
 
 T = TypeVar("T")
 
@@ -29,10 +29,10 @@ SAY_SECONDS = 5.0
 class Waits:
     """Mixed into `Session`: pause, resume, step, stop, and wait."""
 
-    def _open(self) -> Wiring:
+    def _open(self) -> Parts:
         raise NotImplementedError
 
-    def _made(self) -> Wiring:
+    def _made(self) -> Parts:
         raise NotImplementedError
 
     def pause(self) -> None:
@@ -40,21 +40,19 @@ class Waits:
 
         It returns as well where somebody resumes meanwhile.
         """
-        wiring = self._open()
-        wiring.command("pause")
-        self._until(lambda state: state != "training" or not wiring.controls.paused)
+        parts = self._open()
+        parts.desk.order("pause")
+        self._until(lambda state: state != "training" or not parts.controls.paused)
 
     def resume(self) -> None:
         """Go on after a pause; returns when training goes on, or is to hold again."""
-        wiring = self._open()
-        changes = wiring.loop.changes
-        wiring.command("resume")
+        parts = self._open()
+        changes = parts.loop.changes
+        parts.desk.order("resume")
         # Training may hold again before anybody looks: on a loss that is not finite, or because
         # somebody has paused it again before it took notice of this.
         self._until(
-            lambda state: (
-                state != "paused" or wiring.loop.changes > changes or wiring.controls.paused
-            )
+            lambda state: state != "paused" or parts.loop.changes > changes or parts.controls.paused
         )
 
     def step(self, unit: Literal["step", "epoch"] = "step") -> None:
@@ -69,9 +67,9 @@ class Waits:
         """
         if unit not in ("step", "epoch"):
             raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
-        wiring = self._open()
-        controls = wiring.controls
-        if not wiring.advance(unit):
+        parts = self._open()
+        controls = parts.controls
+        if not parts.desk.advance(unit):
             raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
         # A loss that is not finite holds training without a step.
         self._until(
@@ -84,15 +82,15 @@ class Waits:
         Where nothing trains, a checkpoint that could not be written is tried again. Warns if it
         is not on disk afterwards.
         """
-        wiring = self._open()
-        if wiring.loop.running:
-            wiring.command("stop")
-            if not wiring.own_loop.close():
-                wiring.await_end()
+        parts = self._open()
+        if parts.loop.running:
+            parts.desk.order("stop")
+            if not parts.own_loop.close():
+                parts.await_end()
         else:
-            wiring.saving.retry()
-        wiring.stream.flush()
-        self._say_unsaved(wiring)
+            parts.saving.retry()
+        parts.stream.flush()
+        self._say_unsaved(parts)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until training has ended.
@@ -114,25 +112,25 @@ class Waits:
         KeyboardInterrupt
             If interrupted; training is stopped cleanly first, with a checkpoint.
         """
-        wiring = self._open()
+        parts = self._open()
         openmp.release_helpers()
         until = math.inf if timeout is None else time.monotonic() + timeout
-        look = _Look(wiring)
+        look = _Look(parts)
         try:
             # In slices, because a plain wait cannot be interrupted on every system.
-            while not wiring.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
+            while not parts.loop.wait(min(0.2, max(0.0, until - time.monotonic()))):
                 look.again(self.state)
                 if time.monotonic() >= until:
                     return False
         except KeyboardInterrupt:
             self.stop()
             raise
-        wiring.forecaster.drain(30)
-        wiring.stream.flush()
-        error = wiring.loop.error
+        parts.forecaster.drain(30)
+        parts.stream.flush()
+        error = parts.loop.error
         if error is not None:
             raise error
-        self._say_unsaved(wiring)
+        self._say_unsaved(parts)
         return True
 
     @property
@@ -140,8 +138,8 @@ class Waits:
         """One of "idle", "training", "paused", "stopped", "finished" and "failed"."""
         return self._made().loop.state
 
-    def _say_unsaved(self, wiring: Wiring) -> None:
-        if (text := wiring.saving.unsaved) is not None:
+    def _say_unsaved(self, parts: Parts) -> None:
+        if (text := parts.saving.unsaved) is not None:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
@@ -160,10 +158,10 @@ class Waits:
     def _until(self, reached: Callable[[str], bool], seconds: float = 60) -> None:
         """Wait until the loop has done what it was asked to; a long step may take its time."""
         until = time.monotonic() + seconds
-        wiring = self._made()
-        if wiring.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
+        parts = self._made()
+        if parts.loop.on_this_thread:  # in a loop of the user's own: it holds after this step
             return
-        while wiring.loop.running and not reached(self.state):
+        while parts.loop.running and not reached(self.state):
             if time.monotonic() >= until:
                 warnings.warn(
                     f"training has not come to the end of its step within {seconds:g} s; it does "
@@ -178,29 +176,29 @@ class Waits:
 class _Look:
     """What `wait` finds while training holds: it says it once a pause, or ends the waiting."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._hold: int | None = None  # number of the state change that the pause is
         self._since = 0.0
         self._said = False
 
     def again(self, state: str) -> None:
         """Look at the training, a few times a second."""
-        wiring = self._wiring
+        parts = self._parts
         if state != "paused":
             self._hold = None
             return
         now = time.monotonic()
-        if self._hold != wiring.loop.changes:
-            self._hold, self._since, self._said = wiring.loop.changes, now, False
-        held, broken = now - self._since, wiring.broken
+        if self._hold != parts.loop.changes:
+            self._hold, self._since, self._said = parts.loop.changes, now, False
+        held, broken = now - self._since, parts.holding.broken
         if broken is None:
             if held >= SAY_SECONDS:
-                self._say(f"wait(): training is paused at step {wiring.loop.step}. {_GO_ON}")
+                self._say(f"wait(): training is paused at step {parts.loop.step}. {_GO_ON}")
             return
-        if wiring.watched:
+        if parts.holding.watched:
             self._say(f"wait(): {broken} Press Resume or Stop in this session's dashboard.")
-        elif wiring.screen is None or held >= BROWSER_SECONDS:
+        elif parts.holding.screen is None or held >= BROWSER_SECONDS:
             raise NonFiniteLossError(
                 f"{broken} Training stays paused; this call would wait for ever, because no "
                 "dashboard is shown in which somebody could press Resume."

@@ -1,0 +1,242 @@
+"""Who is wired to whom: each part gets the few functions that it needs, none gets the whole."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget import events
+from coflect_widget.alarms import Alarms
+from coflect_widget.attribution.scheduler import ExplanationScheduler
+from coflect_widget.attribution.snapshots import Snapshots
+from coflect_widget.config import Config
+from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.forecast.foresight import Foresight
+from coflect_widget.forecast.gates import ReviewWindow
+from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.forecast.store import SampleStore
+from coflect_widget.record.folder import user_name
+from coflect_widget.record.pictures import Gallery, NoDataError
+from coflect_widget.record.stream import EventStream
+from coflect_widget.session.desk import Desk
+from coflect_widget.session.holding import Holding
+from coflect_widget.session.labels import Labels
+from coflect_widget.session.observer import Observer
+from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.parts import Parts
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.scoring import Scoring
+from coflect_widget.session.steering import Steering
+from coflect_widget.session.telling import Telling
+from coflect_widget.timeline import Shelf
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.loop import TrainingLoop
+from coflect_widget.training.own_loop import OwnLoop
+from coflect_widget.training.saving import Saving
+
+
+def build(
+    backend: Any,
+    structure: bytes | Exception,
+    config: Config,
+    path: Path,
+    classes: Sequence[str],
+    *,
+    measure: Callable[..., Any] | None = None,
+    executor: Executor | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Parts:
+    """Make the parts of a session and tie them.
+
+    Parameters
+    ----------
+    backend : backends.base.Backend
+    structure : bytes or Exception
+        The model for the workers, or why it cannot be sent.
+    config : Config
+    path : Path
+        The run folder, made already.
+    classes : sequence of str
+        Names of the classes.
+    measure : callable, optional
+        What a worker measures effects with; see `guidance.watch`.
+    executor : concurrent.futures.Executor, optional
+        Where overlays are computed; this machine's own workers if left out.
+    input_shape : (C, H, W), optional
+        Of a sample, so that a worker can rehearse before its first request.
+    """
+    parts: Parts  # the end of this function; what is late-bound below sees it then
+    saving: Saving
+    snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
+    stream = EventStream(path)
+    controls = Controls()
+    samples = Samples(backend, controls)
+    tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
+    observer = Observer(tell)
+    loop = TrainingLoop(backend, controls, snapshots, observer)
+    own_loop = OwnLoop(loop, lambda *expected: parts.announce(*expected))
+    holding = Holding(backend, controls, own_loop, samples, tell)
+    window = ReviewWindow(config.forecast.gates, backend.num_classes)
+    forecaster = Forecaster(
+        Foresight(
+            SampleStore(
+                backend.num_train,
+                backend.num_classes,
+                error_quantile=config.forecast.error_quantile,
+            ),
+            config.forecast.horizon_epochs,
+            seed=config.seed,
+        ),
+        backend,
+        top=config.forecast.top,
+        log_every=config.log_every,
+        forecast_every=config.forecast_every,
+        on_metrics=observer.on_metrics,
+        on_ranking=observer.on_ranking,
+        onset=config.forecast.onset,
+        on_non_finite=holding.outputs,
+        on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
+        rest=controls.rest if getattr(backend, "fills_processors", False) else None,
+    )
+    scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
+    # What draws random numbers may only be read between steps, which would hold training up;
+    # and without classes outputs tell an error only beside the targets.
+    able_to_probe = backend.num_classes > 0 and not backend.reads_at_boundary
+    scoring = Scoring(
+        forecaster,
+        scoreboard,
+        snapshots,
+        tell,
+        probes=config.forecast.probes if able_to_probe else 0,
+        num_train=backend.num_train,
+    )
+    steering = Steering(
+        backend,
+        config,
+        classes,
+        controls,
+        samples,
+        tell,
+        structure=structure,
+        measure=measure,
+        intervened=lambda: window.intervened(loop.epoch),
+        running=lambda: loop.running,
+        step=lambda: loop.step,
+    )
+    labels = Labels(
+        backend,
+        controls,
+        own_loop,
+        samples,
+        forecaster,
+        tell,
+        labels_changed=steering.labels_changed,
+        memory_failed=lambda error: saving.memory_failed(error),
+    )
+    saving = Saving(
+        backend,
+        path / "checkpoints",
+        controls,
+        step=lambda: loop.step,
+        announce=lambda file, reason: tell.emit(
+            events.CheckpointSaved(path=f"checkpoints/{file.name}", reason=reason)
+        ),
+        save_memory=labels.save,
+        notice=tell.notice,
+    )
+    kept = config.attribution
+    gallery = Gallery(path, config.display, _weak_reader(samples))
+    shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)
+    overlays = Overlays(gallery, shelf, tell, config.xai_every)
+    scheduler = ExplanationScheduler(
+        structure,
+        snapshots,
+        # Without a class there are no odds that deleting a region could change.
+        kept if backend.num_classes else kept.model_copy(update={"checks": False}),
+        explainer=getattr(backend, "explainer", ""),
+        read_sample=samples.train,
+        request_snapshot=loop.snapshot_now,
+        on_explained=overlays.explained,
+        on_failed=overlays.failed,
+        executor=executor,
+        input_shape=input_shape,
+        notify=tell.warn,
+        spare=lambda: parts.spare and not loop.running,
+        on_probed=scoring.probed,
+        classes=bool(backend.num_classes),
+        # An accelerator is not held up by a worker that computes on the processor.
+        rest=controls.rest if backend.device == "cpu" else None,
+        trained=lambda: loop.time.seconds["training"],
+        current_step=lambda: loop.step,
+        distrust=observer.distrust,
+        seed=config.seed,
+    )
+    overlays.serve(scheduler)
+    alarms = Alarms(
+        lambda: steering.ledger.interventions,
+        lambda: window.chance,
+        every=config.log_every,
+        batch_size=backend.batch_size,
+        steps_per_epoch=backend.steps_per_epoch,
+        num_val=backend.num_val,
+    )
+    desk = Desk(
+        loop,
+        controls,
+        steering,
+        labels,
+        forecaster,
+        overlays,
+        holding,
+        samples,
+        tell,
+        classes=classes,
+        open_window=observer.open_window,
+    )
+    parts = Parts(
+        backend=backend,
+        config=config,
+        path=path,
+        tell=tell,
+        stream=stream,
+        samples=samples,
+        gallery=gallery,
+        controls=controls,
+        snapshots=snapshots,
+        loop=loop,
+        own_loop=own_loop,
+        saving=saving,
+        forecaster=forecaster,
+        window=window,
+        scoreboard=scoreboard,
+        scoring=scoring,
+        scheduler=scheduler,
+        overlays=overlays,
+        steering=steering,
+        labels=labels,
+        alarms=alarms,
+        holding=holding,
+        observer=observer,
+        desk=desk,
+    )
+    observer.follow(parts)
+    return parts
+
+
+def _weak_reader(samples: Samples) -> Callable[[int], NDArray[np.float32]]:
+    """Reads inputs for pictures; a dashboard that is still shown shall not keep model and data."""
+    known = weakref.ref(samples)
+
+    def read(index: int) -> NDArray[np.float32]:
+        found = known()
+        if found is None:
+            raise NoDataError("the session is gone, and its data with it")
+        return found.train(index).input
+
+    return read

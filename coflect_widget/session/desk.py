@@ -1,0 +1,293 @@
+"""The desk: every command of a person ends here, whoever hands it in.
+
+A method of the session, a button, a typed sentence: each is one of `events.Command`. What cannot
+be used is refused before anything changes; what can is done at the next step boundary.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Literal, NamedTuple, TypeVar
+
+from coflect_widget import events
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.events import Command
+from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.guidance.instructions import ORDERS, Understood, parse
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.guidance.similar import Hit
+from coflect_widget.session.holding import Holding
+from coflect_widget.session.labels import Labels
+from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.steering import Steering
+from coflect_widget.session.telling import Telling
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.loop import TrainingLoop
+
+T = TypeVar("T")
+
+#: Factor by which "slower overlays" changes the steps between two of them.
+PACE = 2
+_NOTHING_TRAINS = "nothing is training; run session.train(epochs=...) in a cell"
+
+
+class Answer(NamedTuple):
+    """What a person reads once a command is done and on disk."""
+
+    text: str
+    step: int | None = None
+
+
+class Desk:
+    """Takes commands on any thread; nothing here waits for the training.
+
+    Parameters
+    ----------
+    loop, controls, steering, labels, forecaster, overlays, holding, samples, tell
+        Who carries them out.
+    classes : sequence of str
+        Names of the classes, which sentences may use.
+    open_window : callable ()
+        Opens the review window.
+    close_others : callable () -> list of str
+        Ends the other sessions of the kernel and gives their runs' names.
+    """
+
+    def __init__(
+        self,
+        loop: TrainingLoop,
+        controls: Controls,
+        steering: Steering,
+        labels: Labels,
+        forecaster: Forecaster,
+        overlays: Overlays,
+        holding: Holding,
+        samples: Samples,
+        tell: Telling,
+        *,
+        classes: Sequence[str],
+        open_window: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._controls = controls
+        self._steering = steering
+        self._labels = labels
+        self._forecaster = forecaster
+        self._overlays = overlays
+        self._holding = holding
+        self._samples = samples
+        self._tell = tell
+        self._classes = list(classes)
+        self._open_window = open_window
+        self.close_others: Callable[[], list[str]] = list
+
+    # --- what the browser sends ----------------------------------------------------------------
+
+    def handle(self, command: Command) -> Future[Answer]:
+        """Hand one command on; the future is done once the command is, and on disk.
+
+        Raises
+        ------
+        ValueError, IndexError
+            What the person should read; nothing has changed then.
+        """
+        match command:
+            case events.Pause() | events.Resume() | events.Stop():
+                if not self.order(command.kind):
+                    raise ValueError(_NOTHING_TRAINS)
+                return _at_once(command.kind, self._loop.step)
+            case events.Advance():
+                if not self.advance(command.unit):
+                    raise ValueError(_NOTHING_TRAINS)
+                return _at_once(f"one {command.unit}", self._loop.step)
+            case events.Feedback():
+                return _later(self.feedback(command), _said_of)
+            case events.Similar():
+                self.similar(command.intervention)  # the hits come as events
+                return _at_once(f"Looking for more like {command.intervention}")
+            case events.Confirm():
+                return _later(self.confirm(command.intervention, command.index), _said_of)
+            case events.Undo():
+                return _later(self.undo(command.intervention), _said_of)
+            case events.Explain():
+                self.explain(command.index)
+                return _at_once(f"Explaining sample {command.index}")
+            case events.SetQueue():
+                self.set_queue(onset=command.onset)
+                return _at_once("Right now, failing soon" if command.onset else "All failures")
+            case events.OpenWindow():
+                self.open_window()
+                return _at_once("The review window is open", self._loop.step)
+            case events.Judge():
+                return _later(self.judge(command), _said_of_verdict)
+            case events.CloseOthers():
+                return self._close_others()
+        raise ValueError(f"{type(command).__name__} is no command of a training")
+
+    def _close_others(self) -> Future[Answer]:
+        answer: Future[Answer] = Future()
+
+        def close() -> None:
+            try:
+                ended = self.close_others()
+            except Exception as error:  # noqa: BLE001 - the person gets the reason
+                answer.set_exception(error)
+                return
+            text = f"Ended {', '.join(ended)}" if ended else "No other session is open"
+            answer.set_result(Answer(text))
+
+        # Each of them may take seconds to end; whoever handles messages must not.
+        threading.Thread(target=close, name="coflect-closing", daemon=True).start()
+        return answer
+
+    # --- the course of the training ------------------------------------------------------------
+
+    def order(self, kind: Literal["pause", "resume", "stop"]) -> bool:
+        """Ask the loop to hold, go on or end; False if nothing trains."""
+        if not self._loop.running:
+            return False
+        self._tell.command(kind)
+        if kind != "pause":
+            self._holding.broken = None
+        getattr(self._controls, kind)()
+        return True
+
+    def advance(self, unit: Literal["step", "epoch"]) -> bool:
+        """Train one step, or to the end of the epoch, then hold; False if nothing trains."""
+        loop = self._loop
+        if not loop.running:
+            return False
+        self._tell.command(unit)
+        step, epoch = loop.step, loop.epoch
+        self._holding.broken = None
+        self._controls.resume(
+            (lambda: loop.step > step) if unit == "step" else lambda: loop.epoch > epoch
+        )
+        return True
+
+    # --- looking -------------------------------------------------------------------------------
+
+    def explain(self, index: int) -> Future[Explanation]:
+        """Maps of one sample, before anything else."""
+        self._samples.check(index)
+        return self._overlays.explain(index)
+
+    def set_queue(self, *, onset: bool) -> None:
+        """Show only samples that are right now, or all that are likely to fail."""
+        if onset != self._forecaster.onset:
+            self._forecaster.onset = onset
+            self._tell.command(f"queue: {'right now, failing soon' if onset else 'all failures'}")
+            self._forecaster.rank_again()
+
+    def open_window(self) -> None:
+        """Open the review window by hand."""
+        self._tell.command("open window")
+        self._open_window()
+
+    def judge(self, command: events.Judge) -> Future[events.Judged]:
+        """A verdict on a sample's label; see `Labels.judge`."""
+        return self._labels.judge(command)
+
+    # --- guidance ------------------------------------------------------------------------------
+
+    def feedback(self, feedback: events.Feedback) -> Future[Intervention]:
+        """Strokes and sentences; the future is done once they are in force and on disk.
+
+        A typed order ("pause", "undo") is obeyed instead; the answer is then no entry of the
+        ledger, except for "undo", which answers with what it took out.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be used; nothing has changed then.
+        """
+        words = feedback.instruction
+        said = None if words is None else parse(words, self._classes)
+        if isinstance(said, Understood):
+            alone = not feedback.strokes and feedback.strength is None
+            if said.action in ORDERS and alone:
+                return self._obey(said)
+            if said.scope == "sample" and feedback.sample is None:  # the one that is looked at
+                feedback = feedback.model_copy(update={"sample": self._overlays.looked_at})
+        return self._steering.feedback(feedback, said)
+
+    def similar(self, intervention: str) -> Future[list[Hit]]:
+        """Look for what an intervention ignores in other samples."""
+        return self._steering.similar(intervention)
+
+    def confirm(
+        self, intervention: str, indices: Sequence[int] | None = None
+    ) -> Future[Intervention]:
+        """Ignore it in those samples too, where it was found; in all of them if None."""
+        return self._steering.confirm(intervention, indices)
+
+    def undo(self, intervention: str) -> Future[Intervention]:
+        """Take one intervention out at the next step boundary."""
+        return self._steering.undo(intervention)
+
+    def _obey(self, order: Understood) -> Future[Intervention]:
+        words = order.echo()
+        match order.action:
+            case "pause" | "resume" | "stop":
+                if not self.order(order.action):
+                    raise ValueError(
+                        f"{words!r}: nothing is training; run session.train(epochs=...) first"
+                    )
+            case "undo":
+                return self.undo(order.intervention or self._last().id)
+            case "explain":
+                self.explain(order.index)
+            case _:
+                factor = 1 / PACE if order.faster else PACE
+                every = self._overlays.pace(factor, self._loop.step)
+                self._tell.command(words)
+                words = f"{words}: one in {every} steps"
+        answered: Future[Intervention] = Future()
+        record = events.InterventionRecord(
+            id="", author=self._tell.author, instruction=order.echo(), understood=words
+        )
+        answered.set_result(Intervention(record, self._loop.step))
+        return answered
+
+    def _last(self) -> Intervention:
+        entries = reversed(self._steering.ledger.interventions)
+        entry = next((e for e in entries if not e.undone), None)
+        if entry is None:
+            raise ValueError("'undo': there is no intervention in force")
+        return entry
+
+
+def _at_once(text: str, step: int | None = None) -> Future[Answer]:
+    answer: Future[Answer] = Future()
+    answer.set_result(Answer(text, step))
+    return answer
+
+
+def _later(future: Future[T], words: Callable[[T], Answer]) -> Future[Answer]:
+    answer: Future[Answer] = Future()
+
+    def done(finished: Future[T]) -> None:
+        error = finished.exception()
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(words(finished.result()))
+
+    future.add_done_callback(done)
+    return answer
+
+
+def _said_of(entry: Intervention) -> Answer:
+    if not entry.id:  # an order, obeyed
+        return Answer(entry.understood, entry.step)
+    words = "Undone; given at step" if entry.undone else "Applied at step"
+    loss = f" ({entry.record.loss})" if entry.record.loss and not entry.undone else ""
+    return Answer(f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
+
+
+def _said_of_verdict(data: events.Judged) -> Answer:
+    label = f", trained as class {data.label}" if data.verdict == "wrong" else ""
+    return Answer(f"Sample {data.index}: {data.verdict}{label}")

@@ -1,0 +1,103 @@
+"""A loss that is NaN or infinite: training holds, and the person hears whose fault it is."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from typing import Any, Protocol
+
+import numpy as np
+
+from coflect_widget.backends.base import NonFiniteLossError, StepOutput
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.telling import Telling
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.non_finite import Culprits, find_culprits, remedy
+from coflect_widget.training.own_loop import OwnLoop
+
+READ_AGAIN = 256  # samples of a batch whose loss is not finite that are read again, at most
+
+
+class Shown(Protocol):
+    """A dashboard that was made."""
+
+    greeted: bool  #: whether a browser has ever shown it
+
+
+class Holding:
+    """Holds training where going on would spoil it.
+
+    Attributes
+    ----------
+    screen : Shown or None
+        The dashboard, once one was made.
+    broken : NonFiniteLossError or None
+        Why training holds, where a loss was not finite.
+    """
+
+    def __init__(
+        self, backend: Any, controls: Controls, own_loop: OwnLoop, samples: Samples, tell: Telling
+    ) -> None:
+        self.screen: Shown | None = None
+        self.broken: NonFiniteLossError | None = None
+        self._backend = backend
+        self._controls = controls
+        self._own_loop = own_loop
+        self._samples = samples
+        self._tell = tell
+        self._said: set[str] = set()
+
+    @property
+    def watched(self) -> bool:
+        """Whether a browser has ever shown this session's dashboard: somebody can press Resume."""
+        return self.screen is not None and self.screen.greeted
+
+    def loss(self, step: int, error: NonFiniteLossError) -> None:
+        """The loss of a step was not finite; on the training thread."""
+        self._hold()
+        batch = error.batch
+        found = Culprits()
+        if batch is not None:
+            found = find_culprits(batch.indices, batch.inputs, batch.targets, error.logits)
+        self._say(step, str(error), found)
+
+    def outputs(self, step: int, output: StepOutput) -> None:
+        """As `loss`, where a step does not look: a device, or a loop of the user's own."""
+        self._hold()
+        logits, targets = self._backend.telemetry_arrays([output])
+        odd = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
+        what = "outputs of the model are NaN or infinite" if odd.any() else "the loss is not finite"
+        rows = (np.flatnonzero(odd) if odd.any() else np.arange(len(logits)))[:READ_AGAIN]
+        found = Culprits()
+        with suppress(Exception):  # data that cannot be read are no reason to say nothing
+            read = [self._samples.train(int(k)) for k in output.indices[rows]]
+            inputs = np.stack([sample.input for sample in read])
+            found = find_culprits(output.indices[rows], inputs)
+        if not found.samples:
+            found = find_culprits(output.indices, None, targets, logits)
+        self._say(step, what, found)
+
+    def _hold(self) -> None:
+        """Hold, unless it is a loop of the user's own that nobody could let go on again."""
+        if self.watched or not self._own_loop.open:
+            self._controls.pause()
+
+    def _say(self, step: int, what: str, found: Culprits) -> None:
+        """Tell the person, and whoever waits."""
+        may_judge = hasattr(self._backend, "set_labels") and self._backend.num_classes > 0
+        advice = remedy(found, may_judge=may_judge)
+        who = f" {found.sentence}." if found.sentence else ""
+        if not self._own_loop.open:
+            text = f"Paused after step {step}: {what}.{who} {advice}"
+            self.broken = NonFiniteLossError(text)
+            self._tell.notice("error", text)
+            return
+        if not self.watched:
+            if (said := f"{what}{who}") in self._said:
+                return  # each epoch would say the same
+            self._said.add(said)
+            advice = "The loop goes on, because no dashboard is shown in which to resume it."
+        held = "Paused after" if self.watched else "After"
+        text = f"{held} step {step}: {what}.{who} {advice}"
+        self._tell.notice("error", text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)  # the cell or script is the loop's own

@@ -1,0 +1,230 @@
+"""Suspected labels, what a person says of them, and what is remembered of samples on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coflect_widget import events
+from coflect_widget.forecast import state
+from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.forecast.ranking import count_suspects, suspects
+from coflect_widget.forecast.store import JUDGED, LEFT_OUT
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.own_loop import OwnLoop
+
+#: Suspects that an event names; all of them are in `session.suspects`.
+NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A sample whose label may be wrong.
+
+    Attributes
+    ----------
+    index : int
+    doubt : float
+        In [0, 1]: a score, and no probability.
+    target, suggested : int
+        Its label, and the class that the model sees in it.
+    judged : str
+        "right", "wrong" or "leave out" where a person has said so, else "".
+    """
+
+    index: int
+    doubt: float
+    target: int
+    suggested: int
+    judged: str
+
+
+class Labels:
+    """Who may be labelled wrongly, and the verdicts in force; any thread.
+
+    Parameters
+    ----------
+    backend, controls, own_loop, samples, forecaster, tell
+        What it acts on.
+    labels_changed : callable (set of int)
+        Told which samples were judged, at a step boundary; what was drawn on them follows.
+    memory_failed : callable (exception)
+        What is remembered of samples could not be written.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        controls: Controls,
+        own_loop: OwnLoop,
+        samples: Samples,
+        forecaster: Forecaster,
+        tell: Telling,
+        labels_changed: Callable[[set[int]], None],
+        memory_failed: Callable[[Exception], None],
+    ) -> None:
+        self._backend = backend
+        self._controls = controls
+        self._own_loop = own_loop
+        self._samples = samples
+        self._forecaster = forecaster
+        self._tell = tell
+        self._labels_changed = labels_changed
+        self._memory_failed = memory_failed
+        self.verdicts: dict[int, events.Judged] = {}  # the one in force, of each sample judged
+
+    # --- suspected labels ------------------------------------------------------------------------
+
+    def suspects(self, most: int | None = None) -> list[Suspect]:
+        """Most doubtful first, then those that were judged; on any thread."""
+        store = self._forecaster.store
+        found = suspects(store, most or store.num_samples)
+        rows = [*found.tolist(), *(i for i in list(self.verdicts) if i not in set(found.tolist()))]
+        return [
+            Suspect(
+                index=i,
+                doubt=_share(float(store.doubt[i])),
+                target=int(store.target[i]),
+                suggested=int(store.predicted[i]),
+                judged=self.verdicts[i].verdict if i in self.verdicts else "",
+            )
+            for i in rows
+        ]
+
+    def listed(self) -> events.Suspects:
+        """The first of them and those judged, as they are recorded and shown."""
+        store = self._forecaster.store
+        first = self.suspects(NAMED)
+        return events.Suspects(
+            count=count_suspects(store),
+            index=[s.index for s in first],
+            doubt=[round(s.doubt, 4) for s in first],
+            target=[s.target for s in first],
+            suggested=[s.suggested for s in first],
+            judged=[s.judged for s in first],
+            noise=round(self._forecaster.queue.noise.rate, 4),
+        )
+
+    def judge(self, command: events.Judge) -> Future[events.Judged]:
+        """Check now, apply at the next step boundary; done once it is on disk. Any thread.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If it cannot be used; nothing has changed then.
+        """
+        self._samples.check(command.index)
+        if not self._backend.num_classes:
+            raise ValueError("a regression has no labels to judge")
+        label = command.label
+        if command.verdict == "wrong":
+            if label is None:
+                label = int(self._forecaster.store.predicted[command.index])
+            if not 0 <= label < self._backend.num_classes:
+                raise ValueError(
+                    f"label={label} is no class; the model has {self._backend.num_classes}, "
+                    "counted from 0"
+                )
+        elif label is not None:
+            raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')
+        if not hasattr(self._backend, "set_labels"):
+            raise ValueError(
+                f"the {self._backend.name} backend cannot change labels while it trains"
+            )
+        recorded: Future[events.Judged] = Future()
+        apply = partial(self._judge, command.index, command.verdict, label, recorded)
+        when_applied(self._controls.submit(apply), recorded)
+        return recorded
+
+    def _judge(
+        self, index: int, verdict: events.Verdict, label: int | None, recorded: Future[Any]
+    ) -> None:
+        """At a step boundary, on the thread that trains."""
+        own = int(self._backend.label_of(index))
+        earlier = self.verdicts.get(index)
+        before = own if earlier is None or earlier.label is None else earlier.label
+        if verdict in ("right", "undo"):
+            label = own
+        data = events.Judged(
+            index=index, verdict=verdict, label=label, before=before, author=self._tell.author
+        )
+        verdicts = {**self.verdicts, index: data}
+        if verdict == "undo":
+            del verdicts[index]
+        # First what can fail: the log has only what training took.
+        try:
+            self._backend.set_labels(labels_of(verdicts))
+            self._labels_changed({index})
+        except Exception:
+            self._backend.set_labels(labels_of(self.verdicts))
+            raise
+        self.verdicts = verdicts
+        if self._own_loop.open and not self._own_loop.judges:
+            self._tell.warn(
+                f"The batches of a loop of your own come as your loader gives them: sample {index} "
+                "is trained as judged only where your loop sees to it."
+            )
+        self._forecaster.mark(partial(self._mark, index, verdict, label))
+        self._tell.durably(data, recorded, data)
+
+    def _mark(self, index: int, verdict: events.Verdict, label: int | None) -> None:
+        store = self._forecaster.store
+        store.flags[index] &= ~np.uint8(JUDGED | LEFT_OUT)
+        if verdict != "undo":
+            store.flags[index] |= LEFT_OUT if verdict == "leave out" else JUDGED
+        if label is not None and label != store.target[index]:
+            suggested = store.predicted[index]
+            store.forget(index)  # its history was another label's
+            store.target[index], store.predicted[index] = label, suggested  # for the list
+        self._forecaster.foresight.update(np.array([index]))
+        self._tell.emit(self.listed())
+        self._forecaster.rank_again()
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def save(self, file: Path) -> None:
+        """Have what is known of the samples written beside a checkpoint; any thread."""
+
+        def write() -> None:
+            try:
+                state.save(file, self._forecaster.foresight, labels_of(self.verdicts))
+            except OSError as error:
+                self._tell.warn(f"The forecast's memory could not be written: {error}")
+                self._memory_failed(error)
+
+        self._forecaster.mark(write)
+
+    def restore(self, file: Path) -> None:
+        """Go on from what `save` wrote; at a step boundary or while nothing trains."""
+        kept = state.load(file)
+        kept.check(self._forecaster.foresight)
+        if kept.labels:
+            for index, label in kept.labels.items():
+                verdict: events.Verdict = "leave out" if label is None else "wrong"
+                self.verdicts[index] = events.Judged(index=index, verdict=verdict, label=label)
+            self._backend.set_labels(labels_of(self.verdicts))
+            self._labels_changed(set(kept.labels))
+        self._forecaster.mark(partial(kept.apply, self._forecaster.foresight))
+
+
+def labels_of(verdicts: Mapping[int, events.Judged]) -> dict[int, int | None]:
+    """Labels that training is to use instead of the data set's; None leaves the sample out."""
+    return {
+        index: judged.label if judged.verdict == "wrong" else None
+        for index, judged in verdicts.items()
+        if judged.verdict != "right"
+    }
+
+
+def _share(doubt: float) -> float:
+    """Doubt in [0, 1]: a half where suspicion begins."""
+    doubt = max(0.0, min(doubt, 1e4))
+    return doubt / (doubt + 0.75)

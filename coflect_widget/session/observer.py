@@ -1,0 +1,248 @@
+"""What happens when: a step, an epoch's end, a ranking, the end of a training.
+
+Each method says on which thread it runs. The training thread only ever appends or copies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget import events
+from coflect_widget.attribution.checks import guessing
+from coflect_widget.backends.base import NonFiniteLossError, StepOutput
+from coflect_widget.backends.items import error_line
+from coflect_widget.events import RunState
+from coflect_widget.forecast.label_noise import HeldOut
+from coflect_widget.forecast.ranking import is_suspected
+from coflect_widget.guidance.lapses import Lapse
+from coflect_widget.session.cost import cost
+from coflect_widget.session.telling import Telling
+
+if TYPE_CHECKING:
+    from coflect_widget.session.parts import Parts
+
+COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
+SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
+LAST_TELEMETRY = 5.0  # seconds that the end of a training waits for what it told of, at most
+THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
+
+
+class Observer:
+    """Told by the loop, the forecaster and the scheduler; tells the other parts.
+
+    Attributes
+    ----------
+    last : dict
+        Newest value of each metric.
+    forecast : Forecast or None
+        The newest ranking.
+    """
+
+    def __init__(self, tell: Telling) -> None:
+        self.last: dict[str, float | int | None] = {}
+        self.forecast: events.Forecast | None = None
+        self._tell = tell
+        self._gates_shown: events.Window | None = None
+        self._speed_at = self._cost_at = self._thumbnails_at = 0.0  # when each was last
+
+    def follow(self, parts: Parts) -> None:
+        """From now on these are the parts of the session; called once, before anything happens."""
+        self._parts = parts
+
+    # --- on the training thread ---------------------------------------------------------------
+
+    @property
+    def due(self) -> float:
+        """The next step at which the effect of an intervention is due to be measured."""
+        return self._parts.steering.effects.due
+
+    def observe(self, step: int, epoch: int, *outputs: StepOutput) -> None:
+        """Steps of one epoch were done, the last of them `step`; none before it was due."""
+        self._parts.forecaster.observe(step, epoch, *outputs)
+        effects = self._parts.steering.effects
+        if step >= effects.due:
+            effects.step_done(step)
+
+    def state_changed(self, state: RunState, by: str) -> None:
+        """The loop went into another state."""
+        forecaster = self._parts.forecaster
+        forecaster.watch_again()
+        if state == "paused":
+            forecaster.catch_up()
+        self._parts.steering.state_changed(state)
+        self._tell.emit(events.StateChanged(state=state, by=by))
+
+    def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
+        """All batches of an epoch were trained on and the validation data was evaluated."""
+        forecaster = self._parts.forecaster
+        if validation:
+            values: dict[str, float | None] = {**validation}
+            self.last.update({f"val_{name}": value for name, value in validation.items()})
+            self._tell.at(step, epoch, events.Metrics(values=values), "val")
+            if "accuracy" in validation:
+                self._parts.steering.effects.validated(validation["accuracy"])
+            forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
+        self._parts.scoring.keep_weights(step, epoch)
+        score = validation.get("accuracy", validation.get("r2"))
+        forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
+
+    def non_finite(self, step: int, error: NonFiniteLossError) -> None:
+        """The loss of a step was NaN or infinite: hold, and say of which samples."""
+        self._parts.holding.loss(step, error)
+
+    def notice(self, level: Any, text: str) -> None:
+        """A person should know this; any thread."""
+        self._tell.notice(level, text)
+
+    def lapsed(self, lapses: Sequence[Lapse]) -> None:
+        """Guidance went out of force by itself."""
+        self._parts.steering.lapsed(lapses)
+
+    def ended(self, state: RunState) -> None:
+        """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
+        forecaster = self._parts.forecaster
+        forecaster.flush()
+        forecaster.mark(self._keep_thumbnails)
+        if state != "failed":
+            self._keep_results(state)
+        forecaster.drain(LAST_TELEMETRY)
+
+    def _keep_results(self, state: RunState) -> None:
+        parts = self._parts
+        measure = partial(parts.steering.effects.ended, parts.loop.step)
+        for what, do in (
+            ("Effects could not be measured", measure),
+            ("The checkpoint could not be written", partial(parts.saving.write, state)),
+        ):
+            try:
+                do()
+            except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
+                self._tell.notice("error", f"{what}: {error}")
+
+    def failed(self, error: BaseException, text: str) -> None:
+        """Training ended with an exception."""
+        self._tell.emit(events.Failure(error=error_line(error), traceback=text))
+
+    # --- on the forecaster's thread -----------------------------------------------------------
+
+    def on_metrics(self, values: dict[str, float], step: int, epoch: int) -> None:
+        """Means over a window of steps."""
+        parts = self._parts
+        now = time.monotonic()
+        shown: dict[str, float | None] = {**values, "learning_rate": parts.backend.learning_rate()}
+        if not parts.backend.num_classes:
+            del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
+        spent = parts.loop.time
+        if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
+            shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}
+            self._speed_at = now
+        self.last.update(shown)
+        self._tell.at(step, epoch, events.Metrics(values=shown), "train")
+        alarms = parts.alarms.trained(shown.get("accuracy"), shown.get("loss"), step)
+        self._alarm(alarms, step, epoch)
+        if now - self._cost_at >= COST_PERIOD:
+            self._tell_cost(step, epoch)
+        parts.overlays.periodically(step, self.forecast)
+
+    def on_ranking(
+        self,
+        indices: NDArray[np.int64],
+        risk: NDArray[np.float32],
+        target: NDArray[np.int32],
+        predicted: NDArray[np.int32],
+        reasons: list[str],
+        step: int,
+        epoch: int,
+    ) -> None:
+        """The samples most likely to fail, riskiest first; see `forecaster.OnRanking`."""
+        parts = self._parts
+        parts.window.ranked(indices)
+        if not parts.backend.num_classes:
+            target = np.full_like(predicted, -1)  # predicted says whether the error is large
+        store = parts.forecaster.store
+        wanted, given, error = ([], [], []) if store.values is None else store.values.of(indices)
+        forecast = events.Forecast(
+            index=[int(i) for i in indices],  # ten of them
+            risk=[round(float(r), 4) for r in risk],
+            target=[int(t) for t in target],
+            predicted=[int(p) for p in predicted],
+            reason=reasons,
+            target_value=wanted,
+            predicted_value=given,
+            error=error,
+            horizon=parts.config.forecast.horizon_epochs,
+            onset=parts.forecaster.onset,
+            parted=True,
+            doubtful=indices[is_suspected(store, indices)].tolist(),
+        )
+        self.forecast = forecast
+        self._tell.at(step, epoch, forecast)
+        self._show_gates(step, epoch, always=False)
+        parts.overlays.periodically(step, forecast)
+        parts.overlays.candidates(forecast, step, parts.backend.steps_per_epoch)
+
+    def _after_epoch(self, step: int, epoch: int, accuracy: float | None) -> None:
+        parts, store = self._parts, self._parts.forecaster.store
+        held_out = None if accuracy is None else HeldOut(accuracy, parts.backend.num_val)
+        if accuracy is None and store.num_classes:
+            accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
+        parts.window.epoch_ended(epoch, accuracy, store.commonest)
+        parts.scoring.epoch_ended(step, epoch, held_out)
+        self._tell.at(step, epoch, parts.labels.listed())
+        parts.scoring.ask(step, parts.scheduler.probe)
+        parts.forecaster.rank_now()  # what is named, and what is left when training ends
+        if self.forecast is not None and self.forecast.index:
+            right = store.correct if self.forecast.onset else None
+            parts.scoreboard.name(epoch, self.forecast.index, parts.window.open, right)
+            self._tell.at(step, epoch, self.forecast.model_copy(update={"named": True}))
+            if time.monotonic() - self._thumbnails_at >= THUMBNAILS_PERIOD:
+                self._keep_thumbnails()
+        self._show_gates(step, epoch, always=True)
+        self._tell_cost(step, epoch)
+
+    def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:
+        """Hold what an epoch's validation gave beside training."""
+        self._alarm(self._parts.alarms.validated(validation, step), step, epoch)
+
+    def _alarm(self, notices: Sequence[events.Notice], step: int, epoch: int) -> None:
+        for notice in notices:
+            self._tell.at(step, epoch, notice)
+
+    def _keep_thumbnails(self) -> None:
+        """Have the run folder show the queue without its data; a screen makes its own in time."""
+        for index in self.forecast.index if self.forecast is not None else ():
+            self._parts.gallery.thumbnail(index)
+        self._thumbnails_at = time.monotonic()
+
+    def _tell_cost(self, step: int, epoch: int) -> None:
+        self._cost_at = time.monotonic()
+        self._tell.at(step, epoch, cost(self._parts))
+
+    def _show_gates(self, step: int, epoch: int, *, always: bool) -> None:
+        status = self._parts.window.status()
+        before = self._gates_shown
+        passed = [gate.passed for gate in status.gates]
+        if always or before is None or passed != [gate.passed for gate in before.gates]:
+            self._gates_shown = status
+            self._tell.at(step, epoch, status)
+
+    # --- on any thread --------------------------------------------------------------------------
+
+    def open_window(self) -> None:
+        """A person opens the review window by hand."""
+        self._parts.window.open_by_hand()
+        loop = self._parts.loop
+        self._show_gates(loop.step, loop.epoch, always=True)
+
+    def distrust(self) -> str | None:
+        """Why no map of this model can be trusted now, if so; on the scheduler's thread."""
+        backend, window = self._parts.backend, self._parts.window
+        accuracy = self.last.get("val_accuracy")  # regression has none
+        trained = self.last.get("accuracy")
+        return guessing(accuracy, backend.num_classes, backend.num_val, trained, window.chance)

@@ -1,0 +1,117 @@
+"""The parts of one session, and their end."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from coflect_widget import events
+from coflect_widget.alarms import Alarms
+from coflect_widget.attribution.scheduler import ExplanationScheduler
+from coflect_widget.attribution.snapshots import Snapshots
+from coflect_widget.config import Config
+from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.forecast.gates import ReviewWindow
+from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.record.pictures import Gallery
+from coflect_widget.record.stream import EventStream
+from coflect_widget.session.desk import Desk
+from coflect_widget.session.holding import Holding
+from coflect_widget.session.labels import Labels
+from coflect_widget.session.observer import Observer
+from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.samples import Samples
+from coflect_widget.session.scoring import Scoring
+from coflect_widget.session.steering import Steering
+from coflect_widget.session.telling import Telling
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.loop import TrainingLoop
+from coflect_widget.training.own_loop import OwnLoop
+from coflect_widget.training.saving import Saving
+
+
+@dataclass(eq=False)
+class Parts:
+    """Everything behind one session; `build` makes it, and says who knows whom.
+
+    Attributes
+    ----------
+    spare : bool
+        Whether a later session of the kernel is the one that is worked with.
+    closed : bool
+    """
+
+    backend: Any
+    config: Config
+    path: Path
+    tell: Telling
+    stream: EventStream
+    samples: Samples
+    gallery: Gallery
+    controls: Controls
+    snapshots: Snapshots
+    loop: TrainingLoop
+    own_loop: OwnLoop
+    saving: Saving
+    forecaster: Forecaster
+    window: ReviewWindow
+    scoreboard: Scoreboard
+    scoring: Scoring
+    scheduler: ExplanationScheduler
+    overlays: Overlays
+    steering: Steering
+    labels: Labels
+    alarms: Alarms
+    holding: Holding
+    observer: Observer
+    desk: Desk
+    spare: bool = False
+    closed: bool = False
+    _hung: bool = False  # training did not stop when it was told to
+
+    def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
+        """A training of `steps` more steps is about to begin; starts the workers.
+
+        `begun`: so many steps its first epoch has already.
+        """
+        self.spare, self.holding.broken = False, None
+        self.tell.emit(
+            events.TrainStarted(
+                total_steps=self.loop.step + steps,
+                steps_per_epoch=steps_per_epoch,
+                batch_size=batch_size,
+                begun=begun,
+            )
+        )
+        self.scheduler.start()
+
+    def await_end(self) -> None:
+        """Wait for a training that was told to stop; warns where it does not come to its end."""
+        began = time.monotonic()
+        if self.loop.wait_for_stop():
+            return
+        self._hung = True
+        text = (
+            f"Training did not stop within {time.monotonic() - began:.0f} s: a batch is still "
+            "being read, or a step computed. It ends as soon as that returns; if it never does, "
+            "look for what the data set waits for (a network disk, a lock, a queue)."
+        )
+        self.tell.warn(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+    def close(self) -> None:
+        """End every thread and process; the newest events are on disk afterwards."""
+        self.closed = True
+        # What hangs once hangs every thread that reads the same data.
+        patience = self.scheduler.patience = 1.0 if self._hung else 5.0
+        with ExitStack() as closing:  # the last one first; each, whatever interrupts another
+            for close in (
+                self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
+                self.scheduler.close, self.steering.close, self.saving.close,
+            ):  # fmt: skip
+                closing.callback(close)

@@ -1,0 +1,99 @@
+"""The part of a `Session` for its forecasts: the queue's mode, suspected labels, the window."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coflect_widget import events
+from coflect_widget.arguments import whole_number
+from coflect_widget.session.labels import Suspect
+
+if TYPE_CHECKING:
+    from coflect_widget.session.parts import Parts
+
+_VERDICTS = ("right", "wrong", "leave out", "undo")
+
+
+class Reviews:
+    """Mixed into `Session`: the queue's mode, suspected labels, and the review window."""
+
+    def _open(self) -> Parts:
+        raise NotImplementedError
+
+    def _made(self) -> Parts:
+        raise NotImplementedError
+
+    @property
+    def onset(self) -> bool:
+        """Whether the queue holds only samples that are right now and will fail; may be set."""
+        return self._made().forecaster.onset
+
+    @onset.setter
+    def onset(self, only: bool) -> None:
+        self._open().desk.set_queue(onset=bool(only))
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """Samples whose label may be wrong, most doubtful first, then those that were judged."""
+        return self._made().labels.suspects()
+
+    def judge(self, index: int, verdict: events.Verdict, label: int | None = None) -> events.Judged:
+        """Say what is to become of a sample whose label is in doubt.
+
+        Training follows from the next step on; a later verdict on the same sample replaces it.
+
+        Parameters
+        ----------
+        index : int
+            The sample's place in the training data.
+        verdict : {"right", "wrong", "leave out", "undo"}
+            The label is right and no longer suspected; it is wrong, and the sample is trained
+            under `label`; the sample is left out of training; all as it was.
+        label : int, optional
+            With "wrong": the label; what the model last predicted if left out.
+
+        Returns
+        -------
+        Judged
+            What is recorded, once it is on disk.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If it cannot be used; nothing has changed then.
+        TimeoutError
+            If training did not come to its next step within a minute.
+        """
+        if verdict not in _VERDICTS:
+            raise ValueError(f"verdict={verdict!r}; expected one of {', '.join(_VERDICTS)}")
+        command = events.Judge(
+            index=whole_number(index, "index"),
+            verdict=verdict,
+            label=None if label is None else whole_number(label, "label"),
+        )
+        try:
+            return self._open().desk.judge(command).result(60)
+        except FutureTimeoutError:
+            raise TimeoutError("training did not come to a step's end within a minute") from None
+
+    def open_window(self) -> None:
+        """Open the review window by hand; the next intervention shuts it."""
+        self._open().desk.open_window()
+
+    def restore_forecast(self, file: str | Path) -> None:
+        """Let the forecast go on from the memory that another session of this model kept.
+
+        It stands beside each checkpoint: ``checkpoints/step_00000420.forecast.npz``.
+
+        Raises
+        ------
+        ValueError
+            If it is no such file, or of other training data.
+        """
+        parts = self._open()
+        restore = partial(parts.labels.restore, Path(file).expanduser())
+        parts.controls.submit(restore).result(60)
+        parts.forecaster.drain(60)

@@ -1,0 +1,67 @@
+"""Reading single samples while a training reads its batches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+from coflect_widget.backends.base import Sample
+from coflect_widget.training.controls import Controls, submit_between_steps
+from coflect_widget.training.openmp import release_helpers
+
+
+class Samples:
+    """Samples of the training and validation data; any thread.
+
+    Parameters
+    ----------
+    backend : backends.base.Backend
+    controls : Controls
+    """
+
+    def __init__(self, backend: Any, controls: Controls) -> None:
+        self._backend = backend
+        self._controls = controls
+
+    def train(self, index: int) -> Sample:
+        """One training sample.
+
+        A data set that draws random numbers is read between two steps, because its numbers
+        and training's come from the same generators, and equal seeds shall give equal runs.
+        Where nothing trains it is read at once and the generators are put back, which disturbs
+        whoever draws from them at that moment: close a session before seeding the next model.
+        """
+        read = partial(_read, self._backend.read_sample, index)
+        if not self._backend.reads_at_boundary:
+            sample = read()
+            release_helpers()  # large pictures are prepared in parallel
+            return sample
+        return submit_between_steps(self._controls, read).result(60)
+
+    def val(self, index: int) -> Sample:
+        """One validation sample."""
+        return _read(self._backend.read_val_sample, index)
+
+    def check(self, index: int) -> None:
+        """Raise IndexError where the training data have no such sample."""
+        if not 0 <= index < self._backend.num_train:
+            raise IndexError(
+                f"index={index} is not in the training data; indices go from 0 to "
+                f"{self._backend.num_train - 1}"
+            )
+
+
+def _read(read: Callable[[int], Any], index: int) -> Sample:
+    """One sample; what a data set raises to end its process is an error like any other."""
+    try:
+        return cast("Sample", read(index))
+    except KeyboardInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            raise  # a person's own
+        raise RuntimeError(f"reading sample {index} raised KeyboardInterrupt") from None
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"reading sample {index} raised {error!r}") from error
