@@ -67,8 +67,8 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """One browser for all: JupyterLab's program is loaded once."""
-    with chromium(1500, 1100) as page:
-        yield page.context
+    with chromium() as page:
+        yield page.context.browser.new_context(viewport={"width": 1500, "height": 1100})
 
 
 @contextlib.contextmanager
