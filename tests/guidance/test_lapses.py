@@ -125,8 +125,8 @@ def seeded(make_model, *arguments, **more):
 
 
 def notices(session):
-    """What was said, but for the offer to end the sessions of other tests."""
-    return [e.data.text for e in session.events("notice") if not e.data.offer]
+    """What is wrong, in words: not how pictures are drawn, nor that other sessions are open."""
+    return [e.data.text for e in session.events("notice") if e.data.level != "info"]
 
 
 # --- who it was --------------------------------------------------------------------------------
