@@ -434,6 +434,10 @@ class KerasBackend:
                     for one, other in zip(gradients, more, strict=True)
                 ]
 
+                # No weight may change before the guidance is known to have raised nothing.
+                with tf.control_dependencies([sound]):
+                    finite = tf.identity(finite)
+
             def apply() -> Any:
                 model.optimizer.apply(gradients, variables)
                 return tf.constant(0)

@@ -67,8 +67,8 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """One browser for all: JupyterLab's program is loaded once."""
-    with chromium(1500, 1100) as page:
-        yield page.context
+    with chromium() as page:
+        yield page.context.browser.new_context(viewport={"width": 1500, "height": 1100})
 
 
 @contextlib.contextmanager
@@ -182,7 +182,7 @@ def test_an_example_by_run_all(server, browser, front, name):
 def boxes_come_after_the_trap(run):
     """The demo's boxes are drawn when two epochs show what is wrong without them."""
     told = eventually(lambda: recorded(run, "intervention"), 120, what="a box")[0]
-    tested = [e for e in recorded(run, "metrics") if e["data"]["split"] == "val"]
+    tested = [e for e in recorded(run, "metrics") if e["split"] == "val"]
     before = [e["data"]["values"]["accuracy"] for e in tested if e["step"] <= told["step"]]
     assert len(before) >= 2
     assert max(before) < 0.5

@@ -125,7 +125,8 @@ def seeded(make_model, *arguments, **more):
 
 
 def notices(session):
-    return [e.data.text for e in session.events("notice")]
+    """What is wrong, in words: not how pictures are drawn, nor that other sessions are open."""
+    return [e.data.text for e in session.events("notice") if e.data.level != "info"]
 
 
 # --- who it was --------------------------------------------------------------------------------
