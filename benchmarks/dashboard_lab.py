@@ -76,7 +76,7 @@ def noted(function, before=None, after=None):
             if after is not None:
                 after.append((began, time.time()))
     return call
-parts.command = noted(parts.command, before=taken)
+parts.desk.order = noted(parts.desk.order, before=taken)
 parts.loop._held = noted(parts.loop._held, before=held)
 parts.backend.train_step = noted(parts.backend.train_step, after=steps)"""
 # Another cell, busy until a file says that it is enough; then it writes down what was noted.

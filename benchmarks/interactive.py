@@ -56,7 +56,7 @@ def main() -> None:
                 time.sleep(args.rest + draw.random() * 0.5)
                 rested = parts.controls.rested
                 at = time.perf_counter_ns()
-                explanation = parts.explain(1 + index).result(60)
+                explanation = parts.desk.explain(1 + index).result(60)
                 done = time.perf_counter_ns()
                 arm.waits.append((done - at) / 1e9)
                 arm.processor.append(explanation.seconds)

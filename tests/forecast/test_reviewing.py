@@ -16,6 +16,7 @@ import coflect_widget as coflect
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.session.cost import cost
 
 FLIPPED = 12
 
@@ -259,7 +260,7 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert f"of the {best.named} named at epoch {best.epoch_named}" in best.sentence
     assert "as evaluated" in best.sentence
     assert session._parts.forecaster.store.probed_at.max() > 0
-    assert session._cost(parts).probed > 0
+    assert cost(session._parts).probed > 0
 
 
 def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
@@ -285,7 +286,7 @@ def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..
     session.train(epochs=4)
     settled(session)
     until = time.monotonic() + 20
-    while time.monotonic() < until and not session._cost(parts).probed:
+    while time.monotonic() < until and not cost(session._parts).probed:
         time.sleep(0.1)
     time.sleep(1)
     settled(session)
@@ -331,9 +332,9 @@ def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
         settled(session)
         parts = session._parts
         assert parts.window.chance == 0.9
-        assert parts.last["val_accuracy"] == 0.9
+        assert parts.observer.last["val_accuracy"] == 0.9
         assert not next(g for g in parts.window.status().gates if g.name == "accuracy").passed
-        assert "most frequent class" in parts._distrust()
+        assert "most frequent class" in parts.observer.distrust()
 
 
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:

@@ -24,7 +24,7 @@ def steps_of(session):
         observe(step, epoch, *outputs)
 
     session._parts.loop.observer = type(
-        "Listening", (), {"__getattr__": lambda _, name: getattr(session._parts, name)}
+        "Listening", (), {"__getattr__": lambda _, name: getattr(session._parts.observer, name)}
     )()
     session._parts.loop.observer.observe = listen
     return told

@@ -198,7 +198,7 @@ def test_a_checkpoint_is_announced_once_file_and_folder_are_on_disk(make_session
     session.train(steps=2)
     session.wait()
     done = []
-    fsync, emit = os.fsync, session._parts.emit
+    fsync, emit = os.fsync, session._parts.tell.emit
 
     def synced(handle):
         mode = os.fstat(handle).st_mode
@@ -209,7 +209,9 @@ def test_a_checkpoint_is_announced_once_file_and_folder_are_on_disk(make_session
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", synced)
-        patch.setattr(session._parts, "emit", lambda data: (done.append("announced"), emit(data)))
+        patch.setattr(
+            session._parts.tell, "emit", lambda data: (done.append("announced"), emit(data))
+        )
         session._parts.saving.write("test")
         at = done.index("announced")
     assert done[at - 2 : at] == ["step_00000002.safetensors.part", "folder"]
