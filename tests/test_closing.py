@@ -218,7 +218,7 @@ def test_scripts_of_before_read_notices_without_an_offer():
         """{"schema_version":1,"seq":0,"ts":"2026-01-01T00:00:00Z","run_id":"r","type":"notice",
         "step":0,"epoch":0,"data":{"level":"info","text":"old"}}"""
     )
-    assert coflect.events.Event.model_validate_json(line).data.offer == ""
+    assert coflect.events.read_event(line.encode()).data.offer == ""
 
 
 def test_a_model_is_not_held_by_the_offer_to_end_the_others(make_session):
