@@ -51,6 +51,7 @@ test: setup lint types front-end unit notebooks e2e
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python js/make_protocol.py --check
 
 types:
 	$(BIN)/mypy

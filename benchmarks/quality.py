@@ -21,11 +21,11 @@ from known_regions import TASKS, Task, accuracy, add_arguments, trained
 from machine import describe
 
 from coflect_widget.attribution.checks import guessing
-from coflect_widget.attribution.explanation import Quality
 from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.attribution.worker import Job, JobResult, Model, run_job
 from coflect_widget.config import AttributionConfig
 from coflect_widget.demo_model import SmallResNet, small_resnet
+from coflect_widget.events import Quality
 
 MODELS = ("trained", "random weights", "shuffled labels")
 _numbers = itertools.count()

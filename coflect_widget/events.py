@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
@@ -18,6 +20,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     create_model,
     field_serializer,
     model_validator,
@@ -27,11 +30,18 @@ SCHEMA_VERSION = 1
 
 RunState = Literal["idle", "training", "paused", "stopped", "finished", "failed"]
 Split = Literal["train", "val"]
+StrokeKind = Literal["look", "ignore"]
+#: Where strokes hold.
+Scope = Literal["sample", "class", "everywhere"]
+#: For what an explanation is made.
+Purpose = Literal["periodic", "candidate", "person"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
 
 
 LARGEST = 2**53  # count that a browser's numbers hold exactly
+#: Marks a field of a record that a browser shows without it: older kernels did not send it there.
+OPTIONAL: Any = Field(json_schema_extra={"optional": True})
 
 
 def is_finite(value: Any) -> bool:
@@ -42,7 +52,11 @@ def is_finite(value: Any) -> bool:
         return all(is_finite(one) for _, one in value)
     if isinstance(value, Mapping):
         return all(is_finite(one) for one in value.values())
-    return not isinstance(value, list | tuple) or all(is_finite(one) for one in value)
+    if isinstance(value, list | tuple):
+        return all(is_finite(one) for one in value)
+    return not is_dataclass(value) or all(
+        is_finite(getattr(value, one.name)) for one in dataclass_fields(value)
+    )
 
 
 def finite(value: float | None) -> float | None:
@@ -50,10 +64,10 @@ def finite(value: float | None) -> float | None:
     return value if is_finite(value) else None
 
 
-class Payload(BaseModel):
-    """Fields of one event; readable as attributes or, like a mapping, by key."""
+class Record(BaseModel):
+    """Fields that are readable as attributes or, like a mapping, by key."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -75,6 +89,12 @@ class Payload(BaseModel):
     def items(self) -> Iterator[tuple[str, Any]]:
         """Pairs of field name and value."""
         return ((key, self[key]) for key in self.keys())
+
+
+class Payload(Record):
+    """Fields of one event; those that this version does not know are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class Table(Payload):
@@ -195,10 +215,9 @@ class Judged(Payload):
     author: str = ""
 
 
-class GateStatus(BaseModel):
+class GateStatus(Record):
     """One condition of the review window and how far it is."""
 
-    model_config = ConfigDict(frozen=True)
     name: str
     passed: bool
     value: float | None = None
@@ -230,16 +249,42 @@ class ForecastScored(Payload):
     sentence: str = ""  #: the score in words
 
 
-class QualityRecord(BaseModel):
-    """Verdict of the checks on a map; see `attribution.explanation.Quality`."""
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Verdict of the checks on one map.
 
-    model_config = ConfigDict(frozen=True)
+    Attributes
+    ----------
+    reliable : bool
+        False where a check failed: the map may not be read as what the model looks at.
+    reason : str
+        One sentence that says why it is not reliable; empty where it is.
+    drop : float or None
+        Fall of the explained class's probability when the strongest 10 % of the map are removed
+        from the input; None where it was not tried.
+    random_drop : float or None
+        The same for as many pixels elsewhere, the mean over several places.
+    deletion : float or None
+        `drop` beyond `random_drop`, measured in log-odds of the class, so that it counts
+        on a confident model too.
+    random_weights : float or None
+        Agreement, in [0, 1], with the map of the same model with random weights; None where one
+        of the two is flat.
+    """
+
+    #: What a newer version says of a map is left out: a dataclass has no room for it.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+
     reliable: bool
     reason: str = ""
     drop: float | None = None
     random_drop: float | None = None
     deletion: float | None = None
     random_weights: float | None = None
+
+    def distrusted(self, reason: str) -> Quality:
+        """The same figures, but not reliable for a reason that outweighs them."""
+        return replace(self, reliable=False, reason=reason)
 
 
 class Overlay(Table):
@@ -256,8 +301,8 @@ class Overlay(Table):
     focus_bbox: tuple[float, float, float, float] | None
     model_step: int
     method: str
-    quality: QualityRecord | None = None
-    purpose: Literal["periodic", "candidate", "person"] = "periodic"
+    quality: Quality | None = None
+    purpose: Purpose = "periodic"
     seconds: float = 0.0  #: processor time of the worker
     samples_used: int = 0  #: noisy copies that SmoothGrad took
     #: share of each input; they sum to 1. null where one of them cannot be measured
@@ -272,24 +317,22 @@ class OverlayFailed(Payload):
 
     index: int
     reason: str
-    purpose: Literal["periodic", "candidate", "person"] = "periodic"
+    purpose: Purpose = "periodic"
 
 
-class StrokeRecord(BaseModel):
+class StrokeRecord(Record):
     """One region of interest: what kind, where (JSON form of the ROI), and on which sample."""
 
-    model_config = ConfigDict(frozen=True)
-    kind: Literal["look", "ignore"]
+    kind: StrokeKind
     roi: dict[str, Any]
     sample: int | None = None  #: None means everywhere, or all of class `label`
     label: int | None = None
     spreads: bool = True  #: whether like places of other samples may be swapped too
 
 
-class Found(BaseModel):
+class Found(Record):
     """Samples in which an ignored artefact was found, and where; a person confirmed them."""
 
-    model_config = ConfigDict(frozen=True)
     of: str  #: the intervention whose stroke it is
     index: list[int]
     box: list[tuple[float, float, float, float]]  #: x0, y0, x1, y1 as fractions
@@ -310,7 +353,7 @@ class InterventionRecord(Payload):
     focus_set: float | None = None  #: the strength that all guidance was set to
     focus: float | None = None  #: strength of new strokes, after this intervention
     clears: bool = False  #: ends the guidance given before it
-    scope: Literal["sample", "class", "everywhere"] | None = None  #: as said; None: as drawn
+    scope: Scope | None = None  #: as said; None: as drawn
     found: Found | None = None  #: the same artefact in other samples
     loss: str = ""  #: the loss terms it became
 
@@ -332,7 +375,7 @@ class Lapsed(Payload):
     """
 
     id: str
-    kind: Literal["look", "ignore"]
+    kind: StrokeKind
     sample: int | None = None
     term: str = ""  #: the loss term that failed
     why: str = ""  #: end of a sentence: "raised ...", "is nan"
@@ -354,17 +397,16 @@ class Hits(Table):
     error: str = ""  #: why the search ended early
 
 
-class Measure(BaseModel):
+class Measure(Record):
     """One figure before and after an intervention; `low` to `high` is where the change lies.
 
     Of "energy inside" it is the change less what it was at other places of the same shape.
     """
 
-    model_config = ConfigDict(frozen=True)
     name: str
     before: float
     after: float
-    change: float
+    change: Annotated[float, OPTIONAL]
     low: float  #: of a 95 % interval
     high: float
 
@@ -372,11 +414,11 @@ class Measure(BaseModel):
 class Effect(Payload):
     """What an intervention did, measured some steps after it."""
 
-    intervention: str
+    intervention: Annotated[str, OPTIONAL]
     verdict: Literal["helped", "looks there more", "no measurable effect", "harmed"]
     text: str  #: the verdict in a sentence, with its figures
-    from_step: int
-    to_step: int
+    from_step: Annotated[int, OPTIONAL]
+    to_step: Annotated[int, OPTIONAL]
     explainer: str = ""  #: how the energy was measured; never what was trained on
     measures: list[Measure] = []
 
@@ -595,11 +637,46 @@ class Stop(Command):
     kind: Literal["stop"] = "stop"
 
 
+_POINT = {"type": "array", "items": {"type": "number"}}
+_COUNT = {"type": "integer"}
+#: The three forms of a region as a browser sends them: corners of a box, polygon, mask.
+RoiForm = Annotated[
+    Any,  # checked by guidance.roi.parse_roi
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _POINT,
+                {
+                    "type": "object",
+                    "properties": {"polygon": {"type": "array", "items": _POINT}},
+                    "required": ["polygon"],
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "mask": {
+                            "type": "object",
+                            "properties": {
+                                "height": _COUNT,
+                                "width": _COUNT,
+                                "rle": {"type": "array", "items": _COUNT},
+                            },
+                            "required": ["height", "width", "rle"],
+                        }
+                    },
+                    "required": ["mask"],
+                },
+            ]
+        }
+    ),
+]
+
+
 class StrokeInput(Command):
     """A region drawn or named by a person; coordinates are fractions of width and height."""
 
-    kind: Literal["look", "ignore"]
-    roi: Any  # checked by guidance.roi.parse_roi, which knows the three forms
+    kind: StrokeKind
+    roi: RoiForm
 
 
 class Feedback(Command):
@@ -610,7 +687,7 @@ class Feedback(Command):
     strokes: list[StrokeInput] = Field(default=[], max_length=64)
     instruction: str | None = Field(default=None, max_length=500)
     strength: float | None = Field(default=None, ge=0, le=1)
-    scope: Literal["sample", "class", "everywhere"] | None = None
+    scope: Scope | None = None
 
 
 class Similar(Command):

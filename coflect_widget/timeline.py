@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
-from coflect_widget.attribution.explanation import Explanation, Quality
+from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 
@@ -104,12 +102,11 @@ def _size(npz: Path) -> int:
 
 def overlay_event(
     explanation: Explanation,
-    purpose: Literal["periodic", "candidate", "person"],
+    purpose: events.Purpose,
     maps: str,
     picture: str,
 ) -> events.Overlay:
     """What the stream records of an explanation; `maps` and `picture` are its files."""
-    quality = explanation.quality
     return events.Overlay(
         index=explanation.index,
         target=explanation.target,
@@ -120,7 +117,7 @@ def overlay_event(
         focus_bbox=explanation.focus_bbox,
         model_step=explanation.model_step,
         method=explanation.method,
-        quality=None if quality is None else events.QualityRecord(**asdict(quality)),
+        quality=explanation.quality,
         purpose=purpose,
         seconds=round(explanation.seconds, 4),
         samples_used=explanation.samples_used,
@@ -173,7 +170,7 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         # An old stream has none for a model of one input.
         modality_focus={"image": 1.0} if data.modality_focus == {} else data.modality_focus,
         modality_reason=data.modality_reason,
-        quality=None if data.quality is None else Quality(**data.quality.model_dump()),
+        quality=data.quality,
         seconds=data.seconds,
         samples_used=data.samples_used,
     )

@@ -69,8 +69,11 @@ const full = {
   suspects: { count: 3, items: [{ index: 12, doubt: 0.91, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3 }] },
   ledger: [{
     id: "a1", step: 540, epoch: 4, text: "ignore lower right, strength 0.30", author: "ada", sample: 4187,
-    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187 }], strength: 0.3, undone: false,
-    effect: { verdict: "helped", text: "helped: val accuracy +2.1 points", measures: [{ name: "val accuracy", before: 0.79, after: 0.81, low: 0.004, high: 0.038 }] },
+    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187, label: null, spreads: true }], strength: 0.3, undone: false,
+    effect: {
+      intervention: "a1", verdict: "helped", text: "helped: val accuracy +2.1 points", from_step: 540, to_step: 740, explainer: "",
+      measures: [{ name: "val accuracy", before: 0.79, after: 0.81, change: 0.021, low: 0.004, high: 0.038 }],
+    },
   }],
   alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1" }],
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],

@@ -1,12 +1,16 @@
 """The maps of one sample over the run: which are kept, and how they come back."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coflect_widget as coflect
-from coflect_widget.attribution.explanation import Explanation, Quality
+from coflect_widget import events
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.events import Quality
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
 from coflect_widget.record.stream import EventStream
@@ -113,3 +117,17 @@ def test_a_session_and_its_run_folder_give_the_same_timeline(make_session):
     assert np.array_equal(again[1].map, timeline[1].map)
     with pytest.raises(IndexError, match="indices go from 0"):
         session.timeline(10_000)
+
+
+def test_a_verdict_of_a_newer_version_is_read_and_one_that_is_not_finite_is_not():
+    overlay = overlay_event(explanation(4, 7), "person", "", "").model_dump(mode="json")
+    line = {
+        "seq": 0, "ts": "2026-01-01T00:00:00Z", "run_id": "r", "type": "overlay", "step": 1,
+        "epoch": 0, "data": overlay,
+    }  # fmt: skip
+    overlay["quality"] |= {"certainty": 0.5}
+    assert events.read_event(json.dumps(line).encode()).data.quality == Quality(
+        False, "it is flat", 0.25, 0.125, 0.5, None
+    )
+    overlay["quality"] |= {"drop": float("nan")}
+    assert events.read_event(json.dumps(line).encode()) is None

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution.consensus import TOP_SHARE, Map, agreement
-from coflect_widget.attribution.explanation import Quality
+from coflect_widget.events import Quality
 
 _CAUTION = " A stroke drawn by it may teach the wrong thing."
 #: Other places at which as many pixels are removed.

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """Verdict of the checks on one map.
-
-    Attributes
-    ----------
-    reliable : bool
-        False where a check failed: the map may not be read as what the model looks at.
-    reason : str
-        One sentence that says why it is not reliable; empty where it is.
-    drop : float or None
-        Fall of the explained class's probability when the strongest 10 % of the map are removed
-        from the input; None where it was not tried.
-    random_drop : float or None
-        The same for as many pixels elsewhere, the mean over several places.
-    deletion : float or None
-        `drop` beyond `random_drop`, measured in log-odds of the class, so that it counts
-        on a confident model too.
-    random_weights : float or None
-        Agreement, in [0, 1], with the map of the same model with random weights; None where one
-        of the two is flat.
-    """
-
-    reliable: bool
-    reason: str = ""
-    drop: float | None = None
-    random_drop: float | None = None
-    deletion: float | None = None
-    random_weights: float | None = None
-
-    def distrusted(self, reason: str) -> Quality:
-        """The same figures, but not reliable for a reason that outweighs them."""
-        return replace(self, reliable=False, reason=reason)
+from coflect_widget.events import Quality
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

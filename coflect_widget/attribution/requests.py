@@ -17,8 +17,7 @@ from coflect_widget.attribution.errors import (
 )
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.pool import SlotName
-
-Purpose = Literal["periodic", "candidate", "person"]
+from coflect_widget.events import Purpose
 
 #: Background requests that may wait; the oldest is skipped for a newer one.
 MOST_WAITING = 32

@@ -25,12 +25,11 @@ from coflect_widget.attribution.errors import (
     NonFiniteMapError,
     WorkerLostError,
 )
-from coflect_widget.attribution.explanation import Explanation, Quality
+from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.pool import SlotName, WorkerPool
 from coflect_widget.attribution.requests import (
     Counts,
     ProbeRequest,
-    Purpose,
     Request,
     RequestQueue,
 )
@@ -39,6 +38,7 @@ from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, P
 from coflect_widget.backends.base import Sample
 from coflect_widget.closing import Closing
 from coflect_widget.config import AttributionConfig
+from coflect_widget.events import Purpose, Quality
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
 

@@ -31,9 +31,9 @@ from coflect_widget.attribution.errors import (
     StaleSnapshotError,
     UnknownModelError,
 )
-from coflect_widget.attribution.explanation import Quality
 from coflect_widget.attribution.lifeline import hold_on
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.events import Quality
 
 #: Seconds between two looks at whether the kernel is still there.
 _WATCH_SECONDS = 0.25

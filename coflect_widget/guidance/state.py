@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from coflect_widget import events
 from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
 
-Kind = Literal["look", "ignore"]
-Scope = Literal["sample", "class", "everywhere"]
+Kind = events.StrokeKind
+Scope = events.Scope
 
 #: Share of the picture up to which a place has mirror images.
 WIDEST_MIRROR = 0.1

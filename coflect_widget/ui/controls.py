@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import ipywidgets
 from pydantic import ValidationError
 
-from coflect_widget.events import COMMAND, Command, Explain
+from coflect_widget.events import Command, Explain
 from coflect_widget.ui.beside_cells import answer_beside_cells
+from coflect_widget.ui.protocol import FROM_BROWSER, Ack, Hello, Look
 
-MAX_NUMBER = 2**53  # what a browser counts exactly
 MAX_ID = 64  # characters of a message's id
 
 Reply = Callable[[bool, str, int | None], None]
@@ -76,52 +76,40 @@ class Controls(ipywidgets.Widget):  # type: ignore[misc]
             self.malformed += 1
             return
         fields = {key: value for key, value in content.items() if key != "id"}
-        if self._of_the_view(identifier, fields):
-            return
         answers = self._answers
 
         def reply(ok: bool, text: str, step: int | None) -> None:  # noqa: FBT001 - see Reply
             answers.reply(identifier, ok=ok, text=text, step=step)
 
         try:
-            command = COMMAND.validate_python(fields)
+            message = FROM_BROWSER.validate_python(fields)
         except ValidationError as error:
             self.malformed += 1
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "message"
             reply(False, f"Not understood: {where}: {first['msg']}", None)
             return
+        if self._of_the_view(identifier, message):
+            return
         try:
-            self._target.handle(command, reply)
+            self._target.handle(message, reply)
         except Exception as error:  # noqa: BLE001 - the person gets the reason
             self.refused += 1
             reply(False, str(error) or repr(error), None)
             return
-        if isinstance(command, Explain):
-            answers.select(command.index)
+        if isinstance(message, Explain):
+            answers.select(message.index)
 
-    def _of_the_view(self, client: str, fields: dict[str, Any]) -> bool:
+    def _of_the_view(self, client: str, message: object) -> bool:
         """Messages about what is on the screen; they change nothing of the run."""
-        match fields:
-            case {"kind": "hello", **rest} if not rest:
+        match message:
+            case Hello():
+                self.page = message.page
                 self._answers.hello(client)
-            case {"kind": "hello", "page": str(page), **rest} if not rest and len(page) <= MAX_ID:
-                self.page = page
-                self._answers.hello(client)
-            case {
-                "kind": "ack", "seq": seq, "seen": bool(seen), "attended": bool(attended), **rest
-            } if _number(seq, rest):  # fmt: skip
-                self._answers.ack(client, seq, seen=seen, attended=attended)
-            case {"kind": "look", "index": index, "step": step, **rest} if _number(
-                index, rest
-            ) and (step is None or _number(step, rest)):
-                self._answers.look(index, step)
+            case Ack():
+                self._answers.ack(client, message.seq, seen=message.seen, attended=message.attended)
+            case Look():
+                self._answers.look(message.index, message.step)
             case _:
                 return False
         return True
-
-
-def _number(value: object, rest: dict[str, Any]) -> bool:
-    """A count as JSON has it (true is none), in a message without further fields."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and 0 <= value <= MAX_NUMBER and not rest  # type: ignore[operator]

@@ -1,5 +1,8 @@
-"""The messages between kernel and browser. ``js/src/protocol.ts`` says the same in TypeScript;
+"""The messages between kernel and browser. ``js/make_protocol.py`` writes the TypeScript from them:
+``js/src/protocol.ts`` (types) and ``js/src/decode.ts`` (checks of what arrives);
 ``tests/protocol/*.json`` are examples that both sides are tested against.
+
+Records that stand in the run's events too are those of `coflect_widget.events`.
 
 Kernel to browser: custom messages on the dashboard's model.
 
@@ -14,30 +17,66 @@ Kernel to browser: custom messages on the dashboard's model.
     The answer to the browser's message with that id, sent after what it did is on disk.
 
 Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
-``events.AnyCommand`` plus an ``id``, or about the screen, with the browser's own name as id:
-``{"kind": "hello", "id"}``; ``{"kind": "ack", "id", "seq", "seen", "attended"}`` after updates were
-shown (each sixteenth, or after eight seconds; every five seconds if nothing comes; when `seen`
-changes; and when a person's hand comes back to the view, which `attended` tells for ten seconds);
-and ``{"kind": "look", "id", "index", "step"}``, which brings one recorded explanation onto the
-shelf. Without acknowledgement at most 24 updates are on their way, then one every two seconds; to
-views that nobody sees nothing is sent.
+``events.AnyCommand`` plus an ``id``, or about the screen (`Hello`, `Ack`, `Look`), with the
+browser's own name as id. Without acknowledgement at most 24 updates are on their way, then one
+every two seconds; to views that nobody sees nothing is sent.
+
+What the browser tolerates of a newer kernel: messages, fields and words that it does not know. Of
+an older one, or a saved notebook: the lack of a field that can be null (it becomes null), that has
+a default (`older`), or that it does without (`OPTIONAL`). JSON has no NaN: a figure that may be
+undefined can be null.
 
 Text is text: neither side ever treats a field as HTML.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic refuses the one of typing on Python 3.11
+
+from coflect_widget.events import (
+    LARGEST,
+    OPTIONAL,
+    AnyCommand,
+    Command,
+    Effect,
+    GateStatus,
+    RunState,
+    StrokeRecord,
+)
+
+ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions
+
+
+def older(value: Any) -> Any:
+    """Mark a field that older kernels do not send; the browser takes `value` in its place."""
+    return Field(json_schema_extra={"default": value})
+
+
+def binary(kind: Literal["bytes", "pairs"], **more: Any) -> Any:
+    """Mark the number of a buffer: the browser has the bytes, or pairs of float64, in its place.
+
+    With ``size=[...]`` the bytes must be as many as the product of these fields and numbers; with
+    ``within="name"`` the browser has them as a field of an object `name`.
+    """
+    return Field(json_schema_extra={"binary": kind, **more})
+
+
+#: Older kernels leave it to the classes; see ``js/src/older.ts``.
+FROM_CLASSES = Field(json_schema_extra={"default_from": "wrongNow"})
+Png = Annotated[int | None, binary("bytes")]
+Cells = Annotated[int | None, binary("bytes", size=["map_width", "map_height"], within="maps")]
 
 
 class Status(TypedDict):
     """The header. ``mode`` is "live" with a kernel, "replay" for a run opened from disk."""
 
-    mode: Literal["live", "replay"]
+    mode: Annotated[Literal["live", "replay"], older("live")]
     run_id: str
-    state: str  # events.RunState
+    state: ShownState
     step: int
     epoch: int  # epochs completed
     total_steps: int | None  # null: nobody knows, as in a loop over a loader without a length
@@ -46,24 +85,24 @@ class Status(TypedDict):
     seconds_left: float | None
     learning_rate: float | None
     device: str
-    classes: list[str]
+    classes: Annotated[list[str], older([])]
     num_train: int
     #: tool's own cost: processor seconds of overlays a minute, overlays made and skipped
     overlays_made: int
     overlays_skipped: int
     overlay_seconds: float
-    rest_seconds: float  # that training rested, for maps and for telemetry
+    rest_seconds: Annotated[float, older(0)]  # that training rested, for maps and for telemetry
     cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
-    guidance: bool  # whether this training can take strokes
+    guidance: Annotated[bool, older(True)]  # whether this training can take strokes
     error: str | None  # last line of the exception, where state is "failed"
 
 
-class Series(TypedDict):
+class SeriesPoints(TypedDict):
     """Points of one metric: buffer of float64 pairs (step, value); NaN where undefined."""
 
     name: str  # "train/loss", "val/accuracy", ...
-    points_buffer: int
+    points_buffer: Annotated[int, binary("pairs")]
 
 
 class Marker(TypedDict):
@@ -75,50 +114,43 @@ class Marker(TypedDict):
     id: str | None  # of the intervention
 
 
-class Gate(TypedDict):
-    """One gate of the review window."""
-
-    name: str
-    passed: bool
-    value: float | None
-    needed: float
-    progress: float  # 0 to 1
-    sentence: str
-
-
-class WindowSection(TypedDict):
+class ReviewWindow(TypedDict):
     """The review window; ``score`` is a sentence about past forecasts, or null."""
 
     open: bool
-    gates: list[Gate]
+    gates: list[GateStatus]
     score: str | None
-    by_hand: bool  # a person opened it
+    by_hand: Annotated[bool, older(False)]  # a person opened it
 
 
-class QueueItem(TypedDict):
+class Candidate(TypedDict):
     """One candidate; the thumbnail is a PNG."""
 
     index: int
     risk: float  # 0 to 1
-    target: int
+    target: int  # below 0 in regression
     predicted: int
     reason: str
     #: in regression, in the units of the targets; null with classes, or where not known
     target_value: float | None
     predicted_value: float | None
     error: float | None
-    wrong_now: bool  # when it was last seen; else it is right now, and at risk
-    doubtful: bool  # its label is suspected
-    thumbnail_buffer: int | None
+    wrong_now: Annotated[
+        bool, FROM_CLASSES
+    ]  # when it was last seen; else it is right now, and at risk
+    doubtful: Annotated[bool, older(False)]  # its label is suspected
+    thumbnail_buffer: Png
 
 
 class Queue(TypedDict):
     """The forecast queue, riskiest first: two lists, told apart by `wrong_now`."""
 
     due: int  # the epoch that the forecast is about, as epochs completed by then
-    onset: bool  # holds only samples that are still right
-    parted: bool  # those at risk were ranked apart; in runs of before there was one list of any
-    items: list[QueueItem]
+    onset: Annotated[bool, older(False)]  # holds only samples that are still right
+    parted: Annotated[
+        bool, older(False)
+    ]  # those at risk were ranked apart; in runs of before there was one list of any
+    items: list[Candidate]
 
 
 class TopClass(TypedDict):
@@ -128,7 +160,7 @@ class TopClass(TypedDict):
     probability: float
 
 
-class ExplanationSection(TypedDict):
+class Explanation(TypedDict):
     """Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255.
 
     The browser colours, scales and thresholds. Where ``failed`` is set the rest is null.
@@ -138,23 +170,23 @@ class ExplanationSection(TypedDict):
     failed: str | None
     target: int | None
     predicted: int | None
-    top: list[TopClass]
+    top: Annotated[list[TopClass], older([])]
     agreement: float | None  # 0 to 1; null: not defined
     quality: str | None  # "reliable" or "not reliable"; null: not checked
     quality_reason: str | None  # one sentence where it is not reliable
-    bbox: list[float] | None  # x0, y0, x1, y1 as fractions
+    bbox: Box | None
     model_step: int | None
-    method: str  # the map shown first
+    method: Annotated[str, older("")]  # the map shown first
     seconds: float | None
-    purpose: str
-    width: int
-    height: int
-    picture_buffer: int | None
-    map_width: int
-    map_height: int
-    livecam_buffer: int | None
-    smoothgrad_buffer: int | None
-    consensus_buffer: int | None
+    purpose: Annotated[str, older("")]
+    width: Annotated[int, older(0)]
+    height: Annotated[int, older(0)]
+    picture_buffer: Annotated[int | None, binary("bytes", size=["width", "height", 3])]
+    map_width: Annotated[int, older(0)]
+    map_height: Annotated[int, older(0)]
+    livecam_buffer: Cells
+    smoothgrad_buffer: Cells
+    consensus_buffer: Cells
 
 
 class TimelineEntry(TypedDict):
@@ -172,34 +204,16 @@ class Timeline(TypedDict):
     entries: list[TimelineEntry]
 
 
-class MeasureItem(TypedDict):
-    """One figure before and after an intervention, with an interval of its change."""
-
-    name: str
-    before: float
-    after: float
-    low: float
-    high: float
-
-
-class EffectItem(TypedDict):
-    """What an intervention did."""
-
-    verdict: str
-    text: str
-    measures: list[MeasureItem]
-
-
-class HitItem(TypedDict):
+class Hit(TypedDict):
     """A sample that shows what was ignored in another one; the thumbnail is a PNG."""
 
     index: int
     score: float
-    box: list[float]
-    thumbnail_buffer: int | None
+    box: Annotated[Box, OPTIONAL]
+    thumbnail_buffer: Png
 
 
-class HitsSection(TypedDict):
+class Hits(TypedDict):
     """The search for one artefact in other samples."""
 
     intervention: str
@@ -208,10 +222,10 @@ class HitsSection(TypedDict):
     total: int
     done: bool
     error: str
-    items: list[HitItem]
+    items: list[Hit]
 
 
-class SuspectItem(TypedDict):
+class Suspect(TypedDict):
     """A sample whose label may be wrong; `judged` is empty until somebody said something."""
 
     index: int
@@ -219,14 +233,14 @@ class SuspectItem(TypedDict):
     target: int
     suggested: int
     judged: str
-    thumbnail_buffer: int | None
+    thumbnail_buffer: Png
 
 
-class SuspectsSection(TypedDict):
+class Suspects(TypedDict):
     """The most doubtful labels, most doubtful first."""
 
     count: int
-    items: list[SuspectItem]
+    items: list[Suspect]
 
 
 class LedgerItem(TypedDict):
@@ -238,13 +252,13 @@ class LedgerItem(TypedDict):
     text: str  # what was understood
     author: str
     sample: int | None
-    strokes: list[dict[str, object]]  # {"kind", "roi", "sample"}
+    strokes: list[StrokeRecord]
     strength: float | None
     undone: bool
-    effect: EffectItem | None
+    effect: Effect | None
 
 
-class NoticeItem(TypedDict):
+class Notice(TypedDict):
     """A line for the person, newest last; ``level`` is info, warning or error."""
 
     level: str
@@ -253,7 +267,7 @@ class NoticeItem(TypedDict):
     offer: NotRequired[Literal["close_others"]]  # a button beside it sends that command
 
 
-class AlarmItem(TypedDict):
+class Alarm(TypedDict):
     """Something that is wrong at present; it goes when it is over."""
 
     kind: str
@@ -269,18 +283,18 @@ class Update(TypedDict):
     seq: int
     full: bool
     status: NotRequired[Status]
-    metrics: NotRequired[list[Series]]  # appended; with full: replaces
+    metrics: NotRequired[list[SeriesPoints]]  # appended; with full: replaces
     markers: NotRequired[list[Marker]]
-    window: NotRequired[WindowSection]
+    window: NotRequired[ReviewWindow]
     queue: NotRequired[Queue]
-    explanation: NotRequired[ExplanationSection]
+    explanation: NotRequired[Explanation]
     timeline: NotRequired[Timeline]
-    shelf: NotRequired[list[ExplanationSection]]  # added to those the browser has
-    hits: NotRequired[HitsSection]
-    suspects: NotRequired[SuspectsSection]
+    shelf: NotRequired[list[Explanation]]  # added to those the browser has
+    hits: NotRequired[Hits]
+    suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
-    alarms: NotRequired[list[AlarmItem]]
-    notices: NotRequired[list[NoticeItem]]
+    alarms: NotRequired[list[Alarm]]
+    notices: NotRequired[list[Notice]]
 
 
 class Reply(TypedDict):
@@ -291,3 +305,46 @@ class Reply(TypedDict):
     ok: bool
     text: str
     step: int | None
+
+
+class _ScreenMessage(BaseModel):
+    """Base of what a browser says of its screen; it changes nothing of the run."""
+
+    model_config = Command.model_config
+
+
+class Hello(_ScreenMessage):
+    """A page shows the dashboard, or lost an update; it gets everything."""
+
+    kind: Literal["hello"] = "hello"
+    page: str = Field(default="", max_length=64)  #: Notebook 7 names its pages
+
+
+class Ack(_ScreenMessage):
+    """Update `seq` was shown.
+
+    Sent at each sixteenth update, or after eight seconds; every five seconds if nothing comes; when
+    `seen` changes; and when a person's hand comes back to the view, which `attended` tells for ten
+    seconds.
+    """
+
+    kind: Literal["ack"] = "ack"
+    seq: int = Field(ge=0, le=LARGEST)
+    seen: bool
+    attended: bool
+
+
+class Look(_ScreenMessage):
+    """Bring one recorded explanation onto the shelf; with null, show the sample."""
+
+    kind: Literal["look"] = "look"
+    index: int = Field(ge=0, le=LARGEST)
+    step: int | None = Field(ge=0, le=LARGEST)
+
+
+ScreenMessage = Annotated[Hello | Ack | Look, Field(discriminator="kind")]
+FromKernel = Annotated[Update | Reply, Field(discriminator="kind")]
+#: Checks what comes from a browser, without its id.
+FROM_BROWSER: TypeAdapter[Any] = TypeAdapter(
+    Annotated[AnyCommand | ScreenMessage, Field(discriminator="kind")]
+)

@@ -50,8 +50,8 @@ class View:
         )
         self._overlays: dict[int, dict[int, events.Overlay]] = {}  # by sample and model step
         self._looks: list[events.Overlay] = []  # explanations that a person wants to see again
-        self._hits: Any = None
-        self._suspects: Any = None
+        self._hits: events.Hits | None = None
+        self._suspects: dict[str, Any] | None = None
         self._forecast: Event | None = None
         self._window: events.Window | None = None
         self._score: events.ForecastScored | None = None
@@ -100,13 +100,10 @@ class View:
             events.Cost: self._cost,
             events.Notice: self._notice,
             events.Failure: self._failure,
-        }
-        # Types that other parts of the tool may or may not write.
-        self._by_name: dict[str, Callable[[Event, Any], None]] = {
-            "effect": self._effect,
-            "hits": self._found_alike,
-            "suspects": self._doubted,
-            "judged": self._judged,
+            events.Effect: self._effect,
+            events.Hits: self._found_alike,
+            events.Suspects: self._doubted,
+            events.Judged: self._judged,
         }
 
     # --- in: events and what a person selects ----------------------------------------------
@@ -120,7 +117,7 @@ class View:
             self._status["step"] = max(self._status["step"], event.step)
             self._status["epoch"] = max(self._status["epoch"], event.epoch)
             self._dirty.add("status")
-        applier = self._appliers.get(type(event.data)) or self._by_name.get(event.type)
+        applier = self._appliers.get(type(event.data))
         if applier is not None:
             applier(event, event.data)
 
@@ -276,37 +273,32 @@ class View:
         self._status["rest_seconds"] = data.rest_seconds
         self._status["cost_percent"] = data.percent
 
-    def _effect(self, _: Event, data: Any) -> None:
-        item = self._ledger.get(data["intervention"])
+    def _effect(self, _: Event, data: events.Effect) -> None:
+        item = self._ledger.get(data.intervention)
         if item is not None:
-            item["effect"] = {
-                "verdict": data["verdict"],
-                "text": data["text"],
-                "measures": [_measure(one) for one in data["measures"]],
-            }
+            item["effect"] = data.model_dump()
             self._dirty.add("ledger")
 
-    def _found_alike(self, _: Event, data: Any) -> None:
+    def _found_alike(self, _: Event, data: events.Hits) -> None:
         self._hits = data
         self._dirty.add("hits")
 
-    def _doubted(self, _: Event, data: Any) -> None:
+    def _doubted(self, _: Event, data: events.Suspects) -> None:
         self._suspects = {
-            "count": data["count"],
+            "count": data.count,
             "items": [
                 {"index": i, "doubt": d, "target": t, "suggested": s, "judged": j}
                 for i, d, t, s, j in zip(
-                    data["index"], data["doubt"], data["target"], data["suggested"],
-                    data["judged"], strict=True,
+                    data.index, data.doubt, data.target, data.suggested, data.judged, strict=True
                 )
             ],
         }  # fmt: skip
         self._dirty.add("suspects")
 
-    def _judged(self, _: Event, data: Any) -> None:
+    def _judged(self, _: Event, data: events.Judged) -> None:
         for item in [] if self._suspects is None else self._suspects["items"]:
-            if item["index"] == data["index"]:
-                item["judged"] = "" if data["verdict"] == "undo" else data["verdict"]
+            if item["index"] == data.index:
+                item["judged"] = "" if data.verdict == "undo" else data.verdict
                 self._dirty.add("suspects")
 
     def _notice(self, event: Event, data: events.Notice) -> None:
@@ -420,9 +412,11 @@ class View:
             shelf = [self._explained(look.index, look, buffers) for look in self._looks]
             return shelf or None
         if name == "hits":
-            return None if self._hits is None else self._hits_section(buffers)
+            return None if self._hits is None else self._hits_section(self._hits, buffers)
         if name == "suspects":
-            return None if self._suspects is None else self._suspects_section(buffers)
+            return (
+                None if self._suspects is None else self._suspects_section(self._suspects, buffers)
+            )
         if name == "ledger":
             return [dict(item) for item in self._ledger.values()]
         if name == "alarms":
@@ -505,15 +499,14 @@ class View:
             ],
         }
 
-    def _hits_section(self, buffers: list[bytes]) -> dict[str, Any]:
-        hits = self._hits
+    def _hits_section(self, hits: events.Hits, buffers: list[bytes]) -> dict[str, Any]:
         return {
-            "intervention": hits["intervention"],
-            "count": hits["count"],
-            "searched": hits["searched"],
-            "total": hits["total"],
-            "done": hits["done"],
-            "error": hits.get("error", ""),
+            "intervention": hits.intervention,
+            "count": hits.count,
+            "searched": hits.searched,
+            "total": hits.total,
+            "done": hits.done,
+            "error": hits.error,
             "items": [
                 {
                     "index": index,
@@ -521,16 +514,16 @@ class View:
                     "box": list(box),
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
                 }
-                for index, score, box in zip(hits["index"], hits["score"], hits["box"], strict=True)
+                for index, score, box in zip(hits.index, hits.score, hits.box, strict=True)
             ],
         }
 
-    def _suspects_section(self, buffers: list[bytes]) -> dict[str, Any]:
+    def _suspects_section(self, suspects: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
         items = [
             {**item, "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"]))}
-            for item in self._suspects["items"]
+            for item in suspects["items"]
         ]
-        return {"count": self._suspects["count"], "items": items}
+        return {"count": suspects["count"], "items": items}
 
     def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
         shown = self._shown
@@ -614,7 +607,7 @@ class View:
                 section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
 
 
-def _verdict(quality: events.QualityRecord | None) -> dict[str, str | None]:
+def _verdict(quality: events.Quality | None) -> dict[str, str | None]:
     if quality is None:
         return {"quality": None, "quality_reason": None}
     word = "reliable" if quality.reliable else "not reliable"
@@ -638,11 +631,6 @@ def replay(run: Run) -> View:
         lines = "a line" if run.damaged == 1 else f"{run.damaged} lines"
         view.notice("warning", f"{lines.capitalize()} of this run's events.jsonl cannot be read.")
     return view
-
-
-def _measure(one: Any) -> dict[str, Any]:
-    fields = one if isinstance(one, dict) else one.model_dump()
-    return {name: fields[name] for name in ("name", "before", "after", "low", "high")}
 
 
 def _shifted(section: dict[str, Any], by: int) -> dict[str, Any]:

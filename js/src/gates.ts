@@ -1,12 +1,12 @@
 // The review window: while it is shut, what it still waits for; and how earlier forecasts came out.
 
 import { button, h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
-import type { Gate } from "./protocol";
+import type { GateStatus } from "./protocol";
 import { isReachable } from "./state";
 import type { Context, Part } from "./view";
 
 /** Failing gates first, the one that is furthest from passing at the top. */
-export function ordered(gates: readonly Gate[]): Gate[] {
+export function ordered(gates: readonly GateStatus[]): GateStatus[] {
   return [...gates].sort((a, b) => Number(a.passed) - Number(b.passed) || a.progress - b.progress);
 }
 

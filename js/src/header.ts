@@ -2,11 +2,11 @@
 
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
 import { duration, plural, rate, speed } from "./format";
-import type { RunState, Status } from "./protocol";
+import type { ShownState, Status } from "./protocol";
 import { isReachable, noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
 
-const STATE_WORDS: Record<RunState, string> = {
+const STATE_WORDS: Record<ShownState, string> = {
   idle: "Idle", interrupted: "Interrupted", training: "Training", paused: "Paused", stopped: "Stopped", finished: "Finished", failed: "Failed",
 };
 const CONNECTION: Record<Connection, [string, string]> = {

@@ -2,7 +2,8 @@
 
 import { colourMap, opaque } from "./colormap";
 import { h } from "./dom";
-import type { Explanation, MapName } from "./protocol";
+import type { Explanation } from "./protocol";
+import type { MapName } from "./state";
 
 function bitmap(pixels: Uint8ClampedArray<ArrayBuffer>, width: number, height: number): HTMLCanvasElement {
   const canvas = h("canvas", { width, height });

@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Alarm, Candidate, Explanation, Hits, LedgerItem, MapName, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Alarm, Candidate, Explanation, Hits, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { Series } from "./series";
@@ -25,6 +25,8 @@ export interface Edits {
   past: readonly Strokes[];
   future: readonly Strokes[];
 }
+
+export type MapName = keyof Explanation["maps"];
 
 export type MapView = MapName | "all" | "off";
 
