@@ -16,17 +16,14 @@ namespace {
 constexpr float kLarge = 1e30f;   // averages of saturated rows stay finite
 constexpr float kFar = 1e4f;      // a margin beyond this says nothing more about what is usual
 constexpr int kLanes = 16;        // partial sums, so that every width of vectors adds alike
+constexpr int64_t kFew = 32;      // up to so many classes rows are measured side by side
+constexpr int64_t kBlock = 64;    // rows measured at once: their results stay in the cache
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
 constexpr uint16_t kMost = std::numeric_limits<uint16_t>::max();
 constexpr int16_t kLong = std::numeric_limits<int16_t>::max();
 
-struct Measured {
-    float loss, margin;
-    int64_t predicted;
-    bool finite;
-};
-
 // exp(x) for x <= 0, to about one unit in the last place; a loop over it becomes vectors.
-inline float exp_below(float x) {
+INLINE float exp_below(float x) {
     x = x < -87.0f ? -87.0f : x;
     // The large number has no places for fractions: what is left of it is a whole number.
     const float n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
@@ -43,63 +40,169 @@ inline float exp_below(float x) {
     std::memcpy(&scale, &bits, sizeof scale);
     return p * scale;
 }
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
-// Largest of a row, and whether all of it is finite. The lanes give one order of sums, and so the
-// same bits, to every width of vectors.
-WIDE void survey(const float *__restrict row, int64_t classes, float *peak, bool *finite) {
-    float largest[kLanes]; int32_t bad[kLanes];
-    for (int k = 0; k < kLanes; ++k) { largest[k] = kNothing; bad[k] = 0; }
-    int64_t c = 0;
-    for (; c + kLanes <= classes; c += kLanes)
-        for (int k = 0; k < kLanes; ++k) {
-            const float v = row[c + k];
-            largest[k] = v > largest[k] ? v : largest[k];
-            int32_t b; std::memcpy(&b, &v, 4);
-            bad[k] |= (b & 0x7fffffff) >= 0x7f800000;
-        }
-    int32_t any = 0; float found = kNothing;
-    for (int k = 0; k < kLanes; ++k) { any |= bad[k]; found = largest[k] > found ? largest[k] : found; }
-    for (; c < classes; ++c) { any |= !(std::fabs(row[c]) <= std::numeric_limits<float>::max()); found = row[c] > found ? row[c] : found; }
-    *peak = found; *finite = !any;
+
+// log(x) for x >= 1, likewise.
+INLINE float log_above(float x) {
+    int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    int32_t exponent = (bits >> 23) - 126;
+    bits = (bits & 0x007fffff) | 0x3f000000;
+    float m;
+    std::memcpy(&m, &bits, sizeof m);  // in [0.5, 1)
+    const bool small = m < 0.707106781186547524f;
+    exponent -= small;
+    m = small ? m + m - 1.0f : m - 1.0f;
+    const float e = static_cast<float>(exponent), z = m * m;
+    float p = 7.0376836292e-2f;
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    return (m + (p * m * z + e * -2.12194440e-4f - 0.5f * z)) + e * 0.693359375f;
 }
-WIDE float sum_exp(const float *__restrict row, int64_t classes, float peak) {
-    float sums[kLanes] = {};
+
+// Of one row: the largest value, whether all are finite, and the first class that has the largest.
+INLINE float survey(const float *row, int64_t classes, bool &finite) {
+    float found = kNothing;
+    int32_t any = 0;
+    int64_t c = 0;
+    if (classes >= kLanes) {
+        float largest[kLanes];
+        int32_t bad[kLanes];
+        for (int k = 0; k < kLanes; ++k) largest[k] = kNothing, bad[k] = 0;
+        for (; c + kLanes <= classes; c += kLanes)
+            for (int k = 0; k < kLanes; ++k) {
+                const float v = row[c + k];
+                largest[k] = v > largest[k] ? v : largest[k];
+                int32_t bits;
+                std::memcpy(&bits, &v, sizeof bits);
+                bad[k] |= (bits & 0x7fffffff) >= 0x7f800000;
+            }
+        for (int k = 0; k < kLanes; ++k) {
+            any |= bad[k];
+            found = largest[k] > found ? largest[k] : found;
+        }
+    }
+    for (; c < classes; ++c) {
+        any |= !(std::fabs(row[c]) <= std::numeric_limits<float>::max());
+        found = row[c] > found ? row[c] : found;
+    }
+    finite = any == 0;
+    return found;
+}
+
+// Lanes give the sum one order, and so the same bits, whatever the width of the vectors.
+INLINE float sum_exp(const float *row, int64_t classes, float peak) {
+    float sums[kLanes] = {}, rest[kLanes];
     int64_t c = 0;
     for (; c + kLanes <= classes; c += kLanes)
         for (int k = 0; k < kLanes; ++k) sums[k] += exp_below(row[c + k] - peak);
-    if (c < classes) {
-        float rest[kLanes];
-        for (int k = 0; k < kLanes; ++k) rest[k] = c + k < classes ? row[c + k] - peak : -87.0f;
-        for (int k = 0; k < kLanes; ++k) rest[k] = exp_below(rest[k]);
-        for (int k = 0; k < kLanes; ++k) sums[k] += c + k < classes ? rest[k] : 0.0f;
-    }
+    const int left = static_cast<int>(classes - c);
+    for (int k = 0; k < kLanes; ++k) rest[k] = -87.0f;
+    for (int k = 0; k < left; ++k) rest[k] = row[c + k] - peak;
+    for (int k = 0; k < kLanes; ++k) rest[k] = exp_below(rest[k]);
+    for (int k = 0; k < left; ++k) sums[k] += rest[k];
     float total = 0;
     for (int k = 0; k < kLanes; ++k) total += sums[k];
     return total;
 }
-// Largest of classes `first` to `last`, not included.
-WIDE float largest_between(const float *__restrict row, int64_t first, int64_t last) {
+
+// Largest of all but one class: only where that one has the largest is there more to look at.
+INLINE float largest_but(const float *row, int64_t classes, int64_t label, float peak) {
+    if (row[label] != peak) return peak;
     float largest[kLanes];
     for (int k = 0; k < kLanes; ++k) largest[k] = kNothing;
-    int64_t c = first;
-    for (; c + kLanes <= last; c += kLanes)
-        for (int k = 0; k < kLanes; ++k) largest[k] = row[c + k] > largest[k] ? row[c + k] : largest[k];
+    int64_t c = 0;
+    for (; c + kLanes <= classes; c += kLanes)
+        for (int k = 0; k < kLanes; ++k) {
+            const float v = c + k == label ? kNothing : row[c + k];
+            largest[k] = v > largest[k] ? v : largest[k];
+        }
     float found = kNothing;
     for (int k = 0; k < kLanes; ++k) found = largest[k] > found ? largest[k] : found;
-    for (; c < last; ++c) found = row[c] > found ? row[c] : found;
+    for (; c < classes; ++c) found = c != label && row[c] > found ? row[c] : found;
     return found;
 }
-Measured measure_row(const float *row, int64_t classes, int64_t label) {
-    Measured found{0, 0, 0, true};
-    float peak;
-    survey(row, classes, &peak, &found.finite);
-    if (!found.finite) return found;
-    found.predicted = std::find(row, row + classes, peak) - row;  // of equal ones the first
-    const float of_target = row[label] - peak;
-    const float other = std::max(largest_between(row, 0, label), largest_between(row, label + 1, classes));
-    found.loss = std::min(std::log(sum_exp(row, classes, peak)) - of_target, kLarge);
-    found.margin = std::clamp(of_target - (other - peak), -kLarge, kLarge);
-    return found;
+
+struct Row {
+    int64_t label, predicted;
+    float loss, margin;
+    bool labelled, usable;
+};
+
+// Sixteen rows side by side: with few classes a row alone would not fill a vector.
+INLINE void measure_few(const float *logits, int64_t classes, int rows, Row *out) {
+    float column[kFew][kLanes], peak[kLanes], other[kLanes], sum[kLanes], of_target[kLanes];
+    int32_t label[kLanes], predicted[kLanes], bad[kLanes];
+    for (int k = 0; k < kLanes; ++k) {
+        const int row = k < rows ? k : 0;
+        label[k] = out[row].labelled ? static_cast<int32_t>(out[row].label) : 0;
+        for (int64_t c = 0; c < classes; ++c) column[c][k] = logits[row * classes + c];
+        peak[k] = kNothing, other[k] = kNothing, of_target[k] = 0, sum[k] = 0;
+        predicted[k] = 0, bad[k] = 0;
+    }
+    for (int32_t c = 0; c < classes; ++c)
+        for (int k = 0; k < kLanes; ++k) {
+            const float v = column[c][k];
+            int32_t bits;
+            std::memcpy(&bits, &v, sizeof bits);
+            bad[k] |= (bits & 0x7fffffff) >= 0x7f800000;
+            predicted[k] = v > peak[k] ? c : predicted[k];
+            peak[k] = v > peak[k] ? v : peak[k];
+            const bool mine = label[k] == c;
+            of_target[k] = mine ? v : of_target[k];
+            const float theirs = mine ? kNothing : v;
+            other[k] = theirs > other[k] ? theirs : other[k];
+        }
+    for (int64_t c = 0; c < classes; ++c)
+        for (int k = 0; k < kLanes; ++k) sum[k] += exp_below(column[c][k] - peak[k]);
+    for (int k = 0; k < kLanes; ++k) sum[k] = log_above(sum[k]);
+    for (int k = 0; k < rows; ++k) {
+        Row &row = out[k];
+        row.usable = row.labelled && !bad[k];
+        row.predicted = predicted[k];
+        const float target = of_target[k] - peak[k];
+        row.loss = std::min(sum[k] - target, kLarge);
+        row.margin = std::min(std::max(target - (other[k] - peak[k]), -kLarge), kLarge);
+    }
+}
+
+INLINE void measure_one(const float *logits, int64_t classes, Row &row) {
+    bool finite;
+    const float peak = survey(logits, classes, finite);
+    row.usable = row.labelled && finite;
+    if (!row.usable) return;
+    int64_t predicted = 0;  // of equal ones the first
+    while (logits[predicted] != peak) ++predicted;
+    row.predicted = predicted;
+    const float target = logits[row.label] - peak;
+    const float other = largest_but(logits, classes, row.label, peak) - peak;
+    row.loss = std::min(log_above(sum_exp(logits, classes, peak)) - target, kLarge);
+    row.margin = std::min(std::max(target - other, -kLarge), kLarge);
+}
+
+// Rows whose logits are not all finite, or whose label is no class, are not usable.
+WIDE void measure(const float *logits, const int64_t *labels, const float *losses, int64_t count,
+                  int64_t classes, Row *out) {
+    for (int64_t i = 0; i < count; ++i) {
+        out[i].label = labels[i];
+        out[i].labelled = labels[i] >= 0 && labels[i] < classes;
+    }
+    if (classes <= kFew)
+        for (int64_t i = 0; i < count; i += kLanes)
+            measure_few(logits + i * classes, classes,
+                        static_cast<int>(std::min<int64_t>(kLanes, count - i)), out + i);
+    else
+        for (int64_t i = 0; i < count; ++i) measure_one(logits + i * classes, classes, out[i]);
+    if (losses)
+        for (int64_t i = 0; i < count; ++i) {
+            out[i].loss = losses[i];
+            out[i].usable = out[i].usable && std::isfinite(losses[i]);
+        }
 }
 
 class Store {
@@ -133,15 +236,9 @@ class Store {
         const int64_t *wanted = labels.data();
         const float *losses = given ? given->data() : nullptr;
         nb::gil_scoped_release release;
-        run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, Row &row) {
-            row.label = wanted[i];
-            row.labelled = row.label >= 0 && row.label < classes_;
-            const Measured found =
-                measure_row(scores + i * classes_, classes_, row.labelled ? row.label : 0);
-            row.usable = row.labelled && found.finite && (!losses || std::isfinite(losses[i]));
-            row.loss = losses ? losses[i] : found.loss;
-            row.margin = found.margin;
-            row.predicted = found.predicted;
+        run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, int64_t count, Row *out) {
+            measure(scores + i * classes_, wanted + i, losses ? losses + i : nullptr, count,
+                    classes_, out);
         });
         tell(rows, history, times);
     }
@@ -159,20 +256,15 @@ class Store {
             throw std::invalid_argument("all that is known of the rows must be (rows,)");
         check(rows, steps, lengths, stats, history, times);
         nb::gil_scoped_release release;
-        run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, Row &row) {
-            row = {labels.data()[i],   predicted.data()[i], loss.data()[i],
-                   margin.data()[i],   labelled.data()[i],  usable.data()[i]};
+        run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, int64_t count, Row *out) {
+            for (int64_t k = i; k < i + count; ++k)
+                out[k - i] = {labels.data()[k], predicted.data()[k], loss.data()[k],
+                              margin.data()[k], labelled.data()[k],  usable.data()[k]};
         });
         tell(rows, history, times);
     }
 
   private:
-    struct Row {
-        int64_t label, predicted;
-        float loss, margin;
-        bool labelled, usable;
-    };
-
     void check(const Vector<const int64_t> &rows, const Vector<const int32_t> &steps,
                const Vector<const int64_t> &lengths, const Table<double> &stats,
                const Table<float> &history, const Vector<uint32_t> &times) const {
@@ -206,9 +298,14 @@ class Store {
             double loss = 0, right = 0, spread = 0;
             int64_t used = 0, labelled = 0;
             last_.clear();
-            for (int64_t i = first; i < first + length; ++i) {
-                Row row;
-                measure(i, row);
+            for (int64_t i = first, at = kBlock; i < first + length; ++i, ++at) {
+                if (at == kBlock) {
+                    const int64_t count = std::min(kBlock, first + length - i);
+                    measure(i, count, block_);
+                    for (int64_t k = i; k < i + count; ++k) fetch(rows[k]);
+                    at = 0;
+                }
+                const Row &row = block_[at];
                 labelled += row.labelled;
                 if (!row.usable) continue;
                 const bool correct = row.predicted == row.label;
@@ -239,6 +336,20 @@ class Store {
             into[5] = used ? spread / static_cast<double>(used) : nan;
             first += length;
         }
+    }
+
+    // Have a sample's places in the tables brought near: they lie anywhere in memory.
+    void fetch(int64_t sample) const {
+#if defined(__GNUC__)
+        __builtin_prefetch(averages_.data() + 4 * sample, 1);
+        __builtin_prefetch(means_.data() + 2 * sample, 1);
+        __builtin_prefetch(counts_.data() + 4 * sample, 1);
+        __builtin_prefetch(newest_.data() + 4 * sample, 1);
+        __builtin_prefetch(streak_.data() + sample, 1);
+        __builtin_prefetch(correct_.data() + sample, 1);
+#else
+        (void)sample;
+#endif
     }
 
     bool any_twice(const int64_t *rows, int64_t length) {
@@ -302,6 +413,7 @@ class Store {
     Vector<bool> correct_;
     int64_t samples_, classes_;
     float slow_, fast_;
+    Row block_[kBlock];
     std::vector<uint32_t> seen_in_;  // (N,) marks, all zero between two calls
     std::vector<Row> last_;          // of a batch in which a sample comes twice
     std::vector<int64_t> at_;

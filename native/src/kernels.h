@@ -22,5 +22,11 @@ template <typename T> using Strided = nb::ndarray<T, nb::ndim<1>, nb::device::cp
 #define WIDE
 #endif
 
+#if defined(__GNUC__)
+#define INLINE inline __attribute__((always_inline))
+#else
+#define INLINE __forceinline
+#endif
+
 void bind_ingest(nb::module_ &module);
 void bind_top(nb::module_ &module);
