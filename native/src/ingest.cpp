@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,9 +23,16 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
 constexpr uint16_t kMost = std::numeric_limits<uint16_t>::max();
 constexpr int16_t kLong = std::numeric_limits<int16_t>::max();
 
-// exp(x) for x <= 0, to about one unit in the last place; a loop over it becomes vectors.
+INLINE int32_t bits_of(float x) {
+    int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+// exp(x) for x <= 0, to about one unit in the last place; a loop over it becomes vectors. Of NaN it
+// is next to nothing: a row that has one is not used.
 INLINE float exp_below(float x) {
-    x = x < -87.0f ? -87.0f : x;
+    x = x > -87.0f ? x : -87.0f;
     // The large number has no places for fractions: what is left of it is a whole number.
     const float n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
     const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -43,8 +51,7 @@ INLINE float exp_below(float x) {
 
 // log(x) for x >= 1, likewise.
 INLINE float log_above(float x) {
-    int32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
+    int32_t bits = bits_of(x);
     int32_t exponent = (bits >> 23) - 126;
     bits = (bits & 0x007fffff) | 0x3f000000;
     float m;
@@ -65,34 +72,34 @@ INLINE float log_above(float x) {
     return (m + (p * m * z + e * -2.12194440e-4f - 0.5f * z)) + e * 0.693359375f;
 }
 
-// Of one row: the largest value, whether all are finite, and the first class that has the largest.
-INLINE float survey(const float *row, int64_t classes, bool &finite) {
-    float found = kNothing;
-    int32_t any = 0;
-    int64_t c = 0;
-    if (classes >= kLanes) {
-        float largest[kLanes];
-        int32_t bad[kLanes];
-        for (int k = 0; k < kLanes; ++k) largest[k] = kNothing, bad[k] = 0;
-        for (; c + kLanes <= classes; c += kLanes)
-            for (int k = 0; k < kLanes; ++k) {
-                const float v = row[c + k];
-                largest[k] = v > largest[k] ? v : largest[k];
-                int32_t bits;
-                std::memcpy(&bits, &v, sizeof bits);
-                bad[k] |= (bits & 0x7fffffff) >= 0x7f800000;
-            }
-        for (int k = 0; k < kLanes; ++k) {
-            any |= bad[k];
-            found = largest[k] > found ? largest[k] : found;
-        }
+// Whole numbers in the order of floats, and back: of those a loop finds the largest in vectors.
+INLINE int32_t in_order(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
+
+INLINE float largest(const float *values, int64_t count) {
+    int32_t found = in_order(bits_of(kNothing));
+    for (int64_t i = 0; i < count; ++i) found = std::max(found, in_order(bits_of(values[i])));
+    found = in_order(found);
+    float value;
+    std::memcpy(&value, &found, sizeof value);
+    return value;
+}
+
+INLINE bool all_finite(const float *values, int64_t count) {
+    int32_t size = 0;
+    for (int64_t i = 0; i < count; ++i) size = std::max(size, bits_of(values[i]) & 0x7fffffff);
+    return size < 0x7f800000;
+}
+
+INLINE int64_t first_of(const float *values, int64_t count, float wanted) {
+    constexpr int64_t kRun = 64;
+    int64_t i = 0;
+    for (; i + kRun <= count; i += kRun) {
+        int32_t found = 0;
+        for (int64_t k = i; k < i + kRun; ++k) found |= values[k] == wanted;
+        if (found) break;
     }
-    for (; c < classes; ++c) {
-        any |= !(std::fabs(row[c]) <= std::numeric_limits<float>::max());
-        found = row[c] > found ? row[c] : found;
-    }
-    finite = any == 0;
-    return found;
+    while (values[i] != wanted) ++i;
+    return i;
 }
 
 // Lanes give the sum one order, and so the same bits, whatever the width of the vectors.
@@ -109,23 +116,6 @@ INLINE float sum_exp(const float *row, int64_t classes, float peak) {
     float total = 0;
     for (int k = 0; k < kLanes; ++k) total += sums[k];
     return total;
-}
-
-// Largest of all but one class: only where that one has the largest is there more to look at.
-INLINE float largest_but(const float *row, int64_t classes, int64_t label, float peak) {
-    if (row[label] != peak) return peak;
-    float largest[kLanes];
-    for (int k = 0; k < kLanes; ++k) largest[k] = kNothing;
-    int64_t c = 0;
-    for (; c + kLanes <= classes; c += kLanes)
-        for (int k = 0; k < kLanes; ++k) {
-            const float v = c + k == label ? kNothing : row[c + k];
-            largest[k] = v > largest[k] ? v : largest[k];
-        }
-    float found = kNothing;
-    for (int k = 0; k < kLanes; ++k) found = largest[k] > found ? largest[k] : found;
-    for (; c < classes; ++c) found = c != label && row[c] > found ? row[c] : found;
-    return found;
 }
 
 struct Row {
@@ -148,9 +138,7 @@ INLINE void measure_few(const float *logits, int64_t classes, int rows, Row *out
     for (int32_t c = 0; c < classes; ++c)
         for (int k = 0; k < kLanes; ++k) {
             const float v = column[c][k];
-            int32_t bits;
-            std::memcpy(&bits, &v, sizeof bits);
-            bad[k] |= (bits & 0x7fffffff) >= 0x7f800000;
+            bad[k] |= (bits_of(v) & 0x7fffffff) >= 0x7f800000;
             predicted[k] = v > peak[k] ? c : predicted[k];
             peak[k] = v > peak[k] ? v : peak[k];
             const bool mine = label[k] == c;
@@ -158,6 +146,8 @@ INLINE void measure_few(const float *logits, int64_t classes, int rows, Row *out
             const float theirs = mine ? kNothing : v;
             other[k] = theirs > other[k] ? theirs : other[k];
         }
+    // Of a row with bad numbers nothing is used; below infinity nothing overflows.
+    for (int k = 0; k < kLanes; ++k) peak[k] = bad[k] ? -kNothing : peak[k];
     for (int64_t c = 0; c < classes; ++c)
         for (int k = 0; k < kLanes; ++k) sum[k] += exp_below(column[c][k] - peak[k]);
     for (int k = 0; k < kLanes; ++k) sum[k] = log_above(sum[k]);
@@ -172,15 +162,16 @@ INLINE void measure_few(const float *logits, int64_t classes, int rows, Row *out
 }
 
 INLINE void measure_one(const float *logits, int64_t classes, Row &row) {
-    bool finite;
-    const float peak = survey(logits, classes, finite);
-    row.usable = row.labelled && finite;
+    row.usable = row.labelled && all_finite(logits, classes);
     if (!row.usable) return;
-    int64_t predicted = 0;  // of equal ones the first
-    while (logits[predicted] != peak) ++predicted;
-    row.predicted = predicted;
+    const float peak = largest(logits, classes);
+    row.predicted = first_of(logits, classes, peak);
     const float target = logits[row.label] - peak;
-    const float other = largest_but(logits, classes, row.label, peak) - peak;
+    float other = peak;
+    if (target == 0)  // only where the class itself has the largest is there more to look at
+        other = std::max(largest(logits, row.label),
+                         largest(logits + row.label + 1, classes - row.label - 1));
+    other -= peak;
     row.loss = std::min(log_above(sum_exp(logits, classes, peak)) - target, kLarge);
     row.margin = std::min(std::max(target - other, -kLarge), kLarge);
 }
@@ -236,6 +227,8 @@ class Store {
         const int64_t *wanted = labels.data();
         const float *losses = given ? given->data() : nullptr;
         nb::gil_scoped_release release;
+        std::lock_guard<std::mutex> alone(mutex_);
+        prepare(lengths);
         run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, int64_t count, Row *out) {
             measure(scores + i * classes_, wanted + i, losses ? losses + i : nullptr, count,
                     classes_, out);
@@ -256,6 +249,8 @@ class Store {
             throw std::invalid_argument("all that is known of the rows must be (rows,)");
         check(rows, steps, lengths, stats, history, times);
         nb::gil_scoped_release release;
+        std::lock_guard<std::mutex> alone(mutex_);
+        prepare(lengths);
         run(rows.data(), steps.data(), lengths, stats, [&](int64_t i, int64_t count, Row *out) {
             for (int64_t k = i; k < i + count; ++k)
                 out[k - i] = {labels.data()[k], predicted.data()[k], loss.data()[k],
@@ -276,7 +271,8 @@ class Store {
                                        std::to_string(samples_ - 1)).c_str());
         int64_t total = 0;
         for (size_t b = 0; b < lengths.shape(0); ++b) {
-            if (lengths.data()[b] < 0) throw std::invalid_argument("a length is negative");
+            if (lengths.data()[b] < 0 || lengths.data()[b] > count - total)
+                throw std::invalid_argument("lengths do not fit the rows");
             total += lengths.data()[b];
         }
         if (total != count || steps.shape(0) != lengths.shape(0) ||
@@ -285,6 +281,15 @@ class Store {
         if (static_cast<int64_t>(history.shape(1)) != count || history.shape(0) != 3 ||
             static_cast<int64_t>(times.shape(0)) != count)
             throw std::invalid_argument("history must be (3, rows) and times (rows,)");
+    }
+
+    // Room for the longest batch: where there is none, nothing has been changed yet.
+    void prepare(const Vector<const int64_t> &lengths) {
+        int64_t longest = 0;
+        for (size_t b = 0; b < lengths.shape(0); ++b)
+            longest = std::max(longest, lengths.data()[b]);
+        last_.reserve(static_cast<size_t>(longest));
+        at_.reserve(static_cast<size_t>(longest));
     }
 
     template <typename Measure>
@@ -417,6 +422,7 @@ class Store {
     std::vector<uint32_t> seen_in_;  // (N,) marks, all zero between two calls
     std::vector<Row> last_;          // of a batch in which a sample comes twice
     std::vector<int64_t> at_;
+    std::mutex mutex_;  // marks and room are shared by all calls
 };
 
 }  // namespace

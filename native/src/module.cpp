@@ -1,6 +1,8 @@
 #include "kernels.h"
 
 NB_MODULE(_kernels, module) {
+    // A store may live as long as the process does.
+    nb::set_leak_warnings(false);
     bind_ingest(module);
     bind_top(module);
 }
