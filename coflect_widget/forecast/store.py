@@ -515,9 +515,10 @@ class SampleStore:
         if losses is not None:
             errors = np.asarray(losses, np.float32)
         else:
+            width = -1 if len(rows) else 1  # of no rows numpy cannot tell
             with np.errstate(over="ignore", invalid="ignore"):
-                given = np.asarray(outputs, np.float32).reshape(len(rows), -1)
-                wanted = np.asarray(targets, np.float32).reshape(len(rows), -1)
+                given = np.asarray(outputs, np.float32).reshape(len(rows), width)
+                wanted = np.asarray(targets, np.float32).reshape(len(rows), width)
                 if given.shape != wanted.shape:
                     raise ValueError(
                         f"outputs has shape {given.shape} and targets {wanted.shape}; without "

@@ -104,18 +104,22 @@ INLINE int64_t first_of(const float *values, int64_t count, float wanted) {
 
 // Lanes give the sum one order, and so the same bits, whatever the width of the vectors.
 INLINE float sum_exp(const float *row, int64_t classes, float peak) {
-    float sums[kLanes] = {}, rest[kLanes];
-    int64_t c = 0;
-    for (; c + kLanes <= classes; c += kLanes)
-        for (int k = 0; k < kLanes; ++k) sums[k] += exp_below(row[c + k] - peak);
-    const int left = static_cast<int>(classes - c);
-    for (int k = 0; k < kLanes; ++k) rest[k] = -87.0f;
-    for (int k = 0; k < left; ++k) rest[k] = row[c + k] - peak;
-    for (int k = 0; k < kLanes; ++k) rest[k] = exp_below(rest[k]);
-    for (int k = 0; k < left; ++k) sums[k] += rest[k];
-    float total = 0;
-    for (int k = 0; k < kLanes; ++k) total += sums[k];
-    return total;
+    constexpr int64_t kPart = 1024;  // of a hundred thousand classes a float would lose the small
+    double total = 0;
+    for (int64_t first = 0; first < classes; first += kPart) {
+        const int64_t last = std::min(classes, first + kPart);
+        float sums[kLanes] = {}, rest[kLanes];
+        int64_t c = first;
+        for (; c + kLanes <= last; c += kLanes)
+            for (int k = 0; k < kLanes; ++k) sums[k] += exp_below(row[c + k] - peak);
+        const int left = static_cast<int>(last - c);
+        for (int k = 0; k < kLanes; ++k) rest[k] = -87.0f;
+        for (int k = 0; k < left; ++k) rest[k] = row[c + k] - peak;
+        for (int k = 0; k < kLanes; ++k) rest[k] = exp_below(rest[k]);
+        for (int k = 0; k < left; ++k) sums[k] += rest[k];
+        for (int k = 0; k < kLanes; ++k) total += sums[k];
+    }
+    return static_cast<float>(total);
 }
 
 struct Row {
