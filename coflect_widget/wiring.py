@@ -38,6 +38,7 @@ from coflect_widget.forecast.ranking import is_suspected
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.guidance.lapses import Lapse
+from coflect_widget.native import kernels
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
@@ -159,7 +160,10 @@ class Wiring:
             onset=config.forecast.onset,
             on_non_finite=self._logits_not_finite,
             on_error=lambda error: self.notice("error", f"The forecast met an error: {error!r}"),
-            rest=self.controls.rest if getattr(backend, "fills_processors", False) else None,
+            # Compiled kernels take so little of the processors that a rest would cost more.
+            rest=self.controls.rest
+            if getattr(backend, "fills_processors", False) and kernels().module is None
+            else None,
         )
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
         self.own_loop = OwnLoop(self.loop, self.announce)

@@ -88,6 +88,7 @@ function decodeStatus(from: Fields): Status {
     cost_percent: maybe(num, from, "cost_percent"),
     focus: num(from, "focus"),
     guidance: from["guidance"] !== false,
+    kernels: maybe(str, from, "kernels") ?? "",
     error: maybe(str, from, "error"),
   };
 }

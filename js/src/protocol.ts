@@ -23,6 +23,7 @@ export interface Status {
   cost_percent: number | null;
   focus: number;
   guidance: boolean; // whether strokes can be told
+  kernels: string; // of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
   error: string | null;
 }
 
