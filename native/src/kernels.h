@@ -28,5 +28,6 @@ template <typename T> using Strided = nb::ndarray<T, nb::ndim<1>, nb::device::cp
 #define INLINE __forceinline
 #endif
 
+void bind_agreement(nb::module_ &module);
 void bind_ingest(nb::module_ &module);
 void bind_top(nb::module_ &module);
