@@ -17,7 +17,7 @@ TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/hitl/open_demo.py
 
-setup: $(VENV)/.ready node_modules/.ready
+setup: $(VENV)/.native node_modules/.ready
 
 $(DEMO_VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEMO_VENV)
@@ -29,6 +29,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The compiled kernels, with the build tools of the dev extra: nothing is fetched.
+$(VENV)/.native: $(VENV)/.ready native/CMakeLists.txt native/pyproject.toml $(shell find native/src -type f -name '*.[cph]*')
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps ./native
 	touch $@
 
 node_modules/.ready: package.json package-lock.json
@@ -61,8 +66,10 @@ front-end:
 	npm test --silent
 	npm run --silent check:static
 
+# The second run is that of an installation without the compiled kernels.
 unit:
 	$(BIN)/python -m pytest -m "not e2e"
+	COFLECT_NATIVE=0 $(BIN)/python -m pytest tests/forecast tests/native
 
 notebooks:
 	COFLECT_DATA=$${COFLECT_DATA:-$$($(BIN)/python tests/standin_data.py build/data)} \

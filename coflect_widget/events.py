@@ -125,6 +125,7 @@ class RunStarted(Payload):
     device: str = ""
     focus: float | None = None  #: strength of strokes before anybody changed it
     guidance: bool = True  #: whether this training can take strokes
+    kernels: str = ""  #: "native 0.1.0" or "numpy", of the forecast; "" in runs of before
 
 
 class TrainStarted(Payload):

@@ -7,6 +7,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.native import kernels
+
 Map = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
@@ -90,8 +92,23 @@ def agreement(a: NDArray[np.floating], b: NDArray[np.floating]) -> float | None:
     x, y = np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64)
     if _flat(x) or _flat(y):
         return None
-    score = np.sqrt(max(0.0, _spearman(x, y)) * max(0.0, _overlap(x, y)))
+    alike = _compiled(a, b) or (_spearman(x, y), _overlap(x, y))
+    score = np.sqrt(max(0.0, alike[0]) * max(0.0, alike[1]))
     return float(min(1.0, score))
+
+
+def _compiled(a: NDArray[np.floating], b: NDArray[np.floating]) -> tuple[float, float] | None:
+    """Rank correlation and overlap by the compiled kernel; None where numpy has to find them."""
+    module = kernels().module
+    if module is None or not a.dtype == b.dtype == np.float32:
+        return None
+    x, y = (np.ascontiguousarray(values).ravel() for values in (a, b))
+    found: tuple[float, float] | None = module.agreement(x, y, _strongest(x.size))
+    return found
+
+
+def _strongest(size: int) -> int:
+    return max(1, round(TOP_SHARE * size))
 
 
 def relative_error(maps: NDArray[np.floating]) -> float:
@@ -168,7 +185,7 @@ def _overlap(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _top(x: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The strongest pixels; never those at the minimum, of which a sparse map is full."""
-    count = max(1, round(TOP_SHARE * x.size))
+    count = _strongest(x.size)
     edge = np.partition(x, -count)[-count]
     top: NDArray[np.bool_] = (x >= edge) & (x > x.min())
     return top

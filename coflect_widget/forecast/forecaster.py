@@ -4,9 +4,10 @@ The training thread appends references to a deque and goes on. This thread looks
 second, converts what waits, updates the store, and calls back. It is never woken by the training
 thread: a notification costs more there than everything else. Many steps taken in at once cost a
 fraction of what they cost one by one, and training pays for it with processor time; so this
-thread lets slow steps gather for longer. Where training computes on all processors it rests
-meanwhile: its threads wait for one another at every layer, so that one that is held up for a
-moment holds up all, and what is taken in beside a step costs it more than a rest.
+thread lets slow steps gather for longer. Where training computes on all processors, and numpy
+takes the outputs in, training rests meanwhile: its threads wait for one another at every layer, so
+that one that is held up for a moment holds up all, and what is taken in beside a step costs it more
+than a rest. Compiled kernels (`coflect_widget.native`) are quick enough beside it.
 """
 
 from __future__ import annotations

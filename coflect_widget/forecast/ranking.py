@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.forecast.store import LEFT_OUT, SUSPECT, SampleStore
+from coflect_widget.native import kernels
 
 #: Samples whose scores stay in the processor's cache, looked at without a pause, and the seconds of
 #: rest after them: a training step that meets a ranking shall wait for a small part of it only.
@@ -45,6 +46,8 @@ def rank(
     """
     if top < 1:
         raise ValueError(f"top = {top}; expected at least 1")
+    if store.kernel is not None:
+        return _rank_compiled(store, top, right=right, suspected=suspected)
     # What is below the top of some need not be looked at among all.
     some = _eligible(
         store, slice(None, None, 1 + store.num_samples // _SOME), right=right, suspected=suspected
@@ -58,6 +61,21 @@ def rank(
         found = _eligible(store, part, floor, right=right, suspected=suspected)
         best = _first(store.score, np.union1d(best, found), top)
     return best
+
+
+def _rank_compiled(
+    store: SampleStore, top: int, *, right: bool | None, suspected: bool
+) -> NDArray[np.int64]:
+    rows = np.empty(min(top, store.num_samples), np.int64)
+    found: int = kernels().module.top(
+        store.score,
+        store.flags,
+        LEFT_OUT if suspected else LEFT_OUT | SUSPECT,
+        None if right is None else store.correct,
+        bool(right),
+        rows,
+    )
+    return rows[:found]
 
 
 def _eligible(

@@ -8,14 +8,15 @@ batch size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.forecast.measure import RecentErrors, measure
 from coflect_widget.forecast.values import LastValues
+from coflect_widget.native import Ingest, kernels
 
 #: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
 #: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
@@ -26,6 +27,8 @@ FAST = 0.7
 #: Flags of a sample: a person has judged its label; it is left out; its label is suspected.
 #: The next bit, 8, had a meaning in memories of before; nothing reads it.
 JUDGED, LEFT_OUT, SUSPECT = 1, 2, 4
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 _MOST = np.iinfo(np.uint16).max
 _LONG = np.iinfo(np.int16).max
@@ -136,6 +139,8 @@ class SampleStore:
         Moving average of the margin's magnitude over all samples.
     values : LastValues or None
         Without classes: each sample's target, output and error when it was last seen.
+    kernel : Ingest or None
+        Takes batches in where compiled kernels run; None where numpy does.
     """
 
     def __init__(self, num_samples: int, num_classes: int, *, error_quantile: float = 0.8) -> None:
@@ -179,6 +184,11 @@ class SampleStore:
         self.score: NDArray[np.float32] = np.full(num_samples, -np.inf, np.float32)
         self.doubt: NDArray[np.float16] = np.full(num_samples, -np.inf, np.float16)
         self.flags: NDArray[np.uint8] = np.zeros(num_samples, np.uint8)
+        module = kernels().module
+        self.kernel: Ingest | None = module and module.Store(
+            self._averages, self._means, self._counts, self._newest,
+            self.streak, self.correct, num_classes, SLOW, FAST,
+        )  # fmt: skip
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -254,7 +264,12 @@ class SampleStore:
             If an index is outside the store. Nothing has been changed then.
         """
         rows, scores, labels, given = self._checked(indices, logits, targets, losses)
-        stats, _ = self._take(rows, scores, labels, given, np.full(len(rows), step), [len(rows)])
+        if self.kernel is not None:
+            batch = (rows, scores, labels, given, [step], [len(rows)])
+            stats, _ = self._take_compiled(self.kernel, *batch)
+        else:
+            of_row = np.full(len(rows), step)
+            stats, _ = self._take(rows, scores, labels, given, of_row, [len(rows)])
         return BatchStats(*(column[0].item() for column in stats))
 
     def update_many(
@@ -290,6 +305,10 @@ class SampleStore:
         """
         lengths = [*map(len, indices)]
         rows, scores, labels, given = self._checked(np.concatenate(indices), logits, targets, None)
+        if self.kernel is not None:
+            batches = (rows, scores, labels, given, steps, lengths)
+            stats, after = self._take_compiled(self.kernel, *batches)
+            return stats, rows, after
         if self.num_classes and all(lengths) and not self._any_twice(rows):
             of_row = np.repeat(np.array(steps).astype(np.int32), lengths)
             stats, history = self._take(rows, scores, labels, given, of_row, lengths, distinct=True)
@@ -356,6 +375,53 @@ class SampleStore:
         history = self._remember(rows, loss, margin, predicted, labels, correct, steps)
         return stats, history if keep is None else None
 
+    def _take_compiled(
+        self,
+        kernel: Ingest,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        given: NDArray[np.float32] | None,
+        steps: Sequence[int],
+        lengths: list[int],
+    ) -> tuple[ManyStats, History]:
+        """As `_take` of one batch after the other; the history is that after all of them."""
+        columns = np.empty((len(lengths), 6))
+        margins = np.empty((3, len(rows)), np.float32)
+        times = np.empty(len(rows), np.uint32)
+        rows, labels = _plain(rows), _plain(labels)
+        batches = (np.array(steps, np.int64).astype(np.int32), np.array(lengths, np.int64))
+        out = (*batches, columns, margins, times)
+        if self.num_classes:
+            losses = None if given is None else _plain(given)
+            kernel.take(rows, _plain(scores), labels, losses, *out)
+        else:
+            measured = self._measured_errors(scores[:, 0], lengths)
+            loss, margin, predicted, usable = map(np.concatenate, zip(*measured, strict=True))
+            labelled = np.ones(len(rows), np.bool_)
+            kernel.take_measured(rows, loss, margin, predicted, labels, usable, labelled, *out)
+        used, loss, accuracy, non_finite, unlabelled, spread = columns.T
+        scales = self._scales(used.tolist(), spread.tolist())
+        stats = ManyStats(
+            used.astype(np.int64), loss, accuracy,
+            non_finite.astype(np.int64), unlabelled.astype(np.int64), scales,
+        )  # fmt: skip
+        return stats, History(margins[0], margins[1], margins[2], times)
+
+    def _measured_errors(
+        self, errors: NDArray[np.float32], lengths: list[int]
+    ) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Of each batch: losses, margins, classes and which are finite, (B,) each.
+
+        One batch after the other: each moves the limit of what is usual.
+        """
+        first = 0
+        for length in lengths:
+            part = errors[first : first + length]
+            usable = np.isfinite(part)
+            yield *self._errors.measure(np.where(usable, part, np.float32(0)), usable), usable
+            first += length
+
     def _stats(
         self,
         lengths: list[int],
@@ -381,15 +447,22 @@ class SampleStore:
         with np.errstate(invalid="ignore"):  # of no rows there is no mean
             sums = np.add.reduceat(columns, starts, axis=1, dtype=np.float64)
             losses, accuracies, spreads = sums / rows
+        scales = self._scales(rows.tolist(), spreads.tolist())
+        return ManyStats(rows, losses, accuracies, known - rows, length - known, scales)
+
+    def _scales(self, counts: list[float], spreads: list[float]) -> NDArray[np.float64]:
+        """The typical size of a margin, over about the newest thousand samples, after each batch.
+
+        `spreads` are the mean sizes in batches of `counts` rows.
+        """
         scales = []
-        # The typical size of a margin, over about the newest thousand samples.
-        for count, spread in zip(rows.tolist(), spreads.tolist(), strict=True):
+        for count, spread in zip(counts, spreads, strict=True):
             if count:
                 share = min(1.0, count / 1000) if self._scaled else 1.0
                 self.scale += share * (max(spread, 1e-3) - self.scale)
                 self._scaled = True
             scales.append(self.scale)
-        return ManyStats(rows, losses, accuracies, known - rows, length - known, np.array(scales))
+        return np.array(scales)
 
     def _checked(
         self, indices: ArrayLike, logits: ArrayLike, targets: ArrayLike, losses: ArrayLike | None
@@ -442,9 +515,10 @@ class SampleStore:
         if losses is not None:
             errors = np.asarray(losses, np.float32)
         else:
+            width = -1 if len(rows) else 1  # of no rows numpy cannot tell
             with np.errstate(over="ignore", invalid="ignore"):
-                given = np.asarray(outputs, np.float32).reshape(len(rows), -1)
-                wanted = np.asarray(targets, np.float32).reshape(len(rows), -1)
+                given = np.asarray(outputs, np.float32).reshape(len(rows), width)
+                wanted = np.asarray(targets, np.float32).reshape(len(rows), width)
                 if given.shape != wanted.shape:
                     raise ValueError(
                         f"outputs has shape {given.shape} and targets {wanted.shape}; without "
@@ -515,6 +589,12 @@ class SampleStore:
         _put(self._newest, rows, newest)
         self.correct[rows] = correct
         return History(averages[:, 3], averages[:, 2], means[:, 1], newest[:, 3].view(np.uint32))
+
+
+def _plain(array: NDArray[_Kind]) -> NDArray[_Kind]:
+    """The array as compiled code reads it: one number after the other."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
 
 
 def _put(table: NDArray[Any], rows: NDArray[np.int64], new: NDArray[Any]) -> None:

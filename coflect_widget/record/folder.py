@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.config import Config
 from coflect_widget.events import SCHEMA_VERSION
+from coflect_widget.native import kernels
 from coflect_widget.record.durable import replacing
 
 _NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
@@ -101,7 +102,11 @@ def write_facts(path: Path, config: Config, data: dict[str, Any]) -> None:
                 "config": config.model_dump(mode="json"),
                 "seed": config.seed,
                 "data": data,
-                "versions": {"python": platform.python_version(), **versions},
+                "versions": {
+                    "python": platform.python_version(),
+                    **versions,
+                    "kernels": kernels().used,
+                },
             },
             sort_keys=False,
             allow_unicode=True,

@@ -21,6 +21,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.native import kernels
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
@@ -102,7 +103,10 @@ def build(
         onset=config.forecast.onset,
         on_non_finite=holding.outputs,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
-        rest=controls.rest if getattr(backend, "fills_processors", False) else None,
+        # Compiled kernels take so little of the processors that a rest would cost more.
+        rest=controls.rest
+        if getattr(backend, "fills_processors", False) and kernels().module is None
+        else None,
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;

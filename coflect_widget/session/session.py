@@ -19,6 +19,7 @@ from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.native import kernels
 from coflect_widget.record.assumed import note_assumed
 from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.record.run import Run
@@ -213,6 +214,7 @@ class Session(Waits, OwnLoops, Reviews):
                 device=engine.device,
                 focus=checked.guidance.strength,
                 guidance=parts.guidance is not None and not regression and not first.others,
+                kernels=kernels().used,
             )
         )
         if guidance is not None:

@@ -95,6 +95,8 @@ class Status(TypedDict):
     cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
     guidance: Annotated[bool, older(True)]  # whether this training can take strokes
+    #: of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
+    kernels: Annotated[str, older("")]
     error: str | None  # last line of the exception, where state is "failed"
 
 

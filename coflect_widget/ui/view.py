@@ -82,6 +82,7 @@ class View:
             "cost_percent": None,
             "focus": 0.3,
             "guidance": True,
+            "kernels": "",
             "error": None,
         }
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
@@ -154,6 +155,7 @@ class View:
             num_train=data.num_train,
             device=data.device,
             guidance=data.guidance,
+            kernels=data.kernels,
         )
         if data.focus is not None:
             self._status["focus"] = data.focus

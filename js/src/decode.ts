@@ -28,6 +28,7 @@ function readStatus(from: Fields): Status {
     cost_percent: maybe(num)(from, "cost_percent"),
     focus: num(from, "focus"),
     guidance: or(bool, true)(from, "guidance"),
+    kernels: or(str, "")(from, "kernels"),
     error: maybe(str)(from, "error"),
   };
 }

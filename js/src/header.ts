@@ -95,6 +95,7 @@ export function createHeader({ actions, signal, announce }: Context, openHelp: (
     setText(paceValue, running && status.steps_per_second !== null ? speed(status.steps_per_second) : "");
     setText(learningValue, status.learning_rate === null ? "" : `lr ${rate(status.learning_rate)}`);
     setText(deviceValue, status.device);
+    setAttr(device, "title", status.kernels === "" ? "device" : `device; the forecast's kernels: ${status.kernels}`);
     setText(costValue, status.cost_percent === null ? "" : `tool ${status.cost_percent.toFixed(1)} %`);
     setText(failure, run === "failed" ? (status.error ?? "Training failed.") : "");
     setHidden(failure, run !== "failed");

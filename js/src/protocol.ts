@@ -33,6 +33,7 @@ export interface Status {
   cost_percent: number | null;
   focus: number;
   guidance: boolean;
+  kernels: string;
   error: string | null;
 }
 

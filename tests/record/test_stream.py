@@ -14,6 +14,7 @@ import pytest
 
 from coflect_widget import events
 from coflect_widget.config import Config
+from coflect_widget.native import kernels
 from coflect_widget.record.folder import make_run_folder, write_facts
 from coflect_widget.record.run import Run
 from coflect_widget.record.scalars import ScalarsFile
@@ -205,6 +206,7 @@ def test_config_yaml_has_every_default(folder):
     assert config["config"]["forecast"]["gates"]["warmup_epochs"] == 5
     assert config["data"] == {"num_train": 3}
     assert config["versions"]["numpy"]
+    assert config["versions"]["kernels"] == kernels().used
     assert Run(folder).meta["run_id"] == folder.name
 
 

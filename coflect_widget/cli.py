@@ -1,0 +1,61 @@
+"""``coflect`` on the command line.
+
+``coflect doctor`` says what is installed and which kernels run: the first thing a report of a fault
+should hold. No framework is imported for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+from coflect_widget.native import kernels
+
+_PACKAGES = ("numpy", "torch", "keras", "tensorflow", "captum", "anywidget", "jupyterlab")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process where left out.
+    """
+    parser = argparse.ArgumentParser(prog="coflect", description="Steer a running training.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="what is installed, and which kernels run")
+    parser.parse_args(arguments)
+    sys.stdout.write(doctor())
+    return 0
+
+
+def doctor() -> str:
+    """Versions of what matters here, and which kernels run and why; one line each."""
+    found = kernels()
+    lines = [
+        ("coflect-widget", _version("coflect-widget")),
+        ("Python", f"{platform.python_version()} ({sys.executable})"),
+        ("system", f"{platform.platform()}, {os.cpu_count()} processors"),
+        *((name, _version(name)) for name in _PACKAGES),
+        ("kernels", f"{found.used}. {found.why}"),
+    ]
+    return "".join(f"{name:16}{text}\n" for name, text in lines)
+
+
+def _version(package: str) -> str:
+    # The module "tensorflow" comes from several distributions.
+    for name in importlib.metadata.packages_distributions().get(package, [package]):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
