@@ -48,6 +48,7 @@ from coflect_widget.events import (
 )
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
+MarkerKind = Literal["intervention", "window_open", "window_shut"]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions
 
 
@@ -111,7 +112,7 @@ class Marker(TypedDict):
     """A moment worth a line in the charts."""
 
     step: int
-    kind: Literal["intervention", "window_open", "window_shut"]
+    kind: MarkerKind
     text: str
     id: str | None  # of the intervention
 

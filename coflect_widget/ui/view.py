@@ -16,6 +16,7 @@ from coflect_widget.events import Event, finite
 from coflect_widget.forecast.scoreboard import sentence
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
+from coflect_widget.ui import protocol
 from coflect_widget.ui.decimate import decimate
 
 MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
@@ -55,10 +56,10 @@ class View:
         self._forecast: Event | None = None
         self._window: events.Window | None = None
         self._score: events.ForecastScored | None = None
-        self._markers: list[dict[str, Any]] = []
+        self._markers: list[protocol.Marker] = []
         self._ledger: dict[str, dict[str, Any]] = {}
-        self._notices: list[dict[str, Any]] = []
-        self._alarms: dict[str, dict[str, Any]] = {}  # those that hold, by kind
+        self._notices: list[protocol.Notice] = []
+        self._alarms: dict[str, protocol.Alarm] = {}  # those that hold, by kind
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
@@ -207,7 +208,7 @@ class View:
     def _window_changed(self, event: Event, data: events.Window) -> None:
         was_open = self._window is not None and self._window.open
         if data.open != was_open:
-            kind = "window_open" if data.open else "window_shut"
+            kind: protocol.MarkerKind = "window_open" if data.open else "window_shut"
             text = f"review window {'opened' if data.open else 'shut'}"
             self._mark(event, kind, text, None)
         self._window = data
@@ -307,8 +308,10 @@ class View:
         if data.alarm:
             self._alarm(event, data)
             return
-        item = {"level": data.level, "text": data.text, "step": event.step}
-        self._notices.append({**item, "offer": data.offer} if data.offer else item)
+        item: protocol.Notice = {"level": data.level, "text": data.text, "step": event.step}
+        if data.offer:
+            item["offer"] = data.offer
+        self._notices.append(item)
         del self._notices[:-MAX_NOTICES]
         self._dirty.add("notices")
 
@@ -327,7 +330,9 @@ class View:
     def _failure(self, _: Event, data: events.Failure) -> None:
         self._status["error"] = data.error
 
-    def _mark(self, event: Event, kind: str, text: str, identifier: str | None) -> None:
+    def _mark(
+        self, event: Event, kind: protocol.MarkerKind, text: str, identifier: str | None
+    ) -> None:
         self._markers.append({"step": event.step, "kind": kind, "text": text, "id": identifier})
         self._dirty.add("markers")
 
@@ -423,10 +428,10 @@ class View:
             return [dict(item) for item in self._ledger.values()]
         if name == "alarms":
             return list(self._alarms.values())
-        return list({"markers": self._markers, "notices": self._notices}[name])
+        return list(self._markers) if name == "markers" else list(self._notices)
 
-    def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[dict[str, Any]]:
-        section = []
+    def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:
+        section: list[protocol.SeriesPoints] = []
         for name, values in self._series.items():
             start = 0 if full else self._sent.get(name, 0)
             points = np.array(values[start:], dtype=np.float64).reshape(-1, 2)
@@ -449,7 +454,7 @@ class View:
             else score.sentence or sentence(score),  # runs of before have no sentence
         }
 
-    def _queue_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
+    def _queue_section(self, buffers: list[bytes]) -> protocol.Queue | None:
         if self._forecast is None:
             return None
         data = self._forecast.data
@@ -460,7 +465,7 @@ class View:
             data.target_value or unknown, data.predicted_value or unknown, data.error or unknown,
             data.wrong_now, strict=True,
         )  # fmt: skip
-        items = [
+        items: list[protocol.Candidate] = [
             {
                 "index": index,
                 "risk": risk,
@@ -483,7 +488,7 @@ class View:
             "items": items,
         }
 
-    def _timeline_section(self) -> dict[str, Any] | None:
+    def _timeline_section(self) -> protocol.Timeline | None:
         index = self._selected if self._shown is None else self._shown.index
         if index is None:
             return None
@@ -501,7 +506,7 @@ class View:
             ],
         }
 
-    def _hits_section(self, hits: events.Hits, buffers: list[bytes]) -> dict[str, Any]:
+    def _hits_section(self, hits: events.Hits, buffers: list[bytes]) -> protocol.Hits:
         return {
             "intervention": hits.intervention,
             "count": hits.count,
@@ -513,7 +518,7 @@ class View:
                 {
                     "index": index,
                     "score": score,
-                    "box": list(box),
+                    "box": box,
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
                 }
                 for index, score, box in zip(hits.index, hits.score, hits.box, strict=True)
