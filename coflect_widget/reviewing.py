@@ -71,11 +71,11 @@ class Review:
     def _probes(self) -> bool:
         wiring = self._wiring
         # What draws random numbers may only be read between steps, which would hold training up;
-        # and without classes outputs tell an error only beside the targets.
+        # and without labels outputs tell an error only beside the targets.
         return (
             wiring.config.forecast.probes > 0
             and not wiring.backend.reads_at_boundary
-            and wiring.backend.num_classes > 0
+            and wiring.task.labelled
         )
 
     def keep_weights(self, step: int, epoch: int) -> None:
@@ -119,7 +119,7 @@ class Review:
         wiring = self._wiring
         store = wiring.forecaster.store
         wiring.forecaster.foresight.probed(rows, logits)
-        if store.num_classes:
+        if store.task.labelled:
             right = logits.argmax(axis=1) == store.target[rows]
             if step == self._ended:
                 wiring.forecaster.queue.evaluated(rows, right)
@@ -180,16 +180,15 @@ class Review:
         """
         wiring = self._wiring
         wiring.check_index(command.index)
-        if not wiring.backend.num_classes:
-            raise ValueError("a regression has no labels to judge")
+        if not wiring.task.labelled:
+            raise ValueError(f"a {wiring.task.name} has no labels to judge")
         label = command.label
         if command.verdict == "wrong":
             if label is None:
                 label = int(wiring.forecaster.store.predicted[command.index])
-            if not 0 <= label < wiring.backend.num_classes:
+            if not wiring.task.has_label(label):
                 raise ValueError(
-                    f"label={label} is no class; the model has {wiring.backend.num_classes}, "
-                    "counted from 0"
+                    f"label={label} is no class; the model has {wiring.task.groups}, counted from 0"
                 )
         elif label is not None:
             raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')

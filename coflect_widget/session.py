@@ -25,6 +25,7 @@ from coflect_widget.record.folder import fingerprint, make_run_folder, write_fac
 from coflect_widget.record.run import Run
 from coflect_widget.record.value_range import Window, find_window
 from coflect_widget.reviewing import Reviews
+from coflect_widget.tasks import task_of
 from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
 from coflect_widget.waiting import Waits
@@ -149,15 +150,8 @@ class Session(Waits, OwnLoops, Reviews):
         )
         first = engine.read_sample(0)
         _check_display(checked, first.input.shape[0])
-        regression = engine.num_classes == 0
-        if engine.num_classes == 1:  # of a backend that does not say it itself
-            raise ValueError(
-                "model has 1 output; a classifier needs at least 2: give a binary classifier two "
-                "outputs"
-            )
-        self.classes = names or [str(i) for i in range(engine.num_classes)]
-        if regression:
-            self.classes = ["usual error", "large error"]
+        task = task_of(engine, error_quantile=checked.forecast.error_quantile)
+        self.classes = task.outcomes(names)
         probes = engine.probes()
         window = _window(checked, probes)
         if window is not None:
@@ -166,7 +160,7 @@ class Session(Waits, OwnLoops, Reviews):
             checked = checked.model_copy(update={"display": display})
         self.config = checked
         structure = _structure(parts, engine, checked)
-        if parts.guidance is not None and not regression:
+        if parts.guidance is not None and task.labelled:
             losses = resolve(parts.guidance)(
                 engine.model,
                 engine.read_rows,
@@ -189,9 +183,17 @@ class Session(Waits, OwnLoops, Reviews):
         )
         self._told = 0  # of the backend's assumptions
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and not regression else None
+        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._wiring = Wiring(
-            engine, structure, checked, path, self.classes, measure, executor, first.input.shape
+            engine,
+            structure,
+            checked,
+            path,
+            task,
+            self.classes,
+            measure,
+            executor,
+            first.input.shape,
         )
         self._run = Run(path)
         self._dashboard: Any = None
@@ -204,7 +206,7 @@ class Session(Waits, OwnLoops, Reviews):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and not regression and not first.others,
+                guidance=parts.guidance is not None and task.labelled and not first.others,
             )
         )
         if guidance is not None:

@@ -218,7 +218,7 @@ class Steering:
             named += record.found.index if record.found is not None else []
             outside = [k for k in named if not 0 <= k < backend.num_train]
             classes = [s.label for s in record.strokes if s.label is not None]
-            if outside or any(not 0 <= c < backend.num_classes for c in classes):
+            if outside or not all(map(wiring.task.has_label, classes)):
                 what = f"sample {outside[0]}" if outside else f"class {max(classes)}"
                 raise ValueError(
                     f"guidance= has {entry.id!r} about {what}, which these data do not have; a "

@@ -43,6 +43,7 @@ from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
 from coflect_widget.reviewing import Review
 from coflect_widget.steering import Steering
+from coflect_widget.tasks.base import Task, to_numpy
 from coflect_widget.timeline import Shelf, overlay_event
 from coflect_widget.training.controls import Controls, submit_between_steps
 from coflect_widget.training.loop import TrainingLoop
@@ -75,6 +76,7 @@ class Wiring:
     config : Config
     path : Path
         The run folder, made already.
+    task : Task
     classes : sequence of str
         Names of the classes.
     measure : callable, optional
@@ -91,12 +93,14 @@ class Wiring:
         structure: bytes | Exception,
         config: Config,
         path: Path,
+        task: Task,
         classes: Sequence[str] = (),
         measure: Callable[..., Any] | None = None,
         executor: Executor | None = None,
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
         self.backend = backend
+        self.task = task
         self.config = config
         self.path = path
         self.closed = False
@@ -126,7 +130,7 @@ class Wiring:
             path, config.attribution.maps_per_sample, config.attribution.maps_megabytes
         )
         self.controls = Controls()
-        self.window = ReviewWindow(config.forecast.gates, backend.num_classes)
+        self.window = ReviewWindow(config.forecast.gates, task)
         self.scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
         self.scores: list[events.ForecastScored] = []
         self.forecast: events.Forecast | None = None
@@ -142,11 +146,7 @@ class Wiring:
         self.review = Review(self)
         self.forecaster = Forecaster(
             Foresight(
-                SampleStore(
-                    backend.num_train,
-                    backend.num_classes,
-                    error_quantile=config.forecast.error_quantile,
-                ),
+                SampleStore(backend.num_train, task),
                 config.forecast.horizon_epochs,
                 seed=config.seed,
             ),
@@ -162,7 +162,7 @@ class Wiring:
             rest=self.controls.rest if getattr(backend, "fills_processors", False) else None,
         )
         self.loop = TrainingLoop(backend, self.controls, self.snapshots, self)
-        self.own_loop = OwnLoop(self.loop, self.announce)
+        self.own_loop = OwnLoop(self.loop, task, self.announce)
         self.saving = Saving(
             backend,
             path / "checkpoints",
@@ -175,10 +175,7 @@ class Wiring:
         self.scheduler = ExplanationScheduler(
             structure,
             self.snapshots,
-            # Without a class there are no odds that deleting a region could change.
-            config.attribution
-            if backend.num_classes
-            else config.attribution.model_copy(update={"checks": False}),
+            config.attribution,
             explainer=getattr(backend, "explainer", ""),
             read_sample=self.read_sample,
             request_snapshot=self.loop.snapshot_now,
@@ -189,7 +186,7 @@ class Wiring:
             notify=lambda text: self.notice("warning", text),
             spare=lambda: self.spare and not self.loop.running,
             on_probed=self.review.probed,
-            classes=bool(backend.num_classes),
+            task=task,
             # An accelerator is not held up by a worker that computes on the processor.
             rest=self.controls.rest if backend.device == "cpu" else None,
             trained=lambda: self.loop.time.seconds["training"],
@@ -332,7 +329,7 @@ class Wiring:
 
     def _not_finite(self, step: int, what: str, found: Culprits) -> None:
         """Tell the person, and whoever waits."""
-        may_judge = hasattr(self.backend, "set_labels") and self.backend.num_classes > 0
+        may_judge = hasattr(self.backend, "set_labels") and self.task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
         if not self.own_loop.open:
@@ -384,8 +381,10 @@ class Wiring:
     def _on_metrics(self, values: dict[str, float], step: int, epoch: int) -> None:
         now = time.monotonic()
         shown: dict[str, float | None] = {**values, "learning_rate": self.backend.learning_rate()}
-        if not self.backend.num_classes:
-            del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
+        if "accuracy" not in self.task.metrics():
+            del shown[
+                "accuracy"
+            ]  # else a share of usual errors: it would be the quantile asked for
         spent = self.loop.time
         if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
             shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}
@@ -402,7 +401,7 @@ class Wiring:
     def _logits_not_finite(self, step: int, output: StepOutput) -> None:
         """Where a step does not look at its loss: a device, or a loop of the user's own."""
         self._hold()
-        logits, targets = self.backend.telemetry_arrays([output])
+        logits, targets = (to_numpy(a, None) for a in self.backend.telemetry_arrays([output]))
         odd = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
         what = "outputs of the model are NaN or infinite" if odd.any() else "the loss is not finite"
         rows = (np.flatnonzero(odd) if odd.any() else np.arange(len(logits)))[:READ_AGAIN]
@@ -445,8 +444,8 @@ class Wiring:
         epoch: int,
     ) -> None:
         self.window.ranked(indices)
-        if not self.backend.num_classes:
-            target = np.full_like(predicted, -1)  # predicted says whether the error is large
+        if not self.task.labelled:
+            target = np.full_like(predicted, -1)
         values = self.forecaster.store.values
         wanted, given, error = ([], [], []) if values is None else values.of(indices)
         forecast = events.Forecast(
@@ -478,7 +477,7 @@ class Wiring:
     def _after_epoch(self, step: int, epoch: int, accuracy: float | None) -> None:
         store = self.forecaster.store
         held_out = None if accuracy is None else HeldOut(accuracy, self.backend.num_val)
-        if accuracy is None and store.num_classes:
+        if accuracy is None and "accuracy" in self.task.metrics():
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         self.window.epoch_ended(epoch, accuracy, store.commonest)
         self.review.epoch_ended(step, epoch, held_out)
@@ -536,10 +535,13 @@ class Wiring:
     # --- on the scheduler's thread ----------------------------------------------------------
 
     def _distrust(self) -> str | None:
-        accuracy = self.last.get("val_accuracy")  # regression has none
-        trained = self.last.get("accuracy")
+        chance = self.window.chance
         return guessing(
-            accuracy, self.backend.num_classes, self.backend.num_val, trained, self.window.chance
+            self.last.get("val_accuracy"),  # None where a task has none
+            self.backend.num_val,
+            chance,
+            self.task.guess(chance),
+            trained=self.last.get("accuracy"),
         )
 
     def _on_explained(self, explanation: Explanation, purpose: Purpose) -> None:
