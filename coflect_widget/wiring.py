@@ -199,6 +199,7 @@ class Wiring:
         self.alarms = Alarms(
             lambda: self.steering.ledger.interventions,
             lambda: self.window.chance,
+            task=task,
             every=config.log_every,
             batch_size=backend.batch_size,
             steps_per_epoch=backend.steps_per_epoch,
@@ -305,7 +306,7 @@ class Wiring:
                 self.steering.effects.validated(validation["accuracy"])
             self.forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self.review.keep_weights(step, epoch)
-        score = validation.get("accuracy", validation.get("r2"))
+        score = validation.get(self.task.metrics()[1])
         self.forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:

@@ -151,7 +151,10 @@ class Task(Protocol):
         """(B, ...) -> (B,), the scalar of each row whose gradient is a map."""
 
     def metrics(self) -> tuple[str, ...]:
-        """Names of what a training and its validation are measured by, the loss first."""
+        """Names in a validation: of the loss first, and of the quality, at most 1, second.
+
+        "accuracy" among them says that the share of samples that are right is one.
+        """
 
     def chance(self, commonest: float | None = None) -> float:
         """Quality of a model that knows nothing but the share of the most frequent label."""
