@@ -243,7 +243,7 @@ class SampleStore:
         IndexError
             If an index is outside the store. Nothing has been changed then.
         """
-        rows = self._checked(indices, outputs, targets, losses)
+        rows = self._checked(indices, outputs, losses)
         found = self._summarised(outputs, targets, losses)
         stats, _ = self._take(rows, found, np.full(len(rows), step), [len(rows)])
         return BatchStats(*(column[0].item() for column in stats))
@@ -280,12 +280,14 @@ class SampleStore:
             As `update`. Nothing has been changed then.
         """
         lengths = [*map(len, indices)]
-        rows = self._checked(np.concatenate(indices), outputs, targets, None)
+        rows = self._checked(np.concatenate(indices), outputs, None)
         if not self.task.by_batch and all(lengths) and not self._any_twice(rows):
             of_row = np.repeat(np.array(steps).astype(np.int32), lengths)
             found = self._summarised(outputs, targets, None)
             stats, history = self._take(rows, found, of_row, lengths, distinct=True)
             return stats, rows, history or self.history(rows)
+        if not isinstance(outputs, PerSample):
+            self.task.check(outputs, targets)  # all, before the first is remembered
         # One by one: a sample that comes twice has a history in between.
         each, first = [], 0
         for length, step in zip(lengths, steps, strict=True):
@@ -380,17 +382,14 @@ class SampleStore:
             found = self.task.summarise(outputs, targets, losses)
         return found.on_host()
 
-    def _checked(
-        self, indices: ArrayLike, outputs: Any, targets: Any, losses: Any
-    ) -> NDArray[np.int64]:
-        """The indices, where all fit together; nothing has been changed yet."""
+    def _checked(self, indices: ArrayLike, outputs: Any, losses: Any) -> NDArray[np.int64]:
+        """The indices, where they fit; nothing has been changed yet."""
         rows: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
         if rows.ndim != 1:
             raise ValueError(f"indices has shape {rows.shape}; expected (B,)")
         if isinstance(outputs, PerSample):
             given = len(outputs.loss)
         else:
-            self.task.check(outputs, targets, losses)
             given = len(outputs if losses is None else losses)
         if given != len(rows):
             raise ValueError(f"there are {len(rows)} indices and {given} rows; expected one each")

@@ -23,6 +23,15 @@ class Values(NamedTuple):
     error: Any  #: float32, how far the output is from the target, in the same units
 
 
+_TYPES = (
+    np.dtype(np.float32),
+    np.dtype(np.float32),
+    np.dtype(np.bool_),
+    np.dtype(np.int64),
+    np.dtype(np.int64),
+)
+
+
 class PerSample(NamedTuple):
     """What a step's output comes to, (B,) each: all that is kept of it, however wide it was.
 
@@ -52,8 +61,17 @@ class PerSample(NamedTuple):
             None if values is None else Values(*(array[rows] for array in values)),
         )
 
+    def _is_plain(self) -> bool:
+        for array, kind in zip(self, _TYPES, strict=False):
+            if not isinstance(array, np.ndarray) or array.dtype is not kind:
+                return False
+        others = (self.usable, self.labelled, *(self.values or ()))
+        return all(array is None or isinstance(array, np.ndarray) for array in others)
+
     def on_host(self) -> PerSample:
         """In numpy, in the types above; `usable` and `labelled` are None where they say nothing."""
+        if self._is_plain():
+            return self
         usable, labelled = (
             None if flags is None else to_numpy(flags, np.bool_)
             for flags in (self.usable, self.labelled)
@@ -191,6 +209,8 @@ def to_numpy(values: Any, dtype: Any) -> NDArray[Any]:
 
     Nothing is copied where nothing must be.
     """
+    if isinstance(values, np.ndarray) and values.dtype == dtype:
+        return values
     if is_elsewhere(values):
         values = compat.to_device(values, "cpu")
     with np.errstate(over="ignore", invalid="ignore"):

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coflect_widget.forecast.store import SampleStore
-from coflect_widget.tasks import Classification, PerSample, Regression, classification, task_of
+from coflect_widget.tasks import (
+    Classification,
+    PerSample,
+    Regression,
+    base,
+    classification,
+    regression,
+    task_of,
+)
 from coflect_widget.tasks.base import is_elsewhere, to_numpy
 from coflect_widget.tasks.regression import RecentErrors
 
@@ -80,7 +88,7 @@ def test_shapes_that_mean_nothing_are_refused(task, outputs, targets, losses, wo
     with pytest.raises(ValueError, match=words):
         task.summarise(outputs, targets, losses)
     store = SampleStore(4, task)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=f"{words}|4 indices and 3 rows"):
         store.update(range(4), outputs, targets, 1, losses)
     assert not store.seen.any()
 
@@ -166,3 +174,35 @@ def test_only_arrays_of_accelerators_are_elsewhere():
     assert is_elsewhere(torch.ones(2, device="meta"))
     with np.errstate(all="raise"):
         assert np.isinf(to_numpy([1e300], np.float32)).all()
+
+
+@pytest.mark.parametrize("task", [Classification(4), Regression(0.7)])
+def test_what_lies_on_a_device_is_reduced_there(task, monkeypatch):
+    """Tensors stand in for those of an accelerator; of those only (B,) may be moved."""
+    moved = []
+    for module in (base, classification, regression):
+        monkeypatch.setattr(module, "is_elsewhere", lambda a: isinstance(a, torch.Tensor))
+    to_device = base.compat.to_device
+    monkeypatch.setattr(
+        base.compat, "to_device", lambda a, to: moved.append(tuple(a.shape)) or to_device(a, to)
+    )
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(60, 4)).astype(np.float32)
+    given[5, 1] = np.nan
+    wanted = rng.integers(-1, 4, 60) if task.labelled else given + 1
+    order, lengths = rng.permutation(60), [20, 20, 20]
+    batches = np.split(order, np.cumsum(lengths)[:-1])
+    here, there = SampleStore(60, task), SampleStore(60, pickle.loads(pickle.dumps(task)))
+    for step in range(3):
+        steps = [step] * 3
+        one, _, _ = here.update_many(batches, given, wanted, steps)
+        assert not moved
+        other, _, _ = there.update_many(
+            batches, torch.from_numpy(given), torch.from_numpy(wanted), steps
+        )
+        assert {len(shape) for shape in moved} == {1}
+        moved.clear()
+        assert one.non_finite.tolist() == other.non_finite.tolist()
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+    for name, array in here.arrays.items():
+        assert np.allclose(array, getattr(there, name), rtol=1e-4, atol=1e-5), name
