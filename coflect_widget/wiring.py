@@ -315,7 +315,9 @@ class Wiring:
         batch = error.batch
         found = Culprits()
         if batch is not None:
-            found = find_culprits(batch.indices, batch.inputs, batch.targets, error.logits)
+            found = find_culprits(
+                batch.indices, batch.inputs, batch.targets, error.logits, task=self.task
+            )
         self._not_finite(step, str(error), found)
 
     @property
@@ -410,9 +412,9 @@ class Wiring:
         with suppress(Exception):  # data that cannot be read are no reason to say nothing
             read = [self.read_sample(int(k)) for k in output.indices[rows]]
             inputs = np.stack([sample.input for sample in read])
-            found = find_culprits(output.indices[rows], inputs)
+            found = find_culprits(output.indices[rows], inputs, task=self.task)
         if not found.samples:
-            found = find_culprits(output.indices, None, targets, logits)
+            found = find_culprits(output.indices, None, targets, logits, task=self.task)
         self._not_finite(step, what, found)
 
     def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:

@@ -165,6 +165,15 @@ class Task(Protocol):
             As `check`.
         """
 
+    def losses(self, outputs: Any, targets: Any) -> NDArray[np.float32]:
+        """Loss of each row (B,), as `summarise` has it; nothing is remembered, 0 without a target.
+
+        Raises
+        ------
+        ValueError
+            As `check`.
+        """
+
     def score(self, outputs: Any, target: int) -> Any:
         """(B, ...) -> (B,), the scalar of each row whose gradient is a map."""
 

@@ -87,6 +87,11 @@ class Classification:
             loss = given if usable is None else np.where(usable, given, np.float32(0))
         return PerSample(loss, margin, predicted == labels, predicted, labels, usable, labelled)
 
+    def losses(self, outputs: Any, targets: Any) -> NDArray[np.float32]:
+        found = self.summarise(outputs, targets).on_host()
+        losses: NDArray[np.float32] = found.loss
+        return losses if found.usable is None else np.where(found.usable, losses, np.float32(0))
+
     def score(self, outputs: Any, target: int) -> Any:
         return outputs[:, target]
 

@@ -117,6 +117,10 @@ class Regression:
             None, values,
         )  # fmt: skip
 
+    def losses(self, outputs: Any, targets: Any) -> NDArray[np.float32]:
+        self.check(outputs, targets)
+        return to_numpy(_told(outputs, targets)[1], np.float32)
+
     def score(self, outputs: Any, target: int) -> Any:
         return outputs.reshape(outputs.shape[0], -1)[:, target]
 

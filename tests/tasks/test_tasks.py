@@ -21,6 +21,7 @@ from coflect_widget.tasks import (
 )
 from coflect_widget.tasks.base import is_elsewhere, to_numpy
 from coflect_widget.tasks.regression import RecentErrors
+from coflect_widget.training.non_finite import find_culprits
 
 ODD = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1.0], np.float32)
 
@@ -126,6 +127,29 @@ def test_a_copy_of_a_regression_begins_anew():
     assert (copy.recent.quantile, math.isnan(copy.recent.threshold)) == (0.7, True)
     with pytest.raises(ValueError, match="error_quantile = 1"):
         RecentErrors(1)
+
+
+def test_losses_alone_leave_no_trace():
+    logits, labels = rows(1, 4, odd=True)
+    three, values = Classification(4), Regression()
+    assert np.array_equal(
+        three.losses(logits, labels),
+        three.summarise(logits, labels).loss * (three.summarise(logits, labels).usable),
+    )
+    assert values.losses([[1, 2], [0, 0]], [[1, 4], [3, 3]]).tolist() == [2, 9]
+    assert math.isnan(values.recent.threshold)
+
+
+def test_culprits_are_found_by_the_tasks_own_loss():
+    indices, inputs = np.arange(10, 16), np.zeros((6, 3), np.float32)
+    logits = np.zeros((6, 2), np.float32)
+    logits[4] = 0, 9
+    found = find_culprits(indices, inputs, np.zeros(6, int), logits, task=Classification(2))
+    assert (found.samples, found.in_data) == ((14,), False)
+    values = find_culprits(indices, inputs, np.zeros(6), logits[:, 1], task=Regression())
+    assert values.samples == (14,)
+    shares = np.full((6, 2), 0.5)  # of another shape than the task's targets: nothing is said
+    assert find_culprits(indices, inputs, shares, logits, task=Classification(2)).samples == ()
 
 
 def test_the_scalar_whose_gradient_is_a_map():
