@@ -17,10 +17,11 @@ from forecast_runs import Recorded
 from coflect_widget.forecast.foresight import Foresight, features
 from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.logistic import logistic
-from coflect_widget.forecast.measure import measure
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import suspects
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification
+from coflect_widget.tasks.cross_entropy import measure
 
 HORIZON = 4
 #: Epochs (completed) at which forecasts are made.
@@ -52,7 +53,7 @@ def play(
 ) -> Iterator[tuple[int, Queue]]:
     """Play one run; yields each epoch's number and the queue at its end, after the probes."""
     epochs, n, classes = run.seen.shape
-    store = SampleStore(n, classes)
+    store = SampleStore(n, Classification(classes))
     model = Foresight(store, horizon, **prior, seed=run.seed)
     queue = Queue(model, 10)
     for epoch in range(1, epochs + 1):

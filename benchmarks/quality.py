@@ -26,6 +26,7 @@ from coflect_widget.attribution.worker import Job, JobResult, Model, run_job
 from coflect_widget.config import AttributionConfig
 from coflect_widget.demo_model import SmallResNet, small_resnet
 from coflect_widget.events import Quality
+from coflect_widget.tasks import Classification
 
 MODELS = ("trained", "random weights", "shuffled labels")
 _numbers = itertools.count()
@@ -44,6 +45,7 @@ def jobs(task: Task, model: SmallResNet, images: int) -> Iterator[Job]:
             model=sent,
             weights=weights,
             step=0,
+            task=Classification(task.classes),
             input=task.train[0][index],
             target=None,
             method=config.method,
@@ -73,7 +75,7 @@ def line(task: Task, kind: str, model: SmallResNet, images: int) -> tuple[str, f
     right = accuracy(model, *task.test)
     found = verdicts(task, model, images)
     share = sum(quality.reliable for quality in found) / len(found)
-    trusted = guessing(right, task.classes, len(task.test[0])) is None
+    trusted = guessing(right, len(task.test[0]), 1 / task.classes, "guessing") is None
     effect = np.median([quality.deletion for quality in found if quality.deletion is not None])
     alike = np.median([q.random_weights for q in found if q.random_weights is not None] or [np.nan])
     text = (

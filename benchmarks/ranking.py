@@ -26,11 +26,12 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import reasons
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification
 from coflect_widget.training import turns
 
 
 def fill(samples: int, classes: int = 2, sightings: int = 3) -> SampleStore:
-    store = SampleStore(samples, classes)
+    store = SampleStore(samples, Classification(classes))
     rng = np.random.default_rng(0)
     for step in range(sightings):
         for start in range(0, samples, 65_536):
@@ -112,7 +113,7 @@ def main() -> None:
 
     rows = np.random.default_rng(2).integers(0, options.samples, (200, 64))
     logits = np.random.default_rng(3).standard_normal((64, 10), dtype=np.float32)
-    wide, targets = SampleStore(options.samples, 10), np.arange(64) % 10
+    wide, targets = SampleStore(options.samples, Classification(10)), np.arange(64) % 10
     scorer = Foresight(wide, 4)
     times = []
     for step, row in enumerate(rows):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from coflect_widget.events import Notice
 from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.tasks.base import Task
 
 #: Training is this much more accurate than validation where the two are said to part. A network
 #: that learns well is some points better on what it has seen; a fifth of all samples is more.
@@ -73,7 +74,8 @@ class Alarms:
     interventions : callable () -> sequence of Intervention
         The ledger's, oldest first, undone ones too.
     chance : callable () -> float
-        Accuracy of always naming the most frequent class; 0 without classes.
+        Quality of a model that knows nothing but the share of the most frequent label.
+    task : Task
     every, batch_size, steps_per_epoch : int
         Steps of one window of training, samples of a step, steps of an epoch.
     num_val : int
@@ -85,6 +87,7 @@ class Alarms:
         interventions: Callable[[], Sequence[Intervention]],
         chance: Callable[[], float],
         *,
+        task: Task,
         every: int,
         batch_size: int,
         steps_per_epoch: int,
@@ -92,6 +95,7 @@ class Alarms:
     ) -> None:
         self._interventions = interventions
         self._chance = chance
+        self._task = task
         self._every = every
         self._windows = max(WINDOWS, math.ceil(SAMPLES / (every * batch_size)))
         self._samples = self._windows * every * batch_size
@@ -110,7 +114,7 @@ class Alarms:
     # --- what is measured ------------------------------------------------------------------
 
     def trained(self, accuracy: float | None, loss: float | None, step: int) -> list[Notice]:
-        """One window of training steps ended at `step`; accuracy None without classes."""
+        """One window of training steps ended at `step`; accuracy None where the task has none."""
         if loss is not None and math.isfinite(loss):
             self._losses.append(loss)
         if accuracy is not None and math.isfinite(accuracy):
@@ -119,7 +123,7 @@ class Alarms:
 
     def validated(self, values: Mapping[str, float], step: int) -> list[Notice]:
         """An epoch ended at `step` with these validation metrics; none where there are no data."""
-        score = values.get("accuracy", values.get("r2"))
+        score = values.get(self._task.metrics()[1])
         if score is None or not math.isfinite(score):
             return []
         self._validated.append((step, score))
@@ -172,7 +176,7 @@ class Alarms:
             if fall.split == "validation"
             else "Undo it, or wait for the next validation if it took a shortcut away."
         )
-        what = "accuracy" if self._chance() else "R²"
+        what = self._task.words.quality
         return [
             Notice(
                 level="warning",

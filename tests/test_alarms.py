@@ -16,6 +16,7 @@ from coflect_widget.events import InterventionRecord, Notice
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.record.pictures import Gallery
 from coflect_widget.record.run import Run
+from coflect_widget.tasks import Classification, Regression
 from coflect_widget.ui.view import View, replay
 from tests.conftest import eventually
 
@@ -32,6 +33,7 @@ class Training:
         self.alarms = Alarms(
             lambda: list(self.told),
             lambda: chance,
+            task=Classification(10) if chance else Regression(),
             every=EVERY,
             batch_size=BATCH,
             steps_per_epoch=EPOCH,

@@ -39,6 +39,10 @@ RANDOM_DRAWS = 3
 _SUSPICIOUS = 0.6
 
 
+#: Log-odds (B,) and probability (B,) of one label in outputs (B, ...).
+Odds = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """What the explained class lost when pixels were removed.
@@ -68,6 +72,7 @@ def deletion(
     values: Map,
     target: int,
     seed: int,
+    odds: Odds,
 ) -> Deletion | None:
     """Remove the strongest 10 % of a map from an input, and as much elsewhere.
 
@@ -78,13 +83,15 @@ def deletion(
     Parameters
     ----------
     logits : callable
-        Inputs (B, C, H, W) to outputs (B, classes), logits or probabilities.
+        Inputs (B, C, H, W) to outputs (B, ...).
     x : ndarray (C, H, W)
     values : ndarray (H, W) in [0, 1]
     target : int
         The class that was explained.
     seed : int
         Of the places.
+    odds : callable
+        `Task.odds`.
 
     Returns
     -------
@@ -98,10 +105,10 @@ def deletion(
     filling = x.mean((1, 2), keepdims=True)
     masks = [np.zeros_like(marked), marked, *(_elsewhere(marked, rng) for _ in range(PLACES))]
     inputs = np.stack([np.where(mask, filling, x) for mask in masks])
-    odds, probability = _log_odds(logits(inputs), target)
-    fall = odds[0] - odds[1:]
+    log_odds, probability = odds(logits(inputs), target)
+    fall = log_odds[0] - log_odds[1:]
     return Deletion(
-        before=float(odds[0]),
+        before=float(log_odds[0]),
         drop=float(probability[0] - probability[1]),
         random_drop=float(probability[0] - probability[2:].mean()),
         effect=float(fall[0] - fall[1:].mean()),
@@ -152,10 +159,11 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
 
 def guessing(
     accuracy: float | None,
-    classes: int,
     samples: int,
+    chance: float,
+    guess: str,
+    *,
     trained: float | None = None,
-    chance: float = 0.0,
 ) -> str | None:
     """Why no map of this model is reliable: on data it has not seen it does no better than chance.
 
@@ -163,13 +171,14 @@ def guessing(
     ----------
     accuracy : float or None
         On the validation data; None where there are none, or not yet.
-    classes : int
     samples : int
         Of the validation data.
+    chance : float
+        Accuracy of a model that has learned nothing of the inputs.
+    guess : str
+        How it is reached, as "guessing among 10 classes".
     trained : float, optional
         Accuracy on the training data.
-    chance : float
-        Share of the most frequent class, where it is more than 1 / classes.
 
     Returns
     -------
@@ -179,10 +188,6 @@ def guessing(
     """
     if accuracy is None or samples < 1:
         return None
-    guess = f"guessing among {classes} classes"
-    if chance >= 1 / classes + 0.01:
-        guess = f"always naming the most frequent class ({chance:.0%})"
-    chance = max(chance, 1 / classes)
     if _above_chance(accuracy, chance, samples):
         return None
     text = (
@@ -219,20 +224,6 @@ def _elsewhere(marked: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     down, right = (int(rng.integers(side)) for side in marked.shape)
     moved = np.roll(marked, (down, right), (0, 1))
     return moved[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
-
-
-def _log_odds(
-    outputs: NDArray[np.float32], target: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log-odds (B,) and probability (B,) of one class; logits or probabilities (B, classes)."""
-    values = outputs.astype(np.float64)
-    if (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-4):
-        values = np.log(np.maximum(values, 1e-12))
-    values = values - values.max(1, keepdims=True)
-    own = values[:, target]
-    others = np.log(np.exp(np.delete(values, target, axis=1)).sum(1) + 1e-300)
-    odds = own - others
-    return odds, 1 / (1 + np.exp(-odds))
 
 
 def _too_little(deleted: Deletion, needed: float) -> str:

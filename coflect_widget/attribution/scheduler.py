@@ -39,6 +39,7 @@ from coflect_widget.backends.base import Sample
 from coflect_widget.closing import Closing
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
+from coflect_widget.tasks.base import Task
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
 
@@ -106,8 +107,8 @@ class ExplanationScheduler(Closing):
     spare : callable () -> bool
         Whether a worker that has had nothing to do for a while should end; the next job starts
         another.
-    classes : bool
-        Whether the model's outputs are of classes; a regression's have no probabilities.
+    task : Task
+        What a map is of where a person names nothing, and which outcomes are likeliest.
     rest : callable (seconds) -> context manager, optional
         Entered while a person's job is computed: lets the training rest for at most so long.
     trained : callable () -> float
@@ -133,12 +134,12 @@ class ExplanationScheduler(Closing):
         config: AttributionConfig,
         *,
         explainer: str,
+        task: Task,
         read_sample: Callable[[int], Sample],
         request_snapshot: Callable[[], object],
         on_explained: Callable[[Explanation, Purpose], object] | None = None,
         on_failed: Callable[[int, Purpose, str], object] | None = None,
         on_probed: Callable[[NDArray[np.int64], NDArray[np.float32], int], object] | None = None,
-        classes: bool = True,
         notify: Callable[[str], object] | None = None,
         spare: Callable[[], bool] = lambda: False,
         rest: Callable[[float], Resting] | None = None,
@@ -159,7 +160,7 @@ class ExplanationScheduler(Closing):
         self._on_explained = on_explained
         self._on_failed = on_failed
         self._on_probed = on_probed
-        self._classes = classes
+        self._task = task
         self._notify = notify
         self._spare = spare
         self._rest = rest
@@ -213,8 +214,8 @@ class ExplanationScheduler(Closing):
             The sample's place in the training data.
         purpose : {"periodic", "candidate", "person"}
         target : int, optional
-            The class to explain; the predicted one if left out. In regression the output to
-            explain; the first one if left out.
+            The class, or else the output, to explain; left out, what the task says: the
+            predicted class, the first output.
 
         Returns
         -------
@@ -222,9 +223,7 @@ class ExplanationScheduler(Closing):
             Its exception is an `ExplanationError`: `ExplanationSkippedError` where the budget
             was spent.
         """
-        if target is None and not self._classes:
-            target = 0
-        request = Request(index, purpose, target)
+        request = Request(index, purpose, self._task.explained(target))
         if purpose != "person" and index in self._quarantine:
             self._queue.skip(
                 request,
@@ -359,10 +358,10 @@ class ExplanationScheduler(Closing):
             smoothgrad=result.smoothgrad,
             agreement=result.agreement,
             focus_bbox=result.focus_bbox,
-            top_classes=result.top_classes if self._classes else (),
-            top_probs=result.top_probs if self._classes else (),
+            top_classes=result.top_classes,
+            top_probs=result.top_probs,
             target=int(sample.target),
-            predicted=result.top_classes[0] if self._classes else request.target or 0,
+            predicted=result.top_classes[0] if result.top_classes else request.target or 0,
             model_step=step,
             method=self._config.method,
             modality_focus=result.modality_focus,
@@ -481,6 +480,7 @@ class ExplanationScheduler(Closing):
                     model=self._model if slot.inline else None,
                     weights=lease.copies() if slot.inline or self._copying else lease.ref,
                     step=lease.step,
+                    task=self._task,
                     input=sample.input,
                     target=request.target,
                     method=self._config.method,

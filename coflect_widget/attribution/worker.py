@@ -34,11 +34,14 @@ from coflect_widget.attribution.errors import (
 from coflect_widget.attribution.lifeline import hold_on
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 from coflect_widget.events import Quality
+from coflect_widget.tasks import Classification, Task
 
 #: Seconds between two looks at whether the kernel is still there.
 _WATCH_SECONDS = 0.25
-#: Classes that an explanation names.
-_TOP_CLASSES = 3
+#: Of a first job that is made up; what it is does not matter there.
+ANY_TASK: Task = Classification(2)
+#: Outcomes that an explanation names.
+_LIKELIEST = 3
 #: Added to the worker's share of blame when memory runs out: it goes before the training does.
 _OOM_SCORE = "500"
 
@@ -74,14 +77,14 @@ class Explainer(Protocol):
         seed: int,
         **more: Any,
     ) -> dict[str, Any]:
-        """``probabilities`` (classes,), ``explained``, and a map (H, W) for each method.
+        """``probabilities`` (outputs,), ``explained``, and a map (H, W) for each method.
 
         `more` is given for a model with several inputs only: ``others`` and ``place`` as in
         `backends.base.Sample`; then ``modality_focus`` is told too.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
-        """(B, C, H, W) -> (B, classes), in eval mode."""
+        """(B, C, H, W) -> (B, outputs), in eval mode."""
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training.
@@ -116,6 +119,7 @@ class Job:
     model: Model | None
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
+    task: Task
     input: NDArray[np.float32]  # (C, H, W)
     target: int | None
     method: Method
@@ -141,7 +145,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The model's outputs (B, classes) float32, in eval mode."""
+    """The model's outputs (B, ...) float32, in eval mode."""
 
     logits: NDArray[np.float32]
     seconds: float
@@ -277,7 +281,7 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
         return
     blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
     job = Job(
-        model_id=model.id, model=None, weights={}, step=0, input=blank, target=0,
+        model_id=model.id, model=None, weights={}, step=0, task=ANY_TASK, input=blank, target=0,
         method="consensus", samples=consensus.NOISE_BATCH, sigma=0.1, layer=None, seed=0,
     )  # fmt: skip
     with contextlib.suppress(Exception):  # real jobs will name what is wrong with the model
@@ -337,25 +341,27 @@ def _ready(job: Job | Probe) -> Explainer:
 
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     maps, found = _maps(explainer, job, job.target, job.samples)
-    probabilities = found["probabilities"]
-    top = np.argsort(-probabilities, kind="stable")[:_TOP_CLASSES]
+    top = job.task.likeliest(found["probabilities"], _LIKELIEST)
     result = JobResult(
         map=maps.shown,
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
         focus_bbox=consensus.focus_bbox(maps.shown),
-        top_classes=tuple(int(c) for c in top),
-        top_probs=tuple(float(probabilities[c]) for c in top),
+        top_classes=tuple(top),
+        top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
         modality_focus=found.get("modality_focus", {"image": 1.0}),
         modality_reason=found.get("modality_reason", ""),
         seconds=0.0,
     )
     quality = None
-    if job.checks and hasattr(explainer, "randomise"):
+    # Without a label there are no odds that taking something out could change.
+    if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
-        deleted = checks.deletion(logits, job.input, maps.shown, found["explained"], job.seed)
+        deleted = checks.deletion(
+            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds
+        )
         quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
     return replace(result, quality=quality, seconds=time.process_time() - began)
 
@@ -410,7 +416,7 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
         key = (job.model_id, job.method, job.layer, digest, draw)
         if key not in _random:
             explainer.randomise(draw)
-            # Which class hardly matters then, and the same one keeps what is stored valid.
+            # Which outcome hardly matters then, and the same one keeps what is stored valid.
             maps, _ = _maps(explainer, job, 0, _FEW_SAMPLES)
             _random[key] = maps.shown.astype(np.float16)
             if len(_random) > _MOST_RANDOM:

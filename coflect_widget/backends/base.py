@@ -135,6 +135,8 @@ class Backend(Protocol):
 
     name: str
     device: str
+    #: classes that the model tells apart, 0 where its outputs are values. A backend whose training
+    #: is another kind has a `task`, a `tasks.base.Task`, besides
     num_classes: int
     num_train: int
     num_val: int
@@ -192,12 +194,12 @@ class Backend(Protocol):
     def end_epoch(self, validation: dict[str, float]) -> None:
         """Called after each epoch and its validation; schedules of the learning rate step here."""
 
-    def telemetry_arrays(
-        self, outputs: Sequence[StepOutput]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(R, C) logits and (R,) targets of all outputs, one after the other.
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        """Outputs (R, ...) and targets (R, ...) of these steps, one after the other.
 
-        It raises where their shapes do not fit together, and is then asked for each alone.
+        numpy arrays, or those of a framework of the array API standard, which a task then reduces
+        on the device where they are. Called on the forecaster's thread. It raises where their
+        shapes do not fit together, and is then asked for each alone.
         """
 
     def scalars(self, values: Sequence[Any]) -> list[float]:

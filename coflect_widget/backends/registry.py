@@ -91,7 +91,8 @@ def register_backend(name: str, factory: Callable[..., Any]) -> None:
         batch_size, config)`` gives an object with the methods of `backends.base.Backend`,
         besides ``model``, ``labels()`` and ``probes()``. With ``structure()``, which gives
         bytes, and ``explainer``, the import path of what makes a `attribution.worker.Explainer`
-        of them in a worker, its samples get maps.
+        of them in a worker, its samples get maps. With ``task``, a `tasks.base.Task`, it says
+        itself what is right and wrong; else its ``num_classes`` do.
 
     Raises
     ------

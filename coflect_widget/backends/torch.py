@@ -444,12 +444,13 @@ class TorchBackend:
         elif self.scheduler is not None and self._each_batch is None:
             self.scheduler.step()
 
-    def telemetry_arrays(
-        self, outputs: Sequence[StepOutput]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        # One copy for all: each from a device costs a wait, and each call its time.
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        # One array for all: each call costs its time, and on a device each copy a wait.
         logits = torch.cat([o.logits for o in outputs]).float()
-        return logits.cpu().numpy(), torch.cat([o.targets for o in outputs]).cpu().numpy()
+        targets = torch.cat([o.targets for o in outputs])
+        if logits.device.type != "cpu":
+            return logits, targets  # reduced where they are: only a few numbers a sample travel
+        return logits.numpy(), targets.cpu().numpy()
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         if all(isinstance(value, float) for value in values):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import count, repeat
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,17 +50,15 @@ MOST_REST, FEW = 0.05, 8
 MARK_SHARE = 0.005
 #: Outputs taken off the backlog at once.
 CHUNK = 512
-#: Logits taken in at once, beyond one step's.
+#: Numbers of outputs taken in at once, beyond one step's.
 PART = 2_000_000
 
 
 class Converter(Protocol):
     """The part of a backend that reads what a step left behind."""
 
-    def telemetry_arrays(
-        self, outputs: Sequence[StepOutput]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(R, C) logits and (R,) targets of all outputs, one after the other."""
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        """Outputs (R, ...) and targets (R, ...) of these steps, one after the other."""
 
     def scalars(self, values: Sequence[object]) -> list[float]:
         """Detached scalars as floats."""
@@ -371,7 +369,7 @@ class Forecaster(Closing):
         return called
 
     def _absorb(self, chunk: list[_Item]) -> None:
-        for part in _parts(chunk, PART // max(1, self.store.num_classes)):
+        for part in _parts(chunk, PART // self.store.task.width):
             self._guarded("update", partial(self._steps, part))
             _, step, epoch, _ = part[-1]
             self._position = (step, epoch)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from coflect_widget.forecast.calibration import Calibration
 from coflect_widget.forecast.logistic import fit, fit_line
-from coflect_widget.forecast.measure import measure
 from coflect_widget.forecast.prior import FAILURE, OWN, SWING, TREND
 from coflect_widget.forecast.store import JUDGED, SUSPECT, History, SampleStore
 
@@ -145,8 +144,8 @@ class Foresight:
         rows = self._rng.choice(store.num_samples, min(PANEL, store.num_samples), replace=False)
         self.panel: NDArray[np.int64] = np.sort(rows).astype(np.int64)
         self._past: deque[_Past] = deque(maxlen=horizon + 1)
-        self._offset = np.zeros(max(1, store.num_classes))  # of this round's probes, by class
-        self._offset_count = np.zeros(max(1, store.num_classes))
+        self._offset = np.zeros(store.task.groups)  # of this round's probes, by group
+        self._offset_count = np.zeros(store.task.groups)
         #: of this round's probes: scores from before, labels, and who is wrong
         self._round: list[tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]] = []
 
@@ -190,7 +189,7 @@ class Foresight:
         for weight, column in zip(weights, seen.columns(scale), strict=True):
             score += weight * column
         store.score[rows] = score
-        if store.num_classes:
+        if store.task.labelled:
             doubt = seen.doubt(scale)
             store.doubt[rows] = np.clip(doubt, -1000, 1000).astype(np.float16)
             before = store.flags[rows]
@@ -213,9 +212,9 @@ class Foresight:
         return self.calibration.given(scores, self._swing(self.store.target[rows]), right=right)
 
     def _swing(self, labels: NDArray[np.integer]) -> Floats:
-        """What the newest probed snapshot gives to classes (K,), beside what it gives to all."""
+        """What the newest probed snapshot gives to groups (K,), beside what it gives to all."""
         swing = (self._offset - self._offset.mean()).astype(np.float32)
-        # Of samples never seen no label is known, and without classes there is one swing: 0.
+        # Of samples never seen no label is known; of one group alone the swing is 0.
         of_label: Floats = swing[np.clip(labels, 0, len(swing) - 1)]
         return of_label
 
@@ -289,23 +288,23 @@ class Foresight:
         return rows
 
     def probed(self, rows: NDArray[np.int64], logits: Floats) -> None:
-        """Take in what a snapshot says of samples: their outputs (K, C) in eval mode.
+        """Take in what a snapshot says of samples: their outputs (K, ...) in eval mode.
 
         A snapshot's outputs for a whole class rise and fall from one step to the next; that says
-        nothing about a sample, so each is compared with the others of its class.
+        nothing about a sample, so each is compared with the others of its group.
         """
         store = self.store
         finite = np.isfinite(logits).all(axis=1) & (store.times_seen[rows] > 0)
         rows, logits = rows[finite], logits[finite]
-        if not len(rows) or not store.num_classes:
+        if not len(rows) or not store.task.labelled:
             return
         labels = store.target[rows].astype(np.int64)
-        _, margin, predicted = measure(logits, labels)
+        found = store.task.summarise(logits, labels)
         unit = np.float32(2 / store.scale)
-        surprise = np.arcsinh(margin * unit) - np.arcsinh(store.margin_fast[rows] * unit)
+        surprise = np.arcsinh(found.margin * unit) - np.arcsinh(store.margin_fast[rows] * unit)
         self._recentre(surprise, labels)
         surprise -= self._offset[labels].astype(np.float32)
-        self._round.append((store.score[rows], labels, predicted != labels))
+        self._round.append((store.score[rows], labels, ~found.right))
         scores, of, wrong = (np.concatenate(part) for part in zip(*self._round, strict=True))
         self.calibration.probed(scores, self._swing(of), wrong)
         seen = store.times_seen[rows]
@@ -316,11 +315,11 @@ class Foresight:
         self.update(rows)
 
     def _recentre(self, surprise: Floats, labels: NDArray[np.int64]) -> None:
-        """Running mean of each class over this round; one that has few leans on all."""
-        classes = len(self._offset)
+        """Running mean of each group over this round; one that has few leans on all."""
+        groups = len(self._offset)
         overall = float(surprise.mean())
-        new = np.bincount(labels, minlength=classes)
-        total = np.bincount(labels, surprise, classes)
+        new = np.bincount(labels, minlength=groups)
+        total = np.bincount(labels, surprise, groups)
         count = self._offset_count
         known = np.where(count > 0, self._offset, overall)
         weight = np.maximum(count, 4)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.config import Gates
 from coflect_widget.events import GateStatus, Window
+from coflect_widget.tasks.base import Task
 
 #: A difference that comes of adding floating point numbers.
 _NOTHING = 1e-12
@@ -28,30 +29,27 @@ class ReviewWindow:
     Parameters
     ----------
     settings : config.Gates
-    num_classes : int
-        At least 2. Or 0, for regression: then R squared takes the place of the accuracy, and
-        chance, always the mean, is 0.
+    task : Task
+        Says what the quality is that gates look at, such as the accuracy, and how it is called.
 
     Attributes
     ----------
     chance : float
-        Accuracy of always naming the most frequent class; 1 / num_classes until that is known.
+        Quality of a model that knows nothing but the share of the most frequent label, once that
+        is known, and else not even that.
     passed_at : dict of str to int
         For each gate that has passed at least once: at which epoch it first did.
     opened_at : list of int
         Epochs at which the window went from shut to open.
     """
 
-    def __init__(self, settings: Gates, num_classes: int) -> None:
-        if num_classes < 2 and num_classes != 0:
-            raise ValueError(f"num_classes = {num_classes}; expected at least 2, or 0")
+    def __init__(self, settings: Gates, task: Task) -> None:
         self.settings = settings
-        self.num_classes = num_classes
-        self.chance = 1 / num_classes if num_classes else 0.0
+        self.task = task
+        self.chance = task.chance()
         self.passed_at: dict[str, int] = {}
         self.opened_at: list[int] = []
         self._epoch = 0
-        self._named, self._called = ("accuracy", "Accuracy") if num_classes else ("R²", "R²")
         self._accuracy: list[float] = []  # of each epoch that had one
         self._top: NDArray[np.int64] | None = None
         self._overlaps: list[float] = []  # of the newest comparisons only
@@ -70,15 +68,15 @@ class ReviewWindow:
     def epoch_ended(
         self, epoch: int, accuracy: float | None, commonest: float | None = None
     ) -> None:
-        """Take in that `epoch` epochs are done, the last with this accuracy or R squared, up to 1.
+        """Take in that `epoch` epochs are done, the last with this quality, at most 1.
 
-        None or NaN (no validation in this epoch) leaves what is known of the accuracy.
-        `commonest` is the share of the most frequent class.
+        None or NaN (no validation in this epoch) leaves what is known of it. `commonest` is the
+        share of the most frequent label.
         """
         with self._lock:
             self._epoch = epoch
-            if commonest is not None and self.num_classes:
-                self.chance = max(1 / self.num_classes, commonest)
+            if commonest is not None:
+                self.chance = self.task.chance(commonest)
             if accuracy is not None and math.isfinite(accuracy):
                 self._accuracy.append(float(accuracy))
             self._judge()
@@ -137,21 +135,23 @@ class ReviewWindow:
     @property
     def _room(self) -> float:
         """What is left above chance, as a share of what equal classes would leave."""
-        return (1 - self.chance) / (1 - 1 / self.num_classes) if self.num_classes else 1.0
+        return (1 - self.chance) / (1 - self.task.chance())
 
     def _above_chance(self) -> GateStatus:
+        words = self.task.words
         needed = min(1.0, self.chance + self.settings.above_chance * self._room)
         if not self._accuracy:
-            after = "" if self.num_classes else " on validation data"
             return _unknown(
-                self._named, needed, f"{self._called} not known yet; {needed:.2f} needed{after}."
+                words.quality,
+                needed,
+                f"{words.quality_first} not known yet; {needed:.2f} needed{words.quality_from}.",
             )
         value = self._accuracy[-1]
         shown, least = _apart(value, needed)
-        sentence = f"{self._called} {shown}; at least {least} needed."
+        sentence = f"{words.quality_first} {shown}; at least {least} needed."
         if self._room < 0.99:
             sentence = f"{sentence[:-1]}: always the most frequent class gives {self.chance:.3f}."
-        return _at_least(self._named, value, needed, sentence)
+        return _at_least(words.quality, value, needed, sentence)
 
     def _plateau(self) -> GateStatus:
         span, needed = self.settings.plateau_epochs, self.settings.plateau_delta
@@ -168,13 +168,14 @@ class ReviewWindow:
         gain = max(0.0, max(self._accuracy[-span:]) - max(self._accuracy[:-span]))
         passed = gain <= needed + _NOTHING  # 0.905 - 0.9 must not fail a delta of 0.005
         shown, most = _apart(gain, needed)
+        named = self.task.words.quality_first
         return GateStatus(
             name="plateau",
             passed=passed,
             value=gain,
             needed=needed,
             progress=1.0 if passed else 0.5 + 0.5 * needed / gain,
-            sentence=f"{self._called} gained {shown} in {span} epochs; at most {most} allowed.",
+            sentence=f"{named} gained {shown} in {span} epochs; at most {most} allowed.",
         )
 
     def _error(self) -> GateStatus:
@@ -182,7 +183,7 @@ class ReviewWindow:
         if not self._accuracy:
             return _unknown("error", needed, f"Error not known yet; {needed:.3g} needed.")
         value = 1 - self._accuracy[-1]
-        called = "Error" if self.num_classes else "Unexplained"
+        called = self.task.words.shortfall
         shown, least = _apart(value, needed)
         return _at_least("error", value, needed, f"{called} {shown}; at least {least} needed.")
 

@@ -58,10 +58,10 @@ class LabelNoise:
     def epoch_ended(self, epoch: int, store: SampleStore, held_out: HeldOut | None) -> None:
         """Look at the figures of the epoch that has ended; `epoch` counts completed ones.
 
-        Without held-out data, or classes, there is no evidence.
+        Without held-out data, or labels, there is no evidence.
         """
         self.rate = 0.0
-        if held_out is None or not store.num_classes or not math.isfinite(held_out.accuracy):
+        if held_out is None or not store.task.labelled or not math.isfinite(held_out.accuracy):
             return
         self._accuracies = {
             e: a for e, a in self._accuracies.items() if epoch - _NEWEST < e < epoch
@@ -76,8 +76,9 @@ class LabelNoise:
         excess = wrong - fails
         chance = fails * (1 - fails) * (1 / max(1, held_out.samples) + 1 / known)
         # A wrong label is contradicted by a model that is right, and confirmed by one in
-        # `classes - 1` of those that are wrong.
-        confirmed = fails * store.num_classes / (store.num_classes - 1)
+        # `groups - 1` of those that are wrong.
+        groups = store.task.groups
+        confirmed = fails * groups / (groups - 1)
         rate = excess / max(0.1, 1 - confirmed)
         if rate < LEAST or excess < 3 * math.sqrt(chance):
             return

@@ -149,22 +149,22 @@ def reasons(store: SampleStore, indices: ArrayLike) -> list[str]:
     -------
     list of K str
         "rarely seen", "never learned", "confidently wrong", "flip-flopping", "forgotten",
-        "losing confidence", or "low confidence" where none of these holds. Without classes it is
-        "far above usual" in place of "confidently wrong", and "error grows" and "near the limit"
-        in place of the last two.
+        "losing confidence", or "low confidence" where none of these holds; three of them in the
+        task's own words.
     """
     rows = np.asarray(indices, dtype=np.int64)
     seen = store.times_seen[rows]
     learned = store.learned[rows]
     flip_rate = store.flips[rows] / np.maximum(seen, 2)
     wrong = ~store.correct[rows]
-    least = np.maximum(store.loss[rows], 1) if store.num_classes else store.loss[rows]
+    words = store.task.words
+    least = np.maximum(store.loss[rows], np.float32(store.task.least_loss))
     # First one that holds: what says most about the sample comes first.
     phrases = np.select(
         [
             seen < 3,
             learned == 0,
-            wrong & (store.margin[rows] < -2),  # e**2 times as likely another class, or as large
+            wrong & (store.margin[rows] < -2),  # by a factor of e**2
             flip_rate >= 0.4,
             wrong & (store.forgotten[rows] > 0),
             store.loss_fast[rows] - store.loss[rows] > 0.05 * least,
@@ -172,11 +172,11 @@ def reasons(store: SampleStore, indices: ArrayLike) -> list[str]:
         [
             "rarely seen",
             "never learned",
-            "confidently wrong" if store.num_classes else "far above usual",
+            words.far_wrong,
             "flip-flopping",
             "forgotten",
-            "losing confidence" if store.num_classes else "error grows",
+            words.getting_worse,
         ],
-        default="low confidence" if store.num_classes else "near the limit",
+        default=words.close,
     )
     return [str(phrase) for phrase in phrases]

@@ -8,15 +8,15 @@ batch size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coflect_widget.forecast.measure import RecentErrors, measure
 from coflect_widget.forecast.values import LastValues
 from coflect_widget.native import Ingest, kernels
+from coflect_widget.tasks.base import PerSample, Task
 
 #: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
 #: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
@@ -39,10 +39,10 @@ class BatchStats(NamedTuple):
     """What one batch came to; rows that could not be used are in neither mean."""
 
     rows: int  #: rows used, repeated samples included
-    loss: float  #: mean cross-entropy (or mean of the losses given); NaN where rows == 0
+    loss: float  #: mean of the task's losses (or of those given); NaN where rows == 0
     accuracy: float  #: share of rows predicted right; NaN where rows == 0
-    non_finite: int  #: rows ignored because a logit or the loss was NaN or infinite
-    unlabelled: int  #: rows ignored because the target is no class (such as -100)
+    non_finite: int  #: rows ignored because an output or the loss was NaN or infinite
+    unlabelled: int  #: rows ignored because the target is none (such as -100)
     scale: float  #: the store's `scale` after this batch
 
 
@@ -80,25 +80,20 @@ class SampleStore:
     ----------
     num_samples : int
         Samples in the training set; indices are in [0, num_samples).
-    num_classes : int
-        At least 2, or 0 where the targets are no classes (regression): then a sample's error
-        is the mean square of its output's distance from its target, and "wrong" means an error
-        among the largest of those seen lately.
-    error_quantile : float
-        Without classes: errors above this quantile of the newest few thousand are wrong.
+    task : Task
+        What an output comes to, and what "wrong" means.
 
     Attributes
     ----------
     loss : (N,) float32
-        Slow moving average of the sample's loss, in nats.
+        Slow moving average of the sample's loss, in the task's unit.
     loss_fast : (N,) float32
         Fast moving average of the same; above the slow one the sample is getting worse.
     error : (N,) float32
         Moving average of "was wrong", in [0, 1].
     margin : (N,) float32
-        Slow moving average of the signed margin: logit of the target minus the largest other
-        logit (without classes: logarithm of the quantile over the error). Negative means wrong;
-        confidently wrong is far below zero.
+        Slow moving average of the task's signed margin. Negative means wrong; surely wrong is
+        far below zero.
     margin_fast : (N,) float32
         Fast moving average of the same.
     margin_mean : (N,) float32
@@ -138,24 +133,19 @@ class SampleStore:
     scale : float
         Moving average of the margin's magnitude over all samples.
     values : LastValues or None
-        Without classes: each sample's target, output and error when it was last seen.
+        Each sample's target, output and error when it was last seen, where these are numbers.
     kernel : Ingest or None
         Takes batches in where compiled kernels run; None where numpy does.
     """
 
-    def __init__(self, num_samples: int, num_classes: int, *, error_quantile: float = 0.8) -> None:
+    def __init__(self, num_samples: int, task: Task) -> None:
         if num_samples < 1:
             raise ValueError(f"num_samples = {num_samples}; expected at least 1")
-        if num_classes < 2 and num_classes != 0:
-            raise ValueError(
-                f"num_classes = {num_classes}; expected at least 2, or 0 for regression"
-            )
         self.num_samples = num_samples
-        self.num_classes = num_classes
+        self.task = task
         self.scale = 1.0
         self._scaled = False
-        self._errors = RecentErrors(error_quantile)
-        self.values = None if num_classes else LastValues(num_samples)
+        self.values = LastValues(num_samples) if task.tells_values else None
         # Tables whose rows are 8 or 16 bytes wide: one look at a sample's place in memory finds
         # several numbers at once.
         self._averages = np.zeros((num_samples, 4), np.float32)
@@ -187,7 +177,7 @@ class SampleStore:
         module = kernels().module
         self.kernel: Ingest | None = module and module.Store(
             self._averages, self._means, self._counts, self._newest,
-            self.streak, self.correct, num_classes, SLOW, FAST,
+            self.streak, self.correct, task.width, SLOW, FAST,
         )  # fmt: skip
 
     @property
@@ -211,7 +201,7 @@ class SampleStore:
 
     @property
     def commonest(self) -> float | None:
-        """Share of the most frequent class among the samples seen; None before the first."""
+        """Share of the most frequent label among the samples seen; None before the first."""
         labels = self.target[self.seen]
         return float(np.bincount(labels).max() / len(labels)) if len(labels) else None
 
@@ -223,7 +213,7 @@ class SampleStore:
 
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""
-        fresh = SampleStore(1, self.num_classes)
+        fresh = SampleStore(1, self.task)
         for name, array in self.arrays.items():
             if name != "flags":
                 array[index] = getattr(fresh, name)[0]
@@ -231,8 +221,8 @@ class SampleStore:
     def update(
         self,
         indices: ArrayLike,
-        logits: ArrayLike,
-        targets: ArrayLike,
+        outputs: Any,
+        targets: Any,
         step: int,
         losses: ArrayLike | None = None,
     ) -> BatchStats:
@@ -243,14 +233,14 @@ class SampleStore:
         indices : (B,) int
             The data set's own. Where one comes twice, its last row is remembered; both
             count in the returned means.
-        logits : (B, C) float of any width
-            Or (B, 1): the one logit of a binary classifier, for class 1.
-        targets : (B,) int
-            Rows whose target is not in [0, C) are ignored and counted.
+        outputs : array (B, ...) or PerSample
+            As `Task.summarise` takes them, or what it made of them before.
+        targets : array (B, ...)
+            Likewise; not looked at beside a `PerSample`. Rows without one are ignored and counted.
         step : int
             Optimizer step that this batch belonged to.
         losses : (B,) float, optional
-            Each sample's loss where it is not the cross-entropy.
+            Each sample's loss where it is not the task's.
 
         Returns
         -------
@@ -263,20 +253,21 @@ class SampleStore:
         IndexError
             If an index is outside the store. Nothing has been changed then.
         """
-        rows, scores, labels, given = self._checked(indices, logits, targets, losses)
+        rows = self._checked(indices, outputs, losses)
         if self.kernel is not None:
-            batch = (rows, scores, labels, given, [step], [len(rows)])
-            stats, _ = self._take_compiled(self.kernel, *batch)
+            stats, _ = self._take_compiled(
+                self.kernel, rows, outputs, targets, losses, [step], [len(rows)]
+            )
         else:
-            of_row = np.full(len(rows), step)
-            stats, _ = self._take(rows, scores, labels, given, of_row, [len(rows)])
+            found = self._summarised(outputs, targets, losses)
+            stats, _ = self._take(rows, found, np.full(len(rows), step), [len(rows)])
         return BatchStats(*(column[0].item() for column in stats))
 
     def update_many(
         self,
         indices: Sequence[NDArray[np.int64]],
-        logits: ArrayLike,
-        targets: ArrayLike,
+        outputs: Any,
+        targets: Any,
         steps: Sequence[int],
     ) -> tuple[ManyStats, NDArray[np.int64], History]:
         """Take in several batches, oldest first: the same as `update` for each, but quicker.
@@ -285,7 +276,7 @@ class SampleStore:
         ----------
         indices : sequence of S (B,) int
             Those of each batch.
-        logits, targets : (R, C) float and (R,) int
+        outputs, targets : array (R, ...)
             As for `update`, one batch after the other.
         steps : sequence of S int
             The step of each batch.
@@ -304,21 +295,28 @@ class SampleStore:
             As `update`. Nothing has been changed then.
         """
         lengths = [*map(len, indices)]
-        rows, scores, labels, given = self._checked(np.concatenate(indices), logits, targets, None)
+        rows = self._checked(np.concatenate(indices), outputs, None)
         if self.kernel is not None:
-            batches = (rows, scores, labels, given, steps, lengths)
-            stats, after = self._take_compiled(self.kernel, *batches)
+            stats, after = self._take_compiled(
+                self.kernel, rows, outputs, targets, None, steps, lengths
+            )
             return stats, rows, after
-        if self.num_classes and all(lengths) and not self._any_twice(rows):
+        if not self.task.by_batch and all(lengths) and not self._any_twice(rows):
             of_row = np.repeat(np.array(steps).astype(np.int32), lengths)
-            stats, history = self._take(rows, scores, labels, given, of_row, lengths, distinct=True)
+            found = self._summarised(outputs, targets, None)
+            stats, history = self._take(rows, found, of_row, lengths, distinct=True)
             return stats, rows, history or self.history(rows)
+        if not isinstance(outputs, PerSample):
+            self.task.check(outputs, targets)  # all, before the first is remembered
         # One by one: a sample that comes twice has a history in between.
         each, first = [], 0
         for length, step in zip(lengths, steps, strict=True):
             part = slice(first, first + length)
-            of_row = np.full(length, step)
-            each.append(self._take(rows[part], scores[part], labels[part], given, of_row, [length]))
+            if isinstance(outputs, PerSample):
+                found = self._summarised(outputs.part(part), None, None)
+            else:
+                found = self._summarised(outputs[part], targets[part], None)
+            each.append(self._take(rows[part], found, np.full(length, step), [length]))
             first += length
         columns = zip(*(stats for stats, _ in each), strict=True)
         return ManyStats(*map(np.concatenate, columns)), rows, self.history(rows)
@@ -332,9 +330,7 @@ class SampleStore:
     def _take(
         self,
         rows: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        given: NDArray[np.float32] | None,
+        found: PerSample,
         steps: NDArray[np.integer],
         lengths: list[int],
         *,
@@ -345,19 +341,9 @@ class SampleStore:
         `distinct` says that no sample comes twice. The history is that of all rows; None where
         some of them are not remembered.
         """
-        usable, labelled = _usable(scores, labels, given, max(1, self.num_classes))
-        if usable is not None:
-            # Values that do no harm; the rows are left out below.
-            scores = np.where(usable[:, None], scores, np.float32(0))
-            labels = np.where(usable, labels, 0)
-        if self.num_classes:
-            loss, margin, predicted = measure(scores, labels)
-        else:
-            every = np.ones(len(rows), np.bool_) if usable is None else usable
-            loss, margin, predicted = self._errors.measure(scores[:, 0], every)
-        if given is not None:
-            loss = given if usable is None else np.where(usable, given, np.float32(0))
-        correct = predicted == labels
+        loss, margin, correct, predicted, labels, usable, labelled, values = found
+        if self.values is not None and values is not None:
+            self.values.note(rows, values)
         sizes = np.minimum(np.abs(margin), _FAR)
         stats = self._stats(lengths, usable, labelled, loss, correct, sizes)
         keep = None if usable is None else np.flatnonzero(usable)
@@ -379,9 +365,9 @@ class SampleStore:
         self,
         kernel: Ingest,
         rows: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        given: NDArray[np.float32] | None,
+        outputs: Any,
+        targets: Any,
+        losses: Any,
         steps: Sequence[int],
         lengths: list[int],
     ) -> tuple[ManyStats, History]:
@@ -389,17 +375,20 @@ class SampleStore:
         columns = np.empty((len(lengths), 6))
         margins = np.empty((3, len(rows)), np.float32)
         times = np.empty(len(rows), np.uint32)
-        rows, labels = _plain(rows), _plain(labels)
+        rows = _plain(rows)
         batches = (np.array(steps, np.int64).astype(np.int32), np.array(lengths, np.int64))
         out = (*batches, columns, margins, times)
-        if self.num_classes:
-            losses = None if given is None else _plain(given)
-            kernel.take(rows, _plain(scores), labels, losses, *out)
+        raw = None
+        if not isinstance(outputs, PerSample):
+            raw = self.task.cross_entropy(outputs, targets, losses)
+        if raw is not None:
+            scores, labels, given = raw
+            given = None if given is None else _plain(given)
+            kernel.take(rows, _plain(scores), _plain(labels), given, *out)
         else:
-            measured = self._measured_errors(scores[:, 0], lengths)
-            loss, margin, predicted, usable = map(np.concatenate, zip(*measured, strict=True))
-            labelled = np.ones(len(rows), np.bool_)
-            kernel.take_measured(rows, loss, margin, predicted, labels, usable, labelled, *out)
+            found = self._batch_by_batch(rows, outputs, targets, losses, lengths)
+            loss, margin, predicted, target, usable, labelled = map(_plain, found)
+            kernel.take_measured(rows, loss, margin, predicted, target, usable, labelled, *out)
         used, loss, accuracy, non_finite, unlabelled, spread = columns.T
         scales = self._scales(used.tolist(), spread.tolist())
         stats = ManyStats(
@@ -407,20 +396,6 @@ class SampleStore:
             non_finite.astype(np.int64), unlabelled.astype(np.int64), scales,
         )  # fmt: skip
         return stats, History(margins[0], margins[1], margins[2], times)
-
-    def _measured_errors(
-        self, errors: NDArray[np.float32], lengths: list[int]
-    ) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Of each batch: losses, margins, classes and which are finite, (B,) each.
-
-        One batch after the other: each moves the limit of what is usual.
-        """
-        first = 0
-        for length in lengths:
-            part = errors[first : first + length]
-            usable = np.isfinite(part)
-            yield *self._errors.measure(np.where(usable, part, np.float32(0)), usable), usable
-            first += length
 
     def _stats(
         self,
@@ -464,73 +439,59 @@ class SampleStore:
             scales.append(self.scale)
         return np.array(scales)
 
-    def _checked(
-        self, indices: ArrayLike, logits: ArrayLike, targets: ArrayLike, losses: ArrayLike | None
-    ) -> tuple[
-        NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32] | None
-    ]:
-        if not self.num_classes:
-            return self._checked_errors(indices, logits, targets, losses)
-        rows: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
-        labels: NDArray[np.int64] = np.asarray(targets, dtype=np.int64)
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite: counted
-            scores: NDArray[np.float32] = np.asarray(logits, dtype=np.float32)
-            given: NDArray[np.float32] | None = None
-            if losses is not None:
-                given = np.asarray(losses, dtype=np.float32)
-        if rows.ndim != 1 or labels.shape != rows.shape:
-            raise ValueError(
-                f"indices {rows.shape} and targets {labels.shape} must both be of shape (B,)"
-            )
-        if scores.shape == (len(rows), 1) and self.num_classes == 2:
-            scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
-        if scores.shape != (len(rows), self.num_classes):
-            raise ValueError(
-                f"logits has shape {scores.shape}; expected ({len(rows)}, {self.num_classes}), "
-                "one row for each index and one column for each class"
-            )
-        if given is not None and given.shape != rows.shape:
-            raise ValueError(f"losses has shape {given.shape}; expected {rows.shape}")
-        self._check_rows(rows)
-        return rows, scores, labels, given
+    def _batch_by_batch(
+        self, rows: NDArray[np.int64], outputs: Any, targets: Any, losses: Any, lengths: list[int]
+    ) -> tuple[NDArray[Any], ...]:
+        """Loss, margin, prediction, label, usable and labelled of all rows, (R,) each."""
+        if not isinstance(outputs, PerSample):
+            self.task.check(outputs, targets, losses)  # all, before the first is remembered
+        each, first = [], 0
+        for length in lengths:
+            part = slice(first, first + length)
+            if isinstance(outputs, PerSample):
+                found = self._summarised(outputs.part(part), None, None)
+            else:
+                given = None if losses is None else losses[part]
+                found = self._summarised(
+                    outputs[part], None if targets is None else targets[part], given
+                )
+            if self.values is not None and found.values is not None:
+                self.values.note(rows[part], found.values)
+            every = np.ones(length, np.bool_)
+            usable = every if found.usable is None else found.usable
+            labelled = every if found.labelled is None else found.labelled
+            each.append((found.loss, found.margin, found.predicted, found.target, usable, labelled))
+            first += length
+        types = (np.float32, np.float32, np.int64, np.int64, np.bool_, np.bool_)
+        columns = zip(*each, strict=True)
+        return tuple(
+            np.concatenate(column).astype(kind, copy=False)
+            for column, kind in zip(columns, types, strict=True)
+        )
 
-    def _check_rows(self, rows: NDArray[np.int64]) -> None:
+    def _summarised(self, outputs: Any, targets: Any, losses: Any) -> PerSample:
+        found = outputs
+        if not isinstance(found, PerSample):
+            found = self.task.summarise(outputs, targets, losses)
+        return found.on_host()
+
+    def _checked(self, indices: ArrayLike, outputs: Any, losses: Any) -> NDArray[np.int64]:
+        """The indices, where they fit; nothing has been changed yet."""
+        rows: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
+        if rows.ndim != 1:
+            raise ValueError(f"indices has shape {rows.shape}; expected (B,)")
+        if isinstance(outputs, PerSample):
+            given = len(outputs.loss)
+        else:
+            given = len(outputs if losses is None else losses)
+        if given != len(rows):
+            raise ValueError(f"there are {len(rows)} indices and {given} rows; expected one each")
         if len(rows) and (rows.min() < 0 or rows.max() >= self.num_samples):
             raise IndexError(
                 f"indices reach from {rows.min()} to {rows.max()}; "
                 f"the store has samples 0 to {self.num_samples - 1}"
             )
-
-    def _checked_errors(
-        self, indices: ArrayLike, outputs: ArrayLike, targets: ArrayLike, losses: ArrayLike | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], None]:
-        """Without classes: each sample's error stands in the place of its logits, class 0 for all.
-
-        Class 0 is "the error is usual"; class 1, "it is not", is what such a sample is given.
-        """
-        rows: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
-        if rows.ndim != 1:
-            raise ValueError(f"indices has shape {rows.shape}; expected (B,)")
-        given = wanted = None
-        if losses is not None:
-            errors = np.asarray(losses, np.float32)
-        else:
-            width = -1 if len(rows) else 1  # of no rows numpy cannot tell
-            with np.errstate(over="ignore", invalid="ignore"):
-                given = np.asarray(outputs, np.float32).reshape(len(rows), width)
-                wanted = np.asarray(targets, np.float32).reshape(len(rows), width)
-                if given.shape != wanted.shape:
-                    raise ValueError(
-                        f"outputs has shape {given.shape} and targets {wanted.shape}; without "
-                        "classes they must be the same"
-                    )
-                errors = np.square(given - wanted).mean(axis=1)
-        if errors.shape != rows.shape:
-            raise ValueError(f"losses has shape {errors.shape}; expected {rows.shape}")
-        self._check_rows(rows)
-        if self.values is not None and given is not None and wanted is not None:
-            self.values.note(rows, given, wanted)
-        return rows, errors[:, None], np.zeros(len(rows), np.int64), None
+        return rows
 
     def _remember(
         self,
@@ -601,27 +562,3 @@ def _put(table: NDArray[Any], rows: NDArray[np.int64], new: NDArray[Any]) -> Non
     """Write rows of a table, as one number each: numpy puts numbers quicker than rows."""
     whole = {8: np.int64, 16: np.complex128}[new[0].nbytes]
     table.view(whole)[:, 0][rows] = new.view(whole)[:, 0]
-
-
-def _usable(
-    scores: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    given: NDArray[np.float32] | None,
-    classes: int,
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Which rows have finite numbers and a label, and which have a label; None where all have."""
-    if not len(labels):
-        return None, None
-    labelled = None
-    if labels.min() < 0 or labels.max() >= classes:
-        labelled = (labels >= 0) & (labels < classes)
-    with np.errstate(over="ignore", invalid="ignore"):  # one bad number makes the sum bad
-        total = scores.sum() if given is None else scores.sum() + given.sum()
-    if labelled is None and np.isfinite(total):
-        return None, None
-    usable: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(scores), axis=1)
-    if given is not None:
-        usable &= np.isfinite(given)
-    if labelled is not None:
-        usable &= labelled
-    return usable, labelled

@@ -1,4 +1,4 @@
-"""What a regression last gave for each sample, beside what was wanted: for people to read.
+"""What a model last gave for each sample, in numbers, beside what was wanted: for people to read.
 
 Nothing of the forecast depends on it, so it is not among what a checkpoint keeps; after a resumed
 run it is there again as soon as a sample was seen.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from coflect_widget.tasks.base import Values
 
 
 class LastValues:
@@ -32,19 +34,9 @@ class LastValues:
         self.output: NDArray[np.float32] = self._table[:, 1]
         self.error: NDArray[np.float32] = self._table[:, 2]
 
-    def note(
-        self,
-        rows: NDArray[np.int64],
-        outputs: NDArray[np.float32],
-        targets: NDArray[np.float32],
-    ) -> None:
-        """Remember (B, K) outputs and targets of samples `rows`; of one twice the last counts."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.sqrt(np.square(outputs - targets).mean(axis=1))
-        single = outputs.shape[1] == 1
-        self.target[rows] = targets[:, 0] if single else np.nan
-        self.output[rows] = outputs[:, 0] if single else np.nan
-        self.error[rows] = error
+    def note(self, rows: NDArray[np.int64], values: Values) -> None:
+        """Remember those of samples `rows`, in numpy; of a sample that comes twice the last."""
+        self.target[rows], self.output[rows], self.error[rows] = values
 
     def of(
         self, rows: NDArray[np.int64]

@@ -35,6 +35,7 @@ from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
+from coflect_widget.tasks.base import Task
 from coflect_widget.timeline import Shelf
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
@@ -47,6 +48,7 @@ def build(
     structure: bytes | Exception,
     config: Config,
     path: Path,
+    task: Task,
     classes: Sequence[str],
     *,
     measure: Callable[..., Any] | None = None,
@@ -63,6 +65,7 @@ def build(
     config : Config
     path : Path
         The run folder, made already.
+    task : Task
     classes : sequence of str
         Names of the classes.
     measure : callable, optional
@@ -81,16 +84,12 @@ def build(
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
     observer = Observer(tell)
     loop = TrainingLoop(backend, controls, snapshots, observer)
-    own_loop = OwnLoop(loop, lambda *expected: parts.announce(*expected))
-    holding = Holding(backend, controls, own_loop, samples, tell)
-    window = ReviewWindow(config.forecast.gates, backend.num_classes)
+    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
+    holding = Holding(backend, task, controls, own_loop, samples, tell)
+    window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
         Foresight(
-            SampleStore(
-                backend.num_train,
-                backend.num_classes,
-                error_quantile=config.forecast.error_quantile,
-            ),
+            SampleStore(backend.num_train, task),
             config.forecast.horizon_epochs,
             seed=config.seed,
         ),
@@ -110,8 +109,8 @@ def build(
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;
-    # and without classes outputs tell an error only beside the targets.
-    able_to_probe = backend.num_classes > 0 and not backend.reads_at_boundary
+    # and without labels outputs tell an error only beside the targets.
+    able_to_probe = task.labelled and not backend.reads_at_boundary
     scoring = Scoring(
         forecaster,
         scoreboard,
@@ -122,6 +121,7 @@ def build(
     )
     steering = Steering(
         backend,
+        task,
         config,
         classes,
         controls,
@@ -135,6 +135,7 @@ def build(
     )
     labels = Labels(
         backend,
+        task,
         controls,
         own_loop,
         samples,
@@ -161,8 +162,7 @@ def build(
     scheduler = ExplanationScheduler(
         structure,
         snapshots,
-        # Without a class there are no odds that deleting a region could change.
-        kept if backend.num_classes else kept.model_copy(update={"checks": False}),
+        kept,
         explainer=getattr(backend, "explainer", ""),
         read_sample=samples.train,
         request_snapshot=loop.snapshot_now,
@@ -173,7 +173,7 @@ def build(
         notify=tell.warn,
         spare=lambda: parts.spare and not loop.running,
         on_probed=scoring.probed,
-        classes=bool(backend.num_classes),
+        task=task,
         # An accelerator is not held up by a worker that computes on the processor.
         rest=controls.rest if backend.device == "cpu" else None,
         trained=lambda: loop.time.seconds["training"],
@@ -185,6 +185,7 @@ def build(
     alarms = Alarms(
         lambda: steering.ledger.interventions,
         lambda: window.chance,
+        task=task,
         every=config.log_every,
         batch_size=backend.batch_size,
         steps_per_epoch=backend.steps_per_epoch,
@@ -207,6 +208,7 @@ def build(
         backend=backend,
         config=config,
         path=path,
+        task=task,
         tell=tell,
         stream=stream,
         samples=samples,

@@ -11,6 +11,7 @@ import numpy as np
 from coflect_widget.backends.base import NonFiniteLossError, StepOutput
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling
+from coflect_widget.tasks.base import Task, to_numpy
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.non_finite import Culprits, find_culprits, remedy
 from coflect_widget.training.own_loop import OwnLoop
@@ -36,11 +37,18 @@ class Holding:
     """
 
     def __init__(
-        self, backend: Any, controls: Controls, own_loop: OwnLoop, samples: Samples, tell: Telling
+        self,
+        backend: Any,
+        task: Task,
+        controls: Controls,
+        own_loop: OwnLoop,
+        samples: Samples,
+        tell: Telling,
     ) -> None:
         self.screen: Shown | None = None
         self.broken: NonFiniteLossError | None = None
         self._backend = backend
+        self._task = task
         self._controls = controls
         self._own_loop = own_loop
         self._samples = samples
@@ -58,13 +66,15 @@ class Holding:
         batch = error.batch
         found = Culprits()
         if batch is not None:
-            found = find_culprits(batch.indices, batch.inputs, batch.targets, error.logits)
+            found = find_culprits(
+                batch.indices, batch.inputs, batch.targets, error.logits, task=self._task
+            )
         self._say(step, str(error), found)
 
     def outputs(self, step: int, output: StepOutput) -> None:
         """As `loss`, where a step does not look: a device, or a loop of the user's own."""
         self._hold()
-        logits, targets = self._backend.telemetry_arrays([output])
+        logits, targets = (to_numpy(a, None) for a in self._backend.telemetry_arrays([output]))
         odd = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
         what = "outputs of the model are NaN or infinite" if odd.any() else "the loss is not finite"
         rows = (np.flatnonzero(odd) if odd.any() else np.arange(len(logits)))[:READ_AGAIN]
@@ -72,9 +82,9 @@ class Holding:
         with suppress(Exception):  # data that cannot be read are no reason to say nothing
             read = [self._samples.train(int(k)) for k in output.indices[rows]]
             inputs = np.stack([sample.input for sample in read])
-            found = find_culprits(output.indices[rows], inputs)
+            found = find_culprits(output.indices[rows], inputs, task=self._task)
         if not found.samples:
-            found = find_culprits(output.indices, None, targets, logits)
+            found = find_culprits(output.indices, None, targets, logits, task=self._task)
         self._say(step, what, found)
 
     def _hold(self) -> None:
@@ -84,7 +94,7 @@ class Holding:
 
     def _say(self, step: int, what: str, found: Culprits) -> None:
         """Tell the person, and whoever waits."""
-        may_judge = hasattr(self._backend, "set_labels") and self._backend.num_classes > 0
+        may_judge = hasattr(self._backend, "set_labels") and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
         if not self._own_loop.open:

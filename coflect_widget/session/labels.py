@@ -18,6 +18,7 @@ from coflect_widget.forecast.ranking import count_suspects, suspects
 from coflect_widget.forecast.store import JUDGED, LEFT_OUT
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.own_loop import OwnLoop
 
@@ -52,7 +53,7 @@ class Labels:
 
     Parameters
     ----------
-    backend, controls, own_loop, samples, forecaster, tell
+    backend, task, controls, own_loop, samples, forecaster, tell
         What it acts on.
     labels_changed : callable (set of int)
         Told which samples were judged, at a step boundary; what was drawn on them follows.
@@ -63,6 +64,7 @@ class Labels:
     def __init__(
         self,
         backend: Any,
+        task: Task,
         controls: Controls,
         own_loop: OwnLoop,
         samples: Samples,
@@ -72,6 +74,7 @@ class Labels:
         memory_failed: Callable[[Exception], None],
     ) -> None:
         self._backend = backend
+        self._task = task
         self._controls = controls
         self._own_loop = own_loop
         self._samples = samples
@@ -122,16 +125,15 @@ class Labels:
             If it cannot be used; nothing has changed then.
         """
         self._samples.check(command.index)
-        if not self._backend.num_classes:
-            raise ValueError("a regression has no labels to judge")
+        if not self._task.labelled:
+            raise ValueError(f"a {self._task.name} has no labels to judge")
         label = command.label
         if command.verdict == "wrong":
             if label is None:
                 label = int(self._forecaster.store.predicted[command.index])
-            if not 0 <= label < self._backend.num_classes:
+            if not self._task.has_label(label):
                 raise ValueError(
-                    f"label={label} is no class; the model has {self._backend.num_classes}, "
-                    "counted from 0"
+                    f"label={label} is no class; the model has {self._task.groups}, counted from 0"
                 )
         elif label is not None:
             raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')

@@ -89,7 +89,7 @@ class Observer:
                 self._parts.steering.effects.validated(validation["accuracy"])
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
-        score = validation.get("accuracy", validation.get("r2"))
+        score = validation.get(self._parts.task.metrics()[1])
         forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
@@ -136,8 +136,9 @@ class Observer:
         parts = self._parts
         now = time.monotonic()
         shown: dict[str, float | None] = {**values, "learning_rate": parts.backend.learning_rate()}
-        if not parts.backend.num_classes:
-            del shown["accuracy"]  # the share of usual errors, which is the quantile asked for
+        if "accuracy" not in parts.task.metrics():
+            # else a share of usual errors: it would be the quantile asked for
+            del shown["accuracy"]
         spent = parts.loop.time
         if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
             shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}
@@ -163,8 +164,8 @@ class Observer:
         """The samples most likely to fail, riskiest first; see `forecaster.OnRanking`."""
         parts = self._parts
         parts.window.ranked(indices)
-        if not parts.backend.num_classes:
-            target = np.full_like(predicted, -1)  # predicted says whether the error is large
+        if not parts.task.labelled:
+            target = np.full_like(predicted, -1)
         store = parts.forecaster.store
         wanted, given, error = ([], [], []) if store.values is None else store.values.of(indices)
         forecast = events.Forecast(
@@ -190,7 +191,7 @@ class Observer:
     def _after_epoch(self, step: int, epoch: int, accuracy: float | None) -> None:
         parts, store = self._parts, self._parts.forecaster.store
         held_out = None if accuracy is None else HeldOut(accuracy, parts.backend.num_val)
-        if accuracy is None and store.num_classes:
+        if accuracy is None and "accuracy" in parts.task.metrics():
             accuracy = float(store.correct[store.seen].mean()) if store.seen.any() else None
         parts.window.epoch_ended(epoch, accuracy, store.commonest)
         parts.scoring.epoch_ended(step, epoch, held_out)
@@ -242,7 +243,11 @@ class Observer:
 
     def distrust(self) -> str | None:
         """Why no map of this model can be trusted now, if so; on the scheduler's thread."""
-        backend, window = self._parts.backend, self._parts.window
-        accuracy = self.last.get("val_accuracy")  # regression has none
-        trained = self.last.get("accuracy")
-        return guessing(accuracy, backend.num_classes, backend.num_val, trained, window.chance)
+        chance = self._parts.window.chance
+        return guessing(
+            self.last.get("val_accuracy"),  # None where a task has none
+            self._parts.backend.num_val,
+            chance,
+            self._parts.task.guess(chance),
+            trained=self.last.get("accuracy"),
+        )

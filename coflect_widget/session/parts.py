@@ -29,6 +29,7 @@ from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
+from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
@@ -49,6 +50,7 @@ class Parts:
     backend: Any
     config: Config
     path: Path
+    task: Task
     tell: Telling
     stream: EventStream
     samples: Samples

@@ -92,7 +92,7 @@ class Scoring:
     def _take(self, rows: NDArray[np.int64], logits: NDArray[np.float32], step: int) -> None:
         store = self._forecaster.store
         self._forecaster.foresight.probed(rows, logits)
-        if not store.num_classes:
+        if not store.task.labelled:
             return
         right = logits.argmax(axis=1) == store.target[rows]
         if step == self._ended:

@@ -29,6 +29,7 @@ from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.waiting import Waits
+from coflect_widget.tasks import task_of
 from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
 
@@ -151,15 +152,8 @@ class Session(Waits, OwnLoops, Reviews):
         )
         first = engine.read_sample(0)
         _check_display(checked, first.input.shape[0])
-        regression = engine.num_classes == 0
-        if engine.num_classes == 1:  # of a backend that does not say it itself
-            raise ValueError(
-                "model has 1 output; a classifier needs at least 2: give a binary classifier two "
-                "outputs"
-            )
-        self.classes = names or [str(i) for i in range(engine.num_classes)]
-        if regression:
-            self.classes = ["usual error", "large error"]
+        task = task_of(engine, error_quantile=checked.forecast.error_quantile)
+        self.classes = task.outcomes(names)
         probes = engine.probes()
         window = _window(checked, probes)
         if window is not None:
@@ -168,7 +162,7 @@ class Session(Waits, OwnLoops, Reviews):
             checked = checked.model_copy(update={"display": display})
         self.config = checked
         structure = _structure(parts, engine, checked)
-        if parts.guidance is not None and not regression:
+        if parts.guidance is not None and task.labelled:
             losses = resolve(parts.guidance)(
                 engine.model,
                 engine.read_rows,
@@ -191,12 +185,13 @@ class Session(Waits, OwnLoops, Reviews):
         )
         self._told = 0  # of the backend's assumptions
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and not regression else None
+        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
             engine,
             structure,
             checked,
             path,
+            task,
             self.classes,
             measure=measure,
             executor=executor,
@@ -213,7 +208,7 @@ class Session(Waits, OwnLoops, Reviews):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and not regression and not first.others,
+                guidance=parts.guidance is not None and task.labelled and not first.others,
                 kernels=kernels().used,
             )
         )

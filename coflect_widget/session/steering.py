@@ -28,6 +28,7 @@ from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.watch import EffectWatch
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
 
 
@@ -36,9 +37,9 @@ class Steering:
 
     Parameters
     ----------
-    backend, config, classes, controls, samples, tell
-        The model and its data, the session's settings, names of the classes, the queue to the
-        training thread, single samples, and the record.
+    backend, task, config, classes, controls, samples, tell
+        The model and its data, what is right and wrong, the session's settings, names of the
+        classes, the queue to the training thread, single samples, and the record.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
     measure : callable or None
@@ -60,6 +61,7 @@ class Steering:
     def __init__(
         self,
         backend: Any,
+        task: Task,
         config: Config,
         classes: Sequence[str],
         controls: Controls,
@@ -73,6 +75,7 @@ class Steering:
         step: Callable[[], int],
     ) -> None:
         self._backend = backend
+        self._task = task
         self._classes = list(classes)
         self._controls = controls
         self._samples = samples
@@ -229,7 +232,7 @@ class Steering:
             named += record.found.index if record.found is not None else []
             outside = [k for k in named if not 0 <= k < backend.num_train]
             classes = [s.label for s in record.strokes if s.label is not None]
-            if outside or any(not 0 <= c < backend.num_classes for c in classes):
+            if outside or not all(map(self._task.has_label, classes)):
                 what = f"sample {outside[0]}" if outside else f"class {max(classes)}"
                 raise ValueError(
                     f"guidance= has {entry.id!r} about {what}, which these data do not have; a "

@@ -95,7 +95,9 @@ class _Hooks:
         self._indices = _part(batch, 2, _INDEX_NAMES) if indices is None else indices
         found = _part(batch, 1, _TARGET_NAMES)
         known = isinstance(found, Tensor)
-        self._targets = found if known else targets_of(self._parts.backend, self._indices)
+        self._targets = (
+            found if known else targets_of(self._parts.backend, self._parts.task, self._indices)
+        )
         self._guided = False
 
     def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:

@@ -73,12 +73,14 @@ class _Hooks:
         self._indices = self._next_indices()
         labels = keywords.get("labels")
         given = isinstance(labels, Tensor)
-        self._targets = labels if given else targets_of(self._parts.backend, self._indices)
+        self._targets = (
+            labels if given else targets_of(self._parts.backend, self._parts.task, self._indices)
+        )
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._parts.backend.num_classes:
-            return None  # nothing that guidance could add to; a regression has none
+        if inputs is None or logits is None or not self._parts.task.labelled:
+            return None  # nothing that guidance could add to, or no label that it could speak for
         task = loss
         if task is None:
             task = torch.nn.functional.cross_entropy(logits.detach(), self._targets)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.tasks.base import Task
+
 #: Samples that a sentence names.
 NAMED = 5
 
@@ -37,6 +39,8 @@ def find_culprits(
     inputs: Any = None,
     targets: Any = None,
     logits: Any = None,
+    *,
+    task: Task,
 ) -> Culprits:
     """The samples of one batch that most likely made its loss NaN or infinite.
 
@@ -52,6 +56,8 @@ def find_culprits(
     targets : array or tensor (B,) of class numbers, or (B, D) of float, optional
     logits : array or tensor (B, C), optional
         What the model gave for them.
+    task : Task
+        Which loss each sample has.
     """
     rows = len(indices)
     several = inputs if isinstance(inputs, tuple | list) else (inputs,)
@@ -83,7 +89,10 @@ def find_culprits(
         return Culprits(found, f"{_named(found)} outputs of the model that are NaN or infinite")
     if aims is None:
         return Culprits()
-    losses = _losses(outputs, aims)
+    try:
+        losses = task.losses(outputs, aims)
+    except ValueError:  # such as probabilities in the place of class numbers
+        return Culprits()
     order = np.argsort(-losses, kind="stable")[: min(NAMED, rows)]
     order = order[losses[order] > np.median(losses)] if rows > 1 else order
     if not len(order):
@@ -149,18 +158,3 @@ def _named(samples: Sequence[int]) -> str:
     names = ", ".join(str(k) for k in samples[:NAMED])
     more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
     return f"Samples {names}{more} have"
-
-
-def _losses(outputs: NDArray[Any], aims: NDArray[Any]) -> NDArray[np.float64]:
-    """Cross-entropy of each row, or in regression its squared error: (B,)."""
-    given = outputs.reshape(len(outputs), -1).astype(np.float64)
-    if aims.dtype.kind != "f" and aims.ndim == 1 and given.shape[1] > int(aims.max(initial=0)):
-        shifted = given - given.max(axis=1, keepdims=True)
-        total = np.log(np.exp(shifted).sum(axis=1))
-        losses: NDArray[np.float64] = total - shifted[np.arange(len(given)), aims.astype(np.int64)]
-        return losses
-    wanted = aims.reshape(len(aims), -1).astype(np.float64)
-    if wanted.shape != given.shape:
-        return np.zeros(len(given))
-    errors: NDArray[np.float64] = np.square(given - wanted).mean(axis=1)
-    return errors

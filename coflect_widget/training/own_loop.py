@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, StepOutput
 from coflect_widget.events import RunState
+from coflect_widget.tasks.base import Task
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.micro_batches import Pieces, by_numpy
 
@@ -57,8 +58,9 @@ class OwnLoop:
     announce : Announce
     """
 
-    def __init__(self, loop: TrainingLoop, announce: Announce) -> None:
+    def __init__(self, loop: TrainingLoop, task: Task, announce: Announce) -> None:
         self._loop = loop
+        self._task = task
         self._announce = announce
         self._open = False
         self._begun = 0  # loops so far
@@ -174,12 +176,10 @@ class OwnLoop:
                 f"observe() got {len(known)} indices, logits of shape {tuple(logits.shape)} and "
                 f"{len(targets)} targets; they must belong to the same samples"
             )
-        classes = self._backend.num_classes
-        if classes and logits.shape[1] != classes and not (logits.shape[1] == 1 and classes == 2):
-            raise ValueError(
-                f"observe() got logits of {logits.shape[1]} classes; the session's model has "
-                f"{self._backend.num_classes}"
-            )
+        try:
+            self._task.check(logits)
+        except ValueError as error:
+            raise ValueError(f"observe(): {error}") from None
         if piece:
             self._add_piece(known, logits, targets, loss)
             return

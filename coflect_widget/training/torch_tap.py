@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from coflect_widget.backends.torch_outputs import logits_of
+from coflect_widget.tasks.base import Task
 
 
 class ForwardTap:
@@ -67,7 +68,7 @@ class ForwardTap:
         self.forget()
 
 
-def targets_of(backend: Any, indices: Any) -> Tensor:
+def targets_of(backend: Any, task: Task, indices: Any) -> Tensor:
     """Labels (B,), or values (B, D), of samples by their places, where batches do not show theirs.
 
     Raises
@@ -83,7 +84,7 @@ def targets_of(backend: Any, indices: Any) -> Tensor:
     labels = backend.labels()
     if len(labels) == backend.num_train:
         return torch.from_numpy(labels[indices])
-    if not backend.num_classes:
+    if not task.labelled:
         raise ValueError(
             "the values that the batch's samples regress on are not known; give the trainer "
             "batches of (x, y)"

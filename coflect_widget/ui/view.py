@@ -582,7 +582,7 @@ class View:
         self, section: dict[str, Any], shown: events.Overlay, buffers: list[bytes]
     ) -> None:
         section.update(
-            # A regression's map belongs to no class.
+            # A map may belong to no class.
             target=shown.target if shown.top_classes else None,
             predicted=shown.predicted if shown.top_classes else None,
             top=[

@@ -18,6 +18,7 @@ from coflect_widget.attribution.errors import ModelNotSendableError
 from coflect_widget.attribution.pool import WorkerPool
 from coflect_widget.attribution.torch_methods import TorchExplainer, load, structure
 from coflect_widget.attribution.worker import Job, JobResult, Model
+from coflect_widget.tasks import Classification
 from tests.conftest import eventually
 
 TORCH = "coflect_widget.attribution.torch_methods:load"
@@ -169,6 +170,7 @@ def test_a_worker_makes_maps_of_it(how, folder, monkeypatch):
         answer = pool.interactive.run(
             Job(
                 model_id=how, model=None, weights=lease.ref, step=0, input=X, target=1,
+                task=Classification(2),
                 method="consensus", samples=8, sigma=0.1, layer=None, seed=0, checks=False,
             ),
             60,

@@ -10,8 +10,11 @@ from attribution_models import ARCHITECTURES, PlainCNN, views
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.checks import PLACES, Deletion, deletion, guessing, judge, strongest
 from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.tasks import Classification
 
 GOOD = Deletion(before=5.0, drop=0.9, random_drop=0.1, effect=4.0, rank=1.0)
+
+odds = Classification(2).odds
 
 
 def corner_image(seed=0):
@@ -40,7 +43,7 @@ def test_deletion_sees_whether_the_map_marks_the_evidence(softmax):
     x[0, :4, :4] = 1
     right = patch(np.zeros((16, 16), np.float32), slice(0, 4), slice(0, 4))
     wrong = patch(np.zeros((16, 16), np.float32), slice(10, 14), slice(10, 14))
-    found, other = (deletion(logits, x, values, 1, seed=0) for values in (right, wrong))
+    found, other = (deletion(logits, x, values, 1, seed=0, odds=odds) for values in (right, wrong))
     assert found.before == pytest.approx(4, abs=0.01)
     assert found.effect > 5
     assert found.rank > 0.9
@@ -59,7 +62,7 @@ def test_deletion_takes_ten_percent_and_repeats():
         return np.zeros((len(x), 2), np.float32)
 
     x = corner_image()
-    first, second = (deletion(logits, x, ramp(), 0, seed=3) for _ in range(2))
+    first, second = (deletion(logits, x, ramp(), 0, seed=3, odds=odds) for _ in range(2))
     assert first == second
     assert np.array_equal(seen[0], seen[1])
     assert seen[0].dtype == np.float32
@@ -77,7 +80,9 @@ def test_a_saturated_class_is_judged_by_its_log_odds():
 
     x = np.full((1, 16, 16), 0.1, np.float32)
     x[0, :4, :4] = 5
-    found = deletion(logits, x, patch(np.zeros((16, 16), np.float32), slice(4), slice(4)), 0, 0)
+    found = deletion(
+        logits, x, patch(np.zeros((16, 16), np.float32), slice(4), slice(4)), 0, 0, odds
+    )
     assert found.drop < 0.01  # from 1.0000 to 0.9999
     assert found.effect > 20
 
@@ -163,32 +168,38 @@ def test_only_as_many_random_maps_are_made_as_are_needed():
 
 def test_an_empty_map_is_not_reliable_and_a_flat_one_is_not_compared():
     empty = np.zeros((16, 16), np.float32)
-    assert deletion(lambda x: np.zeros((len(x), 2)), corner_image(), empty, 0, 0) is None
+    assert deletion(lambda x: np.zeros((len(x), 2)), corner_image(), empty, 0, 0, odds) is None
     quality = judge(empty, None, [])
     assert not quality.reliable
     assert "empty" in quality.reason
     assert judge(ramp(), GOOD, [empty]).random_weights is None
 
 
+def guess(accuracy, classes, samples, trained=None, commonest=None):
+    task = Classification(classes)
+    chance = task.chance(commonest)
+    return guessing(accuracy, samples, chance, task.guess(chance), trained=trained)
+
+
 def test_a_model_that_guesses_on_new_data_has_no_reliable_maps():
-    assert "11% of 497" in guessing(0.11, 10, 497)
-    assert "up to 60% would be luck" in guessing(0.59, 2, 100)  # not "no more than 50%"
-    assert guessing(0.5, 2, 2000)
-    assert guessing(0.55, 2, 100)  # may be luck
-    assert guessing(0.55, 2, 2000) is None
-    assert guessing(0.96, 10, 497) is None
-    assert guessing(None, 10, 0) is None
-    assert "may teach the wrong" in guessing(0.11, 10, 497, 0.12)
-    by_heart = guessing(0.11, 10, 497, 0.98)
+    assert "11% of 497" in guess(0.11, 10, 497)
+    assert "up to 60% would be luck" in guess(0.59, 2, 100)  # not "no more than 50%"
+    assert guess(0.5, 2, 2000)
+    assert guess(0.55, 2, 100)  # may be luck
+    assert guess(0.55, 2, 2000) is None
+    assert guess(0.96, 10, 497) is None
+    assert guess(None, 10, 0) is None
+    assert "may teach the wrong" in guess(0.11, 10, 497, 0.12)
+    by_heart = guess(0.11, 10, 497, 0.98)
     assert "98% on the training data" in by_heart
     assert "may teach the wrong" not in by_heart
 
 
 def test_always_the_most_frequent_class_is_a_guess():
-    constant = guessing(0.9, 2, 1000, 0.9, chance=0.9)
+    constant = guess(0.9, 2, 1000, 0.9, commonest=0.9)
     assert "no more than by always naming the most frequent class (90%)" in constant
-    assert guessing(0.95, 2, 1000, 0.95, chance=0.9) is None
-    assert "among 2 classes" in guessing(0.5, 2, 1000, 0.5, chance=0.501)
+    assert guess(0.95, 2, 1000, 0.95, commonest=0.9) is None
+    assert "among 2 classes" in guess(0.5, 2, 1000, 0.5, commonest=0.501)
 
 
 def job(model, x, checks=True, method="consensus"):
@@ -197,7 +208,8 @@ def job(model, x, checks=True, method="consensus"):
     return worker.Job(
         model_id=name,
         model=worker.Model(name, "coflect_widget.attribution.torch_methods:load", data),
-        weights=views(model), step=0, input=x, target=None, method=method, samples=8, sigma=0.15,
+        weights=views(model), step=0, task=Classification(4), input=x,
+        target=None, method=method, samples=8, sigma=0.15,
         layer=None, seed=1, checks=checks,
     )  # fmt: skip
 

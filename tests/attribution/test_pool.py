@@ -21,6 +21,7 @@ from coflect_widget.attribution.errors import ExplanationError, PoolClosedError,
 from coflect_widget.attribution.pool import WorkerPool
 from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+from coflect_widget.tasks import Classification
 
 HERE = str(Path(__file__).parent)
 
@@ -74,6 +75,7 @@ def job(what, explained=FAULTY, **more):
         "model": None,
         "weights": {"w": np.ones(1, np.float32)},
         "step": 0,
+        "task": Classification(4),
         "input": np.full((3, 8, 8), what, np.float32),
         "target": None,
         "method": "consensus",
@@ -331,6 +333,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
+from coflect_widget.tasks import Classification
 
 class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
     def __init__(self):
@@ -343,7 +346,7 @@ class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
 snapshots = snapshots_of(Cell())
 scheduler = ExplanationScheduler(
     structure(Cell()), snapshots, AttributionConfig({config}),
-    explainer="coflect_widget.attribution.torch_methods:load",
+    explainer="coflect_widget.attribution.torch_methods:load", task=Classification(4),
     read_sample=lambda i: Sample(np.ones((3, {size}, {size}), np.float32), 0),
     request_snapshot=lambda: snapshots.write(1, lambda arrays: None),
     reuse_seconds=1e9,

@@ -23,6 +23,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
+from coflect_widget.tasks import Classification
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
 
@@ -47,6 +48,7 @@ class Kernel:
             self.snapshots,
             config,
             explainer=EXPLAINER,
+            task=Classification(4),
             read_sample=lambda i: Sample(self.inputs[i], i % 4),
             request_snapshot=self.take,
             on_explained=lambda e, purpose: self.explained.append((e.index, purpose)),

@@ -16,6 +16,7 @@ from coflect_widget.backends.base import StepOutput
 from coflect_widget.forecast.forecaster import RANKING_PERIOD, Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification
 from coflect_widget.training.controls import Controls
 from tests.conftest import eventually
 
@@ -97,7 +98,9 @@ def make(log: Log, backend: NumpyBackend) -> Iterator[Callable[..., Forecaster]]
             "on_non_finite": lambda step, _: log.non_finite.append(step),
             "on_error": log.errors.append,
         }
-        made.append(Forecaster(Foresight(SampleStore(N, C), 4), backend, **given | settings))
+        made.append(
+            Forecaster(Foresight(SampleStore(N, Classification(C)), 4), backend, **given | settings)
+        )
         return made[-1]
 
     yield build
@@ -115,7 +118,7 @@ def test_every_sample_of_every_batch_reaches_the_store(make: Callable[..., Forec
     forecaster = make()
     feed(forecaster, range(1, 201))
     assert forecaster.drain(10)
-    expected = SampleStore(N, C)
+    expected = SampleStore(N, Classification(C))
     for step in range(1, 201):
         o = output(step)
         expected.update(o.indices, o.logits, o.targets, step)
@@ -174,7 +177,7 @@ def test_ranking_has_its_fields_and_is_of_the_step_it_names(
     assert right.sum() == (~right).sum() == 10  # as many of each list
     assert (np.diff(ranking["risk"]) <= 0).all()
     assert (np.diff(ranking["risk"]) <= 0).all()
-    then = SampleStore(N, C)
+    then = SampleStore(N, Classification(C))
     for step in range(1, 30):
         o = output(step)
         then.update(o.indices, o.logits, o.targets, step)

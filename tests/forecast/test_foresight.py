@@ -9,6 +9,7 @@ from coflect_widget.forecast.foresight import FEATURES, Foresight, features
 from coflect_widget.forecast.logistic import fit, logistic
 from coflect_widget.forecast.ranking import suspects
 from coflect_widget.forecast.store import JUDGED, SUSPECT, SampleStore
+from coflect_widget.tasks import Classification, Regression
 
 N, C, HORIZON = 600, 4, 4
 
@@ -35,7 +36,7 @@ class Course:
 
 @pytest.fixture
 def store() -> SampleStore:
-    return SampleStore(N, C)
+    return SampleStore(N, Classification(C))
 
 
 def test_scores_are_there_before_there_is_a_past(store: SampleStore) -> None:
@@ -69,7 +70,7 @@ def test_what_is_learned_is_features_of_then_against_outcomes_of_now(store: Samp
 def test_calibrated_where_the_run_is_unlike_the_ones_before() -> None:
     gaps, biases = [], []
     for seed in range(5):
-        store, course = SampleStore(N, C), Course(seed, shift=-2.0)
+        store, course = SampleStore(N, Classification(C)), Course(seed, shift=-2.0)
         model = Foresight(store, HORIZON)
         course.play(store, model, range(1, 9))
         chance = model.probability(np.arange(N))
@@ -121,7 +122,7 @@ def test_the_shortlist_holds_those_at_risk_and_open_cases_once_each(store: Sampl
     assert store.score[at_risk].min() >= store.score[others].max()
     openness = np.abs(store.score)
     assert np.median(openness[opened]) < np.quantile(openness, 0.2)
-    few = SampleStore(N, C)
+    few = SampleStore(N, Classification(C))
     course.play(few, Foresight(few, HORIZON), range(1, 2))
     few.correct[:] = False  # nothing is at risk: the rest are open cases
     assert len(set(Foresight(few, HORIZON).shortlist(100).tolist())) == 100
@@ -149,7 +150,7 @@ def test_flipped_labels_are_suspected_and_a_judged_one_is_not(store: SampleStore
 
 def test_without_classes_large_errors_are_the_failures() -> None:
     rng = np.random.default_rng(0)
-    store = SampleStore(N, 0, error_quantile=0.9)
+    store = SampleStore(N, Regression(0.9))
     model = Foresight(store, HORIZON)
     wanted = rng.normal(size=N)
     noise = np.where(np.arange(N) < 60, 3.0, 0.1)

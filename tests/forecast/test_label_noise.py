@@ -8,6 +8,7 @@ import pytest
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.label_noise import HeldOut, LabelNoise
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification, Regression
 
 N, C = 3000, 4
 
@@ -22,7 +23,7 @@ def trained(flipped: float = 0.0, *, hard: float = 1.0, shaken: float = 0.0) -> 
     target = rng.integers(0, C, N)
     ease = 2 + hard * rng.normal(size=N)
     seen_as = np.where(rng.random(N) < flipped, (target + 1) % C, target)
-    store = SampleStore(N, C)
+    store = SampleStore(N, Classification(C))
     model = Foresight(store, 4)
     for step in range(4):
         margin = ease + shaken * rng.normal(size=N)
@@ -75,5 +76,5 @@ def test_an_epoch_whose_evaluation_is_far_off_is_no_evidence_against() -> None:
 def test_nothing_is_known_without_held_out_data_samples_or_classes() -> None:
     assert rate(trained(0.1), None) == 0
     assert rate(trained(0.1), HeldOut(float("nan"), 1000)) == 0
-    assert rate(SampleStore(10, C), HeldOut(0.9, 1000)) == 0
-    assert rate(SampleStore(10, 0), HeldOut(0.9, 1000)) == 0
+    assert rate(SampleStore(10, Classification(C)), HeldOut(0.9, 1000)) == 0
+    assert rate(SampleStore(10, Regression()), HeldOut(0.9, 1000)) == 0

@@ -8,6 +8,7 @@ import pytest
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.queue import LEAST_RISK, Queue
 from coflect_widget.forecast.store import LEFT_OUT, SUSPECT, SampleStore
+from coflect_widget.tasks import Classification
 
 N, C, HORIZON = 600, 4, 2
 
@@ -18,7 +19,7 @@ class Training:
     def __init__(self, top: int = 10, horizon: int = HORIZON) -> None:
         self.rng = np.random.default_rng(0)
         self.target = self.rng.integers(0, C, N)
-        self.store = SampleStore(N, C)
+        self.store = SampleStore(N, Classification(C))
         self.queue = Queue(Foresight(self.store, horizon), top)
         self.epoch = 0
 
@@ -83,7 +84,10 @@ def test_no_row_is_shown_without_a_risk() -> None:
     for rights in ((True,), (False,), (True, False)):
         rows, risk = training.queue.listed(*rights)
         assert len(rows) == len(risk) == 0
-    assert len(Queue(Foresight(SampleStore(5, 2), 4), 10).listed(True, False).rows) == 0
+    assert (
+        len(Queue(Foresight(SampleStore(5, Classification(2)), 4), 10).listed(True, False).rows)
+        == 0
+    )
 
 
 def test_the_shown_risk_is_that_of_the_few_that_were_chosen() -> None:

@@ -21,11 +21,12 @@ from coflect_widget.forecast.store import (
     SUSPECT,
     SampleStore,
 )
+from coflect_widget.tasks import Classification
 
 
 def history(*margins: float) -> SampleStore:
     """One sample of class 0 out of two, with these margins at successive sightings."""
-    store = SampleStore(1, 2)
+    store = SampleStore(1, Classification(2))
     for step, margin in enumerate(margins):
         store.update([0], [[margin, 0.0]], [0], step)
     return store
@@ -33,7 +34,7 @@ def history(*margins: float) -> SampleStore:
 
 def random_store(n: int = 500, seen: int | None = None, seed: int = 0) -> SampleStore:
     rng = np.random.default_rng(seed)
-    store = SampleStore(n, 4)
+    store = SampleStore(n, Classification(4))
     for step in range(6):
         rows = np.arange(n if seen is None else seen)
         store.update(rows, 3 * rng.normal(size=(len(rows), 4)), rng.integers(0, 4, len(rows)), step)
@@ -41,7 +42,7 @@ def random_store(n: int = 500, seen: int | None = None, seed: int = 0) -> Sample
 
 
 def scored(scores: list[float] | np.ndarray) -> SampleStore:
-    store = SampleStore(len(scores), 2)
+    store = SampleStore(len(scores), Classification(2))
     store.score[:] = scores
     return store
 
@@ -56,7 +57,7 @@ def test_rank_leaves_out_the_unseen() -> None:
     store = random_store(500, seen=4)
     store.score[:4] = [0.5, -30.0, 2.0, 1.0]
     assert rank(store, 10).tolist() == [2, 3, 0, 1]
-    assert len(rank(SampleStore(5, 2), 10)) == 0
+    assert len(rank(SampleStore(5, Classification(2)), 10)) == 0
 
 
 def test_rank_leaves_out_suspects_only_where_asked_to_and_those_a_person_left_out() -> None:
@@ -78,7 +79,7 @@ def test_samples_that_are_right_now_and_those_that_are_wrong_are_ranked_apart() 
 
 
 def test_suspects_come_in_order_of_doubt() -> None:
-    store = SampleStore(5, 2)
+    store = SampleStore(5, Classification(2))
     store.times_seen[:] = 3
     store.doubt[:] = [0.8, 0.9, 2.0, 0.1, 0.9]
     store.flags[[0, 1, 2, 4]] = SUSPECT

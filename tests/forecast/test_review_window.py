@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from coflect_widget.config import Gates
 from coflect_widget.events import GateStatus
 from coflect_widget.forecast.gates import ReviewWindow
+from coflect_widget.tasks import Classification
 
 TOP = list(range(10))
 
@@ -18,14 +19,14 @@ def gate(window: ReviewWindow, name: str) -> GateStatus:
 
 
 def after(accuracies: list[float | None], classes: int = 2, **settings: float) -> ReviewWindow:
-    window = ReviewWindow(Gates(**settings), classes)
+    window = ReviewWindow(Gates(**settings), Classification(classes))
     for epoch, accuracy in enumerate(accuracies, start=1):
         window.epoch_ended(epoch, accuracy)
     return window
 
 
 def test_opens_when_all_six_hold_and_remembers_when() -> None:
-    window = ReviewWindow(Gates(), 2)
+    window = ReviewWindow(Gates(), Classification(2))
     for _ in range(4):
         window.ranked(TOP)
     for epoch, accuracy in enumerate([0.60, 0.70, 0.80, 0.80, 0.80], start=1):
@@ -51,7 +52,7 @@ def test_opens_when_all_six_hold_and_remembers_when() -> None:
 
 
 def test_a_new_window_is_shut_and_says_why() -> None:
-    status = ReviewWindow(Gates(), 10).status()
+    status = ReviewWindow(Gates(), Classification(10)).status()
     assert not status.open
     assert [g.name for g in status.gates] == [
         "warm-up", "accuracy", "plateau", "error", "overlap", "cooldown",
@@ -84,7 +85,7 @@ def test_accuracy_sentence() -> None:
 
 @pytest.mark.parametrize(("accuracy", "passed"), [(0.9, False), (0.929, False), (0.93, True)])
 def test_a_constant_answer_is_no_better_than_chance(*, accuracy: float, passed: bool) -> None:
-    window = ReviewWindow(Gates(), 2)
+    window = ReviewWindow(Gates(), Classification(2))
     window.epoch_ended(1, accuracy, 0.9)
     shown = gate(window, "accuracy")
     assert shown.passed is passed
@@ -130,7 +131,7 @@ def test_enough_error_is_left(*, accuracy: float, passed: bool) -> None:
 
 def test_the_accuracy_and_the_error_that_are_needed_go_together() -> None:
     for commonest in (0.5, 0.7, 0.9, 0.99):
-        window = ReviewWindow(Gates(), 2)
+        window = ReviewWindow(Gates(), Classification(2))
         window.epoch_ended(1, 0.5, commonest)
         least, left = gate(window, "accuracy").needed, gate(window, "error").needed
         window.epoch_ended(2, (least + 1 - left) / 2, commonest)
@@ -139,7 +140,7 @@ def test_the_accuracy_and_the_error_that_are_needed_go_together() -> None:
 
 
 def test_overlap_must_hold_in_each_of_the_last_comparisons() -> None:
-    window = ReviewWindow(Gates(), 2)
+    window = ReviewWindow(Gates(), Classification(2))
     window.ranked(TOP)
     assert gate(window, "overlap").value is None
     window.ranked([*range(6), 90, 91, 92, 93])  # exactly 0.6
@@ -157,7 +158,7 @@ def test_overlap_must_hold_in_each_of_the_last_comparisons() -> None:
 
 
 def test_overlap_of_rankings_of_unequal_length() -> None:
-    window = ReviewWindow(Gates(overlap_rankings=1), 2)
+    window = ReviewWindow(Gates(overlap_rankings=1), Classification(2))
     window.ranked([])
     window.ranked([])
     assert gate(window, "overlap").value is None
@@ -203,7 +204,7 @@ def test_cooldown_of_zero_never_shuts() -> None:
     st.integers(2, 1000),
 )
 def test_progress_is_1_exactly_where_passed(happenings: list[object], classes: int) -> None:
-    window = ReviewWindow(Gates(), classes)
+    window = ReviewWindow(Gates(), Classification(classes))
     epoch = 0
     for happening in happenings:
         if isinstance(happening, list):

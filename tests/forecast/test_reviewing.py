@@ -17,6 +17,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.session.cost import cost
+from coflect_widget.tasks import Classification
 
 FLIPPED = 12
 
@@ -360,9 +361,9 @@ def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> No
 
 def test_a_memory_of_other_data_or_none_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.npz"
-    save(file, Foresight(SampleStore(10, 2), 4), {})
+    save(file, Foresight(SampleStore(10, Classification(2)), 4), {})
     with pytest.raises(ValueError, match="other training data"):
-        load(file).check(Foresight(SampleStore(11, 2), 4))
+        load(file).check(Foresight(SampleStore(11, Classification(2)), 4))
     file.write_bytes(b"no archive")
     with pytest.raises(ValueError, match="holds no memory"):
         load(file)

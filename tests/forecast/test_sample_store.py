@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from coflect_widget.forecast.store import FAST, SLOW, SampleStore
+from coflect_widget.tasks import Classification
 
 Z_RIGHT = np.array([[3.0, 0.0, -1.0]], np.float32)  # predicts class 0
 Z_WRONG = np.array([[0.0, 2.0, -1.0]], np.float32)  # predicts class 1
@@ -21,7 +22,7 @@ def reference_loss(logits: np.ndarray, target: int) -> float:
 
 
 def test_first_sighting_is_taken_whole() -> None:
-    store = SampleStore(5, 3)
+    store = SampleStore(5, Classification(3))
     stats = store.update([2], Z_RIGHT, [0], step=7)
     assert store.loss[2] == pytest.approx(reference_loss(Z_RIGHT[0], 0), rel=1e-5)
     assert store.loss_fast[2] == store.loss[2]
@@ -35,7 +36,7 @@ def test_first_sighting_is_taken_whole() -> None:
 
 
 def test_averages_flips_and_forgetting_over_sightings() -> None:
-    store = SampleStore(1, 3)
+    store = SampleStore(1, Classification(3))
     right, wrong = reference_loss(Z_RIGHT[0], 0), reference_loss(Z_WRONG[0], 0)
     for step, logits in enumerate([Z_RIGHT, Z_WRONG, Z_WRONG, Z_RIGHT]):
         store.update([0], logits, [0], step)
@@ -53,7 +54,7 @@ def test_averages_flips_and_forgetting_over_sightings() -> None:
 
 
 def test_streaks_go_up_while_right_and_down_while_wrong() -> None:
-    store = SampleStore(1, 3)
+    store = SampleStore(1, Classification(3))
     found = []
     for step, right in enumerate([0, 0, 1, 1, 1, 0, 0, 1]):
         store.update([0], Z_RIGHT if right else Z_WRONG, [0], step)
@@ -68,13 +69,13 @@ def test_streaks_go_up_while_right_and_down_while_wrong() -> None:
 
 
 def test_margin_is_signed() -> None:
-    store = SampleStore(2, 2)
+    store = SampleStore(2, Classification(2))
     store.update([0, 1], [[5.0, -5.0], [5.0, -5.0]], [0, 1], 1)
     assert store.margin.tolist() == [10.0, -10.0]
 
 
 def test_last_row_of_a_repeated_index_wins_and_counts_once() -> None:
-    store = SampleStore(4, 3)
+    store = SampleStore(4, Classification(3))
     logits = np.concatenate([Z_WRONG, Z_RIGHT, Z_WRONG, Z_RIGHT])
     stats = store.update([3, 1, 1, 3], logits, [0, 0, 0, 0], 1)
     assert store.correct[[1, 3]].tolist() == [False, True]
@@ -85,7 +86,7 @@ def test_last_row_of_a_repeated_index_wins_and_counts_once() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_non_finite_rows_are_counted_and_change_nothing(bad: float) -> None:
-    store = SampleStore(3, 3)
+    store = SampleStore(3, Classification(3))
     logits = np.concatenate([Z_RIGHT, Z_RIGHT, Z_RIGHT])
     logits[1, 2] = bad
     stats = store.update([0, 1, 2], logits, [0, 0, 0], 1)
@@ -96,7 +97,7 @@ def test_non_finite_rows_are_counted_and_change_nothing(bad: float) -> None:
 
 
 def test_unlabelled_rows_are_ignored_and_counted() -> None:
-    store = SampleStore(3, 3)
+    store = SampleStore(3, Classification(3))
     logits = np.concatenate([Z_RIGHT, Z_RIGHT, Z_RIGHT])
     stats = store.update([0, 1, 2], logits, [0, -100, 3], 1)
     assert (stats.rows, stats.unlabelled, stats.non_finite) == (1, 2, 0)
@@ -104,7 +105,7 @@ def test_unlabelled_rows_are_ignored_and_counted() -> None:
 
 
 def test_a_batch_without_a_usable_row() -> None:
-    store = SampleStore(3, 3)
+    store = SampleStore(3, Classification(3))
     stats = store.update([0], [[np.nan, 0, 0]], [0], 1)
     assert stats.rows == 0
     assert np.isnan(stats.loss)
@@ -115,13 +116,13 @@ def test_a_batch_without_a_usable_row() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_widths_of_float(dtype: type) -> None:
-    store = SampleStore(1, 3)
+    store = SampleStore(1, Classification(3))
     store.update([0], Z_WRONG.astype(dtype), [0], 1)
     assert store.loss[0] == pytest.approx(reference_loss(Z_WRONG[0], 0), rel=1e-3)
 
 
 def test_huge_logits_neither_overflow_nor_become_nan() -> None:
-    store = SampleStore(2, 2)
+    store = SampleStore(2, Classification(2))
     with np.errstate(all="raise", under="ignore"):
         stats = store.update([0, 1], [[3e38, -3e38], [1000.0, -1000.0]], [1, 1], 1)
         store.update([0, 1], [[-3e38, 3e38], [1000.0, -1000.0]], [1, 1], 2)
@@ -132,7 +133,7 @@ def test_huge_logits_neither_overflow_nor_become_nan() -> None:
 
 
 def test_one_logit_of_a_binary_classifier() -> None:
-    one, two = SampleStore(2, 2), SampleStore(2, 2)
+    one, two = SampleStore(2, Classification(2)), SampleStore(2, Classification(2))
     one.update([0, 1], [[2.0], [-1.0]], [1, 1], 1)
     two.update([0, 1], [[0.0, 2.0], [0.0, -1.0]], [1, 1], 1)
     assert np.array_equal(one.loss, two.loss)
@@ -143,7 +144,7 @@ def test_thousand_classes() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(64, 1000)).astype(np.float32)
     targets = rng.integers(0, 1000, 64)
-    store = SampleStore(64, 1000)
+    store = SampleStore(64, Classification(1000))
     store.update(np.arange(64), logits, targets, 1)
     wanted = [reference_loss(z, y) for z, y in zip(logits, targets, strict=True)]
     assert store.loss == pytest.approx(np.array(wanted), rel=1e-4)
@@ -151,7 +152,7 @@ def test_thousand_classes() -> None:
 
 
 def test_custom_losses_take_the_place_of_cross_entropy() -> None:
-    store = SampleStore(2, 3)
+    store = SampleStore(2, Classification(3))
     logits = np.concatenate([Z_RIGHT, Z_WRONG])
     stats = store.update([0, 1], logits, [0, 0], 1, losses=[4.0, np.nan])
     assert store.loss[0] == 4.0
@@ -172,18 +173,18 @@ def test_custom_losses_take_the_place_of_cross_entropy() -> None:
 def test_what_does_not_fit_is_refused_and_changes_nothing(
     indices: list[int], logits: np.ndarray, targets: list[int], error: type[Exception]
 ) -> None:
-    store = SampleStore(5, 3)
+    store = SampleStore(5, Classification(3))
     with pytest.raises(error):
         store.update(indices, logits, targets, 1)
     assert not store.seen.any()
 
 
 def test_at_most_64_bytes_a_sample() -> None:
-    assert SampleStore(1000, 10).nbytes <= 64 * 1000
+    assert SampleStore(1000, Classification(10)).nbytes <= 64 * 1000
 
 
 def test_counts_stop_at_their_largest_value() -> None:
-    store = SampleStore(1, 3)
+    store = SampleStore(1, Classification(3))
     store.update([0], Z_RIGHT, [0], 1)
     store.flips[0] = store.forgotten[0] = np.iinfo(np.uint16).max
     store.update([0], Z_WRONG, [0], 2)
@@ -200,7 +201,7 @@ def test_counts_stop_at_their_largest_value() -> None:
 def test_one_batch_equals_the_same_rows_with_duplicates_removed(
     logits: np.ndarray, targets: list[int], indices: list[int]
 ) -> None:
-    whole, single = SampleStore(3, 4), SampleStore(3, 4)
+    whole, single = SampleStore(3, Classification(4)), SampleStore(3, Classification(4))
     whole.update(indices, logits, targets, 1)
     for index in set(indices):
         row = max(k for k, i in enumerate(indices) if i == index)
@@ -225,7 +226,7 @@ def test_many_batches_at_once_are_the_same_as_one_after_the_other(repeats, usabl
         targets = rng.integers(0 if usable else -1, 4, len(rows))  # some without a label
         logits[0, 0] = np.nan if step == 3 and not usable else 0
         batches.append((rows, logits, targets, step))
-    one, many = SampleStore(60, 4), SampleStore(60, 4)
+    one, many = SampleStore(60, Classification(4)), SampleStore(60, Classification(4))
     for _ in range(2):
         expected = [one.update(*batch) for batch in batches]
         indices, logits, targets, steps = zip(*batches, strict=True)

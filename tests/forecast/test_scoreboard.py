@@ -8,10 +8,11 @@ import pytest
 from coflect_widget.events import ForecastScored
 from coflect_widget.forecast.scoreboard import Scoreboard, sentence
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification
 
 
 def store_with(wrong: list[int], seen: int = 50, total: int = 60) -> SampleStore:
-    store = SampleStore(total, 2)
+    store = SampleStore(total, Classification(2))
     logits = np.tile(np.float32([1, 0]), (seen, 1))
     logits[wrong] = [0, 1]
     store.update(np.arange(seen), logits, np.zeros(seen), 1)

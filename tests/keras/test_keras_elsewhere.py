@@ -13,6 +13,7 @@ from coflect_widget.attribution.pool import WorkerPool
 from coflect_widget.attribution.worker import Job, JobResult, Model
 from coflect_widget.backends.keras import KerasBackend
 from coflect_widget.config import Config
+from coflect_widget.tasks import Classification
 from tests.keras.keras_models import compiled
 
 KERAS = "coflect_widget.attribution.keras_methods:load"
@@ -100,7 +101,22 @@ def test_a_worker_makes_maps_of_it(how, parts, shapes):
     sent = Model(how, KERAS, keras_methods.structure(backend.model))
     with WorkerPool(sent) as pool:
         answer = pool.interactive.run(
-            Job(how, None, weights, 0, x, 1, "consensus", 8, 0.1, None, 0, checks=False), 120
+            Job(
+                how,
+                None,
+                weights,
+                0,
+                Classification(2),
+                x,
+                1,
+                "consensus",
+                8,
+                0.1,
+                None,
+                0,
+                checks=False,
+            ),
+            120,
         )
     assert isinstance(answer, JobResult), answer
     own = keras_methods.KerasExplainer(backend.model).explain(

@@ -9,6 +9,7 @@ from coflect_widget.attribution import keras_methods, worker
 from coflect_widget.attribution.consensus import NOISE_BATCH
 from coflect_widget.backends.keras import KerasBackend
 from coflect_widget.config import Config
+from coflect_widget.tasks import Classification
 from tests.keras.keras_models import compiled, sequential
 
 
@@ -99,7 +100,9 @@ def test_a_worker_judges_maps_of_keras_models(sent):
     data, weights, x = sent
     model = worker.Model("keras", "coflect_widget.attribution.keras_methods:load", data)
     result = worker.run_job(
-        worker.Job("keras", model, weights, 0, x, None, "consensus", 16, 0.15, None, 0)
+        worker.Job(
+            "keras", model, weights, 0, Classification(4), x, None, "consensus", 16, 0.15, None, 0
+        )
     )
     assert isinstance(result, worker.JobResult), result
     assert not result.quality.reliable  # it has learned nothing

@@ -282,7 +282,7 @@ def test_what_cannot_be_used_is_named_with_the_remedy(make_session, pairs):
             ([0, 1, 2, 256], logits, "indices has 256, but the session's train_data has 256"),
             ([0, 1, 2], logits, "3 indices"),
             ([0.5] * 4, logits, "whole numbers"),
-            ([0, 1, 2, 3], torch.zeros(4, 7), "logits of 7 classes"),
+            ([0, 1, 2, 3], torch.zeros(4, 7), r"shape \(4, 7\); expected \(B, 4\)"),
         ]:
             with pytest.raises(ValueError, match=words):
                 session.observe(indices, shown, y)

@@ -1,5 +1,6 @@
 """Which backend a model gets; backends of other people, as the documentation has one."""
 
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 import coflect_widget as coflect
 from coflect_widget.backends import registry
 from coflect_widget.backends.base import MissingFrameworkError
+from coflect_widget.tasks import Classification
 from tests.conftest import eventually, tiny_cnn
 
 FOLDER = Path(__file__).parents[2] / "examples" / "backends"
@@ -75,6 +77,34 @@ def test_a_bare_loop_in_numpy(logistic, digits, make_session):
     session.wait(30)
     assert (session.metrics["step"], session.metrics["epoch"]) == (20, 2)
     assert session._parts.forecaster.store.seen.all()
+
+
+def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
+    class Grades(Classification):  # next to the right grade is right enough
+        words = dataclasses.replace(Classification.words, quality_first="Within one")
+
+        def summarise(self, outputs, targets, losses=None):
+            found = super().summarise(outputs, targets, losses)
+            near = np.abs(found.predicted - found.target) <= 1
+            return found._replace(right=near, margin=np.where(near, 1, -1).astype(np.float32))
+
+        def outcomes(self, names):
+            return [f"grade {number}" for number in range(self.classes)]
+
+    class Graded(logistic.NumpyBackend):
+        task = Grades(10)
+
+    coflect.register_backend("numpy", Graded)
+    session = make_session(model=logistic.Logistic(10, learning_rate=0.003), data=digits)
+    session.train(epochs=3)
+    session.wait(60)
+    store = session._wiring.forecaster.store
+    off = np.abs(store.predicted - store.target)
+    assert (store.correct == (off <= 1)).all()
+    assert (off == 1).any()
+    assert session.classes[:2] == ["grade 0", "grade 1"]
+    assert "Within one" in session._wiring.window.status().gates[1].sentence
+    assert len(session.explain(3).top_classes) == 3  # the task goes to the worker
 
 
 def test_a_backend_without_maps_trains_all_the_same(logistic, digits, make_session):

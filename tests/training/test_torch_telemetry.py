@@ -11,6 +11,7 @@ from coflect_widget.data import synthetic
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.store import SampleStore
+from coflect_widget.tasks import Classification
 
 CLASSES, EACH = 4, 4
 
@@ -26,7 +27,8 @@ def backend():
 @pytest.fixture
 def forecaster(backend):
     made = Forecaster(
-        Foresight(SampleStore(64, CLASSES), 4), backend, top=10, log_every=10, forecast_every=20,
+        Foresight(SampleStore(64, Classification(CLASSES)), 4), backend,
+        top=10, log_every=10, forecast_every=20,
         on_metrics=lambda *_: None, on_ranking=lambda *_: None,
     )  # fmt: skip
     yield made

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 FEW = 32
 #: Logits beyond which rows are worked on in parts that the caches hold.
 _PART = 1 << 16
-_LARGE = np.float32(1e30)  # averages of saturated rows stay finite
+LARGE = np.float32(1e30)  # averages of saturated rows stay finite
 
 _Measured = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 
@@ -62,32 +60,4 @@ def _by_class(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measur
 def _bounded(
     loss: NDArray[np.float32], margin: NDArray[np.float32], predicted: NDArray[np.int64]
 ) -> _Measured:
-    return np.minimum(loss, _LARGE), np.clip(margin, -_LARGE, _LARGE), predicted
-
-
-class RecentErrors:
-    """Tells which errors are unusually large: above a quantile of the newest few thousand."""
-
-    def __init__(self, quantile: float, kept: int = 4096) -> None:
-        if not 0 < quantile < 1:
-            raise ValueError(f"error_quantile = {quantile}; expected more than 0 and less than 1")
-        self.quantile = quantile
-        self.threshold = math.nan
-        self._newest: NDArray[np.float32] = np.zeros(kept, np.float32)
-        self._count = 0
-
-    def measure(
-        self, errors: NDArray[np.float32], usable: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Error (B,), margin (B,) and class (B,): 1 where it is unusual, 0 where not."""
-        kept = len(self._newest)
-        new = errors[usable][-kept:]
-        self._newest[(self._count + np.arange(len(new))) % kept] = new
-        self._count += len(new)
-        if self._count:
-            known = self._newest[: min(self._count, kept)]
-            self.threshold = float(np.quantile(known, self.quantile))
-        tiny = np.float32(1e-30)  # an error of nothing is far on the safe side, not infinitely
-        limit = np.float32(max(self.threshold, 0.0)) + tiny
-        margin = np.log(limit) - np.log(np.maximum(errors, 0) + tiny)
-        return errors, margin, (errors > limit).astype(np.int64)
+    return np.minimum(loss, LARGE), np.clip(margin, -LARGE, LARGE), predicted
