@@ -310,8 +310,8 @@ class Store {
             for (int64_t i = first, at = kBlock; i < first + length; ++i, ++at) {
                 if (at == kBlock) {
                     const int64_t count = std::min(kBlock, first + length - i);
-                    measure(i, count, block_);
                     for (int64_t k = i; k < i + count; ++k) fetch(rows[k]);
+                    measure(i, count, block_);
                     at = 0;
                 }
                 const Row &row = block_[at];

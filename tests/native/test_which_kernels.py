@@ -94,3 +94,13 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["docter"])
     assert "doctor" in capsys.readouterr().err
+
+
+def test_training_rests_for_telemetry_only_where_numpy_takes_it_in(make_session) -> None:  # type: ignore[no-untyped-def]
+    session = make_session()
+    backend, forecaster = session._backend, session._wiring.forecaster
+    fills = getattr(backend, "fills_processors", False)
+    assert (forecaster._rest is not None) == (fills and kernels().module is None)
+    assert session.run.config["versions"]["kernels"] == kernels().used
+    started = session.events("run_started")[0]
+    assert started.data.kernels == kernels().used
