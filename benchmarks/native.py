@@ -27,6 +27,7 @@ from coflect_widget.forecast.forecaster import PERIOD, RANKING_PERIOD, RANKING_S
 from coflect_widget.forecast.ranking import rank
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.native import kernels
+from coflect_widget.tasks import Classification, Regression, Task
 from coflect_widget.training import turns
 
 #: Batch, batches gathered, classes (0: regression) and samples of what is taken in.
@@ -52,7 +53,10 @@ def by_turns(
 
 
 def stores(samples: int, classes: int) -> tuple[SampleStore, SampleStore]:
-    native, numpys = SampleStore(samples, classes), SampleStore(samples, classes)
+    def task() -> Task:
+        return Classification(classes) if classes else Regression()
+
+    native, numpys = SampleStore(samples, task()), SampleStore(samples, task())
     numpys.kernel = None
     return native, numpys
 

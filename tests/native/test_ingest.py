@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from coflect_widget.forecast.store import BatchStats, History, ManyStats, SampleStore
 from coflect_widget.native import kernels
+from coflect_widget.tasks import Classification, Regression, Task
 
 #: With COFLECT_NATIVE=0 both sides are numpy's: what is promised of one holds of the other.
 SWITCHED_OFF = os.environ.get("COFLECT_NATIVE") == "0"
@@ -23,8 +24,11 @@ HARD = [0.0, -0.0, 1.0, -1.0, 1e-42, 88.0, -104.0, 3e38, -3e38, np.inf, -np.inf,
 
 def stores(samples: int, classes: int, **settings: Any) -> tuple[SampleStore, SampleStore]:
     """One as it comes and one that numpy writes."""
-    ours, numpys = SampleStore(samples, classes, **settings), SampleStore(samples, classes)
-    numpys._errors.quantile = ours._errors.quantile
+
+    def task() -> Task:  # one each: a regression remembers its newest errors
+        return Classification(classes) if classes else Regression(**settings)
+
+    ours, numpys = SampleStore(samples, task()), SampleStore(samples, task())
     numpys.kernel = None
     return ours, numpys
 
@@ -32,7 +36,7 @@ def stores(samples: int, classes: int, **settings: Any) -> tuple[SampleStore, Sa
 def assert_same(ours: SampleStore, numpys: SampleStore) -> None:
     for name, values in numpys.arrays.items():
         found = getattr(ours, name)
-        if name in ROUNDED and numpys.num_classes:
+        if name in ROUNDED and numpys.task.labelled:
             np.testing.assert_allclose(found, values, rtol=1e-6, atol=1e-6, err_msg=name)
         else:
             np.testing.assert_array_equal(found, values, err_msg=name)
@@ -53,7 +57,7 @@ def assert_same_history(ours: History, numpys: History) -> None:
 
 def test_the_compiled_kernels_are_what_is_tested() -> None:
     assert kernels().used.startswith("numpy" if SWITCHED_OFF else "native "), kernels().why
-    assert (SampleStore(1, 2).kernel is None) == SWITCHED_OFF
+    assert (SampleStore(1, Classification(2)).kernel is None) == SWITCHED_OFF
 
 
 @st.composite
@@ -196,9 +200,9 @@ def test_nothing_is_written_where_an_index_is_outside(indices: list[int]) -> Non
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"logits": np.zeros((2, 4))},
-        {"logits": np.zeros((3, 3))},
-        {"logits": np.zeros(2)},
+        {"outputs": np.zeros((2, 4))},
+        {"outputs": np.zeros((3, 3))},
+        {"outputs": np.zeros(2)},
         {"targets": [0]},
         {"targets": [[0], [1]]},
         {"losses": [1.0]},
@@ -206,8 +210,8 @@ def test_nothing_is_written_where_an_index_is_outside(indices: list[int]) -> Non
     ],
 )
 def test_nothing_is_written_where_shapes_do_not_fit(wrong: dict[str, Any]) -> None:
-    ours, fresh = SampleStore(4, 3), SampleStore(4, 3)
-    batch = {"indices": [0, 1], "logits": np.zeros((2, 3)), "targets": [0, 1], "step": 1}
+    ours, fresh = SampleStore(4, Classification(3)), SampleStore(4, Classification(3))
+    batch = {"indices": [0, 1], "outputs": np.zeros((2, 3)), "targets": [0, 1], "step": 1}
     with pytest.raises(ValueError, match="shape"):
         ours.update(**{**batch, **wrong})
     assert_same(ours, fresh)
@@ -224,12 +228,14 @@ def test_regression_is_told_apart_by_the_same_limit() -> None:
             ours.update(indices, outputs, targets, step),
             numpys.update(indices, outputs, targets, step),
         )
-    assert ours._errors.threshold == numpys._errors.threshold
+    assert isinstance(ours.task, Regression)
+    assert isinstance(numpys.task, Regression)
+    assert ours.task.recent.threshold == numpys.task.recent.threshold
     assert_same(ours, numpys)
 
 
 def test_two_threads_at_once_lose_nothing() -> None:
-    store = SampleStore(64, 10)
+    store = SampleStore(64, Classification(10))
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(64, 10)).astype(np.float32)
 

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from coflect_widget.forecast.ranking import rank
 from coflect_widget.forecast.store import JUDGED, LEFT_OUT, SUSPECT, SampleStore
+from coflect_widget.tasks import Classification
 
 SCORES = [-5, 0.25, 0.5, 1, -0.0, 0.0, np.nan, np.inf, -np.inf, -3.4028235e38, 1e-45]
 
@@ -35,7 +36,7 @@ def test_any_scores_and_flags(
     scores: np.ndarray, top: int, right: bool | None, suspected: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    store = SampleStore(len(scores), 2)
+    store = SampleStore(len(scores), Classification(2))
     store.score[:] = scores
     store.flags[:] = rng.choice(
         [0, 0, JUDGED, LEFT_OUT, SUSPECT, SUSPECT | LEFT_OUT, 8], len(scores)
@@ -50,7 +51,7 @@ def test_any_scores_and_flags(
 @pytest.mark.parametrize("levels", [1, 3, 1_000_000])
 def test_any_size(samples: int, levels: int) -> None:
     rng = np.random.default_rng(samples)
-    store = SampleStore(samples, 2)
+    store = SampleStore(samples, Classification(2))
     store.score[:] = rng.integers(0, levels, samples)
     ours, numpys = both(store, 20)
     assert ours.tolist() == numpys.tolist()

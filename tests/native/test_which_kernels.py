@@ -15,7 +15,8 @@ from coflect_widget.native import ABI, kernels
 _STORE = """
 from coflect_widget.forecast.store import SampleStore
 from coflect_widget.native import kernels
-store = SampleStore(2, 2)
+from coflect_widget.tasks import Classification
+store = SampleStore(2, Classification(2))
 store.update([0], [[1.0, 0.0]], [0], 1)
 print(kernels().used, store.kernel is None, float(store.margin[0]), kernels().why, sep="|")
 """
