@@ -32,6 +32,8 @@ def measure(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measured
 def _by_row(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> _Measured:
     row = np.arange(len(labels))
     predicted = logits.argmax(axis=1)
+    # Row after row in memory: otherwise numpy adds a thousand numbers one by one, and rounds each.
+    logits = np.ascontiguousarray(logits)
     shifted = logits - logits[row, predicted][:, None]  # largest is 0, so exp cannot overflow
     of_target = shifted[row, labels]
     loss = np.log(np.exp(shifted).sum(axis=1)) - of_target

@@ -250,3 +250,14 @@ def test_two_threads_at_once_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     assert (store.times_seen == 200).all()
+
+
+def test_logits_in_columns_round_no_worse_than_in_rows() -> None:
+    rng = np.random.default_rng(1)
+    logits = np.round(rng.normal(size=(200, 1000))).astype(np.float32)
+    ours, numpys = stores(200, 1000)
+    for store in (ours, numpys):
+        store.update(np.arange(200), np.asfortranarray(logits), np.zeros(200, np.int64), 1)
+    exact = np.log(np.exp(logits.astype(np.float64)).sum(axis=1)) - logits[:, 0]
+    for store in (ours, numpys):
+        np.testing.assert_allclose(store.loss, exact, rtol=5e-7)
