@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "coflect_widget"
 ROOMS = ("tasks", "backends")
 #: Files elsewhere, and why they name it all the same.
 EXPLAINED = {
-    "session.py": "hands a backend's factory the number of names in classes=, a public keyword",
+    "session/session.py": "hands the number of names in classes= to the factory of a backend",
     "demo.py": "makes a model of its own",
     "demo_model.py": "makes a model of its own",
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",

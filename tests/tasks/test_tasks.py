@@ -111,7 +111,9 @@ def test_a_store_takes_outputs_or_what_they_came_to(task):
             assert isinstance(found, PerSample)
             summaries.update(order[part], found, None, step)
     for name, array in outputs.arrays.items():
-        assert np.array_equal(array, getattr(summaries, name)), name
+        # Compiled kernels have an exp and a log of their own.
+        close = 1e-6 if name in ("loss", "loss_fast") else 0
+        np.testing.assert_allclose(array, getattr(summaries, name), close, close, err_msg=name)
     assert one.non_finite.sum() >= 1
     if task.tells_values:
         assert outputs.values.of(order) == summaries.values.of(order)
