@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coflect_widget import events
 from coflect_widget.alarms import Alarms
@@ -91,6 +91,10 @@ class Parts:
             )
         )
         self.scheduler.start()
+
+    def command(self, kind: Literal["pause", "resume", "stop"]) -> bool:
+        """Ask the loop to hold, go on or end; False if nothing trains."""
+        return self.desk.order(kind)
 
     def await_end(self) -> None:
         """Wait for a training that was told to stop; warns where it does not come to its end."""

@@ -591,6 +591,11 @@ class Session(Waits, OwnLoops, Reviews):
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
             self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
 
+    @property
+    def _wiring(self) -> Parts:
+        """What the parts were called once; scripts that reach in still say it."""
+        return self._made()
+
     def _made(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("this session was not made; its constructor raised an error")
