@@ -12,7 +12,7 @@ NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_d
 # Torch first and by its number: an open range would bring several gigabytes of CUDA along.
 TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 
-.PHONY: demo setup test unit lint types front-end notebooks e2e bench clean
+.PHONY: demo setup test unit slow lint types front-end notebooks e2e bench clean
 
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/hitl/open_demo.py
@@ -68,8 +68,11 @@ front-end:
 
 # The second run is that of an installation without the compiled kernels.
 unit:
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -m "not e2e and not slow"
 	COFLECT_NATIVE=0 $(BIN)/python -m pytest tests/forecast tests/native
+
+slow:
+	$(BIN)/python -m pytest -m slow
 
 notebooks:
 	COFLECT_DATA=$${COFLECT_DATA:-$$($(BIN)/python tests/standin_data.py build/data)} \

@@ -126,6 +126,9 @@ class Task(Protocol):
         Whether what a batch comes to depends on the batches before it.
     tells_values : bool
         Whether `PerSample.values` is there.
+    predicts_targets : bool
+        Whether a sample is right where its prediction is its target, and nowhere else: compiled
+        kernels take in such tasks alone. A task of one's own may leave it out.
     least_loss : float
         A loss below it is small: growth counts in parts of this.
     """
@@ -137,6 +140,7 @@ class Task(Protocol):
     width: int
     by_batch: bool
     tells_values: bool
+    predicts_targets: bool
     least_loss: float
 
     def check(self, outputs: Any, targets: Any = None, losses: Any = None) -> None:

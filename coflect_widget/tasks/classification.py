@@ -40,6 +40,7 @@ class Classification:
     labelled = True
     by_batch = False
     tells_values = False
+    predicts_targets = True
     least_loss = 1.0
 
     def __init__(self, classes: int) -> None:

@@ -74,6 +74,7 @@ class Regression:
     width = 1
     by_batch = True
     tells_values = True
+    predicts_targets = True
     least_loss = -math.inf
 
     def __init__(self, error_quantile: float = 0.8) -> None:

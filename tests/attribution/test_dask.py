@@ -38,7 +38,7 @@ def test_a_session_explains_on_dask(client, make_session):
 def test_a_lost_dask_worker_costs_no_request(client, make_session):
     with client.get_executor() as executor:
         session = make_session(executor=executor)
-        futures = [session._made().explain(index) for index in range(6)]
+        futures = [session._made().desk.explain(index) for index in range(6)]
         os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         for future in futures:
             assert np.isfinite(future.result(90).map).all()

@@ -245,7 +245,7 @@ def test_a_process_killed_in_session_leaves_a_folder_that_opens(tmp_path):
     script = (
         "import os, signal, sys\n"
         "from coflect_widget.record import folder\n"
-        "import coflect_widget.session as session\n"
+        "import coflect_widget.session.session as session\n"
         "session.write_facts = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
         "import coflect_widget as coflect\n"
         "from tests.conftest import tiny_cnn\n"
