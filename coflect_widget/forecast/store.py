@@ -174,8 +174,10 @@ class SampleStore:
         self.score: NDArray[np.float32] = np.full(num_samples, -np.inf, np.float32)
         self.doubt: NDArray[np.float16] = np.full(num_samples, -np.inf, np.float16)
         self.flags: NDArray[np.uint8] = np.zeros(num_samples, np.uint8)
-        # Kernels take a sample for right where its prediction is its target.
-        module = kernels().module if getattr(task, "predicts_targets", False) else None
+        # Kernels take a sample for right where its prediction is its target. A class that inherits
+        # from one that says so may judge otherwise.
+        own = vars(type(task)).get("predicts_targets", False)
+        module = kernels().module if own else None
         self.kernel: Ingest | None = module and module.Store(
             self._averages, self._means, self._counts, self._newest,
             self.streak, self.correct, task.width, SLOW, FAST,

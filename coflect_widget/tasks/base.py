@@ -128,7 +128,8 @@ class Task(Protocol):
         Whether `PerSample.values` is there.
     predicts_targets : bool
         Whether a sample is right where its prediction is its target, and nowhere else: compiled
-        kernels take in such tasks alone. A task of one's own may leave it out.
+        kernels take in such tasks alone. It counts in the class that says it, not where that is
+        inherited; a task of one's own may leave it out.
     least_loss : float
         A loss below it is small: growth counts in parts of this.
     """

@@ -212,7 +212,7 @@ def test_nothing_is_written_where_an_index_is_outside(indices: list[int]) -> Non
 def test_nothing_is_written_where_shapes_do_not_fit(wrong: dict[str, Any]) -> None:
     ours, fresh = SampleStore(4, Classification(3)), SampleStore(4, Classification(3))
     batch = {"indices": [0, 1], "outputs": np.zeros((2, 3)), "targets": [0, 1], "step": 1}
-    with pytest.raises(ValueError, match="shape|belong together|expected one each"):
+    with pytest.raises(ValueError, match=r"shape|belong together|expected one each"):
         ours.update(**{**batch, **wrong})
     assert_same(ours, fresh)
 
