@@ -254,8 +254,8 @@ def test_a_command_that_another_one_takes_back_returns(make_session, monkeypatch
     session.train(steps=10**7)
     if call != "pause":
         session.pause()
-    method = "advance" if call == "step" else "command"
-    sent = getattr(parts, method)
+    method = "advance" if call == "step" else "order"
+    sent = getattr(parts.desk, method)
 
     def both(kind):
         with parts.controls._condition:  # training sees the second one alone
@@ -263,7 +263,7 @@ def test_a_command_that_another_one_takes_back_returns(make_session, monkeypatch
             parts.controls.resume() if against == "resume" else parts.controls.pause()
         return done
 
-    monkeypatch.setattr(parts, method, both)
+    monkeypatch.setattr(parts.desk, method, both)
     assert answered(getattr(session, call)) is None
     parts.controls.stop()
 

@@ -53,6 +53,7 @@ def charts(page, part):
     changes(lambda: drag(page, chart().locator(".u-over"), (0.3, 0.5), (0.6, 0.5)), "a stretch")
     part("zoom-reset").click()
     part("zoom-reset").wait_for(state="hidden")
+    chart().scroll_into_view_if_needed()
     place = chart().locator(".u-over").bounding_box()
     page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     chart().get_by_text("step ").first.wait_for(timeout=5_000)
