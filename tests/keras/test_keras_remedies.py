@@ -172,6 +172,7 @@ def test_guidance_in_a_compiled_function_is_computed_outside_it(fitted):
     compiled_step = tf.function(step)
     with pytest.raises(RuntimeError, match=r"forward = tf\.function\(model\) may be compiled"):
         [compiled_step(*batch) for batch in session.loop(data)]
+    session.stop()  # the error still holds the loop that it came out of
     for batch in session.loop(data):
         step(*batch)
     assert session.state == "finished"
