@@ -554,6 +554,13 @@ class Event(BaseModel):
     split: Split | None = None
     data: Payload
 
+    def __getattr__(self, name: str) -> Any:
+        """Fields of the payload may be read from the event itself: ``notice.text``."""
+        data = self.__dict__.get("data")
+        if not name.startswith("_") and data is not None and name in data:
+            return data[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @field_serializer("data")
     def _whole_payload(self, data: Payload) -> dict[str, Any]:
         return data.model_dump(mode="json")

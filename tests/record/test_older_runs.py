@@ -54,3 +54,10 @@ def test_it_is_shown_as_it_was(run, tmp_path):
     assert update["hits"]["done"]
     assert update["suspects"]["items"]
     assert update["window"]["gates"]
+
+
+def test_a_field_of_the_payload_is_read_from_the_event_too(run):
+    (started,) = run.events("run_started")
+    assert started.num_train == started.data.num_train == 96
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = started.nothing
