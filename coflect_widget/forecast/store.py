@@ -8,7 +8,7 @@ batch size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -309,18 +309,13 @@ class SampleStore:
             found = self._summarised(outputs, targets, None)
             stats, history = self._take(rows, found, of_row, lengths, distinct=True)
             return stats, rows, history or self.history(rows)
-        if not isinstance(outputs, PerSample):
-            self.task.check(outputs, targets)  # all, before the first is remembered
         # One by one: a sample that comes twice has a history in between.
-        each, first = [], 0
-        for length, step in zip(lengths, steps, strict=True):
-            part = slice(first, first + length)
-            if isinstance(outputs, PerSample):
-                found = self._summarised(outputs.part(part), None, None)
-            else:
-                found = self._summarised(outputs[part], targets[part], None)
-            each.append(self._take(rows[part], found, np.full(length, step), [length]))
-            first += length
+        each = [
+            self._take(rows[part], found, np.full(len(rows[part]), step), [len(rows[part])])
+            for (part, found), step in zip(
+                self._each_batch(outputs, targets, None, lengths), steps, strict=True
+            )
+        ]
         columns = zip(*(stats for stats, _ in each), strict=True)
         return ManyStats(*map(np.concatenate, columns)), rows, self.history(rows)
 
@@ -442,29 +437,35 @@ class SampleStore:
             scales.append(self.scale)
         return np.array(scales)
 
+    def _each_batch(
+        self, outputs: Any, targets: Any, losses: Any, lengths: list[int]
+    ) -> Iterator[tuple[slice, PerSample]]:
+        """Which rows each batch has, and what they come to; all are looked at before the first."""
+        whole = isinstance(outputs, PerSample)
+        if not whole:
+            self.task.check(outputs, targets, losses)
+        first = 0
+        for length in lengths:
+            part = slice(first, first + length)
+            first += length
+            if whole:
+                yield part, self._summarised(outputs.part(part), None, None)
+            else:
+                of_part = [None if each is None else each[part] for each in (targets, losses)]
+                yield part, self._summarised(outputs[part], *of_part)
+
     def _batch_by_batch(
         self, rows: NDArray[np.int64], outputs: Any, targets: Any, losses: Any, lengths: list[int]
     ) -> tuple[NDArray[Any], ...]:
         """Loss, margin, prediction, label, usable and labelled of all rows, (R,) each."""
-        if not isinstance(outputs, PerSample):
-            self.task.check(outputs, targets, losses)  # all, before the first is remembered
-        each, first = [], 0
-        for length in lengths:
-            part = slice(first, first + length)
-            if isinstance(outputs, PerSample):
-                found = self._summarised(outputs.part(part), None, None)
-            else:
-                given = None if losses is None else losses[part]
-                found = self._summarised(
-                    outputs[part], None if targets is None else targets[part], given
-                )
+        each = []
+        for part, found in self._each_batch(outputs, targets, losses, lengths):
             if self.values is not None and found.values is not None:
                 self.values.note(rows[part], found.values)
-            every = np.ones(length, np.bool_)
+            every = np.ones(len(found.loss), np.bool_)
             usable = every if found.usable is None else found.usable
             labelled = every if found.labelled is None else found.labelled
             each.append((found.loss, found.margin, found.predicted, found.target, usable, labelled))
-            first += length
         types = (np.float32, np.float32, np.int64, np.int64, np.bool_, np.bool_)
         columns = zip(*each, strict=True)
         return tuple(

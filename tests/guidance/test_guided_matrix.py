@@ -93,7 +93,8 @@ def loop(session, draw):
 
 
 def lightning(session, draw):
-    lightning = pytest.importorskip("lightning")
+    import lightning  # heavy; only where it is used
+
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     inner = session._backend.model
 
@@ -134,7 +135,8 @@ class Wrapped(nn.Module):
 
 
 def hugging_face(session, draw):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     inner = session._backend.model
     model = inner if isinstance(inner, transformers.PreTrainedModel) else Wrapped(inner)
     draw()

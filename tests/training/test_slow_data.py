@@ -127,7 +127,8 @@ def test_an_interrupt_leaves_nothing_behind(make_session, monkeypatch, capsys, t
 
 
 def test_in_a_notebook_one_output_changes():
-    manager = pytest.importorskip("jupyter_client.manager")
+    from jupyter_client import manager
+
     kernel, client = manager.start_new_kernel(kernel_name="python3")
     try:
         messages = []
