@@ -52,6 +52,11 @@ def arrays():
     )
 
 
+def last_overlay(session, sample):
+    """The last recorded map of `sample`: maps in the background are of samples at risk."""
+    return [e.data for e in session.events("overlay") if e.data.index == sample][-1]
+
+
 @pytest.mark.parametrize("kind", ["arrays", "map-style"])
 def test_two_inputs_from_training_to_the_record(kind, make_session):
     images, tables, labels = arrays()
@@ -72,7 +77,7 @@ def test_two_inputs_from_training_to_the_record(kind, make_session):
     assert sum(focus.values()) == pytest.approx(1)
     assert all(0 < share < 1 for share in focus.values())
     assert explanation.quality is not None
-    recorded = session.events("overlay")[-1].data
+    recorded = last_overlay(session, 7)
     assert recorded.modality_focus == pytest.approx(focus)
     assert session.timeline(7)[-1].modality_focus == pytest.approx(focus)
     inputs = [torch.from_numpy(images[7:8]), torch.from_numpy(tables[7:8])]
@@ -126,7 +131,7 @@ def test_the_share_of_what_no_gradient_reaches_is_not_defined(look, make_session
     explanation = session.explain(3)
     assert explanation.modality_focus is None
     assert "'question'" in explanation.modality_reason
-    recorded = session.events("overlay")[-1].data
+    recorded = last_overlay(session, 3)
     assert recorded.modality_focus is None
     assert recorded.modality_reason == explanation.modality_reason
     [kept] = session.timeline(3)
@@ -174,5 +179,5 @@ def test_a_model_that_only_guesses_has_no_reliable_maps(make_session):
     quality = session.explain(2).quality
     assert not quality.reliable
     assert "no more than by " in quality.reason
-    assert session.events("overlay")[-1].data.quality.reason == quality.reason
+    assert last_overlay(session, 2).quality.reason == quality.reason
     assert coflect.open_run(session.run.path).timeline(2)[-1].quality == quality
