@@ -16,8 +16,8 @@ from coflect_widget.attribution.errors import (
     PoolClosedError,
 )
 from coflect_widget.attribution.explanation import Explanation
-from coflect_widget.attribution.pool import SlotName
 from coflect_widget.events import Purpose
+from coflect_widget.workers.pool import SlotName
 
 #: Background requests that may wait; the oldest is skipped for a newer one.
 MOST_WAITING = 32

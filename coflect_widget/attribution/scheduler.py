@@ -26,7 +26,6 @@ from coflect_widget.attribution.errors import (
     WorkerLostError,
 )
 from coflect_widget.attribution.explanation import Explanation
-from coflect_widget.attribution.pool import SlotName, WorkerPool
 from coflect_widget.attribution.requests import (
     Counts,
     ProbeRequest,
@@ -36,10 +35,11 @@ from coflect_widget.attribution.requests import (
 from coflect_widget.attribution.snapshots import Lease, Snapshots
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
-from coflect_widget.closing import Closing
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
+from coflect_widget.process.closing import Closing
 from coflect_widget.tasks.base import Task
+from coflect_widget.workers.pool import SlotName, WorkerPool
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
 

@@ -31,10 +31,10 @@ from coflect_widget.attribution.errors import (
     StaleSnapshotError,
     UnknownModelError,
 )
-from coflect_widget.attribution.lifeline import hold_on
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 from coflect_widget.events import Quality
 from coflect_widget.tasks import Classification, Task
+from coflect_widget.workers.lifeline import hold_on
 
 #: Seconds between two looks at whether the kernel is still there.
 _WATCH_SECONDS = 0.25
@@ -46,7 +46,7 @@ _LIKELIEST = 3
 _OOM_SCORE = "500"
 
 #: Modules of explainers that can be imported in one process and forked into workers.
-FORKABLE = ("coflect_widget.attribution.torch_methods",)
+FORKABLE = ("coflect_widget.backends.torch.methods",)
 #: What they import at their first job.
 NEEDED_LATER = ("captum.attr", "scipy.ndimage")
 #: Libraries that would otherwise start a thread for each core.

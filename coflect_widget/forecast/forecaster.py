@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
-from coflect_widget.closing import Closing
 from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.forecast.metrics import MetricWindows
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import reasons
-from coflect_widget.forecast.store import ManyStats, SampleStore
+from coflect_widget.process.closing import Closing
+from coflect_widget.telemetry.metrics import MetricWindows
+from coflect_widget.telemetry.store import ManyStats, SampleStore
 
 T = TypeVar("T")
 

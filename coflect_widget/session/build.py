@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
-from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
+from coflect_widget.attribution.timeline import Shelf
 from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.native import kernels
-from coflect_widget.record.folder import user_name
-from coflect_widget.record.pictures import Gallery, NoDataError
-from coflect_widget.record.stream import EventStream
+from coflect_widget.records.folder import user_name
+from coflect_widget.records.pictures import Gallery, NoDataError
+from coflect_widget.records.stream import EventStream
+from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
@@ -36,7 +36,7 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.tasks.base import Task
-from coflect_widget.timeline import Shelf
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop

@@ -8,9 +8,9 @@ from coflect_widget import events
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
-from coflect_widget.record.pictures import Gallery
+from coflect_widget.attribution.timeline import Shelf, overlay_event
+from coflect_widget.records.pictures import Gallery
 from coflect_widget.session.telling import Telling
-from coflect_widget.timeline import Shelf, overlay_event
 
 
 class Overlays:

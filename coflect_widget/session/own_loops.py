@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from coflect_widget.arguments import count
+from coflect_widget.session.arguments import count
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
@@ -115,7 +115,7 @@ class OwnLoops:
         ``model.fit(x, y, sample_weight=numpy.arange(len(x)), callbacks=[...])``, or a
         ``tf.data.Dataset`` of (x, y, index).
         """
-        from coflect_widget.training.callbacks_keras import make_callback
+        from coflect_widget.integrations.keras import make_callback
 
         return make_callback(self._open())
 
@@ -125,7 +125,7 @@ class OwnLoops:
         The session's model is the LightningModule, or the module inside it that gives the
         logits.
         """
-        from coflect_widget.training.callbacks_lightning import make_callback
+        from coflect_widget.integrations.lightning import make_callback
 
         return make_callback(self._open())
 
@@ -135,6 +135,6 @@ class OwnLoops:
         The session's model is the trainer's; the session's `train_data` has the samples of its
         ``train_dataset`` in the same order.
         """
-        from coflect_widget.training.callbacks_transformers import make_callback
+        from coflect_widget.integrations.transformers import make_callback
 
         return make_callback(self._open())

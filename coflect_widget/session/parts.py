@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coflect_widget import events
-from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
-from coflect_widget.record.pictures import Gallery
-from coflect_widget.record.stream import EventStream
+from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.stream import EventStream
+from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coflect_widget import events
-from coflect_widget.arguments import whole_number
+from coflect_widget.session.arguments import whole_number
 from coflect_widget.session.labels import Suspect
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, cast
 
 from coflect_widget.backends.base import Sample
+from coflect_widget.process.openmp import release_helpers
 from coflect_widget.training.controls import Controls, submit_between_steps
-from coflect_widget.training.openmp import release_helpers
 
 
 class Samples:

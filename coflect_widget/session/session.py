@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from coflect_widget import events
-from coflect_widget.arguments import class_names, count, fraction, one_of, whole_number
-from coflect_widget.attribution.pool import check_executor, prepare
+from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
@@ -20,18 +19,19 @@ from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
 from coflect_widget.native import kernels
-from coflect_widget.record.assumed import note_assumed
-from coflect_widget.record.folder import fingerprint, make_run_folder, write_facts
-from coflect_widget.record.run import Run
-from coflect_widget.record.value_range import Window, find_window
+from coflect_widget.process import openmp
+from coflect_widget.records.assumed import note_assumed
+from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
+from coflect_widget.records.run import Run
+from coflect_widget.records.value_range import Window, find_window
+from coflect_widget.session.arguments import class_names, count, fraction, one_of, whole_number
 from coflect_widget.session.build import build
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
-from coflect_widget.timeline import read_timeline
-from coflect_widget.training import openmp
+from coflect_widget.workers.pool import check_executor, prepare
 
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation

@@ -12,7 +12,7 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
-from coflect_widget.training import openmp
+from coflect_widget.process import openmp
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
-from coflect_widget.training import turns
+from coflect_widget.process import turns
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
+from coflect_widget.process.freed_memory import KeptMemory
 from coflect_widget.training.controls import Controls
-from coflect_widget.training.freed_memory import KeptMemory
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coflect_widget.events import Command
-from coflect_widget.record.run import Run
+from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.controls import Controls, Reply

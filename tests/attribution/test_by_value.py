@@ -13,15 +13,15 @@ from attribution_models import PlainCNN, snapshots_of, views
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from coflect_widget.attribution import by_value
 from coflect_widget.attribution.errors import ModelNotSendableError
-from coflect_widget.attribution.pool import WorkerPool
-from coflect_widget.attribution.torch_methods import TorchExplainer, load, structure
 from coflect_widget.attribution.worker import Job, JobResult, Model
+from coflect_widget.backends.torch.methods import TorchExplainer, load, structure
 from coflect_widget.tasks import Classification
+from coflect_widget.workers import by_value
+from coflect_widget.workers.pool import WorkerPool
 from tests.conftest import eventually
 
-TORCH = "coflect_widget.attribution.torch_methods:load"
+TORCH = "coflect_widget.backends.torch.methods:load"
 X = np.random.default_rng(0).random((3, 16, 16), dtype=np.float32)
 METHODS = ("livecam", "smoothgrad")
 

@@ -18,10 +18,10 @@ from attribution_models import PlainCNN, copier, snapshots_of
 
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
-from coflect_widget.attribution.pool import WorkerPool
-from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.tasks import Classification
+from coflect_widget.workers.pool import WorkerPool
 
 HERE = str(Path(__file__).parent)
 
@@ -110,7 +110,7 @@ def pool():
         yield pool
 
 
-TORCH = "coflect_widget.attribution.torch_methods:load"
+TORCH = "coflect_widget.backends.torch.methods:load"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
 
@@ -281,7 +281,7 @@ def test_close_ends_a_running_job_at_once():
 
 
 def test_a_model_that_no_worker_can_rebuild_is_said_once():
-    broken = Model("broken", "coflect_widget.attribution.torch_methods:load", b"not a pickle")
+    broken = Model("broken", "coflect_widget.backends.torch.methods:load", b"not a pickle")
     with WorkerPool(broken) as pool:
         for _ in range(2):
             with pytest.raises(ExplanationError, match="cannot be rebuilt"):
@@ -291,7 +291,7 @@ def test_a_model_that_no_worker_can_rebuild_is_said_once():
 def test_another_executor_gets_everything_with_the_job():
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
+    sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
         with WorkerPool(sent, executor=executor) as pool, snapshots.lease() as lease:
             assert pool.background.inline
@@ -309,7 +309,7 @@ def test_another_executor_gets_everything_with_the_job():
 def test_shared_weights_reach_the_worker():
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
+    sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
     with WorkerPool(sent) as pool:
         request = {"input": np.ones((3, 32, 32), np.float32)}
         with snapshots.lease() as lease:
@@ -330,7 +330,7 @@ import numpy as np, psutil, torch
 from torch import nn
 from attribution_models import snapshots_of
 from coflect_widget.attribution.scheduler import ExplanationScheduler
-from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
 from coflect_widget.tasks import Classification
@@ -346,7 +346,7 @@ class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
 snapshots = snapshots_of(Cell())
 scheduler = ExplanationScheduler(
     structure(Cell()), snapshots, AttributionConfig({config}),
-    explainer="coflect_widget.attribution.torch_methods:load", task=Classification(4),
+    explainer="coflect_widget.backends.torch.methods:load", task=Classification(4),
     read_sample=lambda i: Sample(np.ones((3, {size}, {size}), np.float32), 0),
     request_snapshot=lambda: snapshots.write(1, lambda arrays: None),
     reuse_seconds=1e9,

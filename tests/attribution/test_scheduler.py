@@ -20,14 +20,14 @@ from coflect_widget.attribution.errors import (
 )
 from coflect_widget.attribution.requests import MOST_WAITING, Request, RequestQueue
 from coflect_widget.attribution.scheduler import ExplanationScheduler
-from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.backends.base import Sample
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.config import AttributionConfig
 from coflect_widget.tasks import Classification
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
 
-EXPLAINER = "coflect_widget.attribution.torch_methods:load"
+EXPLAINER = "coflect_widget.backends.torch.methods:load"
 
 
 class Kernel:

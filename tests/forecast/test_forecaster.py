@@ -15,8 +15,8 @@ import pytest
 from coflect_widget.backends.base import StepOutput
 from coflect_widget.forecast.forecaster import RANKING_PERIOD, Forecaster
 from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.controls import Controls
 from tests.conftest import eventually
 

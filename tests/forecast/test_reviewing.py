@@ -15,9 +15,9 @@ from torch import nn
 import coflect_widget as coflect
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.session.cost import cost
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import SampleStore
 
 FLIPPED = 12
 

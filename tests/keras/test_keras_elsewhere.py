@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from coflect_widget.attribution import keras_methods
-from coflect_widget.attribution.pool import WorkerPool
 from coflect_widget.attribution.worker import Job, JobResult, Model
-from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.backends.keras import methods as keras_methods
+from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.config import Config
 from coflect_widget.tasks import Classification
+from coflect_widget.workers.pool import WorkerPool
 from tests.keras.keras_models import compiled
 
-KERAS = "coflect_widget.attribution.keras_methods:load"
+KERAS = "coflect_widget.backends.keras.methods:load"
 PARTS = """
 import threading
 import keras

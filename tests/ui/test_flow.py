@@ -9,7 +9,7 @@ import pytest
 
 from coflect_widget import events
 from coflect_widget.config import Config
-from coflect_widget.record.pictures import Gallery, NoDataError
+from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.ui.controls import Controls
 from coflect_widget.ui.publisher import CREDIT, Publisher
 from coflect_widget.ui.view import View
