@@ -56,11 +56,6 @@ LEFT = {
     ("session.session", "ui.export"),
     ("session.session", "ui.live"),
     ("session.session", "ui.sidebar"),
-    ("workers.fork_server", "attribution.worker"),
-    ("workers.forked", "attribution.worker"),
-    ("workers.idle_worker", "attribution.worker"),
-    ("workers.pool", "attribution.errors"),
-    ("workers.pool", "attribution.worker"),
 }
 LEFT_CIRCLES = [
     ["session.cost", "session.observer", "session.parts"],

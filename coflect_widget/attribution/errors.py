@@ -11,19 +11,11 @@ class ExplanationSkippedError(ExplanationError):
     """A background request was dropped, because of the budget or for newer requests."""
 
 
-class WorkerLostError(ExplanationError):
-    """The worker died, hung or ran out of memory twice with the same job."""
-
-
-class ModelRefusedError(ExplanationError):
-    """No worker can rebuild the model."""
-
-
 class NonFiniteMapError(ExplanationError):
     """The map or the model's output is NaN or infinite: there is nothing to show."""
 
 
-class PoolClosedError(ExplanationError):
+class SessionClosedError(ExplanationError):
     """The session was closed before the explanation was ready."""
 
 

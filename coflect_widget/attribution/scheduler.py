@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
-    ModelRefusedError,
     NonFiniteMapError,
-    WorkerLostError,
+    SessionClosedError,
 )
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.requests import (
@@ -33,12 +32,19 @@ from coflect_widget.attribution.requests import (
     RequestQueue,
 )
 from coflect_widget.attribution.snapshots import Lease, Snapshots
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
 from coflect_widget.process.closing import Closing
 from coflect_widget.tasks.base import Task
+from coflect_widget.workers.errors import (
+    PoolClosedError,
+    WorkerError,
+    WorkerLostError,
+    WorkRefusedError,
+)
 from coflect_widget.workers.pool import SlotName, WorkerPool
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
@@ -152,7 +158,6 @@ class ExplanationScheduler(Closing):
         executor: Executor | None = None,
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
-        self._input_shape = input_shape
         self._snapshots = snapshots
         self._config = config
         self._read_sample = read_sample
@@ -176,7 +181,7 @@ class ExplanationScheduler(Closing):
         data = b"" if isinstance(structure, Exception) else structure
         # blake2b as a name only: workers of a foreign executor may know several models.
         self._model = Model(hashlib.blake2b(data, digest_size=16).hexdigest(), explainer, data)
-        self.pool = WorkerPool(self._model, executor=executor)
+        self.pool = WorkerPool(explaining(self._model, input_shape), executor=executor)
         self._queue = RequestQueue(config.budget)
         self._threads: dict[SlotName, threading.Thread] = {}
         self._lock = threading.Lock()  # of _threads
@@ -255,7 +260,7 @@ class ExplanationScheduler(Closing):
             self._start_lane("background")
 
     def close(self) -> None:
-        """End workers and threads; what waits fails with `PoolClosedError`."""
+        """End workers and threads; what waits fails with `SessionClosedError`."""
         self._queue.close()
         self.pool.close()
         with self._lock:
@@ -320,11 +325,9 @@ class ExplanationScheduler(Closing):
             time.sleep(min(wait, _LOOK_SECONDS))
 
     def _start_worker(self, lane: SlotName) -> None:
-        slot = self.pool.slot(lane)
         try:
-            slot.input_shape = self._input_shape
-            slot.start()
-        except ModelRefusedError as error:
+            self.pool.slot(lane).start()
+        except WorkRefusedError as error:
             self._tell_refusal(str(error))
         except Exception as error:  # noqa: BLE001 - each request will meet it and name it
             logger.info("the %s worker did not start: %s", lane, error)
@@ -346,6 +349,9 @@ class ExplanationScheduler(Closing):
                 result, step = self._compute(request, sample)
         except WorkerLostError as error:
             self._set_aside(request, error)
+            return
+        except WorkerError as error:
+            self._failed(request, _explained(error))
             return
         except ExplanationError as error:
             self._failed(request, error)
@@ -388,7 +394,7 @@ class ExplanationScheduler(Closing):
             self._tell(
                 f"Sample {request.index} is explained no more unless you ask for it: {error}."
             )
-        self._failed(request, error)
+        self._failed(request, _explained(error))
 
     def _tell(self, text: str) -> None:
         if self._notify is not None:
@@ -558,3 +564,11 @@ class ExplanationScheduler(Closing):
                 except Exception:
                     logger.exception("on_failed failed for sample %d", request.index)
         request.fail(error)
+
+
+def _explained(error: WorkerError) -> ExplanationError:
+    """What became of the worker, as whoever waits for a map is told it."""
+    closed = isinstance(error, PoolClosedError)
+    told = SessionClosedError(str(error)) if closed else ExplanationError(str(error))
+    told.__cause__ = error
+    return told

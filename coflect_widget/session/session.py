@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from coflect_widget import events
 from coflect_widget.attribution.timeline import read_timeline
+from coflect_widget.attribution.work import import_ahead
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
@@ -31,7 +32,7 @@ from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
-from coflect_widget.workers.pool import check_executor, prepare
+from coflect_widget.workers.pool import check_executor
 
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
@@ -131,7 +132,7 @@ class Session(Waits, OwnLoops, Reviews):
         factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            prepare(getattr(factory, "explainer", ""))
+            import_ahead(getattr(factory, "explainer", ""))
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "
