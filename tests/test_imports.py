@@ -50,15 +50,8 @@ LEFT = {
     ("backends.torch.plan", "guidance.plan"),
     ("backends.torch.structure", "attribution.errors"),
     ("backends.torch.structure", "workers.by_value"),
-    ("integrations.keras", "session.parts"),
-    ("integrations.lightning", "session.parts"),
-    ("integrations.transformers", "session.parts"),
-    ("session.session", "ui.export"),
-    ("session.session", "ui.live"),
-    ("session.session", "ui.sidebar"),
 }
 LEFT_CIRCLES = [
-    ["session.cost", "session.observer", "session.parts"],
     ["backends.keras.backend", "backends.keras.rehearsal"],
 ]
 

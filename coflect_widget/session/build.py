@@ -28,6 +28,7 @@ from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
@@ -82,7 +83,8 @@ def build(
     controls = Controls()
     samples = Samples(backend, controls)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
-    observer = Observer(tell)
+    newest = Newest()
+    observer = Observer(tell, newest)
     loop = TrainingLoop(backend, controls, snapshots, observer)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
@@ -228,7 +230,7 @@ def build(
         labels=labels,
         alarms=alarms,
         holding=holding,
-        observer=observer,
+        newest=newest,
         desk=desk,
     )
     observer.follow(parts)

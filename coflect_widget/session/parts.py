@@ -23,7 +23,7 @@ from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
-from coflect_widget.session.observer import Observer
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
@@ -70,7 +70,7 @@ class Parts:
     labels: Labels
     alarms: Alarms
     holding: Holding
-    observer: Observer
+    newest: Newest
     desk: Desk
     spare: bool = False
     closed: bool = False
@@ -112,7 +112,7 @@ class Parts:
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
-        self.closed = True
+        self.closed = self.own_loop.session_closed = True
         # What hangs once hangs every thread that reads the same data.
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.process import openmp
+from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
@@ -26,14 +27,8 @@ BROWSER_SECONDS = 10.0
 SAY_SECONDS = 5.0
 
 
-class Waits:
+class Waits(Held):
     """Mixed into `Session`: pause, resume, step, stop, and wait."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _made(self) -> Parts:
-        raise NotImplementedError
 
     def pause(self) -> None:
         """Hold training at the next step boundary; returns when it holds.

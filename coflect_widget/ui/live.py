@@ -38,6 +38,11 @@ class LiveDashboard:
         self.controls = Controls(Commands(parts), publisher)
         self.widget._controls = self.controls.model_id
 
+    @property
+    def page(self) -> str:
+        """What the page that said hello last calls itself; see `Controls`."""
+        return self.controls.page
+
     def close(self) -> None:
         """Show the session's last state; no thread is left."""
         self._publisher.close()

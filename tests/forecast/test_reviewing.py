@@ -333,9 +333,9 @@ def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
         settled(session)
         parts = session._parts
         assert parts.window.chance == 0.9
-        assert parts.observer.last["val_accuracy"] == 0.9
+        assert parts.newest.metrics["val_accuracy"] == 0.9
         assert not next(g for g in parts.window.status().gates if g.name == "accuracy").passed
-        assert "most frequent class" in parts.observer.distrust()
+        assert "most frequent class" in parts.loop.observer.distrust()
 
 
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:
