@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coflect_widget.workers.errors import PoolClosedError, WorkerError
+
 
 class ExplanationError(RuntimeError):
     """A map could not be computed; the message says for which reason."""
@@ -33,3 +35,11 @@ class NoSuitableLayerError(ValueError):
 
 class ModelNotSendableError(TypeError):
     """The model cannot be pickled, so no worker can rebuild it."""
+
+
+def after(error: WorkerError) -> ExplanationError:
+    """What whoever waits for a map is told after this happened to its worker."""
+    closed = isinstance(error, PoolClosedError)
+    told = SessionClosedError(str(error)) if closed else ExplanationError(str(error))
+    told.__cause__ = error
+    return told

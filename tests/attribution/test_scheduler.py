@@ -276,7 +276,7 @@ def test_training_rests_for_a_background_map_that_gets_no_processor_but_seldom()
         rested = controls.rested
         assert 0 < rested < 2
         # At most a five-hundredth of the training's time, by a clock that stood at nothing.
-        assert 450 * rested < scheduler.next_rest < 550 * rested
+        assert 450 * rested < scheduler.rests.next < 550 * rested
         early = scheduler.request(2, "candidate")
         time.sleep(1)  # three times as long as the first one had waited
         assert not early.done()
