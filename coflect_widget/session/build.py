@@ -21,6 +21,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.native import kernels
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
@@ -81,11 +82,12 @@ def build(
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path)
     controls = Controls()
-    samples = Samples(backend, controls)
+    process = ProcessSettings(touch=config.process.touch)
+    samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
     newest = Newest()
     observer = Observer(tell, newest)
-    loop = TrainingLoop(backend, controls, snapshots, observer)
+    loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
@@ -211,6 +213,7 @@ def build(
         config=config,
         path=path,
         task=task,
+        process=process,
         tell=tell,
         stream=stream,
         samples=samples,

@@ -14,7 +14,6 @@ from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.native import kernels
-from coflect_widget.process import openmp
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.run import Run
@@ -209,8 +208,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 self.close()
                 raise
         kernel.join(self)
-        openmp.find_runtimes()
-        openmp.release_after_each_cell()
+        self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
         self._parts.scheduler.start()
         self._parts.scheduler.warm()
@@ -261,7 +259,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             expect(steps)
             self._tell_assumptions()
         parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
-        openmp.release_helpers()
+        parts.process.release_helpers()
         parts.loop.start(steps, whole_epochs=epochs is not None)
         kernel.say_who_trains(self)
 

@@ -12,7 +12,6 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
-from coflect_widget.process import openmp
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Waits(Held):
             If interrupted; training is stopped cleanly first, with a checkpoint.
         """
         parts = self._open()
-        openmp.release_helpers()
+        parts.process.release_helpers()
         until = math.inf if timeout is None else time.monotonic() + timeout
         look = _Look(parts)
         try:

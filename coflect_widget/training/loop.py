@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
-from coflect_widget.process.freed_memory import KeptMemory
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
 
@@ -103,7 +103,12 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, backend: Backend, controls: Controls, snapshots: SnapshotSlots, observer: Observer
+        self,
+        backend: Backend,
+        controls: Controls,
+        snapshots: SnapshotSlots,
+        observer: Observer,
+        process: ProcessSettings | None = None,
     ) -> None:
         self.backend = backend
         self.controls = controls
@@ -127,7 +132,7 @@ class TrainingLoop:
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
         self._snapshot_failed = False  # and a person was told so
-        self._memory = KeptMemory()
+        self._process = process or ProcessSettings()
 
     @property
     def running(self) -> bool:
@@ -228,7 +233,7 @@ class TrainingLoop:
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         self._set_state("training", by="train")
         self.time.turn("training")
@@ -263,7 +268,7 @@ class TrainingLoop:
             self.observer.ended(end)
         finally:  # whoever waits for the end must not wait for ever
             try:
-                self._memory.give_back()
+                self._process.end()
                 self.controls.detach()
                 self._set_state(end, by="train")
             finally:
@@ -272,7 +277,7 @@ class TrainingLoop:
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
         failure: BaseException | None = None
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         try:
             self._set_state("training", by="train")
