@@ -309,6 +309,7 @@ class ExplanationScheduler(Closing):
             map=result.map,
             livecam=result.livecam,
             smoothgrad=result.smoothgrad,
+            consensus=result.consensus,
             agreement=result.agreement,
             focus_bbox=result.focus_bbox,
             top_classes=result.top_classes,

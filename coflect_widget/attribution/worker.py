@@ -135,6 +135,7 @@ class JobResult:
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
+    consensus: NDArray[np.float32]
     agreement: float | None
     focus_bbox: tuple[float, float, float, float] | None
     top_classes: tuple[int, ...]
@@ -243,12 +244,17 @@ def _ready(job: Job | Probe) -> Explainer:
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST)
+    shown = maps.shown
+    blend = shown
+    if job.method != "consensus":
+        blend = consensus.consensus(maps.livecam, maps.smoothgrad)
     result = JobResult(
-        map=maps.shown,
+        map=shown,
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
+        consensus=blend,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
-        focus_bbox=consensus.focus_bbox(maps.shown),
+        focus_bbox=consensus.focus_bbox(shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
