@@ -15,7 +15,7 @@ _COPIES = 4
 _NOISE = 0.03  # of the pixels' range
 
 
-def read(snapshot: Explainer, request: Request) -> Readings:
+def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0
