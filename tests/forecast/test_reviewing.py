@@ -17,6 +17,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
 from coflect_widget.tasks import Classification
 from coflect_widget.telemetry.store import SampleStore
+from tests.conftest import eventually
 
 FLIPPED = 12
 
@@ -134,7 +135,8 @@ def test_each_candidate_is_in_one_list_and_of_the_riskiest(make: Callable[..., A
 
 
 def test_the_queue_of_an_epochs_end_knows_what_the_epoch_taught(make: Callable[..., Any]) -> None:
-    session = make(config={"forecast_every": 1000})  # no ranking is due before
+    # No ranking is due before, and no probe comes after.
+    session = make(config={"forecast_every": 1000, "forecast": {"probes": 0}})
     session.train(epochs=3)
     settled(session)
     (named,) = (e for e in session.events("forecast") if e.data.named and e.epoch == 3)
@@ -285,10 +287,9 @@ def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..
         time.sleep(0.3)
     session.train(epochs=4)
     settled(session)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not session._parts.scheduler.counts.probed:
-        time.sleep(0.1)
-    time.sleep(1)
+    eventually(
+        lambda: any(s.data.truth == "evaluated" for s in session.events("forecast_scored")), 60
+    )
     settled(session)
     named = {e.epoch: e.data.index for e in session.events("forecast") if e.data.named}
     scores = [s for s in session.events("forecast_scored") if s.data.truth == "evaluated"]
