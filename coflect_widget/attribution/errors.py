@@ -33,11 +33,3 @@ class StaleSnapshotError(ExplanationError):
 
 class UnknownModelError(LookupError):
     """The worker holds another model, or none."""
-
-
-class NoSuitableLayerError(ValueError):
-    """No module's output can be read as a map, or the named one cannot."""
-
-
-class ModelNotSendableError(TypeError):
-    """The model cannot be pickled, so no worker can rebuild it."""

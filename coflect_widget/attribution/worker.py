@@ -24,14 +24,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution import checks, consensus
+from coflect_widget.attribution import checks, consensus, methods
 from coflect_widget.attribution.consensus import Map
-from coflect_widget.attribution.errors import (
-    NoSuitableLayerError,
-    StaleSnapshotError,
-    UnknownModelError,
-)
+from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
 from coflect_widget.tasks import Classification, Task
 from coflect_widget.workers.lifeline import hold_on
@@ -48,7 +45,7 @@ _OOM_SCORE = "500"
 #: Modules of explainers that can be imported in one process and forked into workers.
 FORKABLE = ("coflect_widget.backends.torch.methods",)
 #: What they import at their first job.
-NEEDED_LATER = ("captum.attr", "scipy.ndimage")
+NEEDED_LATER = ("scipy.ndimage",)
 #: Libraries that would otherwise start a thread for each core.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -427,8 +424,7 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
 def load(model: Model) -> Explainer:
     """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
-        module, _, name = model.explainer.partition(":")
-        explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)
+        explainer: Explainer = methods.load(model.explainer, model.structure)
         _models.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
     return _models[model.id]

@@ -39,7 +39,7 @@ def make_callback(parts: Parts) -> Any:
             "keras_callback() needs Keras, which is not installed; "
             "run: pip install 'coflect-widget[keras]'"
         ) from None
-    if not hasattr(parts.backend, "keras_model"):
+    if parts.backend.name != "keras":
         raise TypeError("keras_callback() is for sessions whose model is a keras.Model")
     return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(parts)
 

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from coflect_widget import events
 from coflect_widget.attribution.timeline import read_timeline
-from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
+from coflect_widget.backends.base import Backend, Sample
+from coflect_widget.backends.defaults import complete
+from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
 from coflect_widget.native import kernels
@@ -131,24 +134,26 @@ class Session(Waits, OwnLoops, Reviews):
         factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            prepare(getattr(factory, "explainer", ""))
+            prepare(parts.explainer)
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "
                 f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
                 "out, or let the backend take class_weight"
             )
-        engine = factory(
-            model,
-            train_data,
-            val_data,
-            num_classes=None if names is None else len(names),
-            loss=loss,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            batch_size=batch_size,
-            config=checked,
-            **({} if class_weight is None else {"class_weight": class_weight}),
+        engine = complete(
+            factory(
+                model,
+                train_data,
+                val_data,
+                num_classes=None if names is None else len(names),
+                loss=loss,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                batch_size=batch_size,
+                config=checked,
+                **({} if class_weight is None else {"class_weight": class_weight}),
+            )
         )
         first = engine.read_sample(0)
         _check_display(checked, first.input.shape[0])
@@ -161,17 +166,12 @@ class Session(Waits, OwnLoops, Reviews):
             display = checked.display.model_copy(update=black_and_white)
             checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = _structure(parts, engine, checked)
-        if parts.guidance is not None and task.labelled:
-            losses = resolve(parts.guidance)(
-                engine.model,
-                engine.read_rows,
-                engine.image_size,
-                checked.guidance,
-                seed=checked.seed,
-                device=engine.device,
+        structure = _structure(engine, first, checked)
+        guided = engine.guided() if task.labelled else None
+        if guided is not None:
+            engine.attach_guidance(
+                GuidanceLosses(guided, engine.image_size, checked.guidance, checked.seed)
             )
-            engine.attach_guidance(losses)
         path = make_run_folder(Path(run_dir))
         write_facts(
             path,
@@ -185,7 +185,6 @@ class Session(Waits, OwnLoops, Reviews):
         )
         self._told = 0  # of the backend's assumptions
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
             engine,
             structure,
@@ -193,7 +192,6 @@ class Session(Waits, OwnLoops, Reviews):
             path,
             task,
             self.classes,
-            measure=measure,
             executor=executor,
             input_shape=first.input.shape,
         )
@@ -208,7 +206,7 @@ class Session(Waits, OwnLoops, Reviews):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and task.labelled and not first.others,
+                guidance=guided is not None and not first.others,
                 kernels=kernels().used,
             )
         )
@@ -233,8 +231,7 @@ class Session(Waits, OwnLoops, Reviews):
             )
         if window is not None:
             self._parts.tell.notice("info", str(window))
-        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
-            engine.forget_read()
+        engine.forget_read()
         if isinstance(structure, Exception):
             self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
@@ -290,10 +287,8 @@ class Session(Waits, OwnLoops, Reviews):
         if epochs is not None:
             steps = parts.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
-        expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
-        if expect is not None:
-            expect(steps)
-            self._tell_assumptions()
+        self._backend.expect(steps)
+        self._tell_assumptions()
         parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
         openmp.release_helpers()
         parts.loop.start(steps, whole_epochs=epochs is not None)
@@ -582,7 +577,7 @@ class Session(Waits, OwnLoops, Reviews):
 
     def _tell_assumptions(self) -> None:
         """Say and record what the backend has guessed since the last time."""
-        known = list(getattr(self._backend, "assumptions", []))
+        known = list(self._backend.assumptions)
         new, self._told = known[self._told :], len(known)
         for sentence in new:
             self._made().tell.notice("warning", sentence)
@@ -662,7 +657,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
-def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:
+def _structure(engine: Backend, sample: Sample, config: Config) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
     Raises
@@ -671,16 +666,10 @@ def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exce
         If the layer that the user named is not in the model, or the model has none to read.
     """
     try:
-        if parts.structure is None:
-            own: bytes = engine.structure()
-            return own
-        structure: bytes = resolve(parts.structure)(engine.model)
+        structure = engine.structure()
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
     if wanted.layer is not None or wanted.method != "smoothgrad":
-        assert parts.check_layer is not None  # noqa: S101 - both are there or neither
-        sample = engine.read_sample(0)
-        more = {"others": sample.others, "place": sample.place} if sample.others else {}
-        resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
+        engine.check_layer(structure, sample, wanted.layer)
     return structure

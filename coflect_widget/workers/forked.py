@@ -26,8 +26,8 @@ from typing import Any
 import psutil
 
 from coflect_widget.attribution import worker
+from coflect_widget.backends.by_value import search_path
 from coflect_widget.workers import lifeline
-from coflect_widget.workers.by_value import search_path
 from coflect_widget.workers.fork_server import LENGTH, receive
 
 #: Seconds that the server may take for its imports, on a machine that is busy training.

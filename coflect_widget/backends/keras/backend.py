@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,9 @@ from coflect_widget.backends.base import (
     WeightSpec,
     class_weights,
     processors,
-    unknown_order,
 )
+from coflect_widget.backends.differentiable import Checked
 from coflect_widget.backends.items import label_error
-from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.keras.checks import (
     check_engine,
     check_scheduler,
@@ -32,6 +31,7 @@ from coflect_widget.backends.keras.checks import (
     find_device,
 )
 from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.guidance import KerasGuided
 from coflect_widget.backends.keras.loss import (
     check_loss,
     find_head,
@@ -39,7 +39,8 @@ from coflect_widget.backends.keras.loss import (
     said_of_outputs,
     target_form,
 )
-from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.keras.methods import load, structure
+from coflect_widget.backends.keras.model import Classifier, weight_names
 from coflect_widget.backends.keras.pictures import ModelInput, check_strip, find_layout, find_turn
 from coflect_widget.backends.keras.rehearsal import (
     check_outputs,
@@ -54,11 +55,12 @@ from coflect_widget.backends.keras.targets import (
     read_labels,
     said_of_labels,
 )
+from coflect_widget.backends.sourced import SourcedBackend, same_shapes
 from coflect_widget.config import Config
 from coflect_widget.records.durable import replacing
 
 
-class KerasBackend:
+class KerasBackend(SourcedBackend):
     """Implements `backends.base.Backend` for Keras on TensorFlow.
 
     Parameters
@@ -76,6 +78,7 @@ class KerasBackend:
 
     name = "keras"
     explainer = "coflect_widget.backends.keras.methods:load"
+    load = staticmethod(load)
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class KerasBackend:
         config: Config,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
+        super().__init__()
         check_engine()
         if not isinstance(model, keras.Model):
             raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
@@ -114,9 +118,6 @@ class KerasBackend:
         self.val_source = None
         if val_data is not None:
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
-        self.num_train = self.train_source.length
-        self.num_val = 0 if self.val_source is None else self.val_source.length
-        self.assumptions: list[str] = []
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self._fit_channels(takes)
         shape = self.train_source.input(0).shape
@@ -143,12 +144,9 @@ class KerasBackend:
         self._evaluation: Any = None
         self._test_step: Any = None
         self._compiled: list[Any] = []
-        self.reads_at_boundary = self.train_source.draws_random_numbers
         self._epoch = 0
-        self._guidance: Any = None
-        self._judged = JudgedLabels()
         check_loss(model.loss, head, outputs, last)
-        for source in self._sources():
+        for source in self.sources():
             check_classes(source, self.num_classes, source.place)
         self.take_compiled(outputs)
         rehearse(self)
@@ -157,10 +155,6 @@ class KerasBackend:
         self._assume(said_of_layout, outputs)
 
     # --- shape of the task -----------------------------------------------------------------
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.train_source.steps(self.batch_size)
 
     @property
     def fills_processors(self) -> bool:
@@ -172,15 +166,12 @@ class KerasBackend:
         shape = self.model.chw(self.train_source.input(0)).shape
         return (int(shape[-2]), int(shape[-1]))
 
-    def _sources(self) -> list[Source]:
-        return [self.train_source] + ([] if self.val_source is None else [self.val_source])
-
     def _fit_channels(self, takes: ModelInput) -> None:
         """Put the channels where the model takes them, where that is certain."""
         train = self.train_source
         found = train.input(0).shape
         turn = find_turn(found, takes, promised_first=train.channels_first)
-        for source in self._sources():
+        for source in self.sources():
             source.turn = turn
         if turn:
             where = "(H, W, C)" if turn == "last" else "(C, H, W)"
@@ -190,17 +181,12 @@ class KerasBackend:
                     "so."
                 )
         if self.val_source is not None:
-            shape, val = train.input(0).shape, self.val_source.input(0).shape
-            if shape != val:
-                raise ValueError(
-                    f"val_data has inputs of shape {val}, but train_data of {shape}; one model "
-                    "reads both: give them the same shape"
-                )
+            same_shapes(train.input(0).shape, self.val_source.input(0).shape)
 
     def _assume(self, of_layout: str, outputs: Any) -> None:
         """Fill `assumptions` with what was guessed."""
         said = self.assumptions + ([of_layout] if of_layout else [])
-        for source in self._sources():
+        for source in self.sources():
             said += source.assumptions
             said += said_of_labels(
                 source.argument, source.labels(), source.form, fractions=source.fractional,
@@ -273,8 +259,7 @@ class KerasBackend:
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
         self.take_compiled()
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
-        return self.train_source.batches(order, self.batch_size, skip)
+        return self.train_source.batches(self.order(epoch), self.batch_size, skip)
 
     def train_step(self, batch: Batch) -> StepOutput:
         labels = np.asarray(batch.targets)
@@ -330,10 +315,9 @@ class KerasBackend:
         """
         if weights is None:
             weights = np.ones(len(indices), np.float32)
-        guidance = self._guidance if self._guidance is not None and self._guidance.active else None
-        extra = None
+        guidance, extra = self.guiding, None
         if guidance is None:
-            logits, loss, _, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+            logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
         else:
             prepared = guidance.prepare(np.asarray(inputs), labels, indices)
             found = self._guided(prepared, inputs, targets, weights, metrics=metrics)
@@ -347,31 +331,34 @@ class KerasBackend:
 
     def _run(
         self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
-    ) -> tuple[Any, Any, Any, Any, Any]:
-        """Logits, task loss, guidance term, whether the task loss is finite, and the term sound.
+    ) -> tuple[Any, Any, Any, Any]:
+        """Logits, task loss, whether that is finite, and what the guidance computed.
 
         No weight has changed where the task loss is not finite.
         """
         way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
         seen, rows = inputs, ()
         if prepared is not None:
-            way = (metrics, prepared.term, prepared.gain, prepared.exchanged)
+            way = (metrics, prepared.now and prepared.now[:2], prepared.exchanged)
             seen, rows = prepared.inputs, prepared.rows or ()
         if self._judged.any:
             seen = _finite_where_left_out(seen, weights)
         if way not in self._steps:
             self._steps[way] = self._make_step(prepared, metrics=metrics)
-        found: tuple[Any, Any, Any, Any, Any] = self._steps[way](seen, targets, weights, rows)
+        found: tuple[Any, Any, Any, Any] = self._steps[way](seen, targets, weights, rows)
         return found
 
     def _guided(
         self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
     ) -> tuple[Any, Any, Any, Any]:
-        """As `_run`, with what fails of the guidance taken out of force."""
+        """Logits, task loss, guidance term and whether the task loss is finite.
+
+        What fails of the guidance is taken out of force.
+        """
         guidance = self._guidance
         why: str | Exception
         try:
-            logits, loss, extra, finite, sound = self._run(
+            logits, loss, finite, found = self._run(
                 prepared, inputs, targets, weights, metrics=metrics
             )
             wrong = prepared.exchanged and not bool(finite)
@@ -380,16 +367,18 @@ class KerasBackend:
             why = error
         if why:
             self._forget_guided_steps()
-            logits, loss, _, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+            logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
             if bool(finite):
-                guidance.fail("exchange" if isinstance(why, str) else prepared.term, why)
+                named = prepared.now.term if prepared.now else ""
+                guidance.fail("exchange" if isinstance(why, str) else named, why)
             return logits, loss, None, finite
         if prepared.exchanged:
             guidance.exchanged_step_done(inputs)
-        if not prepared.term:
+        if prepared.now is None:
             return logits, loss, None, finite
-        if guidance.step_done(prepared, extra, sound, loss, scaled=self._scales_loss):
-            return logits, loss, extra, finite
+        checked = guidance.settle(prepared, Checked(*found), loss, scaled=self._scales_loss)
+        if checked is not None:
+            return logits, loss, checked.value, finite
         self._forget_guided_steps()  # they may have been compiled without the term that raised
         return logits, loss, None, finite
 
@@ -419,18 +408,18 @@ class KerasBackend:
                 scaled = scale_loss(loss)
             gradients = tape.gradient(scaled, variables)
             finite = tf.math.is_finite(loss)
-            extra, sound = tf.zeros(()), finite
+            added = tf.zeros(()), (), finite
             if prepared is not None:
-                extra, more, sound = guidance.added(
-                    prepared.term, prepared.gain, rows, loss, variables, scale_loss, clear=clear
-                )
-                gradients = [
-                    one if other is None else other if one is None else one + other
-                    for one, other in zip(gradients, more, strict=True)
-                ]
+                term = guidance.term(prepared.now, rows, loss, scale_loss=scale_loss, clear=clear)
+                if term is not None:
+                    added = term.value, (), term.finite
+                    gradients = [
+                        one if other is None else other if one is None else one + other
+                        for one, other in zip(gradients, term.gradients, strict=True)
+                    ]
 
                 # No weight may change before the guidance is known to have raised nothing.
-                with tf.control_dependencies([sound]):
+                with tf.control_dependencies([added[2]]):
                     finite = tf.identity(finite)
 
             def apply() -> Any:
@@ -446,7 +435,7 @@ class KerasBackend:
             if metrics:
                 model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
                 model.compute_metrics(x, y, outputs, weights)
-            return classifier.logits(outputs), loss, extra, finite, sound
+            return classifier.logits(outputs), loss, finite, added
 
         return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
 
@@ -565,45 +554,14 @@ class KerasBackend:
                 "may be compiled, the function around it not), or train with session.train() or "
                 "fit, which compile the whole step"
             )
-        if self._guidance is None or not self._guidance.active:
+        if self.guiding is None:
             return None
-        prepared = self._guidance.prepare(
-            np.asarray(inputs), labels_of_step(targets), indices, exchange=False
-        )
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
-        term = self._guidance.summand(prepared, loss)
+        term = self.guiding.loss(np.asarray(inputs), labels_of_step(targets), loss, indices)
         return None if term is None else tf.cast(term, loss.dtype)
 
-    @property
-    def lapses(self) -> list[Any]:
-        """What went out of force by itself; see guidance.lapses."""
-        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
-        return found
-
-    def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
-        return unknown_order(loader)
-
-    def attach_guidance(self, guidance: Any) -> None:
-        """Let `guidance` (backends.keras.guidance.KerasGuidance) add its loss to each step."""
-        self._guidance = guidance
-
-    def set_guidance(self, guidance: Any) -> str:
-        return "" if self._guidance is None else str(self._guidance.set_state(guidance))
-
-    def read_val_sample(self, index: int) -> Sample:
-        """One validation sample as the model sees it."""
-        if self.val_source is None:
-            raise IndexError("there are no validation data")
-        x, label = self.val_source.sample(index)
-        return Sample(input=self.model.chw(x), target=label)
-
-    def set_labels(self, labels: Mapping[int, int | None]) -> None:
-        """Train with these labels from the next step on; None leaves a sample out."""
-        self._judged = JudgedLabels(labels)
-
-    def label_of(self, index: int) -> int:
-        """The data set's own label of a sample."""
-        return int(self.train_source.target(index))
+    def guided(self) -> KerasGuided:
+        return KerasGuided(self.model, self.read_rows)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
@@ -625,28 +583,15 @@ class KerasBackend:
         for view, weight in zip(destination, self.keras_model.weights, strict=True):
             np.copyto(view, weight.numpy(), casting="unsafe")
 
-    def read_sample(self, index: int) -> Sample:
-        x, label = self.train_source.sample(index)
+    def as_sample(self, found: Any) -> Sample:
+        x, label = found
         return Sample(input=self.model.chw(x), target=label)
 
-    def labels(self) -> NDArray[np.int64]:
-        """Labels of the training data, as far as they are known without reading it all."""
-        return self.train_source.labels()
+    def as_picture(self, found: Any) -> NDArray[np.float32]:
+        return self.model.chw(found)
 
-    def probes(self) -> list[NDArray[np.float32]]:
-        """A spread of inputs, for the fingerprint of the data."""
-        return [self.read_sample(i).input for i in self.train_source.probes()]
-
-    def readings(
-        self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
-    ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
-        return [self.model.chw(x) for x in self.train_source.readings(index, enough)]
-
-    def forget_read(self) -> None:
-        """The session stands: let go of what was read of the data to check them."""
-        for source in self._sources():
-            source.forget_read()
+    def structure(self) -> bytes:
+        return structure(self.model)
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")
@@ -667,19 +612,6 @@ def _finite_where_left_out(inputs: Any, weights: Any) -> Any:
     given = given.copy()
     given[left_out] = np.where(np.isfinite(given[left_out]), given[left_out], 0)
     return given
-
-
-def weight_names(model: Any) -> list[str]:
-    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
-    names: list[str] = []
-    for weight in model.weights:
-        name = str(weight.path)
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{weight.path}#{number}"
-        names.append(name)
-    return names
 
 
 def _numpy_type(weight: Any) -> str:

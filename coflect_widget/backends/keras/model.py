@@ -70,3 +70,16 @@ class Classifier:
         if self.layout == "none":
             return mask
         return mask[..., None] if self.layout == "last" else mask[:, None]
+
+
+def weight_names(model: Any) -> list[str]:
+    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
+    names: list[str] = []
+    for weight in model.weights:
+        name = str(weight.path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{weight.path}#{number}"
+        names.append(name)
+    return names

@@ -20,7 +20,6 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 from coflect_widget.backends.base import (
     Batch,
     NonFiniteLossError,
-    Sample,
     StepOutput,
     WeightSpec,
     batch_cuts,
@@ -28,7 +27,7 @@ from coflect_widget.backends.base import (
     processors,
 )
 from coflect_widget.backends.items import check_labels
-from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.sourced import SourcedBackend, same_shapes
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.checks import (
     check_channels,
@@ -38,9 +37,11 @@ from coflect_widget.backends.torch.checks import (
     one_or_all,
 )
 from coflect_widget.backends.torch.data import Source
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.items import forward_names
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, check_weights, weights_in
+from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, modes, restore
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import gives_several, logits_of, note_width
@@ -60,7 +61,7 @@ OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend:
+class TorchBackend(SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -85,6 +86,7 @@ class TorchBackend:
 
     name = "torch"
     explainer = "coflect_widget.backends.torch.methods:load"
+    load = staticmethod(load)
 
     def __init__(
         self,
@@ -100,11 +102,11 @@ class TorchBackend:
         config: Config,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
+        super().__init__()
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
         check_model(model)
-        self.assumptions: list[str] = []
         self.seed = config.seed
         self.batch_size = batch_size
         read = partial(
@@ -120,8 +122,6 @@ class TorchBackend:
         if self.regression:
             self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
         check_channels(model, self.train_source)
-        self.num_train = self.train_source.length
-        self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
@@ -130,10 +130,10 @@ class TorchBackend:
         self._buffers = Buffers()
         outputs = self._outputs = self._checked_outputs(num_classes)
         self.num_classes = 0 if self.regression else outputs
-        for source in (self.train_source, self.val_source):
-            if source is not None and self.regression:
+        for source in self.sources():
+            if self.regression:
                 check_values(source, outputs)
-            elif source is not None:
+            else:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
         self.loss: Loss = loss or F.cross_entropy
@@ -155,7 +155,6 @@ class TorchBackend:
             raise ValueError(
                 "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
             )
-        self.warnings: list[str] = []
         self._each_batch: BatchSchedule | None = None
         self._unit = config.schedule_unit
         self._unit_known = self._set_unit()
@@ -165,10 +164,6 @@ class TorchBackend:
         half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self._amp_type = torch.float16 if half else torch.bfloat16
         self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
-        #: whether a sample may only be read at a step boundary, lest it moves training's numbers
-        self.reads_at_boundary = self.train_source.draws_random_numbers
-        self._guidance: Any = None
-        self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
@@ -179,10 +174,6 @@ class TorchBackend:
         self._pinned: list[list[torch.Tensor]] = []
 
     # --- shape of the task -----------------------------------------------------------------
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.train_source.steps(self.batch_size)
 
     @property
     def fills_processors(self) -> bool:
@@ -256,13 +247,7 @@ class TorchBackend:
                 "one of train_data and val_data has class numbers and the other has values to "
                 "regress on; give both the same kind of targets"
             )
-        train, val = (s.shapes for s in (self.train_source, self.val_source))
-        if train != val:
-            raise ValueError(
-                f"val_data has inputs of shape {one_or_all(val)}, but train_data of "
-                f"{one_or_all(train)}; one "
-                "model reads both: give them the same shape"
-            )
+        same_shapes(*(one_or_all(source.shapes) for source in self.sources()))
 
     # --- training --------------------------------------------------------------------------
 
@@ -280,9 +265,12 @@ class TorchBackend:
         self._frozen.look(self.model)
         if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
             self._buffers.keep(self.model)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
         return self.train_source.batches(
-            order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
+            self.order(epoch),
+            self.batch_size,
+            self._device,
+            skip=skip,
+            seed=self.seed + 1_000_003 * epoch,
         )
 
     def train_step(self, batch: Batch) -> StepOutput:
@@ -297,7 +285,7 @@ class TorchBackend:
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
-        if self._amp or (self._guidance is not None and self._guidance.active):
+        if self._amp or self.guiding is not None:
             with self._autocast():
                 logits, task_loss, extra = self._losses(batch)
             total = task_loss if extra is None else task_loss + extra
@@ -335,7 +323,7 @@ class TorchBackend:
 
     def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Logits, task loss and what guidance adds to it."""
-        if self._guidance is not None and self._guidance.active:
+        if self.guiding is not None:
             return self._guided(batch)
         logits = self._forward(batch.inputs)
         return logits, self.loss(logits, batch.targets), None
@@ -372,13 +360,13 @@ class TorchBackend:
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
-        seen = guidance.exchange(inputs, targets, indices)
-        exchanged = seen is not inputs
-        why: str | Exception = ""
+        prepared = guidance.prepare(inputs, targets, indices)
+        exchanged, why = prepared.exchanged, ""
         if exchanged:
             try:
-                with guidance.hold(inputs):
-                    logits = self._forward(seen)
+                with guidance.hold():
+                    logits = self._forward(prepared.inputs)
+                guidance.exchanged_step_done(inputs)
                 task_loss = self.loss(logits, targets)
                 why = self._wrong_with(task_loss)
             except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
@@ -389,8 +377,8 @@ class TorchBackend:
             task_loss = self.loss(logits, targets)
         if why and not self._wrong_with(task_loss):
             guidance.fail("exchange", why)
-        extra = guidance.loss(inputs, targets, task_loss.detach(), indices, exchanged=exchanged)
-        return logits, task_loss, extra
+            prepared = guidance.prepare(inputs, targets, indices, exchange=False)
+        return logits, task_loss, guidance.added(prepared, task_loss.detach())
 
     def _wrong_with(self, task_loss: torch.Tensor) -> str:
         """What is wrong with a task loss, where looking at it costs nothing."""
@@ -452,9 +440,8 @@ class TorchBackend:
             return [float(value) for value in values]
         return found
 
-    def attach_guidance(self, guidance: Any) -> None:
-        """Let `guidance` (backends.torch.guidance.TorchGuidance) add its loss to each step."""
-        self._guidance = guidance
+    def guided(self) -> TorchGuided:
+        return TorchGuided(self.model, self.read_rows, self._device)
 
     def set_guidance(self, guidance: Any) -> str:
         if self.regression:
@@ -465,7 +452,7 @@ class TorchBackend:
             raise ValueError(
                 "strokes and focus need a model with one input, a picture; this one has several"
             )
-        return "" if self._guidance is None else str(self._guidance.set_state(guidance))
+        return super().set_guidance(guidance)
 
     def step_output(
         self,
@@ -506,8 +493,8 @@ class TorchBackend:
         loss: torch.Tensor,
         indices: NDArray[np.int64] | None,
     ) -> torch.Tensor | None:
-        guidance = self._guidance
-        if guidance is None or not guidance.active:
+        guidance = self.guiding
+        if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
         with self._autocast():
@@ -516,22 +503,8 @@ class TorchBackend:
             )
         return term
 
-    @property
-    def lapses(self) -> list[Any]:
-        """What went out of force by itself; see guidance.lapses."""
-        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
-        return found
-
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)
-
-    def set_labels(self, labels: Mapping[int, int | None]) -> None:
-        """Train with these labels from the next step on; None leaves a sample out."""
-        self._judged = JudgedLabels(labels)
-
-    def label_of(self, index: int) -> int:
-        """The data set's own label of a sample."""
-        return self.train_source.sample(index).target
 
     def _as_judged(self, batch: Batch) -> Batch:
         judged = self._judged.of(batch.indices)
@@ -627,34 +600,12 @@ class TorchBackend:
 
         return finish
 
-    def read_sample(self, index: int) -> Sample:
-        return self.train_source.sample(index)
-
-    def read_val_sample(self, index: int) -> Sample:
-        """One validation sample as the model sees it."""
-        if self.val_source is None:
-            raise IndexError("there are no validation data")
-        return self.val_source.sample(index)
-
     def labels(self) -> NDArray[Any]:
         """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
         return self.train_source.values() if self.regression else self.train_source.labels()
 
-    def probes(self) -> list[NDArray[np.float32]]:
-        """A spread of inputs, for the fingerprint of the data."""
-        return [self.train_source.sample(i).input for i in self.train_source.probes()]
-
-    def readings(
-        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
-    ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
-        return self.train_source.readings(index, enough)
-
-    def forget_read(self) -> None:
-        """The session stands: let go of what was read of the data to check them."""
-        for source in (self.train_source, self.val_source):
-            if source is not None:
-                source.forget_read()
+    def structure(self) -> bytes:
+        return structure(self.model)
 
     def save_checkpoint(self, path: Path) -> Path:
         file = path.with_suffix(".safetensors")

@@ -122,6 +122,10 @@ class Source:
             target = 0 if self.regression else class_number(y, self.argument, index)
         return _sample(x, target, self.argument)
 
+    def target(self, index: int) -> int:
+        """Class number of one sample."""
+        return self.sample(index).target
+
     def readings(
         self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
     ) -> list[NDArray[np.float32]]:
