@@ -28,10 +28,10 @@ def measure(
     """
     snapshot = load(explainer, structure)
     snapshot.load_weights(weights)
-    return read(snapshot, request)
+    return take_readings(snapshot, request)
 
 
-def read(snapshot: Explainer, request: Request) -> Readings:
+def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0

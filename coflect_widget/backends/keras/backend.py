@@ -149,7 +149,7 @@ class KerasBackend(SourcedBackend):
         for source in self.sources():
             check_classes(source, self.num_classes, source.place)
         self.take_compiled(outputs)
-        rehearse(self)
+        rehearse(model, self.train_source, batch_size, self.train_step, self.targets)
         if any(draws_on(step) for step in self._steps.values()):
             self._steps.clear()
         self._assume(said_of_layout, outputs)
