@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.inputs import channels_last, unscaled
 from coflect_widget.backends.targets import SEVERAL_LABELS
-from coflect_widget.backends.torch.data import Source, arguments
+from coflect_widget.backends.torch.arrays import arguments
+from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.modes import modes, restore
 from coflect_widget.backends.torch.outputs import choose, mark
 from coflect_widget.backends.torch.rehearsal import rows_for
