@@ -218,7 +218,7 @@ class Backend(Protocol):
     # --- telemetry, and loops of the user's own ------------------------------------------------
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        """Outputs (R, ...) and targets (R, ...) of these steps, one after the other.
+        """* Outputs (R, ...) and targets (R, ...) of these steps, one after the other.
 
         numpy arrays, or those of a framework of the array API standard, which a task then reduces
         on the device where they are. Called on the forecaster's thread. It raises where their
@@ -226,7 +226,7 @@ class Backend(Protocol):
         """
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
-        """Detached scalar tensors as floats (waits for the device, once)."""
+        """* Detached scalar tensors as floats (waits for the device, once)."""
 
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Backend, Sample, unknown_order
+from coflect_widget.backends.base import Backend, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.tasks.base import Task
 
@@ -46,6 +46,13 @@ class BackendDefaults:
 
     def forget_read(self) -> None:
         pass
+
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        return [float(value) for value in values]
+
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        logits = np.concatenate([np.asarray(output.logits) for output in outputs])
+        return logits, np.concatenate([np.asarray(output.targets) for output in outputs])
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return np.concatenate([np.asarray(part) for part in parts])

@@ -89,6 +89,7 @@ class GuidanceLosses(InForce):
     ) -> None:
         super().__init__()
         self.model = model
+        self._read_rows = model.read_rows
         self._image_size = image_size
         self._config = config
         self._seed = seed
@@ -109,7 +110,7 @@ class GuidanceLosses(InForce):
         """See `InForce.set_state`."""
         known = len(self.warnings)
         chosen = choose(
-            make_plan(state, self.model.read_rows, self._image_size),
+            make_plan(state, self._read_rows, self._image_size),
             self._config,
             self._find_layer,
             self._twice_differentiable,
@@ -134,7 +135,7 @@ class GuidanceLosses(InForce):
         if not self._layer_known:
             self._layer_known = True
             try:
-                shape = tuple(self.model.read_rows([0])[0].shape[1:])
+                shape = tuple(self._read_rows([0])[0].shape[1:])
                 self._passes.layer = self.model.find_layer(shape)
                 self._rehearse_map()
             except Exception as error:  # noqa: BLE001 - whatever the model does, there is another way
@@ -146,7 +147,7 @@ class GuidanceLosses(InForce):
     def _rehearse_map(self) -> None:
         """Raise where the map cannot be trained through."""
         # Two rows, for models that normalise by the batch.
-        x, labels = self.model.read_rows([0, 0])
+        x, labels = self._read_rows([0, 0])
         x, labels = self.model.own(x), labels * (labels > 0)
         ops = self.model.ops
         if not self.model.reaches_weights(lambda: ops.sum(self._passes.maps(x, labels)[0])):
@@ -154,7 +155,7 @@ class GuidanceLosses(InForce):
 
     def _twice_differentiable(self) -> bool:
         if self._twice is None:
-            x, ops = self.model.own(self.model.read_rows([0, 0])[0]), self.model.ops
+            x, ops = self.model.own(self._read_rows([0, 0])[0]), self.model.ops
             try:
                 # Some functions do not refuse, they only cut the gradient off.
                 self._twice = self.model.reaches_weights(

@@ -18,9 +18,6 @@ from coflect_widget.guidance.terms import (
     SLOPE_GAIN,
 )
 
-#: Of a map (B, H, W).
-_AREA = (1, 2)
-
 
 class GuidedPasses:
     """Computes loss terms, each relative to what the task loss and the maps' energy were.
@@ -54,8 +51,11 @@ class GuidedPasses:
 
     def restart(self) -> None:
         """Forget what the task loss was, and what the energies were at first."""
-        for cell in (self._task, *self._firsts.values()):
+        for cell in self._cells().values():
             cell.assign(self.model.cell().value)
+
+    def _cells(self) -> dict[str, Cell]:
+        return {"task": self._task, **self._firsts}
 
     def anew(self) -> GuidedPasses:
         """Passes of their own on the same model, with the same task loss so far."""
@@ -92,7 +92,7 @@ class GuidedPasses:
             gain = ACTIVATION_GAIN * self._reference(logits)
             return gain * weighted_mean(ops, missed, rows.strength)
         # Against what it was, not against what it is: a share could shrink by a steeper rest.
-        found = ops.sum(energy * rows.region, axis=_AREA) / first
+        found = total(ops, energy * rows.region) / first
         gain = SLOPE_GAIN * self._reference(logits)
         return gain * weighted_mean(ops, found, rows.strength)
 
@@ -139,7 +139,7 @@ class GuidedPasses:
     def _at_first(self, name: str, energy: Any) -> Any:
         """What the maps' energy was at first, to compare with."""
         ops, cell = self.model.ops, self._firsts[name]
-        now = ops.mean(ops.sum(ops.detach(energy), axis=_AREA)) + 1e-12
+        now = ops.mean(total(ops, ops.detach(energy))) + 1e-12
         kept = cell.value
         # A batch may not be finite.
         cell.assign(ops.where(kept < 0, ops.where(ops.isfinite(now), now, kept), kept))
@@ -165,15 +165,25 @@ def effect(ops: Ops, before: Any, after: Any) -> Any:
 
 
 def positive(ops: Ops, maps: Any, region: Any) -> Any:
-    """Maps (B, h, w) as energy: without what is negative, as Grad-CAM has it.
+    """Maps (B, E) as energy: without what is negative, as Grad-CAM has it.
 
-    A map that has nothing positive inside its `region` (B, h, w) counts from its lowest value
+    A map that has nothing positive inside its `region` (B, E) counts from its lowest value
     instead: cut off at 0, nothing would lead there.
     """
     known = ops.detach(maps)
-    dark = ops.sum(ops.relu(known) * region, axis=_AREA, keepdims=True) <= 0
-    lowest = ops.min(known, axis=_AREA, keepdims=True)
+    dark = total(ops, ops.relu(known) * region, keepdims=True) <= 0
+    lowest = ops.min(known, axis=_area(known), keepdims=True)
     return ops.relu(maps - ops.where(dark, lowest, 0 * lowest))
+
+
+def total(ops: Ops, maps: Any, *, keepdims: bool = False) -> Any:
+    """The sum (B,) of each map (B, E)."""
+    return ops.sum(maps, axis=_area(maps), keepdims=keepdims)
+
+
+def _area(maps: Any) -> tuple[int, ...]:
+    """The axes of the maps (B, E)."""
+    return tuple(range(1, len(maps.shape)))
 
 
 def share(ops: Ops, energy: Any, region: Any, floor: Any) -> Any:
@@ -181,14 +191,14 @@ def share(ops: Ops, energy: Any, region: Any, floor: Any) -> Any:
 
     Parameters
     ----------
-    energy : tensor (B, h, w)
+    energy : tensor (B, E)
         Not negative.
-    region : tensor (B, h, w)
+    region : tensor (B, E)
         In [0, 1].
     floor : tensor ()
         Added to the whole, so that a map cannot win by fading.
     """
-    return ops.sum(energy * region, axis=_AREA) / (ops.sum(energy, axis=_AREA) + floor)
+    return total(ops, energy * region) / (total(ops, energy) + floor)
 
 
 def weighted_mean(ops: Ops, values: Any, weights: Any) -> Any:

@@ -97,13 +97,6 @@ class NumpyBackend:
         loss = cross_entropy(logits, targets) if loss is None else loss
         return StepOutput(indices, targets, logits, loss, guidance_loss)
 
-    def telemetry_arrays(self, outputs):
-        logits = np.concatenate([o.logits for o in outputs])
-        return logits, np.concatenate([o.targets for o in outputs])
-
-    def scalars(self, values):
-        return [float(value) for value in values]
-
     # --- weights, samples ----------------------------------------------------------------------
 
     def weight_specs(self):

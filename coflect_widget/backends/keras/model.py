@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from coflect_widget.records.durable import replacing
 
 #: Where the channels of an input are; "none": the input is (H, W).
 Layout = Literal["last", "first", "none"]
@@ -83,3 +87,13 @@ def weight_names(model: Any) -> list[str]:
             name = f"{weight.path}#{number}"
         names.append(name)
     return names
+
+
+def save_weights(model: Any, path: Path) -> Path:
+    """Write the weights as safetensors beside `path`; returns the file."""
+    file = path.with_suffix(".safetensors")
+    named = zip(weight_names(model), model.weights, strict=True)
+    arrays = {name: np.ascontiguousarray(weight.numpy()) for name, weight in named}
+    with replacing(file) as temporary:
+        save_file(arrays, temporary)
+    return file

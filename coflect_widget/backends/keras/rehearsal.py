@@ -97,6 +97,33 @@ _STATEFUL = {
 }  # fmt: skip
 
 
+def outputs_of(model: Any, inputs: NDArray[np.float32]) -> Any:
+    """What a model gives for some samples, (n, classes)."""
+    try:
+        outputs = model(inputs, training=False)
+    except Exception as error:  # Keras has many kinds
+        raise ValueError(
+            f"model fails on a batch of shape {inputs.shape} made from train_data: {error}"
+        ) from error
+    check_outputs(outputs, len(inputs), model)
+    return outputs
+
+
+def try_loss(model: Any, inputs: Any, targets: NDArray[Any], outputs: Any) -> None:
+    """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
+    try:
+        loss = model.compute_loss(inputs, targets, outputs, None, training=False)
+        model.compute_metrics(inputs, targets, outputs, None)
+    except Exception as error:
+        raise ValueError(
+            f"the model's compiled loss {model.loss!r} or metrics cannot be used with outputs "
+            f"of shape {tuple(outputs.shape)} and targets of shape {targets.shape}: "
+            f"{short(error)}; compile it with a loss, loss_weights and metrics for such"
+        ) from error
+    check_scalar(loss, model.loss)
+    model.reset_metrics()
+
+
 def check_scalar(loss: Any, compiled: Any) -> None:
     """Raise ValueError where the compiled loss gives more than one number a batch."""
     shape = tuple(loss.shape)

@@ -25,6 +25,7 @@ from coflect_widget.backends.items import (
     class_number,
     label_error,
 )
+from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
@@ -372,3 +373,16 @@ def _moved(x: Any, device: torch.device) -> Any:
 def _in_rows(*arrays: torch.Tensor) -> bool:
     """Whether all lie in this machine's memory, row after row."""
     return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
+
+
+def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
+    """A batch with the labels that a person has put in, without what was left out."""
+    found = judged.of(batch.indices)
+    if found is None:
+        return batch
+    targets = batch.targets.clone()
+    targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
+    kept = torch.from_numpy(found.keep).to(targets.device)
+    several = isinstance(batch.inputs, tuple | list)
+    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
+    return Batch(batch.indices[found.keep], inputs, targets[kept])
