@@ -23,6 +23,7 @@ from coflect_widget.backends.differentiable import Checked
 from coflect_widget.backends.keras.checks import (
     check_arguments,
     check_engine,
+    check_names,
     check_scheduler,
     compile_model,
     find_device,
@@ -37,7 +38,7 @@ from coflect_widget.backends.keras.loss import (
     target_form,
 )
 from coflect_widget.backends.keras.methods import load, structure
-from coflect_widget.backends.keras.model import Classifier, save_weights, weight_names
+from coflect_widget.backends.keras.model import Classifier, save_weights, weight_specs
 from coflect_widget.backends.keras.pictures import (
     ModelInput,
     check_strip,
@@ -121,12 +122,7 @@ class KerasBackend(SourcedBackend):
         head = find_head(outputs, model.loss, last)
         self.model = Classifier(model, layout, head)
         self.num_classes = max(2, int(outputs.shape[1]))
-        if num_classes is not None and num_classes != self.num_classes:
-            raise ValueError(
-                f"model has outputs for {self.num_classes} classes but classes= names "
-                f"{num_classes}; give the last layer {num_classes} outputs or name "
-                f"{self.num_classes} classes"
-            )
+        check_names(num_classes, self.num_classes)
         check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self._class_weight = (
@@ -433,12 +429,7 @@ class KerasBackend(SourcedBackend):
     # --- weights ---------------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
-        return [
-            WeightSpec(name, tuple(weight.shape), _numpy_type(weight))
-            for name, weight in zip(
-                weight_names(self.keras_model), self.keras_model.weights, strict=True
-            )
-        ]
+        return weight_specs(self.keras_model)
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
         for view, weight in zip(destination, self.keras_model.weights, strict=True):
@@ -456,8 +447,3 @@ class KerasBackend(SourcedBackend):
 
     def save_checkpoint(self, path: Path) -> Path:
         return save_weights(self.keras_model, path)
-
-
-def _numpy_type(weight: Any) -> str:
-    # numpy has no bfloat16; float32 holds each of its values
-    return "float32" if weight.dtype == "bfloat16" else str(weight.dtype)

@@ -44,6 +44,15 @@ def check_arguments(model: object, config: Config, class_weight: object) -> None
         )
 
 
+def check_names(named: int | None, classes: int) -> None:
+    """Raise ValueError where classes= names another number of classes than the model has."""
+    if named is not None and named != classes:
+        raise ValueError(
+            f"model has outputs for {classes} classes but classes= names {named}; give the last "
+            f"layer {named} outputs or name {classes} classes"
+        )
+
+
 def find_device(wanted: str | None) -> str:
     """The device asked for, or the best that is there."""
     kinds = {device.device_type.lower() for device in tf.config.list_logical_devices()}

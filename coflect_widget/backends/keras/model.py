@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from coflect_widget.backends.base import WeightSpec
 from coflect_widget.records.durable import replacing
 
 #: Where the channels of an input are; "none": the input is (H, W).
@@ -87,6 +88,15 @@ def weight_names(model: Any) -> list[str]:
             name = f"{weight.path}#{number}"
         names.append(name)
     return names
+
+
+def weight_specs(model: Any) -> list[WeightSpec]:
+    """Name, shape and numpy type of each of ``model.weights``."""
+    return [
+        # numpy has no bfloat16; float32 holds each of its values
+        WeightSpec(name, tuple(w.shape), "float32" if w.dtype == "bfloat16" else str(w.dtype))
+        for name, w in zip(weight_names(model), model.weights, strict=True)
+    ]
 
 
 def save_weights(model: Any, path: Path) -> Path:

@@ -117,7 +117,7 @@ class TorchBackend(SourcedBackend):
         self.regression = self.train_source.regression
         check_alike(self.sources())
         if self.regression:
-            self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
+            self.assumptions += check_regression(self.train_source, loss, num_classes, class_weight)
         check_channels(model, self.train_source)
         self._device = choose_device(model, config.device)
         self.device = str(self._device)
@@ -135,9 +135,8 @@ class TorchBackend(SourcedBackend):
             else:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
-        self.loss, self._class_weights = make_loss(
-            loss, class_weight, self.num_classes, self._device
-        )
+        made = make_loss(loss, class_weight, self.num_classes, self._device)
+        self.loss, self._class_weights = made
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
         self._each_batch, self._unit_known = schedule_of_batches(
@@ -171,17 +170,13 @@ class TorchBackend(SourcedBackend):
         height, width = self.train_source.picture_shape[-2:]
         return (height, width)
 
-    def _assume(self, sentence: str) -> None:
-        if sentence:
-            self.assumptions.append(sentence)
-
     def expect(self, steps: int) -> None:
         """Find out, once, what the schedule counts: now the training's length is known."""
         if self._unit_known or self.scheduler is None:
             return
         self._unit_known = True
         found = unit_of(self.scheduler, steps, self.steps_per_epoch)
-        self._assume(found.said)
+        self.assumptions += [found.said] if found.said else []
         if found.unit == "batch":
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
@@ -318,7 +313,8 @@ class TorchBackend(SourcedBackend):
             return {}
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
-        batches = source.batches(np.arange(source.length), max(self.batch_size, 128), self._device)
+        size = max(self.batch_size, 128)
+        batches = source.batches(np.arange(source.length), size, self._device)
         with evaluating(self.model), self._autocast():
             for batch in batches:
                 if not boundary():
