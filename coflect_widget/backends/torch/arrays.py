@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy
 from coflect_widget.backends.items import has_own_items
-from coflect_widget.backends.torch.items import in_order
+from coflect_widget.backends.named_items import in_order
 from coflect_widget.data.arrays import ArrayDataset
 
 
