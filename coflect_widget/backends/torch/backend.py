@@ -58,8 +58,8 @@ from coflect_widget.backends.torch.weights import WeightCopies, save, specs
 from coflect_widget.config import Config
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
-SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
+Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class TorchBackend(SourcedBackend):
@@ -97,8 +97,8 @@ class TorchBackend(SourcedBackend):
         *,
         num_classes: int | None,
         loss: Loss | None,
-        optimizer: torch.optim.Optimizer | OptimizerFactory | None,
-        scheduler: LRScheduler | SchedulerFactory | None,
+        optimizer: Optimizer | None,
+        scheduler: Scheduler | None,
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
@@ -162,8 +162,6 @@ class TorchBackend(SourcedBackend):
         if several:  # in eval mode it may have given the logits alone
             note_width(self.model, outputs)
         self._copies = WeightCopies(self._device)
-
-    # --- shape of the task -----------------------------------------------------------------
 
     @property
     def fills_processors(self) -> bool:
@@ -286,7 +284,8 @@ class TorchBackend(SourcedBackend):
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         prepared = guidance.prepare(inputs, targets, indices)
-        exchanged, why = prepared.exchanged, ""
+        exchanged = prepared.exchanged
+        why: str | Exception = ""
         if exchanged:
             try:
                 with guidance.hold():
