@@ -130,8 +130,7 @@ class TorchBackend(SourcedBackend):
         self._frozen.look(self.model)
         self._buffers = Buffers()
         outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
-        self._outputs = outputs
-        self.assumptions += said
+        self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
         for source in self.sources():
             if self.regression:
@@ -316,10 +315,9 @@ class TorchBackend(SourcedBackend):
             return {}
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
-        size = max(self.batch_size, 128)
-        batches = source.batches(np.arange(source.length), size, self._device)
+        order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
-            for batch in batches:
+            for batch in source.batches(order, size, self._device):
                 if not boundary():
                     return None
                 if self.model.training:
