@@ -84,6 +84,8 @@ class KerasBackend(SourcedBackend):
     name = "keras"
     explainer = "coflect_widget.backends.keras.methods:load"
     load = staticmethod(load)
+    train_source: Source
+    val_source: Source | None
 
     def __init__(
         self,

@@ -88,6 +88,8 @@ class TorchBackend(SourcedBackend):
     name = "torch"
     explainer = "coflect_widget.backends.torch.methods:load"
     load = staticmethod(load)
+    train_source: Source
+    val_source: Source | None
 
     def __init__(
         self,
