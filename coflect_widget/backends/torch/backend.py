@@ -88,8 +88,6 @@ class TorchBackend(SourcedBackend):
     name = "torch"
     explainer = "coflect_widget.backends.torch.methods:load"
     load = staticmethod(load)
-    train_source: Source
-    val_source: Source | None
 
     def __init__(
         self,
@@ -118,7 +116,7 @@ class TorchBackend(SourcedBackend):
             may_regress=loss is not None,
             names=forward_names(model),
         )
-        self.train_source = read(train_data, "train_data")
+        self.train_source: Source = read(train_data, "train_data")
         self.val_source = None if val_data is None else read(val_data, "val_data")
         self.regression = self.train_source.regression
         check_alike(self.sources())
