@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coflect_widget.modalities.errors import NoSuitableLayerError as NoSuitableLayerError
+
 
 class ExplanationError(RuntimeError):
     """A map could not be computed; the message says for which reason."""
@@ -33,10 +35,6 @@ class StaleSnapshotError(ExplanationError):
 
 class UnknownModelError(LookupError):
     """The worker holds another model, or none."""
-
-
-class NoSuitableLayerError(ValueError):
-    """No module's output can be read as a map, or the named one cannot."""
 
 
 class ModelNotSendableError(TypeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import math
 import os
 import signal
@@ -25,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution import checks, consensus
-from coflect_widget.attribution.consensus import Map
 from coflect_widget.attribution.errors import (
     NoSuitableLayerError,
     StaleSnapshotError,
@@ -33,7 +33,10 @@ from coflect_widget.attribution.errors import (
 )
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Corners, Map, Modality
+from coflect_widget.modalities.image import IMAGE
 from coflect_widget.tasks import Classification, Task
+from coflect_widget.workers.by_value import ByValueUnpickler, dumps
 from coflect_widget.workers.lifeline import hold_on
 
 #: Seconds between two looks at whether the kernel is still there.
@@ -54,8 +57,6 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
 
-Method = Literal["livecam", "gradcam", "smoothgrad", "consensus"]
-
 
 class Explainer(Protocol):
     """A framework's model in a worker; the explainer's import path gives it from `structure`."""
@@ -75,16 +76,18 @@ class Explainer(Protocol):
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality,
         **more: Any,
     ) -> dict[str, Any]:
-        """``probabilities`` (outputs,), ``explained``, and a map (H, W) for each method.
+        """``probabilities`` (outputs,), ``explained``, and a map (E) for each method.
 
+        E is what `modality` says of the extent of `x`, (H, W) of a picture.
         `more` is given for a model with several inputs only: ``others`` and ``place`` as in
         `backends.base.Sample`; then ``modality_focus`` is told too.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
-        """(B, C, H, W) -> (B, outputs), in eval mode."""
+        """(B, ...) -> (B, outputs), in eval mode."""
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training.
@@ -100,6 +103,7 @@ class Model:
     id: str
     explainer: str  # import path "module:function"
     structure: bytes
+    modality: bytes = dumps(IMAGE)  # what its input is; by value, for a notebook may define it
 
     @property
     def forkable(self) -> bool:
@@ -120,9 +124,9 @@ class Job:
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
     task: Task
-    input: NDArray[np.float32]  # (C, H, W)
+    input: NDArray[np.float32]  # (...)
     target: int | None
-    method: Method
+    method: str  # one of `Modality.methods`
     samples: int
     sigma: float
     layer: str | None
@@ -140,7 +144,7 @@ class Probe:
     model: Model | None
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
-    inputs: NDArray[np.float32]  # (B, C, H, W)
+    inputs: NDArray[np.float32]  # (B, ...)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +157,18 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Maps (H, W) float32 in [0, 1] and what belongs to them; see `Explanation`."""
+    """Maps (E) float32 in [0, 1] and what belongs to them; see `Explanation`."""
 
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: Corners | None
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     seconds: float
     samples_used: int = 0
-    modality_focus: dict[str, float] | None = field(default_factory=lambda: {"image": 1.0})
+    modality_focus: dict[str, float] | None = field(default_factory=dict)
     modality_reason: str = ""
     quality: Quality | None = None
 
@@ -187,6 +191,7 @@ _FEW_SAMPLES = 8
 _MOST_RANDOM = 512
 
 _models: dict[str, Explainer] = {}
+_modalities: dict[str, Modality] = {}
 _random: dict[tuple[Any, ...], NDArray[np.float16]] = {}
 _readers: dict[str, SnapshotReader] = {}
 
@@ -270,7 +275,7 @@ def _refusal(error: Exception) -> str:
 
 
 def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
-    """Rebuild the model and answer a first job, on a blank input (C, H, W), which is slow.
+    """Rebuild the model and answer a first job, on a blank input of that shape, which is slow.
 
     Does nothing where this process, or the one that it was forked from, has done so.
     """
@@ -282,7 +287,8 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
     blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
     job = Job(
         model_id=model.id, model=None, weights={}, step=0, task=ANY_TASK, input=blank, target=0,
-        method="consensus", samples=consensus.NOISE_BATCH, sigma=0.1, layer=None, seed=0,
+        method=_modalities[model.id].methods[0], samples=consensus.NOISE_BATCH, sigma=0.1,
+        layer=None, seed=0,
     )  # fmt: skip
     with contextlib.suppress(Exception):  # real jobs will name what is wrong with the model
         explainer.rehearse(lambda: _explain(explainer, job, 0.0))
@@ -340,6 +346,7 @@ def _ready(job: Job | Probe) -> Explainer:
 
 
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
+    modality = _modalities[job.model_id]
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST)
     result = JobResult(
@@ -347,11 +354,11 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
-        focus_bbox=consensus.focus_bbox(maps.shown),
+        focus_bbox=modality.focus(maps.shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
-        modality_focus=found.get("modality_focus", {"image": 1.0}),
+        modality_focus=found.get("modality_focus", {modality.name: 1.0}),
         modality_reason=found.get("modality_reason", ""),
         seconds=0.0,
     )
@@ -360,7 +367,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
-            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds
+            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality
         )
         quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
     return replace(result, quality=quality, seconds=time.process_time() - began)
@@ -380,27 +387,31 @@ class _Maps(NamedTuple):
 def _maps(
     explainer: Explainer, job: Job, target: int | None, samples: int
 ) -> tuple[_Maps, dict[str, Any]]:
-    """The job's maps, each (H, W) in [0, 1], and all that the explainer said."""
+    """The job's maps, each (E) in [0, 1], and all that the explainer said."""
+    modality = _modalities[job.model_id]
 
     def run(*methods: str) -> dict[str, Any]:
         return explainer.explain(
-            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, **_more(job)
-        )
+            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, modality,
+            **_more(job),
+        )  # fmt: skip
 
-    cam = "gradcam" if job.method == "gradcam" else "livecam"
+    parts = modality.parts(job.method)
     try:
-        found = run(cam, "smoothgrad")
-        livecam = consensus.normalise(found[cam])
+        found = run(*parts)
     except NoSuitableLayerError:
         if job.method != "smoothgrad":
             raise
-        found = run("smoothgrad")
-        livecam = np.zeros_like(found["smoothgrad"], dtype=np.float32)
-    smoothgrad = consensus.normalise(found["smoothgrad"])
+        parts = parts[1:]
+        found = run(*parts)
+    made = {part: consensus.normalise(found[part]) for part in parts}
+    smoothgrad = made[parts[-1]]
+    # of a kind, or a model, with one map alone there is nothing to compare with
+    livecam = made[parts[0]] if parts[1:] else np.zeros_like(smoothgrad)
     if job.method == "consensus":
-        shown = consensus.consensus(livecam, smoothgrad)
+        shown = consensus.consensus(livecam, smoothgrad, modality.smooth)
     else:
-        shown = smoothgrad if job.method == "smoothgrad" else livecam
+        shown = made[job.method]
     return _Maps(shown, livecam, smoothgrad), found
 
 
@@ -429,8 +440,10 @@ def load(model: Model) -> Explainer:
     if model.id not in _models:
         module, _, name = model.explainer.partition(":")
         explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)
-        _models.clear()  # one model a session; a foreign worker may see several sessions
+        for known in (_models, _modalities):
+            known.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
+        _modalities[model.id] = ByValueUnpickler(io.BytesIO(model.modality)).load()
     return _models[model.id]
 
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.modalities.base import Modality
+
 
 class MissingFrameworkError(ImportError):
     """The framework that a model needs is not installed; the message has the pip command."""
@@ -71,10 +73,10 @@ class Sample:
     """One input as the model sees it, and its label.
 
     A model with several inputs takes `others` too: its arguments are `others` in order, with
-    the picture, `input`, put in at `place`.
+    `input` put in at `place`.
     """
 
-    input: NDArray[np.float32]  # (C, H, W) for images
+    input: NDArray[np.float32]  # what maps and strokes are about; (C, H, W) for images
     target: int
     others: tuple[NDArray[np.float32], ...] = ()
     place: int = 0
@@ -141,7 +143,7 @@ class Backend(Protocol):
     num_train: int
     num_val: int
     batch_size: int
-    image_size: tuple[int, int]  # (H, W)
+    modality: Modality  # what an input is; pictures where it is missing
     #: True where reading a sample moves the random numbers that training draws
     reads_at_boundary: bool
     #: import path "module:function" that a worker process calls with the model's structure
@@ -252,7 +254,7 @@ class Backend(Protocol):
     def readings(
         self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
     ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read anew until `enough` says so.
+        """One training sample's input (...), read anew until `enough` says so.
 
         [] where each reading gives the same. It may be missing.
         """

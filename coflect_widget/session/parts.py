@@ -17,6 +17,7 @@ from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.modalities.base import Modality
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
@@ -51,6 +52,7 @@ class Parts:
     config: Config
     path: Path
     task: Task
+    modality: Modality
     tell: Telling
     stream: EventStream
     samples: Samples

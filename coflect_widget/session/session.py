@@ -16,14 +16,13 @@ from coflect_widget.backends.registry import BackendParts, find_backend, resolve
 from coflect_widget.config import Config, nearest
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
-from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.modalities import Modality, find_modality, recognise
 from coflect_widget.native import kernels
 from coflect_widget.process import openmp
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.run import Run
-from coflect_widget.records.value_range import Window, find_window
 from coflect_widget.session.arguments import class_names, count, fraction, one_of, whole_number
 from coflect_widget.session.build import build
 from coflect_widget.session.own_loops import OwnLoops
@@ -36,14 +35,14 @@ from coflect_widget.workers.pool import check_executor, prepare
 if TYPE_CHECKING:
     from coflect_widget.attribution.explanation import Explanation
     from coflect_widget.events import Effect
-    from coflect_widget.guidance.similar import Hit
+    from coflect_widget.guidance.hits import Hit
 
 #: Sessions of this kernel that are not closed. A cell that is run twice makes two of them.
 _sessions: set[Session] = set()
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config", "executor", "class_weight", "guidance",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
 ]  # fmt: skip
 
 
@@ -92,6 +91,9 @@ class Session(Waits, OwnLoops, Reviews):
     guidance : Ledger or path, optional
         What another session was told (its `ledger`, or the file it was saved to): in force from
         the first step on.
+    inputs : str or Modality, optional
+        What an input is: "image", the name of what `register_modality` was given, or a
+        `modalities.Modality`. Found from the data if left out.
 
     Raises
     ------
@@ -116,6 +118,7 @@ class Session(Waits, OwnLoops, Reviews):
         executor: Executor | None = None,
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
+        inputs: str | Modality | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -138,6 +141,10 @@ class Session(Waits, OwnLoops, Reviews):
                 f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
                 "out, or let the backend take class_weight"
             )
+        named = None if inputs is None else find_modality(inputs)
+        more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if takes(factory, "modality"):
+            more["modality"] = named
         engine = factory(
             model,
             train_data,
@@ -148,25 +155,24 @@ class Session(Waits, OwnLoops, Reviews):
             scheduler=scheduler,
             batch_size=batch_size,
             config=checked,
-            **({} if class_weight is None else {"class_weight": class_weight}),
+            **more,
         )
         first = engine.read_sample(0)
-        _check_display(checked, first.input.shape[0])
+        # one that a user wrote may know nothing of it
+        modality = getattr(engine, "modality", named) or recognise(first.input)
+        checked = _fit_method(checked, modality)
         task = task_of(engine, error_quantile=checked.forecast.error_quantile)
         self.classes = task.outcomes(names)
         probes = engine.probes()
-        window = _window(checked, probes)
-        if window is not None:
-            black_and_white = {"window": (window.black, window.white)}
-            display = checked.display.model_copy(update=black_and_white)
-            checked = checked.model_copy(update={"display": display})
+        display, said_of_display = modality.fit_display(checked.display, first.input, probes)
+        checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = _structure(parts, engine, checked)
+        structure = _structure(parts, engine, checked, modality)
         if parts.guidance is not None and task.labelled:
             losses = resolve(parts.guidance)(
                 engine.model,
                 engine.read_rows,
-                engine.image_size,
+                modality,
                 checked.guidance,
                 seed=checked.seed,
                 device=engine.device,
@@ -192,10 +198,11 @@ class Session(Waits, OwnLoops, Reviews):
             checked,
             path,
             task,
+            modality,
             self.classes,
+            first=first,
             measure=measure,
             executor=executor,
-            input_shape=first.input.shape,
         )
         self._run = Run(path)
         self._dashboard: Any = None
@@ -210,6 +217,7 @@ class Session(Waits, OwnLoops, Reviews):
                 focus=checked.guidance.strength,
                 guidance=parts.guidance is not None and task.labelled and not first.others,
                 kernels=kernels().used,
+                inputs=modality.name,
             )
         )
         if guidance is not None:
@@ -231,8 +239,8 @@ class Session(Waits, OwnLoops, Reviews):
                 "There is no room in memory for the weights that workers read; they go through "
                 f"the file {self._parts.snapshots.fallback}, which may slow steps down a little.",
             )
-        if window is not None:
-            self._parts.tell.notice("info", str(window))
+        if said_of_display:
+            self._parts.tell.notice("info", said_of_display)
         if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
             engine.forget_read()
         if isinstance(structure, Exception):
@@ -427,8 +435,8 @@ class Session(Waits, OwnLoops, Reviews):
         sample : int, optional
             The training sample that the regions are drawn on; everywhere if left out.
         look, ignore : ROI or list of ROI, optional
-            A box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask (H, W);
-            coordinates are fractions of width and height from the top left.
+            On a picture a box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask
+            (H, W); coordinates are fractions of width and height from the top left.
             What is ignored in one sample is also swapped at the same and the mirrored places of
             other samples, because an artefact seldom keeps to one picture.
         instruction : str, optional
@@ -445,10 +453,9 @@ class Session(Waits, OwnLoops, Reviews):
         """
         given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
         strokes = [
-            events.StrokeInput(kind=kind, roi=roi.to_json())
+            events.StrokeInput(kind=kind, roi=region.to_json())
             for kind, given in given_by_kind.items()
-            if given is not None
-            for roi in parse_rois(given, kind)
+            for region in self._made().modality.regions(given, kind)
         ]
         if instruction is not None and not isinstance(instruction, str):
             raise TypeError(
@@ -618,22 +625,19 @@ class Session(Waits, OwnLoops, Reviews):
         return os.getpid() != self._process
 
 
-def _check_display(config: Config, channels: int) -> None:
-    for name in ("mean", "std"):
-        values = getattr(config.display, name)
-        if values is not None and len(values) not in (1, channels):
-            raise ValueError(
-                f"config['display'][{name!r}] = {values!r} has {len(values)} values for images of "
-                f"{channels} channels; give one for each channel, or one for all"
-            )
-
-
-def _window(config: Config, inputs: Sequence[Any]) -> Window | None:
-    """Black and white for data whose pictures could not be made out otherwise."""
-    display = config.display
-    if any(given is not None for given in (display.mean, display.std, display.window)):
-        return None
-    return find_window(inputs)
+def _fit_method(config: Config, modality: Modality) -> Config:
+    """The settings with a map that this kind of input has."""
+    wanted = config.attribution
+    if wanted.method in modality.methods:
+        return config
+    if "method" in wanted.model_fields_set:
+        known = ", ".join(map(repr, modality.methods))
+        raise ValueError(
+            f"config['attribution']['method'] = {wanted.method!r} is no map of inputs of the kind "
+            f"{modality.name!r}; known are: {known}"
+        )
+    fitting = wanted.model_copy(update={"method": modality.methods[0]})
+    return config.model_copy(update={"attribution": fitting})
 
 
 def close_all(*, keep: Session | None = None) -> list[str]:
@@ -662,7 +666,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
-def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:
+def _structure(
+    parts: BackendParts, engine: Any, config: Config, modality: Modality
+) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
     Raises
@@ -678,7 +684,7 @@ def _structure(parts: BackendParts, engine: Any, config: Config) -> bytes | Exce
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
-    if wanted.layer is not None or wanted.method != "smoothgrad":
+    if wanted.layer is not None or (modality.layers and wanted.method != "smoothgrad"):
         assert parts.check_layer is not None  # noqa: S101 - both are there or neither
         sample = engine.read_sample(0)
         more = {"others": sample.others, "place": sample.place} if sample.others else {}

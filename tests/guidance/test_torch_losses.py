@@ -9,9 +9,10 @@ from torch import nn
 from coflect_widget.backends.torch.energy import evidence, fit, positive, share, slopes
 from coflect_widget.backends.torch.guidance import TorchGuidance
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.roi import parse_roi
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.guidance.terms import FILL
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 
 torch.set_num_threads(1)  # tiny tensors; more threads only wait for each other
 CORNER = (0.0, 0.0, 0.25, 0.25)
@@ -76,7 +77,7 @@ def read_rows(indices):
 
 
 def guide(model, seed=0, **settings):
-    return TorchGuidance(model, read_rows, (16, 16), GuidanceConfig(**settings), seed)
+    return TorchGuidance(model, read_rows, IMAGE, GuidanceConfig(**settings), seed)
 
 
 def state(*strokes):
@@ -343,8 +344,13 @@ def test_probabilities_as_targets_and_a_batch_of_one():
 
 def test_mirrored_places():
     place = np.zeros((8, 8), bool)
-    assert mirrored(place) == []
+    assert IMAGE.alike(place) == []
     place[0, :2] = True
-    assert [tuple(np.argwhere(p)[0]) for p in mirrored(place)] == [(0, 0), (0, 6), (7, 0), (7, 6)]
+    assert [tuple(np.argwhere(p)[0]) for p in IMAGE.alike(place)] == [
+        (0, 0),
+        (0, 6),
+        (7, 0),
+        (7, 6),
+    ]
     place[:4] = True  # half of the picture keeps to its side
-    assert len(mirrored(place)) == 1
+    assert len(IMAGE.alike(place)) == 1

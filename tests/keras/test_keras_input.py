@@ -13,8 +13,9 @@ from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuidance
 from coflect_widget.backends.keras.loss import find_head
 from coflect_widget.config import Config, GuidanceConfig
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.keras.keras_models import compiled, functional, sequential
 
 
@@ -314,7 +315,7 @@ def test_guidance_goes_with_each_precision(arrays, policy, ignore_loss):
         keras.config.set_dtype_policy(policy)
         backend = backend_of(compiled(sequential(norm=False)), arrays)
         config = GuidanceConfig(ignore_loss=ignore_loss, replay_share=1)
-        guidance = KerasGuidance(backend.model, backend.read_rows, (32, 32), config)
+        guidance = KerasGuidance(backend.model, backend.read_rows, IMAGE, config)
         backend.attach_guidance(guidance)
         ignore, look = parse_roi((0, 0, 0.3, 0.3), "ignore"), parse_roi((0.3, 0.2, 1, 1), "look")
         said = backend.set_guidance(

@@ -16,8 +16,9 @@ from coflect_widget.backends.torch.layers import Layer as TorchLayer
 from coflect_widget.backends.torch.layers import find_layer as find_torch_layer
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance import rows as guided_rows
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.keras.keras_models import compiled, sequential, torch_twin
 
 
@@ -86,8 +87,8 @@ def make_guidances(twins, shapes):
         images = np.stack([shapes.images[i] for i in indices])
         return torch.from_numpy(images), torch.from_numpy(shapes.labels[indices])
 
-    ours = KerasGuidance(classifier, rows_for_keras, (32, 32), GuidanceConfig())
-    theirs = TorchGuidance(twin, rows_for_torch, (32, 32), GuidanceConfig())
+    ours = KerasGuidance(classifier, rows_for_keras, IMAGE, GuidanceConfig())
+    theirs = TorchGuidance(twin, rows_for_torch, IMAGE, GuidanceConfig())
     state = GuidanceState((
         ActiveStroke("ignore", parse_roi((0, 0, 0.3, 0.3), "ignore"), 3, 0.3, "a"),
         ActiveStroke("look", parse_roi((0.3, 0.2, 0.8, 0.9), "look"), 4, 0.4, "b"),

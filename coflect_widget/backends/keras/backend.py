@@ -55,6 +55,7 @@ from coflect_widget.backends.keras.targets import (
     said_of_labels,
 )
 from coflect_widget.config import Config
+from coflect_widget.modalities import IMAGE, Modality
 from coflect_widget.records.durable import replacing
 
 
@@ -90,6 +91,7 @@ class KerasBackend:
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         check_engine()
         if not isinstance(model, keras.Model):
@@ -105,6 +107,12 @@ class KerasBackend:
                 f"class_weight is a {type(class_weight).__name__}; pass a mapping of class number "
                 "to weight, as dict(enumerate(weights)) makes it"
             )
+        if modality is not None and modality.name != IMAGE.name:
+            raise ValueError(
+                f"inputs={modality.name!r}: Keras models take pictures only, so far; leave "
+                "inputs= out, or pass a torch model"
+            )
+        self.modality: Modality = IMAGE
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
@@ -166,11 +174,6 @@ class KerasBackend:
     def fills_processors(self) -> bool:
         threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
         return self.device == "cpu" and (threads == 0 or threads >= processors())
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        shape = self.model.chw(self.train_source.input(0)).shape
-        return (int(shape[-2]), int(shape[-1]))
 
     def _sources(self) -> list[Source]:
         return [self.train_source] + ([] if self.val_source is None else [self.val_source])

@@ -40,6 +40,7 @@ from coflect_widget.guidance.terms import (
     choose,
     turn,
 )
+from coflect_widget.modalities.base import Modality
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -89,8 +90,8 @@ class KerasGuidance(InForce):
     classifier : Classifier
     read_rows : callable
         Indices -> inputs (n, ...) as the model takes them, and labels (n,).
-    image_size : (int, int)
-        H and W of the inputs.
+    modality : Modality
+        What an input is.
     config : GuidanceConfig
     seed : int
         Decides which rows are guided and with whom they are swapped.
@@ -102,7 +103,7 @@ class KerasGuidance(InForce):
         self,
         classifier: Classifier,
         read_rows: ReadRows,
-        image_size: tuple[int, int],
+        modality: Modality,
         config: GuidanceConfig,
         seed: int = 0,
         device: str = "cpu",
@@ -110,10 +111,10 @@ class KerasGuidance(InForce):
         super().__init__()
         self.classifier = classifier
         self._read_rows = read_rows
-        self._image_size = image_size
+        self._modality = modality
         self._config = config
         self._seed = seed
-        self._rows = RowChooser(seed)
+        self._rows = RowChooser(seed, modality)
         self._passes = GuidedPasses(classifier)
         self._plan: Plan[NDArray[Any]] | None = None
         self._terms: list[str] = []
@@ -128,7 +129,7 @@ class KerasGuidance(InForce):
 
     def set_state(self, state: GuidanceState) -> str:
         """See `InForce.set_state`."""
-        plan = make_plan(state, self._read_chw, self._image_size)
+        plan = make_plan(state, self._read_chw, self._modality)
         if plan is not None:
             x = tf.constant(self._read_rows([0])[0])
             outputs = self.classifier.model(x, training=False)
@@ -352,7 +353,7 @@ class KerasGuidance(InForce):
         """Whether the term fails with this in force."""
         alone = copy.copy(self)
         alone.warnings, alone.lapses, alone._raised = list(self.warnings), [], None
-        alone._rows = RowChooser(self._seed)
+        alone._rows = RowChooser(self._seed, self._modality)
         alone._passes = self._passes.anew()
         try:
             alone.set_state(state)

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
-from coflect_widget.attribution.map_shapes import choose, fits, token_grid
 from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.modalities.image.map_shapes import choose, fits, token_grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from coflect_widget.backends.keras.backend import weight_names
 from coflect_widget.backends.keras.layers import Layer, find_layer, tapped
 from coflect_widget.backends.keras.model import Classifier
 from coflect_widget.backends.keras.structure import rebuild, structure
+from coflect_widget.modalities import IMAGE, Modality
 
 __all__ = ["KerasExplainer", "check_layer", "layercam", "load", "smoothgrad", "structure"]
 
@@ -110,6 +111,7 @@ class KerasExplainer:
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality = IMAGE,
     ) -> dict[str, Any]:
         """Maps of one input (1, C, H, W); see `TorchExplainer.explain`, whose results it has.
 
@@ -138,14 +140,16 @@ class KerasExplainer:
             if method in methods:
                 found = self._layer(tuple(x.shape[1:]), layer)
                 cam = compute(classifier, inputs, explained, found)[None, ..., None]
-                result[method] = tf.image.resize(cam, x.shape[2:4])[0, :, :, 0].numpy()
+                result[method] = tf.image.resize(cam, modality.extent(x[0]))[0, :, :, 0].numpy()
                 result["layer"] = found.name
         if "smoothgrad" in methods:
             spread = sigma * float(inputs.max() - inputs.min())
             noise = np.random.default_rng(seed).standard_normal(
                 (samples, *inputs.shape[1:]), dtype=np.float32
             )
-            found_map, used = _until_converged(classifier, inputs, explained, spread * noise)
+            found_map, used = _until_converged(
+                classifier, inputs, explained, spread * noise, modality
+            )
             result["smoothgrad"], result["samples_used"] = found_map, used
         return result
 
@@ -235,7 +239,11 @@ def _at_layer(
 
 
 def _until_converged(
-    classifier: Classifier, x: NDArray[np.float32], target: int, noise: NDArray[np.float32]
+    classifier: Classifier,
+    x: NDArray[np.float32],
+    target: int,
+    noise: NDArray[np.float32],
+    modality: Modality,
 ) -> tuple[NDArray[np.float32], int]:
     """SmoothGrad over as much of the noise as its map needs, and how many copies that was."""
     maps: list[NDArray[np.float32]] = []  # each the mean over one batch of equal size
@@ -244,7 +252,7 @@ def _until_converged(
         part = noise[used : used + NOISE_BATCH]
         if len(part) < NOISE_BATCH and maps:
             break  # a smaller batch would count too much
-        maps.append(smoothgrad(classifier, x, target, part))
+        maps.append(smoothgrad(classifier, x, target, part, modality))
         used += len(part)
         if len(maps) > 1 and relative_error(np.stack(maps)) < TOLERANCE:
             break
@@ -253,9 +261,13 @@ def _until_converged(
 
 
 def smoothgrad(
-    classifier: Classifier, x: NDArray[np.float32], target: int, noise: NDArray[np.float32]
+    classifier: Classifier,
+    x: NDArray[np.float32],
+    target: int,
+    noise: NDArray[np.float32],
+    modality: Modality = IMAGE,
 ) -> NDArray[np.float32]:
-    """Mean magnitude of the gradient over noisy copies of the input and over channels, (H, W).
+    """Mean magnitude of the gradient over noisy copies of the input, a map (E).
 
     D. Smilkov et al., "SmoothGrad", 2017.
 
@@ -276,5 +288,6 @@ def smoothgrad(
             outputs = classifier.model(inputs, training=False)
             score = tf.reduce_sum(classifier.logits(outputs)[:, target])
         total += tf.reduce_sum(tf.abs(tape.gradient(score, inputs)), 0).numpy()
-    mean: NDArray[np.float32] = classifier.chw(total / np.float32(len(noise))).mean(0)
-    return mean
+    mean = classifier.chw(total / np.float32(len(noise)))
+    found: NDArray[np.float32] = modality.to_units(mean[None])[0]
+    return found

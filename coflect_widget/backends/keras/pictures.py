@@ -10,8 +10,8 @@ from typing import Any, Literal
 import keras
 from numpy.typing import NDArray
 
-from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.keras.model import Layout
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]

@@ -53,6 +53,7 @@ from coflect_widget.backends.torch.schedules import (
 )
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
 from coflect_widget.config import Config
+from coflect_widget.modalities.base import Modality
 from coflect_widget.records.durable import replacing
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -99,6 +100,7 @@ class TorchBackend:
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
@@ -113,8 +115,11 @@ class TorchBackend:
             may_regress=loss is not None,
             names=forward_names(model),
         )
-        self.train_source = read(train_data, "train_data")
-        self.val_source = None if val_data is None else read(val_data, "val_data")
+        self.train_source = read(train_data, "train_data", modality=modality)
+        self.modality = modality = self.train_source.modality
+        self.val_source = (
+            None if val_data is None else read(val_data, "val_data", modality=modality)
+        )
         self.regression = self.train_source.regression
         self._check_same_shape()
         if self.regression:
@@ -187,11 +192,6 @@ class TorchBackend:
     @property
     def fills_processors(self) -> bool:
         return self._device.type == "cpu" and torch.get_num_threads() >= processors()
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        height, width = self.train_source.picture_shape[-2:]
-        return (height, width)
 
     def _assume(self, sentence: str) -> None:
         if sentence:
@@ -647,7 +647,7 @@ class TorchBackend:
     def readings(
         self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
     ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
+        """One training sample's input (...), read until there are `enough`; [] of arrays."""
         return self.train_source.readings(index, enough)
 
     def forget_read(self) -> None:

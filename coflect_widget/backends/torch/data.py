@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy, no_picture
 from coflect_widget.backends.items import (
     check_finite,
     check_item,
@@ -30,6 +29,8 @@ from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.items import Items, in_order
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.data.arrays import ArrayDataset
+from coflect_widget.modalities import Modality, recognise
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY, float_remedy, is_picture
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 _PROBES = 64  # samples of a map-style data set that are looked at before training
@@ -50,12 +51,19 @@ class Source:
         Whether targets may be floating point, for regression.
     names : sequence of str
         Arguments of the model's ``forward``, for inputs that have names.
+    modality : Modality, optional
+        What an input is; found by the first one if left out.
 
     Attributes
     ----------
     regression : bool
         Whether the targets are such values. Batches have them as float32 (B, D); a sample's
         label is 0 then, "an error as usual".
+    modality : Modality
+    shapes : list of tuple of int
+        Of all inputs of a sample, in the order in which the model takes them.
+    input_shape : tuple of int
+        Of the one that maps and strokes are about.
     given : object
         `data` itself; None for a tuple or list.
     """
@@ -68,8 +76,10 @@ class Source:
         *,
         may_regress: bool = False,
         names: Sequence[str] = (),
+        modality: Modality | None = None,
     ) -> None:
         self.argument = argument
+        self._modality = modality
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
@@ -99,15 +109,14 @@ class Source:
                 self._check_shapes()
                 self.draws_random_numbers = moved()
         first = self.sample(0)
-        self._check_picture(first.input)
-        #: of all inputs of a sample, in the order in which the model takes them
+        self._check_kind(first.input)
         self.shapes = [tuple(x.shape) for x in arguments(first)]
-        self.picture_shape: tuple[int, ...] = first.input.shape
+        self.input_shape: tuple[int, ...] = first.input.shape
 
     # --- reading ---------------------------------------------------------------------------
 
     def sample(self, index: int) -> Sample:
-        """Input (C, H, W) float32 and label of one sample."""
+        """Input (...) float32 and label of one sample."""
         if index in self._read:
             return self._read[index]
         if self.inputs is not None and self.targets is not None:
@@ -125,7 +134,7 @@ class Source:
     def readings(
         self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
     ) -> list[NDArray[np.float32]]:
-        """The picture (C, H, W) of one sample, read anew until there are `enough`.
+        """The input (...) of one sample, read anew until there are `enough`.
 
         [] where the data are arrays, which give the same each time.
         """
@@ -235,7 +244,7 @@ class Source:
             return inputs, self._checked_targets(y)
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
-        self._check_picture(given[0] if len(given) else given.new_zeros(given.shape[1:]))
+        self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         return _as_float(x, self.argument), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
@@ -279,15 +288,18 @@ class Source:
             )
         return targets.long().contiguous()
 
-    def _check_picture(self, x: Any) -> None:
-        """Raise ValueError unless one sample's input is a picture, or a row that may be one."""
-        values = torch.as_tensor(x).detach()
-        whole = not values.is_floating_point() or bool(
-            values.numel() and values.max() > 1 and (values == values.round()).all()
-        )
-        problem = no_picture(tuple(values.shape), self.argument, whole=whole)
-        if problem is not None:
-            raise ValueError(problem)
+    @property
+    def modality(self) -> Modality:
+        """What an input is."""
+        assert self._modality is not None  # noqa: S101 - the first sample has told
+        return self._modality
+
+    def _check_kind(self, x: Any) -> None:
+        """Raise ValueError unless one sample's input is of its kind."""
+        tensor = torch.as_tensor(x).detach()
+        values = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        self._modality = self._modality or recognise(values)
+        self._modality.check(values, self.argument)
 
     def _checked_dataset(self, data: Any) -> Any:
         if isinstance(data, DataLoader):
@@ -324,7 +336,7 @@ class Source:
             if shape is not None and _shape(x) != shape:
                 raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
             if shape is None and not isinstance(x, tuple | list):
-                self._check_picture(x)  # before anybody is told to convert it
+                self._check_kind(x)  # before anybody is told to convert it
             shape = _shape(x)
             sample = _sample(x, 0, self.argument)
             first = item[1] if index == 0 else first
@@ -403,7 +415,7 @@ def arguments(sample: Sample) -> list[NDArray[np.float32]]:
 def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
     """Which of several inputs is the picture: the first with three dimensions."""
     for place, shape in enumerate(shapes):
-        if len(shape) == 3 and min(shape[1:]) > 1:
+        if is_picture(shape):
             return place
     raise ValueError(
         f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "

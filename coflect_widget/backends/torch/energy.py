@@ -13,19 +13,26 @@ def _as_it_is(output: Tensor) -> Tensor:
     return output
 
 
-def slopes(logits: Tensor, inputs: Tensor) -> Tensor:
-    """Squared gradient of the summed log probabilities with respect to the pixels.
+def slopes(logits: Tensor, inputs: Tensor, axes: int) -> Tensor:
+    """Squared gradient of the summed log probabilities with respect to the inputs.
 
-    The sum over all classes is that of Ross et al., 2017: a pixel that moves any class counts.
+    The sum over all classes is that of Ross et al., 2017: a unit that moves any class counts.
 
     Returns
     -------
-    Tensor (B, H, W)
-        Differentiable; summed over channels.
+    Tensor (B, E)
+        Differentiable; of the last `axes` axes, summed over those before, such as channels.
     """
     score = F.log_softmax(logits, 1).sum()
     (gradient,) = torch.autograd.grad(score, inputs, create_graph=True)
-    return gradient.float().square().sum(1)
+    squared = gradient.float().square()
+    before = tuple(range(1, squared.ndim - axes))
+    return squared.sum(before) if before else squared
+
+
+def total(maps: Tensor) -> Tensor:
+    """The sum of each map (B, E), as (B,)."""
+    return maps.sum(tuple(range(1, maps.ndim)))
 
 
 def evidence(
@@ -74,9 +81,9 @@ def share(energy: Tensor, region: Tensor, floor: Tensor) -> Tensor:
 
     Parameters
     ----------
-    energy : Tensor (B, h, w)
+    energy : Tensor (B, E)
         Not negative.
-    region : Tensor (B, h, w)
+    region : Tensor (B, E)
         In [0, 1].
     floor : Tensor ()
         Added to the whole, so that a map cannot win by fading.
@@ -85,7 +92,7 @@ def share(energy: Tensor, region: Tensor, floor: Tensor) -> Tensor:
     -------
     Tensor (B,) in [0, 1]
     """
-    return (energy * region).sum((1, 2)) / (energy.sum((1, 2)) + floor)
+    return total(energy * region) / (total(energy) + floor)
 
 
 def effect(before: Tensor, after: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ from coflect_widget.guidance.terms import (
     choose,
     turn,
 )
+from coflect_widget.modalities.base import Modality
 
 #: Factor on a term before its backward pass in float16, so that small gradients do not vanish;
 #: it shrinks, down to 1, where large ones do not fit.
@@ -65,7 +66,7 @@ HALF_SCALE, SHRINK = 1024.0, 4.0
 class _Batch:
     """What `loss` is given of one step."""
 
-    inputs: Tensor  # (B, C, H, W)
+    inputs: Tensor  # (B, ...)
     targets: Tensor  # (B,) or (B, classes)
     indices: Tensor | None  # (B,)
 
@@ -76,11 +77,11 @@ class TorchGuidance(InForce):
     Parameters
     ----------
     model : torch.nn.Module
-        Classifier that maps (B, C, H, W) to logits (B, classes).
+        Classifier that maps (B, ...) to logits (B, classes).
     read_rows : callable
-        Indices -> inputs (n, C, H, W) and labels (n,) on the model's device.
-    image_size : (int, int)
-        H and W of the inputs.
+        Indices -> inputs (n, ...) and labels (n,) on the model's device.
+    modality : Modality
+        What an input is.
     config : GuidanceConfig
     seed : int
         Decides which rows are guided and with whom they are swapped.
@@ -91,7 +92,7 @@ class TorchGuidance(InForce):
         self,
         model: nn.Module,
         read_rows: ReadRows,
-        image_size: tuple[int, int],
+        modality: Modality,
         config: GuidanceConfig,
         seed: int = 0,
         device: str | torch.device = "cpu",
@@ -99,12 +100,12 @@ class TorchGuidance(InForce):
         super().__init__()
         self.model = model
         self._read_rows = read_rows
-        self._image_size = image_size
+        self._modality = modality
         self._config = config
         self._seed = seed
         self._device = torch.device(device)
-        self._rows = RowChooser(seed)
-        self._passes = GuidedPasses(model, self._device)
+        self._rows = RowChooser(seed, modality)
+        self._passes = GuidedPasses(model, self._device, modality)
         self._plan: Plan[Tensor] | None = None
         self._terms: list[str] = []
         self._steps = self._held = 0  # since the state was set
@@ -121,7 +122,7 @@ class TorchGuidance(InForce):
         """See `InForce.set_state`."""
         known = len(self.warnings)
         chosen = choose(
-            make_plan(state, self._read_rows, self._image_size),
+            make_plan(state, self._read_rows, self._modality),
             self._config,
             self._find_layer,
             self._twice_differentiable,
@@ -143,7 +144,7 @@ class TorchGuidance(InForce):
 
     def _find_layer(self) -> str | None:
         """The layer whose map is guided; found once, on a copy, so that the model stays as is."""
-        if not self._layer_known:
+        if self._modality.layers and not self._layer_known:
             self._layer_known = True
             shape = tuple(self._read_rows([0])[0].shape[1:])
             try:
@@ -169,7 +170,7 @@ class TorchGuidance(InForce):
             x = self._read_rows([0, 0])[0].clone()
             try:
                 with torch.enable_grad():
-                    energy = self._passes.energy_of_pixels(x)[0].sum()
+                    energy = self._passes.energy_of_units(x)[0].sum()
                     found = torch.autograd.grad(energy, self._parameters(), allow_unused=True)
                 # some functions do not refuse, they only cut the gradient off
                 self._twice = any(gradient is not None for gradient in found)
@@ -195,7 +196,7 @@ class TorchGuidance(InForce):
 
         Returns
         -------
-        Tensor (B, C, H, W)
+        Tensor (B, ...)
             `inputs` itself where there is nothing to exchange.
         """
         plan = self._plan
@@ -239,7 +240,7 @@ class TorchGuidance(InForce):
 
         Parameters
         ----------
-        inputs : Tensor (B, C, H, W)
+        inputs : Tensor (B, ...)
         targets : Tensor (B,) of int or (B, classes) of probabilities
         task_loss : Tensor ()
             Detached; the strength is relative to what it was before any shortcut was found.
@@ -362,7 +363,7 @@ class TorchGuidance(InForce):
         """Whether the term fails with this in force."""
         alone = copy.copy(self)
         alone.warnings, alone.lapses = list(self.warnings), []
-        alone._rows = RowChooser(self._seed)
+        alone._rows = RowChooser(self._seed, self._modality)
         alone._passes = self._passes.anew()
         try:
             alone.set_state(state)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.items import name_index
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
 #: What items that are mappings call their label, and their place in the data set.
 _LABELS = ("labels", "label", "target", "targets", "y", "label_ids")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from coflect_widget.attribution.errors import NoSuitableLayerError
-from coflect_widget.attribution.map_shapes import MOST_EXTRA_TOKENS, choose, fits, token_grid
 from coflect_widget.backends.torch.outputs import logits_of
+from coflect_widget.modalities.image.map_shapes import MOST_EXTRA_TOKENS, choose, fits, token_grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
 from coflect_widget.backends.torch.layers import Layer, output_tensor
+from coflect_widget.modalities import IMAGE
 
 #: Inputs (B, C, H, W) to logits (B, classes).
 Forward = Callable[[Tensor], Tensor]
@@ -81,6 +82,7 @@ def smoothgrad(
     samples: int,
     sigma: float,
     tolerance: float = TOLERANCE,
+    to_units: Callable[[Tensor], Tensor] = IMAGE.to_units,
 ) -> tuple[Tensor, int]:
     """Mean magnitude of the gradient over noisy copies of the input.
 
@@ -90,7 +92,7 @@ def smoothgrad(
     Parameters
     ----------
     forward : callable
-    x : Tensor (1, C, H, W)
+    x : Tensor (1, ...)
     target : int
     samples : int
         At most so many noisy copies.
@@ -98,12 +100,14 @@ def smoothgrad(
         Standard deviation of the noise as a share of the range of `x`. The noise comes from
         torch's global generator.
     tolerance : float
-        Stop once the standard error of the map (the mean over channels) is below this share of
-        the map's contrast, both as root mean squares over the pixels; 0 never stops early.
+        Stop once the standard error of the map is below this share of the map's contrast, both as
+        root mean squares over the units; 0 never stops early.
+    to_units : callable
+        `Modality.to_units`.
 
     Returns
     -------
-    gradients : Tensor (1, C, H, W)
+    gradients : Tensor (1, ...)
     used : int
         Noisy copies that it took.
     """
@@ -113,7 +117,7 @@ def smoothgrad(
     saliency = Saliency(forward)
     noise = sigma * float(x.max() - x.min())
     total = torch.zeros_like(x)
-    maps: list[Tensor] = []  # (B, H, W) each
+    maps: list[Tensor] = []  # (B, E) each
     used = 0
     while used < samples:
         count = min(NOISE_BATCH, samples - used)
@@ -123,7 +127,7 @@ def smoothgrad(
         gradients = gradients.detach()
         total += gradients.sum(0, keepdim=True)
         used += count
-        maps.append(gradients.mean(1))
+        maps.append(to_units(gradients))
         if tolerance > 0 and used < samples and relative_error(torch.cat(maps).numpy()) < tolerance:
             break
     return total / used, used

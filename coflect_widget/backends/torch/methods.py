@@ -19,6 +19,7 @@ from coflect_widget.backends.torch import outputs as torch_outputs
 from coflect_widget.backends.torch.layers import Layer, find_layer
 from coflect_widget.backends.torch.maps import Forward, gradcam, layercam, smoothgrad
 from coflect_widget.backends.torch.structure import rebuild, structure
+from coflect_widget.modalities import IMAGE, Modality
 
 __all__ = ["TorchExplainer", "check_layer", "load", "structure"]
 
@@ -149,6 +150,7 @@ class TorchExplainer:
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality = IMAGE,
         others: Others = (),
         place: int = 0,
     ) -> dict[str, Any]:
@@ -156,7 +158,7 @@ class TorchExplainer:
 
         Parameters
         ----------
-        x : ndarray (1, C, H, W) float32
+        x : ndarray (1, ...) float32
         target : int or None
             The class to explain; the predicted one if None.
         methods : sequence of {"livecam", "gradcam", "smoothgrad"}
@@ -168,6 +170,8 @@ class TorchExplainer:
             Module that LiveCAM reads; found if None.
         seed : int
             Of the noise: equal seeds give equal maps.
+        modality : Modality
+            What an input is; a class-activation map needs pictures.
         others : sequence of ndarray
             Further inputs of a model with several, each without the batch's dimension.
         place : int
@@ -177,7 +181,7 @@ class TorchExplainer:
         -------
         dict
             ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
-            (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
+            (E) float32, non-negative, not normalised; with a class-activation map ``layer``,
             the module's name, with SmoothGrad ``samples_used``, with `others`
             ``modality_focus`` and ``modality_reason``.
 
@@ -212,13 +216,15 @@ class TorchExplainer:
                 if method in methods:
                     found = self._layer(tuple(inputs.shape[1:]), layer, others, place)
                     cam = compute(self.model, forward, inputs, explained, found)
-                    size = (inputs.shape[2], inputs.shape[3])
+                    size = modality.extent(inputs[0])
                     cam = F.interpolate(cam, size, mode="bilinear", align_corners=False)
                     result[method] = cam[0, 0].numpy()
                     result["layer"] = found.name
             if "smoothgrad" in methods:
-                gradients, used = smoothgrad(forward, inputs, explained, samples, sigma)
-                result["smoothgrad"] = gradients[0].mean(0).numpy()
+                gradients, used = smoothgrad(
+                    forward, inputs, explained, samples, sigma, to_units=modality.to_units
+                )
+                result["smoothgrad"] = modality.to_units(gradients)[0].numpy()
                 result["samples_used"] = used
             if others:
                 focus, why = self._modality_focus(inputs, others, place, explained)
@@ -228,7 +234,7 @@ class TorchExplainer:
     def logits(
         self, x: NDArray[np.float32], others: Others = (), place: int = 0
     ) -> NDArray[np.float32]:
-        """Outputs (B, classes) for inputs (B, C, H, W), in eval mode; `others` serve all rows."""
+        """Outputs (B, classes) for inputs (B, ...), in eval mode; `others` serve all rows."""
         self.model.eval()
         forward = self._forward(others, place)
         with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -21,6 +21,7 @@ from coflect_widget.backends.torch.energy import (
     positive,
     share,
     slopes,
+    total,
     weighted_mean,
 )
 from coflect_widget.backends.torch.layers import Layer
@@ -34,6 +35,7 @@ from coflect_widget.guidance.terms import (
     ROWS_GAIN,
     SLOPE_GAIN,
 )
+from coflect_widget.modalities.base import Modality
 
 
 class GuidedPasses:
@@ -42,8 +44,10 @@ class GuidedPasses:
     Parameters
     ----------
     model : torch.nn.Module
-        Classifier that maps (B, C, H, W) to logits (B, classes).
+        Classifier that maps (B, ...) to logits (B, classes).
     device : torch.device
+    modality : Modality
+        Which of the inputs' axes are those of its extent.
 
     Attributes
     ----------
@@ -51,8 +55,9 @@ class GuidedPasses:
         Whose map "activation" is about.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, device: torch.device, modality: Modality) -> None:
         self.model = model
+        self._modality = modality
         self.layer: Layer | None = None
         self._device = device
         self._task: Tensor | None = None  # () running mean of the task loss
@@ -82,21 +87,21 @@ class GuidedPasses:
             logits = logits_of(output, self.model).float()
         before, after = logits[:count], logits[count:]
         each = F.cross_entropy(after, pairs.targets, reduction="none")
-        total = ROWS_GAIN * weighted_mean(each, pairs.strength)
+        rows = ROWS_GAIN * weighted_mean(each, pairs.strength)
         hangs_on = effect(before, after)
         gain = EFFECT_GAIN * self._reference(logits.shape[1])
-        return total + gain * weighted_mean(hangs_on, pairs.strength)
+        return rows + gain * weighted_mean(hangs_on, pairs.strength)
 
     def slopes(self, rows: Marked, *, inside: bool) -> Tensor:
         """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
-        energy, classes = self.energy_of_pixels(rows.inputs)
+        energy, classes = self.energy_of_units(rows.inputs)
         first = self._at_first("slopes", energy)
         if inside:
             missed = 1 - share(energy, rows.region, BLANK * first)
             gain = ACTIVATION_GAIN * self._reference(classes)
             return gain * weighted_mean(missed, rows.strength)
         # Against what it was, not against what it is: a share could shrink by a steeper rest.
-        found = (energy * rows.region).sum((1, 2)) / first
+        found = total(energy * rows.region) / first
         return SLOPE_GAIN * self._reference(classes) * weighted_mean(found, rows.strength)
 
     def activation(self, rows: Marked) -> Tensor:
@@ -108,15 +113,15 @@ class GuidedPasses:
         gain = ACTIVATION_GAIN * self._reference(classes)
         return gain * weighted_mean(1 - found, rows.strength)
 
-    def energy_of_pixels(self, inputs: Tensor) -> tuple[Tensor, int]:
-        """Energy (B, H, W) of the input gradient, differentiable, and how many classes there are.
+    def energy_of_units(self, inputs: Tensor) -> tuple[Tensor, int]:
+        """Energy (B, E) of the input gradient, differentiable, and how many classes there are.
 
         `inputs`, a leaf, is made to require a gradient.
         """
         x = inputs.requires_grad_()
         with quiet(self.model, self._device), sdpa_kernel(SDPBackend.MATH):
             logits = logits_of(self.model(x), self.model).float()
-        return slopes(logits, x), logits.shape[1]
+        return slopes(logits, x, len(self._modality.extent(x[0]))), logits.shape[1]
 
     def maps(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, int]:
         """Class activation maps (B, h, w) of either sign, and how many classes there are."""
@@ -133,7 +138,7 @@ class GuidedPasses:
 
     def _at_first(self, name: str, energy: Tensor) -> Tensor:
         """What the maps' energy was at first, to compare with."""
-        now = energy.detach().sum((1, 2)).mean() + 1e-12
+        now = total(energy.detach()).mean() + 1e-12
         kept = self._first.get(name, now)
         self._first[name] = torch.where(kept.isfinite(), kept, now)  # a batch may not be finite
         return self._first[name]

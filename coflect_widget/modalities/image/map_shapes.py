@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from coflect_widget.attribution.errors import NoSuitableLayerError
+from coflect_widget.modalities.errors import NoSuitableLayerError
 
 #: A map must have at least so many rows and columns to be chosen.
 SMALLEST_MAP = 7

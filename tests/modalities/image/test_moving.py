@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coflect_widget.guidance.moving import moves
+from coflect_widget.modalities.image.moving import moves
 from tests.conftest import eventually, tiny_cnn
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coflect_widget.config import DisplayConfig
-from coflect_widget.records.pictures import to_picture
+from coflect_widget.modalities.image.render import to_picture
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
