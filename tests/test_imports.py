@@ -48,20 +48,8 @@ LEFT = {
     ("backends.torch.plan", "guidance.plan"),
     ("backends.torch.structure", "attribution.errors"),
     ("backends.torch.structure", "workers.by_value"),
-    ("integrations.keras", "session.parts"),
-    ("integrations.lightning", "session.parts"),
-    ("integrations.transformers", "session.parts"),
-    ("session.session", "ui.export"),
-    ("session.session", "ui.live"),
-    ("session.session", "ui.sidebar"),
-    ("workers.fork_server", "attribution.worker"),
-    ("workers.forked", "attribution.worker"),
-    ("workers.idle_worker", "attribution.worker"),
-    ("workers.pool", "attribution.errors"),
-    ("workers.pool", "attribution.worker"),
 }
 LEFT_CIRCLES = [
-    ["session.cost", "session.observer", "session.parts"],
     ["backends.keras.backend", "backends.keras.rehearsal"],
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coflect_widget.modalities.errors import NoSuitableLayerError as NoSuitableLayerError
+from coflect_widget.workers.errors import PoolClosedError, WorkerError
 
 
 class ExplanationError(RuntimeError):
@@ -13,19 +14,11 @@ class ExplanationSkippedError(ExplanationError):
     """A background request was dropped, because of the budget or for newer requests."""
 
 
-class WorkerLostError(ExplanationError):
-    """The worker died, hung or ran out of memory twice with the same job."""
-
-
-class ModelRefusedError(ExplanationError):
-    """No worker can rebuild the model."""
-
-
 class NonFiniteMapError(ExplanationError):
     """The map or the model's output is NaN or infinite: there is nothing to show."""
 
 
-class PoolClosedError(ExplanationError):
+class SessionClosedError(ExplanationError):
     """The session was closed before the explanation was ready."""
 
 
@@ -39,3 +32,11 @@ class UnknownModelError(LookupError):
 
 class ModelNotSendableError(TypeError):
     """The model cannot be pickled, so no worker can rebuild it."""
+
+
+def after(error: WorkerError) -> ExplanationError:
+    """What whoever waits for a map is told after this happened to its worker."""
+    closed = isinstance(error, PoolClosedError)
+    told = SessionClosedError(str(error)) if closed else ExplanationError(str(error))
+    told.__cause__ = error
+    return told

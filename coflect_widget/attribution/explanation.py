@@ -25,6 +25,8 @@ class Explanation:
     livecam, smoothgrad : ndarray float32 in [0, 1], as `map`
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
         layer, which only ``method="smoothgrad"`` accepts.
+    consensus : ndarray (H, W) float32 in [0, 1]
+        Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
         How far the two maps say the same; None where one of them is flat.
     focus_bbox : tuple of float in [0, 1], or None
@@ -55,6 +57,7 @@ class Explanation:
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
+    consensus: NDArray[np.float32]
     agreement: float | None
     focus_bbox: Corners | None
     top_classes: tuple[int, ...]

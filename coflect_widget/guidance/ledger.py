@@ -173,8 +173,13 @@ class Ledger:
         return file
 
     @classmethod
-    def load(cls, path: str | Path) -> Ledger:
+    def load(cls, path: str | Path, modality: Modality | None = None) -> Ledger:
         """Read a ledger that `save` wrote.
+
+        Parameters
+        ----------
+        modality : Modality, optional
+            The kind of input that it should be about; the kinds that are known serve otherwise.
 
         Raises
         ------
@@ -187,7 +192,9 @@ class Ledger:
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
             # of before there were other inputs it says nothing
-            modality = find_modality(content.get("inputs", IMAGE.name))
+            inputs = content.get("inputs", IMAGE.name)
+            if modality is None or modality.name != inputs:
+                modality = find_modality(inputs)
             ledger = cls(clip(float(content["focus"])), modality)
             for raw in content["interventions"]:
                 record = InterventionRecord.model_validate(raw["record"])

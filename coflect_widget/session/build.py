@@ -20,6 +20,7 @@ from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.modalities.base import Modality, Rendering
 from coflect_widget.native import kernels
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
@@ -27,6 +28,7 @@ from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
@@ -81,10 +83,12 @@ def build(
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path)
     controls = Controls()
-    samples = Samples(backend, controls)
+    process = ProcessSettings(touch=config.process.touch)
+    samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
-    observer = Observer(tell)
-    loop = TrainingLoop(backend, controls, snapshots, observer)
+    newest = Newest()
+    observer = Observer(tell, newest)
+    loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
@@ -161,7 +165,7 @@ def build(
     kept = config.attribution
     gallery = Gallery(path, _weak_renderer(samples, modality, config.display))
     shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)
-    overlays = Overlays(gallery, shelf, modality, tell, config.xai_every)
+    overlays = Overlays(gallery, shelf, tell, config.xai_every)
     scheduler = ExplanationScheduler(
         structure,
         snapshots,
@@ -215,6 +219,7 @@ def build(
         path=path,
         task=task,
         modality=modality,
+        process=process,
         tell=tell,
         stream=stream,
         samples=samples,
@@ -234,7 +239,7 @@ def build(
         labels=labels,
         alarms=alarms,
         holding=holding,
-        observer=observer,
+        newest=newest,
         desk=desk,
     )
     observer.follow(parts)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from coflect_widget import events
-from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.timeline import Shelf, overlay_event
-from coflect_widget.modalities.base import Modality
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.session.telling import Telling
 
@@ -21,8 +19,6 @@ class Overlays:
     ----------
     gallery, shelf
         Where maps are written, and which of them stay.
-    modality : Modality
-        How its maps are blended.
     tell : Telling
     every : int
         Steps between two periodic overlays.
@@ -33,12 +29,9 @@ class Overlays:
         The sample that a person looks at.
     """
 
-    def __init__(
-        self, gallery: Gallery, shelf: Shelf, modality: Modality, tell: Telling, every: int
-    ) -> None:
+    def __init__(self, gallery: Gallery, shelf: Shelf, tell: Telling, every: int) -> None:
         self._gallery = gallery
         self._shelf = shelf
-        self._modality = modality
         self._tell = tell
         self._every = self._due = every
         self._explained_at: dict[int, int] = {}  # model step of each sample's newest overlay
@@ -79,9 +72,8 @@ class Overlays:
 
     def explained(self, explanation: Explanation, purpose: Purpose) -> None:
         """Keep the maps of one sample; on the scheduler's thread."""
-        blend = consensus(explanation.livecam, explanation.smoothgrad, self._modality.smooth)
         try:
-            maps, picture = self._gallery.save(explanation, blend)
+            maps, picture = self._gallery.save(explanation)
         except OSError as error:
             self.failed(explanation.index, purpose, f"the map could not be written: {error}")
             return

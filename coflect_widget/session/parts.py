@@ -18,13 +18,14 @@ from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.modalities.base import Modality
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
-from coflect_widget.session.observer import Observer
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
@@ -53,6 +54,7 @@ class Parts:
     path: Path
     task: Task
     modality: Modality
+    process: ProcessSettings
     tell: Telling
     stream: EventStream
     samples: Samples
@@ -72,7 +74,7 @@ class Parts:
     labels: Labels
     alarms: Alarms
     holding: Holding
-    observer: Observer
+    newest: Newest
     desk: Desk
     spare: bool = False
     closed: bool = False
@@ -114,7 +116,7 @@ class Parts:
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
-        self.closed = True
+        self.closed = self.own_loop.session_closed = True
         # What hangs once hangs every thread that reads the same data.
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another

@@ -17,7 +17,7 @@ _COPIES = 4
 _NOISE = 0.03  # of the range of the values
 
 
-def read(snapshot: Explainer, request: Request) -> Readings:
+def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
     modality = request.modality
     plain = _log_probabilities(snapshot, request.receivers)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from typing import Any, TypeVar
 
-from coflect_widget.attribution import worker
 from coflect_widget.workers.pool import START_SECONDS, SpawnedWorker
+from coflect_widget.workers.start import become_idle
 
 T = TypeVar("T")
 
@@ -89,5 +89,5 @@ class IdleWorker:
 def _settle(module: str) -> int:
     __import__(module)
     if sys.platform != "linux":  # there the kernel decides, see `IdleWorker.training`
-        worker.become_idle()
+        become_idle()
     return os.getpid()

@@ -16,4 +16,4 @@ def measure(structure: bytes, weights: Mapping[str, NDArray[Any]], request: Requ
     """Run one snapshot on the request. Deterministic."""
     snapshot: Any = load(structure)  # an Explainer of a model with one input
     snapshot.load_weights(weights)
-    return measuring.read(snapshot, request)
+    return measuring.take_readings(snapshot, request)

@@ -18,4 +18,4 @@ def measure(structure: bytes, weights: Mapping[str, NDArray[Any]], request: Requ
     torch.set_num_threads(1)
     snapshot: Any = load(structure)  # an Explainer of a model with one input
     snapshot.load_weights(weights)
-    return measuring.read(snapshot, request)
+    return measuring.take_readings(snapshot, request)

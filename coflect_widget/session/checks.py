@@ -1,0 +1,56 @@
+"""What is checked of a session's arguments before anything of it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coflect_widget.backends.registry import BackendParts, resolve
+from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
+
+
+def fit_method(config: Config, modality: Modality) -> Config:
+    """The settings with a map that this kind of input has.
+
+    Raises
+    ------
+    ValueError
+        If a person has asked for one that it has not.
+    """
+    wanted = config.attribution
+    if wanted.method in modality.methods:
+        return config
+    if "method" in wanted.model_fields_set:
+        known = ", ".join(map(repr, modality.methods))
+        raise ValueError(
+            f"config['attribution']['method'] = {wanted.method!r} is no map of inputs of the kind "
+            f"{modality.name!r}; known are: {known}"
+        )
+    fitting = wanted.model_copy(update={"method": modality.methods[0]})
+    return config.model_copy(update={"attribution": fitting})
+
+
+def structure_of(
+    parts: BackendParts, engine: Any, config: Config, modality: Modality
+) -> bytes | Exception:
+    """The model for the workers, or why it cannot be sent: training goes on without overlays.
+
+    Raises
+    ------
+    NoSuitableLayerError
+        If the layer that the user named is not in the model, or the model has none to read.
+    """
+    try:
+        if parts.structure is None:
+            own: bytes = engine.structure()
+            return own
+        structure: bytes = resolve(parts.structure)(engine.model)
+    except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        return error
+    wanted = config.attribution
+    if wanted.layer is not None or (modality.layers and wanted.method != "smoothgrad"):
+        assert parts.check_layer is not None  # noqa: S101 - both are there or neither
+        sample = engine.read_sample(0)
+        more = {"others": sample.others, "place": sample.place} if sample.others else {}
+        resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
+    return structure
