@@ -168,7 +168,8 @@ def test_files_that_know_pictures_no_more_are_taken_off(place):
 @pytest.mark.parametrize(
     "code",
     ["height, width = x.shape[-2:]", "def f(image_size): pass", "backend.image_size",
-     "x.sum((1, 2))", "f(axis=(-2, -1))", "if modality.name == 'image': pass", "f(x0=0)", "d['height']",
+     "x.sum((1, 2))", "f(axis=(-2, -1))", "if modality.name == 'image': pass",
+     "f(x0=0)", "d['height']",
      "from coflect_widget.modalities import IMAGE",
      "from coflect_widget.modalities.image.regions import Box"],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import Shelf, overlay_event, read_timeline
 from coflect_widget.events import Quality
 from coflect_widget.modalities import Rendering
-from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.pictures import MAPS, Gallery
 from coflect_widget.records.run import Run
 from coflect_widget.records.stream import EventStream
 
@@ -89,12 +89,12 @@ def test_every_field_survives_on_disk(tmp_path):
     stream.close()
     early, late = read_timeline(Run(tmp_path), 3)
     assert (early.model_step, late.model_step) == (10, 20)
-    for name in ("map", "livecam", "smoothgrad"):
+    for name in MAPS:
         values = getattr(late, name)
         assert values.dtype == np.float32
         assert np.abs(values - getattr(told[0], name)).max() <= 0.51 / 255
     for name in Explanation.__slots__:
-        if name not in ("map", "livecam", "smoothgrad"):
+        if name not in MAPS:
             assert getattr(late, name) == getattr(told[0], name), name
     (tmp_path / "overlays" / "sample_000003_step_00000010.npz").write_bytes(b"torn")
     assert [e.model_step for e in read_timeline(Run(tmp_path), 3)] == [20]

@@ -274,7 +274,7 @@ def test_descending_moves_the_energy_where_it_was_asked(kind, roi):
         handle.remove()
         floor = torch.tensor(1e-9)
         if kind == "ignore":
-            return share(slopes(logits, x), region, floor).mean().item()
+            return share(slopes(logits, x, 2), region, floor).mean().item()
         maps = evidence(logits, LABELS[:8], outputs[0]).relu()
         return share(maps, fit(region, maps.shape[1:]), floor).mean().item()
 
