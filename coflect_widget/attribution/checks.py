@@ -105,7 +105,7 @@ def deletion(
     if not marked.any():
         return None
     rng = np.random.default_rng(seed)
-    others = (modality.elsewhere(marked, rng) for _ in range(PLACES))
+    others = (modality.elsewhere(marked, x, rng) for _ in range(PLACES))
     masks = np.stack([np.zeros_like(marked), marked, *others])
     rows = np.broadcast_to(x, (len(masks), *x.shape))
     inputs = modality.exchange(masks, rows, modality.baseline(x)[None])

@@ -162,28 +162,31 @@ def make_plan(
     )
 
 
-def grown(places: BoolArray, share: float, reach: float) -> BoolArray:
+def grown(places: BoolArray, share: float, reach: Sequence[float]) -> BoolArray:
     """Places (n, E) and all units around them within `share` of their reach.
 
-    That is a quarter of a place's longest side, at most `reach` of the extent's; none where it is
-    large: who marks all of the background follows the object's outline.
+    That is a quarter of a place's longest side, along each axis at most `reach` of the extent's
+    longest; none where the place is large: who marks all of the background follows the object's
+    outline.
     """
-    most = round(reach * max(places.shape[1:]))
+    most = [round(axis * max(places.shape[1:])) for axis in reach]
     found = places.copy()
-    for number, place in enumerate(places if most else ()):
-        margin = round(share * min((_longest(place) + 2) // 4, most))
-        if margin > 0 and place.mean() <= WIDEST_PLACE:
-            wide = np.pad(place, margin)
-            for start in np.ndindex(*[2 * margin + 1] * place.ndim):
+    for number, place in enumerate(places if any(most) else ()):
+        margins = [round(share * min((_longest(place, most) + 2) // 4, axis)) for axis in most]
+        if any(margins) and place.mean() <= WIDEST_PLACE:
+            wide = np.pad(place, [(margin, margin) for margin in margins])
+            for start in np.ndindex(*(2 * margin + 1 for margin in margins)):
                 cut = (slice(a, a + side) for a, side in zip(start, place.shape, strict=True))
                 found[number] |= wide[tuple(cut)]
     return found
 
 
-def _longest(place: BoolArray) -> int:
-    """Along the axis where it is most, how many units have some of the place (E)."""
+def _longest(place: BoolArray, most: Sequence[int]) -> int:
+    """Along the axis where it is most, of those with a reach, how many units it is in."""
     axes = range(place.ndim)
-    return max(int(place.any(tuple(a for a in axes if a != axis)).sum()) for axis in axes)
+    return max(
+        int(place.any(tuple(a for a in axes if a != axis)).sum()) for axis in axes if most[axis]
+    )
 
 
 def _general(

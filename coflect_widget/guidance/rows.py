@@ -216,12 +216,20 @@ class RowChooser:
         return place, strength, known, box
 
     def _wider(self, xp: Any, box: Any, share: float, extent: tuple[int, ...]) -> Any:
-        """Boxes (B, 2 x axes), each side moved out by `share` of a quarter of the longest one."""
-        axes = len(extent)
-        longest = xp.max(box[:, axes:] - box[:, :axes], axis=1)
-        reach = xp.clip((longest + 2) // 4, None, round(self._modality.reach * max(extent)))
-        margin = xp.astype(xp.round(xp.astype(reach, xp.float32) * share), xp.int64)
-        return box + xp.stack([-margin] * axes + [margin] * axes, axis=1)
+        """Boxes (B, 2 x axes), each side moved out by `share` of a quarter of the longest one.
+
+        As in `plan.grown`, along each axis as far as the modality's reach goes.
+        """
+        axes, reach = len(extent), self._modality.reach
+        sides = [box[:, axes + a] - box[:, a] for a in range(axes) if reach[a]]
+        if not sides:
+            return box
+        longest = xp.max(xp.stack(sides, axis=1), axis=1)
+        margins = []
+        for share_of_longest in reach:
+            most = xp.clip((longest + 2) // 4, None, round(share_of_longest * max(extent)))
+            margins.append(xp.astype(xp.round(xp.astype(most, xp.float32) * share), xp.int64))
+        return box + xp.stack([-m for m in margins] + margins, axis=1)
 
     def _from_known(
         self, xp: Any, other: Any, donor: Any, o: Any, first: int, known: Any, box: Any

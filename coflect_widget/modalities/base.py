@@ -64,9 +64,10 @@ class Modality(Protocol):
         Maps that a person may ask for, the default first.
     layers : bool
         Whether a layer's output can be a map of it: a class-activation map.
-    reach : float
-        How far past a mark an exchange may go, because a hand is not exact: at most this share of
-        the extent's longest axis, 0 where a mark is exact.
+    reach : tuple of float
+        How far past a mark an exchange may go along each axis of the extent, because a hand is not
+        exact: at most this share of the longest axis, 0 where neighbours have nothing to do with
+        each other or a mark is exact.
     examples : tuple of str
         Instructions that name regions, such as "ignore borders".
     synonyms : mapping of str to str
@@ -78,7 +79,7 @@ class Modality(Protocol):
     name: str
     methods: tuple[str, ...]
     layers: bool
-    reach: float
+    reach: tuple[float, ...]
     examples: tuple[str, ...]
     synonyms: Mapping[str, str]
     fillers: frozenset[str]
@@ -176,16 +177,16 @@ class Modality(Protocol):
         array, as `x`
         """
 
-    def elsewhere(self, mask: BoolArray, rng: np.random.Generator) -> BoolArray:
-        """A mask (E) of the same shape at another place, drawn at random."""
+    def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
+        """A mask (E) of the same shape at another place of `x`, drawn at random."""
 
     def moves(
         self, extent: tuple[int, ...], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
         """At most `count` ways (n, ...) to move a mask, all different, none to where it is."""
 
-    def moved(self, masks: BoolArray, by: NDArray[np.int64]) -> BoolArray:
-        """Masks (B, E) after one of `moves`."""
+    def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
+        """Masks (B, E) of `inputs` (B, ...) after one of `moves`."""
 
     def baseline(self, x: Array) -> Array:
         """What stands for "nothing there" in `x`, an array that broadcasts with it."""
@@ -201,8 +202,8 @@ class Modality(Protocol):
         The first is a class-activation map; a kind without one names a gradient method alone.
         """
 
-    def to_units(self, values: Any) -> Any:
-        """Magnitudes of the input's shape (B, ...), in numpy or a framework, as maps (B, E)."""
+    def to_units(self, values: Any, inputs: Any) -> Any:
+        """Magnitudes (B, ...) at the inputs (B, ...), of numpy or a framework, as maps (B, E)."""
 
     def smooth(self, values: Map) -> Map:
         """A map (E) without its grain."""
@@ -273,7 +274,7 @@ class Units:
     axes = 1
     methods: tuple[str, ...] = ("smoothgrad",)
     layers = False
-    reach = 0.0
+    reach: tuple[float, ...] = (0.0,)
     examples: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = {}
     fillers: frozenset[str] = frozenset()
@@ -339,8 +340,9 @@ class Units:
         """See `Modality.exchange`; axes before those of the extent are exchanged together."""
         return compat.array_namespace(x).where(over(mask, x), other, x)
 
-    def elsewhere(self, mask: BoolArray, rng: np.random.Generator) -> BoolArray:
+    def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """Moved round the edges, and mirrored or not, along each axis."""
+        del x
         by = tuple(int(rng.integers(side)) for side in mask.shape)
         moved = np.roll(mask, by, tuple(range(mask.ndim)))
         found: BoolArray = moved[tuple(slice(None, None, rng.choice((-1, 1))) for _ in by)]
@@ -353,8 +355,9 @@ class Units:
         places = rng.permutation(int(np.prod(extent)) - 1)[:count] + 1  # 0 is the mask itself
         return np.stack(np.unravel_index(places, extent), 1).astype(np.int64)
 
-    def moved(self, masks: BoolArray, by: NDArray[np.int64]) -> BoolArray:
+    def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
         """See `Modality.moved`."""
+        del inputs
         return np.roll(masks, tuple(int(n) for n in by), tuple(range(1, masks.ndim)))
 
     def baseline(self, x: Array) -> Array:
@@ -373,8 +376,9 @@ class Units:
         """The method alone."""
         return (method,)
 
-    def to_units(self, values: Any) -> Any:
+    def to_units(self, values: Any, inputs: Any) -> Any:
         """The mean over the axes that the extent has not."""
+        del inputs
         axes = tuple(range(1, values.ndim - self.axes))
         return compat.array_namespace(values).mean(values, axis=axes) if axes else values
 

@@ -46,7 +46,7 @@ def take_readings(snapshot: Explainer, request: Request) -> Readings:
         drawn_swapped=drawn(after),
         drawn_elsewhere=np.stack(
             [
-                drawn(exchanged(modality.moved(request.masks, by)))
+                drawn(exchanged(modality.moved(request.masks, request.donors, by)))
                 for by in request.elsewhere[:PULLED]
             ]
         ),
@@ -112,6 +112,9 @@ def _energy(
         energy = found[method] / (total if total > 0 else float("nan"))
         shares.append(float(energy[mask].sum()))
         elsewhere.append(
-            [float(energy[modality.moved(mask[None], by)[0]].sum()) for by in request.elsewhere]
+            [
+                float(energy[modality.moved(mask[None], x[None], by)[0]].sum())
+                for by in request.elsewhere
+            ]
         )
     return np.array(shares, np.float32), np.array(elsewhere, np.float32).T, method

@@ -289,5 +289,5 @@ def smoothgrad(
             score = tf.reduce_sum(classifier.logits(outputs)[:, target])
         total += tf.reduce_sum(tf.abs(tape.gradient(score, inputs)), 0).numpy()
     mean = classifier.chw(total / np.float32(len(noise)))
-    found: NDArray[np.float32] = modality.to_units(mean[None])[0]
+    found: NDArray[np.float32] = modality.to_units(mean[None], classifier.chw(x))[0]
     return found

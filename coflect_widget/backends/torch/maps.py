@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
 from coflect_widget.backends.torch.layers import Layer, output_tensor
-from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities import IMAGE, Modality
 
 #: Inputs (B, C, H, W) to logits (B, classes).
 Forward = Callable[[Tensor], Tensor]
@@ -82,7 +82,7 @@ def smoothgrad(
     samples: int,
     sigma: float,
     tolerance: float = TOLERANCE,
-    to_units: Callable[[Tensor], Tensor] = IMAGE.to_units,
+    modality: Modality = IMAGE,
 ) -> tuple[Tensor, int]:
     """Mean magnitude of the gradient over noisy copies of the input.
 
@@ -102,8 +102,8 @@ def smoothgrad(
     tolerance : float
         Stop once the standard error of the map is below this share of the map's contrast, both as
         root mean squares over the units; 0 never stops early.
-    to_units : callable
-        `Modality.to_units`.
+    modality : Modality
+        How gradients are a map.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def smoothgrad(
         gradients = gradients.detach()
         total += gradients.sum(0, keepdim=True)
         used += count
-        maps.append(to_units(gradients))
+        maps.append(modality.to_units(gradients, x))
         if tolerance > 0 and used < samples and relative_error(torch.cat(maps).numpy()) < tolerance:
             break
     return total / used, used

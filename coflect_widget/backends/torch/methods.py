@@ -222,9 +222,9 @@ class TorchExplainer:
                     result["layer"] = found.name
             if "smoothgrad" in methods:
                 gradients, used = smoothgrad(
-                    forward, inputs, explained, samples, sigma, to_units=modality.to_units
+                    forward, inputs, explained, samples, sigma, modality=modality
                 )
-                result["smoothgrad"] = modality.to_units(gradients)[0].numpy()
+                result["smoothgrad"] = modality.to_units(gradients, inputs)[0].numpy()
                 result["samples_used"] = used
             if others:
                 focus, why = self._modality_focus(inputs, others, place, explained)

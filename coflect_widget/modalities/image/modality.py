@@ -37,7 +37,7 @@ class Image(Units):
     axes = 2
     methods: tuple[str, ...] = ("consensus", "livecam", "gradcam", "smoothgrad")
     layers = True
-    reach = 0.1
+    reach: tuple[float, ...] = (0.1, 0.1)
     examples: tuple[str, ...] = words.EXAMPLES
     synonyms: Mapping[str, str] = words.SYNONYMS
     fillers = words.FILLERS
