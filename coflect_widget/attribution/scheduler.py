@@ -36,12 +36,12 @@ from coflect_widget.attribution.weights import Weights
 from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
+from coflect_widget.backends.by_value import dumps
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
 from coflect_widget.modalities.base import Modality
 from coflect_widget.process.closing import Closing
 from coflect_widget.tasks.base import Task
-from coflect_widget.workers.by_value import dumps
 from coflect_widget.workers.errors import WorkerError, WorkerLostError, WorkRefusedError
 from coflect_widget.workers.pool import SlotName, WorkerPool
 

@@ -18,7 +18,7 @@ from coflect_widget.workers.work import Work
 #: Modules of explainers that can be imported in one process and forked into workers.
 FORKABLE = ("coflect_widget.backends.torch.methods",)
 #: What they import at their first job.
-_NEEDED_LATER = ("captum.attr", "scipy.ndimage")
+_NEEDED_LATER = ("scipy.ndimage",)
 _IMPORTS = ("coflect_widget.attribution.worker", *FORKABLE, *_NEEDED_LATER)
 #: Answers after which a worker is replaced, and what they mean.
 _REPLACED = {

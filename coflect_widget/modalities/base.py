@@ -60,6 +60,8 @@ class Modality(Protocol):
     ----------
     name : str
         One word, such as "image": ``Session(..., inputs=name)``.
+    axes : int
+        How many axes the extent has.
     methods : tuple of str
         Maps that a person may ask for, the default first.
     layers : bool
@@ -77,6 +79,7 @@ class Modality(Protocol):
     """
 
     name: str
+    axes: int
     methods: tuple[str, ...]
     layers: bool
     reach: tuple[float, ...]

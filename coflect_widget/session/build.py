@@ -54,7 +54,6 @@ def build(
     classes: Sequence[str],
     *,
     first: Sample,
-    measure: Callable[..., Any] | None = None,
     executor: Executor | None = None,
 ) -> Parts:
     """Make the parts of a session and tie them.
@@ -73,8 +72,6 @@ def build(
         Names of the classes.
     first : Sample
         Any one: its shape is that of all, and a worker rehearses with it.
-    measure : callable, optional
-        What a worker measures effects with; see `guidance.watch`.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
     """
@@ -108,9 +105,7 @@ def build(
         on_non_finite=holding.outputs,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
         # Compiled kernels take so little of the processors that a rest would cost more.
-        rest=controls.rest
-        if getattr(backend, "fills_processors", False) and kernels().module is None
-        else None,
+        rest=controls.rest if backend.fills_processors and kernels().module is None else None,
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;
@@ -135,7 +130,6 @@ def build(
         tell,
         extent=modality.extent(first.input),
         structure=structure,
-        measure=measure,
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
         step=lambda: loop.step,
@@ -170,7 +164,7 @@ def build(
         structure,
         snapshots,
         kept,
-        explainer=getattr(backend, "explainer", ""),
+        explainer=backend.explainer,
         read_sample=samples.train,
         request_snapshot=loop.snapshot_now,
         on_explained=overlays.explained,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from coflect_widget.backends.registry import BackendParts, resolve
+from coflect_widget.backends.base import Backend, Sample
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 
@@ -31,7 +29,7 @@ def fit_method(config: Config, modality: Modality) -> Config:
 
 
 def structure_of(
-    parts: BackendParts, engine: Any, config: Config, modality: Modality
+    engine: Backend, sample: Sample, config: Config, modality: Modality
 ) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
@@ -41,16 +39,10 @@ def structure_of(
         If the layer that the user named is not in the model, or the model has none to read.
     """
     try:
-        if parts.structure is None:
-            own: bytes = engine.structure()
-            return own
-        structure: bytes = resolve(parts.structure)(engine.model)
+        structure = engine.structure()
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
     if wanted.layer is not None or (modality.layers and wanted.method != "smoothgrad"):
-        assert parts.check_layer is not None  # noqa: S101 - both are there or neither
-        sample = engine.read_sample(0)
-        more = {"others": sample.others, "place": sample.place} if sample.others else {}
-        resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
+        engine.check_layer(structure, sample, wanted.layer)
     return structure

@@ -10,9 +10,11 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.attribution.work import import_ahead
+from coflect_widget.backends.defaults import complete
 from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.modalities import Modality, find_modality, recognise
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
@@ -126,7 +128,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            import_ahead(getattr(factory, "explainer", ""))
+            import_ahead(parts.explainer)
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "
@@ -137,21 +139,22 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
         if takes(factory, "modality"):
             more["modality"] = named
-        engine = factory(
-            model,
-            train_data,
-            val_data,
-            num_classes=None if names is None else len(names),
-            loss=loss,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            batch_size=batch_size,
-            config=checked,
-            **more,
+        engine = complete(
+            factory(
+                model,
+                train_data,
+                val_data,
+                num_classes=None if names is None else len(names),
+                loss=loss,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                batch_size=batch_size,
+                config=checked,
+                **more,
+            )
         )
         first = engine.read_sample(0)
-        # one that a user wrote may know nothing of it
-        modality = getattr(engine, "modality", named) or recognise(first.input)
+        modality = engine.modality or named or recognise(first.input)
         checked = fit_method(checked, modality)
         task = task_of(engine, error_quantile=checked.forecast.error_quantile)
         self.classes = task.outcomes(names)
@@ -159,17 +162,10 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = structure_of(parts, engine, checked, modality)
-        if parts.guidance is not None and task.labelled:
-            losses = resolve(parts.guidance)(
-                engine.model,
-                engine.read_rows,
-                modality,
-                checked.guidance,
-                seed=checked.seed,
-                device=engine.device,
-            )
-            engine.attach_guidance(losses)
+        structure = structure_of(engine, first, checked, modality)
+        guided = engine.guided() if task.labelled else None
+        if guided is not None:
+            engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         path = make_run_folder(Path(run_dir))
         write_facts(
             path,
@@ -183,7 +179,6 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         )
         self._told = 0  # of the backend's assumptions
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
             engine,
             structure,
@@ -193,7 +188,6 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             modality,
             self.classes,
             first=first,
-            measure=measure,
             executor=executor,
         )
         self._run = Run(path)
@@ -205,7 +199,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and task.labelled and not first.others,
+                guidance=guided is not None and not first.others,
                 kernels=kernels().used,
                 inputs=modality.name,
             )
@@ -230,8 +224,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             )
         if said_of_display:
             self._parts.tell.notice("info", said_of_display)
-        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
-            engine.forget_read()
+        engine.forget_read()
         if isinstance(structure, Exception):
             self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
@@ -264,10 +257,8 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         if epochs is not None:
             steps = parts.loop.steps_for_epochs(epochs)
         assert steps is not None  # noqa: S101 - narrows the type
-        expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
-        if expect is not None:
-            expect(steps)
-            self._tell_assumptions()
+        self._backend.expect(steps)
+        self._tell_assumptions()
         parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
         parts.process.release_helpers()
         parts.loop.start(steps, whole_epochs=epochs is not None)
@@ -308,7 +299,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
 
     def _tell_assumptions(self) -> None:
         """Say and record what the backend has guessed since the last time."""
-        known = list(getattr(self._backend, "assumptions", []))
+        known = list(self._backend.assumptions)
         new, self._told = known[self._told :], len(known)
         for sentence in new:
             self._made().tell.notice("warning", sentence)

@@ -44,8 +44,6 @@ class Steering:
         Of a sample.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
-    measure : callable or None
-        What measures a snapshot in a worker; None where the framework has none.
     intervened : callable ()
         Guidance has changed.
     running : callable () -> bool
@@ -73,7 +71,6 @@ class Steering:
         *,
         extent: tuple[int, ...],
         structure: bytes | Exception,
-        measure: Callable[..., Any] | None,
         intervened: Callable[[], None],
         running: Callable[[], bool],
         step: Callable[[], int],
@@ -98,23 +95,23 @@ class Steering:
             backend.num_train,
             tell.emit,
         )
-        able = measure is not None and not isinstance(structure, Exception)
+        able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
-            getattr(backend, "readings", None),
+            backend.readings,
             controls if backend.reads_at_boundary else None,
             modality,
             tell.warn,
         )
         self.effects = EffectWatch(
             self._worker,
-            measure or _cannot_measure,
+            backend.explainer,
             b"" if isinstance(structure, Exception) else structure,
             backend.weight_specs(),
             backend.copy_weights,
             samples.train,
             samples.val,
             backend.num_train,
-            backend.num_val if hasattr(backend, "read_val_sample") else 0,
+            backend.num_val if backend.reads_val else 0,
             modality,
             extent,
             config.guidance.effect_after if able else 0,
@@ -348,7 +345,3 @@ class Steering:
             reasons.setdefault((lapse.term, lapse.why), []).append(lapse)
         for together in reasons.values():
             self._tell.warn(told(together))
-
-
-def _cannot_measure(*_: object) -> Any:
-    raise RuntimeError("this framework has nothing to measure effects with")

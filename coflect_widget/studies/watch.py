@@ -22,6 +22,7 @@ from coflect_widget.events import Effect, InterventionRecord
 from coflect_widget.guidance.state import Kind, union
 from coflect_widget.modalities.base import BoolArray, Modality
 from coflect_widget.studies.effect import compare
+from coflect_widget.studies.measuring import measure
 from coflect_widget.studies.readings import Readings, Request
 from coflect_widget.workers.idle_worker import IdleWorker
 
@@ -69,8 +70,8 @@ class EffectWatch:
     Parameters
     ----------
     worker : IdleWorker
-    measure : callable (structure, weights, Request) -> Readings
-        Of an importable module; runs in the worker.
+    explainer : str
+        Import path of what rebuilds the model in the worker.
     structure : bytes
         The model.
     specs, copy
@@ -94,7 +95,7 @@ class EffectWatch:
     def __init__(
         self,
         worker: IdleWorker,
-        measure: Callable[..., Readings],
+        explainer: str,
         structure: bytes,
         specs: Sequence[WeightSpec],
         copy: Copy,
@@ -110,7 +111,7 @@ class EffectWatch:
         problem: Callable[[str], Any],
     ) -> None:
         self._worker = worker
-        self._measure = measure
+        self._explainer = explainer
         self._structure = structure
         self._specs = specs
         self._copy = copy
@@ -270,7 +271,14 @@ class EffectWatch:
         for kind in kinds:
             request = self._request(record, kind)
             before, later = (
-                self._worker.run(self._measure, self._structure, weights(), request)
+                self._worker.run(
+                    measure,
+                    self._explainer,
+                    self._structure,
+                    weights(),
+                    request,
+                    imports=self._explainer,
+                )
                 for weights in (waiting.before, after)
             )
             readings[kind] = (before, later)

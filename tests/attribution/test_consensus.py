@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from coflect_widget.attribution import consensus as rules
 from coflect_widget.attribution.consensus import agreement, normalise
+from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.data import synthetic
 from coflect_widget.modalities import IMAGE
@@ -60,7 +61,7 @@ def test_unrelated_maps_hardly_agree(sparse):
 def test_real_maps_that_have_nothing_to_do_with_each_other_hardly_agree():
     torch.manual_seed(0)
     model = PlainCNN()
-    explainer = load(structure(model))
+    explainer = ModelExplainer(load(structure(model)))
     explainer.load_weights(views(model))
     images = synthetic(n=24).images
     found = [

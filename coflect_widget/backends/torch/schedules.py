@@ -21,25 +21,29 @@ _MANY_EPOCHS, _NO_EPOCHS = 400, 2000
 _WARM = 20
 
 
-def make_scheduler(given: Any, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+def make_scheduler(
+    given: Any, optimizer: torch.optim.Optimizer, *, validates: bool
+) -> LRScheduler | None:
     """A schedule of this optimizer's learning rate, or None if none is given.
 
     Raises
     ------
     ValueError
-        If it is of another optimizer.
+        If it is of another optimizer, or follows a validation that there is not.
     TypeError
         If it is neither a schedule nor makes one from an optimizer.
     """
-    if given is None or isinstance(given, LRScheduler):
-        if given is not None and given.optimizer is not optimizer:
-            raise ValueError(
-                "scheduler is of another optimizer; pass that one as optimizer=, or pass a "
-                "function that makes a scheduler from the optimizer"
-            )
-        return given
-    made = given(optimizer) if callable(given) else None
-    if isinstance(made, LRScheduler):
+    made = given(optimizer) if callable(given) and not isinstance(given, LRScheduler) else given
+    if made is given and isinstance(made, LRScheduler) and made.optimizer is not optimizer:
+        raise ValueError(
+            "scheduler is of another optimizer; pass that one as optimizer=, or pass a "
+            "function that makes a scheduler from the optimizer"
+        )
+    if isinstance(made, ReduceLROnPlateau) and not validates:
+        raise ValueError(
+            "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
+        )
+    if given is None or isinstance(made, LRScheduler):
         return made
     raise TypeError(
         f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "
@@ -77,6 +81,38 @@ class BatchSchedule:
                 f"The OneCycleLR has ended after its {schedule.total_steps} steps; training goes "
                 "on at its last learning rate. Make one for all steps that you train."
             )
+
+
+def schedule_of_batches(
+    scheduler: LRScheduler | None, unit: str | None, steps_per_epoch: int, warnings: list[str]
+) -> tuple[BatchSchedule | None, bool]:
+    """The schedule as one that steps by batches, if it does, and whether that is known.
+
+    Where it is not, the training's length tells; see `unit_of`.
+    """
+    if isinstance(scheduler, ReduceLROnPlateau) and unit == "batch":
+        raise ValueError(
+            "config['schedule_unit'] = 'batch', but scheduler is a ReduceLROnPlateau, which "
+            "follows the validation at each epoch's end; leave the setting out"
+        )
+    counts = isinstance(scheduler, OneCycleLR | lr_scheduler.CyclicLR)
+    if scheduler is None or unit == "epoch":
+        return None, True
+    if counts:
+        check_length(scheduler, steps_per_epoch)
+    if counts or unit == "batch":
+        return BatchSchedule(scheduler, warnings), True
+    return None, False
+
+
+def step_epoch(scheduler: LRScheduler | None, validation: dict[str, float]) -> None:
+    """An epoch has ended with this validation; for schedules that count in epochs."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        wanted = ("accuracy", "r2") if scheduler.mode == "max" else ("loss",)
+        for name in validation.keys() & set(wanted):
+            scheduler.step(validation[name])
+    elif scheduler is not None:
+        scheduler.step()
 
 
 def check_length(scheduler: LRScheduler | None, steps_per_epoch: int) -> None:
