@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from coflect_widget.modalities.errors import NoSuitableLayerError as NoSuitableLayerError
 from coflect_widget.workers.errors import PoolClosedError, WorkerError
 
 
