@@ -83,27 +83,56 @@ def test_tasks_import_no_framework():
             assert all(name.startswith("coflect_widget.tasks") for name in own), file.name
 
 
+FRAMEWORKS = {"torch", "keras", "tensorflow", "jax", "captum", "lightning", "transformers"}
+#: Rooms that import a framework, and a file elsewhere that does.
+OF_FRAMEWORKS = ("backends/torch/", "backends/keras/", "integrations/", "projects/demo_model.py")
+
+
+def test_frameworks_are_imported_in_their_own_rooms_alone():
+    found = set()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        place = file.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if FRAMEWORKS & {name.partition(".")[0] for name in names}:
+                found.add(place)
+    assert not {place for place in found if not place.startswith(OF_FRAMEWORKS)}
+    assert all(any(place.startswith(room) for place in found) for room in OF_FRAMEWORKS)
+
+
+def test_only_one_file_asks_what_a_backend_has():
+    """`backends/defaults.py` completes a backend; everybody else may call all of the protocol."""
+    found = set()
+    for file in elsewhere():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in ("hasattr", "getattr") and node.args:
+                asked = ast.unparse(node.args[0])
+                if asked.rpartition(".")[2].strip("_") in ("backend", "engine"):
+                    found.add(f"{file.relative_to(PACKAGE).as_posix()}: {ast.unparse(node)}")
+    assert not found
+
+
 # --- what an input is -----------------------------------------------------------------------------
 
 #: Rooms that may know height and width: pictures' own, and data sets of pictures.
 OF_PICTURES = ("modalities", "data")
 #: Files elsewhere, and why they know pictures all the same.
 EXPLAINED_PICTURES = {
+    "attribution/methods.py": "what an explainer takes where nobody says",
     "attribution/timeline.py": "runs of before other inputs are of pictures",
     "attribution/worker.py": "what a model takes where nobody says",
     "backends/keras/backend.py": "Keras models take pictures only, so far",
     "backends/keras/layers.py": "which layers' outputs are maps of a picture",
-    "backends/keras/methods.py": "class-activation maps are of pictures",
-    "backends/keras/passes.py": "class-activation maps are of pictures",
     "backends/keras/pictures.py": "where a Keras model has its channels",
     "backends/keras/pipeline.py": "what a pipeline calls its pictures",
     "backends/torch/checks.py": "where a torch model has its channels",
-    "backends/torch/data.py": "of several inputs one is a picture; whole numbers are scaled",
-    "backends/torch/energy.py": "class-activation maps are of pictures",
+    "backends/layers.py": "which layers' outputs are maps of a picture",
+    "backends/torch/arrays.py": "of several inputs one is a picture; whole numbers are scaled",
     "backends/torch/items.py": "what is said of texts",
     "backends/torch/layers.py": "which layers' outputs are maps of a picture",
-    "backends/torch/maps.py": "class-activation maps are of pictures",
-    "backends/torch/methods.py": "class-activation maps are of pictures",
     "events.py": "runs of before other inputs are of pictures; the region that a browser draws",
     "guidance/ledger.py": "ledgers of before other inputs are of pictures",
     "projects/demo_model.py": "makes a model of its own",
@@ -180,12 +209,3 @@ def test_each_way_to_know_a_picture_is_seen(code):
 def test_what_any_input_has_is_not_taken_for_a_picture():
     code = "mask = modality.mask(region, extent)\nif len(item) in (2, 3): pass\nwidth = task.width"
     assert not of_pictures(ast.parse(code))
-
-
-def test_modalities_import_no_framework():
-    for file in sorted((PACKAGE / "modalities").rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            roots = {name.partition(".")[0] for name in names}
-            assert not roots & {"torch", "keras", "tensorflow", "jax"}, file.name

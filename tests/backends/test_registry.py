@@ -128,12 +128,12 @@ def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
     session = make_session(model=logistic.Logistic(10, learning_rate=0.003), data=digits)
     session.train(epochs=3)
     session.wait(60)
-    store = session._made().forecaster.store
+    store = session._parts.forecaster.store
     off = np.abs(store.predicted - store.target)
     assert (store.correct == (off <= 1)).all()
     assert (off == 1).any()
     assert session.classes[:2] == ["grade 0", "grade 1"]
-    assert "Within one" in session._made().window.status().gates[1].sentence
+    assert "Within one" in session._parts.window.status().gates[1].sentence
     assert len(session.explain(3).top_classes) == 3  # the task goes to the worker
 
 

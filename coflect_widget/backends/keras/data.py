@@ -18,14 +18,13 @@ from coflect_widget.backends.items import check_item, has_own_items, name_index
 from coflect_widget.backends.keras.pictures import ModelInput, Turn, check_picture, scaled_remedy
 from coflect_widget.backends.keras.pipeline import (
     Batched,
-    OrderChangedError,
     batched,
     guess_names,
-    in_order,
     read,
     said_of_reading,
 )
 from coflect_widget.backends.keras.targets import Form, Place, read_labels
+from coflect_widget.backends.rereading import OrderChangedError, in_order
 from coflect_widget.backends.source import other_shape
 from coflect_widget.data.arrays import ArrayDataset
 

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.items import has_own_items
-from coflect_widget.backends.torch.items import in_order
+from coflect_widget.backends.named_items import in_order
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.modalities.image.inputs import PICTURES_ONLY, float_remedy, is_picture
 

@@ -34,13 +34,17 @@ from coflect_widget.backends.torch.checks import (
 )
 from coflect_widget.backends.torch.data import Source, as_judged
 from coflect_widget.backends.torch.guidance import TorchGuided
-from coflect_widget.backends.torch.items import forward_names
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.optimizers import make_optimizer
-from coflect_widget.backends.torch.outputs import gives_several, logits_of, note_width
+from coflect_widget.backends.torch.outputs import (
+    forward_names,
+    gives_several,
+    logits_of,
+    note_width,
+)
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
     make_scheduler,

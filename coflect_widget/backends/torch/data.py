@@ -25,6 +25,7 @@ from coflect_widget.backends.items import (
     label_error,
 )
 from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.named_items import Items
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
@@ -39,7 +40,6 @@ from coflect_widget.backends.torch.arrays import (
     to_sample,
     values_of,
 )
-from coflect_widget.backends.torch.items import Items
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, recognise
 
@@ -101,7 +101,9 @@ class Source(source.Source):
             self.inputs, self.targets = self._checked_arrays(*arrays)
             self.length = len(self.targets)
         else:
-            self.dataset = Items(self._checked_dataset(data), argument, names)
+            self.dataset = Items(
+                self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
+            )
             self.length = len(data)
         self.look()
         first = self.sample(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
 from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
+from coflect_widget.backends.torch.outputs import forward_names
 from coflect_widget.backends.torch.structure import rebuild, structure
 
 __all__ = ["TorchWorkerModel", "load", "structure"]
@@ -201,10 +201,8 @@ def _settle(model: nn.Module) -> None:
 
 def input_names(model: nn.Module, count: int) -> list[str]:
     """What the model's ``forward`` calls its inputs; "input 0", ... where it does not say."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = [parameter.name for parameter in parameters if parameter.kind in kinds]
-    return named[:count] if len(named) >= count else [f"input {k}" for k in range(count)]
+    named = forward_names(model)
+    return list(named[:count]) if len(named) >= count else [f"input {k}" for k in range(count)]
 
 
 def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], Any]:
