@@ -8,7 +8,6 @@ MOST = 450
 LEFT = {
     "coflect_widget/backends/keras/backend.py",
     "coflect_widget/backends/torch/backend.py",
-    "coflect_widget/backends/torch/data.py",
     "coflect_widget/events.py",
     "coflect_widget/ui/view.py",
     "tests/attribution/test_torch_methods.py",
