@@ -124,7 +124,6 @@ EXPLAINED_PICTURES = {
     "attribution/methods.py": "what an explainer takes where nobody says",
     "attribution/timeline.py": "runs of before other inputs are of pictures",
     "attribution/worker.py": "what a model takes where nobody says",
-    "backends/keras/backend.py": "Keras models take pictures only, so far",
     "backends/keras/layers.py": "which layers' outputs are maps of a picture",
     "backends/keras/pictures.py": "where a Keras model has its channels",
     "backends/keras/pipeline.py": "what a pipeline calls its pictures",

@@ -44,6 +44,7 @@ from coflect_widget.backends.keras.pictures import (
     check_strip,
     find_layout,
     fit_channels,
+    pictures_only,
 )
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
 from coflect_widget.backends.keras.step import (
@@ -63,7 +64,7 @@ from coflect_widget.backends.keras.targets import (
 )
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.config import Config
-from coflect_widget.modalities import IMAGE, Modality
+from coflect_widget.modalities import Modality
 
 
 class KerasBackend(SourcedBackend):
@@ -104,12 +105,7 @@ class KerasBackend(SourcedBackend):
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
-        if modality is not None and modality.name != IMAGE.name:
-            raise ValueError(
-                f"inputs={modality.name!r}: Keras models take pictures only, so far; leave "
-                "inputs= out, or pass a torch model"
-            )
-        self.modality = IMAGE
+        self.modality = pictures_only(modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size

@@ -62,7 +62,7 @@ class KerasWorkerModel(WorkerModel):
                 layer.finalize_state()  # it computes with constants made from its weights
 
     def randomise(self, seed: int) -> None:
-        """Give the model random weights, as before any training; see `TorchExplainer`."""
+        """Give the model random weights, as before any training."""
         rng = np.random.default_rng(seed)
         model = self.classifier.model
         trained = {id(weight) for weight in model.trainable_weights}

@@ -59,8 +59,8 @@ from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
-SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
+Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class TorchBackend(SourcedBackend):
@@ -98,8 +98,8 @@ class TorchBackend(SourcedBackend):
         *,
         num_classes: int | None,
         loss: Loss | None,
-        optimizer: torch.optim.Optimizer | OptimizerFactory | None,
-        scheduler: LRScheduler | SchedulerFactory | None,
+        optimizer: Optimizer | None,
+        scheduler: Scheduler | None,
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
@@ -135,8 +135,7 @@ class TorchBackend(SourcedBackend):
         self._frozen.look(self.model)
         self._buffers = Buffers()
         outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
-        self._outputs = outputs
-        self.assumptions += said
+        self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
         for source in self.sources():
             if self.regression:
@@ -167,8 +166,6 @@ class TorchBackend(SourcedBackend):
         if several:  # in eval mode it may have given the logits alone
             note_width(self.model, outputs)
         self._copies = WeightCopies(self._device)
-
-    # --- shape of the task -----------------------------------------------------------------
 
     @property
     def fills_processors(self) -> bool:
@@ -286,7 +283,8 @@ class TorchBackend(SourcedBackend):
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         prepared = guidance.prepare(inputs, targets, indices)
-        exchanged, why = prepared.exchanged, ""
+        exchanged = prepared.exchanged
+        why: str | Exception = ""
         if exchanged:
             try:
                 with guidance.hold():
@@ -317,10 +315,9 @@ class TorchBackend(SourcedBackend):
             return {}
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
-        size = max(self.batch_size, 128)
-        batches = source.batches(np.arange(source.length), size, self._device)
+        order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
-            for batch in batches:
+            for batch in source.batches(order, size, self._device):
                 if not boundary():
                     return None
                 if self.model.training:
