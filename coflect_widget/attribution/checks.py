@@ -120,7 +120,9 @@ def deletion(
     )
 
 
-def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> Quality:
+def judge(
+    values: Map, deleted: Deletion | None, random_maps: Iterable[Map], noun: str = "picture"
+) -> Quality:
     """The verdict on a map.
 
     Parameters
@@ -130,6 +132,8 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
     random_maps : iterable of ndarray (E)
         Maps of the same input under random weights. Only the first is taken, unless it is
         suspiciously alike: two random networks may agree by chance.
+    noun : str
+        `Modality.noun`.
     """
     if deleted is None:
         return Quality(False, "The map is empty: it found nothing that speaks for this class.")
@@ -149,7 +153,7 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
         alike_by = math.ceil(100 * random_weights) / 100  # never "0.75, at most 0.75"
         reason = (
             f"The same model with random weights gives almost this map (agreement {alike_by:.2f}, "
-            f"at most {MOST_ALIKE}): it shows the picture, not what was learned.{_CAUTION}"
+            f"at most {MOST_ALIKE}): it shows the {noun}, not what was learned.{_CAUTION}"
         )
     return Quality(
         reliable=not reason,

@@ -270,7 +270,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         deleted = checks.deletion(
             logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality
         )
-        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
+        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job), modality.noun)
     return replace(result, quality=quality, seconds=time.process_time() - began)
 
 

@@ -60,6 +60,8 @@ class Modality(Protocol):
     ----------
     name : str
         One word, such as "image": ``Session(..., inputs=name)``.
+    noun, nouns : str
+        What one of them and several are called in sentences, such as "picture" and "pictures".
     axes : int
         How many axes the extent has.
     methods : tuple of str
@@ -79,6 +81,8 @@ class Modality(Protocol):
     """
 
     name: str
+    noun: str
+    nouns: str
     axes: int
     methods: tuple[str, ...]
     layers: bool
@@ -274,6 +278,7 @@ class Units:
     What is not here a kind says itself: `name`, `region`, `describe`, `mask`, `render`.
     """
 
+    noun, nouns = "sample", "samples"
     axes = 1
     methods: tuple[str, ...] = ("smoothgrad",)
     layers = False

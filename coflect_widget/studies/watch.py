@@ -293,6 +293,7 @@ class EffectWatch:
             guess,
             "validation" if self._counts["val"] else "training",
             self._seed,
+            self._modality.nouns,
         )
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:

@@ -31,6 +31,7 @@ class Numbers(Units):
     """K numbers (K,) in no order that would mean anything."""
 
     name = "numbers"
+    noun, nouns = "row", "rows"
     examples = ("focus number 1", "ignore number 2")
 
     def recognises(self, x):
@@ -123,6 +124,7 @@ def test_metrics_queue_map_stroke_undo_and_effect(make_session):
     assert not session.events("lapsed")
     effect = eventually(lambda: session.effects, what="the measurement")[0]
     assert effect.verdict == "helped"
+    assert "of other rows to its class" in effect.text
     assert effect.explainer == "smoothgrad"
     # what the numbers have in words, too
     look = session.feedback(instruction="focus number 0", scope="everywhere")

@@ -34,6 +34,7 @@ class Image(Units):
     """Pictures (C, H, W); the extent is (H, W), and channels are marked together."""
 
     name = "image"
+    noun, nouns = "picture", "pictures"
     axes = 2
     methods: tuple[str, ...] = ("consensus", "livecam", "gradcam", "smoothgrad")
     layers = True
