@@ -16,6 +16,11 @@ def fit_method(config: Config, modality: Modality) -> Config:
         If a person has asked for one that it has not.
     """
     wanted = config.attribution
+    if wanted.layer is not None and not modality.layers:
+        raise ValueError(
+            f"config['attribution']['layer'] = {wanted.layer!r}: inputs of the kind "
+            f"{modality.name!r} have no map of a layer; leave it out"
+        )
     if wanted.method in modality.methods:
         return config
     if "method" in wanted.model_fields_set:
@@ -43,6 +48,6 @@ def structure_of(
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
-    if wanted.layer is not None or (modality.layers and wanted.method != "smoothgrad"):
+    if modality.layers and (wanted.layer is not None or wanted.method != "smoothgrad"):
         engine.check_layer(structure, sample, wanted.layer)
     return structure

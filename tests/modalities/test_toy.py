@@ -164,6 +164,8 @@ def test_a_registered_kind_is_found_by_its_name_and_by_the_data(make_session):
         make_session(inputs="numbers")
     with pytest.raises(ValueError, match=r"'livecam' is no map of inputs of the kind 'numbers'"):
         make_session(network(), data, config={"attribution": {"method": "livecam"}})
+    with pytest.raises(ValueError, match=r"'layer'\] = '0': inputs of the kind 'numbers' have no"):
+        make_session(network(), data, config={"attribution": {"layer": "0"}})
 
 
 def test_an_entry_point_names_a_kind(make_session, tmp_path, monkeypatch):
