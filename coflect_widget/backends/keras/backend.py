@@ -44,6 +44,7 @@ from coflect_widget.backends.keras.pictures import (
     check_strip,
     find_layout,
     fit_channels,
+    pictures_only,
 )
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
 from coflect_widget.backends.keras.step import (
@@ -63,6 +64,7 @@ from coflect_widget.backends.keras.targets import (
 )
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
 
 
 class KerasBackend(SourcedBackend):
@@ -98,10 +100,12 @@ class KerasBackend(SourcedBackend):
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
+        self.modality = pictures_only(modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
@@ -148,11 +152,6 @@ class KerasBackend(SourcedBackend):
     def fills_processors(self) -> bool:
         threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
         return self.device == "cpu" and (threads == 0 or threads >= processors())
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        shape = self.model.chw(self.train_source.input(0)).shape
-        return (int(shape[-2]), int(shape[-1]))
 
     def _assume(self, of_layout: str, outputs: Any) -> None:
         """Fill `assumptions` with what was guessed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 
 from coflect_widget.backends.differentiable import Ops
@@ -33,6 +34,9 @@ class KerasGradients:
 
     def own(self, x: Any) -> Any:
         return self.classifier.own(x)
+
+    def chw(self, x: Any) -> Any:
+        return self.classifier.chw(np.asarray(x))
 
     def logits(self, x: Any) -> Any:
         return self.classifier.logits(self.classifier.model(x, training=self._training))

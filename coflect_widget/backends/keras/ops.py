@@ -67,7 +67,7 @@ class TfOps:
         return tf.einsum("hi,bij,wj->bhw", down, region, across)
 
     @staticmethod
-    def resized(cam: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    def resized(cam: Any, size: tuple[int, ...]) -> NDArray[np.float32]:
         return TfOps.numpy(tf.image.resize(cam[..., None], size)[0, :, :, 0])
 
     @staticmethod

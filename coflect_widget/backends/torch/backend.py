@@ -56,6 +56,7 @@ from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
 from coflect_widget.backends.torch.weights import WeightCopies, save, specs
 from coflect_widget.config import Config
+from coflect_widget.modalities.base import Modality
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
@@ -102,6 +103,7 @@ class TorchBackend(SourcedBackend):
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, torch.nn.Module):
@@ -116,8 +118,11 @@ class TorchBackend(SourcedBackend):
             may_regress=loss is not None,
             names=forward_names(model),
         )
-        self.train_source: Source = read(train_data, "train_data")
-        self.val_source = None if val_data is None else read(val_data, "val_data")
+        self.train_source: Source = read(train_data, "train_data", modality=modality)
+        self.modality = modality = self.train_source.modality
+        self.val_source = (
+            None if val_data is None else read(val_data, "val_data", modality=modality)
+        )
         self.regression = self.train_source.regression
         check_alike(self.sources())
         if self.regression:
@@ -165,11 +170,6 @@ class TorchBackend(SourcedBackend):
     @property
     def fills_processors(self) -> bool:
         return self._device.type == "cpu" and torch.get_num_threads() >= processors()
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        height, width = self.train_source.picture_shape[-2:]
-        return (height, width)
 
     def expect(self, steps: int) -> None:
         """Find out, once, what the schedule counts: now the training's length is known."""

@@ -36,6 +36,9 @@ class TorchGradients:
     def own(self, x: Any) -> Tensor:
         return torch.as_tensor(x)
 
+    def chw(self, x: Tensor) -> Tensor:
+        return x.detach()
+
     def logits(self, x: Tensor) -> Tensor:
         # The copy keeps an in-place first layer from changing the input, or failing on it.
         return logits_of(self._call(x.clone()), self.model)

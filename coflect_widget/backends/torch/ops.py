@@ -63,7 +63,7 @@ class TorchOps:
         return F.adaptive_avg_pool2d(region[:, None], size)[:, 0]
 
     @staticmethod
-    def resized(cam: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    def resized(cam: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
         return TorchOps.numpy(F.interpolate(cam[:, None], size, mode="bilinear")[0, 0])
 
     @staticmethod
