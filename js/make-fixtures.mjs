@@ -39,9 +39,9 @@ const full = {
   kind: "update", seq: 1, full: true, status,
   metrics: [{ name: "train/loss", points_buffer: 0 }, { name: "val/loss", points_buffer: 1 }, { name: "train/accuracy", points_buffer: 2 }],
   markers: [
-    { step: 500, kind: "window_open", text: "review window opened", id: null },
+    { step: 500, kind: "window_open", text: "a good time to look began", id: null },
     { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
-    { step: 700, kind: "window_shut", text: "review window shut", id: null },
+    { step: 700, kind: "window_shut", text: "a good time to look ended", id: null },
   ],
   window: {
     open: false,

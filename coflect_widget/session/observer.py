@@ -22,6 +22,7 @@ from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.ranking import is_suspected
 from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
+from coflect_widget.session.remedies import remedy_of
 from coflect_widget.session.telling import Telling
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class Observer:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
-        self._tell.emit(events.Failure(error=error_line(error), traceback=text))
+        self._tell.emit(
+            events.Failure(error=error_line(error), traceback=text, remedy=remedy_of(error))
+        )
 
     # --- on the forecaster's thread -----------------------------------------------------------
 

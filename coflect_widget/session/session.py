@@ -28,6 +28,7 @@ from coflect_widget.session.build import build
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
+from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
 from coflect_widget.timeline import read_timeline
@@ -247,8 +248,17 @@ class Session(Waits, OwnLoops, Reviews):
             session = me()
             return [] if session is None else close_all(keep=session)
 
+        def training() -> list[str]:
+            return sorted(s.run.id for s in _sessions if s is not me() and s.state == "training")
+
+        def tell_assumptions() -> None:
+            if (session := me()) is not None:
+                session._tell_assumptions()
+
         parts = self._open()
         parts.desk.close_others = close_others
+        self._starter = Starter(parts, tell_assumptions, training)
+        parts.desk.begin = self._starter.begin
         earlier = sorted(_sessions, key=lambda session: session.run.id)
         _sessions.add(self)
         for session in earlier:
@@ -271,40 +281,24 @@ class Session(Waits, OwnLoops, Reviews):
 
         Parameters
         ----------
-        epochs, steps : int
-            How long; give one of them.
+        epochs, steps : int, optional
+            How long; give one of them. With neither, a training that was stopped, or that failed,
+            goes on for the steps that it has left, beginning with the batch at which it ended.
 
         Raises
         ------
+        ValueError
+            If neither is given and no stopped training has steps left.
         RuntimeError
             If training is running already, or the session is closed.
         """
-        parts = self._open()
-        if (epochs is None) == (steps is None):
-            raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
-        epochs = None if epochs is None else count(epochs, "epochs")
-        steps = None if steps is None else count(steps, "steps")
-        if parts.loop.running:
-            raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        per_epoch = self._backend.steps_per_epoch
-        if epochs is not None:
-            steps = parts.loop.steps_for_epochs(epochs)
-        assert steps is not None  # noqa: S101 - narrows the type
-        expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
-        if expect is not None:
-            expect(steps)
-            self._tell_assumptions()
-        parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
-        openmp.release_helpers()
-        parts.loop.start(steps, whole_epochs=epochs is not None)
-        others = sorted(s.run.id for s in _sessions if s is not self and s.state == "training")
-        if others:
-            parts.tell.notice(
-                "warning",
-                f"{', '.join(others)} trains in this kernel too and takes its share of the "
-                "processor; coflect.close_all(keep=session) ends all but this one.",
-                "close_others",
-            )
+        self._open()
+        if epochs is not None and steps is not None:
+            raise ValueError("train() takes either epochs= or steps=, for example train(epochs=10)")
+        self._starter.begin(
+            None if epochs is None else count(epochs, "epochs"),
+            None if steps is None else count(steps, "steps"),
+        )
 
     @property
     def metrics(self) -> dict[str, float | int | None]:

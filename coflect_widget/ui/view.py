@@ -215,7 +215,7 @@ class View:
         was_open = self._window is not None and self._window.open
         if data.open != was_open:
             kind: protocol.MarkerKind = "window_open" if data.open else "window_shut"
-            text = f"review window {'opened' if data.open else 'shut'}"
+            text = f"a good time to look {'began' if data.open else 'ended'}"
             self._mark(event, kind, text, None)
         self._window = data
         self._dirty.add("window")

@@ -1,0 +1,78 @@
+"""Begins a training in a thread of its own, for a method, a button or a typed command alike."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from coflect_widget.session.desk import NOTHING_LEFT
+from coflect_widget.session.parts import Parts
+from coflect_widget.training import openmp
+
+RUNNING = "training is already running; stop() it first, or wait() for it"
+
+
+class Starter:
+    """Begins the trainings of one session; any thread.
+
+    Parameters
+    ----------
+    parts : Parts
+    tell_assumptions : callable ()
+        Says what the backend guessed of a schedule that it was told the length of.
+    others : callable () -> list of str
+        Names of the other runs that train in this kernel.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        tell_assumptions: Callable[[], None],
+        others: Callable[[], list[str]],
+    ) -> None:
+        self._parts = parts
+        self._tell_assumptions = tell_assumptions
+        self._others = others
+        self._one = threading.Lock()
+
+    def begin(self, epochs: int | None = None, steps: int | None = None) -> int:
+        """Train so many epochs or steps; with neither what a stopped training has left.
+
+        Returns
+        -------
+        int
+            Steps that are to be trained.
+
+        Raises
+        ------
+        ValueError
+            If nothing is left, and nothing is said.
+        RuntimeError
+            If training is running already.
+        """
+        parts, backend = self._parts, self._parts.backend
+        with self._one:
+            if parts.loop.running:
+                raise RuntimeError(RUNNING)
+            whole = epochs is not None
+            if epochs is not None:
+                steps = parts.loop.steps_for_epochs(epochs)
+            elif steps is None:
+                steps, whole = parts.loop.left
+                if not steps:
+                    raise ValueError(NOTHING_LEFT)
+            expect = getattr(backend, "expect", None)  # one that a user wrote may have none
+            if expect is not None:
+                expect(steps)
+                self._tell_assumptions()
+            parts.announce(steps, backend.steps_per_epoch, backend.batch_size, parts.loop.begun)
+            openmp.release_helpers()
+            parts.loop.start(steps, whole_epochs=whole)
+        if others := self._others():
+            parts.tell.notice(
+                "warning",
+                f"{', '.join(others)} trains in this kernel too and takes its share of the "
+                "processor; coflect.close_all(keep=session) ends all but this one.",
+                "close_others",
+            )
+        return steps
