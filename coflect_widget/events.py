@@ -138,6 +138,7 @@ class TrainStarted(Payload):
     steps_per_epoch: int
     batch_size: int
     begun: int = 0  #: steps that its first epoch has already
+    own_loop: bool = False  #: whether it is a loop of the user's own, which no button continues
 
 
 class StateChanged(Payload):
@@ -473,6 +474,18 @@ class Notice(Payload):
     alarm: str = ""
     over: bool = False
     intervention: str | None = None  #: what it came after, and may be undone
+    about: str = ""  #: of an alarm: what its figures are, as "validation accuracy" or "loss"
+    #: Of an alarm: "before" and "after" of a collapse, or "training" and "validation".
+    figures: dict[str, float] = {}
+
+
+class NonFinite(Payload):
+    """A loss was NaN or infinite; training holds, where somebody can let it go on."""
+
+    samples: list[int] = []  #: those that it most likely comes from, the most suspect first
+    in_data: bool = False  #: whether what was read of them is at fault: it will happen again
+    sentence: str = ""  #: names them and says what is wrong
+    may_leave_out: bool = False  #: whether a judgement can leave single samples out
 
 
 class Advice(Payload):
@@ -522,6 +535,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "checkpoint": CheckpointSaved,
     "cost": Cost,
     "notice": Notice,
+    "non_finite": NonFinite,
     "advice": Advice,
     "failure": Failure,
 }

@@ -25,6 +25,7 @@ from coflect_widget.native import kernels
 from coflect_widget.record.folder import user_name
 from coflect_widget.record.pictures import Gallery, NoDataError
 from coflect_widget.record.stream import EventStream
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
@@ -84,7 +85,7 @@ def build(
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
     observer = Observer(tell)
     loop = TrainingLoop(backend, controls, snapshots, observer)
-    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
+    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
@@ -191,6 +192,8 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
+    coach = Coach(tell.emit, watched=lambda: holding.watched)
+    stream.subscribe(coach.event)
     desk = Desk(
         loop,
         controls,
@@ -227,6 +230,7 @@ def build(
         steering=steering,
         labels=labels,
         alarms=alarms,
+        coach=coach,
         holding=holding,
         observer=observer,
         desk=desk,

@@ -18,6 +18,7 @@ from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.guidance.similar import Hit
+from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.overlays import Overlays
@@ -31,8 +32,6 @@ T = TypeVar("T")
 
 #: Factor by which "slower overlays" changes the steps between two of them.
 PACE = 2
-#: Begins the record of an advice that a person put away; its key follows.
-DISMISS = "dismiss: "
 NOTHING_LEFT = (
     "no stopped training has steps left; session.train(epochs=...) says how long to train on"
 )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from coflect_widget import events
 from coflect_widget.backends.base import NonFiniteLossError, StepOutput
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling
@@ -97,9 +98,16 @@ class Holding:
         may_judge = hasattr(self._backend, "set_labels") and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
+        record = events.NonFinite(
+            samples=list(found.samples),
+            in_data=found.in_data,
+            sentence=found.sentence,
+            may_leave_out=may_judge,
+        )
         if not self._own_loop.open:
             text = f"Paused after step {step}: {what}.{who} {advice}"
             self.broken = NonFiniteLossError(text)
+            self._tell.emit(record)
             self._tell.notice("error", text)
             return
         if not self.watched:
@@ -109,5 +117,6 @@ class Holding:
             advice = "The loop goes on, because no dashboard is shown in which to resume it."
         held = "Paused after" if self.watched else "After"
         text = f"{held} step {step}: {what}.{who} {advice}"
+        self._tell.emit(record)
         self._tell.notice("error", text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)  # the cell or script is the loop's own

@@ -102,6 +102,7 @@ class Status(TypedDict):
     error: str | None  # last line of the exception, where state is "failed"
     trace: str | None  # the whole of it
     remedy: str | None  # what to do next
+    steps_left: int | None  # that "continue" would train; null: there is nothing to continue
 
 
 class SeriesPoints(TypedDict):

@@ -88,7 +88,9 @@ class View:
             "error": None,
             "trace": None,
             "remedy": None,
+            "steps_left": None,
         }
+        self._own_loop = False
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -170,6 +172,7 @@ class View:
         to_come = data.total_steps - event.step
         epochs = None
         self._last_validation = event.epoch
+        self._own_loop = data.own_loop
         if each and to_come > 0:  # epochs of before may have had another length
             # A validation follows each whole epoch, and none a last one that is only begun.
             whole, rest = divmod(data.begun + to_come, each)
@@ -184,7 +187,12 @@ class View:
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
-        self._status["state"] = data.state
+        status = self._status
+        status["state"], total = data.state, status["total_steps"]
+        over = data.state in ("stopped", "failed") and not self._own_loop
+        status["steps_left"] = (
+            total - status["step"] if over and total and total > status["step"] else None
+        )
         if data.state != "training":
             self._status["steps_per_second"] = self._status["seconds_left"] = None
 
