@@ -23,7 +23,12 @@ READ_AGAIN = 256  # samples of a batch whose loss is not finite that are read ag
 class Shown(Protocol):
     """A dashboard that was made."""
 
-    greeted: bool  #: whether a browser has ever shown it
+    @property
+    def greeted(self) -> bool:
+        """Whether a browser has ever shown it."""
+
+    def settle(self) -> None:
+        """Have the cell that is about to end show what has happened until now."""
 
 
 class Holding:
@@ -60,6 +65,11 @@ class Holding:
     def watched(self) -> bool:
         """Whether a browser has ever shown this session's dashboard: somebody can press Resume."""
         return self.screen is not None and self.screen.greeted
+
+    def settle(self) -> None:
+        """Have what was shown in a cell follow before the cell that waited for it ends."""
+        if self.screen is not None:
+            self.screen.settle()
 
     def loss(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was not finite; on the training thread."""

@@ -15,7 +15,6 @@ from coflect_widget.arguments import class_names, count, fraction, one_of, whole
 from coflect_widget.attribution.pool import check_executor, prepare
 from coflect_widget.backends.registry import BackendParts, find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
-from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
@@ -25,18 +24,16 @@ from coflect_widget.record.folder import fingerprint, make_run_folder, write_fac
 from coflect_widget.record.run import Run
 from coflect_widget.record.value_range import Window, find_window
 from coflect_widget.session.build import build
+from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
-from coflect_widget.timeline import read_timeline
 from coflect_widget.training import openmp
 
 if TYPE_CHECKING:
-    from coflect_widget.attribution.explanation import Explanation
-    from coflect_widget.events import Effect
     from coflect_widget.guidance.similar import Hit
 
 #: Sessions of this kernel that are not closed. A cell that is run twice makes two of them.
@@ -48,7 +45,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, OwnLoops, Reviews):
+class Session(Waits, OwnLoops, Reviews, Looks):
     """A training with a person in its loop.
 
     Parameters
@@ -306,90 +303,7 @@ class Session(Waits, OwnLoops, Reviews):
         parts = self._made()
         return {**parts.observer.last, "step": parts.loop.step, "epoch": parts.loop.epoch}
 
-    # --- looking ---------------------------------------------------------------------------
-
-    @property
-    def candidates(self) -> list[Candidate]:
-        """Samples that will be wrong some epochs from now, riskiest first.
-
-        The first ``forecast.top`` of those at risk and those wrong now together; each says which
-        it is. Empty before the first ranking, and where nothing is likely to be wrong.
-        """
-        return self._candidates()[: self._made().config.forecast.top]
-
-    @property
-    def at_risk(self) -> list[Candidate]:
-        """Samples that are right now and will be wrong, riskiest first; as many at most."""
-        return [candidate for candidate in self._candidates() if not candidate.wrong_now]
-
-    @property
-    def wrong_now(self) -> list[Candidate]:
-        """Samples that are wrong now and will be then, surest first; as many at most.
-
-        None while `onset` is set.
-        """
-        return [candidate for candidate in self._candidates() if candidate.wrong_now]
-
-    def _candidates(self) -> list[Candidate]:
-        parts = self._made()
-        forecast = parts.observer.forecast
-        if forecast is None:
-            return []
-        unknown = [None] * len(forecast.index)  # of classes
-        doubtful = set(forecast.doubtful)
-        return [
-            Candidate(
-                index, risk, target, predicted, reason, parts.gallery.thumbnail(index),
-                wanted, given, error, index in doubtful,
-            )
-            for index, risk, target, predicted, reason, wanted, given, error in zip(
-                forecast.index,
-                forecast.risk,
-                forecast.target,
-                forecast.predicted,
-                forecast.reason,
-                forecast.target_value or unknown,
-                forecast.predicted_value or unknown,
-                forecast.error or unknown,
-                strict=True,
-            )
-        ]  # fmt: skip
-
-    def explain(self, index: int, timeout: float = 120.0) -> Explanation:
-        """Where the model looks on one training sample, now.
-
-        Raises
-        ------
-        IndexError
-            If there is no such sample.
-        RuntimeError
-            If no explanation can be given; the message says why.
-        TimeoutError
-            If it takes longer than `timeout` seconds.
-        """
-        parts = self._open()
-        parts.scheduler.start()
-        asked = parts.desk.explain(whole_number(index, "index"))
-        explanation = self._wait_for(asked, timeout, "explain()")
-        parts.stream.flush()
-        return explanation
-
-    def timeline(self, index: int) -> list[Explanation]:
-        """Where the model looked on one training sample over the run, oldest first.
-
-        One explanation for each training step at which the sample was explained, as far as
-        ``config["attribution"]["maps_per_sample"]`` keeps them; [] where it never was.
-
-        Raises
-        ------
-        IndexError
-            If there is no such sample.
-        """
-        number = whole_number(index, "index")
-        self._made().samples.check(number)
-        if not (self._made().closed or self._elsewhere):
-            self._made().stream.flush()
-        return read_timeline(self._run, number)
+    # --- reading back ----------------------------------------------------------------------
 
     def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
         """Recorded events, oldest first; only those of `type`, if given."""
@@ -491,11 +405,6 @@ class Session(Waits, OwnLoops, Reviews):
         """The interventions as one object: ``session.ledger.save(path)``."""
         return self._made().steering.ledger
 
-    @property
-    def effects(self) -> list[Effect]:
-        """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
-        return [entry.effect for entry in self.interventions if entry.effect is not None]
-
     # --- showing ---------------------------------------------------------------------------
 
     def dashboard(self) -> Any:
@@ -521,6 +430,15 @@ class Session(Waits, OwnLoops, Reviews):
         widget = self.dashboard()
         page = "" if self._dashboard is None else self._dashboard.controls.page
         return show_in_sidebar(widget, f"Coflect {self._run.id}", page)
+
+    def _ipython_display_(self) -> None:
+        from coflect_widget.ui.live import show_both
+
+        widget = self.dashboard()
+        if self._dashboard is not None and not self._made().closed:
+            self._dashboard.show()
+        else:
+            show_both(widget, widget._snapshot)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.dashboard()._repr_mimebundle_(**kwargs)

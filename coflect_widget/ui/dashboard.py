@@ -8,6 +8,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from coflect_widget.ui.still import bundle
+
 _STATIC = Path(__file__).parent.parent / "static"
 
 
@@ -28,6 +30,16 @@ class Dashboard(anywidget.AnyWidget):
     _controls = traitlets.Unicode("").tag(sync=True)
     #: The last state, so that a saved notebook shows something; see ui.protocol.
     _snapshot = traitlets.Dict().tag(sync=True)
+
+    def view(self) -> dict[str, Any]:
+        """The mime bundle of the widget alone."""
+        made = super()._repr_mimebundle_()
+        return dict(made[0] if isinstance(made, tuple) else made or {})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and its last state as HTML for who knows no widgets."""
+        del kwargs
+        return {**self.view(), **(bundle(self._snapshot) if self._snapshot else {})}
 
     def keep(self, snapshot: dict[str, Any]) -> None:
         """Refresh what a saved notebook shows."""

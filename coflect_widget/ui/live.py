@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from IPython.display import display
+
 from coflect_widget.events import Command
 from coflect_widget.record.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
-from coflect_widget.ui.publisher import Publisher, snapshot
+from coflect_widget.ui.publisher import Publisher, figures, snapshot
+from coflect_widget.ui.still import Still, bundle
 from coflect_widget.ui.view import View, replay
 
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
@@ -26,21 +31,57 @@ class LiveDashboard:
     def __init__(self, parts: Parts, run: Run) -> None:
         view = View(parts.gallery, "live", run.id)
         self.widget = Dashboard()
-        self._publisher = publisher = Publisher(view, self.widget)
-        parts.holding.screen = publisher
+        self._still = Still()
+        self._kept: dict[str, Any]
+        self._publisher = publisher = Publisher(view, self)
+        parts.holding.screen = self
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
         parts.stream.subscribe(publisher.event)
         parts.stream.flush()
         for event in run.iter_events():
             view.apply(event)
+        self._kept = figures(view)
         publisher.start()
         self.controls = Controls(Commands(parts), publisher)
         self.widget._controls = self.controls.model_id
 
+    @property
+    def greeted(self) -> bool:
+        """Whether a browser has ever shown it."""
+        return self._publisher.greeted
+
+    def send(self, content: Any, buffers: list[bytes] | None = None) -> None:
+        """One message to the browser; on the publisher's thread."""
+        self.widget.send(content, buffers)
+
+    def keep(self, snapshot: dict[str, Any]) -> None:
+        """Refresh what a saved notebook shows; on the publisher's thread."""
+        self.widget.keep(snapshot)
+        self._kept = snapshot
+        if self._still.due(snapshot["update"]["status"]["state"]):
+            self._still.refresh(snapshot)
+
+    def show(self) -> None:
+        """Show the widget in the present cell, and below it what is left without a kernel."""
+        show_both(self.widget, self._kept, self._still)
+
+    def settle(self) -> None:
+        """Have the cell that is about to end show what has happened until now."""
+        self._publisher.settle()
+        self._still.refresh(self._kept)
+
     def close(self) -> None:
         """Show the session's last state; no thread is left."""
         self._publisher.close()
+        self._still.refresh(self._kept)
+
+
+def show_both(widget: Dashboard, kept: dict[str, Any], still: Still | None = None) -> None:
+    """Show a widget in the present cell, and below it its last state as plain HTML."""
+    words = f"Dashboard of {bundle(kept)['text/plain']}"
+    display({**widget.view(), "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
+    (still or Still()).show(kept)
 
 
 class ReadOnly:

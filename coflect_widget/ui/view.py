@@ -405,6 +405,10 @@ class View:
             update["shelf"] = shelf
         return update, buffers
 
+    def figures(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The sections without pictures; what `update` owes stays owed."""
+        return self._sections(["status", "metrics", "ledger", "alarms", "advice"], full=True)
+
     def _worth_keeping(self) -> Iterable[events.Overlay]:
         """Recorded explanations, the most wanted first."""
         shown = self._selected if self._shown is None else self._shown.index
