@@ -19,12 +19,12 @@ from machine import describe
 from torch import nn
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
+from coflect_widget.backends.torch.guidance import TorchGuidance
 from coflect_widget.config import Config
-from coflect_widget.demo_model import small_resnet
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
-from coflect_widget.guidance.torch_losses import TorchGuidance
+from coflect_widget.projects.demo_model import small_resnet
 
 ANNOTATED = 25
 BLOCK = 12  # steps; every pace of guided passes divides it

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from coflect_widget.attribution.consensus import Map, agreement, consensus, normalise
-from coflect_widget.attribution.torch_methods import load, structure
+from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.config import AttributionConfig
 
 METHODS = ("livecam", "gradcam", "smoothgrad")

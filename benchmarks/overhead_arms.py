@@ -31,7 +31,7 @@ from overhead import family, send
 from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, Workload
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.session.cost import cost
 from coflect_widget.training.controls import Controls

@@ -11,8 +11,8 @@ ROOMS = ("tasks", "backends")
 #: Files elsewhere, and why they name it all the same.
 EXPLAINED = {
     "session/session.py": "hands the number of names in classes= to the factory of a backend",
-    "demo.py": "makes a model of its own",
-    "demo_model.py": "makes a model of its own",
+    "projects/demo.py": "makes a model of its own",
+    "projects/demo_model.py": "makes a model of its own",
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",
 }
 NAMES = ("num_classes", "regression")

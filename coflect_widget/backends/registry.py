@@ -53,22 +53,22 @@ class BackendParts:
 
 BACKENDS = {
     "torch": BackendParts(
-        backend="coflect_widget.backends.torch:TorchBackend",
-        structure="coflect_widget.attribution.torch_methods:structure",
-        check_layer="coflect_widget.attribution.torch_methods:check_layer",
-        guidance="coflect_widget.guidance.torch_losses:TorchGuidance",
+        backend="coflect_widget.backends.torch.backend:TorchBackend",
+        structure="coflect_widget.backends.torch.methods:structure",
+        check_layer="coflect_widget.backends.torch.methods:check_layer",
+        guidance="coflect_widget.backends.torch.guidance:TorchGuidance",
         package="torch",
         install="pip install 'coflect-widget[torch]'",
-        measure="coflect_widget.guidance.torch_measure:measure",
+        measure="coflect_widget.backends.torch.measure:measure",
     ),
     "keras": BackendParts(
-        backend="coflect_widget.backends.keras:KerasBackend",
-        structure="coflect_widget.attribution.keras_methods:structure",
-        check_layer="coflect_widget.attribution.keras_methods:check_layer",
-        guidance="coflect_widget.guidance.keras_losses:KerasGuidance",
+        backend="coflect_widget.backends.keras.backend:KerasBackend",
+        structure="coflect_widget.backends.keras.methods:structure",
+        check_layer="coflect_widget.backends.keras.methods:check_layer",
+        guidance="coflect_widget.backends.keras.guidance:KerasGuidance",
         package="keras",
         install="pip install 'coflect-widget[keras]'",
-        measure="coflect_widget.guidance.keras_measure:measure",
+        measure="coflect_widget.backends.keras.measure:measure",
     ),
 }
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.events import Hits
-from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.roi import Roi
 from coflect_widget.guidance.similar import Hit, make_template, scan
+from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Samples that are read and looked through at once.
 CHUNK = 128

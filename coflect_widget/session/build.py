@@ -12,23 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
-from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
+from coflect_widget.attribution.timeline import Shelf
 from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.native import kernels
-from coflect_widget.record.folder import user_name
-from coflect_widget.record.pictures import Gallery, NoDataError
-from coflect_widget.record.stream import EventStream
+from coflect_widget.process.settings import ProcessSettings
+from coflect_widget.records.folder import user_name
+from coflect_widget.records.pictures import Gallery, NoDataError
+from coflect_widget.records.stream import EventStream
+from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.coach import Coach
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
@@ -37,7 +39,7 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.tasks.base import Task
-from coflect_widget.timeline import Shelf
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
@@ -81,10 +83,12 @@ def build(
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path)
     controls = Controls()
-    samples = Samples(backend, controls)
+    process = ProcessSettings(touch=config.process.touch)
+    samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
-    observer = Observer(tell)
-    loop = TrainingLoop(backend, controls, snapshots, observer)
+    newest = Newest()
+    observer = Observer(tell, newest)
+    loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
@@ -212,6 +216,7 @@ def build(
         config=config,
         path=path,
         task=task,
+        process=process,
         tell=tell,
         stream=stream,
         samples=samples,
@@ -232,7 +237,7 @@ def build(
         alarms=alarms,
         coach=coach,
         holding=holding,
-        observer=observer,
+        newest=newest,
         desk=desk,
     )
     observer.follow(parts)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from coflect_widget.session.desk import NOTHING_LEFT
 from coflect_widget.session.parts import Parts
-from coflect_widget.training import openmp
 
 RUNNING = "training is already running; stop() it first, or wait() for it"
 
@@ -20,19 +19,19 @@ class Starter:
     parts : Parts
     tell_assumptions : callable ()
         Says what the backend guessed of a schedule that it was told the length of.
-    others : callable () -> list of str
-        Names of the other runs that train in this kernel.
+    say_who_trains : callable ()
+        Says which other sessions of this kernel train too.
     """
 
     def __init__(
         self,
         parts: Parts,
         tell_assumptions: Callable[[], None],
-        others: Callable[[], list[str]],
+        say_who_trains: Callable[[], None],
     ) -> None:
         self._parts = parts
         self._tell_assumptions = tell_assumptions
-        self._others = others
+        self._say_who_trains = say_who_trains
         self._one = threading.Lock()
 
     def begin(self, epochs: int | None = None, steps: int | None = None) -> int:
@@ -66,13 +65,7 @@ class Starter:
                 expect(steps)
                 self._tell_assumptions()
             parts.announce(steps, backend.steps_per_epoch, backend.batch_size, parts.loop.begun)
-            openmp.release_helpers()
+            parts.process.release_helpers()
             parts.loop.start(steps, whole_epochs=whole)
-        if others := self._others():
-            parts.tell.notice(
-                "warning",
-                f"{', '.join(others)} trains in this kernel too and takes its share of the "
-                "processor; coflect.close_all(keep=session) ends all but this one.",
-                "close_others",
-            )
+        self._say_who_trains()
         return steps

@@ -15,7 +15,6 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.config import Config
-from coflect_widget.guidance.idle_worker import IdleWorker
 from coflect_widget.guidance.instructions import NotUnderstood, Understood
 from coflect_widget.guidance.interpret import Checked, check
 from coflect_widget.guidance.lapses import Lapse, told
@@ -25,11 +24,12 @@ from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.similar import Hit
 from coflect_widget.guidance.state import GuidanceState
-from coflect_widget.guidance.watch import EffectWatch
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.studies.watch import EffectWatch
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
+from coflect_widget.workers.idle_worker import IdleWorker
 
 
 class Steering:

@@ -1,19 +1,17 @@
-"""Shows a live session, or a run read from disk: wires dashboard, controls and publisher."""
+"""Shows a live session, or a run read from disk: wires dashboard, inbox and publisher."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from IPython.display import display
-
 from coflect_widget.events import Command
-from coflect_widget.record.run import Run
+from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
-from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
+from coflect_widget.ui.inbox import Inbox, Reply
 from coflect_widget.ui.publisher import Publisher, figures, snapshot
-from coflect_widget.ui.still import Still, bundle
+from coflect_widget.ui.still import Still
 from coflect_widget.ui.view import View, replay
 
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
@@ -25,7 +23,7 @@ class LiveDashboard:
     Attributes
     ----------
     widget : Dashboard
-    controls : Controls
+    inbox : Inbox
     """
 
     def __init__(self, parts: Parts, run: Run) -> None:
@@ -43,8 +41,13 @@ class LiveDashboard:
             view.apply(event)
         self._kept = figures(view)
         publisher.start()
-        self.controls = Controls(Commands(parts), publisher)
-        self.widget._controls = self.controls.model_id
+        self.inbox = Inbox(Commands(parts), publisher)
+        self.widget._controls = self.inbox.model_id
+
+    @property
+    def page(self) -> str:
+        """What the page that said hello last calls itself; see `Inbox`."""
+        return self.inbox.page
 
     @property
     def greeted(self) -> bool:
@@ -64,7 +67,7 @@ class LiveDashboard:
 
     def show(self) -> None:
         """Show the widget in the present cell, and below it what is left without a kernel."""
-        show_both(self.widget, self._kept, self._still)
+        self.widget.show(self._kept, self._still)
 
     def settle(self) -> None:
         """Have the cell that is about to end show what has happened until now."""
@@ -75,13 +78,6 @@ class LiveDashboard:
         """Show the session's last state; no thread is left."""
         self._publisher.close()
         self._still.refresh(self._kept)
-
-
-def show_both(widget: Dashboard, kept: dict[str, Any], still: Still | None = None) -> None:
-    """Show a widget in the present cell, and below it its last state as plain HTML."""
-    words = f"Dashboard of {bundle(kept)['text/plain']}"
-    display({**widget.view(), "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
-    (still or Still()).show(kept)
 
 
 class ReadOnly:
@@ -105,6 +101,6 @@ def replay_dashboard(run: Run) -> Dashboard:
     publisher.start()
     publisher.close()  # nothing happens any more: browsers are answered, and that is all
     # the widget holds what answers it, for as long as it is shown
-    widget.controls = Controls(ReadOnly(), publisher)
-    widget._controls = widget.controls.model_id
+    widget.inbox = Inbox(ReadOnly(), publisher)
+    widget._controls = widget.inbox.model_id
     return widget

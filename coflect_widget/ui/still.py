@@ -20,7 +20,7 @@ from IPython.core.getipython import get_ipython
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from coflect_widget import cells
+from coflect_widget.records import cells
 
 #: Seconds between two refreshes while training goes on, at least.
 EVERY = 60.0

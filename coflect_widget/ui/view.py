@@ -14,8 +14,8 @@ import numpy as np
 from coflect_widget import events
 from coflect_widget.events import Event, finite
 from coflect_widget.forecast.scoreboard import sentence
-from coflect_widget.record.pictures import Gallery
-from coflect_widget.record.run import Run
+from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.run import Run
 from coflect_widget.ui import protocol
 from coflect_widget.ui.decimate import decimate
 

@@ -18,7 +18,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import coflect_widget as coflect
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 PLAIN = coflect.data.decoy_digits("test", square="none")
 LYING = coflect.data.decoy_digits("test", square="random")

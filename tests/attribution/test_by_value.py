@@ -13,15 +13,16 @@ from attribution_models import PlainCNN, snapshots_of, views
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from coflect_widget.attribution import by_value
 from coflect_widget.attribution.errors import ModelNotSendableError
-from coflect_widget.attribution.pool import WorkerPool
-from coflect_widget.attribution.torch_methods import TorchExplainer, load, structure
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobResult, Model
+from coflect_widget.backends.torch.methods import TorchExplainer, load, structure
 from coflect_widget.tasks import Classification
+from coflect_widget.workers import by_value
+from coflect_widget.workers.pool import WorkerPool
 from tests.conftest import eventually
 
-TORCH = "coflect_widget.attribution.torch_methods:load"
+TORCH = "coflect_widget.backends.torch.methods:load"
 X = np.random.default_rng(0).random((3, 16, 16), dtype=np.float32)
 METHODS = ("livecam", "smoothgrad")
 
@@ -125,7 +126,7 @@ def from_another_module_of_that_name(folder):
 
 
 def from_a_folder_put_on_the_path_later(folder):
-    with WorkerPool(Model("first", TORCH, structure(PlainCNN()))) as pool:
+    with WorkerPool(explaining(Model("first", TORCH, structure(PlainCNN())))) as pool:
         pool.interactive.start()  # the process that forks workers runs from here on
     return imported(folder)
 
@@ -166,7 +167,7 @@ def test_a_worker_makes_maps_of_it(how, folder, monkeypatch):
     assert (b"guard" in data or b"FACTOR" in data) == (how != "path changed")
     expected = in_process(model)
     snapshots = snapshots_of(model)
-    with WorkerPool(Model(how, TORCH, data)) as pool, snapshots.lease() as lease:
+    with WorkerPool(explaining(Model(how, TORCH, data))) as pool, snapshots.lease() as lease:
         answer = pool.interactive.run(
             Job(
                 model_id=how, model=None, weights=lease.ref, step=0, input=X, target=1,

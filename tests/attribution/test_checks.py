@@ -9,7 +9,7 @@ from attribution_models import ARCHITECTURES, PlainCNN, views
 
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.checks import PLACES, Deletion, deletion, guessing, judge, strongest
-from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.tasks import Classification
 
 GOOD = Deletion(before=5.0, drop=0.9, random_drop=0.1, effect=4.0, rank=1.0)
@@ -207,7 +207,7 @@ def job(model, x, checks=True, method="consensus"):
     name = hashlib.blake2b(data).hexdigest()
     return worker.Job(
         model_id=name,
-        model=worker.Model(name, "coflect_widget.attribution.torch_methods:load", data),
+        model=worker.Model(name, "coflect_widget.backends.torch.methods:load", data),
         weights=views(model), step=0, task=Classification(4), input=x,
         target=None, method=method, samples=8, sigma=0.15,
         layer=None, seed=1, checks=checks,

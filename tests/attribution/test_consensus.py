@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from coflect_widget.attribution.consensus import agreement, consensus, focus_bbox, normalise
-from coflect_widget.attribution.torch_methods import load, structure
+from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.data import synthetic
 
 maps = hnp.arrays(

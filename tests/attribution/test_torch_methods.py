@@ -13,9 +13,9 @@ from torch import nn
 
 from coflect_widget.attribution.consensus import NOISE_BATCH
 from coflect_widget.attribution.errors import ModelNotSendableError, NoSuitableLayerError
-from coflect_widget.attribution.torch_layers import find_layer
-from coflect_widget.attribution.torch_maps import gradcam, layercam, smoothgrad
-from coflect_widget.attribution.torch_methods import check_layer, load, structure
+from coflect_widget.backends.torch.layers import find_layer
+from coflect_widget.backends.torch.maps import gradcam, layercam, smoothgrad
+from coflect_widget.backends.torch.methods import check_layer, load, structure
 
 BOTH = ("livecam", "smoothgrad")
 SHAPE = (3, 32, 32)

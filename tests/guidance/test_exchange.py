@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from coflect_widget.backends.torch.guidance import TorchGuidance
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.plan import located_places, make_plan
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.rows import RowChooser
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from coflect_widget.guidance.terms import REFRESH
-from coflect_widget.guidance.torch_losses import TorchGuidance
 
 torch.set_num_threads(1)
 DATA = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))

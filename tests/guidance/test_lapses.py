@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import coflect_widget as coflect
 from coflect_widget import events
+from coflect_widget.backends.torch.guidance import TorchGuidance
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.lapses import (
     ATTEMPTS,
@@ -27,7 +28,6 @@ from coflect_widget.guidance.lapses import (
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
-from coflect_widget.guidance.torch_losses import TorchGuidance
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
 from tests.guidance.guided_models import make

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from coflect_widget.backends.torch.energy import evidence, fit, positive, share, slopes
+from coflect_widget.backends.torch.guidance import TorchGuidance
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
 from coflect_widget.guidance.terms import FILL
-from coflect_widget.guidance.torch_energy import evidence, fit, positive, share, slopes
-from coflect_widget.guidance.torch_losses import TorchGuidance
 
 torch.set_num_threads(1)  # tiny tensors; more threads only wait for each other
 CORNER = (0.0, 0.0, 0.25, 0.25)

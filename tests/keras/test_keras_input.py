@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.attribution import keras_methods
 from coflect_widget.backends.base import NonFiniteLossError
-from coflect_widget.backends.keras import KerasBackend
-from coflect_widget.backends.keras_data import Source
-from coflect_widget.backends.keras_loss import find_head
+from coflect_widget.backends.keras import methods as keras_methods
+from coflect_widget.backends.keras.backend import KerasBackend
+from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.guidance import KerasGuidance
+from coflect_widget.backends.keras.loss import find_head
 from coflect_widget.config import Config, GuidanceConfig
-from coflect_widget.guidance.keras_losses import KerasGuidance
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from tests.keras.keras_models import compiled, functional, sequential

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from coflect_widget.attribution import keras_methods, worker
+from coflect_widget.attribution import worker
 from coflect_widget.attribution.consensus import NOISE_BATCH
-from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.backends.keras import methods as keras_methods
+from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.config import Config
 from coflect_widget.tasks import Classification
 from tests.keras.keras_models import compiled, sequential
@@ -98,7 +99,7 @@ def test_random_weights_give_other_maps_and_repeat(sent):
 
 def test_a_worker_judges_maps_of_keras_models(sent):
     data, weights, x = sent
-    model = worker.Model("keras", "coflect_widget.attribution.keras_methods:load", data)
+    model = worker.Model("keras", "coflect_widget.backends.keras.methods:load", data)
     result = worker.run_job(
         worker.Job(
             "keras", model, weights, 0, Classification(4), x, None, "consensus", 16, 0.15, None, 0

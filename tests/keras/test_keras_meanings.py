@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.backends.keras import KerasBackend
-from coflect_widget.backends.keras_data import Source
-from coflect_widget.backends.keras_loss import last_activation
+from coflect_widget.backends.keras.backend import KerasBackend
+from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.loss import last_activation
 from coflect_widget.config import Config
 
 N = 24

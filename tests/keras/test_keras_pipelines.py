@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.backends import keras_pipeline
-from coflect_widget.backends.keras import KerasBackend
-from coflect_widget.backends.keras_data import Source
+from coflect_widget.backends.keras import pipeline as keras_pipeline
+from coflect_widget.backends.keras.backend import KerasBackend
+from coflect_widget.backends.keras.data import Source
 from coflect_widget.config import Config
 
 N = 32

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.backends import keras as keras_backend
-from coflect_widget.backends.keras import KerasBackend
+from coflect_widget.backends.keras import backend as keras_backend
+from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.config import Config
 
 N = 24

@@ -13,7 +13,7 @@ from keras import layers
 
 import coflect_widget as coflect
 from coflect_widget.attribution.errors import NoSuitableLayerError
-from coflect_widget.backends import keras_pipeline
+from coflect_widget.backends.keras import pipeline as keras_pipeline
 from tests.keras.remedy_cases import (
     CASES,
     FROM_LOGITS,
@@ -141,7 +141,7 @@ def test_a_fit_of_another_model_or_of_steps_at_once_says_what_to_do(fitted, exec
 
 
 def closed_callback(session):
-    from coflect_widget.training.callbacks_keras import make_callback
+    from coflect_widget.integrations.keras import make_callback
 
     return make_callback(session._parts)
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 import coflect_widget as coflect
 from tests.conftest import eventually, tiny_cnn
+from tests.integrations.test_callbacks import steer
 from tests.keras.keras_models import (
     channels_first,
     compiled,
@@ -19,7 +20,6 @@ from tests.keras.keras_models import (
     subclassed,
     vision_transformer,
 )
-from tests.training.test_callbacks import steer
 from tests.training.test_own_loop import Person
 
 
@@ -110,8 +110,8 @@ def test_equal_seeds_give_equal_runs_with_dropout(make_session):
     ],
 )  # fmt: skip
 def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, layer):
-    from coflect_widget.attribution import keras_methods
-    from coflect_widget.backends.keras import KerasBackend
+    from coflect_widget.backends.keras import methods as keras_methods
+    from coflect_widget.backends.keras.backend import KerasBackend
     from coflect_widget.config import Config
 
     backend = KerasBackend(

@@ -6,16 +6,18 @@ import pytest
 import tensorflow as tf
 import torch
 
-from coflect_widget.attribution import keras_methods, torch_maps, torch_methods
-from coflect_widget.attribution.torch_layers import Layer as TorchLayer
-from coflect_widget.attribution.torch_layers import find_layer as find_torch_layer
-from coflect_widget.backends.keras_model import Classifier
+from coflect_widget.backends.keras import methods as keras_methods
+from coflect_widget.backends.keras.guidance import KerasGuidance
+from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.torch import maps as torch_maps
+from coflect_widget.backends.torch import methods as torch_methods
+from coflect_widget.backends.torch.guidance import TorchGuidance
+from coflect_widget.backends.torch.layers import Layer as TorchLayer
+from coflect_widget.backends.torch.layers import find_layer as find_torch_layer
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance import rows as guided_rows
-from coflect_widget.guidance.keras_losses import KerasGuidance
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
-from coflect_widget.guidance.torch_losses import TorchGuidance
 from tests.keras.keras_models import compiled, sequential, torch_twin
 
 

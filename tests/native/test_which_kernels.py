@@ -13,7 +13,7 @@ from coflect_widget.cli import doctor, main
 from coflect_widget.native import ABI, kernels
 
 _STORE = """
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.native import kernels
 from coflect_widget.tasks import Classification
 store = SampleStore(2, Classification(2))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from coflect_widget.backends import progress, torch_data
+from coflect_widget.backends import progress
+from coflect_widget.backends.torch import data as torch_data
 from tests.conftest import tiny_cnn
 
 

@@ -1,0 +1,97 @@
+"""How a cell shows what a session gives: candidates and effects as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from coflect_widget.events import Effect, StrokeRecord
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.guidance.roi import Box, Mask, Polygon, parse_roi
+from coflect_widget.records import cells
+from coflect_widget.records.cells import Pictured, Tone
+
+_SIDE = 128  # pixels of a picture in a list
+_COLOURS = {"look": (26, 127, 55), "ignore": (198, 40, 40)}
+_TONES: dict[str, Tone] = {"helped": "good", "looks there more": "good", "harmed": "bad"}
+
+
+def listed(
+    candidates: Sequence[Candidate], classes: Sequence[str], horizon: int
+) -> Pictured[Candidate]:
+    """Candidates with their thumbnails; `horizon` is in epochs."""
+
+    def draw(candidate: Candidate) -> str:
+        lines = [f"#{candidate.index} · risk {candidate.risk:.0%}"]
+        if candidate.error is not None:
+            lines.append(f"error {candidate.error:.3g}")
+        elif candidate.target >= 0:
+            said = f"; the model says {classes[candidate.predicted]}"
+            lines.append(classes[candidate.target] + (said if candidate.wrong_now else ""))
+        verdict = cells.chip(
+            "wrong now" if candidate.wrong_now else "at risk",
+            "bad" if candidate.wrong_now else "quiet",
+        )
+        picture = ""
+        if candidate.thumbnail is not None:
+            alt = f"sample {candidate.index}"
+            picture = cells.picture_tag(candidate.thumbnail, alt, _SIDE)
+        return cells.tile(picture, [*lines, candidate.reason], verdict)
+
+    return Pictured(
+        candidates,
+        draw,
+        lambda count: f"{_counted(count, 'sample')} likely to be wrong in {horizon} epochs",
+    )
+
+
+def effects(
+    interventions: Sequence[Intervention], thumbnail: Callable[[int], bytes | None]
+) -> Pictured[Effect]:
+    """Those that were measured, with the sample and the strokes on it."""
+    entries = {entry.id: entry for entry in interventions if entry.effect is not None}
+
+    def draw(effect: Effect) -> str:
+        entry = entries[effect.intervention]
+        sample, picture = entry.record.sample, ""
+        file = None if sample is None else thumbnail(sample)
+        if file is not None:
+            drawn = stroked(cells.fitted(cells.pixels(file), _SIDE), entry.record.strokes)
+            picture = cells.picture_tag(cells.png(drawn), f"{entry.id} on sample {sample}")
+        verdict = cells.chip(effect.verdict, _TONES.get(effect.verdict, "quiet"))
+        text = effect.text.removeprefix(f"{effect.verdict}: ")
+        return cells.tile(picture, [entry.understood, text], verdict, width=_SIDE + 120)
+
+    return Pictured(
+        [entry.effect for entry in entries.values() if entry.effect is not None],
+        draw,
+        lambda count: f"What {_counted(count, 'intervention')} did",
+    )
+
+
+def stroked(picture: NDArray[np.uint8], strokes: Sequence[StrokeRecord]) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8 with strokes on it: green looks there, red ignores."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    scale = np.array([image.width - 1, image.height - 1])
+    for stroke in strokes:
+        colour = _COLOURS[stroke.kind]
+        match parse_roi(stroke.roi):
+            case Box() as box:
+                corners = np.array([[box.x0, box.y0], [box.x1, box.y1]]) * scale
+                draw.rectangle([tuple(c) for c in corners.tolist()], outline=colour, width=2)
+            case Polygon() as polygon:
+                points = [tuple(p) for p in (np.array(polygon.points) * scale).tolist()]
+                draw.line([*points, points[0]], fill=colour, width=2)
+            case Mask() as mask:
+                inside = Image.fromarray(mask.pixels()).resize(image.size)
+                image.paste(colour, mask=inside.point(lambda on: 140 if on else 0, "L"))
+    return np.asarray(image)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

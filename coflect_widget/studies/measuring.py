@@ -1,0 +1,114 @@
+"""What a model does with a region, before and after an intervention, whatever its framework."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.attribution.errors import NoSuitableLayerError
+from coflect_widget.attribution.worker import Explainer
+from coflect_widget.studies.readings import PULLED, Floats, Readings, Request
+
+_BATCH = 64
+#: Copies of each annotated picture, all but the first a little noisy: they give an interval.
+_COPIES = 4
+_NOISE = 0.03  # of the pixels' range
+
+
+def take_readings(snapshot: Explainer, request: Request) -> Readings:
+    """What a model with the weights of one step answers to the request. Deterministic."""
+    plain = _log_probabilities(snapshot, request.receivers)
+    has = request.donor >= 0
+    donor = request.donor[has]
+    donor_labels = request.donor_labels[donor]
+
+    def drawn(answers: Floats) -> Floats:
+        return _spread((answers.argmax(1) == donor_labels).astype(np.float32), has)
+
+    def exchanged(masks: NDArray[np.bool_]) -> Floats:
+        """Answers to the receivers with what their donors have there."""
+        mask = masks[donor][:, None]
+        given = np.where(mask, request.donors[donor], request.receivers[has])
+        return _log_probabilities(snapshot, given.astype(np.float32))
+
+    after = exchanged(request.masks)
+    copies, labels, masks = _copies(request)
+    own = _log_probabilities(snapshot, copies)
+    inside, elsewhere, used = _energy(snapshot, copies, labels, masks, request)
+    return Readings(
+        loss=-plain[np.arange(len(plain)), request.labels],
+        right=(plain.argmax(1) == request.labels).astype(np.float32),
+        p_true_swapped=_spread(np.exp(after[np.arange(len(after)), request.labels[has]]), has),
+        drawn_plain=drawn(plain[has]),
+        drawn_swapped=drawn(after),
+        drawn_elsewhere=np.stack(
+            [drawn(exchanged(_moved(request.masks, place))) for place in request.elsewhere[:PULLED]]
+        ),
+        p_true=np.exp(own[np.arange(len(own)), labels]),
+        inside=inside,
+        inside_elsewhere=elsewhere,
+        explainer=used,
+    )
+
+
+def _moved(masks: NDArray[np.bool_], by: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The regions (n, H, W) at another place, round the edges."""
+    return np.roll(masks, (int(by[0]), int(by[1])), (1, 2))
+
+
+def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    """The values at their places in a row of NaN."""
+    row = np.full(len(where), np.nan, np.float32)
+    row[where] = values
+    return row
+
+
+def _log_probabilities(snapshot: Explainer, images: Floats) -> Floats:
+    """(n, classes) of inputs (n, C, H, W)."""
+    parts = [
+        snapshot.logits(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)
+    ]
+    logits = np.concatenate(parts)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    found: Floats = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return found
+
+
+def _copies(request: Request) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
+    """Each donor `_COPIES` times, with its label and mask."""
+    rng = np.random.default_rng(0)
+    donors = np.repeat(request.donors, _COPIES, 0)
+    noise = rng.standard_normal(donors.shape, dtype=np.float32)
+    noise[::_COPIES] = 0
+    spread = float(np.ptp(request.donors)) * _NOISE
+    return (
+        donors + spread * noise,
+        np.repeat(request.donor_labels, _COPIES),
+        np.repeat(request.masks, _COPIES, 0),
+    )
+
+
+def _energy(
+    snapshot: Explainer,
+    images: Floats,
+    labels: NDArray[np.int64],
+    masks: NDArray[np.bool_],
+    request: Request,
+) -> tuple[Floats, Floats, str]:
+    """Share of each map's energy in its region and at the other places, and the method used."""
+    method = request.explainer
+    shares = []
+    elsewhere = []
+    for number, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
+        try:
+            found = snapshot.explain(image[None], int(label), [method], 8, 0.15, None, number)
+        except NoSuitableLayerError:
+            method = "smoothgrad"
+            found = snapshot.explain(image[None], int(label), [method], 8, 0.15, None, number)
+        total = float(found[method].sum())
+        energy = found[method] / (total if total > 0 else float("nan"))
+        shares.append(float(energy[mask].sum()))
+        elsewhere.append(
+            [float(energy[_moved(mask[None], place)[0]].sum()) for place in request.elsewhere]
+        )
+    return np.array(shares, np.float32), np.array(elsewhere, np.float32).T, method
