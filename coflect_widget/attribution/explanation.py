@@ -88,7 +88,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """The picture, the map over it and the map alone, with what the model says."""
-        from coflect_widget import cells  # in a worker nobody looks
+        from coflect_widget.records import cells  # in a worker nobody looks
 
         tiles = []
         if self.picture is not None:
