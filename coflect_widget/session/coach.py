@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from coflect_widget.events import Advice, Event, Metrics, Payload
+from coflect_widget.session.alarms import TOGETHER
 from coflect_widget.session.situation import DISMISS, Situation, Told
 
 __all__ = ["DISMISS", "Coach", "advise"]
@@ -158,12 +159,13 @@ def _parted(now: Situation) -> Advice | None:
     alarm = now.alarms.get("parted")
     if alarm is None or len(alarm.notice.figures) != 2:
         return None
-    answered = [one for one in now.in_force if one.step >= alarm.step]
-    if answered and now.epoch - answered[-1].epoch <= PATIENCE:
+    if now.in_force and now.epoch - now.in_force[-1].epoch <= PATIENCE:
         return None  # a person has acted: what it does is being measured
     about = alarm.notice.about
     train = now.trained.get(about, alarm.notice.figures["training"])
     held = now.validated.get(about, alarm.notice.figures["validation"])
+    if about != "loss" and train - held < TOGETHER:
+        return None  # the alarm's own end comes with the next epoch's
     risky = now.forecast.index[0] if now.forecast is not None and now.forecast.index else None
     known = now.looked_at if risky is None else risky
     sample = 0 if known is None else known  # a shortcut is in any of them

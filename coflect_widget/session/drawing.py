@@ -45,7 +45,11 @@ def listed(
     return Pictured(
         candidates,
         draw,
-        lambda count: f"{_counted(count, 'sample')} likely to be wrong in {horizon} epochs",
+        lambda count: (
+            f"{_counted(count, 'sample')} likely to be wrong in {horizon} epochs"
+            if count
+            else "No sample is likely to be wrong"
+        ),
     )
 
 
@@ -69,7 +73,9 @@ def effects(
     return Pictured(
         [entry.effect for entry in entries.values() if entry.effect is not None],
         draw,
-        lambda count: f"What {_counted(count, 'intervention')} did",
+        lambda count: (
+            f"What {_counted(count, 'intervention')} did" if count else "No effect is measured yet"
+        ),
     )
 
 

@@ -37,6 +37,7 @@ _STATES = {
     "finished": "finished", "failed": "failed", "interrupted": "interrupted",
 }  # fmt: skip
 _LINES = {"train": (31, 111, 235), "val": (217, 119, 6)}
+_SPLITS = {"train": "training (blue)", "val": "validation (orange)"}
 _CHART = (420, 150)
 
 
@@ -142,8 +143,7 @@ def _charts(metrics: Sequence[Mapping[str, Any]], buffers: Sequence[bytes]) -> s
         lines = {split: points for split, points in lines.items() if len(points)}
         if lines:
             last = ", ".join(
-                f"{'training' if split == 'train' else 'validation'} {points[-1, 1]:.3g}"
-                for split, points in lines.items()
+                f"{_SPLITS[split]} {points[-1, 1]:.3g}" for split, points in lines.items()
             )
             picture = cells.picture_tag(cells.png(chart(lines)), f"{name} by step: {last}", 420)
             tiles.append(cells.tile(picture, [f"{name}: {last}"], width=430))

@@ -287,6 +287,12 @@ def test_a_healthy_training_is_left_alone(begin, caplog, noise):
     assert session.events("forecast")
     assert advice(session) == []
     assert [r for r in caplog.records if r.name == "coflect"] == []
+    # nor one of a model that has learned all it can
+    again = begin(quadrants(2048, noise=noise), quadrants(512, 1, noise=noise), lr=1e-9,
+                  model=session._backend.model, forecast_every=8)  # fmt: skip
+    again.train(epochs=5)
+    again.wait()
+    assert advice(again) == []
 
 
 def test_a_healthy_regression_is_left_alone(make_session):

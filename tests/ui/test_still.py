@@ -84,7 +84,7 @@ def test_a_page_of_nbconvert_shows_the_last_state_without_network(notebook):
     still = re.search(r'<div class="coflect-still">.*', page, re.S)[0]
     assert "finished after step 24 of 24, 6 epochs" in still
     shown = pictures(still)
-    charts = [words for words in shown if " by step: training " in words]
+    charts = [words for words in shown if " by step: training (blue) " in words]
     assert [words.split()[0] for words in charts] == ["accuracy", "loss"]
     for words in charts:
         assert drawn(shown[words], (31, 111, 235)) > 200
