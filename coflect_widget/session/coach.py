@@ -22,9 +22,9 @@ log = logging.getLogger("coflect")
 #: Epochs that an intervention is given before a gap of before it is spoken of again, and that a
 #: measured effect is.
 PATIENCE = 3
-#: Epochs of training without a fall of the loss after which it is said, and the share by which it
-#: must have fallen.
-FLAT_EPOCHS, FLAT = 3, 0.01
+#: Epochs and steps of training without a fall of the loss after which it is said, and the share by
+#: which it must have fallen. Small networks need some dozens of steps before it falls at all.
+FLAT_EPOCHS, FLAT_STEPS, FLAT = 3, 200, 0.01
 #: Wrong samples at most that are spoken of as the last few.
 FEW = 5
 #: Advice of these kinds tells of something that is wrong; in the log it is a warning.
@@ -184,8 +184,8 @@ def _parted(now: Situation) -> Advice | None:
 
 
 def _flat(now: Situation) -> Advice | None:
-    losses = now.losses[:-1] if now.state == "training" else now.losses
-    if now.above_guessing is not False or now.epoch < FLAT_EPOCHS or len(losses) < FLAT_EPOCHS:
+    losses = now.whole_epochs
+    if now.above_guessing is not False or len(losses) < FLAT_EPOCHS or now.step < FLAT_STEPS:
         return None
     first, last = losses[0], losses[-1]
     if not first > 0 or min(losses) < first * (1 - FLAT):

@@ -177,6 +177,11 @@ class Situation:
         return [one for one in self.told.values() if one.in_force]
 
     @property
+    def whole_epochs(self) -> list[float]:
+        """Mean training loss of each epoch that is complete."""
+        return self.losses if self._of < self.epoch else self.losses[:-1]
+
+    @property
     def left(self) -> int:
         """Steps that a button could continue."""
         if self.state not in ("stopped", "failed") or self.total is None:
