@@ -138,7 +138,7 @@ class Gallery:
 
         The newest ones stay in memory too, for a screen that shows them now.
         """
-        stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
+        stem = _stem(maps.index, maps.model_step)
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
         # Under another name until it is whole: a screen may be reading the file of that name.
@@ -157,6 +157,13 @@ class Gallery:
             (image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST
         ).save(folder / f"{stem}.png")
         return f"overlays/{stem}.npz", f"overlays/{stem}.png"
+
+    def explained(self, index: int, model_step: int) -> NDArray[np.uint8] | None:
+        """The picture (H, W, 3) that was kept beside a sample's maps; None where it is gone."""
+        try:
+            return self.load(f"overlays/{_stem(index, model_step)}.npz")["picture"]
+        except (OSError, ValueError):
+            return None
 
     def _remember(self, file: str, arrays: dict[str, NDArray[np.uint8]]) -> None:
         with self._lock:
@@ -208,6 +215,11 @@ class Gallery:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OSError(f"{file!r} is damaged: {error}") from error
         return found
+
+
+def _stem(index: int, model_step: int) -> str:
+    """Name of an explanation's files."""
+    return f"sample_{index:06d}_step_{model_step:08d}"
 
 
 def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:
