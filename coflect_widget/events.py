@@ -35,6 +35,9 @@ StrokeKind = Literal["look", "ignore"]
 Scope = Literal["sample", "class", "everywhere"]
 #: For what an explanation is made.
 Purpose = Literal["periodic", "candidate", "person"]
+#: What a button beside an advice does: show its sample, take its intervention back, show where the
+#: model looks, train on after a stop, leave its sample out of the training.
+Doing = Literal["open", "undo", "look", "continue", "leave_out"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
 
@@ -472,11 +475,26 @@ class Notice(Payload):
     intervention: str | None = None  #: what it came after, and may be undone
 
 
+class Advice(Payload):
+    """What a person may want to do next; it holds until the next event of this type.
+
+    An empty `key` says that the one before no longer holds, and nothing took its place.
+    """
+
+    key: str  #: names the cause; one that was dismissed does not come back
+    text: str  #: one sentence, with its figures
+    button: str | None = None  #: words on a button, and ...
+    does: Doing | None = None  #: ... what it does
+    sample: int | None = None  #: that it is about
+    intervention: str | None = None  #: that it is about
+
+
 class Failure(Payload):
     """Training ended with an exception."""
 
     error: str
     traceback: str
+    remedy: str = ""  #: what to do next, in a sentence; "" in runs of before
 
 
 class Unknown(Payload):
@@ -504,6 +522,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "checkpoint": CheckpointSaved,
     "cost": Cost,
     "notice": Notice,
+    "advice": Advice,
     "failure": Failure,
 }
 #: Name of each payload class's type, the reverse of `PAYLOADS`.
@@ -680,6 +699,13 @@ RoiForm = Annotated[
 ]
 
 
+class Continue(Command):
+    """Train on after a stop or a failure: what was left, or so many epochs."""
+
+    kind: Literal["continue"] = "continue"
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
 class StrokeInput(Command):
     """A region drawn or named by a person; coordinates are fractions of width and height."""
 
@@ -749,6 +775,13 @@ class OpenWindow(Command):
     kind: Literal["open_window"] = "open_window"
 
 
+class Dismiss(Command):
+    """Put an advice away; it does not come back for the same cause."""
+
+    kind: Literal["dismiss"] = "dismiss"
+    key: str = Field(min_length=1, max_length=200)
+
+
 class CloseOthers(Command):
     """End every other session of the kernel."""
 
@@ -760,6 +793,7 @@ AnyCommand = Annotated[
     | Resume
     | Advance
     | Stop
+    | Continue
     | Feedback
     | Similar
     | Confirm
@@ -768,6 +802,7 @@ AnyCommand = Annotated[
     | SetQueue
     | Judge
     | OpenWindow
+    | Dismiss
     | CloseOthers,
     Field(discriminator="kind"),
 ]

@@ -41,6 +41,7 @@ from coflect_widget.events import (
     OPTIONAL,
     AnyCommand,
     Command,
+    Doing,
     Effect,
     GateStatus,
     RunState,
@@ -99,6 +100,8 @@ class Status(TypedDict):
     #: of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
     kernels: Annotated[str, older("")]
     error: str | None  # last line of the exception, where state is "failed"
+    trace: str | None  # the whole of it
+    remedy: str | None  # what to do next
 
 
 class SeriesPoints(TypedDict):
@@ -279,6 +282,17 @@ class Alarm(TypedDict):
     intervention: str | None  # to be undone
 
 
+class Advice(TypedDict):
+    """What a person may want to do next; its button does `does`."""
+
+    key: str  # to dismiss it
+    text: str
+    button: str | None
+    does: Doing | None
+    sample: int | None
+    intervention: str | None
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -297,6 +311,7 @@ class Update(TypedDict):
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
     alarms: NotRequired[list[Alarm]]
+    advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]
 
 

@@ -24,7 +24,7 @@ MAX_NOTICES = 20
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "suspects", "ledger", "alarms", "notices",
+    "suspects", "ledger", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -60,6 +60,7 @@ class View:
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[protocol.Notice] = []
         self._alarms: dict[str, protocol.Alarm] = {}  # those that hold, by kind
+        self._advice: protocol.Advice | None = None
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
@@ -85,6 +86,8 @@ class View:
             "guidance": True,
             "kernels": "",
             "error": None,
+            "trace": None,
+            "remedy": None,
         }
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
@@ -101,6 +104,7 @@ class View:
             events.Lapsed: self._lapsed,
             events.Cost: self._cost,
             events.Notice: self._notice,
+            events.Advice: self._advised,
             events.Failure: self._failure,
             events.Effect: self._effect,
             events.Hits: self._found_alike,
@@ -175,6 +179,8 @@ class View:
             total_steps=data.total_steps if to_come > 0 else None,
             total_epochs=epochs,
             error=None,
+            trace=None,
+            remedy=None,
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
@@ -327,8 +333,23 @@ class View:
             }
         self._dirty.add("alarms")
 
+    def _advised(self, _: Event, data: events.Advice) -> None:
+        self._advice = None
+        if data.key:
+            self._advice = {
+                "key": data.key,
+                "text": data.text,
+                "button": data.button,
+                "does": data.does,
+                "sample": data.sample,
+                "intervention": data.intervention,
+            }
+        self._dirty.add("advice")
+
     def _failure(self, _: Event, data: events.Failure) -> None:
-        self._status["error"] = data.error
+        self._status.update(
+            error=data.error, trace=data.traceback or None, remedy=data.remedy or None
+        )
 
     def _mark(
         self, event: Event, kind: protocol.MarkerKind, text: str, identifier: str | None
@@ -398,7 +419,7 @@ class View:
         update: dict[str, Any] = {}
         for name in names:
             section = self._section(name, buffers, full=full)
-            if section is not None:
+            if section is not None or name == "advice":  # that there is none is said too
                 update[name] = section
         return update, buffers
 
@@ -428,6 +449,8 @@ class View:
             return [dict(item) for item in self._ledger.values()]
         if name == "alarms":
             return list(self._alarms.values())
+        if name == "advice":
+            return self._advice
         return list(self._markers) if name == "markers" else list(self._notices)
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:

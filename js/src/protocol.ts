@@ -35,6 +35,8 @@ export interface Status {
   guidance: boolean;
   kernels: string;
   error: string | null;
+  trace: string | null;
+  remedy: string | null;
 }
 
 /** Points of one metric: buffer of float64 pairs (step, value); NaN where undefined. */
@@ -221,6 +223,16 @@ export interface Alarm {
   intervention: string | null;
 }
 
+/** What a person may want to do next; its button does `does`. */
+export interface Advice {
+  key: string;
+  text: string;
+  button: string | null;
+  does: "open" | "undo" | "look" | "continue" | "leave_out" | null;
+  sample: number | null;
+  intervention: string | null;
+}
+
 /** A line for the person, newest last; ``level`` is info, warning or error. */
 export interface Notice {
   level: string;
@@ -246,6 +258,7 @@ export interface Update {
   suspects?: Suspects;
   ledger?: LedgerItem[];
   alarms?: Alarm[];
+  advice?: Advice | null;
   notices?: Notice[];
 }
 
@@ -270,6 +283,7 @@ export type Command =
   | { kind: "resume" }
   | { kind: "advance"; unit?: "step" | "epoch" }
   | { kind: "stop" }
+  | { kind: "continue"; epochs?: number | null }
   | { kind: "feedback"; sample?: number | null; strokes?: StrokeInput[]; instruction?: string | null; strength?: number | null; scope?: Scope | null }
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
@@ -278,6 +292,7 @@ export type Command =
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "open_window" }
+  | { kind: "dismiss"; key: string }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */
