@@ -84,6 +84,7 @@ export interface Candidate {
   wrong_now: boolean;
   doubtful: boolean;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The forecast queue, riskiest first: two lists, told apart by `wrong_now`. */
@@ -91,6 +92,7 @@ export interface Queue {
   due: number;
   onset: boolean;
   parted: boolean;
+  wrong: number | null;
   items: Candidate[];
 }
 
@@ -155,6 +157,22 @@ export interface Hits {
   items: Hit[];
 }
 
+/** A sample that was right once and is wrong now; the pictures are PNGs. */
+export interface Lost {
+  index: number;
+  target: number;
+  predicted: number;
+  times: number;
+  thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
+}
+
+/** Samples that were right once and are wrong now, most often forgotten first. */
+export interface Forgotten {
+  count: number;
+  items: Lost[];
+}
+
 /** A sample whose label may be wrong; `judged` is empty until somebody said something. */
 export interface Suspect {
   index: number;
@@ -163,6 +181,7 @@ export interface Suspect {
   suggested: number;
   judged: string;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The most doubtful labels, most doubtful first. */
@@ -213,6 +232,9 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  thumbnail: Uint8Array | null;
+  before: Uint8Array | null;
+  after: Uint8Array | null;
 }
 
 /** Something that is wrong at present; it goes when it is over. */
@@ -255,6 +277,7 @@ export interface Update {
   timeline?: Timeline;
   shelf?: Explanation[];
   hits?: Hits;
+  forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
   alarms?: Alarm[];
