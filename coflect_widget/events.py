@@ -796,6 +796,12 @@ class Dismiss(Command):
     key: str = Field(min_length=1, max_length=200)
 
 
+class SavePage(Command):
+    """Write what the dashboard shows as one page into the run folder."""
+
+    kind: Literal["save_page"] = "save_page"
+
+
 class CloseOthers(Command):
     """End every other session of the kernel."""
 
@@ -817,6 +823,7 @@ AnyCommand = Annotated[
     | Judge
     | OpenWindow
     | Dismiss
+    | SavePage
     | CloseOthers,
     Field(discriminator="kind"),
 ]

@@ -1,6 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss.
+// loss, advice, spike, many.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
@@ -20,6 +20,9 @@ const kernel = new FakeKernel({
   doubtful: query.has("doubtful"),
   scale: Number(query.get("scale") ?? 1),
   least: query.has("least"),
+  advice: query.has("advice"),
+  spike: query.has("spike"),
+  many: query.has("many"),
 });
 const widget = createWidget();
 widget.initialize({ model: kernel.model });

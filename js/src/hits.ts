@@ -10,7 +10,7 @@ export function createHits({ store, actions, signal }: Context): Part {
   const text = h("p", { class: "cw-note", testid: "cw-hits-text", role: "status" });
   const apply = button("", { class: "cw-button cw-primary", testid: "cw-hits-confirm" });
   const grid = h("div", { class: "cw-hits", testid: "cw-hits" });
-  const el = h("div", { class: "cw-page" }, text, apply, grid);
+  const el = h("div", { class: "cw-alike-page" }, text, apply, grid);
   grid.addEventListener("click", (event) => {
     const index = Number((event.target as Element).closest("button")?.getAttribute("data-index") ?? NaN);
     if (Number.isNaN(index)) return;

@@ -316,6 +316,7 @@ export type Command =
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
+  | { kind: "save_page" }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */

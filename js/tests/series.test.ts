@@ -1,6 +1,6 @@
 // Chart data: appending, thinning without losing extremes, one axis for all lines of a chart.
 import { describe, expect, it } from "vitest";
-import { openSpans } from "../src/charts";
+import { openSpans } from "../src/marks";
 import { align, chartsOf, Series, smoothed, splitName, stretch, thin } from "../src/series";
 
 function series(name: string, ...pairs: number[]): Series {
