@@ -126,9 +126,7 @@ def served() -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing of each file."""
 
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(HERE))
-    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HERE)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/js/harness/index.html"
@@ -150,7 +148,9 @@ def main() -> None:
         for size in args.sizes:
             for theme in args.themes:
                 for name in args.only:
-                    shoot(browser, address, args.out / f"{name}-{size}-{theme}.png", name, size, theme)
+                    shoot(
+                        browser, address, args.out / f"{name}-{size}-{theme}.png", name, size, theme
+                    )
         browser.close()
 
 

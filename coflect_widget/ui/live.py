@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from coflect_widget.events import Command
 from coflect_widget.record.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
+from coflect_widget.ui.export import save_html
 from coflect_widget.ui.publisher import Publisher, snapshot
 from coflect_widget.ui.view import View, replay
 
+PAGE = "page.html"  # in the run folder, where a person has the run saved as a page
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
 
 
@@ -35,7 +39,12 @@ class LiveDashboard:
         for event in run.iter_events():
             view.apply(event)
         publisher.start()
-        self.controls = Controls(Commands(parts), publisher)
+
+        def save() -> Path:
+            parts.stream.flush()  # everything so far is on disk afterwards
+            return save_html(run, run.path / PAGE)
+
+        self.controls = Controls(Commands(parts, save), publisher)
         self.widget._controls = self.controls.model_id
 
     def close(self) -> None:

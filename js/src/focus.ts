@@ -29,7 +29,7 @@ export function createFocus(context: Context): Part {
   const { store, signal, actions } = context;
   const number = h("input", {
     type: "number", min: 0, step: 1, class: "cw-input cw-sample-number", testid: "cw-explain-index",
-    "aria-label": "Number of the sample; Enter opens it", title: "Type a number and press Enter to see that sample", placeholder: "number", inputmode: "numeric",
+    "aria-label": "Number of the sample; Enter opens it", title: "Type a number and press Enter to see that sample", placeholder: "–", inputmode: "numeric",
   });
   const form = h("form", { class: "cw-explain" }, h("span", { class: "cw-muted", "aria-hidden": "true" }, "#"), number);
   form.addEventListener("submit", (event) => {

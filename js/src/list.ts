@@ -3,7 +3,7 @@
 import { createCards, type Cards } from "./cards";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import { createGates } from "./gates";
-import { createHits } from "./hits";
+import { createHits, hitsText } from "./hits";
 import { cardsOf, countOf, PAGES, shownPage } from "./lists";
 import { isReachable, type Page, type State } from "./state";
 import type { Context, Part } from "./view";
@@ -60,7 +60,7 @@ export function createList(context: Context): Part {
     event.preventDefault();
     event.stopPropagation();
   }, { signal });
-  const note = h("p", { class: "cw-list-note" });
+  const note = h("p", { class: "cw-list-note", role: "status" });
   const gates = createGates(context);
   const empty = h("p", { class: "cw-hint", testid: "cw-queue-empty" });
   const onset = button("List those wrong now, too", { class: "cw-button cw-small", testid: "cw-onset" });
@@ -90,10 +90,10 @@ export function createList(context: Context): Part {
     const items = page === "alike" ? 0 : cardsOf({ ...state, filter: "" }, page).length;
     const count = countOf(state, page) ?? 0;
     const more = count > items && items > 0 && score === "" ? `The first ${items} of ${count}.` : "";
-    const told = (scored: string): string => page === "alike" && state.hits !== null ? "" : `${due}${scored === "" ? "" : `${scored}.`}${more}`;
+    const told = (scored: string): string => page === "alike" && state.hits !== null ? hitsText(state.hits) : `${due}${scored === "" ? "" : `${scored}.`}${more}`;
     setText(note, told(score.split("; ")[0] ?? "")); // what chance would come to is told under the pointer
     setAttr(note, "title", `${told(score)} ${help}.`);
-    setAttr(note, "data-testid", page === "risk" && score !== "" ? "cw-score" : null);
+    setAttr(note, "data-testid", page === "alike" ? "cw-hits-text" : page === "risk" && score !== "" ? "cw-score" : null);
   }
 
   let last: Page | null = null;

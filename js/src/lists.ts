@@ -87,7 +87,7 @@ function allCards(state: State, page: Page): Card[] {
     case "suspects": return (suspects?.items ?? []).map((one) => {
       const [first, last] = [className(state, one.target), className(state, one.suggested)];
       return {
-        index: one.index, first, middle: " → ", last, figure: share(one.doubt), chip: one.judged === "" ? "" : `judged: ${one.judged}`, names: names(first, last),
+        index: one.index, first, middle: " → ", last, figure: share(one.doubt), chip: one.judged, names: names(first, last),
         sentence: `Sample ${one.index}: ${first} looks like ${last}, doubt ${share(one.doubt)}${one.judged === "" ? "" : `, judged: ${one.judged}`}`,
         thumbnail: one.thumbnail, map: one.map,
       };

@@ -7,9 +7,17 @@ export function shortNames(names: readonly string[]): readonly string[] {
   const known = cut.get(names);
   if (known !== undefined) return known;
   const length = names.length < 2 ? 0 : commonStart(names);
-  const short = length === 0 ? names : names.map((name) => name.slice(length));
+  const short = length === 0 ? withoutIds(names) : names.map((name) => name.slice(length));
   cut.set(names, short);
   return short;
+}
+
+/** The names without an identifier that each begins with, as "n02085620-" or "017."; all of them, or none. */
+function withoutIds(names: readonly string[]): readonly string[] {
+  const rest = names.map((name) => /^[a-z]{0,3}\d+[\s\-_.:|]+(?=\S*[^\d\s])/i.exec(name)?.[0].length ?? 0);
+  if (names.length < 2 || rest.includes(0)) return names;
+  const short = names.map((name, i) => name.slice(rest[i]));
+  return new Set(short).size === new Set(names).size ? short : names;
 }
 
 /** Length of the longest common start that ends in a separator and leaves no name empty. */
