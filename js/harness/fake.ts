@@ -266,11 +266,11 @@ export class FakeKernel {
       forgotten: { count: 37, items: items.slice(12).map((one, i) => ({ ...one, times: 1 + (i % 4) })) },
       explanation: this.#explanation(buffers),
       timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
-      hits: this.options.hits || !this.options.empty ? {
+      hits: this.options.hits ? {
         intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "",
         items: await Promise.all(Array.from({ length: 24 }, async (_, i) => ({ index: 100 + i, score: 0.99 - i * 0.01, box: [0.7, 0.7, 1, 1], thumbnail_buffer: buffers.push(await png(digit(100 + i))) - 1 }))),
       } : null,
-      suspects: this.options.hits || !this.options.empty ? {
+      suspects: this.options.hits ? {
         count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: i % 10, suggested: (i + 3) % 10, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1, map_buffer: buffers.push(await png(warmed(900 + i, 14, 12))) - 1 }))),
       } : null,
       advice: this.options.advice ? { key: "shortcut", text: "Training .99, validation .18: it may be learning a shortcut.", button: "See where it looks", does: "look", sample: 4187, intervention: null } : null,

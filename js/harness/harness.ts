@@ -14,7 +14,7 @@ const kernel = new FakeKernel({
   classes: query.get("classes") === "long" ? ["<img src=x onerror=alert(1)> a very long class name", "قطة صغيرة", "third"] : [],
   empty: query.has("empty"),
   dead: query.has("dead"),
-  hits: query.has("hits"),
+  hits: !query.has("empty"),
   alarms: query.has("alarms"),
   regression: query.has("regression"),
   doubtful: query.has("doubtful"),
