@@ -97,8 +97,8 @@ function allCards(state: State, page: Page): Card[] {
 }
 
 function ofCandidate(state: State, item: Candidate): Card {
-  const [first, verb, last] = headline(state, item);
-  const middle = verb === " seen as " ? " → " : verb === " still right" ? "" : verb;
+  const [first, verb, last] = headline(state, item).map((one) => one.replace(/^target /, "")) as [string, string, string];
+  const middle = verb === " still right" || verb === "" ? "" : " → "; // what was wanted, what was given
   return {
     index: item.index, first, middle, last, figure: probability(item.risk), chip: item.doubtful ? "label?" : "", names: names(first, last),
     sentence: `${sentence(state, item)} ${because({ ...state, explaining: null }, item)}`, thumbnail: item.thumbnail, map: item.map,

@@ -34,10 +34,9 @@ WITHIN = (
     " .cw-ledger-list *, .cw-strokes *, .cw-seen *, .cw-facts *, .cw-legend *, .uplot *"
 )
 #: Remembers where each visible element stands; asked again, tells which have moved or grown.
-STANDING = (
-    """(root) => {
+STANDING = """(root) => {
   const places = () => new Map([...root.querySelectorAll(".cw-bench, .cw-bench *")]
-    .filter((e) => e.checkVisibility() && !e.matches(%r))
+    .filter((e) => e.checkVisibility() && !e.matches("WITHIN"))
     .map((e) => [e, e.getBoundingClientRect()]));
   const before = window.standing;
   const now = window.standing = places();
@@ -46,9 +45,7 @@ STANDING = (
       && ["top", "height"].some((side) => Math.abs(r[side] - before.get(e)[side]) > 0.5))
     .map(([e, r]) => [e.className.baseVal ?? e.className, before.get(e), r])
     .map(([name, a, b]) => `${name}: ${a.top} ${a.height}, now ${b.top} ${b.height}`);
-}"""
-    % WITHIN
-)
+}""".replace("WITHIN", WITHIN)
 SMALL = """(root) => [...root.querySelectorAll("button, select, input, [role=separator]")]
   .filter((e) => e.checkVisibility() && !e.disabled)
   .map((e) => [e.dataset.testid ?? e.className, e.getBoundingClientRect()])
