@@ -137,9 +137,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       ticks: { show: false },
       font,
     };
-    let width = 300;
+    let width = box.clientWidth || 300;
     const options: uPlot.Options = {
-      width, height: 120, padding: [10, 18, 0, 2], // half of the last step's label stands out on the right
+      width, height: box.clientHeight || 120, padding: [10, 18, 0, 2], // half of the last step's label stands out on the right
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : { range: (u, least, most) => rangeOf(u, least, most) } },

@@ -230,6 +230,9 @@ export function reduce(state: State, update: Update): Partial<State> {
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {
     patch.ledger = update.ledger;
+    // What came of it takes the place of the answer to it.
+    const [newest, before] = [update.ledger.at(-1), state.ledger.at(-1)];
+    if (newest?.effect && newest.id === before?.id && before.effect === null && state.echo?.level === "info") patch.echo = null;
     const undone = new Set(update.ledger.filter((item) => item.undone).map((item) => item.id));
     patch.undoing = state.undoing.filter((id) => !undone.has(id));
   }

@@ -64,14 +64,13 @@ export function createTell(context: Context): Part {
     const told = actions.told();
     const effect = told?.effect ?? null;
     const busy = state.echo?.level === "busy";
-    setHidden(chip, effect === null || told?.undone === true || state.echo?.level === "error");
+    setHidden(chip, effect === null || told?.undone === true || state.echo !== null);
     if (effect !== null) {
       setText(chip, CHIPS[effect.verdict][0]);
       setAttr(chip, "data-verdict", CHIPS[effect.verdict][1]);
     }
     const drafts = draftsOf(state).length;
-    // What came of it takes the answer's place, once it is known.
-    const text = state.echo !== null && (effect === null || state.echo.level !== "info") ? state.echo.text
+    const text = state.echo !== null ? state.echo.text
       : told === null ? "" : effect !== null && !told.undone ? explained(effect) : `${told.undone ? "Undone" : `Applied at step ${told.step}`}: ${told.text}`;
     setText(echo, text);
     setAttr(echo, "title", text === "" ? null : text);

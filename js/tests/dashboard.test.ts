@@ -32,7 +32,7 @@ describe("what it shows", () => {
 
   it("keeps the nodes of a list when its content changes", async () => {
     const before = get("cw-ledger-item");
-    mounted.test.receive({ kind: "update", seq: 2, full: false, ledger: raw.updateFull.message.ledger.map((item) => ({ ...item, undone: true })) });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, ledger: raw.updateFull.message.ledger.map((item) => ({ ...item, undone: true })) }, buffers(raw.updateFull));
     await frame();
     expect(get("cw-ledger-item")).toBe(before);
     expect(before.hasAttribute("data-undone")).toBe(true);

@@ -208,21 +208,20 @@ describe("looking and drawing", () => {
   });
 
   it("offers the class that the row names, until a person chooses another", async () => {
-    const { message } = raw.updateFull;
     const choose = (): HTMLSelectElement => get("cw-judge-class") as HTMLSelectElement;
-    await openSuspect(9);
+    await openSuspect(2);
     const told = async (seq: number, suggested: number): Promise<void> => {
       const items = [{ index: 12, doubt: 0.9, target: 0, suggested, judged: "", thumbnail_buffer: 3 }];
-      mounted.test.receive({ ...message, seq, suspects: { count: 1, items } }, buffers(raw.updateFull));
+      mounted.test.receive({ kind: "update", seq, full: false, suspects: { count: 1, items } }, buffers(raw.updateFull));
       await frame();
     };
-    await told(2, 0);
+    await told(3, 0);
     expect(choose().value).toBe("0");
-    await told(3, 1);
+    await told(4, 1);
     expect(choose().value).toBe("1");
     choose().value = "0";
     choose().dispatchEvent(new Event("change", { bubbles: true }));
-    await told(4, 1);
+    await told(5, 1);
     expect(choose().value).toBe("0");
   });
 });

@@ -1,4 +1,4 @@
-"""The workbench on one screen: the whole job at five widths, by mouse and by keys, without scrolling.
+"""The workbench on one screen: the whole job at five widths, by mouse and keys, never scrolling.
 
 One JupyterLab, one kernel and one training serve for all of it.
 """
