@@ -21,11 +21,11 @@ class Commands:
     Parameters
     ----------
     parts : Parts
-    save : callable () -> Path
+    save : callable () -> Path, optional
         Writes what the dashboard shows as one page, and gives its place.
     """
 
-    def __init__(self, parts: Parts, save: Callable[[], Path]) -> None:
+    def __init__(self, parts: Parts, save: Callable[[], Path] | None = None) -> None:
         # not held: a dashboard may be shown for longer than anybody needs the model
         self._parts = weakref.ref(parts)
         self._save = save
@@ -38,10 +38,10 @@ class Commands:
         ValueError, IndexError, RuntimeError
             What the person should read; nothing has changed then.
         """
-        if isinstance(command, SavePage):
+        if isinstance(command, SavePage) and self._save is not None:
             # It takes seconds where there are many maps; whoever handles messages must not.
             threading.Thread(
-                target=self._save_page, args=(reply,), name="coflect-saving", daemon=True
+                target=_save_page, args=(self._save, reply), name="coflect-saving", daemon=True
             ).start()
             return
         parts = self._parts()
@@ -57,12 +57,13 @@ class Commands:
 
         parts.desk.handle(command).add_done_callback(done)
 
-    def _save_page(self, reply: Reply) -> None:
-        try:
-            path = self._save()
-        except Exception as error:  # noqa: BLE001 - the person gets the reason
-            reply(False, f"The page could not be written: {error}", None)
-            return
-        here = Path.cwd()
-        shown = path.relative_to(here) if path.is_relative_to(here) else path
-        reply(True, f"Saved {shown}", None)
+
+def _save_page(save: Callable[[], Path], reply: Reply) -> None:
+    try:
+        path = save()
+    except Exception as error:  # noqa: BLE001 - the person gets the reason
+        reply(False, f"The page could not be written: {error}", None)
+        return
+    here = Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    reply(True, f"Saved {shown}", None)
