@@ -62,7 +62,7 @@ export function createLedger(context: Context): Part {
 
   function showCrops(crops: HTMLButtonElement, item: LedgerItem): void {
     const [first, before, after] = crops.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-    for (const [one, png] of [[first, item.thumbnail], [before, item.before], [after, item.after]] as const) {
+    for (const [one, png] of [[first, item.thumbnail ?? item.before ?? item.after], [before, item.before], [after, item.after]] as const) {
       const [image, svg] = one.children as unknown as [HTMLImageElement, SVGSVGElement];
       showThumbnail(image, png);
       syncChildren(svg, item.strokes, () => s("path", { class: "cw-given-rim", "vector-effect": "non-scaling-stroke" }), (path, stroke) => {
@@ -70,7 +70,7 @@ export function createLedger(context: Context): Part {
         setAttr(path, "data-kind", stroke.kind);
       });
     }
-    setHidden(before, item.before === null && item.after === null);
+    setHidden(before, item.before === null);
     setHidden(after, item.after === null);
     setHidden(first, item.strokes.length === 0 && item.thumbnail === null);
     setHidden(crops, item.strokes.length === 0 && item.thumbnail === null);

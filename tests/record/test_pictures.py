@@ -1,8 +1,12 @@
+import io
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from coflect_widget.config import DisplayConfig
-from coflect_widget.record.pictures import to_picture
+from coflect_widget.record.pictures import THUMBNAIL_SIDE, Gallery, to_picture, warmed
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -13,3 +17,23 @@ def test_normalised_pictures_of_any_channels(channels):
     picture = to_picture(normalised, DisplayConfig(mean=mean, std=std))
     expected = shown[: 3 if channels > 2 else 1]
     assert np.abs(picture.transpose(2, 0, 1) / 255 - expected).max() < 0.01
+
+
+def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    gallery = Gallery(tmp_path, read_input=lambda _: np.full((3, 8, 8), 0.25, np.float32))
+    heat = np.zeros((8, 8), np.float32)
+    heat[:4, :4] = 1
+    maps = SimpleNamespace(index=3, model_step=7, map=heat, livecam=heat, smoothgrad=heat)
+    file, _ = gallery.save(maps, heat)
+    shown = np.asarray(Image.open(io.BytesIO(gallery.glimpse(file))))
+    assert shown.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)
+    warm, cold = shown[4, 4].astype(int), shown[-4, -4].astype(int)
+    assert cold.tolist() == [64, 64, 64]  # the picture itself
+    assert warm[0] > 150
+    assert warm[1] > 150
+    gallery.remove(file)
+    assert gallery.glimpse(file) is not None  # from memory
+    assert Gallery(tmp_path).glimpse(file) is None
+    small = warmed(np.zeros((6, 6, 3), np.uint8), np.full((3, 3), 255, np.uint8))
+    assert small.shape == (6, 6, 3)  # a coarser map is laid over the whole picture

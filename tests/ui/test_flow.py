@@ -345,6 +345,26 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
     assert regression.wrong_now == [True, False]
 
 
+def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):
+    def gray(index):
+        return np.full((1, 4, 4), 0.5, np.float32)
+
+    view = View(Gallery(tmp_path, Config().display, gray), "live", "r")
+    rows = {"index": [4, 9, 2], "risk": [0.9, 0.8, 0.1], "target": [1, 0, 1], "reason": [""] * 3}
+
+    def ranked(step, **more):
+        forecast = events.Forecast(**{**rows, "predicted": [0, 0, 1], "horizon": 4, **more})
+        view.apply(happened("forecast", step, 1, **forecast.model_dump()))
+        return view.update(full=True)[0]
+
+    update = ranked(10, wrong=31)
+    assert update["queue"]["wrong"] == 31
+    assert update["explanation"]["index"] == 9  # of those that are right now; 4 is wrong
+    assert ranked(11, index=[2, 4, 9])["explanation"]["index"] == 9  # it stays under the eye
+    view.select(2)
+    assert ranked(12)["explanation"]["index"] == 2
+
+
 @pytest.mark.parametrize(
     ("step", "epoch", "begun", "total", "validations"),
     [(0, 0, 0, 350, 3), (50, 0, 50, 400, 4), (50, 0, 50, 110, 1), (730, 1, 0, 980, 2)],
