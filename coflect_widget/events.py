@@ -128,6 +128,7 @@ class RunStarted(Payload):
     device: str = ""
     focus: float | None = None  #: strength of strokes before anybody changed it
     guidance: bool = True  #: whether this training can take strokes
+    inputs: str = "image"  #: the kind of input, a `Modality.name`
     kernels: str = ""  #: "native 0.1.0" or "numpy", of the forecast; "" in runs of before
 
 
@@ -303,7 +304,7 @@ class Overlay(Table):
     top_classes: list[int]
     top_probs: list[float]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: tuple[float, ...] | None  #: corners in fractions, of a picture x0, y0, x1, y1
     model_step: int
     method: str
     quality: Quality | None = None
@@ -340,7 +341,7 @@ class Found(Record):
 
     of: str  #: the intervention whose stroke it is
     index: list[int]
-    box: list[tuple[float, float, float, float]]  #: x0, y0, x1, y1 as fractions
+    box: list[tuple[float, ...]]  #: corners in fractions, of a picture x0, y0, x1, y1
 
 
 class InterventionRecord(Payload):
@@ -397,7 +398,7 @@ class Hits(Table):
     total: int
     done: bool = False
     index: list[int] = []  #: the best of them
-    box: list[tuple[float, float, float, float]] = []  #: where it is, as fractions
+    box: list[tuple[float, ...]] = []  #: where it is, corners in fractions
     score: list[float] = []  #: 1 for the same pixels, 0 for what any other place looks like
     error: str = ""  #: why the search ended early
 
@@ -682,7 +683,7 @@ _POINT = {"type": "array", "items": {"type": "number"}}
 _COUNT = {"type": "integer"}
 #: The three forms of a region as a browser sends them: corners of a box, polygon, mask.
 RoiForm = Annotated[
-    Any,  # checked by guidance.roi.parse_roi
+    Any,  # checked by Modality.region
     WithJsonSchema(
         {
             "anyOf": [

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Corners
 
 _SIDE = 192  #: pixels of a picture in a cell
 
@@ -20,17 +21,19 @@ class Explanation:
     ----------
     index : int
         The sample's place in the training data.
-    map : ndarray (H, W) float32 in [0, 1]
-        The map of `method`, at the input's size, largest value 1 (all 0 if there is nothing).
-    livecam, smoothgrad : ndarray (H, W) float32 in [0, 1]
+    map : ndarray float32 in [0, 1]
+        The map of `method`, a value for each unit of the input's extent: (H, W) of a picture;
+        largest value 1 (all 0 if there is nothing).
+    livecam, smoothgrad : ndarray float32 in [0, 1], as `map`
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
         layer, which only ``method="smoothgrad"`` accepts.
     consensus : ndarray (H, W) float32 in [0, 1]
         Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
         How far the two maps say the same; None where one of them is flat.
-    focus_bbox : (x0, y0, x1, y1) in [0, 1] or None
-        Box round the strongest region of `map`; fractions of width and height, origin top left.
+    focus_bbox : tuple of float in [0, 1], or None
+        Box round the strongest region of `map`, in fractions of the extent: of a picture
+        (x0, y0, x1, y1), origin top left.
     top_classes, top_probs : tuple of int, tuple of float
         At most three classes with their probabilities, most probable first; none in regression.
     target, predicted : int
@@ -62,7 +65,7 @@ class Explanation:
     smoothgrad: NDArray[np.float32]
     consensus: NDArray[np.float32]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: Corners | None
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     target: int

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coflect_widget import events
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.modalities import IMAGE
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.run import Run
 
@@ -164,10 +165,10 @@ def _explanation(
         map=scaled("map"),
         livecam=scaled("livecam"),
         smoothgrad=scaled("smoothgrad"),
-        # Runs of before have none beside another map.
+        # Runs of before, which are all of pictures, have none beside another map.
         consensus=scaled("consensus")
         if "consensus" in maps
-        else consensus(scaled("livecam"), scaled("smoothgrad")),
+        else consensus(scaled("livecam"), scaled("smoothgrad"), IMAGE.smooth),
         agreement=data.agreement,
         focus_bbox=data.focus_bbox,
         top_classes=tuple(data.top_classes),

@@ -15,9 +15,10 @@ from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.events import Command
 from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
-from coflect_widget.guidance.similar import Hit
+from coflect_widget.modalities.base import Modality
 from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
@@ -55,6 +56,8 @@ class Desk:
     ----------
     loop, controls, steering, labels, forecaster, overlays, holding, samples, tell
         Who carries them out.
+    modality : Modality
+        Which words name regions.
     classes : sequence of str
         Names of the classes, which sentences may use.
     open_window : callable ()
@@ -80,6 +83,7 @@ class Desk:
         samples: Samples,
         tell: Telling,
         *,
+        modality: Modality,
         classes: Sequence[str],
         open_window: Callable[[], None],
     ) -> None:
@@ -92,6 +96,7 @@ class Desk:
         self._holding = holding
         self._samples = samples
         self._tell = tell
+        self._modality = modality
         self._classes = list(classes)
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
@@ -225,7 +230,7 @@ class Desk:
             If it cannot be used; nothing has changed then.
         """
         words = feedback.instruction
-        said = None if words is None else parse(words, self._classes)
+        said = None if words is None else parse(words, self._modality, self._classes)
         if isinstance(said, Understood):
             alone = not feedback.strokes and feedback.strength is None
             if said.action in ORDERS and alone:

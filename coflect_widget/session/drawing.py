@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from coflect_widget.events import Effect, StrokeRecord
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention
-from coflect_widget.guidance.roi import Box, Mask, Polygon, parse_roi
+from coflect_widget.modalities.base import Modality
 from coflect_widget.records import cells
 from coflect_widget.records.cells import Pictured, Tone
 from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
+_LINE = 2  # pixels
 _COLOURS = {"look": (26, 127, 55), "ignore": (198, 40, 40)}
 _TONES: dict[str, Tone] = {"helped": "good", "looks there more": "good", "harmed": "bad"}
 
@@ -80,7 +80,9 @@ def suspected(
 
 
 def effects(
-    interventions: Sequence[Intervention], thumbnail: Callable[[int], bytes | None]
+    interventions: Sequence[Intervention],
+    thumbnail: Callable[[int], bytes | None],
+    modality: Modality,
 ) -> Pictured[Effect]:
     """Those that were measured, with the sample and the strokes on it."""
     entries = {entry.id: entry for entry in interventions if entry.effect is not None}
@@ -90,7 +92,7 @@ def effects(
         sample, picture = entry.record.sample, ""
         file = None if sample is None else thumbnail(sample)
         if file is not None:
-            drawn = stroked(cells.fitted(cells.pixels(file), _SIDE), entry.record.strokes)
+            drawn = stroked(cells.fitted(cells.pixels(file), _SIDE), entry.record.strokes, modality)
             picture = cells.picture_tag(cells.png(drawn), f"{entry.id} on sample {sample}")
         verdict = cells.chip(effect.verdict, _TONES.get(effect.verdict, "quiet"))
         text = effect.text.removeprefix(f"{effect.verdict}: ")
@@ -105,24 +107,24 @@ def effects(
     )
 
 
-def stroked(picture: NDArray[np.uint8], strokes: Sequence[StrokeRecord]) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) uint8 with strokes on it: green looks there, red ignores."""
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    scale = np.array([image.width - 1, image.height - 1])
+def stroked(
+    picture: NDArray[np.uint8], strokes: Sequence[StrokeRecord], modality: Modality
+) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8 with outlines of strokes on it: green looks there, red ignores.
+
+    What is marked along one axis lies along the picture's columns.
+    """
+    drawn = picture.copy()
     for stroke in strokes:
-        colour = _COLOURS[stroke.kind]
-        match parse_roi(stroke.roi):
-            case Box() as box:
-                corners = np.array([[box.x0, box.y0], [box.x1, box.y1]]) * scale
-                draw.rectangle([tuple(c) for c in corners.tolist()], outline=colour, width=2)
-            case Polygon() as polygon:
-                points = [tuple(p) for p in (np.array(polygon.points) * scale).tolist()]
-                draw.line([*points, points[0]], fill=colour, width=2)
-            case Mask() as mask:
-                inside = Image.fromarray(mask.pixels()).resize(image.size)
-                image.paste(colour, mask=inside.point(lambda on: 140 if on else 0, "L"))
-    return np.asarray(image)
+        region = modality.region(stroke.roi, "stroke")
+        mask = modality.mask(region, picture.shape[:2][-modality.axes :])
+        inside = np.pad(np.broadcast_to(mask, picture.shape[:2]), _LINE)
+        kept = np.logical_and.reduce(
+            [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-_LINE, _LINE)]
+        )
+        edge = (inside & ~kept)[_LINE:-_LINE, _LINE:-_LINE]
+        drawn[edge] = _COLOURS[stroke.kind]
+    return drawn
 
 
 def _counted(count: int, what: str) -> str:

@@ -17,6 +17,7 @@ from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.modalities.base import Modality
 from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
@@ -53,6 +54,7 @@ class Parts:
     config: Config
     path: Path
     task: Task
+    modality: Modality
     process: ProcessSettings
     tell: Telling
     stream: EventStream

@@ -11,9 +11,12 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.attribution.work import import_ahead
+from coflect_widget.backends.defaults import complete
 from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.guidance.losses import GuidanceLosses
+from coflect_widget.modalities import Modality, find_modality, recognise
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
@@ -21,7 +24,7 @@ from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
-from coflect_widget.session.checks import check_display, find_black_and_white, structure_of
+from coflect_widget.session.checks import fit_method, structure_of
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
@@ -35,7 +38,7 @@ from coflect_widget.workers.pool import check_executor
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config", "executor", "class_weight", "guidance",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
 ]  # fmt: skip
 
 
@@ -84,6 +87,9 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
     guidance : Ledger or path, optional
         What another session was told (its `ledger`, or the file it was saved to): in force from
         the first step on.
+    inputs : str or Modality, optional
+        What an input is: "image", the name of what `register_modality` was given, or a
+        `modalities.Modality`. Found from the data if left out.
 
     Raises
     ------
@@ -108,6 +114,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         executor: Executor | None = None,
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
+        inputs: str | Modality | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -123,47 +130,44 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            import_ahead(getattr(factory, "explainer", ""))
+            import_ahead(parts.explainer)
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "
                 f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
                 "out, or let the backend take class_weight"
             )
-        engine = factory(
-            model,
-            train_data,
-            val_data,
-            num_classes=None if names is None else len(names),
-            loss=loss,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            batch_size=batch_size,
-            config=checked,
-            **({} if class_weight is None else {"class_weight": class_weight}),
+        named = None if inputs is None else find_modality(inputs)
+        more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if takes(factory, "modality"):
+            more["modality"] = named
+        engine = complete(
+            factory(
+                model,
+                train_data,
+                val_data,
+                num_classes=None if names is None else len(names),
+                loss=loss,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                batch_size=batch_size,
+                config=checked,
+                **more,
+            )
         )
         first = engine.read_sample(0)
-        check_display(checked, first.input.shape[0])
+        modality = engine.modality or named or recognise(first.input)
+        checked = fit_method(checked, modality)
         task = task_of(engine, error_quantile=checked.forecast.error_quantile)
         self.classes = task.outcomes(names)
         probes = engine.probes()
-        window = find_black_and_white(checked, probes)
-        if window is not None:
-            black_and_white = {"window": (window.black, window.white)}
-            display = checked.display.model_copy(update=black_and_white)
-            checked = checked.model_copy(update={"display": display})
+        display, said_of_display = modality.fit_display(checked.display, first.input, probes)
+        checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = structure_of(parts, engine, checked)
-        if parts.guidance is not None and task.labelled:
-            losses = resolve(parts.guidance)(
-                engine.model,
-                engine.read_rows,
-                engine.image_size,
-                checked.guidance,
-                seed=checked.seed,
-                device=engine.device,
-            )
-            engine.attach_guidance(losses)
+        structure = structure_of(engine, first, checked, modality)
+        guided = engine.guided() if task.labelled else None
+        if guided is not None:
+            engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         path = make_run_folder(Path(run_dir))
         write_facts(
             path,
@@ -177,17 +181,16 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         )
         self._told = 0  # of the backend's assumptions
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
             engine,
             structure,
             checked,
             path,
             task,
+            modality,
             self.classes,
-            measure=measure,
+            first=first,
             executor=executor,
-            input_shape=first.input.shape,
         )
         self._run = Run(path)
         self._parts.tell.emit(
@@ -198,13 +201,14 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 backend=engine.name,
                 device=engine.device,
                 focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and task.labelled and not first.others,
+                guidance=guided is not None and not first.others,
                 kernels=kernels().used,
+                inputs=modality.name,
             )
         )
         if guidance is not None:
             try:
-                told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)
+                told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance, modality)
                 self._parts.steering.adopt(told)
             except BaseException:
                 self.close()
@@ -224,10 +228,9 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 "There is no room in memory for the weights that workers read; they go through "
                 f"the file {self._parts.snapshots.fallback}, which may slow steps down a little.",
             )
-        if window is not None:
-            self._parts.tell.notice("info", str(window))
-        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
-            engine.forget_read()
+        if said_of_display:
+            self._parts.tell.notice("info", said_of_display)
+        engine.forget_read()
         if isinstance(structure, Exception):
             self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
@@ -295,7 +298,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
 
     def _tell_assumptions(self) -> None:
         """Say and record what the backend has guessed since the last time."""
-        known = list(getattr(self._backend, "assumptions", []))
+        known = list(self._backend.assumptions)
         new, self._told = known[self._told :], len(known)
         for sentence in new:
             self._made().tell.notice("warning", sentence)

@@ -60,10 +60,8 @@ class Starter:
                 steps, whole = parts.loop.left
                 if not steps:
                     raise ValueError(NOTHING_LEFT)
-            expect = getattr(backend, "expect", None)  # one that a user wrote may have none
-            if expect is not None:
-                expect(steps)
-                self._tell_assumptions()
+            backend.expect(steps)
+            self._tell_assumptions()
             parts.announce(steps, backend.steps_per_epoch, backend.batch_size, parts.loop.begun)
             parts.process.release_helpers()
             parts.loop.start(steps, whole_epochs=whole)

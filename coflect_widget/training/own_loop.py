@@ -19,7 +19,7 @@ from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.loop import TrainingLoop
-from coflect_widget.training.micro_batches import Pieces, by_numpy
+from coflect_widget.training.micro_batches import Pieces
 
 Indices = NDArray[np.int64]
 
@@ -412,7 +412,7 @@ class OwnLoop:
                 "without indices the pieces of a batch are taken in order, and must be all of it: "
                 "observe the others too, or give observe() the indices of the samples that it gets"
             )
-        return pieces.joined(getattr(self.backend, "concatenate", by_numpy))
+        return pieces.joined(self.backend.concatenate)
 
     def _forget(self) -> None:
         self._open = self._in_body = False

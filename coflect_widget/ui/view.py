@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -553,7 +553,7 @@ class View:
                 {
                     "index": index,
                     "score": score,
-                    "box": box,
+                    "box": _on_screen(box),
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
                 }
                 for index, score, box in zip(hits.index, hits.score, hits.box, strict=True)
@@ -626,7 +626,7 @@ class View:
             ],
             agreement=shown.agreement,
             **_verdict(shown.quality),
-            bbox=None if shown.focus_bbox is None else list(shown.focus_bbox),
+            bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),
             model_step=shown.model_step,
             method="livecam" if shown.method == "gradcam" else shown.method,
             seconds=shown.seconds,
@@ -643,10 +643,19 @@ class View:
             section["failed"] = f"the maps cannot be read: {error}"
             return
         _add_picture(section, maps["picture"], buffers)
-        section["map_height"], section["map_width"] = maps["map"].shape
+        # a map of one axis is a row of cells
+        section["map_height"], section["map_width"] = np.atleast_2d(maps["map"]).shape
         for name in ("livecam", "smoothgrad", "consensus"):
             if name in maps:
                 section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
+
+
+def _on_screen(corners: Sequence[float]) -> protocol.Box:
+    """Corners of a box as (x0, y0, x1, y1); what has one axis is as high as the picture."""
+    if len(corners) == 2:
+        return corners[0], 0.0, corners[1], 1.0
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1, y1
 
 
 def _verdict(quality: events.Quality | None) -> dict[str, str | None]:

@@ -15,7 +15,6 @@ from torch import nn
 import coflect_widget as coflect
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
-from coflect_widget.session.cost import cost
 from coflect_widget.tasks import Classification
 from coflect_widget.telemetry.store import SampleStore
 from tests.conftest import eventually
@@ -263,7 +262,7 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert f"of the {best.named} named at epoch {best.epoch_named}" in best.sentence
     assert "as evaluated" in best.sentence
     assert session._parts.forecaster.store.probed_at.max() > 0
-    assert cost(session._parts).probed > 0
+    assert session._parts.scheduler.counts.probed > 0
 
 
 def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
