@@ -13,6 +13,7 @@ from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records import cells
 from coflect_widget.records.cells import Pictured, Tone
+from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
 _LINE = 2  # pixels
@@ -49,6 +50,31 @@ def listed(
             f"{_counted(count, 'sample')} likely to be wrong in {horizon} epochs"
             if count
             else "No sample is likely to be wrong"
+        ),
+    )
+
+
+def suspected(
+    suspects: Sequence[Suspect], classes: Sequence[str], thumbnail: Callable[[int], bytes | None]
+) -> Pictured[Suspect]:
+    """Samples whose label may be wrong, with the label and what the model sees in them."""
+
+    def draw(suspect: Suspect) -> str:
+        file = thumbnail(suspect.index)
+        alt = f"sample {suspect.index}"
+        picture = "" if file is None else cells.picture_tag(file, alt, _SIDE)
+        lines = [
+            f"#{suspect.index} · doubt {suspect.doubt:.0%}",
+            f"labelled {classes[suspect.target]}; looks like {classes[suspect.suggested]}",
+        ]
+        verdict = cells.chip(suspect.judged, "quiet") if suspect.judged else ""
+        return cells.tile(picture, lines, verdict)
+
+    return Pictured(
+        suspects,
+        draw,
+        lambda count: (
+            f"{_counted(count, 'label')} that may be wrong" if count else "No label is suspected"
         ),
     )
 

@@ -128,7 +128,11 @@ class Observer:
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
         self._tell.emit(
-            events.Failure(error=error_line(error), traceback=text, remedy=remedy_of(error))
+            events.Failure(
+                error=error_line(error),
+                traceback=text,
+                remedy=remedy_of(error, own_loop=not self._parts.loop.ours),
+            )
         )
 
     # --- on the forecaster's thread -----------------------------------------------------------
