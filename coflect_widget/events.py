@@ -35,6 +35,9 @@ StrokeKind = Literal["look", "ignore"]
 Scope = Literal["sample", "class", "everywhere"]
 #: For what an explanation is made.
 Purpose = Literal["periodic", "candidate", "person"]
+#: What a button beside an advice does: show its sample, take its intervention back, show where the
+#: model looks, train on after a stop, leave its sample out of the training.
+Doing = Literal["open", "undo", "look", "continue", "leave_out"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
 
@@ -136,6 +139,7 @@ class TrainStarted(Payload):
     steps_per_epoch: int
     batch_size: int
     begun: int = 0  #: steps that its first epoch has already
+    own_loop: bool = False  #: whether it is a loop of the user's own, which no button continues
 
 
 class StateChanged(Payload):
@@ -182,6 +186,7 @@ class Forecast(Table):
     doubtful: list[int] = []  #: indices of those whose label is suspected
     #: True where those at risk were ranked apart from those wrong now
     parted: bool = False
+    wrong: int | None = None  #: of all samples, how many are wrong now; None in runs of before
 
     @property
     def wrong_now(self) -> list[bool]:
@@ -205,6 +210,18 @@ class Suspects(Table):
     judged: list[str]  #: what a person said last, "" where nobody did
     #: share of wrong labels that held-out data speak for; above 0 the forecast leaves suspects out
     noise: float = 0.0
+
+
+class Forgotten(Table):
+    """Samples that were right once and are wrong now; written at each epoch's end."""
+
+    columns = ("index", "target", "predicted", "times")
+
+    count: int  #: of all of them; the lists hold the first few
+    index: list[int]  #: those forgotten most often first
+    target: list[int]  #: -1 in regression ...
+    predicted: list[int]  #: ... and 1 where the error is large
+    times: list[int]  #: how often each was forgotten
 
 
 class Judged(Payload):
@@ -471,6 +488,32 @@ class Notice(Payload):
     alarm: str = ""
     over: bool = False
     intervention: str | None = None  #: what it came after, and may be undone
+    about: str = ""  #: of an alarm: what its figures are, as "validation accuracy" or "loss"
+    #: Of an alarm: "before" and "after" of a collapse, or "training" and "validation".
+    figures: dict[str, float] = {}
+
+
+class NonFinite(Payload):
+    """A loss was NaN or infinite; training holds, where somebody can let it go on."""
+
+    samples: list[int] = []  #: those that it most likely comes from, the most suspect first
+    in_data: bool = False  #: whether what was read of them is at fault: it will happen again
+    sentence: str = ""  #: names them and says what is wrong
+    may_leave_out: bool = False  #: whether a judgement can leave single samples out
+
+
+class Advice(Payload):
+    """What a person may want to do next; it holds until the next event of this type.
+
+    An empty `key` says that the one before no longer holds, and nothing took its place.
+    """
+
+    key: str  #: names the cause; one that was dismissed does not come back
+    text: str  #: one sentence, with its figures
+    button: str | None = None  #: words on a button, and ...
+    does: Doing | None = None  #: ... what it does
+    sample: int | None = None  #: that it is about
+    intervention: str | None = None  #: that it is about
 
 
 class Failure(Payload):
@@ -478,6 +521,7 @@ class Failure(Payload):
 
     error: str
     traceback: str
+    remedy: str = ""  #: what to do next, in a sentence; "" in runs of before
 
 
 class Unknown(Payload):
@@ -491,6 +535,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "metrics": Metrics,
     "forecast": Forecast,
     "suspects": Suspects,
+    "forgotten": Forgotten,
     "judged": Judged,
     "window": Window,
     "forecast_scored": ForecastScored,
@@ -505,6 +550,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "checkpoint": CheckpointSaved,
     "cost": Cost,
     "notice": Notice,
+    "non_finite": NonFinite,
+    "advice": Advice,
     "failure": Failure,
 }
 #: Name of each payload class's type, the reverse of `PAYLOADS`.
@@ -681,6 +728,13 @@ RoiForm = Annotated[
 ]
 
 
+class Continue(Command):
+    """Train on after a stop or a failure: what was left, or so many epochs."""
+
+    kind: Literal["continue"] = "continue"
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
 class StrokeInput(Command):
     """A region drawn or named by a person; coordinates are fractions of width and height."""
 
@@ -750,6 +804,19 @@ class OpenWindow(Command):
     kind: Literal["open_window"] = "open_window"
 
 
+class Dismiss(Command):
+    """Put an advice away; it does not come back for the same cause."""
+
+    kind: Literal["dismiss"] = "dismiss"
+    key: str = Field(min_length=1, max_length=200)
+
+
+class SavePage(Command):
+    """Write what the dashboard shows as one page into the run folder."""
+
+    kind: Literal["save_page"] = "save_page"
+
+
 class CloseOthers(Command):
     """End every other session of the kernel."""
 
@@ -761,6 +828,7 @@ AnyCommand = Annotated[
     | Resume
     | Advance
     | Stop
+    | Continue
     | Feedback
     | Similar
     | Confirm
@@ -769,6 +837,8 @@ AnyCommand = Annotated[
     | SetQueue
     | Judge
     | OpenWindow
+    | Dismiss
+    | SavePage
     | CloseOthers,
     Field(discriminator="kind"),
 ]

@@ -137,6 +137,8 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
     multiples of 1/255. What cannot be read is left out.
     """
     gallery = Gallery(run.path)
+    started = next(iter(run.iter_events("run_started")), None)
+    classes = tuple(started.data.get("classes") or ()) if started is not None else ()
     newest: dict[int, events.Overlay] = {}
     for event in run.iter_events("overlay"):
         data = event.data
@@ -148,11 +150,13 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
             maps = gallery.load(data.maps)
         except (OSError, ValueError):
             continue  # taken off the shelf, or damaged
-        found.append(_explanation(data, maps))
+        found.append(_explanation(data, maps, classes))
     return found
 
 
-def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Explanation:
+def _explanation(
+    data: events.Overlay, maps: dict[str, NDArray[np.uint8]], classes: tuple[str, ...]
+) -> Explanation:
     def scaled(name: str) -> NDArray[np.float32]:
         return (maps[name] / 255).astype(np.float32)
 
@@ -179,4 +183,6 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         quality=data.quality,
         seconds=data.seconds,
         samples_used=data.samples_used,
+        picture=maps["picture"],
+        classes=classes,
     )

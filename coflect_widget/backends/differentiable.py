@@ -34,6 +34,9 @@ class Cell(Protocol):
     def assign(self, value: Any) -> None:
         """Keep another one."""
 
+    def forget(self) -> None:
+        """It is not known any more."""
+
 
 class Ops(Protocol):
     """Array functions of a framework, named as the array API standard names them.

@@ -68,7 +68,7 @@ class Prepared(NamedTuple):
     exchanged: bool = False
     now: Turn | None = None
     rows: Swapped | Marked | None = None
-    batch: Any = None
+    batch: _Batch | None = None
 
 
 class GuidanceLosses(InForce):
@@ -238,7 +238,7 @@ class GuidanceLosses(InForce):
     def _chosen(self, prepared: Prepared) -> Swapped | Marked | None:
         """The rows of a term, as the model takes them; None where no row has a stroke."""
         plan, now, batch = self._plan, prepared.now, prepared.batch
-        if plan is None or now is None:
+        if plan is None or now is None or batch is None:
             return None
         own = self.model.own
         least = NORMALISED_ROWS if self.model.normalises_by_batch() else 0

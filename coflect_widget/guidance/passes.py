@@ -56,7 +56,7 @@ class GuidedPasses:
     def restart(self) -> None:
         """Forget what the task loss was, and what the energies were at first."""
         for cell in self._cells().values():
-            cell.assign(self.model.cell().value)
+            cell.forget()
 
     def _cells(self) -> dict[str, Cell]:
         return {"task": self._task, **self._firsts}

@@ -25,6 +25,7 @@ from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
@@ -86,7 +87,7 @@ def build(
     newest = Newest()
     observer = Observer(tell, newest)
     loop = TrainingLoop(backend, controls, snapshots, observer, process)
-    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
+    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
@@ -193,6 +194,8 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
+    coach = Coach(tell.emit, watched=lambda: holding.watched)
+    stream.subscribe(coach.event)
     desk = Desk(
         loop,
         controls,
@@ -232,6 +235,7 @@ def build(
         steering=steering,
         labels=labels,
         alarms=alarms,
+        coach=coach,
         holding=holding,
         newest=newest,
         desk=desk,

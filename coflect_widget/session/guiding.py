@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import fraction, one_of, whole_number
+from coflect_widget.session.drawing import effects
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ class Guides(Held):
         return self._made().steering.ledger
 
     @property
-    def effects(self) -> list[Effect]:
+    def effects(self) -> Pictured[Effect]:
         """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
-        return [entry.effect for entry in self.interventions if entry.effect is not None]
+        parts = self._made()
+        return effects(self.interventions, parts.gallery.thumbnail, parts.modality)

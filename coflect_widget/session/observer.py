@@ -19,11 +19,12 @@ from coflect_widget.backends.base import NonFiniteLossError, StepOutput
 from coflect_widget.backends.items import error_line
 from coflect_widget.events import RunState
 from coflect_widget.forecast.label_noise import HeldOut
-from coflect_widget.forecast.ranking import is_suspected
+from coflect_widget.forecast.ranking import forgotten, is_suspected
 from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.remedies import remedy_of
 from coflect_widget.session.telling import Telling
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
@@ -126,7 +127,9 @@ class Observer:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
-        self._tell.emit(events.Failure(error=error_line(error), traceback=text))
+        self._tell.emit(
+            events.Failure(error=error_line(error), traceback=text, remedy=remedy_of(error))
+        )
 
     # --- on the forecaster's thread -----------------------------------------------------------
 
@@ -180,6 +183,7 @@ class Observer:
             onset=parts.forecaster.onset,
             parted=True,
             doubtful=indices[is_suspected(store, indices)].tolist(),
+            wrong=int(np.count_nonzero(store.seen & ~store.correct)),
         )
         self._newest.forecast = forecast
         self._tell.at(step, epoch, forecast)
@@ -195,6 +199,7 @@ class Observer:
         parts.window.epoch_ended(epoch, accuracy, store.commonest)
         parts.scoring.epoch_ended(step, epoch, held_out)
         self._tell.at(step, epoch, parts.labels.listed())
+        self._tell.at(step, epoch, self._forgotten())
         parts.scoring.ask(step, parts.scheduler.probe)
         parts.forecaster.rank_now()  # what is named, and what is left when training ends
         if self._newest.forecast is not None and self._newest.forecast.index:
@@ -205,6 +210,18 @@ class Observer:
                 self._keep_thumbnails()
         self._show_gates(step, epoch, always=True)
         self._tell_cost(step, epoch)
+
+    def _forgotten(self) -> events.Forgotten:
+        parts, store = self._parts, self._parts.forecaster.store
+        rows, count = forgotten(store, parts.config.forecast.top)
+        target = store.target[rows] if parts.task.labelled else np.full(len(rows), -1)
+        return events.Forgotten(
+            count=count,
+            index=rows.tolist(),
+            target=target.tolist(),
+            predicted=store.predicted[rows].tolist(),
+            times=store.forgotten[rows].tolist(),
+        )
 
     def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """Hold what an epoch's validation gave beside training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
+from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
@@ -211,6 +213,10 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             except BaseException:
                 self.close()
                 raise
+        self._starter = Starter(
+            self._parts, self._tell_assumptions, partial(kernel.say_who_trains, self)
+        )
+        self._parts.desk.begin = self._starter.begin
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -238,31 +244,24 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
 
         Parameters
         ----------
-        epochs, steps : int
-            How long; give one of them.
+        epochs, steps : int, optional
+            How long; give one of them. With neither, a training that was stopped, or that failed,
+            goes on for the steps that it has left, beginning with the batch at which it ended.
 
         Raises
         ------
+        ValueError
+            If neither is given and no stopped training has steps left.
         RuntimeError
             If training is running already, or the session is closed.
         """
-        parts = self._open()
-        if (epochs is None) == (steps is None):
-            raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
-        epochs = None if epochs is None else count(epochs, "epochs")
-        steps = None if steps is None else count(steps, "steps")
-        if parts.loop.running:
-            raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        per_epoch = self._backend.steps_per_epoch
-        if epochs is not None:
-            steps = parts.loop.steps_for_epochs(epochs)
-        assert steps is not None  # noqa: S101 - narrows the type
-        self._backend.expect(steps)
-        self._tell_assumptions()
-        parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
-        parts.process.release_helpers()
-        parts.loop.start(steps, whole_epochs=epochs is not None)
-        kernel.say_who_trains(self)
+        self._open()
+        if epochs is not None and steps is not None:
+            raise ValueError("train() takes either epochs= or steps=, for example train(epochs=10)")
+        self._starter.begin(
+            None if epochs is None else count(epochs, "epochs"),
+            None if steps is None else count(steps, "steps"),
+        )
 
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"

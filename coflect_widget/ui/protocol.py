@@ -41,6 +41,7 @@ from coflect_widget.events import (
     OPTIONAL,
     AnyCommand,
     Command,
+    Doing,
     Effect,
     GateStatus,
     RunState,
@@ -99,6 +100,9 @@ class Status(TypedDict):
     #: of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
     kernels: Annotated[str, older("")]
     error: str | None  # last line of the exception, where state is "failed"
+    trace: str | None  # the whole of it
+    remedy: str | None  # what to do next
+    steps_left: int | None  # that "continue" would train; null: there is nothing to continue
 
 
 class SeriesPoints(TypedDict):
@@ -143,6 +147,7 @@ class Candidate(TypedDict):
     ]  # when it was last seen; else it is right now, and at risk
     doubtful: Annotated[bool, older(False)]  # its label is suspected
     thumbnail_buffer: Png
+    map_buffer: Png  # the same with its newest map; null where none was made or sent
 
 
 class Queue(TypedDict):
@@ -153,6 +158,7 @@ class Queue(TypedDict):
     parted: Annotated[
         bool, older(False)
     ]  # those at risk were ranked apart; in runs of before there was one list of any
+    wrong: int | None  # of all samples, how many are wrong now
     items: list[Candidate]
 
 
@@ -228,6 +234,24 @@ class Hits(TypedDict):
     items: list[Hit]
 
 
+class Lost(TypedDict):
+    """A sample that was right once and is wrong now; the pictures are PNGs."""
+
+    index: int
+    target: int  # below 0 in regression
+    predicted: int
+    times: int  # how often it was forgotten
+    thumbnail_buffer: Png
+    map_buffer: Png
+
+
+class Forgotten(TypedDict):
+    """Samples that were right once and are wrong now, most often forgotten first."""
+
+    count: int
+    items: list[Lost]
+
+
 class Suspect(TypedDict):
     """A sample whose label may be wrong; `judged` is empty until somebody said something."""
 
@@ -237,6 +261,7 @@ class Suspect(TypedDict):
     suggested: int
     judged: str
     thumbnail_buffer: Png
+    map_buffer: Png
 
 
 class Suspects(TypedDict):
@@ -259,6 +284,9 @@ class LedgerItem(TypedDict):
     strength: float | None
     undone: bool
     effect: Effect | None
+    thumbnail_buffer: Png  # of its sample
+    before_buffer: Png  # the same with the map that the model had when it was told ...
+    after_buffer: Png  # ... and with the newest one since
 
 
 class Notice(TypedDict):
@@ -279,6 +307,17 @@ class Alarm(TypedDict):
     intervention: str | None  # to be undone
 
 
+class Advice(TypedDict):
+    """What a person may want to do next; its button does `does`."""
+
+    key: str  # to dismiss it
+    text: str
+    button: str | None
+    does: Doing | None
+    sample: int | None
+    intervention: str | None
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -294,9 +333,11 @@ class Update(TypedDict):
     timeline: NotRequired[Timeline]
     shelf: NotRequired[list[Explanation]]  # added to those the browser has
     hits: NotRequired[Hits]
+    forgotten: NotRequired[Forgotten]
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
     alarms: NotRequired[list[Alarm]]
+    advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]
 
 

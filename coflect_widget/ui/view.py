@@ -24,7 +24,7 @@ MAX_NOTICES = 20
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "suspects", "ledger", "alarms", "notices",
+    "forgotten", "suspects", "ledger", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -52,6 +52,7 @@ class View:
         self._overlays: dict[int, dict[int, events.Overlay]] = {}  # by sample and model step
         self._looks: list[events.Overlay] = []  # explanations that a person wants to see again
         self._hits: events.Hits | None = None
+        self._forgotten: events.Forgotten | None = None
         self._suspects: dict[str, Any] | None = None
         self._forecast: Event | None = None
         self._window: events.Window | None = None
@@ -60,6 +61,7 @@ class View:
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[protocol.Notice] = []
         self._alarms: dict[str, protocol.Alarm] = {}  # those that hold, by kind
+        self._advice: protocol.Advice | None = None
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
@@ -85,7 +87,11 @@ class View:
             "guidance": True,
             "kernels": "",
             "error": None,
+            "trace": None,
+            "remedy": None,
+            "steps_left": None,
         }
+        self._own_loop = False
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -101,9 +107,11 @@ class View:
             events.Lapsed: self._lapsed,
             events.Cost: self._cost,
             events.Notice: self._notice,
+            events.Advice: self._advised,
             events.Failure: self._failure,
             events.Effect: self._effect,
             events.Hits: self._found_alike,
+            events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
         }
@@ -166,6 +174,7 @@ class View:
         to_come = data.total_steps - event.step
         epochs = None
         self._last_validation = event.epoch
+        self._own_loop = data.own_loop
         if each and to_come > 0:  # epochs of before may have had another length
             # A validation follows each whole epoch, and none a last one that is only begun.
             whole, rest = divmod(data.begun + to_come, each)
@@ -175,10 +184,17 @@ class View:
             total_steps=data.total_steps if to_come > 0 else None,
             total_epochs=epochs,
             error=None,
+            trace=None,
+            remedy=None,
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
-        self._status["state"] = data.state
+        status = self._status
+        status["state"], total = data.state, status["total_steps"]
+        over = data.state in ("stopped", "failed") and not self._own_loop
+        status["steps_left"] = (
+            total - status["step"] if over and total and total > status["step"] else None
+        )
         if data.state != "training":
             self._status["steps_per_second"] = self._status["seconds_left"] = None
 
@@ -201,15 +217,19 @@ class View:
             )
         self._dirty.add("metrics")
 
-    def _ranking(self, event: Event, _: events.Forecast) -> None:
+    def _ranking(self, event: Event, data: events.Forecast) -> None:
         self._forecast = event
         self._dirty.add("queue")
+        if self._selected is None and data.index:
+            # The riskiest sample is open unasked, and stays until a person chooses another.
+            at_risk = (i for i, wrong in zip(data.index, data.wrong_now, strict=True) if not wrong)
+            self.select(next(at_risk, data.index[0]))
 
     def _window_changed(self, event: Event, data: events.Window) -> None:
         was_open = self._window is not None and self._window.open
         if data.open != was_open:
             kind: protocol.MarkerKind = "window_open" if data.open else "window_shut"
-            text = f"review window {'opened' if data.open else 'shut'}"
+            text = f"a good time to look {'began' if data.open else 'ended'}"
             self._mark(event, kind, text, None)
         self._window = data
         self._dirty.add("window")
@@ -227,6 +247,8 @@ class View:
             self._status["overlays_made"] += 1
             self._status["overlay_seconds"] += data.seconds
             self._dirty.add("status")
+            if any(item["sample"] == data.index for item in self._ledger.values()):
+                self._dirty.add("ledger")  # which shows its map
         if data.purpose == "person":
             self._selected = data.index
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
@@ -286,6 +308,10 @@ class View:
         self._hits = data
         self._dirty.add("hits")
 
+    def _lost(self, _: Event, data: events.Forgotten) -> None:
+        self._forgotten = data
+        self._dirty.add("forgotten")
+
     def _doubted(self, _: Event, data: events.Suspects) -> None:
         self._suspects = {
             "count": data.count,
@@ -327,8 +353,23 @@ class View:
             }
         self._dirty.add("alarms")
 
+    def _advised(self, _: Event, data: events.Advice) -> None:
+        self._advice = None
+        if data.key:
+            self._advice = {
+                "key": data.key,
+                "text": data.text,
+                "button": data.button,
+                "does": data.does,
+                "sample": data.sample,
+                "intervention": data.intervention,
+            }
+        self._dirty.add("advice")
+
     def _failure(self, _: Event, data: events.Failure) -> None:
-        self._status["error"] = data.error
+        self._status.update(
+            error=data.error, trace=data.traceback or None, remedy=data.remedy or None
+        )
 
     def _mark(
         self, event: Event, kind: protocol.MarkerKind, text: str, identifier: str | None
@@ -376,6 +417,10 @@ class View:
             update["shelf"] = shelf
         return update, buffers
 
+    def figures(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The sections without pictures; what `update` owes stays owed."""
+        return self._sections(["status", "metrics", "ledger", "alarms", "advice"], full=True)
+
     def _worth_keeping(self) -> Iterable[events.Overlay]:
         """Recorded explanations, the most wanted first."""
         shown = self._selected if self._shown is None else self._shown.index
@@ -398,7 +443,7 @@ class View:
         update: dict[str, Any] = {}
         for name in names:
             section = self._section(name, buffers, full=full)
-            if section is not None:
+            if section is not None or name == "advice":  # that there is none is said too
                 update[name] = section
         return update, buffers
 
@@ -420,14 +465,22 @@ class View:
             return shelf or None
         if name == "hits":
             return None if self._hits is None else self._hits_section(self._hits, buffers)
+        if name == "forgotten":
+            return (
+                None
+                if self._forgotten is None
+                else self._forgotten_section(self._forgotten, buffers)
+            )
         if name == "suspects":
             return (
                 None if self._suspects is None else self._suspects_section(self._suspects, buffers)
             )
         if name == "ledger":
-            return [dict(item) for item in self._ledger.values()]
+            return self._ledger_section(buffers)
         if name == "alarms":
             return list(self._alarms.values())
+        if name == "advice":
+            return self._advice
         return list(self._markers) if name == "markers" else list(self._notices)
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:
@@ -478,6 +531,7 @@ class View:
                 "wrong_now": wrong_now,
                 "doubtful": index in doubtful,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                "map_buffer": self._glimpse(index, buffers),
             }
             for index, risk, target, predicted, reason, wanted, given, error, wrong_now in rows
         ]
@@ -485,6 +539,7 @@ class View:
             "due": self._forecast.epoch + data.horizon,
             "onset": data.onset,
             "parted": data.parted,
+            "wrong": data.wrong,
             "items": items,
         }
 
@@ -525,9 +580,60 @@ class View:
             ],
         }
 
+    def _forgotten_section(
+        self, forgotten: events.Forgotten, buffers: list[bytes]
+    ) -> protocol.Forgotten:
+        columns = (forgotten.index, forgotten.target, forgotten.predicted, forgotten.times)
+        return {
+            "count": forgotten.count,
+            "items": [
+                {
+                    "index": index,
+                    "target": target,
+                    "predicted": predicted,
+                    "times": times,
+                    "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                    "map_buffer": self._glimpse(index, buffers),
+                }
+                for index, target, predicted, times in zip(*columns, strict=True)
+            ],
+        }
+
+    def _glimpse(
+        self, index: int, buffers: list[bytes], first: int = 0, last: int | None = None
+    ) -> int | None:
+        """The newest map of a sample, small: of the weights of steps `first` to `last`."""
+        recorded = self._overlays.get(index, {})
+        steps = (k for k in recorded if first <= k and (last is None or k <= last))
+        for step in sorted(steps, reverse=True):
+            found = self._gallery.glimpse(recorded[step].maps)
+            if found is not None:
+                return _add(buffers, found)
+        return None
+
+    def _ledger_section(self, buffers: list[bytes]) -> list[dict[str, Any]]:
+        section: list[dict[str, Any]] = []
+        for item in self._ledger.values():
+            index, step = item["sample"], item["step"]
+            pictures: dict[str, int | None] = dict.fromkeys(
+                ("thumbnail_buffer", "before_buffer", "after_buffer")
+            )
+            if index is not None:
+                pictures = {
+                    "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                    "before_buffer": self._glimpse(index, buffers, last=step),
+                    "after_buffer": self._glimpse(index, buffers, first=step + 1),
+                }
+            section.append({**item, **pictures})
+        return section
+
     def _suspects_section(self, suspects: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
         items = [
-            {**item, "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"]))}
+            {
+                **item,
+                "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"])),
+                "map_buffer": self._glimpse(item["index"], buffers),
+            }
             for item in suspects["items"]
         ]
         return {"count": suspects["count"], "items": items}

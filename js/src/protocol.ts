@@ -35,6 +35,9 @@ export interface Status {
   guidance: boolean;
   kernels: string;
   error: string | null;
+  trace: string | null;
+  remedy: string | null;
+  steps_left: number | null;
 }
 
 /** Points of one metric: buffer of float64 pairs (step, value); NaN where undefined. */
@@ -82,6 +85,7 @@ export interface Candidate {
   wrong_now: boolean;
   doubtful: boolean;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The forecast queue, riskiest first: two lists, told apart by `wrong_now`. */
@@ -89,6 +93,7 @@ export interface Queue {
   due: number;
   onset: boolean;
   parted: boolean;
+  wrong: number | null;
   items: Candidate[];
 }
 
@@ -153,6 +158,22 @@ export interface Hits {
   items: Hit[];
 }
 
+/** A sample that was right once and is wrong now; the pictures are PNGs. */
+export interface Lost {
+  index: number;
+  target: number;
+  predicted: number;
+  times: number;
+  thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
+}
+
+/** Samples that were right once and are wrong now, most often forgotten first. */
+export interface Forgotten {
+  count: number;
+  items: Lost[];
+}
+
 /** A sample whose label may be wrong; `judged` is empty until somebody said something. */
 export interface Suspect {
   index: number;
@@ -161,6 +182,7 @@ export interface Suspect {
   suggested: number;
   judged: string;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The most doubtful labels, most doubtful first. */
@@ -211,6 +233,9 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  thumbnail: Uint8Array | null;
+  before: Uint8Array | null;
+  after: Uint8Array | null;
 }
 
 /** Something that is wrong at present; it goes when it is over. */
@@ -218,6 +243,16 @@ export interface Alarm {
   kind: string;
   text: string;
   step: number;
+  intervention: string | null;
+}
+
+/** What a person may want to do next; its button does `does`. */
+export interface Advice {
+  key: string;
+  text: string;
+  button: string | null;
+  does: "open" | "undo" | "look" | "continue" | "leave_out" | null;
+  sample: number | null;
   intervention: string | null;
 }
 
@@ -243,9 +278,11 @@ export interface Update {
   timeline?: Timeline;
   shelf?: Explanation[];
   hits?: Hits;
+  forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
   alarms?: Alarm[];
+  advice?: Advice | null;
   notices?: Notice[];
 }
 
@@ -270,6 +307,7 @@ export type Command =
   | { kind: "resume" }
   | { kind: "advance"; unit?: "step" | "epoch" }
   | { kind: "stop" }
+  | { kind: "continue"; epochs?: number | null }
   | { kind: "feedback"; sample?: number | null; strokes?: StrokeInput[]; instruction?: string | null; strength?: number | null; scope?: Scope | null }
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
@@ -278,6 +316,8 @@ export type Command =
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "open_window" }
+  | { kind: "dismiss"; key: string }
+  | { kind: "save_page" }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */

@@ -111,7 +111,7 @@ class KerasBackend(SourcedBackend):
         self.batch_size = batch_size
         self.device = find_device(config.device)
         takes = ModelInput.of(model)
-        self.train_source = Source(train_data, "train_data", takes=takes)
+        self.train_source: Source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)

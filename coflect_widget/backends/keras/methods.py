@@ -28,9 +28,9 @@ from coflect_widget.backends.keras.structure import rebuild, structure
 __all__ = ["KerasWorkerModel", "load", "structure"]
 
 
-def load(data: bytes) -> KerasWorkerModel:
+def load(structure: bytes) -> KerasWorkerModel:
     """Rebuild the model that `structure` made bytes of; its weights have no values yet."""
-    return KerasWorkerModel(rebuild(data))
+    return KerasWorkerModel(rebuild(structure))
 
 
 class KerasWorkerModel(WorkerModel):

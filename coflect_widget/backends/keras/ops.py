@@ -24,6 +24,10 @@ class TfCell:
         """Keep another one."""
         self._variable.assign(value)
 
+    def forget(self) -> None:
+        """It is not known any more."""
+        self._variable.assign(-1.0)
+
 
 class TfOps:
     """`backends.differentiable.Ops`; maps are (B, h, w, C)."""

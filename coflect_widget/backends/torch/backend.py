@@ -118,7 +118,7 @@ class TorchBackend(SourcedBackend):
             may_regress=loss is not None,
             names=forward_names(model),
         )
-        self.train_source = read(train_data, "train_data", modality=modality)
+        self.train_source: Source = read(train_data, "train_data", modality=modality)
         self.modality = modality = self.train_source.modality
         self.val_source = (
             None if val_data is None else read(val_data, "val_data", modality=modality)

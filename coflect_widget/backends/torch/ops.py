@@ -16,11 +16,16 @@ class TorchCell:
     """A number () on a device."""
 
     def __init__(self, device: torch.device) -> None:
-        self.value = torch.full((), -1.0, device=device)
+        self._device = device
+        self.forget()
 
     def assign(self, value: Tensor) -> None:
         """Keep another one."""
         self.value = value
+
+    def forget(self) -> None:
+        """It is not known any more."""
+        self.value = torch.full((), -1.0, device=self._device)
 
 
 class TorchOps:
