@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +196,7 @@ class Gallery:
         part.replace(folder / f"{stem}.npz")
         self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
-        heat = _spread(maps.map, picture.shape[:2])[..., None]
+        heat = laid_on(maps.map, picture.shape[:2])[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
         blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
         image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
@@ -274,15 +274,15 @@ def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def _spread(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """A map of one or two axes at the size (h, w) of the picture that it lies on."""
+def laid_on(values: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """A map or mask at the size (h, w) of its picture; of one axis it lies along the columns."""
     cells = np.atleast_2d(values)
     if cells.shape == size:
         return cells
     rows, columns = (
         np.arange(side) * length // side for side, length in zip(size, cells.shape, strict=True)
     )
-    found: NDArray[np.float32] = cells[rows][:, columns]
+    found: NDArray[Any] = cells[rows][:, columns]
     return found
 
 
