@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import coflect_widget as coflect  # noqa: E402
-from coflect_widget.record.pictures import Gallery  # noqa: E402
+from coflect_widget.records.pictures import Gallery  # noqa: E402
 from coflect_widget.ui.view import View  # noqa: E402
 from tests.conftest import tiny_cnn  # noqa: E402
 from tests.e2e.lab import chromium  # noqa: E402

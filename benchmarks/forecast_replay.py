@@ -19,9 +19,9 @@ from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.logistic import logistic
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import suspects
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.tasks import Classification
 from coflect_widget.tasks.cross_entropy import measure
+from coflect_widget.telemetry.store import SampleStore
 
 HORIZON = 4
 #: Epochs (completed) at which forecasts are made.

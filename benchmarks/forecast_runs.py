@@ -18,10 +18,10 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import cifar10_catsdogs
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 DATA = ("cats and dogs", "Fashion-MNIST")
 NOISE = (0.0, 0.1)

@@ -38,7 +38,7 @@ from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
 
 import coflect_widget as coflect
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 LOSSES = {"fill": "fill", "gradient": "input_gradient", "chosen": None, "look": None}
 COUNTS = (1, 5, 10, 25, 100)

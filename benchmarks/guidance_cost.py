@@ -19,12 +19,13 @@ from machine import describe
 from torch import nn
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
-from coflect_widget.demo_model import small_resnet
-from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
-from coflect_widget.guidance.torch_losses import TorchGuidance
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
+from coflect_widget.projects.demo_model import small_resnet
 
 ANNOTATED = 25
 BLOCK = 12  # steps; every pace of guided passes divides it
@@ -40,7 +41,7 @@ def backend(model: nn.Module, data: tuple, loss: str | None) -> TorchBackend:
         batch_size=64, config=config,
     )  # fmt: skip
     if loss is not None:
-        guidance = TorchGuidance(made.model, made.read_rows, made.image_size, config.guidance)
+        guidance = GuidanceLosses(made.guided(), IMAGE, config.guidance)
         made.attach_guidance(guidance)
         kind = LOSSES[loss][0]
         corner = parse_roi((0.0, 0.0, 0.2, 0.2))

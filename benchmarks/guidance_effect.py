@@ -26,7 +26,7 @@ from machine import describe
 from overhead_workloads import WORKLOADS
 
 import coflect_widget as coflect
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 EPOCHS, RATE = 4, 3e-3
 

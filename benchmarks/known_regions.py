@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 
 from coflect_widget.data import cifar10_catsdogs, decoy_digits, synthetic
-from coflect_widget.demo_model import SmallResNet, small_resnet
+from coflect_widget.projects.demo_model import SmallResNet, small_resnet
 
 BATCH = 64
 #: Seeds on which rules and thresholds were chosen; reports use others.

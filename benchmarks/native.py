@@ -25,10 +25,10 @@ from ranking import p99_ratio, percentiles, products_a_step, step_times
 
 from coflect_widget.forecast.forecaster import PERIOD, RANKING_PERIOD, RANKING_SHARE
 from coflect_widget.forecast.ranking import rank
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.native import kernels
+from coflect_widget.process import turns
 from coflect_widget.tasks import Classification, Regression, Task
-from coflect_widget.training import turns
+from coflect_widget.telemetry.store import SampleStore
 
 #: Batch, batches gathered, classes (0: regression) and samples of what is taken in.
 INGEST = [

@@ -13,7 +13,7 @@ import torch
 from machine import describe
 from overhead_workloads import WORKLOADS, PlainLoop
 
-from coflect_widget.training.openmp import find_runtimes, release_helpers
+from coflect_widget.process.openmp import find_runtimes, release_helpers
 
 
 def in_a_thread(loop: PlainLoop, steps: int) -> float:

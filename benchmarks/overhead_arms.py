@@ -31,7 +31,7 @@ from overhead import family, send
 from overhead_workloads import SCALED, WORKLOADS, Ends, PlainLoop, Workload
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.session.cost import cost
 from coflect_widget.training.controls import Controls
@@ -171,7 +171,9 @@ class Watched:
         for thread in me.threads():
             seconds[names.get(thread.id, "other")] += thread.user_time + thread.system_time
         return {
-            "cost": cost(parts).model_dump(),
+            "cost": cost(
+                parts.loop.time, parts.scheduler.counts, parts.controls, parts.forecaster.dropped
+            ).model_dump(),
             "on_thread_seconds": parts.loop.time.seconds["tool"],
             "trained": sum(parts.loop.time.seconds[use] for use in ("tool", "training")),
             "step": parts.loop.step,

@@ -19,7 +19,7 @@ import coflect_widget as coflect
 
 
 def small_resnet(workload: Workload) -> keras.Model:
-    """`coflect_widget.demo_model.small_resnet` in Keras, compiled."""
+    """`coflect_widget.projects.demo_model.small_resnet` in Keras, compiled."""
     keras.utils.set_random_seed(0)
 
     def normalised(x: Any, channels: int, size: int, stride: int) -> Any:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import coflect_widget as coflect
-from coflect_widget.demo_model import ResidualBlock, small_resnet
+from coflect_widget.projects.demo_model import ResidualBlock, small_resnet
 
 
 class ResNet18(nn.Module):

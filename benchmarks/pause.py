@@ -21,7 +21,7 @@ import torch
 from machine import describe
 
 import coflect_widget as coflect
-from coflect_widget.training import turns
+from coflect_widget.process import turns
 
 
 def main() -> None:

@@ -21,11 +21,11 @@ from known_regions import TASKS, Task, accuracy, add_arguments, trained
 from machine import describe
 
 from coflect_widget.attribution.checks import guessing
-from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.attribution.worker import Job, JobResult, Model, run_job
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.config import AttributionConfig
-from coflect_widget.demo_model import SmallResNet, small_resnet
 from coflect_widget.events import Quality
+from coflect_widget.projects.demo_model import SmallResNet, small_resnet
 from coflect_widget.tasks import Classification
 
 MODELS = ("trained", "random weights", "shuffled labels")
@@ -36,7 +36,7 @@ def jobs(task: Task, model: SmallResNet, images: int) -> Iterator[Job]:
     """One job for each of some training images, as the scheduler makes them."""
     config = AttributionConfig()
     name = f"benchmark {next(_numbers)}"
-    sent = Model(name, "coflect_widget.attribution.torch_methods:load", structure(model))
+    sent = Model(name, "coflect_widget.backends.torch.methods:load", structure(model))
     weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
     chosen = np.random.default_rng(0).choice(len(task.train[0]), images, replace=False)
     for index in chosen.tolist():

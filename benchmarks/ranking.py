@@ -25,9 +25,9 @@ from coflect_widget.forecast.forecaster import RANKING_PERIOD, RANKING_SHARE
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import reasons
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.process import turns
 from coflect_widget.tasks import Classification
-from coflect_widget.training import turns
+from coflect_widget.telemetry.store import SampleStore
 
 
 def fill(samples: int, classes: int = 2, sightings: int = 3) -> SampleStore:

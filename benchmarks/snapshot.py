@@ -18,7 +18,7 @@ from machine import describe
 from torch import nn
 
 from coflect_widget.attribution.snapshots import Snapshots
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 
 ALIGNMENT = 64

@@ -128,6 +128,7 @@ class RunStarted(Payload):
     device: str = ""
     focus: float | None = None  #: strength of strokes before anybody changed it
     guidance: bool = True  #: whether this training can take strokes
+    inputs: str = "image"  #: the kind of input, a `Modality.name`
     kernels: str = ""  #: "native 0.1.0" or "numpy", of the forecast; "" in runs of before
 
 
@@ -138,6 +139,7 @@ class TrainStarted(Payload):
     steps_per_epoch: int
     batch_size: int
     begun: int = 0  #: steps that its first epoch has already
+    own_loop: bool = False  #: whether it is a loop of the user's own, which no button continues
 
 
 class StateChanged(Payload):
@@ -315,7 +317,7 @@ class Overlay(Table):
     top_classes: list[int]
     top_probs: list[float]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: tuple[float, ...] | None  #: corners in fractions, of a picture x0, y0, x1, y1
     model_step: int
     method: str
     quality: Quality | None = None
@@ -352,7 +354,7 @@ class Found(Record):
 
     of: str  #: the intervention whose stroke it is
     index: list[int]
-    box: list[tuple[float, float, float, float]]  #: x0, y0, x1, y1 as fractions
+    box: list[tuple[float, ...]]  #: corners in fractions, of a picture x0, y0, x1, y1
 
 
 class InterventionRecord(Payload):
@@ -409,7 +411,7 @@ class Hits(Table):
     total: int
     done: bool = False
     index: list[int] = []  #: the best of them
-    box: list[tuple[float, float, float, float]] = []  #: where it is, as fractions
+    box: list[tuple[float, ...]] = []  #: where it is, corners in fractions
     score: list[float] = []  #: 1 for the same pixels, 0 for what any other place looks like
     error: str = ""  #: why the search ended early
 
@@ -486,6 +488,18 @@ class Notice(Payload):
     alarm: str = ""
     over: bool = False
     intervention: str | None = None  #: what it came after, and may be undone
+    about: str = ""  #: of an alarm: what its figures are, as "validation accuracy" or "loss"
+    #: Of an alarm: "before" and "after" of a collapse, or "training" and "validation".
+    figures: dict[str, float] = {}
+
+
+class NonFinite(Payload):
+    """A loss was NaN or infinite; training holds, where somebody can let it go on."""
+
+    samples: list[int] = []  #: those that it most likely comes from, the most suspect first
+    in_data: bool = False  #: whether what was read of them is at fault: it will happen again
+    sentence: str = ""  #: names them and says what is wrong
+    may_leave_out: bool = False  #: whether a judgement can leave single samples out
 
 
 class Advice(Payload):
@@ -536,6 +550,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "checkpoint": CheckpointSaved,
     "cost": Cost,
     "notice": Notice,
+    "non_finite": NonFinite,
     "advice": Advice,
     "failure": Failure,
 }
@@ -682,7 +697,7 @@ _POINT = {"type": "array", "items": {"type": "number"}}
 _COUNT = {"type": "integer"}
 #: The three forms of a region as a browser sends them: corners of a box, polygon, mask.
 RoiForm = Annotated[
-    Any,  # checked by guidance.roi.parse_roi
+    Any,  # checked by Modality.region
     WithJsonSchema(
         {
             "anyOf": [

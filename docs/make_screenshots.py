@@ -38,7 +38,7 @@ DRAW = """train = coflect.data.decoy_digits("train")
 for sample in (0, 100, 200, 300, 400):
     session.feedback(sample=sample, ignore=tuple(train.squares[sample]))"""
 FLIPPED = """import coflect_widget as coflect
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 digits = coflect.data.decoy_digits("train", square="none")
 labels = digits.labels.copy()

@@ -32,16 +32,16 @@ const status = {
   mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
   steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
-  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null, trace: null, remedy: null,
+  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null, trace: null, remedy: null, steps_left: null,
 };
 const maps = Array.from({ length: 16 }, (_, i) => i * 17);
 const full = {
   kind: "update", seq: 1, full: true, status,
   metrics: [{ name: "train/loss", points_buffer: 0 }, { name: "val/loss", points_buffer: 1 }, { name: "train/accuracy", points_buffer: 2 }],
   markers: [
-    { step: 500, kind: "window_open", text: "review window opened", id: null },
+    { step: 500, kind: "window_open", text: "a good time to look began", id: null },
     { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
-    { step: 700, kind: "window_shut", text: "review window shut", id: null },
+    { step: 700, kind: "window_shut", text: "a good time to look ended", id: null },
   ],
   window: {
     open: false,

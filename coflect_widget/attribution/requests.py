@@ -13,11 +13,11 @@ from typing import Literal
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
-    PoolClosedError,
+    SessionClosedError,
 )
 from coflect_widget.attribution.explanation import Explanation
-from coflect_widget.attribution.pool import SlotName
 from coflect_widget.events import Purpose
+from coflect_widget.workers.pool import SlotName
 
 #: Background requests that may wait; the oldest is skipped for a newer one.
 MOST_WAITING = 32
@@ -124,7 +124,7 @@ class RequestQueue:
                 self._changed.notify_all()
         # Outside the lock: whoever waits for a future may call back at once.
         if self.closed:
-            request.fail(PoolClosedError("the session is closed"))
+            request.fail(SessionClosedError("the session is closed"))
         if dropped is not None:
             dropped.fail(ExplanationSkippedError("newer requests came before it"))
         return request
@@ -250,4 +250,4 @@ class RequestQueue:
                 lane.clear()
             self._changed.notify_all()
         for request in waiting:
-            request.fail(PoolClosedError("the session was closed"))
+            request.fail(SessionClosedError("the session was closed"))

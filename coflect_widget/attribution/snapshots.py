@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution.errors import StaleSnapshotError
-from coflect_widget.attribution.shared_memory import BlockAddress, SharedBlock, attach
 from coflect_widget.backends.base import WeightSpec
-from coflect_widget.closing import Closing
+from coflect_widget.process.closing import Closing
+from coflect_widget.workers.shared_memory import BlockAddress, SharedBlock, attach
 
 #: Fills the arrays of a slot, or begins to and returns what ends it.
 Copy = Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]

@@ -8,53 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
+import io
 import math
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution import checks, consensus
-from coflect_widget.attribution.consensus import Map
-from coflect_widget.attribution.errors import (
-    NoSuitableLayerError,
-    StaleSnapshotError,
-    UnknownModelError,
-)
-from coflect_widget.attribution.lifeline import hold_on
+from coflect_widget.attribution import checks, consensus, methods
+from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.by_value import ByValueUnpickler, dumps
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Corners, Map, Modality
+from coflect_widget.modalities.image import IMAGE
 from coflect_widget.tasks import Classification, Task
+from coflect_widget.workers.errors import WorkRefusedError
+from coflect_widget.workers.start import describe
 
-#: Seconds between two looks at whether the kernel is still there.
-_WATCH_SECONDS = 0.25
 #: Of a first job that is made up; what it is does not matter there.
 ANY_TASK: Task = Classification(2)
 #: Outcomes that an explanation names.
 _LIKELIEST = 3
-#: Added to the worker's share of blame when memory runs out: it goes before the training does.
-_OOM_SCORE = "500"
-
-#: Modules of explainers that can be imported in one process and forked into workers.
-FORKABLE = ("coflect_widget.attribution.torch_methods",)
-#: What they import at their first job.
-NEEDED_LATER = ("captum.attr", "scipy.ndimage")
-#: Libraries that would otherwise start a thread for each core.
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-)
-
-Method = Literal["livecam", "gradcam", "smoothgrad", "consensus"]
 
 
 class Explainer(Protocol):
@@ -75,16 +55,18 @@ class Explainer(Protocol):
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality,
         **more: Any,
     ) -> dict[str, Any]:
-        """``probabilities`` (outputs,), ``explained``, and a map (H, W) for each method.
+        """``probabilities`` (outputs,), ``explained``, and a map (E) for each method.
 
+        E is what `modality` says of the extent of `x`, (H, W) of a picture.
         `more` is given for a model with several inputs only: ``others`` and ``place`` as in
         `backends.base.Sample`; then ``modality_focus`` is told too.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
-        """(B, C, H, W) -> (B, outputs), in eval mode."""
+        """(B, ...) -> (B, outputs), in eval mode."""
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training.
@@ -100,11 +82,7 @@ class Model:
     id: str
     explainer: str  # import path "module:function"
     structure: bytes
-
-    @property
-    def forkable(self) -> bool:
-        """Whether workers may be forked from a process that holds it."""
-        return self.explainer.partition(":")[0] in FORKABLE
+    modality: bytes = dumps(IMAGE)  # what its input is; by value, for a notebook may define it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +98,9 @@ class Job:
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
     task: Task
-    input: NDArray[np.float32]  # (C, H, W)
+    input: NDArray[np.float32]  # (...)
     target: int | None
-    method: Method
+    method: str  # one of `Modality.methods`
     samples: int
     sigma: float
     layer: str | None
@@ -140,7 +118,7 @@ class Probe:
     model: Model | None
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
-    inputs: NDArray[np.float32]  # (B, C, H, W)
+    inputs: NDArray[np.float32]  # (B, ...)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +131,19 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Maps (H, W) float32 in [0, 1] and what belongs to them; see `Explanation`."""
+    """Maps (E) float32 in [0, 1] and what belongs to them; see `Explanation`."""
 
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
+    consensus: NDArray[np.float32]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: Corners | None
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     seconds: float
     samples_used: int = 0
-    modality_focus: dict[str, float] | None = field(default_factory=lambda: {"image": 1.0})
+    modality_focus: dict[str, float] | None = field(default_factory=dict)
     modality_reason: str = ""
     quality: Quality | None = None
 
@@ -187,90 +166,27 @@ _FEW_SAMPLES = 8
 _MOST_RANDOM = 512
 
 _models: dict[str, Explainer] = {}
+_modalities: dict[str, Modality] = {}
 _random: dict[tuple[Any, ...], NDArray[np.float16]] = {}
 _readers: dict[str, SnapshotReader] = {}
 
 
-def initialise(kernel_pid: int, reading_end: int | None = None, parent: int | None = None) -> None:
-    """First call in a new worker: ignore Ctrl-C, and end when the kernel ends.
-
-    `parent` is the process that forked this one, if that is not the kernel.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hold_on(kernel_pid, reading_end)
-    # Before the worker becomes idle: threads keep the class they were started with.
-    threading.Thread(
-        target=_watch, args=(kernel_pid, parent or kernel_pid), daemon=True, name="watch-kernel"
-    ).start()
-    come_last()
-
-
-def come_last() -> None:
-    """Where memory runs out, go before the training does."""
-    if sys.platform == "linux":
-        try:
-            with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - not a path of ours
-                file.write(_OOM_SCORE)
-        except OSError:
-            pass  # a courtesy; some sandboxes forbid it
-
-
-def _watch(kernel_pid: int, parent: int) -> None:
-    # prctl's PR_SET_PDEATHSIG would fire when the thread that started this process ends.
-    while _kernel_lives(kernel_pid, parent):
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
-
-
-def _kernel_lives(kernel_pid: int, parent: int) -> bool:
-    if sys.platform == "win32":  # a parent's number is never taken back there
-        import psutil
-
-        return psutil.pid_exists(kernel_pid)
-    return os.getppid() == parent and (parent == kernel_pid or Path(f"/proc/{kernel_pid}").exists())
-
-
-def import_ahead(module: str) -> None:
-    """Import what workers will need; a missing library is named when a model needs it."""
-    with contextlib.suppress(Exception):
-        importlib.import_module(module)
-
-
-def warm_up(
-    model: Model, input_shape: tuple[int, ...] | None, *, idle: bool, imported: bool = False
-) -> int | JobError:
-    """Import, rebuild the model, run once on a blank input of that shape, and become idle.
-
-    On a busy machine an idle process would need minutes for its imports, so that it becomes
-    idle after them, or at once where it was forked with everything `imported`.
-
-    Returns
-    -------
-    int or JobError
-        The number of this process, or why the model cannot be rebuilt here.
-    """
-    if idle and imported:
-        become_idle()
+def warm_up(model: Model, input_shape: tuple[int, ...] | None) -> None:
+    """As `load_warm`; raises WorkRefusedError where the model cannot be rebuilt here."""
     try:
         load_warm(model, input_shape)
-    except Exception as error:  # noqa: BLE001 - the reason goes to the kernel
-        return JobError("other", f"the model cannot be rebuilt in a worker: {_refusal(error)}")
-    if idle and not imported:
-        become_idle()
-    return os.getpid()
-
-
-def _refusal(error: Exception) -> str:
-    if not isinstance(error, ModuleNotFoundError):
-        return _describe(error)
-    return (
-        f"{_describe(error)}. Put the folder that holds the module on sys.path, for example "
-        "sys.path.append('/folder'), and make the Session again"
-    )
+    except Exception as error:
+        text = f"the model cannot be rebuilt in a worker: {describe(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            text += (
+                ". Put the folder that holds the module on sys.path, for example "
+                "sys.path.append('/folder'), and make the Session again"
+            )
+        raise WorkRefusedError(text) from error
 
 
 def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
-    """Rebuild the model and answer a first job, on a blank input (C, H, W), which is slow.
+    """Rebuild the model and answer a first job, on a blank input of that shape, which is slow.
 
     Does nothing where this process, or the one that it was forked from, has done so.
     """
@@ -282,23 +198,12 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
     blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
     job = Job(
         model_id=model.id, model=None, weights={}, step=0, task=ANY_TASK, input=blank, target=0,
-        method="consensus", samples=consensus.NOISE_BATCH, sigma=0.1, layer=None, seed=0,
+        method=_modalities[model.id].methods[0], samples=consensus.NOISE_BATCH, sigma=0.1,
+        layer=None, seed=0,
     )  # fmt: skip
     with contextlib.suppress(Exception):  # real jobs will name what is wrong with the model
         explainer.rehearse(lambda: _explain(explainer, job, 0.0))
     _random.clear()
-
-
-def become_idle() -> None:
-    """Run from now on only on processor time that nobody else wants."""
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif sys.platform == "win32":
-        import psutil
-
-        psutil.Process().nice(psutil.IDLE_PRIORITY_CLASS)
-    else:
-        os.nice(19)
 
 
 def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
@@ -314,9 +219,9 @@ def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
     except UnknownModelError as error:  # an executor may restart its process by itself
         return JobError("forgotten", str(error), time.process_time() - began)
     except FloatingPointError as error:
-        return JobError("non-finite", _describe(error), time.process_time() - began)
+        return JobError("non-finite", describe(error), time.process_time() - began)
     except Exception as error:  # noqa: BLE001 - named to the person for this sample alone
-        text = _describe(error)
+        text = describe(error)
         memory = isinstance(error, MemoryError) or "can't allocate memory" in text
         reachable = not isinstance(error, OSError)
         kind: Literal["memory", "unreachable", "other"]
@@ -340,18 +245,21 @@ def _ready(job: Job | Probe) -> Explainer:
 
 
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
+    modality = _modalities[job.model_id]
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST)
+    shown = maps.shown
     result = JobResult(
-        map=maps.shown,
+        map=shown,
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
+        consensus=maps.consensus,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
-        focus_bbox=consensus.focus_bbox(maps.shown),
+        focus_bbox=modality.focus(shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
-        modality_focus=found.get("modality_focus", {"image": 1.0}),
+        modality_focus=found.get("modality_focus", {modality.name: 1.0}),
         modality_reason=found.get("modality_reason", ""),
         seconds=0.0,
     )
@@ -360,9 +268,9 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
-            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds
+            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality
         )
-        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
+        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job), modality.noun)
     return replace(result, quality=quality, seconds=time.process_time() - began)
 
 
@@ -375,33 +283,37 @@ class _Maps(NamedTuple):
     shown: Map  # the one of the job's method
     livecam: Map
     smoothgrad: Map
+    consensus: Map
 
 
 def _maps(
     explainer: Explainer, job: Job, target: int | None, samples: int
 ) -> tuple[_Maps, dict[str, Any]]:
-    """The job's maps, each (H, W) in [0, 1], and all that the explainer said."""
+    """The job's maps, each (E) in [0, 1], and all that the explainer said."""
+    modality = _modalities[job.model_id]
 
     def run(*methods: str) -> dict[str, Any]:
         return explainer.explain(
-            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, **_more(job)
-        )
+            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, modality,
+            **_more(job),
+        )  # fmt: skip
 
-    cam = "gradcam" if job.method == "gradcam" else "livecam"
+    parts = modality.parts(job.method)
+    two = len(parts) > 1
     try:
-        found = run(cam, "smoothgrad")
-        livecam = consensus.normalise(found[cam])
+        found = run(*parts)
     except NoSuitableLayerError:
         if job.method != "smoothgrad":
             raise
-        found = run("smoothgrad")
-        livecam = np.zeros_like(found["smoothgrad"], dtype=np.float32)
-    smoothgrad = consensus.normalise(found["smoothgrad"])
-    if job.method == "consensus":
-        shown = consensus.consensus(livecam, smoothgrad)
-    else:
-        shown = smoothgrad if job.method == "smoothgrad" else livecam
-    return _Maps(shown, livecam, smoothgrad), found
+        parts = parts[1:]
+        found = run(*parts)
+    made = {part: consensus.normalise(found[part]) for part in parts}
+    smoothgrad = made[parts[-1]]
+    # of a kind, or a model, with one map alone there is nothing to compare with
+    livecam = made[parts[0]] if parts[1:] else np.zeros_like(smoothgrad)
+    blend = consensus.consensus(livecam, smoothgrad, modality.smooth) if two else smoothgrad
+    shown = blend if job.method == "consensus" else made[job.method]
+    return _Maps(shown, livecam, smoothgrad, blend), found
 
 
 def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
@@ -427,10 +339,11 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
 def load(model: Model) -> Explainer:
     """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
-        module, _, name = model.explainer.partition(":")
-        explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)
-        _models.clear()  # one model a session; a foreign worker may see several sessions
+        explainer: Explainer = methods.load(model.explainer, model.structure)
+        for known in (_models, _modalities):
+            known.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
+        _modalities[model.id] = ByValueUnpickler(io.BytesIO(model.modality)).load()
     return _models[model.id]
 
 
@@ -439,7 +352,3 @@ def _reader(ref: SnapshotRef) -> SnapshotReader:
         _readers.clear()
         _readers[ref.address.path] = SnapshotReader(ref)
     return _readers[ref.address.path]
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -5,7 +5,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.ranking import rank, reasons, suspects
 from coflect_widget.forecast.scoreboard import Scoreboard, sentence
-from coflect_widget.forecast.store import BatchStats, SampleStore
+from coflect_widget.telemetry.store import BatchStats, SampleStore
 
 __all__ = [
     "BatchStats",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from coflect_widget.forecast.calibration import Calibration
 from coflect_widget.forecast.logistic import fit, fit_line
 from coflect_widget.forecast.prior import FAILURE, OWN, SWING, TREND
-from coflect_widget.forecast.store import JUDGED, SUSPECT, History, SampleStore
+from coflect_widget.telemetry.store import JUDGED, SUSPECT, History, SampleStore
 
 #: Names of `features`, in their order.
 FEATURES = ("one", "fast", "slow", "mean", "trend", "probe")

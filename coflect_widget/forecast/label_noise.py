@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.telemetry.store import SampleStore
 
 #: Share of wrong labels below which nothing is concluded.
 LEAST = 0.03

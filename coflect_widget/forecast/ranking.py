@@ -7,8 +7,8 @@ import time
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coflect_widget.forecast.store import LEFT_OUT, SUSPECT, SampleStore
 from coflect_widget.native import kernels
+from coflect_widget.telemetry.store import LEFT_OUT, SUSPECT, SampleStore
 
 #: Samples whose scores stay in the processor's cache, looked at without a pause, and the seconds of
 #: rest after them: a training step that meets a ranking shall wait for a small part of it only.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.events import ForecastScored
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.telemetry.store import SampleStore
 
 #: Samples drawn to tell what chance is among those evaluated, and how few of them say nothing.
 DRAWN, FEWEST = 64, 30

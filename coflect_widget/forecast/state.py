@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.record.durable import replacing
+from coflect_widget.records.durable import replacing
 
 #: Changes with the meaning of an array.
 VERSION = 2

@@ -8,26 +8,28 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from coflect_widget import events
-from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
-from coflect_widget.config import Config
+from coflect_widget.attribution.timeline import Shelf
+from coflect_widget.backends.base import Sample
+from coflect_widget.config import Config, DisplayConfig
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
-from coflect_widget.forecast.store import SampleStore
+from coflect_widget.modalities.base import Modality, Rendering
 from coflect_widget.native import kernels
-from coflect_widget.record.folder import user_name
-from coflect_widget.record.pictures import Gallery, NoDataError
-from coflect_widget.record.stream import EventStream
+from coflect_widget.process.settings import ProcessSettings
+from coflect_widget.records.folder import user_name
+from coflect_widget.records.pictures import Gallery, NoDataError
+from coflect_widget.records.stream import EventStream
+from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
@@ -36,7 +38,7 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.tasks.base import Task
-from coflect_widget.timeline import Shelf
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
@@ -49,11 +51,11 @@ def build(
     config: Config,
     path: Path,
     task: Task,
+    modality: Modality,
     classes: Sequence[str],
     *,
-    measure: Callable[..., Any] | None = None,
+    first: Sample,
     executor: Executor | None = None,
-    input_shape: tuple[int, ...] | None = None,
 ) -> Parts:
     """Make the parts of a session and tie them.
 
@@ -66,25 +68,26 @@ def build(
     path : Path
         The run folder, made already.
     task : Task
+    modality : Modality
     classes : sequence of str
         Names of the classes.
-    measure : callable, optional
-        What a worker measures effects with; see `guidance.watch`.
+    first : Sample
+        Any one: its shape is that of all, and a worker rehearses with it.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
-    input_shape : (C, H, W), optional
-        Of a sample, so that a worker can rehearse before its first request.
     """
     parts: Parts  # the end of this function; what is late-bound below sees it then
     saving: Saving
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path)
     controls = Controls()
-    samples = Samples(backend, controls)
+    process = ProcessSettings(touch=config.process.touch)
+    samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
-    observer = Observer(tell)
-    loop = TrainingLoop(backend, controls, snapshots, observer)
-    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
+    newest = Newest()
+    observer = Observer(tell, newest)
+    loop = TrainingLoop(backend, controls, snapshots, observer, process)
+    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     holding = Holding(backend, task, controls, own_loop, samples, tell)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
@@ -103,9 +106,7 @@ def build(
         on_non_finite=holding.outputs,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
         # Compiled kernels take so little of the processors that a rest would cost more.
-        rest=controls.rest
-        if getattr(backend, "fills_processors", False) and kernels().module is None
-        else None,
+        rest=controls.rest if backend.fills_processors and kernels().module is None else None,
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;
@@ -122,13 +123,14 @@ def build(
     steering = Steering(
         backend,
         task,
+        modality,
         config,
         classes,
         controls,
         samples,
         tell,
+        extent=modality.extent(first.input),
         structure=structure,
-        measure=measure,
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
         step=lambda: loop.step,
@@ -156,24 +158,25 @@ def build(
         notice=tell.notice,
     )
     kept = config.attribution
-    gallery = Gallery(path, config.display, _weak_reader(samples))
+    gallery = Gallery(path, _weak_renderer(samples, modality, config.display))
     shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)
     overlays = Overlays(gallery, shelf, tell, config.xai_every)
     scheduler = ExplanationScheduler(
         structure,
         snapshots,
         kept,
-        explainer=getattr(backend, "explainer", ""),
+        explainer=backend.explainer,
         read_sample=samples.train,
         request_snapshot=loop.snapshot_now,
         on_explained=overlays.explained,
         on_failed=overlays.failed,
         executor=executor,
-        input_shape=input_shape,
+        input_shape=first.input.shape,
         notify=tell.warn,
         spare=lambda: parts.spare and not loop.running,
         on_probed=scoring.probed,
         task=task,
+        modality=modality,
         # An accelerator is not held up by a worker that computes on the processor.
         rest=controls.rest if backend.device == "cpu" else None,
         trained=lambda: loop.time.seconds["training"],
@@ -191,6 +194,8 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
+    coach = Coach(tell.emit, watched=lambda: holding.watched)
+    stream.subscribe(coach.event)
     desk = Desk(
         loop,
         controls,
@@ -201,6 +206,7 @@ def build(
         holding,
         samples,
         tell,
+        modality=modality,
         classes=classes,
         open_window=observer.open_window,
     )
@@ -209,6 +215,8 @@ def build(
         config=config,
         path=path,
         task=task,
+        modality=modality,
+        process=process,
         tell=tell,
         stream=stream,
         samples=samples,
@@ -227,22 +235,25 @@ def build(
         steering=steering,
         labels=labels,
         alarms=alarms,
+        coach=coach,
         holding=holding,
-        observer=observer,
+        newest=newest,
         desk=desk,
     )
     observer.follow(parts)
     return parts
 
 
-def _weak_reader(samples: Samples) -> Callable[[int], NDArray[np.float32]]:
-    """Reads inputs for pictures; a dashboard that is still shown shall not keep model and data."""
+def _weak_renderer(
+    samples: Samples, modality: Modality, display: DisplayConfig
+) -> Callable[[int], Rendering]:
+    """Renders samples; a dashboard that is still shown shall not keep model and data."""
     known = weakref.ref(samples)
 
-    def read(index: int) -> NDArray[np.float32]:
+    def render(index: int) -> Rendering:
         found = known()
         if found is None:
             raise NoDataError("the session is gone, and its data with it")
-        return found.train(index).input
+        return modality.render(found.train(index).input, display)
 
-    return read
+    return render

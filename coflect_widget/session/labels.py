@@ -15,10 +15,10 @@ from coflect_widget import events
 from coflect_widget.forecast import state
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.ranking import count_suspects, suspects
-from coflect_widget.forecast.store import JUDGED, LEFT_OUT
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
 from coflect_widget.tasks.base import Task
+from coflect_widget.telemetry.store import JUDGED, LEFT_OUT
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.own_loop import OwnLoop
 
@@ -137,7 +137,7 @@ class Labels:
                 )
         elif label is not None:
             raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')
-        if not hasattr(self._backend, "set_labels"):
+        if not self._backend.takes_labels:
             raise ValueError(
                 f"the {self._backend.name} backend cannot change labels while it trains"
             )

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from coflect_widget.arguments import count
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
+from coflect_widget.session.arguments import count
+from coflect_widget.session.held import Held
 
 
-class OwnLoops:
+class OwnLoops(Held):
     """Mixed into `Session`: a bare loop, and the callbacks of other libraries."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
 
     def loop(
         self, loader: Iterable[Any], epochs: int = 1, *, validate: bool = True
@@ -115,9 +110,9 @@ class OwnLoops:
         ``model.fit(x, y, sample_weight=numpy.arange(len(x)), callbacks=[...])``, or a
         ``tf.data.Dataset`` of (x, y, index).
         """
-        from coflect_widget.training.callbacks_keras import make_callback
+        from coflect_widget.integrations.keras import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)
 
     def lightning_callback(self) -> Any:
         """A ``lightning.Callback`` for ``Trainer(callbacks=[...])``.
@@ -125,9 +120,9 @@ class OwnLoops:
         The session's model is the LightningModule, or the module inside it that gives the
         logits.
         """
-        from coflect_widget.training.callbacks_lightning import make_callback
+        from coflect_widget.integrations.lightning import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)
 
     def transformers_callback(self) -> Any:
         """A ``transformers.TrainerCallback`` for ``Trainer(callbacks=[...])``.
@@ -135,6 +130,6 @@ class OwnLoops:
         The session's model is the trainer's; the session's `train_data` has the samples of its
         ``train_dataset`` in the same order.
         """
-        from coflect_widget.training.callbacks_transformers import make_callback
+        from coflect_widget.integrations.transformers import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)

@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coflect_widget import events
-from coflect_widget.alarms import Alarms
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
-from coflect_widget.record.pictures import Gallery
-from coflect_widget.record.stream import EventStream
+from coflect_widget.modalities.base import Modality
+from coflect_widget.process.settings import ProcessSettings
+from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.stream import EventStream
+from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.labels import Labels
-from coflect_widget.session.observer import Observer
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
@@ -51,6 +54,8 @@ class Parts:
     config: Config
     path: Path
     task: Task
+    modality: Modality
+    process: ProcessSettings
     tell: Telling
     stream: EventStream
     samples: Samples
@@ -69,17 +74,26 @@ class Parts:
     steering: Steering
     labels: Labels
     alarms: Alarms
+    coach: Coach
     holding: Holding
-    observer: Observer
+    newest: Newest
     desk: Desk
     spare: bool = False
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
 
-    def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
+    def announce(
+        self,
+        steps: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        begun: int = 0,
+        *,
+        own_loop: bool = False,
+    ) -> None:
         """A training of `steps` more steps is about to begin; starts the workers.
 
-        `begun`: so many steps its first epoch has already.
+        `begun`: so many steps its first epoch has already. `own_loop`: the user's code trains.
         """
         self.spare, self.holding.broken = False, None
         self.tell.emit(
@@ -88,6 +102,7 @@ class Parts:
                 steps_per_epoch=steps_per_epoch,
                 batch_size=batch_size,
                 begun=begun,
+                own_loop=own_loop,
             )
         )
         self.scheduler.start()
@@ -112,7 +127,7 @@ class Parts:
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
-        self.closed = True
+        self.closed = self.own_loop.session_closed = True
         # What hangs once hangs every thread that reads the same data.
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another

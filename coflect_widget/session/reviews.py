@@ -1,30 +1,21 @@
-"""The part of a `Session` for its forecasts: the queue's mode, suspected labels, the window."""
+"""The part of a `Session` for its forecasts: the queue's mode, suspected labels, advice."""
 
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coflect_widget import events
-from coflect_widget.arguments import whole_number
+from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.held import Held
 from coflect_widget.session.labels import Suspect
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
 
 _VERDICTS = ("right", "wrong", "leave out", "undo")
 
 
-class Reviews:
+class Reviews(Held):
     """Mixed into `Session`: the queue's mode, suspected labels, and the review window."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _made(self) -> Parts:
-        raise NotImplementedError
 
     @property
     def onset(self) -> bool:
@@ -34,6 +25,11 @@ class Reviews:
     @onset.setter
     def onset(self, only: bool) -> None:
         self._open().desk.set_queue(onset=bool(only))
+
+    @property
+    def advice(self) -> events.Advice | None:
+        """What is worth doing next, in one sentence with its figures (``.text``), if anything."""
+        return self._made().coach.advice
 
     @property
     def suspects(self) -> list[Suspect]:

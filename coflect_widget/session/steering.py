@@ -15,21 +15,21 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.config import Config
-from coflect_widget.guidance.idle_worker import IdleWorker
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import NotUnderstood, Understood
 from coflect_widget.guidance.interpret import Checked, check
 from coflect_widget.guidance.lapses import Lapse, told
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.place_watch import PlaceWatch
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
-from coflect_widget.guidance.similar import Hit
 from coflect_widget.guidance.state import GuidanceState
-from coflect_widget.guidance.watch import EffectWatch
+from coflect_widget.modalities.base import Modality
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
+from coflect_widget.studies.watch import EffectWatch
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
+from coflect_widget.workers.idle_worker import IdleWorker
 
 
 class Steering:
@@ -37,13 +37,13 @@ class Steering:
 
     Parameters
     ----------
-    backend, task, config, classes, controls, samples, tell
-        The model and its data, what is right and wrong, the session's settings, names of the
-        classes, the queue to the training thread, single samples, and the record.
+    backend, task, modality, config, classes, controls, samples, tell
+        The model and its data, what is right and wrong, what an input is, the session's settings,
+        names of the classes, the queue to the training thread, single samples, and the record.
+    extent : tuple of int
+        Of a sample.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
-    measure : callable or None
-        What measures a snapshot in a worker; None where the framework has none.
     intervened : callable ()
         Guidance has changed.
     running : callable () -> bool
@@ -62,20 +62,23 @@ class Steering:
         self,
         backend: Any,
         task: Task,
+        modality: Modality,
         config: Config,
         classes: Sequence[str],
         controls: Controls,
         samples: Samples,
         tell: Telling,
         *,
+        extent: tuple[int, ...],
         structure: bytes | Exception,
-        measure: Callable[..., Any] | None,
         intervened: Callable[[], None],
         running: Callable[[], bool],
         step: Callable[[], int],
     ) -> None:
         self._backend = backend
         self._task = task
+        self._modality = modality
+        self._extent = extent
         self._classes = list(classes)
         self._controls = controls
         self._samples = samples
@@ -83,28 +86,34 @@ class Steering:
         self._intervened = intervened
         self._running = running
         self._step = step
-        self.ledger = Ledger(config.guidance.strength)
+        self.ledger = Ledger(config.guidance.strength, modality)
         self._worker = IdleWorker()
         self.search = ArtefactSearch(
-            self._worker, lambda index: samples.train(index).input, backend.num_train, tell.emit
+            self._worker,
+            modality,
+            lambda index: samples.train(index).input,
+            backend.num_train,
+            tell.emit,
         )
-        able = measure is not None and not isinstance(structure, Exception)
+        able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
-            getattr(backend, "readings", None),
+            backend.readings,
             controls if backend.reads_at_boundary else None,
+            modality,
             tell.warn,
         )
         self.effects = EffectWatch(
             self._worker,
-            measure or _cannot_measure,
+            backend.explainer,
             b"" if isinstance(structure, Exception) else structure,
             backend.weight_specs(),
             backend.copy_weights,
             samples.train,
             samples.val,
             backend.num_train,
-            backend.num_val if hasattr(backend, "read_val_sample") else 0,
-            lambda: backend.image_size,
+            backend.num_val if backend.reads_val else 0,
+            modality,
+            extent,
             config.guidance.effect_after if able else 0,
             config.seed,
             self._measured,
@@ -148,8 +157,9 @@ class Steering:
         checked = check(
             feedback,
             said,
+            self._modality,
+            self._extent,
             self._backend.num_train,
-            self._backend.image_size,
             self._classes,
             lambda index: int(self._samples.train(index).target),
         )
@@ -176,7 +186,8 @@ class Steering:
                 f"intervention {intervention!r} ignores nothing on a sample; draw an artefact on "
                 "one, for example feedback(sample=12, ignore=(0.7, 0.7, 0.95, 0.95))"
             )
-        return self.search.start(intervention, entry.record.sample, parse_roi(stroke.roi, "ignore"))
+        region = self._modality.region(stroke.roi, "ignore")
+        return self.search.start(intervention, entry.record.sample, region)
 
     def confirm(
         self, intervention: str, indices: Sequence[int] | None = None
@@ -225,7 +236,12 @@ class Steering:
         ValueError
             If it does not fit these data; nothing has changed then.
         """
-        backend, emit = self._backend, self._tell.emit
+        backend, emit, modality = self._backend, self._tell.emit, self._modality
+        if ledger.modality.name != modality.name:
+            raise ValueError(
+                f"guidance= is about inputs of the kind {ledger.modality.name!r}, and these are "
+                f"{modality.name!r}; a ledger fits only the training data it was written for"
+            )
         for entry in ledger.interventions:
             record = entry.record
             named = [s.sample for s in record.strokes if s.sample is not None]
@@ -239,8 +255,8 @@ class Steering:
                     "ledger fits only the training data it was written for"
                 )
             for stroke in record.strokes:
-                parse_roi(stroke.roi, f"guidance= {entry.id!r}", backend.image_size)
-        adopted = Ledger(ledger.focus)
+                modality.region(stroke.roi, f"guidance= {entry.id!r}", self._extent)
+        adopted = Ledger(ledger.focus, modality)
         for entry in ledger.interventions:
             adopted.append(entry.record, 0, entry.when)
             if entry.undone:
@@ -269,7 +285,9 @@ class Steering:
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         step = self._step()
         # First what can fail: the ledger takes only what the loss took.
-        loss = self._backend.set_guidance(fold((Intervention(record, step),), self.ledger.state()))
+        loss = self._backend.set_guidance(
+            fold((Intervention(record, step),), self.ledger.state(), self._modality)
+        )
         record = record.model_copy(update={"loss": loss})
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
@@ -303,7 +321,7 @@ class Steering:
     def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
         undone = replace(self.ledger[intervention], undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
-        state = fold(entries, GuidanceState(focus=self.ledger.focus))
+        state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
         if not self.ledger[intervention].undone:
             self._backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)
@@ -327,7 +345,3 @@ class Steering:
             reasons.setdefault((lapse.term, lapse.why), []).append(lapse)
         for together in reasons.values():
             self._tell.warn(told(together))
-
-
-def _cannot_measure(*_: object) -> Any:
-    raise RuntimeError("this framework has nothing to measure effects with")

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from coflect_widget import events
-from coflect_widget.record.journal import remedy
-from coflect_widget.record.stream import EventStream
+from coflect_widget.records.journal import remedy
+from coflect_widget.records.stream import EventStream
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
-from coflect_widget.training import openmp
+from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
@@ -26,14 +26,8 @@ BROWSER_SECONDS = 10.0
 SAY_SECONDS = 5.0
 
 
-class Waits:
+class Waits(Held):
     """Mixed into `Session`: pause, resume, step, stop, and wait."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _made(self) -> Parts:
-        raise NotImplementedError
 
     def pause(self) -> None:
         """Hold training at the next step boundary; returns when it holds.
@@ -43,6 +37,7 @@ class Waits:
         parts = self._open()
         parts.desk.order("pause")
         self._until(lambda state: state != "training" or not parts.controls.paused)
+        self._settle(parts)
 
     def resume(self) -> None:
         """Go on after a pause; returns when training goes on, or is to hold again."""
@@ -89,7 +84,7 @@ class Waits:
                 parts.await_end()
         else:
             parts.saving.retry()
-        parts.stream.flush()
+        self._settle(parts)
         self._say_unsaved(parts)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -113,7 +108,7 @@ class Waits:
             If interrupted; training is stopped cleanly first, with a checkpoint.
         """
         parts = self._open()
-        openmp.release_helpers()
+        parts.process.release_helpers()
         until = math.inf if timeout is None else time.monotonic() + timeout
         look = _Look(parts)
         try:
@@ -126,12 +121,18 @@ class Waits:
             self.stop()
             raise
         parts.forecaster.drain(30)
-        parts.stream.flush()
+        self._settle(parts)
         error = parts.loop.error
         if error is not None:
             raise error
         self._say_unsaved(parts)
         return True
+
+    def _settle(self, parts: Parts) -> None:
+        """What happened is on disk, and in what the cell shows without a browser."""
+        parts.stream.flush()
+        if not parts.loop.on_this_thread:  # what is shown may have to be read between two steps
+            parts.holding.settle()
 
     @property
     def state(self) -> str:

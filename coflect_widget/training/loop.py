@@ -19,9 +19,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
+from coflect_widget.distributed.alone import Alone
+from coflect_widget.distributed.group import Group
 from coflect_widget.events import RunState
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls
-from coflect_widget.training.freed_memory import KeptMemory
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
@@ -100,10 +102,19 @@ class TrainingLoop:
         What ended the last training, if it failed.
     time : ThreadTime
         What the thread's time went to.
+    group : Group
+        Who trains with this process. A pause of one holds all, and a stop of one ends all, at
+        the same step.
     """
 
     def __init__(
-        self, backend: Backend, controls: Controls, snapshots: SnapshotSlots, observer: Observer
+        self,
+        backend: Backend,
+        controls: Controls,
+        snapshots: SnapshotSlots,
+        observer: Observer,
+        process: ProcessSettings | None = None,
+        group: Group | None = None,
     ) -> None:
         self.backend = backend
         self.controls = controls
@@ -122,17 +133,30 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
+        self._ours = True  # whether the newest training was in a thread of this loop
         self._done = threading.Event()
         self._done.set()
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
         self._snapshot_failed = False  # and a person was told so
-        self._memory = KeptMemory()
+        self.group: Group = group or Alone()
+        self._several = self.group.size > 1  # then each step's end is a boundary
+        self._process = process or ProcessSettings()
 
     @property
     def running(self) -> bool:
         """Whether a training is under way, held or not."""
         return not self._done.is_set()
+
+    @property
+    def left(self) -> tuple[int, bool]:
+        """Steps that a stopped or failed training has left, and whether it counts whole epochs.
+
+        0 while one is running, and of a loop of the user's own, which only that loop can go on.
+        """
+        if self.running or not self._ours or self.state not in ("stopped", "failed"):
+            return 0, False
+        return max(0, self.target_step - self.step), self._whole_epochs
 
     @property
     def begun(self) -> int:
@@ -176,7 +200,7 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs = whole_epochs
+        self._whole_epochs, self._ours = whole_epochs, True
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -224,11 +248,11 @@ class TrainingLoop:
         """The calling thread trains from now on, `steps` more steps as far as it knows."""
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        self.target_step = self.step + steps
+        self.target_step, self._ours = self.step + steps, False
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         self._set_state("training", by="train")
         self.time.turn("training")
@@ -263,7 +287,7 @@ class TrainingLoop:
             self.observer.ended(end)
         finally:  # whoever waits for the end must not wait for ever
             try:
-                self._memory.give_back()
+                self._process.end()
                 self.controls.detach()
                 self._set_state(end, by="train")
             finally:
@@ -272,7 +296,7 @@ class TrainingLoop:
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
         failure: BaseException | None = None
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         try:
             self._set_state("training", by="train")
@@ -282,9 +306,7 @@ class TrainingLoop:
                 self._begun = True
             self.time.turn("training")
             end = self._train()
-            finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
-            if finish is not None:
-                finish()
+            self.backend.finish()
         except Exception as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
         except BaseException as error:  # noqa: BLE001 - a data set's sys.exit() ends no script
@@ -296,7 +318,7 @@ class TrainingLoop:
 
     def _train(self) -> RunState:
         backend, controls, snapshots = self.backend, self.controls, self.snapshots
-        per_epoch = backend.steps_per_epoch
+        per_epoch, several = backend.steps_per_epoch, self._several
         if not self._boundary():
             return "stopped"
         while self.step < self.target_step:
@@ -319,7 +341,8 @@ class TrainingLoop:
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
                 # And the first half of `_boundary`.
-                if (controls.attention or snapshots.wanted) and not self._boundary():
+                looks = controls.attention or snapshots.wanted or several
+                if looks and not self._boundary():
                     return "stopped"
                 if self.step >= self.target_step:
                     return "finished"
@@ -337,7 +360,7 @@ class TrainingLoop:
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""
-        lapses = getattr(self.backend, "lapses", None)  # as with warnings
+        lapses = self.backend.lapses
         if lapses:
             self.observer.lapsed([lapses.pop(0) for _ in range(len(lapses))])
         if not self._recent:
@@ -348,7 +371,7 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided, at=self._stepped)
         self._stepped = None
         self.observer.observe(self.step, self.epoch, *recent)
-        warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
+        warnings = self.backend.warnings
         while warnings:
             self.observer.notice("warning", warnings.pop(0))
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))
@@ -360,7 +383,8 @@ class TrainingLoop:
         self._together = int(min(most, max(1, self.observer.due - self.step)))
 
     def _boundary(self) -> bool:
-        if not self.controls.attention and not self.snapshots.wanted:
+        wanted = self.controls.attention or self.snapshots.wanted
+        if not (wanted or self._several) or not self.group.agree(wanted):
             return True
         self._tell()
         self.time.turn("tool")
@@ -368,7 +392,7 @@ class TrainingLoop:
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
         self._gather(self._together)  # a command may have made a step due
         self.time.turn("training")
-        return going_on
+        return not self.group.agree(not going_on)
 
     def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
         self.time.turn("held" if holding else "tool")

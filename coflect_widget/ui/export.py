@@ -12,7 +12,7 @@ import html
 import json
 from pathlib import Path
 
-from coflect_widget.record.run import Run
+from coflect_widget.records.run import Run
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.publisher import snapshot
 from coflect_widget.ui.view import replay

@@ -16,7 +16,7 @@ Kernel to browser: custom messages on the dashboard's model.
 ``{"kind": "reply", "id": str, "ok": bool, "text": str, "step": int | null}``
     The answer to the browser's message with that id, sent after what it did is on disk.
 
-Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
+Browser to kernel: custom messages on the inbox (`ui.inbox`), which never publishes. Each is one of
 ``events.AnyCommand`` plus an ``id``, or about the screen (`Hello`, `Ack`, `Look`), with the
 browser's own name as id. Without acknowledgement at most 24 updates are on their way, then one
 every two seconds; to views that nobody sees nothing is sent.
@@ -102,6 +102,7 @@ class Status(TypedDict):
     error: str | None  # last line of the exception, where state is "failed"
     trace: str | None  # the whole of it
     remedy: str | None  # what to do next
+    steps_left: int | None  # that "continue" would train; null: there is nothing to continue
 
 
 class SeriesPoints(TypedDict):

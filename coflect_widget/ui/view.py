@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 from coflect_widget import events
 from coflect_widget.events import Event, finite
 from coflect_widget.forecast.scoreboard import sentence
-from coflect_widget.record.pictures import Gallery
-from coflect_widget.record.run import Run
+from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.run import Run
 from coflect_widget.ui import protocol
 from coflect_widget.ui.decimate import decimate
 
@@ -89,7 +89,9 @@ class View:
             "error": None,
             "trace": None,
             "remedy": None,
+            "steps_left": None,
         }
+        self._own_loop = False
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -172,6 +174,7 @@ class View:
         to_come = data.total_steps - event.step
         epochs = None
         self._last_validation = event.epoch
+        self._own_loop = data.own_loop
         if each and to_come > 0:  # epochs of before may have had another length
             # A validation follows each whole epoch, and none a last one that is only begun.
             whole, rest = divmod(data.begun + to_come, each)
@@ -186,7 +189,12 @@ class View:
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
-        self._status["state"] = data.state
+        status = self._status
+        status["state"], total = data.state, status["total_steps"]
+        over = data.state in ("stopped", "failed") and not self._own_loop
+        status["steps_left"] = (
+            total - status["step"] if over and total and total > status["step"] else None
+        )
         if data.state != "training":
             self._status["steps_per_second"] = self._status["seconds_left"] = None
 
@@ -221,7 +229,7 @@ class View:
         was_open = self._window is not None and self._window.open
         if data.open != was_open:
             kind: protocol.MarkerKind = "window_open" if data.open else "window_shut"
-            text = f"review window {'opened' if data.open else 'shut'}"
+            text = f"a good time to look {'began' if data.open else 'ended'}"
             self._mark(event, kind, text, None)
         self._window = data
         self._dirty.add("window")
@@ -409,6 +417,10 @@ class View:
             update["shelf"] = shelf
         return update, buffers
 
+    def figures(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The sections without pictures; what `update` owes stays owed."""
+        return self._sections(["status", "metrics", "ledger", "alarms", "advice"], full=True)
+
     def _worth_keeping(self) -> Iterable[events.Overlay]:
         """Recorded explanations, the most wanted first."""
         shown = self._selected if self._shown is None else self._shown.index
@@ -561,7 +573,7 @@ class View:
                 {
                     "index": index,
                     "score": score,
-                    "box": box,
+                    "box": _on_screen(box),
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
                 }
                 for index, score, box in zip(hits.index, hits.score, hits.box, strict=True)
@@ -685,7 +697,7 @@ class View:
             ],
             agreement=shown.agreement,
             **_verdict(shown.quality),
-            bbox=None if shown.focus_bbox is None else list(shown.focus_bbox),
+            bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),
             model_step=shown.model_step,
             method="livecam" if shown.method == "gradcam" else shown.method,
             seconds=shown.seconds,
@@ -702,10 +714,19 @@ class View:
             section["failed"] = f"the maps cannot be read: {error}"
             return
         _add_picture(section, maps["picture"], buffers)
-        section["map_height"], section["map_width"] = maps["map"].shape
+        # a map of one axis is a row of cells
+        section["map_height"], section["map_width"] = np.atleast_2d(maps["map"]).shape
         for name in ("livecam", "smoothgrad", "consensus"):
             if name in maps:
                 section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
+
+
+def _on_screen(corners: Sequence[float]) -> protocol.Box:
+    """Corners of a box as (x0, y0, x1, y1); what has one axis is as high as the picture."""
+    if len(corners) == 2:
+        return corners[0], 0.0, corners[1], 1.0
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1, y1
 
 
 def _verdict(quality: events.Quality | None) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ import pickle
 
 import numpy as np
 
-from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec, unknown_order
+from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec
 
 
 class Logistic:
@@ -35,7 +35,7 @@ def cross_entropy(logits, targets):
 
 
 class NumpyBackend:
-    """The methods of `coflect_widget.backends.base.Backend` for `Logistic`."""
+    """`coflect_widget.backends.base.Backend` for `Logistic`, but for what it has by default."""
 
     name, device, reads_at_boundary = "numpy", "cpu", False
     explainer = "numpy_logistic:LogisticExplainer"
@@ -51,7 +51,6 @@ class NumpyBackend:
         self.val = None if val_data is None else tuple(np.asarray(a) for a in val_data)
         self.num_classes, self.num_train = model.classes, len(self.images)
         self.num_val = 0 if self.val is None else len(self.val[0])
-        self.image_size = self.images.shape[2:]
         if not len(model.weights):
             pixels = int(np.prod(self.images.shape[1:]))
             model.weights = np.zeros((pixels, model.classes), np.float32)
@@ -96,22 +95,6 @@ class NumpyBackend:
     def step_output(self, indices, logits, targets, loss, guidance_loss):
         loss = cross_entropy(logits, targets) if loss is None else loss
         return StepOutput(indices, targets, logits, loss, guidance_loss)
-
-    def telemetry_arrays(self, outputs):
-        logits = np.concatenate([o.logits for o in outputs])
-        return logits, np.concatenate([o.targets for o in outputs])
-
-    def scalars(self, values):
-        return [float(value) for value in values]
-
-    def follow(self, loader):
-        return unknown_order(loader)
-
-    def guidance_term(self, inputs, targets, loss, indices):
-        return None
-
-    def set_guidance(self, guidance):
-        raise ValueError("this backend takes no guidance")
 
     # --- weights, samples ----------------------------------------------------------------------
 
@@ -158,7 +141,7 @@ class LogisticExplainer:
     def logits(self, x):
         return x.reshape(len(x), -1) @ self.weights
 
-    def explain(self, x, target, methods, samples, sigma, layer, seed):
+    def explain(self, x, target, methods, samples, sigma, layer, seed, modality):
         probabilities = softmax(self.logits(x))[0]
         explained = int(probabilities.argmax()) if target is None else target
         share = (x[0] * self.weights[:, explained].reshape(x[0].shape)).sum(0)

@@ -14,7 +14,7 @@ import time
 from torch.optim.lr_scheduler import MultiStepLR
 
 import coflect_widget as coflect
-from coflect_widget.demo_model import small_resnet
+from coflect_widget.projects.demo_model import small_resnet
 
 
 def main() -> None:

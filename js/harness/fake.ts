@@ -218,6 +218,7 @@ export class FakeKernel {
       overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, kernels: "numpy", focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
       trace: failed ? "Traceback (most recent call last):\n  File \"train.py\", line 12, in step\n    logits = self.head(x)\nRuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
+      steps_left: failed || this.#state === "stopped" ? TOTAL - this.#step : null,
       remedy: failed ? "Mend the cause in its cell, then press Continue: it goes on from step 874." : null,
     };
   }

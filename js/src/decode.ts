@@ -32,6 +32,7 @@ function readStatus(from: Fields): Status {
     error: maybe(str)(from, "error"),
     trace: maybe(str)(from, "trace"),
     remedy: maybe(str)(from, "remedy"),
+    steps_left: maybe(num)(from, "steps_left"),
   };
 }
 

@@ -37,6 +37,7 @@ export interface Status {
   error: string | null;
   trace: string | null;
   remedy: string | null;
+  steps_left: number | null;
 }
 
 /** Points of one metric: buffer of float64 pairs (step, value); NaN where undefined. */

@@ -51,7 +51,7 @@ describe("what it shows", () => {
   });
 
   it("the exception of a failed run", async () => {
-    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad", trace: "Traceback: line 12", remedy: "Mend it." } });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad", trace: "Traceback: line 12", remedy: "Mend it.", steps_left: 12 } });
     await frame();
     expect(coach()).toBe("ValueError: bad. Mend it.");
     get("cw-coach-act").click();

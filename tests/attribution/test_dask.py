@@ -29,7 +29,7 @@ def test_a_session_explains_on_dask(client, make_session):
         slot = session._made().scheduler.pool.interactive
         assert slot.inline
         assert slot.pid is None  # no worker of our own
-        where = client.run(lambda: "coflect_widget.attribution.torch_methods" in sys_modules())
+        where = client.run(lambda: "coflect_widget.backends.torch.methods" in sys_modules())
         assert any(where.values())  # it was computed over there
         session.close()
         assert executor.submit(os.getpid).result(30) != os.getpid()  # still its owner's

@@ -17,11 +17,12 @@ import pytest
 from attribution_models import PlainCNN, copier, snapshots_of
 
 from coflect_widget.attribution import worker
-from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
-from coflect_widget.attribution.pool import WorkerPool
-from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.tasks import Classification
+from coflect_widget.workers.errors import PoolClosedError, WorkerLostError, WorkRefusedError
+from coflect_widget.workers.pool import WorkerPool
 
 HERE = str(Path(__file__).parent)
 
@@ -38,7 +39,7 @@ class Faulty:
     def load_weights(self, views):
         self.value = float(views["w"][0])
 
-    def explain(self, x, target, methods, samples, sigma, layer, seed):
+    def explain(self, x, target, methods, samples, sigma, layer, seed, modality):
         what = int(x.flat[0])
         if what == 1:
             time.sleep(0.5)
@@ -106,11 +107,11 @@ def _alive(pid):
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(FAULTY) as pool:
+    with WorkerPool(explaining(FAULTY)) as pool:
         yield pool
 
 
-TORCH = "coflect_widget.attribution.torch_methods:load"
+TORCH = "coflect_widget.backends.torch.methods:load"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
 
@@ -124,7 +125,10 @@ def torch_pool():
     """A pool whose workers can be forked, and a snapshot for them."""
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+    with (
+        WorkerPool(explaining(Model("plain", TORCH, structure(model)))) as pool,
+        snapshots.lease() as lease,
+    ):
         yield pool, plain_job(lease)
     snapshots.close()
 
@@ -174,7 +178,8 @@ from test_pool import *
 model = PlainCNN()
 model.more = threaded_library.Layer()
 snapshots = snapshots_of(model)
-with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+work = explaining(Model("plain", TORCH, structure(model)))
+with WorkerPool(work) as pool, snapshots.lease() as lease:
     answer = pool.interactive.run(plain_job(lease), 60)
     print(type(answer).__name__, psutil.Process(pool.interactive.pid).ppid() == os.getpid())
 """
@@ -257,7 +262,7 @@ def test_an_exception_is_reported_and_costs_no_worker(pool):
 
 
 def test_close_ends_a_running_job_at_once():
-    pool = WorkerPool(FAULTY)
+    pool = WorkerPool(explaining(FAULTY))
     pool.interactive.start()
     pid = pool.interactive.pid
     errors = []
@@ -281,19 +286,19 @@ def test_close_ends_a_running_job_at_once():
 
 
 def test_a_model_that_no_worker_can_rebuild_is_said_once():
-    broken = Model("broken", "coflect_widget.attribution.torch_methods:load", b"not a pickle")
-    with WorkerPool(broken) as pool:
+    broken = Model("broken", "coflect_widget.backends.torch.methods:load", b"not a pickle")
+    with WorkerPool(explaining(broken)) as pool:
         for _ in range(2):
-            with pytest.raises(ExplanationError, match="cannot be rebuilt"):
+            with pytest.raises(WorkRefusedError, match="cannot be rebuilt"):
                 pool.background.start()
 
 
 def test_another_executor_gets_everything_with_the_job():
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
+    sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        with WorkerPool(sent, executor=executor) as pool, snapshots.lease() as lease:
+        with WorkerPool(explaining(sent), executor=executor) as pool, snapshots.lease() as lease:
             assert pool.background.inline
             weights = lease.copies()
             x = np.ones((3, 32, 32), np.float32)
@@ -303,14 +308,14 @@ def test_another_executor_gets_everything_with_the_job():
         assert executor.submit(int, "1").result() == 1  # still its owner's
     snapshots.close()
     with ThreadPoolExecutor() as threads, pytest.raises(TypeError, match="of processes"):
-        WorkerPool(sent, executor=threads)
+        WorkerPool(explaining(sent), executor=threads)
 
 
 def test_shared_weights_reach_the_worker():
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    sent = Model("plain", "coflect_widget.attribution.torch_methods:load", structure(model))
-    with WorkerPool(sent) as pool:
+    sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
+    with WorkerPool(explaining(sent)) as pool:
         request = {"input": np.ones((3, 32, 32), np.float32)}
         with snapshots.lease() as lease:
             answer = pool.interactive.run(job(0, sent, weights=lease.ref, **request), 60)
@@ -330,9 +335,10 @@ import numpy as np, psutil, torch
 from torch import nn
 from attribution_models import snapshots_of
 from coflect_widget.attribution.scheduler import ExplanationScheduler
-from coflect_widget.attribution.torch_methods import structure
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 
 class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
@@ -346,7 +352,8 @@ class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
 snapshots = snapshots_of(Cell())
 scheduler = ExplanationScheduler(
     structure(Cell()), snapshots, AttributionConfig({config}),
-    explainer="coflect_widget.attribution.torch_methods:load", task=Classification(4),
+    explainer="coflect_widget.backends.torch.methods:load", task=Classification(4),
+    modality=IMAGE,
     read_sample=lambda i: Sample(np.ones((3, {size}, {size}), np.float32), 0),
     request_snapshot=lambda: snapshots.write(1, lambda arrays: None),
     reuse_seconds=1e9,

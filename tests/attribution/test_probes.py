@@ -9,9 +9,10 @@ from attribution_models import PlainCNN, copier, snapshots_of
 
 from coflect_widget.attribution.requests import ProbeRequest, Request, RequestQueue
 from coflect_widget.attribution.scheduler import ExplanationScheduler
-from coflect_widget.attribution.torch_methods import structure
 from coflect_widget.backends.base import Sample
+from coflect_widget.backends.torch.methods import structure
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 
 
@@ -30,7 +31,8 @@ def test_a_probe_is_what_the_model_says_now() -> None:
     snapshots = snapshots_of(model)
     scheduler = ExplanationScheduler(
         structure(model), snapshots, AttributionConfig(budget=60),
-        explainer="coflect_widget.attribution.torch_methods:load", task=Classification(4),
+        explainer="coflect_widget.backends.torch.methods:load", task=Classification(4),
+        modality=IMAGE,
         read_sample=lambda i: Sample(inputs[i], 0),
         request_snapshot=lambda: snapshots.write(7, copier(model)),
         on_probed=on_probed,

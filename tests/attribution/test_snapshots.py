@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from coflect_widget.attribution.errors import StaleSnapshotError
-from coflect_widget.attribution.shared_memory import SharedBlock, attach
 from coflect_widget.attribution.snapshots import SnapshotReader, Snapshots
 from coflect_widget.backends.base import WeightSpec
+from coflect_widget.workers.shared_memory import SharedBlock, attach
 
 SPECS = [
     WeightSpec("a", (3, 5), "float32"),
@@ -43,7 +43,7 @@ def test_a_block_is_read_by_another_process_and_gone_after_close(anonymous):
         block.buffer[:5] = b"hello"
         path = block.address.path
         code = (
-            "import pickle, sys; from coflect_widget.attribution.shared_memory import attach\n"
+            "import pickle, sys; from coflect_widget.workers.shared_memory import attach\n"
             "view = attach(pickle.loads(bytes.fromhex(sys.argv[1])))\n"
             "assert view.readonly; print(bytes(view[:5]).decode(), len(view))"
         )

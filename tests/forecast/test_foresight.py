@@ -8,8 +8,8 @@ import pytest
 from coflect_widget.forecast.foresight import FEATURES, Foresight, features
 from coflect_widget.forecast.logistic import fit, logistic
 from coflect_widget.forecast.ranking import suspects
-from coflect_widget.forecast.store import JUDGED, SUSPECT, SampleStore
 from coflect_widget.tasks import Classification, Regression
+from coflect_widget.telemetry.store import JUDGED, SUSPECT, SampleStore
 
 N, C, HORIZON = 600, 4, 4
 

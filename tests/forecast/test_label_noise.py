@@ -7,8 +7,8 @@ import pytest
 
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.label_noise import HeldOut, LabelNoise
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.tasks import Classification, Regression
+from coflect_widget.telemetry.store import SampleStore
 
 N, C = 3000, 4
 

@@ -7,8 +7,8 @@ import pytest
 
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.queue import LEAST_RISK, Queue
-from coflect_widget.forecast.store import LEFT_OUT, SUSPECT, SampleStore
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import LEFT_OUT, SUSPECT, SampleStore
 
 N, C, HORIZON = 600, 4, 2
 

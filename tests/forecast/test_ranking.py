@@ -16,13 +16,8 @@ from coflect_widget.forecast.ranking import (
     reasons,
     suspects,
 )
-from coflect_widget.forecast.store import (
-    JUDGED,
-    LEFT_OUT,
-    SUSPECT,
-    SampleStore,
-)
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import JUDGED, LEFT_OUT, SUSPECT, SampleStore
 
 
 def history(*margins: float) -> SampleStore:

@@ -7,8 +7,8 @@ import pytest
 
 from coflect_widget.events import ForecastScored
 from coflect_widget.forecast.scoreboard import Scoreboard, sentence
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import SampleStore
 
 
 def store_with(wrong: list[int], seen: int = 50, total: int = 60) -> SampleStore:

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import coflect_widget as coflect
 from coflect_widget import events
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.lapses import (
     ATTEMPTS,
@@ -25,9 +26,10 @@ from coflect_widget.guidance.lapses import (
     without,
 )
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
-from coflect_widget.guidance.roi import parse_roi
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
-from coflect_widget.guidance.torch_losses import TorchGuidance
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
 from tests.guidance.guided_models import make
@@ -403,8 +405,10 @@ def test_without_a_double_backward_it_becomes_what_the_model_allows(given, execu
 def test_checkpointed_statistics_see_no_replayed_row():
     pictures, labels = torch.from_numpy(PICTURES), torch.from_numpy(LABELS)
     model = seeded(Checkpointed).train()
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32), GuidanceConfig()
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        IMAGE,
+        GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 5),)))
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -425,11 +429,12 @@ def test_a_device_is_not_waited_for_and_its_weights_are_safe_at_once():
     black[11] = 0
     labels = torch.from_numpy(LABELS)
     model = seeded(Power).train()
-    guidance = TorchGuidance(
-        model, lambda k: (black[list(k)], labels[list(k)]), (32, 32),
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (black[list(k)], labels[list(k)])),
+        IMAGE,
         GuidanceConfig(ignore_loss="input_gradient", replay_share=1.0),
     )  # fmt: skip
-    guidance._looks = False
+    guidance.model.looks = False
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 11), stroke("i2", "ignore", 5))))
     x, y = black[:8], labels[:8]
     value = guidance.loss(x, y, torch.tensor(1.0))
@@ -447,11 +452,12 @@ def test_a_device_is_not_waited_for_and_its_weights_are_safe_at_once():
 def test_half_precision_is_scaled_back_before_anything_is_taken_out():
     model = make("plain").train()
     pictures, labels = torch.from_numpy(PICTURES), torch.from_numpy(LABELS)
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32),
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        IMAGE,
         GuidanceConfig(replay_share=1.0),
     )  # fmt: skip
-    guidance._scale = 2.0**40  # overflows
+    guidance.model._scale = 2.0**40  # overflows
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 5),)))
     with torch.autocast("cpu", torch.float16):
         values = [guidance.loss(pictures[:8], labels[:8], torch.tensor(1.0)) for _ in range(20)]
@@ -494,7 +500,7 @@ def test_a_ledger_keeps_what_lapsed(tmp_path):
 
 def test_a_lapsed_intervention_still_sets_the_strength():
     stronger = record("i1", "look").model_copy(update={"focus_set": 0.8})
-    state = fold([Intervention(stronger, 1, lapsed={"look": "is nan"})], GuidanceState())
+    state = fold([Intervention(stronger, 1, lapsed={"look": "is nan"})], GuidanceState(), IMAGE)
     assert (state.focus, state.strokes) == (0.8, ())
 
 
@@ -520,8 +526,10 @@ def test_cross_entropy_is_what_the_guided_step_falls_back_to():
     """A term's gradient is known before its backward pass, which then cannot fail."""
     model = make("plain").train()
     pictures, labels = torch.from_numpy(PICTURES[:8]), torch.from_numpy(LABELS[:8])
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32), GuidanceConfig()
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        IMAGE,
+        GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "look", 3),)))
     term = guidance.loss(pictures, labels, torch.tensor(1.0))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.forecast.store import BatchStats, History, ManyStats, SampleStore
 from coflect_widget.native import kernels
 from coflect_widget.tasks import Classification, Regression, Task
+from coflect_widget.telemetry.store import BatchStats, History, ManyStats, SampleStore
 
 #: With COFLECT_NATIVE=0 both sides are numpy's: what is promised of one holds of the other.
 SWITCHED_OFF = os.environ.get("COFLECT_NATIVE") == "0"

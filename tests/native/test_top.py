@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from coflect_widget.forecast.ranking import rank
-from coflect_widget.forecast.store import JUDGED, LEFT_OUT, SUSPECT, SampleStore
 from coflect_widget.tasks import Classification
+from coflect_widget.telemetry.store import JUDGED, LEFT_OUT, SUSPECT, SampleStore
 
 SCORES = [-5, 0.25, 0.5, 1, -0.0, 0.0, np.nan, np.inf, -np.inf, -3.4028235e38, 1e-45]
 

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.forecast.store import SampleStore
 from coflect_widget.tasks import (
     Classification,
     PerSample,
@@ -21,6 +20,7 @@ from coflect_widget.tasks import (
 )
 from coflect_widget.tasks.base import is_elsewhere, to_numpy
 from coflect_widget.tasks.regression import RecentErrors
+from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.non_finite import find_culprits
 
 ODD = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1.0], np.float32)
@@ -165,7 +165,7 @@ def test_the_scalar_whose_gradient_is_a_map():
 
 def test_what_a_backend_trains_is_what_it_names_or_what_its_classes_say():
     class Backend:
-        num_classes = 3
+        num_classes, task = 3, None
 
     backend = Backend()
     assert repr(task_of(backend)) == "Classification(3)"

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from coflect_widget.attribution.snapshots import Snapshots
-from coflect_widget.backends.torch import TorchBackend
+from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import synthetic
 from coflect_widget.training.controls import Controls

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch_loader import follow
+from coflect_widget.backends.torch.loader import follow
 from tests.conftest import eventually, tiny_cnn
 
 

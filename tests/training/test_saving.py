@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import coflect_widget as coflect
-from coflect_widget.record.durable import replacing
+from coflect_widget.records.durable import replacing
 from tests.conftest import eventually, tiny_cnn
 
 needs_root = pytest.mark.skipif(

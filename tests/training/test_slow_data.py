@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from coflect_widget.backends import progress, torch_data
+from coflect_widget.backends import progress
+from coflect_widget.backends import source as shared_source
+from coflect_widget.backends.torch import data as torch_data
 from tests.conftest import tiny_cnn
 
 
@@ -63,7 +65,6 @@ def test_each_sample_is_read_once_before_training(make_session, case):
     assert engine.train_source.read_so_far() == []
     assert engine.read_sample(0).input.max() == 0
     assert train.reads[0] == 2
-    assert engine.image_size == (16, 16)
     assert len(engine.labels()) == min(64, len(train))
     assert sum(train.reads.values()) == min(64, len(train)) + 1
 
@@ -78,7 +79,7 @@ def test_what_was_read_is_kept_in_memory_of_its_own():
 
 
 def test_more_than_fits_is_not_kept(monkeypatch):
-    monkeypatch.setattr(torch_data, "_MOST_KEPT", 4 * 3 * 16 * 16 * 4 + 1)
+    monkeypatch.setattr(shared_source, "MOST_KEPT", 4 * 3 * 16 * 16 * 4 + 1)
     data = Counted()
     source = torch_data.Source(data, "train_data")
     assert source.read_so_far() == source.probes()[:4]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from coflect_widget import events
-from coflect_widget.config import Config
-from coflect_widget.record.pictures import Gallery, NoDataError
-from coflect_widget.ui.controls import Controls
+from coflect_widget.modalities.base import Rendering
+from coflect_widget.records.pictures import Gallery, NoDataError
+from coflect_widget.ui.inbox import Inbox
 from coflect_widget.ui.publisher import CREDIT, Publisher
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
@@ -260,7 +260,7 @@ def watched_controls(make_session):
     publisher = Publisher(View(session._parts.gallery, "live", session.run.id), screen)
     session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(Commands(session._parts), publisher)
+    controls = Inbox(Commands(session._parts), publisher)
     yield session, controls, screen
     publisher.close()
 
@@ -330,7 +330,7 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
     def none(index):
         raise NoDataError(str(index))
 
-    view = View(Gallery(tmp_path, Config().display, none), "live", "r")
+    view = View(Gallery(tmp_path, none), "live", "r")
     rows = {"index": [4, 9], "risk": [0.9, 0.4], "target": [1, 0], "predicted": [0, 0]}
     old = events.Forecast.model_validate({**rows, "reason": ["", ""], "horizon": 4})
     assert old.wrong_now == [True, False]
@@ -346,10 +346,8 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
 
 
 def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):
-    def gray(index):
-        return np.full((1, 4, 4), 0.5, np.float32)
-
-    view = View(Gallery(tmp_path, Config().display, gray), "live", "r")
+    gray = Rendering(np.full((4, 4, 3), 128, np.uint8))
+    view = View(Gallery(tmp_path, lambda _: gray), "live", "r")
     rows = {"index": [4, 9, 2], "risk": [0.9, 0.8, 0.1], "target": [1, 0, 1], "reason": [""] * 3}
 
     def ranked(step, **more):

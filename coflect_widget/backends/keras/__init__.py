@@ -1,0 +1,1 @@
+"""Keras: data, step, layers, gradients, and terms of the loss."""

@@ -1,0 +1,448 @@
+"""Keras 3 on TensorFlow: a compiled ``keras.Model`` with its data, trained one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import (
+    Batch,
+    NonFiniteLossError,
+    Sample,
+    StepOutput,
+    WeightSpec,
+    class_weights,
+    processors,
+)
+from coflect_widget.backends.differentiable import Checked
+from coflect_widget.backends.keras.checks import (
+    check_arguments,
+    check_engine,
+    check_names,
+    check_scheduler,
+    compile_model,
+    find_device,
+)
+from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.guidance import KerasGuided
+from coflect_widget.backends.keras.loss import (
+    check_loss,
+    find_head,
+    last_activation,
+    said_of_outputs,
+    target_form,
+)
+from coflect_widget.backends.keras.methods import load, structure
+from coflect_widget.backends.keras.model import Classifier, save_weights, weight_specs
+from coflect_widget.backends.keras.pictures import (
+    ModelInput,
+    check_strip,
+    find_layout,
+    fit_channels,
+    pictures_only,
+)
+from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
+from coflect_widget.backends.keras.step import (
+    finite_where_left_out,
+    make_evaluation,
+    make_step,
+    make_test,
+    refuse_compiled,
+    scales_loss,
+)
+from coflect_widget.backends.keras.targets import (
+    check_classes,
+    labels_of_step,
+    read_labels,
+    refuse_odd_labels,
+    said_of_labels,
+)
+from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
+
+
+class KerasBackend(SourcedBackend):
+    """Implements `backends.base.Backend` for Keras on TensorFlow.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled, with outputs (B, classes), or (B, 1) for two classes; logits or probabilities.
+    loss : keras.losses.Loss, str or None
+        For a model that is not compiled, together with `optimizer`.
+    optimizer : keras.optimizers.Optimizer, str or None
+    scheduler : callable (epoch, learning rate) -> learning rate, optional
+        Called at each epoch's end, as ``keras.callbacks.LearningRateScheduler`` does.
+    class_weight : mapping of int to float, optional
+        Weight of each class in the loss, as in ``model.fit``.
+    """
+
+    name = "keras"
+    explainer = "coflect_widget.backends.keras.methods:load"
+    load = staticmethod(load)
+
+    def __init__(
+        self,
+        model: Any,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        num_classes: int | None,
+        loss: Any,
+        optimizer: Any,
+        scheduler: Callable[[int, float], float] | None,
+        batch_size: int,
+        config: Config,
+        class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
+    ) -> None:
+        super().__init__()
+        check_engine()
+        check_arguments(model, config, class_weight)
+        self.modality = pictures_only(modality)
+        self.keras_model = model
+        self.seed = config.seed
+        self.batch_size = batch_size
+        self.device = find_device(config.device)
+        takes = ModelInput.of(model)
+        self.train_source: Source = Source(train_data, "train_data", takes=takes)
+        self.val_source = None
+        if val_data is not None:
+            self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
+        self.warnings = self.train_source.warnings  # it goes on to tell of changes
+        self.assumptions += fit_channels(self.sources(), takes)
+        shape = self.train_source.input(0).shape
+        layout, said_of_layout = find_layout(shape, model)
+        check_strip(shape, layout, "train_data")
+        outputs = self._outputs()
+        compile_model(model, loss, optimizer)
+        last = last_activation(model)
+        head = find_head(outputs, model.loss, last)
+        self.model = Classifier(model, layout, head)
+        self.num_classes = max(2, int(outputs.shape[1]))
+        check_names(num_classes, self.num_classes)
+        check_scheduler(scheduler, model.optimizer)
+        self.scheduler = scheduler
+        self._class_weight = (
+            None if class_weight is None else class_weights(class_weight, self.num_classes)
+        )
+        self._steps: dict[tuple[Any, ...], Any] = {}
+        self._evaluation: Any = None
+        self._test_step: Any = None
+        self._compiled: list[Any] = []
+        self._epoch = 0
+        check_loss(model.loss, head, outputs, last)
+        for source in self.sources():
+            check_classes(source, self.num_classes, source.place)
+        self.take_compiled(outputs)
+        rehearse(model, self.train_source, batch_size, self.train_step, self.targets)
+        if any(draws_on(step) for step in self._steps.values()):
+            self._steps.clear()
+        self._assume(said_of_layout, outputs)
+
+    # --- shape of the task -----------------------------------------------------------------
+
+    @property
+    def fills_processors(self) -> bool:
+        threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
+        return self.device == "cpu" and (threads == 0 or threads >= processors())
+
+    def _assume(self, of_layout: str, outputs: Any) -> None:
+        """Fill `assumptions` with what was guessed."""
+        said = self.assumptions + ([of_layout] if of_layout else [])
+        for source in self.sources():
+            said += source.assumptions
+            said += said_of_labels(
+                source.argument, source.labels(), source.form, fractions=source.fractional,
+                classes=self.num_classes,
+            )  # fmt: skip
+        said += said_of_outputs(
+            self.model.head, self.keras_model.loss, outputs, self.train_source.form,
+            self._target_form,
+        )  # fmt: skip
+        self.assumptions = list(dict.fromkeys(said))
+
+    def _outputs(self) -> Any:
+        return outputs_of(self.keras_model, self._inputs())
+
+    def _inputs(self) -> NDArray[np.float32]:
+        return np.stack([self.train_source.input(i) for i in self._first()])
+
+    def take_compiled(self, outputs: Any = None) -> None:
+        """Use what the model is compiled with now; for the beginning of an epoch.
+
+        `outputs` are those of the first samples, where they are known.
+        """
+        model = self.keras_model
+        # The loss tracker is a new one after each compile().
+        compiled = [model.optimizer, model._loss_tracker, *model.trainable_variables]
+        if [id(part) for part in compiled] == [id(part) for part in self._compiled]:
+            return
+        self._compiled = compiled
+        self._steps.clear()
+        self._evaluation = self._test_step = None
+        self._target_form = target_form(model.loss, self.model.head, self.train_source.form)
+        labels = np.array([self.train_source.target(i) for i in self._first()])
+        try_loss(
+            model,
+            self._inputs(),
+            self.targets(labels),
+            self._outputs() if outputs is None else outputs,
+        )
+
+    def _first(self) -> list[int]:
+        source = self.train_source
+        return (source.read_so_far() or source.probes())[:8]
+
+    # --- training --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step."""
+        self.forget_read()
+        keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
+        for number, key in enumerate(keys):
+            key.assign(np.array([self.seed, number], dtype=np.uint32))
+
+    def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        self._epoch = epoch
+        self.take_compiled()
+        return self.train_source.batches(self.order(epoch), self.batch_size, skip)
+
+    def train_step(self, batch: Batch) -> StepOutput:
+        labels = np.asarray(batch.targets)
+        refuse_odd_labels(batch.indices, labels, self.num_classes)
+        labels, weights = self.as_judged(batch.indices, labels)
+        return self.step(batch.indices, batch.inputs, labels, self.targets(labels), weights)
+
+    def as_judged(
+        self, indices: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+        """Labels (B,) to train with, `labels` itself where all are right, and weights (B,) or None.
+
+        Weights are None where all weigh the same.
+        """
+        labels, kept = self._judged.weighed(indices, labels)
+        weights = None if self._class_weight is None else self._class_weight[labels]
+        if weights is None or kept is None:
+            return labels, kept if weights is None else weights
+        return labels, kept * weights
+
+    def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """Class numbers (B,) of targets in any form that the data may have."""
+        return read_labels(targets, "targets")[0]
+
+    def step(
+        self,
+        indices: NDArray[np.int64],
+        inputs: Any,
+        labels: NDArray[np.int64],
+        targets: Any,
+        weights: Any = None,
+        *,
+        metrics: bool = False,
+    ) -> StepOutput:
+        """One optimizer step with the compiled loss; raises before a weight changes.
+
+        Parameters
+        ----------
+        inputs : array or tensor (B, ...)
+        labels : ndarray (B,)
+            Class numbers.
+        targets : array or tensor
+            The same in the form that the loss takes.
+        weights : array or tensor (B,), optional
+            Weight of each sample in the loss.
+        metrics : bool
+            Update the compiled metrics as well, as ``fit`` does.
+        """
+        if weights is None:
+            weights = np.ones(len(indices), np.float32)
+        guidance, extra = self.guiding, None
+        if guidance is None:
+            logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+        else:
+            prepared = guidance.prepare(np.asarray(inputs), labels, indices)
+            found = self._guided(prepared, inputs, targets, weights, metrics=metrics)
+            logits, loss, extra, finite = found
+        if not bool(finite):
+            batch = Batch(indices, np.asarray(inputs), labels)
+            raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
+        return StepOutput(
+            indices=indices, targets=labels, logits=logits, loss=loss, guidance_loss=extra
+        )
+
+    def _run(
+        self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """Logits, task loss, whether that is finite, and what the guidance computed.
+
+        No weight has changed where the task loss is not finite.
+        """
+        way: tuple[Any, ...] = (metrics,)  # each way of making a step is compiled once
+        seen, rows = inputs, ()
+        if prepared is not None:
+            way = (metrics, prepared.now and prepared.now[:2], prepared.exchanged)
+            seen, rows = prepared.inputs, prepared.rows or ()
+        if self._judged.any:
+            seen = finite_where_left_out(seen, weights)
+        if way not in self._steps:
+            self._steps[way] = make_step(
+                self.keras_model, self.model, self._guidance, prepared, metrics=metrics
+            )
+        found: tuple[Any, Any, Any, Any] = self._steps[way](seen, targets, weights, rows)
+        return found
+
+    def _guided(
+        self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """Logits, task loss, guidance term and whether the task loss is finite.
+
+        What fails of the guidance is taken out of force.
+        """
+        guidance = self._guidance
+        why: str | Exception
+        try:
+            logits, loss, finite, found = self._run(
+                prepared, inputs, targets, weights, metrics=metrics
+            )
+            wrong = prepared.exchanged and not bool(finite)
+            why = f"makes the task loss {float(loss)}" if wrong else ""
+        except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
+            why = error
+        if why:
+            self._forget_guided_steps()
+            logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
+            if bool(finite):
+                named = prepared.now.term if prepared.now else ""
+                guidance.fail("exchange" if isinstance(why, str) else named, why)
+            return logits, loss, None, finite
+        if prepared.exchanged:
+            guidance.exchanged_step_done(inputs)
+        if prepared.now is None:
+            return logits, loss, None, finite
+        checked = guidance.settle(
+            prepared, Checked(*found), loss, scaled=scales_loss(self.keras_model)
+        )
+        if checked is not None:
+            return logits, loss, checked.value, finite
+        self._forget_guided_steps()  # they may have been compiled without the term that raised
+        return logits, loss, None, finite
+
+    def _forget_guided_steps(self) -> None:
+        self._steps = {way: step for way, step in self._steps.items() if len(way) == 1}
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Class numbers (B,) in the form that the compiled loss takes."""
+        if self._target_form == "one-hot":
+            return np.eye(self.num_classes, dtype=np.float32)[labels]
+        if self._target_form == "column":
+            return labels[:, None].astype(np.float32)
+        return labels
+
+    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        source = self.val_source
+        if source is None:
+            return {}
+        self.take_compiled()
+        if self._evaluation is None:
+            self._evaluation = make_evaluation(self.keras_model, self.model)
+        model = self.keras_model
+        model.reset_metrics()
+        total = hits = 0.0
+        order = np.arange(source.length)
+        for batch in source.batches(order, max(self.batch_size, 128)):
+            if not boundary():
+                return None
+            loss, right = self._evaluation(batch.inputs, self.targets(batch.targets), batch.targets)
+            total += float(loss) * len(batch.indices)
+            hits += float(right)
+        named = {
+            name: float(value)
+            for name, value in model.get_metrics_result().items()
+            if np.ndim(value) == 0 and name not in ("loss", "accuracy", "acc")
+        }
+        model.reset_metrics()
+        return {"loss": total / source.length, "accuracy": hits / source.length, **named}
+
+    def test_function(self, iterator: Any) -> Any:
+        """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing.
+
+        With ``validation_split`` the indices that ``fit`` was given come here as well. Whole
+        numbers of which each is there once are taken for such.
+        """
+        if self._test_step is None:
+            self._test_step = make_test(self.keras_model)
+        return self._test_step(next(iterator))
+
+    def learning_rate(self) -> float:
+        return float(self.keras_model.optimizer.learning_rate)
+
+    def end_epoch(self, validation: dict[str, float]) -> None:
+        if self.scheduler is not None:
+            optimizer = self.keras_model.optimizer
+            optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
+
+    def finish(self) -> None:
+        """Called once a training has ended without an error, as at the end of ``fit``."""
+        model = self.keras_model
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+    # --- loops of the user's own ---------------------------------------------------------------
+
+    def step_output(
+        self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
+    ) -> StepOutput:
+        logits = self.model.logits(tf.convert_to_tensor(logits))
+        labels = labels_of_step(targets)
+        if loss is None:
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            )
+        return StepOutput(indices, labels, logits, loss, guidance_loss)
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        refuse_compiled()
+        if self.guiding is None:
+            return None
+        loss = tf.stop_gradient(tf.convert_to_tensor(loss))
+        term = self.guiding.loss(np.asarray(inputs), labels_of_step(targets), loss, indices)
+        return None if term is None else tf.cast(term, loss.dtype)
+
+    def guided(self) -> KerasGuided:
+        return KerasGuided(self.model, self.read_rows)
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
+        samples = [self.train_source.sample(int(i)) for i in indices]
+        labels = [self._judged.label(int(i), y) for i, (_, y) in zip(indices, samples, strict=True)]
+        return np.stack([x for x, _ in samples]), np.array(labels)
+
+    # --- weights ---------------------------------------------------------------------------
+
+    def weight_specs(self) -> list[WeightSpec]:
+        return weight_specs(self.keras_model)
+
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
+        for view, weight in zip(destination, self.keras_model.weights, strict=True):
+            np.copyto(view, weight.numpy(), casting="unsafe")
+
+    def as_sample(self, found: Any) -> Sample:
+        x, label = found
+        return Sample(input=self.model.chw(x), target=label)
+
+    def as_picture(self, found: Any) -> NDArray[np.float32]:
+        return self.model.chw(found)
+
+    def structure(self) -> bytes:
+        return structure(self.model)
+
+    def save_checkpoint(self, path: Path) -> Path:
+        return save_weights(self.keras_model, path)

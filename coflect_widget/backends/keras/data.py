@@ -1,0 +1,317 @@
+"""A person's data for the Keras backend: checked once, numbered, served batch by batch.
+
+The order of an epoch depends on (seed, epoch) alone and is the same as that of the Torch
+backend, but for data that are read anew in each epoch and have no room in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends import source
+from coflect_widget.backends.base import Batch, batch_cuts
+from coflect_widget.backends.items import check_item, has_own_items, name_index
+from coflect_widget.backends.keras.pictures import ModelInput, Turn, check_picture, scaled_remedy
+from coflect_widget.backends.keras.pipeline import (
+    Batched,
+    batched,
+    guess_names,
+    read,
+    said_of_reading,
+)
+from coflect_widget.backends.keras.targets import Form, Place, read_labels
+from coflect_widget.backends.rereading import OrderChangedError, in_order
+from coflect_widget.backends.source import other_shape
+from coflect_widget.data.arrays import ArrayDataset
+
+Array = NDArray[Any]
+
+
+class Source(source.Source):
+    """Samples by index, and batches of an epoch; inputs as the person's model takes them.
+
+    Parameters
+    ----------
+    data : map-style data set of (x, y) or (x, y, index), pair of arrays, or data in batches
+        Labels are class numbers (N,) or (N, 1), or one-hot rows (N, classes). Data in batches are
+        a finite tf.data.Dataset or a keras.utils.PyDataset.
+    argument : str
+        Name used in error messages.
+    takes : ModelInput
+        What the model says of its input.
+    anew : bool
+        Whether data in batches that are drawn anew in each reading are to be read in each epoch.
+
+    Attributes
+    ----------
+    assumptions, warnings : list of str
+        What was guessed, and what a person should know.
+    """
+
+    def __init__(
+        self, data: Any, argument: str, *, takes: ModelInput | None = None, anew: bool = True
+    ) -> None:
+        super().__init__(argument)
+        self.assumptions: list[str] = []
+        self.warnings: list[str] = []
+        self.place: Place = "arrays"
+        self.form: Form = "numbers"  # that its labels come in
+        self.fractional = False  # whether labels are floating point
+        self.inputs: Array | None = None
+        self.targets: NDArray[np.int64] | None = None
+        #: whether samples are (C, H, W) by their data set's own promise
+        self.channels_first = isinstance(data, ArrayDataset)
+        self.turn: Turn = ""  # put the channels there
+        self._takes = takes or ModelInput()
+        self._anew: Batched | None = None
+        self._shape: tuple[int, ...] | None = None  # of the first item
+        arrays = self._as_arrays(data, anew=anew)
+        if arrays is None:
+            self.place = "items"
+            self.dataset = _checked_dataset(data, argument)
+            self.length = len(data)
+        else:
+            inputs, labels = _checked_arrays(*arrays, argument, self._takes)
+            self.length = len(inputs)
+            self.inputs = self._as_float(inputs)
+            self.fractional = labels.dtype.kind == "f"
+            if self.length:
+                self.targets, self.form = read_labels(labels, argument, place=self.place)
+        self.look()
+
+    def sample(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """One input as the model takes it, and its class number."""
+        x, y = self.item(index)
+        return self._turned(x), y
+
+    def input(self, index: int) -> NDArray[np.float32]:
+        """One input as the model takes it."""
+        return self.sample(index)[0]
+
+    def target(self, index: int) -> int:
+        """Class number of one sample."""
+        return self.item(index)[1] if self.targets is None else int(self.targets[index])
+
+    def labels(self) -> NDArray[np.int64]:
+        """All class numbers where they are known without reading every sample; else the probes'."""
+        if self.targets is not None:
+            return self.targets
+        return np.array(self._probed, dtype=np.int64)
+
+    def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
+        """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
+        cuts = batch_cuts(self.length, batch_size)
+        if self._anew is not None:
+            yield from self._read_anew(order, [b - a for a, b in cuts], skip)
+            return
+        for first, last in cuts[skip:]:
+            group = order[first:last]
+            if self.inputs is not None and self.targets is not None:
+                yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
+            else:
+                items = [self._read_alone(int(i)) for i in group]
+                yield Batch(
+                    group,
+                    self._turned(self._stacked([x for x, _ in items], group)),
+                    np.array([y for _, y in items], dtype=np.int64),
+                )
+
+    def _read_anew(self, order: NDArray[np.int64], sizes: list[int], skip: int) -> Iterator[Batch]:
+        """An epoch of data in batches; where their order changes, of the first reading's copies."""
+        data, inputs, targets = self._anew, self.inputs, self.targets
+        assert data is not None and inputs is not None and targets is not None  # noqa: S101, PT018
+        left = np.ones(self.length, bool)
+        done = 0
+        try:
+            for indices, x, y in in_order(data, order, sizes):
+                numbers, _ = read_labels(y, self.argument, place=self.place)
+                if not np.array_equal(numbers, targets[indices]):
+                    raise OrderChangedError("other labels than before")
+                left[indices] = False
+                done += 1
+                if done > skip:
+                    x = self._as_float(x)
+                    yield Batch(indices, self._turned(x), targets[indices])
+        except OrderChangedError as error:
+            self._anew = None
+            self.warnings.append(
+                f"{self.argument} was read anew and had {error}, so that nobody can tell which "
+                "sample is which: the session goes on with the copies of the first reading, and "
+                "random augmentation stays as it was there."
+            )
+            rest = order[left[order]]
+            for size in sizes[done:]:
+                group, rest = rest[:size], rest[size:]
+                done += 1
+                if done > skip:
+                    yield Batch(group, self._turned(inputs[group]), targets[group])
+
+    def _stacked(self, inputs: list[NDArray[np.float32]], indices: Array) -> NDArray[np.float32]:
+        for x, index in zip(inputs, indices, strict=True):
+            if x.shape != inputs[0].shape:
+                raise ValueError(
+                    other_shape(self.argument, index, x.shape, indices[0], inputs[0].shape)
+                )
+        return np.stack(inputs)
+
+    def of_arrays(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
+        inputs, targets = self.inputs, self.targets
+        assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
+        return inputs[index], int(targets[index])
+
+    def of_dataset(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
+        where = f"{self.argument}[{index}]"
+        try:
+            item = self.dataset[index]
+        except Exception as error:
+            name_index(error, self.argument, index)
+            raise
+        if isinstance(item, Mapping):
+            x, y = guess_names(list(item))
+            raise ValueError(
+                f"{where} is a {type(item).__name__}, expected (x, y): give "
+                f"(item[{x!r}], item[{y!r}]) for each index"
+            )
+        check_item(item, self.argument, index)
+        inputs, said = self._takes.pick(item[0], self.argument)
+        if said and said not in self.assumptions:
+            self.assumptions.append(said)
+        array = np.asarray(inputs)
+        check_picture(array.shape, array.dtype.kind, self.argument, self._takes)
+        return self._as_float(array), self._label(item[1], index)
+
+    def _label(self, label: Any, index: int) -> int:
+        if isinstance(label, int | np.integer):
+            return int(label)
+        if isinstance(label, Mapping):
+            raise ValueError(
+                f"{self.argument}[{index}] has a dict of {len(label)} labels, and a session trains "
+                "on one: give its label alone"
+            )
+        if label is None:
+            raise ValueError(
+                f"{self.argument}[{index}] has the label None; give each sample a label, or leave "
+                "it out"
+            )
+        label = np.asarray(label)
+        numbers, form = read_labels(label, self.argument, index, self.place)
+        if not self._probed:
+            self.form = form
+        self.fractional |= label.dtype.kind == "f"
+        return int(numbers[0])
+
+    def _turned(self, x: Array) -> NDArray[np.float32]:
+        if not self.turn:
+            return x
+        ends = (-3, -1) if self.turn == "last" else (-1, -3)
+        return np.ascontiguousarray(np.moveaxis(x, *ends))
+
+    def _as_float(self, array: Array) -> NDArray[np.float32]:
+        if array.dtype.kind not in "fV":  # bfloat16 is of kind V
+            raise ValueError(
+                f"{self.argument} has inputs of type {array.dtype}; the model needs floating "
+                f"point: {scaled_remedy(array, self.place, self._takes)}"
+            )
+        return array.astype(np.float32, copy=False)
+
+    def _read_alone(self, index: int) -> tuple[NDArray[np.float32], int]:
+        with self._lock:
+            return self.of_dataset(index)
+
+    def picture(self, item: tuple[NDArray[np.float32], int]) -> NDArray[np.float32]:
+        """See `source.Source`."""
+        return self._turned(item[0].copy())
+
+    def probe(self, index: int) -> tuple[tuple[NDArray[np.float32], int], int, int]:
+        """See `source.Source`."""
+        x, y = self.of_dataset(index)
+        if self._shape is None:
+            self._shape = x.shape
+        elif x.shape != self._shape:
+            raise ValueError(other_shape(self.argument, index, x.shape, 0, self._shape))
+        return (x.copy(), y), y, x.nbytes
+
+    def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
+        if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
+            return data.images, data.labels
+        if isinstance(data, tuple | list) and _is_pair(data):
+            inputs, said = self._takes.pick(data[0], self.argument)
+            self.assumptions += [said] if said else []
+            return inputs, data[1]
+        batches = batched(data, self.argument, self._takes)
+        if batches is None:
+            return None
+        self.place = batches.place
+        reading = read(batches, twice=anew)
+        self._anew = reading.anew
+        self.assumptions += [*batches.said, *said_of_reading(reading, self.argument)]
+        self.warnings += [reading.warning] if reading.warning else []
+        return reading.inputs, reading.labels
+
+
+def _is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether this is (inputs, labels), and no data set of a few items."""
+    first = data[0] if data else None
+    if len(data) == 3 and all(getattr(part, "shape", ()) for part in data):
+        raise ValueError(
+            "arrays (inputs, labels, weights) are not read: a session weighs no single sample; "
+            "pass (inputs, labels), and class_weight= to weigh classes"
+        )
+    if len(data) != 2 or not hasattr(data[1], "__len__"):
+        return False
+    if getattr(first, "shape", ()):
+        return True
+    named_or_several = isinstance(first, Mapping) or (
+        isinstance(first, tuple | list) and all(hasattr(part, "shape") for part in first)
+    )
+    return named_or_several and hasattr(data[1], "shape")
+
+
+def _checked_arrays(x: Any, y: Any, argument: str, takes: ModelInput) -> tuple[Array, Array]:
+    if isinstance(y, Mapping):
+        raise ValueError(
+            f"{argument} has a dict of {len(y)} labels, and a session trains on one: pass its "
+            "array alone"
+        )
+    try:
+        inputs = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{argument}: the inputs cannot be used ({error}); they must be one array "
+            "(N, H, W, C), all of one shape"
+        ) from error
+    try:
+        labels = np.asarray(y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{argument}: the labels cannot be used ({error}); several labels a sample are not "
+            "supported so far: they must be one array (N,) of class numbers"
+        ) from error
+    if inputs.dtype == object and inputs.ndim == 1 and hasattr(inputs[0], "shape"):
+        raise ValueError(
+            f"{argument} has inputs of several shapes, such as {inputs[0].shape}; resize them to "
+            "one, and numpy.stack makes one array of a list"
+        )
+    check_picture(inputs.shape[1:], inputs.dtype.kind, argument, takes)
+    given = labels.shape[0] if labels.ndim else 1
+    if not labels.ndim or len(inputs) != given:
+        raise ValueError(
+            f"{argument} has {len(inputs)} inputs but {given} labels; pass one label for each input"
+        )
+    return inputs, labels
+
+
+def _checked_dataset(data: Any, argument: str) -> Any:
+    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        raise TypeError(
+            f"{argument}={type(data).__name__} is neither a pair of arrays (inputs, labels) nor a "
+            "map-style data set (__len__ and __getitem__ giving (x, y)) nor a finite "
+            "tf.data.Dataset of (x, y) nor a keras.utils.PyDataset"
+        )
+    return data

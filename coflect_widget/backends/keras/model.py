@@ -1,0 +1,97 @@
+"""A Keras classifier, with what differs between classifiers said once: layout and last layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from coflect_widget.backends.base import WeightSpec
+from coflect_widget.records.durable import replacing
+
+#: Where the channels of an input are; "none": the input is (H, W).
+Layout = Literal["last", "first", "none"]
+#: What the model's outputs are; "logit" and "sigmoid" have one for two classes, and "sigmoids" are
+#: probabilities that do not sum to 1.
+Head = Literal["logits", "softmax", "sigmoids", "logit", "sigmoid"]
+
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A model, where its channels are, and what its outputs are."""
+
+    model: Any  # keras.Model
+    layout: Layout
+    head: Head
+
+    def logits(self, outputs: Any) -> Any:
+        """Logits (B, classes) float32 from what the model gave.
+
+        Of a last layer with softmax or sigmoid they are what went into it, where Keras still
+        knows that, as its own losses use it; otherwise the logarithms of the probabilities,
+        whose softmax is those probabilities again.
+        """
+        if self.head in ("softmax", "sigmoids", "sigmoid"):
+            inside = getattr(outputs, "_keras_logits", None)
+            if inside is not None:
+                outputs = inside
+            elif self.head != "sigmoid":
+                outputs = tf.math.log(tf.maximum(tf.cast(outputs, tf.float32), _TINY))
+            else:
+                p = tf.clip_by_value(tf.cast(outputs, tf.float32), _TINY, 1 - 1e-7)
+                outputs = tf.math.log(p / (1 - p))
+        outputs = tf.cast(outputs, tf.float32)
+        if self.head in ("logit", "sigmoid"):
+            return tf.concat([tf.zeros_like(outputs), outputs], 1)
+        return outputs
+
+    def chw(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inputs (..., H, W, C), (..., C, H, W) or (..., H, W) as (..., C, H, W)."""
+        if self.layout == "last":
+            return np.ascontiguousarray(np.moveaxis(x, -1, -3))
+        return x if self.layout == "first" else np.expand_dims(x, -3)
+
+    def own(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The way back from `chw`: (..., C, H, W) as the model takes it."""
+        if self.layout == "last":
+            return np.ascontiguousarray(np.moveaxis(x, -3, -1))
+        return x if self.layout == "first" else x[..., 0, :, :]
+
+
+def weight_names(model: Any) -> list[str]:
+    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
+    names: list[str] = []
+    for weight in model.weights:
+        name = str(weight.path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{weight.path}#{number}"
+        names.append(name)
+    return names
+
+
+def weight_specs(model: Any) -> list[WeightSpec]:
+    """Name, shape and numpy type of each of ``model.weights``."""
+    return [
+        # numpy has no bfloat16; float32 holds each of its values
+        WeightSpec(name, tuple(w.shape), "float32" if w.dtype == "bfloat16" else str(w.dtype))
+        for name, w in zip(weight_names(model), model.weights, strict=True)
+    ]
+
+
+def save_weights(model: Any, path: Path) -> Path:
+    """Write the weights as safetensors beside `path`; returns the file."""
+    file = path.with_suffix(".safetensors")
+    named = zip(weight_names(model), model.weights, strict=True)
+    arrays = {name: np.ascontiguousarray(weight.numpy()) for name, weight in named}
+    with replacing(file) as temporary:
+        save_file(arrays, temporary)
+    return file

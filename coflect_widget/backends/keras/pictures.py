@@ -1,0 +1,323 @@
+"""Whether a Keras model's inputs are pictures, and where their channels are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+from numpy.typing import NDArray
+
+from coflect_widget.backends.keras.model import Layout
+from coflect_widget.backends.sourced import same_shapes
+from coflect_widget.modalities import IMAGE, Modality
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
+
+Array = NDArray[Any]
+Shape = tuple[int | None, ...]
+
+#: A side below this is a series' channels, or the width of a strip.
+_SMALLEST_SIDE = 4
+_TEXT = ("Embedding", "TextVectorization", "StringLookup", "IntegerLookup", "Hashing")
+_SERIES = (
+    "Conv1D", "SeparableConv1D", "DepthwiseConv1D", "LSTM", "GRU", "SimpleRNN", "RNN",
+    "Bidirectional", "ConvLSTM1D", "MaxPooling1D", "AveragePooling1D", "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D", "ZeroPadding1D",
+)  # fmt: skip
+
+
+def pictures_only(named: Modality | None) -> Modality:
+    """Pictures; raises ValueError where a person says that the inputs are of another kind."""
+    if named is not None and named.name != IMAGE.name:
+        raise ValueError(
+            f"inputs={named.name!r}: Keras models take pictures only, so far; leave inputs= out, "
+            "or pass a torch model"
+        )
+    return IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What a model says of the one input that it takes.
+
+    Attributes
+    ----------
+    shape : tuple or None
+        Of one input, None where the model does not say.
+    name : str
+        "" where it has none.
+    scales : bool
+        Whether the model scales its inputs itself, so that nobody is told to do it.
+    first : str
+        Class of the first layer that tells texts and series from pictures, or "".
+    """
+
+    shape: Shape | None = None
+    name: str = ""
+    scales: bool = False
+    first: str = ""
+
+    @classmethod
+    def of(cls, model: Any) -> ModelInput:
+        """Read from a model.
+
+        Raises
+        ------
+        ValueError
+            If it takes several inputs.
+        """
+        shape = _input_shape(model)
+        if isinstance(shape, list | dict):
+            if len(shape) > 1:
+                raise ValueError(
+                    f"model takes {len(shape)} inputs ({', '.join(_names(model))}); the Keras "
+                    "backend trains models of one input, a picture, so far: make one array and one "
+                    "keras.Input of them, whose parts the model takes apart itself"
+                )
+            [shape] = shape.values() if isinstance(shape, dict) else shape
+        layers = list(model._flatten_layers(include_self=False))
+        scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+        return cls(
+            shape=tuple(shape[1:]) if isinstance(shape, tuple) else None,
+            name=next(iter(_names(model)), ""),
+            scales=any(isinstance(layer, scaling) for layer in layers),
+            first=_telling(layers),
+        )
+
+    def pick(self, inputs: Any, argument: str) -> tuple[Any, str]:
+        """The array among `inputs`, and what was guessed where there were several, or "".
+
+        Raises
+        ------
+        ValueError
+            If they are a list, tuple or mapping of which none is the model's input.
+        """
+        if isinstance(inputs, Mapping):
+            names = ", ".join(repr(name) for name in inputs)
+            if self.name not in inputs:
+                raise ValueError(
+                    f"{argument} has a {type(inputs).__name__} of {len(inputs)} arrays as inputs, "
+                    f"{names}, and none has the name of the model's input, {self.name!r}; pass the "
+                    "model's array alone, without a name"
+                )
+            others = ", ".join(repr(name) for name in inputs if name != self.name)
+            said = f"Of the inputs of {argument} the model reads {self.name!r}, and not {others}."
+            return inputs[self.name], said if others else ""
+        if isinstance(inputs, tuple | list) and any(hasattr(a, "shape") for a in inputs):
+            if len(inputs) == 1:
+                return inputs[0], ""
+            raise ValueError(
+                f"{argument} has a {type(inputs).__name__} of {len(inputs)} arrays as inputs, and "
+                "the model takes one: pass its array alone (numpy.stack makes one of a list of "
+                "images)"
+            )
+        return inputs, ""
+
+
+def _input_shape(model: Any) -> Any:
+    """What Keras says: a tuple, or a list or mapping of them, or None."""
+    try:
+        shape = model.input_shape
+    except (AttributeError, ValueError):
+        return None
+    several = getattr(model, "inputs", None)
+    if isinstance(several, list) and len(several) > 1:
+        return [tuple(one.shape) for one in several]
+    return shape
+
+
+def _names(model: Any) -> list[str]:
+    struct = getattr(model, "_inputs_struct", None)
+    if isinstance(struct, dict):
+        return [str(name) for name in struct]
+    return [str(one.name) for one in getattr(model, "inputs", None) or []]
+
+
+def _telling(layers: list[Any]) -> str:
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind in _TEXT or kind in _SERIES:
+            return kind
+        if kind in ("Flatten", "Reshape", "Permute") or kind.endswith(("2D", "3D")):
+            return ""
+    return ""
+
+
+def check_picture(shape: Shape, kind: str, argument: str, takes: ModelInput) -> None:
+    """Raise ValueError unless inputs of this shape can be pictures (H, W), (H, W, C) or (C, H, W).
+
+    Parameters
+    ----------
+    shape : tuple
+        Of one input.
+    kind : str
+        Its dtype's kind, as numpy has it.
+    """
+    found = _not_a_picture(shape, kind, takes)
+    if found is None:
+        return
+    looks, remedy = found
+    sides = "".join(f", {side}" for side in shape)
+    raise ValueError(
+        f"{PICTURES_ONLY}: {argument} has inputs (N{sides or ','}), which look like {looks}, "
+        f"and a session cannot train on them yet{remedy}"
+    )
+
+
+def _not_a_picture(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str] | None:
+    first = f"{takes.first} first in the model"
+    if kind in "OSU":
+        return "texts", ""
+    if len(shape) == 0:
+        return "a table of one column", ""
+    if len(shape) == 1:
+        if takes.first in _TEXT or (kind in "iu" and takes.first in _SERIES):
+            return f"token ids ({first})", ""
+        if takes.first in _SERIES:
+            return f"series ({first})", ""
+        if kind in "iu":
+            return "token ids or a table", _FLATTENED
+        return "a table", _FLATTENED
+    if len(shape) == 2:
+        if takes.first in _TEXT:
+            return f"token ids ({first})", ""
+        if min(side for side in (*shape, 64) if side is not None) < _SMALLEST_SIDE:
+            return "series (N, length, channels)", ""
+        if takes.first in _SERIES:
+            sides = f"{shape[0]}, {shape[1]}"
+            return (
+                f"series ({first})",
+                f"; rows of pictures are read where they are passed as (N, {sides}, 1) and the "
+                f"model begins with keras.layers.Reshape(({sides}))",
+            )
+    if len(shape) > 3:
+        return "volumes or films", ""
+    return None
+
+
+_FLATTENED = (
+    "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
+    "begins with keras.layers.Flatten()"
+)
+
+
+def check_strip(shape: tuple[int, ...], layout: Layout, argument: str) -> None:
+    """Raise ValueError for an input that is one pixel wide or high."""
+    height, width = shape if layout == "none" else shape[:2] if layout == "last" else shape[1:]
+    if min(height, width) == 1:
+        raise ValueError(
+            f"{PICTURES_ONLY}: {argument} has inputs of {height} x {width} pixels, which "
+            "look like series or a table put in as a strip, and a session cannot train on them yet"
+        )
+
+
+Turn = Literal["", "last", "first"]
+
+
+def find_turn(found: tuple[int, ...], takes: ModelInput, *, promised_first: bool) -> Turn:
+    """Where to put the channels of inputs, so that the model takes them; "": where they are.
+
+    `promised_first`: the data set says of itself that it has (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If the model says what it takes, and the inputs are that in no way.
+    """
+    wanted = takes.shape
+    if wanted is None:
+        last = keras.config.image_data_format() == "channels_last"
+        return "last" if promised_first and last else ""
+    if _fits(found, wanted) or _one_channel(found, wanted):
+        return ""
+    if len(found) == 3:
+        if _fits((*found[1:], found[0]), wanted):
+            return "last"
+        if _fits((found[2], *found[:2]), wanted):
+            return "first"
+    if len(found) == 2 and len(wanted) == 3 and _fits(found, wanted[:2]):
+        remedy = (
+            f"give grey pictures its channels: numpy.repeat(images[..., None], {wanted[-1]}, -1)"
+        )
+    else:
+        remedy = f"resize the pictures to that, or make the model with keras.Input({found})"
+    raise ValueError(
+        f"train_data has inputs of shape {found}, but the model takes {_written(wanted)}; {remedy}"
+    )
+
+
+def fit_channels(sources: Sequence[Any], takes: ModelInput) -> list[str]:
+    """Put the channels where the model takes them, where that is certain; what was guessed.
+
+    `sources` are those of the training data and, perhaps, of the validation data.
+    """
+    train, *val = sources
+    found = train.input(0).shape
+    turn = find_turn(found, takes, promised_first=train.channels_first)
+    for source in sources:
+        source.turn = turn
+    for other in val:
+        same_shapes(train.input(0).shape, other.input(0).shape)
+    if not turn or train.channels_first:
+        return []
+    where = "(H, W, C)" if turn == "last" else "(C, H, W)"
+    return [f"Inputs of shape {found} were turned to {where}, because the model takes them so."]
+
+
+def _written(wanted: Shape) -> str:
+    return f"({', '.join('any' if side is None else str(side) for side in wanted)})"
+
+
+def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
+    return len(shape) == len(wanted) and all(
+        w is None or s == w for s, w in zip(shape, wanted, strict=True)
+    )
+
+
+def _one_channel(found: tuple[int, ...], wanted: Shape) -> bool:
+    """Whether Keras adds or takes away a last axis of one itself."""
+    if len(found) == 2 and len(wanted) == 3:
+        return _fits((*found, 1), wanted)
+    return len(found) == 3 and len(wanted) == 2 and found[-1] == 1 and _fits(found[:2], wanted)
+
+
+def find_layout(shape: tuple[int, ...], model: Any) -> tuple[Layout, str]:
+    """Where the channels of inputs of this shape are, and what was guessed, or "".
+
+    A side of 1, 3 or 4 says it; where both ends have one or none, the model's own layers do.
+
+    Raises
+    ------
+    ValueError
+        If the inputs are no images.
+    """
+    if len(shape) == 2:
+        return "none", ""
+    if len(shape) != 3:
+        raise ValueError(f"train_data has inputs of shape {shape}; expected images (H, W, C)")
+    first, last = (shape[place] in (1, 3, 4) for place in (0, -1))
+    if first != last:
+        return ("first", "") if first else ("last", "")
+    layout: Layout = "last"
+    for layer in model._flatten_layers(include_self=False):
+        said = getattr(layer, "data_format", None)
+        if said in ("channels_last", "channels_first") and hasattr(layer, "kernel_size"):
+            layout = "last" if said == "channels_last" else "first"
+            break
+    return layout, f"The channels of inputs {shape} were taken to stand {layout}."
+
+
+def scaled_remedy(array: Array, place: str, takes: ModelInput) -> str:
+    """How to make floating point of inputs that are whole numbers."""
+    by = ""
+    if not takes.scales and array.dtype.kind in "iu" and array.size:
+        highest = int(array.max())
+        top = 255 if highest <= 255 else 2 ** math.ceil(math.log2(highest + 1)) - 1
+        by = f" / {top}"
+    if place == "pipeline":
+        return f"data.map(lambda x, y: (tf.cast(x, tf.float32){by}, y))"
+    if place == "items":
+        return f"give x.astype('float32'){by} in each item"
+    return f"images.astype('float32'){by}"

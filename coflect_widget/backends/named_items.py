@@ -1,0 +1,128 @@
+"""Items of a map-style data set as (x, y) by index; an error of its own names the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from coflect_widget.backends.items import name_index
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
+
+#: What items that are mappings call their label, and their place in the data set.
+_LABELS = ("labels", "label", "target", "targets", "y", "label_ids")
+_INDICES = ("index", "indices", "idx")
+#: What they call a picture, where the model's forward() has another word for it.
+_PICTURES = ("pixel_values", "image", "images", "img", "picture", "x", "input", "inputs")
+
+
+class Items:
+    """Items of `dataset` as (x, y) or (x, y, index), whatever form they have.
+
+    Parameters
+    ----------
+    dataset : map-style data set
+        Of (x, y), (x, y, index) or mappings such as Hugging Face's.
+    argument : str
+        What messages call it.
+    names : sequence of str
+        Arguments of the model's ``forward``, by which inputs with names are put in order.
+    arrays : tuple of type
+        Of the values that are inputs.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        argument: str,
+        names: Sequence[str] = (),
+        arrays: tuple[type, ...] = (np.ndarray,),
+    ) -> None:
+        self._dataset = dataset
+        self._argument = argument
+        self._names = tuple(names)
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            item = self._dataset[index]
+        except Exception as error:
+            name_index(error, self._argument, index)
+            raise
+        if isinstance(item, Mapping):
+            return self._unnamed(item, index)
+        if isinstance(item, Sequence) and item and isinstance(item[0], Mapping | set | frozenset):
+            where = f"{self._argument}[{index}][0]"
+            return (in_order(item[0], self._names, where), *item[1:])
+        return item
+
+    def _unnamed(self, item: Mapping[str, Any], index: int) -> tuple[Any, ...]:
+        where = f"{self._argument}[{index}]"
+        label = next((name for name in _LABELS if name in item), None)
+        if label is None:
+            raise ValueError(
+                f"{where} is a mapping of {_words(item)} without a label: call it 'labels', or "
+                "give (x, y)"
+            )
+        place = next((name for name in _INDICES if name in item), None)
+        inputs = {
+            name: value
+            for name, value in item.items()
+            if name not in (*_LABELS, place) and isinstance(value, self._arrays)
+        }
+        if not inputs:
+            raise ValueError(
+                f"{where} is a mapping of {_words(item)} without a tensor or array as input: give "
+                "tensors or numpy arrays (C, H, W), for example by a transform that converts"
+            )
+        known = {name: value for name, value in inputs.items() if name in self._names}
+        if not known:
+            pictures = [name for name in _PICTURES if name in inputs]
+            known = {name: inputs[name] for name in pictures[:1]} or inputs
+        if not pictures_among(known) and "input_ids" in known:
+            raise ValueError(
+                f"{PICTURES_ONLY}: {where} has {_words(inputs)}, which look like texts. There is "
+                "no way round it yet: texts are to come"
+            )
+        x = in_order(known, self._names, where)
+        return (x, item[label]) if place is None else (x, item[label], item[place])
+
+
+def pictures_among(inputs: Mapping[str, Any]) -> bool:
+    """Whether one of several inputs has three dimensions."""
+    return any(len(value.shape) == 3 for value in inputs.values())
+
+
+def in_order(inputs: Any, names: Sequence[str], where: str) -> Any:
+    """Named inputs as the model takes them: a tuple in the order of ``forward``, or the only one.
+
+    Raises
+    ------
+    TypeError
+        For a set, which has no order.
+    ValueError
+        If the names are not the first arguments of ``forward``.
+    """
+    if isinstance(inputs, set | frozenset):
+        raise TypeError(
+            f"{where} is a set, which has no order; give a tuple in the order of the model's "
+            "arguments"
+        )
+    if len(inputs) == 1:
+        return next(iter(inputs.values()))
+    wanted = tuple(names)[: len(inputs)]
+    if set(inputs) != set(wanted):
+        takes = f"forward({', '.join(names)})" if names else "an unknown forward()"
+        raise ValueError(
+            f"{where} has inputs named {_words(inputs)}, but the model has {takes}, so their order "
+            "is not known: name them as forward() does, or give a tuple in its order"
+        )
+    return tuple(inputs[name] for name in wanted)
+
+
+def _words(names: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,1 @@
+"""PyTorch: data, step, layers, gradients, and terms of the loss."""

@@ -1,0 +1,449 @@
+"""PyTorch: a ``torch.nn.Module`` with its data, trained one step at a time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.optim.lr_scheduler import LRScheduler
+
+from coflect_widget.backends.base import (
+    Batch,
+    NonFiniteLossError,
+    StepOutput,
+    WeightSpec,
+    processors,
+)
+from coflect_widget.backends.items import check_labels
+from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.backends.torch.checks import (
+    check_alike,
+    check_channels,
+    check_model,
+    choose_device,
+    find_outputs,
+    rehearse_step,
+)
+from coflect_widget.backends.torch.data import Source, as_judged
+from coflect_widget.backends.torch.guidance import TorchGuided
+from coflect_widget.backends.torch.loader import NextIndices, follow
+from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss
+from coflect_widget.backends.torch.methods import load, structure
+from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
+from coflect_widget.backends.torch.optimizers import make_optimizer
+from coflect_widget.backends.torch.outputs import (
+    forward_names,
+    gives_several,
+    logits_of,
+    note_width,
+)
+from coflect_widget.backends.torch.schedules import (
+    BatchSchedule,
+    make_scheduler,
+    schedule_of_batches,
+    step_epoch,
+    unit_of,
+)
+from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
+from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
+from coflect_widget.backends.torch.weights import WeightCopies, save, specs
+from coflect_widget.config import Config
+from coflect_widget.modalities.base import Modality
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
+
+
+class TorchBackend(SourcedBackend):
+    """Implements `backends.base.Backend` for PyTorch.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Gives logits (B, classes) for inputs (B, C, H, W); for regression values (B, D).
+    loss : callable or None
+        ``loss(logits, targets) -> scalar``; cross-entropy if None. Where it is given and the
+        targets are floating point, (N,) or (N, D), this is regression: `num_classes` is 0, and
+        `loss` gets outputs and targets of (B, D). Of a model that gives more, such as
+        (main, auxiliary) in train mode, it gets the logits alone, and a warning says so.
+    optimizer : torch.optim.Optimizer, callable or None
+        An optimizer over the model's parameters, or what makes one from them;
+        AdamW with a learning rate of 1e-3 if None.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, callable or None
+        A schedule of the learning rate, or what makes one from the optimizer. OneCycleLR and
+        CyclicLR step after each batch, others at each epoch's end: ReduceLROnPlateau with
+        the validation loss, or in mode "max" with the accuracy, in regression R squared. Where
+        one is made for batches, as far as can be told, it steps by batches too, and an
+        assumption says so.
+    """
+
+    name = "torch"
+    explainer = "coflect_widget.backends.torch.methods:load"
+    load = staticmethod(load)
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        num_classes: int | None,
+        loss: Loss | None,
+        optimizer: Optimizer | None,
+        scheduler: Scheduler | None,
+        batch_size: int,
+        config: Config,
+        class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        check_loss(loss)
+        check_model(model)
+        self.seed = config.seed
+        self.batch_size = batch_size
+        read = partial(
+            Source,
+            loader_workers=config.loader_workers,
+            may_regress=loss is not None,
+            names=forward_names(model),
+        )
+        self.train_source: Source = read(train_data, "train_data", modality=modality)
+        self.modality = modality = self.train_source.modality
+        self.val_source = (
+            None if val_data is None else read(val_data, "val_data", modality=modality)
+        )
+        self.regression = self.train_source.regression
+        check_alike(self.sources())
+        if self.regression:
+            self.assumptions += check_regression(self.train_source, loss, num_classes, class_weight)
+        check_channels(model, self.train_source)
+        self._device = choose_device(model, config.device)
+        self.device = str(self._device)
+        self.model = model.to(self._device)
+        self._frozen = Frozen()
+        self._frozen.look(self.model)
+        self._buffers = Buffers()
+        outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
+        self._outputs, self.assumptions = outputs, self.assumptions + said
+        self.num_classes = 0 if self.regression else outputs
+        for source in self.sources():
+            if self.regression:
+                check_values(source, outputs)
+            else:
+                check_labels(source, self.num_classes)
+                source.num_classes = self.num_classes
+        made = make_loss(loss, class_weight, self.num_classes, self._device)
+        self.loss, self._class_weights = made
+        self.optimizer = make_optimizer(optimizer, self.model)
+        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
+        self._each_batch, self._unit_known = schedule_of_batches(
+            self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
+        )
+        self._amp = config.mixed_precision
+        if self._amp is None:
+            self._amp = self._device.type == "cuda"
+        half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        self._amp_type = torch.float16 if half else torch.bfloat16
+        self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
+        self._outputs_known = loss is None  # or a loss of the user's has missed none
+        self._on_cpu = self._device.type == "cpu"
+        self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
+        several = rehearse_step(
+            self.model, self.loss, self.train_source, self.batch_size, outputs,
+            frozen=self._frozen, autocast=self._autocast,
+        )  # fmt: skip
+        if several:  # in eval mode it may have given the logits alone
+            note_width(self.model, outputs)
+        self._copies = WeightCopies(self._device)
+
+    @property
+    def fills_processors(self) -> bool:
+        return self._device.type == "cpu" and torch.get_num_threads() >= processors()
+
+    def expect(self, steps: int) -> None:
+        """Find out, once, what the schedule counts: now the training's length is known."""
+        if self._unit_known or self.scheduler is None:
+            return
+        self._unit_known = True
+        found = unit_of(self.scheduler, steps, self.steps_per_epoch)
+        self.assumptions += [found.said] if found.said else []
+        if found.unit == "batch":
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings)
+
+    # --- training --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step.
+
+        The seed is that of all global generators which augmentation in a data set may draw from,
+        those of torch, numpy and Python. The processes of a loader have torch seed their own.
+        """
+        torch.manual_seed(self.seed)
+        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
+        random.seed(self.seed)
+
+    def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        self._frozen.look(self.model)
+        if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
+            self._buffers.keep(self.model)
+        return self.train_source.batches(
+            self.order(epoch),
+            self.batch_size,
+            self._device,
+            skip=skip,
+            seed=self.seed + 1_000_003 * epoch,
+        )
+
+    def train_step(self, batch: Batch) -> StepOutput:
+        if self._judged.any:
+            given, batch = len(batch.indices), as_judged(batch, self._judged)
+            # A person has left out all of them, or all but one, which many a model cannot take.
+            if len(batch.indices) < min(2, given):
+                nothing = torch.zeros(0, self.num_classes)
+                return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
+        if not self.model.training:  # after an evaluation, here or in another cell
+            self._frozen.train(self.model)
+        self.optimizer.zero_grad(set_to_none=True)
+        extra: torch.Tensor | None = None
+        found: float | None = None
+        if self._amp or self.guiding is not None:
+            with self._autocast():
+                if self.guiding is not None:
+                    logits, task_loss, extra = self._guided(batch)
+                else:
+                    logits = self._forward(batch.inputs)
+                    task_loss = self.loss(logits, batch.targets)
+            total = task_loss if extra is None else task_loss + extra
+        else:
+            logits = self._forward(batch.inputs)
+            total = task_loss = self.loss(logits, batch.targets)
+        # On a CPU looking costs nothing and saves the weights; elsewhere it would wait for the
+        # device, and the telemetry finds out a few steps later.
+        if self._on_cpu:
+            found = total.item()
+            if not math.isfinite(found):
+                raise NonFiniteLossError(
+                    self._buffers.mended(self.model, found), batch, logits.detach()
+                )
+        if self._scaler is None:
+            total.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        else:
+            self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        if self._each_batch is not None:
+            self._each_batch.step()
+        if extra is None and found is not None:
+            # `data` is `detach()` in half its time.
+            return StepOutput(batch.indices, batch.targets, logits.data, found, None)
+        return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _forward(self, inputs: Any) -> torch.Tensor:
+        output = self.model(*inputs) if isinstance(inputs, tuple) else self.model(inputs)
+        if isinstance(output, torch.Tensor):
+            return output
+        if not self._outputs_known and self.model.training:
+            self._outputs_known = True
+            if gives_several(output):
+                self.warnings.append(
+                    "The model gives more than logits in train mode, and loss= is given the logits "
+                    "alone: what else it gives is not trained. Write the loop yourself, with "
+                    "session.loop(), to train on all of it."
+                )
+        return logits_of(output, self.model, self._outputs)
+
+    def _output(
+        self,
+        indices: NDArray[np.int64],
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor,
+        guidance_loss: torch.Tensor | None,
+    ) -> StepOutput:
+        if self._on_cpu:
+            term = None if guidance_loss is None else guidance_loss.item()
+            return StepOutput(indices, targets, logits.detach(), loss.item(), term)
+        # From a device a copy would wait for it.
+        guidance = None if guidance_loss is None else guidance_loss.detach()
+        return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
+
+    def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
+        indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
+        prepared = guidance.prepare(inputs, targets, indices)
+        exchanged = prepared.exchanged
+        why: str | Exception = ""
+        if exchanged:
+            try:
+                with guidance.hold():
+                    logits = self._forward(prepared.inputs)
+                guidance.exchanged_step_done(inputs)
+                task_loss = self.loss(logits, targets)
+                why = self._wrong_with(task_loss)
+            except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
+                why = error
+            exchanged = not why
+        if not exchanged:
+            logits = self._forward(inputs)
+            task_loss = self.loss(logits, targets)
+        if why and not self._wrong_with(task_loss):
+            guidance.fail("exchange", why)
+            prepared = guidance.prepare(inputs, targets, indices, exchange=False)
+        return logits, task_loss, guidance.added(prepared, task_loss.detach())
+
+    def _wrong_with(self, task_loss: torch.Tensor) -> str:
+        """What is wrong with a task loss, where looking at it costs nothing."""
+        if not self._on_cpu or math.isfinite(task_loss.item()):
+            return ""
+        return f"makes the task loss {task_loss.item()}"
+
+    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        source = self.val_source
+        if source is None:
+            return {}
+        total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
+        tally = (Explained if self.regression else Hits)(self._metric_device())
+        order, size = np.arange(source.length), max(self.batch_size, 128)
+        with evaluating(self.model), self._autocast():
+            for batch in source.batches(order, size, self._device):
+                if not boundary():
+                    return None
+                if self.model.training:
+                    self.model.eval()
+                logits = self._forward(batch.inputs)
+                total.add(self.loss(logits, batch.targets), batch.targets)
+                tally.add(logits, batch.targets)
+        return {"loss": total.value(), tally.name: tally.value(source.length)}
+
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def end_epoch(self, validation: dict[str, float]) -> None:
+        if self._each_batch is None:
+            step_epoch(self.scheduler, validation)
+
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        # One array for all: each call costs its time, and on a device each copy a wait.
+        logits = torch.cat([o.logits for o in outputs]).float()
+        targets = torch.cat([o.targets for o in outputs])
+        if logits.device.type != "cpu":
+            return logits, targets  # reduced where they are: only a few numbers a sample travel
+        return logits.numpy(), targets.cpu().numpy()
+
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        if all(isinstance(value, float) for value in values):
+            return list(values)
+        try:
+            found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
+        except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
+            return [float(value) for value in values]
+        return found
+
+    def guided(self) -> TorchGuided:
+        return TorchGuided(self.model, self.read_rows, self._device)
+
+    def set_guidance(self, guidance: Any) -> str:
+        if self.regression:
+            raise ValueError(
+                "strokes and focus need a classifier: they say what should speak for a class"
+            )
+        if len(self.train_source.shapes) > 1:
+            raise ValueError(
+                "strokes and focus need a model with one input, a picture; this one has several"
+            )
+        return super().set_guidance(guidance)
+
+    def step_output(
+        self,
+        indices: NDArray[np.int64],
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor | None,
+        guidance_loss: torch.Tensor | None,
+    ) -> StepOutput:
+        if self.regression:
+            targets, loss = values_of_step(logits, targets, loss, self.loss)
+        else:
+            targets = torch.as_tensor(targets)
+            looked = targets.ndim == 2 and targets.shape[1] > 1 and self._looks_left > 0
+            self._looks_left -= looked  # each look waits for the device
+            targets, loss = classes_of_step(logits, targets, loss, look=looked)
+        return self._output(indices, logits.detach(), targets, loss, guidance_loss)
+
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits, or targets, of the pieces of one step; where they are."""
+        return torch.cat(list(parts))
+
+    def guidance_term(
+        self,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        loss: torch.Tensor,
+        indices: NDArray[np.int64] | None,
+    ) -> torch.Tensor | None:
+        guidance = self.guiding
+        if guidance is None:
+            return None
+        rows = None if indices is None else torch.from_numpy(indices).to(self._device)
+        with self._autocast():
+            term: torch.Tensor | None = guidance.loss(
+                inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
+            )
+        return term
+
+    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
+        return follow(loader, self.num_train, self.train_source.given)
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device.
+
+        The label of a sample that is left out is -1.
+        """
+        samples = [self.train_source.sample(int(i)) for i in indices]
+        inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(self._device)
+        labels = [
+            self._judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)
+        ]
+        return inputs, torch.tensor(labels, device=self._device)
+
+    # --- weights ---------------------------------------------------------------------------
+
+    def weight_specs(self) -> list[WeightSpec]:
+        return specs(self.model)
+
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
+        return self._copies.copy(self.model, destination)
+
+    def labels(self) -> NDArray[Any]:
+        """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
+        return self.train_source.values() if self.regression else self.train_source.labels()
+
+    def structure(self) -> bytes:
+        return structure(self.model)
+
+    def save_checkpoint(self, path: Path) -> Path:
+        return save(self.model, path)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self._amp:
+            return nullcontext()
+        return cast(
+            "AbstractContextManager[Any]",
+            torch.autocast(self._device.type, dtype=self._amp_type),
+        )
+
+    def _metric_device(self) -> torch.device:
+        # Apple's GPUs have no float64.
+        return torch.device("cpu") if self._device.type == "mps" else self._device

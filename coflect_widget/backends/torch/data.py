@@ -1,0 +1,400 @@
+"""A person's data for the Torch backend: checked once, numbered, served batch by batch.
+
+Arrays are indexed as a whole; a map-style data set goes through a DataLoader. The order of an
+epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset
+
+from coflect_widget.backends import source
+from coflect_widget.backends.base import Batch, Sample, batch_cuts
+from coflect_widget.backends.items import (
+    check_finite,
+    check_item,
+    class_number,
+    label_error,
+)
+from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.named_items import Items
+from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.targets import kind_of_targets, label_remedy
+from coflect_widget.backends.torch.arrays import (
+    are_several,
+    are_words,
+    arguments,
+    as_arrays,
+    as_float,
+    is_floating,
+    place_of_picture,
+    shape_of,
+    to_sample,
+    values_of,
+)
+from coflect_widget.backends.torch.random_state import random_state_kept
+from coflect_widget.modalities import Modality, recognise
+
+_FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
+
+
+class Source(source.Source):
+    """Samples by index, and batches of an epoch.
+
+    Parameters
+    ----------
+    data : map-style data set of (x, y), (x, y, index) or mappings, or pair of arrays
+    argument : str
+        Name used in error messages, "train_data" or "val_data".
+    loader_workers : int
+        Processes of the DataLoader that serves a map-style data set.
+    may_regress : bool
+        Whether targets may be floating point, for regression.
+    names : sequence of str
+        Arguments of the model's ``forward``, for inputs that have names.
+    modality : Modality, optional
+        What an input is; found by the first one if left out.
+
+    Attributes
+    ----------
+    regression : bool
+        Whether the targets are such values. Batches have them as float32 (B, D); a sample's
+        label is 0 then, "an error as usual".
+    shapes : list of tuple of int
+        Of all inputs of a sample, in the order in which the model takes them.
+    input_shape : tuple of int
+        Of the one that maps and strokes are about.
+    given : object
+        `data` itself; None for a tuple or list.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        argument: str,
+        loader_workers: int = 0,
+        *,
+        may_regress: bool = False,
+        names: Sequence[str] = (),
+        modality: Modality | None = None,
+    ) -> None:
+        super().__init__(argument)
+        self._modality = modality
+        self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
+        self.given = None if isinstance(data, tuple | list) else data
+        self.regression = False
+        self._may_regress = may_regress
+        self.loader_workers = loader_workers
+        self.inputs: torch.Tensor | list[torch.Tensor] | None = None
+        self.targets: torch.Tensor | None = None
+        self.num_classes: int | None = None  # known once the model is; then labels are checked
+        arrays = as_arrays(data, argument, names)
+        if arrays is not None:
+            self.inputs, self.targets = self._checked_arrays(*arrays)
+            self.length = len(self.targets)
+        else:
+            self.dataset = Items(
+                self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
+            )
+            self.length = len(data)
+        self.look()
+        first = self.sample(0)
+        self._check_kind(first.input)
+        self.shapes = [tuple(x.shape) for x in arguments(first)]
+        self.input_shape: tuple[int, ...] = first.input.shape
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def sample(self, index: int) -> Sample:
+        """Input (...) float32 and label of one sample."""
+        found: Sample = self.item(index)
+        return found
+
+    def kept_random_state(self) -> AbstractContextManager[Callable[[], bool]]:
+        """See `source.Source`."""
+        return random_state_kept()
+
+    def of_arrays(self, index: int) -> Sample:
+        """See `source.Source`."""
+        inputs, targets = self.inputs, self.targets
+        assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
+        x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
+        return to_sample(x, 0 if self.regression else int(targets[index]), self.argument)
+
+    def of_dataset(self, index: int) -> Sample:
+        """See `source.Source`."""
+        x, y, *_ = self.dataset[index]
+        target = 0 if self.regression else class_number(y, self.argument, index)
+        return to_sample(x, target, self.argument)
+
+    def picture(self, item: Sample) -> NDArray[np.float32]:
+        """See `source.Source`."""
+        return item.input.copy()
+
+    def target(self, index: int) -> int:
+        """Class number of one sample."""
+        return self.sample(index).target
+
+    def values(self) -> NDArray[np.float32]:
+        """What regression aims at, (N, D), as far as known without reading every sample."""
+        if self.targets is not None:
+            return self.targets.numpy()
+        return np.stack([values_of(y).numpy() for y in self._probed])
+
+    def labels(self) -> NDArray[np.int64]:
+        """All labels, where they are known without reading every sample; else of the probes."""
+        if self.regression:
+            return np.zeros(self.length, np.int64)
+        if self.targets is not None:
+            return self.targets.numpy()
+        probed = np.array(self._probed, dtype=np.int64)
+        for name in ("targets", "labels"):
+            try:
+                known = np.asarray(getattr(self.given, name, ()))
+            except (TypeError, ValueError):  # several of a sample, as boxes have
+                continue
+            # Only what the items say too: a target_transform may map these to others.
+            if known.shape == (self.length,) and np.array_equal(known[self.probes()], probed):
+                return known.astype(np.int64)
+        return probed
+
+    def batches(
+        self,
+        order: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+        *,
+        skip: int = 0,
+        seed: int = 0,
+    ) -> Iterator[Batch]:
+        """Batches in the given order, inputs and targets on `device`.
+
+        `seed` is what a DataLoader's processes get, so that it takes none from the global
+        generator, which dropout uses.
+        """
+        groups = [order[a:b] for a, b in batch_cuts(self.length, batch_size)[skip:]]
+        if self.inputs is not None and self.targets is not None:
+            inputs, targets = self.inputs, self.targets
+            if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
+                for group in groups:  # quicker than `inputs[picked]`, and each step pays it
+                    picked = torch.from_numpy(group)
+                    rows: Any = inputs.index_select(0, picked)
+                    yield Batch(group, rows, targets.index_select(0, picked))
+                return
+            for group in groups:
+                picked = torch.from_numpy(group)
+                several = isinstance(inputs, list)
+                rows = [x[picked] for x in inputs] if several else inputs[picked]
+                wanted = targets[picked].to(device, non_blocking=True)
+                yield Batch(group, _moved(rows, device), wanted)
+            return
+        loader = DataLoader(
+            _Numbered(self, self.dataset),
+            batch_sampler=[[int(i) for i in group] for group in groups],
+            num_workers=self.loader_workers,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for x, y, index in loader:
+            y = y.to(device, non_blocking=True)
+            yield Batch(
+                index.numpy(), _moved(x, device), y if self.regression else y.long().reshape(-1)
+            )
+
+    # --- checking --------------------------------------------------------------------------
+
+    def _checked_arrays(
+        self, x: Any, y: Any
+    ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
+        if isinstance(x, tuple | list) and are_several(x):
+            arrays = [self._array(each, "inputs") for each in x]
+            place = place_of_picture([a.shape[1:] for a in arrays], self.argument)
+            self._check_lengths(arrays, y)
+            inputs = [as_float(each, self.argument, further=k != place) for k, each in enumerate(x)]
+            return inputs, self._checked_targets(y)
+        given = self._array(x, "inputs")
+        self._check_lengths([given], y)
+        self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
+        return as_float(x, self.argument), self._checked_targets(y)
+
+    def _array(self, values: Any, what: str) -> torch.Tensor:
+        try:
+            return torch.as_tensor(values)
+        except (TypeError, ValueError) as error:
+            if what == "labels" and are_words(values):
+                raise ValueError(
+                    f"{self.argument} has labels that are words; pass their places among the "
+                    "names as integers: names = sorted(set(labels)), "
+                    "numpy.array([names.index(label) for label in labels]), and classes=names"
+                ) from None
+            raise ValueError(
+                f"{self.argument}: the arrays cannot be used ({error}); inputs must be one array "
+                "(N, C, H, W), all of one shape, and labels one array (N,)"
+            ) from error
+
+    def _check_lengths(self, inputs: Sequence[torch.Tensor], labels: Any) -> None:
+        for each in inputs:
+            if len(each) != len(labels):
+                raise ValueError(
+                    f"{self.argument} has {len(each)} inputs but {len(labels)} labels; "
+                    "pass one label for each input"
+                )
+
+    def _checked_targets(self, y: Any) -> torch.Tensor:
+        targets = self._array(y, "labels")
+        if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
+            self.regression = True
+            targets = targets.reshape(len(targets), -1).float().contiguous()
+            check_finite(targets.numpy(), self.argument)
+            return targets
+        if targets.ndim != 1 or targets.is_floating_point() or targets.is_complex():
+            kind = kind_of_targets(targets.detach().numpy())
+            remedy = label_remedy(kind, "labels" if hasattr(y, "shape") else "numpy.array(labels)")
+            if kind in ("binary", "values"):
+                remedy += f", or, for regression, {_FOR_REGRESSION}"
+            raise ValueError(
+                f"{self.argument} has labels of shape {tuple(targets.shape)} and type "
+                f"{targets.dtype}; {remedy}"
+            )
+        return targets.long().contiguous()
+
+    @property
+    def modality(self) -> Modality:
+        """What an input is."""
+        assert self._modality is not None  # noqa: S101 - the first sample has told
+        return self._modality
+
+    def _check_kind(self, x: Any) -> None:
+        """Raise ValueError unless one sample's input is of its kind."""
+        tensor = torch.as_tensor(x).detach()
+        values = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        self._modality = self._modality or recognise(values)
+        self._modality.check(values, self.argument)
+
+    def _checked_dataset(self, data: Any) -> Any:
+        if isinstance(data, DataLoader):
+            raise TypeError(
+                f"{self.argument} is a DataLoader; pass its data set, "
+                f"{self.argument}=loader.dataset, and batch_size=, because the tool must know "
+                "each sample by its index"
+            )
+        if isinstance(data, IterableDataset) or not (
+            hasattr(data, "__getitem__") and hasattr(data, "__len__")
+        ):
+            raise TypeError(
+                f"{self.argument}={type(data).__name__} is neither a map-style data set "
+                "(__len__ and __getitem__ giving (x, y)) nor a pair of arrays (inputs, labels)"
+            )
+        return data
+
+    def probe(self, index: int) -> tuple[Sample, Any, int]:
+        """See `source.Source`."""
+        item = self.dataset[index]
+        check_item(item, self.argument, index)
+        x, y = item[0], item[1]
+        for each in x if isinstance(x, tuple | list) else (x,):
+            if not isinstance(each, torch.Tensor | np.ndarray):
+                raise ValueError(
+                    f"{self.argument}[{index}][0] is a {type(each).__name__}; a data set must "
+                    "give tensors or numpy arrays (C, H, W), or a tuple of such for a model "
+                    "with several inputs: add a transform that converts"
+                )
+        if self._first is None:
+            if not isinstance(x, tuple | list):
+                self._check_kind(x)  # before anybody is told to convert it
+            self._first = (shape_of(x), y)
+        elif shape_of(x) != self._first[0]:
+            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
+        sample = to_sample(x, 0, self.argument)
+        target = self._checked_target(y, index, self._first[1])
+        others = tuple(other.copy() for other in sample.others)
+        label = 0 if self.regression else target
+        kept = Sample(sample.input.copy(), label, others, sample.place)
+        return kept, target, sum(x.nbytes for x in arguments(sample))
+
+    def _checked_target(self, y: Any, index: int, first: Any) -> Any:
+        """A class number, or values; of the same kind and length as those of the `first` item."""
+        floating = is_floating(y)
+        if floating and not self._may_regress:
+            kind = kind_of_targets(values_of(y).numpy()[None])
+            if kind in ("binary", "values"):
+                shown = f"pass a class number as an integer, or, for regression, {_FOR_REGRESSION}"
+            else:
+                shown = label_remedy(kind, "label", alone=True)
+            raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
+        if floating != is_floating(first) or (
+            floating and len(values_of(y)) != len(values_of(first))
+        ):
+            raise ValueError(
+                f"{self.argument}[{index}][1] is {y!r}, but the first target is {first!r}; give "
+                "all of them as class numbers, or all as equally many floating point values"
+            )
+        self.regression = floating
+        if not floating:
+            return class_number(y, self.argument, index)
+        values = values_of(y).clone()
+        check_finite(values.numpy(), self.argument, index)
+        return values
+
+
+class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
+    """Adds the index to each sample of a map-style data set, and checks what was not probed."""
+
+    def __init__(self, source: Source, dataset: Any) -> None:
+        self.dataset = dataset
+        self.argument = source.argument
+        self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
+        self.num_classes = source.num_classes
+        self.regression = source.regression
+        # With processes of its own each has a data set of its own, and a lock cannot be sent.
+        self.lock = source._lock if source.loader_workers == 0 else None
+
+    def __getitem__(self, index: int) -> tuple[Any, Any, int]:
+        with self.lock or contextlib.nullcontext():
+            x, y, *_ = self.dataset[index]
+        if shape_of(x) != self.shape:
+            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self.shape))
+        if self.regression:
+            target: Any = values_of(y)
+        else:
+            target = class_number(y, self.argument, index)
+            if self.num_classes is not None and not 0 <= target < self.num_classes:
+                raise ValueError(label_error(self.argument, index, target, self.num_classes))
+        if isinstance(x, tuple | list):
+            return tuple(as_float(each, self.argument) for each in x), target, index
+        return as_float(x, self.argument), target, index
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+def _moved(x: Any, device: torch.device) -> Any:
+    if isinstance(x, tuple | list):
+        return tuple(each.to(device, non_blocking=True) for each in x)
+    return x.to(device, non_blocking=True)
+
+
+def _in_rows(*arrays: torch.Tensor) -> bool:
+    """Whether all lie in this machine's memory, row after row."""
+    return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
+
+
+def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
+    """A batch with the labels that a person has put in, without what was left out."""
+    found = judged.of(batch.indices)
+    if found is None:
+        return batch
+    targets = batch.targets.clone()
+    targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
+    kept = torch.from_numpy(found.keep).to(targets.device)
+    several = isinstance(batch.inputs, tuple | list)
+    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
+    return Batch(batch.indices[found.keep], inputs, targets[kept])

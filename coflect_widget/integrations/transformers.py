@@ -1,0 +1,123 @@
+"""A callback for Hugging Face's Trainer.
+
+Its callbacks are not shown what the model computed, so a forward hook is; the hook also adds
+the guidance to the loss that the model gives, before the trainer scales and clips anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coflect_widget.backends.base import MissingFrameworkError
+from coflect_widget.backends.torch.tap import ForwardTap, targets_of
+from coflect_widget.training.own_loop import OwnLoop
+
+
+def make_callback(own: OwnLoop) -> Any:
+    """See `Session.transformers_callback`."""
+    try:
+        from transformers import TrainerCallback
+    except ImportError:
+        raise MissingFrameworkError(
+            "transformers_callback() needs transformers, which is not installed; "
+            "run: pip install 'transformers[torch]'"
+        ) from None
+    backend: Any = own.backend
+    if not isinstance(backend.model, torch.nn.Module):
+        raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
+    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(own)
+
+
+class _Hooks:
+    """The trainer's hooks, in the order in which it calls them."""
+
+    def __init__(self, own: OwnLoop) -> None:
+        self._own = own
+        self._backend: Any = own.backend
+        self._resources = ExitStack()
+        self._tap: ForwardTap | None = None
+        self._next_indices: Callable[[], Any] | None = None
+        self._indices: Any = None
+        self._targets: Any = None
+        self._loss: Tensor | None = None
+        self._late: Tensor | None = None  # guidance that could not be added to the loss
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._resources.close()  # of a training that ended by an exception
+        model = more.get("model")
+        if model is None or not any(m is self._backend.model for m in model.modules()):
+            raise ValueError(
+                "the session's model is not the one that the Trainer trains; make the session "
+                "from the same model, Session(model, ...) and Trainer(model, ...)"
+            )
+        per_epoch = -(-state.max_steps // max(1, round(state.num_train_epochs or 1)))
+        if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
+            control.should_training_stop = True
+            return
+        following = self._backend.follow(more.get("train_dataloader"))
+        self._next_indices = self._resources.enter_context(following)
+        self._tap = ForwardTap(self._backend.model, self._forward)
+        self._resources.callback(self._tap.remove)
+
+    def _forward(self, inputs: Any, keywords: dict[str, Any], output: Any) -> Any:
+        """The model has computed a batch."""
+        tap = self._tap
+        if tap is None or self._next_indices is None or not self._own.open:
+            return None
+        self._indices = self._next_indices()
+        labels = keywords.get("labels")
+        given = isinstance(labels, Tensor)
+        self._targets = (
+            labels if given else targets_of(self._backend, self._own.task, self._indices)
+        )
+        loss = getattr(output, "loss", None)
+        self._loss = None if loss is None else loss.detach()
+        logits = tap.logits
+        if inputs is None or logits is None or not self._own.task.labelled:
+            return None  # nothing that guidance could add to, or no label that it could speak for
+        task = loss
+        if task is None:
+            task = torch.nn.functional.cross_entropy(logits.detach(), self._targets)
+        with tap.off():
+            term = self._own.guidance_loss(inputs, self._targets, task.detach())
+        if not isinstance(term, Tensor):
+            return None
+        if loss is None:
+            self._late = term
+            return None
+        output.loss = loss + term
+        return output
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._step(control)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        late, self._late = self._late, None
+        if late is not None:
+            late.backward()  # type: ignore[no-untyped-call]  # torch's has no types
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._step(control)
+
+    def _step(self, control: Any) -> None:
+        tap = self._tap
+        if tap is None or not self._own.open:
+            return
+        if tap.logits is not None:
+            self._own.observe(self._indices, tap.logits, self._targets, self._loss)
+            tap.forget()
+        if not self._own.step_done():
+            control.should_training_stop = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if self._own.open and not self._own.epoch_done():
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._own.end("finished")
+        self._resources.close()

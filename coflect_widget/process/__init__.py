@@ -1,0 +1,1 @@
+"""What a session sets for its whole process, and how things end with it."""

@@ -1,0 +1,141 @@
+"""Reading a run folder, live, finished or interrupted; nothing in it is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from numpy.typing import NDArray
+
+from coflect_widget.events import SCHEMA_VERSION, Event, read_event
+from coflect_widget.records.inside import TABLE_BYTES, is_there, open_inside, read_text, whole_lines
+from coflect_widget.records.locks import hold_for_writing
+from coflect_widget.records.scalars import read_scalars
+
+
+class DamagedFileError(ValueError):
+    """A file of a run folder cannot be read; the message names it and says what to do."""
+
+
+class Run:
+    """A run folder, read-only.
+
+    Attributes
+    ----------
+    id : str
+        Name of the folder.
+    path : Path
+    damaged : int
+        Whole lines that could not be read in the last call of `events`.
+    newer : int or None
+        Schema version of events that a later version of this package wrote, as far as `events`
+        met any: what that version added may be missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self.id = self.path.name or self.path.resolve().name
+        self.damaged = 0
+        self.newer: int | None = None
+        if not is_there(self.path, "events.jsonl"):
+            near = sorted(p.parent.name for p in self.path.glob("*/events.jsonl"))[-3:]
+            hint = f"; did you mean one of {near} in it?" if near else ""
+            raise FileNotFoundError(
+                f"{str(self.path)!r} is not a run folder: no events.jsonl{hint}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """``config.yaml``: settings with every default, seed, data, versions; {} if missing.
+
+        Raises
+        ------
+        DamagedFileError
+            If it cannot be read.
+        """
+        return self._mapping("config.yaml")
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """``meta.json``: when, where, by whom; {} if missing.
+
+        Raises
+        ------
+        DamagedFileError
+            If it cannot be read.
+        """
+        return self._mapping("meta.json")
+
+    def events(self, type: str | None = None) -> list[Event]:  # noqa: A002 - the contract's name
+        """Recorded events, oldest first; only those of `type`, if given."""
+        return list(self.iter_events(type))
+
+    def iter_events(self, type: str | None = None) -> Iterator[Event]:  # noqa: A002
+        """Like `events`, one at a time. A torn last line is left out."""
+        self.damaged = 0
+        wanted = None if type is None else f'"{type}"'.encode()  # other programs put a space
+        with open_inside(self.path, "events.jsonl") as file:
+            for line in whole_lines(file):
+                if line is not None and wanted is not None and wanted not in line:
+                    continue
+                event = None if line is None else read_event(line)
+                if event is None:
+                    self.damaged += 1
+                    continue
+                if event.schema_version > SCHEMA_VERSION:
+                    self.newer = max(self.newer or 0, event.schema_version)
+                if type is None or event.type == type:
+                    yield event
+
+    def scalars(self) -> dict[str, NDArray[Any]]:
+        """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.
+
+        Metrics are float64 with NaN where a row has none; ``pandas.DataFrame(run.scalars())``
+        works. Rows that are not whole, as where a disk was full, are left out.
+        """
+        if not is_there(self.path, "scalars.csv"):
+            return {}
+        return read_scalars(read_text(self.path, "scalars.csv", TABLE_BYTES))
+
+    def repair(self) -> int:
+        """Cut a torn last line off the stream if nobody writes the run; returns bytes cut."""
+        try:
+            with open_inside(self.path, "events.jsonl", mode="r+b") as file:
+                if not hold_for_writing(file):
+                    return 0
+                end = position = file.seek(0, 2)
+                while position > 0:
+                    start = max(0, position - 65536)
+                    file.seek(start)
+                    newline = file.read(position - start).rfind(b"\n")
+                    if newline >= 0:
+                        position = start + newline + 1
+                        break
+                    position = start
+                file.truncate(position)
+                return end - position
+        except (OSError, ValueError):
+            return 0  # read-only media: reading leaves the torn line out anyway
+
+    def _mapping(self, name: str) -> dict[str, Any]:
+        if not is_there(self.path, name):
+            return {}
+        try:
+            text = read_text(self.path, name)
+            value = yaml.safe_load(text) if name.endswith(".yaml") else json.loads(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problem = " ".join(str(error).split())
+        else:
+            if isinstance(value, dict):
+                return value
+            problem = "it holds no settings by name"
+        raise DamagedFileError(
+            f"{str(self.path / name)!r} is damaged: {problem}. Mend it or delete it: the run opens "
+            "without it, and its events and scalars are whole"
+        )

@@ -1,0 +1,53 @@
+"""What is checked of a session's arguments before anything of it starts."""
+
+from __future__ import annotations
+
+from coflect_widget.backends.base import Backend, Sample
+from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
+
+
+def fit_method(config: Config, modality: Modality) -> Config:
+    """The settings with a map that this kind of input has.
+
+    Raises
+    ------
+    ValueError
+        If a person has asked for one that it has not.
+    """
+    wanted = config.attribution
+    if wanted.layer is not None and not modality.layers:
+        raise ValueError(
+            f"config['attribution']['layer'] = {wanted.layer!r}: inputs of the kind "
+            f"{modality.name!r} have no map of a layer; leave it out"
+        )
+    if wanted.method in modality.methods:
+        return config
+    if "method" in wanted.model_fields_set:
+        known = ", ".join(map(repr, modality.methods))
+        raise ValueError(
+            f"config['attribution']['method'] = {wanted.method!r} is no map of inputs of the kind "
+            f"{modality.name!r}; known are: {known}"
+        )
+    fitting = wanted.model_copy(update={"method": modality.methods[0]})
+    return config.model_copy(update={"attribution": fitting})
+
+
+def structure_of(
+    engine: Backend, sample: Sample, config: Config, modality: Modality
+) -> bytes | Exception:
+    """The model for the workers, or why it cannot be sent: training goes on without overlays.
+
+    Raises
+    ------
+    NoSuitableLayerError
+        If the layer that the user named is not in the model, or the model has none to read.
+    """
+    try:
+        structure = engine.structure()
+    except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        return error
+    wanted = config.attribution
+    if modality.layers and (wanted.layer is not None or wanted.method != "smoothgrad"):
+        engine.check_layer(structure, sample, wanted.layer)
+    return structure

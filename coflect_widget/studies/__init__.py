@@ -1,0 +1,1 @@
+"""What an intervention did: causes measured, and a verdict."""

@@ -1,0 +1,1 @@
+"""What training tells: each sample's figures, and the windows of the metrics."""

@@ -1,0 +1,61 @@
+"""A run read from disk, shown by the dashboard it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.attribution.timeline import read_timeline
+from coflect_widget.records.run import Run
+
+
+class RecordedRun(Run):
+    """A run read from disk that a cell shows as the dashboard it had."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.repaired = self.repair()
+        self._dashboard: Any = None
+
+    @property
+    def state(self) -> str:
+        """Last recorded state; "interrupted" where the run ended without saying so."""
+        states = self.events("state")
+        last = states[-1].data["state"] if states else "idle"
+        return "interrupted" if last in ("training", "paused") else str(last)
+
+    def timeline(self, index: int) -> list[Explanation]:
+        """Where the model looked on one sample over the run, oldest first; see `Session`."""
+        return read_timeline(self, index)
+
+    def _ipython_display_(self) -> None:
+        self._display_().show()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self._display_()._repr_mimebundle_(**kwargs)
+
+    def _display_(self) -> Any:
+        """The dashboard's widget, which marimo shows."""
+        from coflect_widget.ui.live import replay_dashboard
+
+        if self._dashboard is None:
+            self._dashboard = replay_dashboard(self)
+        return self._dashboard
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write what the dashboard shows to one file; see `Session.save_html`."""
+        from coflect_widget.ui.export import save_html
+
+        return save_html(self, path)
+
+
+def open_run(path: str | Path) -> RecordedRun:
+    """Open a finished or interrupted run, read-only; displayable in a notebook.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `path` is not a run folder.
+    """
+    return RecordedRun(path)
