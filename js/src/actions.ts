@@ -59,6 +59,11 @@ export class Actions {
     this.store.patch({ echo: reply === null ? null : echoOf(reply) });
   }
 
+  /** Draw another run behind the charts; "" for none. */
+  compare(run: string): void {
+    this.transport.compare(run);
+  }
+
   /** Show one sample, and the picture where it stands behind a tab. */
   async choose(index: number): Promise<void> {
     this.store.patch({ tab: "look" });
