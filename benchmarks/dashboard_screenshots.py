@@ -110,6 +110,10 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "alike": ("", page_of("alike")),
     "review": ("window=shut", lambda page, part: (tab("list")(page, part), part("window").click())),
     "charts": ("spike", tab("charts")),
+    "behind": (
+        "",
+        lambda page, part: (tab("charts")(page, part), part("behind").select_option(index=1)),
+    ),
     "ledger": ("", tab("ledger")),
     "many": ("many", page_of("risk")),
     "long": ("classes=long", None),
