@@ -85,6 +85,7 @@ export interface Candidate {
   wrong_now: boolean;
   doubtful: boolean;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The forecast queue, riskiest first: two lists, told apart by `wrong_now`. */
@@ -92,6 +93,7 @@ export interface Queue {
   due: number;
   onset: boolean;
   parted: boolean;
+  wrong: number | null;
   items: Candidate[];
 }
 
@@ -156,6 +158,22 @@ export interface Hits {
   items: Hit[];
 }
 
+/** A sample that was right once and is wrong now; the pictures are PNGs. */
+export interface Lost {
+  index: number;
+  target: number;
+  predicted: number;
+  times: number;
+  thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
+}
+
+/** Samples that were right once and are wrong now, most often forgotten first. */
+export interface Forgotten {
+  count: number;
+  items: Lost[];
+}
+
 /** A sample whose label may be wrong; `judged` is empty until somebody said something. */
 export interface Suspect {
   index: number;
@@ -164,6 +182,7 @@ export interface Suspect {
   suggested: number;
   judged: string;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The most doubtful labels, most doubtful first. */
@@ -214,6 +233,9 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  thumbnail: Uint8Array | null;
+  before: Uint8Array | null;
+  after: Uint8Array | null;
 }
 
 /** Something that is wrong at present; it goes when it is over. */
@@ -256,6 +278,7 @@ export interface Update {
   timeline?: Timeline;
   shelf?: Explanation[];
   hits?: Hits;
+  forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
   alarms?: Alarm[];
@@ -294,6 +317,7 @@ export type Command =
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
+  | { kind: "save_page" }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */
