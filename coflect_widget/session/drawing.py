@@ -13,11 +13,8 @@ from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records import cells
 from coflect_widget.records.cells import Pictured, Tone
-<<<<<<< HEAD
-from coflect_widget.session.labels import Suspect
-=======
 from coflect_widget.records.pictures import laid_on
->>>>>>> modality
+from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
 _LINE = 2  # pixels

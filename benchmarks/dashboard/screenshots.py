@@ -1,6 +1,6 @@
 """Pictures of every state of the dashboard, at three widths, light and dark, to be looked at.
 
-    npm run -s harness && python benchmarks/dashboard_screenshots.py [--out DIR] [--only NAME ...]
+    npm run -s harness && python benchmarks/dashboard/screenshots.py [--out DIR] [--only NAME ...]
 
 The page of js/harness shows the product's own bundle with the messages of a made-up run, so that
 states which are rare in a real one (a failure, a collapse, a thousand classes) are there at once.
@@ -21,7 +21,7 @@ from typing import Any
 
 from playwright.sync_api import Error, sync_playwright
 
-HERE = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 #: Width of the widget and size of the window: a wide cell, one beside the file browser, a panel.
 SIZES = {"wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
 Act = Callable[[Any, Callable[[str], Any]], None]
@@ -126,7 +126,7 @@ def served() -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing of each file."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HERE)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(ROOT)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/js/harness/index.html"
