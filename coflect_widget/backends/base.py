@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from coflect_widget.backends.state import Memory, TrainingState
+from coflect_widget.records.trees import Arrays
 
 
 class MissingFrameworkError(ImportError):
@@ -260,5 +262,17 @@ class Backend(Protocol):
     def forget_read(self) -> None:
         """The session stands: samples read to check them need not be kept. It may be missing."""
 
-    def save_checkpoint(self, path: Path) -> Path:
-        """Write the weights as safetensors or npz beside `path`; returns the file."""
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        """Copy all that the next step depends on; at a step boundary, and quickly.
+
+        Weights, buffers, optimizer, schedule, random states, guidance in force. `own_loop`: the
+        steps are those of a loop that the backend does not make. It may be missing: a checkpoint
+        then has the weights alone.
+        """
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        """Put back what `state` gave, into a model of the same names and shapes.
+
+        `guidance` is the GuidanceState that was in force. The random states are put back by the
+        next `begin`. It is missing where `state` is.
+        """

@@ -15,6 +15,7 @@ from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
+from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
@@ -22,9 +23,11 @@ from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
 from coflect_widget.session.checks import check_display, find_black_and_white, structure_of
 from coflect_widget.session.guiding import Guides
+from coflect_widget.session.keeping import facts_of, inexact_of
 from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.waiting import Waits
@@ -33,7 +36,7 @@ from coflect_widget.workers.pool import check_executor
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config", "executor", "class_weight", "guidance",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "resume",
 ]  # fmt: skip
 
 
@@ -82,6 +85,11 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
     guidance : Ledger or path, optional
         What another session was told (its `ledger`, or the file it was saved to): in force from
         the first step on.
+    resume : Run, Checkpoint or path, optional
+        A run to go on with, in its own folder, from its last checkpoint, or one of its checkpoints.
+        Model, data, batch size and seed must be those that it was begun with; settings and names
+        of classes are the run's, where they are not given. `train` without arguments goes on to
+        where it was to end.
 
     Raises
     ------
@@ -106,6 +114,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         executor: Executor | None = None,
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
+        resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -113,8 +122,18 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
-        checked = Config.from_mapping(config)
+        if resume is not None and guidance is not None:
+            raise ValueError(
+                "guidance= is for a new run; the one that is resumed has a ledger of its own"
+            )
+        resumed = None if resume is None else Resume.of(resume)
+        if resumed is not None and config is None:
+            checked = resumed.config()
+        else:
+            checked = Config.from_mapping(config)
         names = class_names(classes)
+        if names is None and resumed is not None:
+            names = resumed.classes()
         batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
         check_executor(executor)
@@ -162,18 +181,25 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 device=engine.device,
             )
             engine.attach_guidance(losses)
-        path = make_run_folder(Path(run_dir))
-        write_facts(
-            path,
-            checked,
-            {
-                "fingerprint": fingerprint(engine.labels(), probes),
-                "num_train": engine.num_train,
-                "num_val": engine.num_val,
-                "classes": self.classes,
-            },
-        )
+        facts = facts_of(engine, task, self.classes, checked.seed)
+        if resumed is None:
+            path = make_run_folder(Path(run_dir))
+            write_facts(
+                path,
+                checked,
+                {
+                    "fingerprint": fingerprint(engine.labels(), probes),
+                    "num_train": engine.num_train,
+                    "num_val": engine.num_val,
+                    "classes": self.classes,
+                },
+            )
+        else:
+            resumed.check(facts)
+            resumed.read()
+            path = resumed.path
         self._told = 0  # of the backend's assumptions
+        self._resumed = resumed is not None
         self._backend = engine
         measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
@@ -186,27 +212,32 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             measure=measure,
             executor=executor,
             input_shape=first.input.shape,
+            facts=facts,
+            inexact=inexact_of(engine),
+            first_event=0 if resumed is None else resumed.next_seq,
         )
         self._run = Run(path)
-        self._parts.tell.emit(
-            events.RunStarted(
-                classes=self.classes,
-                num_train=engine.num_train,
-                num_val=engine.num_val,
-                backend=engine.name,
-                device=engine.device,
-                focus=checked.guidance.strength,
-                guidance=parts.guidance is not None and task.labelled and not first.others,
-                kernels=kernels().used,
-            )
+        started = events.RunStarted(
+            classes=self.classes,
+            num_train=engine.num_train,
+            num_val=engine.num_val,
+            backend=engine.name,
+            device=engine.device,
+            focus=checked.guidance.strength,
+            guidance=parts.guidance is not None and task.labelled and not first.others,
+            kernels=kernels().used,
         )
-        if guidance is not None:
-            try:
+        try:
+            if resumed is not None:
+                go_on(resumed, self._parts)
+            else:
+                self._parts.tell.emit(started)
+            if guidance is not None:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)
                 self._parts.steering.adopt(told)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -236,7 +267,8 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         Parameters
         ----------
         epochs, steps : int
-            How long; give one of them.
+            How long; give one of them. A session that was resumed goes on without them to where
+            its training was to end.
 
         Raises
         ------
@@ -244,7 +276,9 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             If training is running already, or the session is closed.
         """
         parts = self._open()
-        if (epochs is None) == (steps is None):
+        left = parts.loop.left or parts.loop.ends_epoch
+        to_its_end = epochs is None and steps is None and self._resumed and bool(left)
+        if (epochs is None) == (steps is None) and not to_its_end:
             raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
         epochs = None if epochs is None else count(epochs, "epochs")
         steps = None if steps is None else count(steps, "steps")
@@ -253,6 +287,8 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         per_epoch = self._backend.steps_per_epoch
         if epochs is not None:
             steps = parts.loop.steps_for_epochs(epochs)
+        elif to_its_end:
+            steps = parts.loop.left
         assert steps is not None  # noqa: S101 - narrows the type
         expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
         if expect is not None:
@@ -260,8 +296,36 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             self._tell_assumptions()
         parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
         parts.process.release_helpers()
-        parts.loop.start(steps, whole_epochs=epochs is not None)
+        whole = parts.loop.whole_epochs if to_its_end else epochs is not None
+        parts.own_loop.used = False
+        parts.loop.start(steps, whole_epochs=whole)
         kernel.say_who_trains(self)
+
+    def checkpoint(self, name: str | None = None, timeout: float = 600.0) -> Path:
+        """Write a checkpoint at the next step boundary; training goes on meanwhile.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of letters, digits, "-", "_" and "."; a checkpoint with a name is never removed.
+
+        Returns
+        -------
+        Path
+            Its folder: ``weights.safetensors`` and what else the training needs to go on.
+
+        Raises
+        ------
+        ValueError
+            If the name cannot be used, or another checkpoint of this run has it.
+        OSError
+            If the disk refuses; it is tried again.
+        """
+        parts = self._open()
+        taken = parts.checkpoints.take(checkpoint_name(name, self._run.checkpoints))
+        written: Checkpoint = self._wait_for(taken, timeout, "checkpoint()")
+        parts.stream.flush()
+        return written.path
 
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"

@@ -82,7 +82,7 @@ class Waits(Held):
             if not parts.own_loop.close():
                 parts.await_end()
         else:
-            parts.saving.retry()
+            parts.checkpoints.retry()
         parts.stream.flush()
         self._say_unsaved(parts)
 
@@ -133,7 +133,7 @@ class Waits(Held):
         return self._made().loop.state
 
     def _say_unsaved(self, parts: Parts) -> None:
-        if (text := parts.saving.unsaved) is not None:
+        if (text := parts.checkpoints.unsaved) is not None:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:

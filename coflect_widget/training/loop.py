@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -68,6 +68,9 @@ class Observer(Protocol):
 
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
+
+    def epoch_counted(self, validation: dict[str, float]) -> None:
+        """And the loop counts it as completed now."""
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
@@ -149,8 +152,42 @@ class TrainingLoop:
 
     @property
     def begun(self) -> int:
-        """Batches that the present epoch has had already."""
+        """Batches that the present epoch has had already; all, where its validation is to come."""
         return self._batch_in_epoch
+
+    def place(self) -> dict[str, Any]:
+        """Where the training is, at a step boundary, for a checkpoint."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self._batch_in_epoch,
+            "begun": self._begun,
+            "per_epoch": self.backend.steps_per_epoch,
+            "target": self.target_step,
+            "whole_epochs": self._whole_epochs,
+        }
+
+    def take(self, place: Mapping[str, Any]) -> None:
+        """Go on from the place of a checkpoint; while nothing trains."""
+        self.step, self.epoch = int(place["step"]), int(place["epoch"])
+        self._batch_in_epoch = int(place["batch"])
+        self.target_step = int(place["target"])
+        self._whole_epochs = bool(place["whole_epochs"])
+
+    @property
+    def left(self) -> int:
+        """Steps to where the training was to end; 0 where it has."""
+        return max(0, self.target_step - self.step)
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether all batches of the present epoch are done, and its validation is to come."""
+        return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
+
+    @property
+    def whole_epochs(self) -> bool:
+        """Whether the training was to be of whole epochs."""
+        return self._whole_epochs
 
     def wait_for_stop(self) -> bool:
         """Wait for a training that was told to stop; False where it does not come to its end.
@@ -263,6 +300,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
         self.epoch += 1  # last: who sees the number finds the epoch's figures
+        self.observer.epoch_counted(validation)
         self.time.turn("training")
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
@@ -312,6 +350,8 @@ class TrainingLoop:
         per_epoch, several = backend.steps_per_epoch, self._several
         if not self._boundary():
             return "stopped"
+        if self._batch_in_epoch == per_epoch and not self._end_epoch():
+            return "stopped"
         while self.step < self.target_step:
             for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
                 try:
@@ -342,12 +382,14 @@ class TrainingLoop:
         return "finished"
 
     def _end_epoch(self) -> bool:
-        self._batch_in_epoch = 0
+        """Validate and count the epoch; one that is stopped meanwhile is to be validated again."""
         self._tell()
         validation = self.backend.evaluate(self._boundary)
-        self.backend.end_epoch(validation or {})
-        self.epoch_done(validation or {})
-        return validation is not None and self._boundary()
+        if validation is None:
+            return False
+        self.backend.end_epoch(validation)
+        self.epoch_done(validation)
+        return self._boundary()
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""

@@ -74,6 +74,7 @@ class OwnLoop:
         self._begun = 0  # loops so far
         self._in_body = False  # of a `for`, which would have closed it had it been left
         self.judges = False
+        self.used = False  #: the newest training was of a loop of the user's own
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
@@ -137,7 +138,7 @@ class OwnLoop:
         self._forget()
         self._announce(steps, steps_per_epoch, batch_size or self.backend.batch_size)
         self._loop.enter(steps)
-        self._open = True
+        self._open = self.used = True
         self.judges = judges
         self._begun += 1
         self._steps, self._recorded, self._silence = 0, False, _NOTHING_SEEN

@@ -7,14 +7,12 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file, save_model
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from coflect_widget.backends.base import (
@@ -29,6 +27,7 @@ from coflect_widget.backends.base import (
 )
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.checks import (
     check_channels,
@@ -51,9 +50,15 @@ from coflect_widget.backends.torch.schedules import (
     make_scheduler,
     unit_of,
 )
+from coflect_widget.backends.torch.state import (
+    copy_state,
+    from_tree,
+    put_random_state,
+    restore_state,
+)
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
 from coflect_widget.config import Config
-from coflect_widget.records.durable import replacing
+from coflect_widget.records.trees import Arrays
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
@@ -168,6 +173,7 @@ class TorchBackend:
         #: whether a sample may only be read at a step boundary, lest it moves training's numbers
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._guidance: Any = None
+        self._random: Any = None  # where the generators are to go on
         self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
@@ -248,6 +254,12 @@ class TorchBackend:
         if found.unit == "batch":
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
+    def take_schedule(self, *, known: bool, past: int | None) -> None:
+        """Step the schedule as a training did that this one goes on with."""
+        self._unit_known, self._each_batch = known, None
+        if past is not None and self.scheduler is not None:
+            self._each_batch = BatchSchedule(self.scheduler, self.warnings, past)
+
     def _check_same_shape(self) -> None:
         if self.val_source is None:
             return
@@ -269,9 +281,14 @@ class TorchBackend:
     def begin(self) -> None:
         """Called once, on the training thread, before the first step.
 
-        The seed is that of all global generators which augmentation in a data set may draw from,
+        A training that is gone on with draws its next random numbers. For a new one, the seed is
+        that of all global generators which augmentation in a data set may draw from,
         those of torch, numpy and Python. The processes of a loader have torch seed their own.
         """
+        if self._random is not None:
+            put_random_state(self, self._random)
+            self._random = None
+            return
         torch.manual_seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
         random.seed(self.seed)
@@ -656,16 +673,15 @@ class TorchBackend:
             if source is not None:
                 source.forget_read()
 
-    def save_checkpoint(self, path: Path) -> Path:
-        file = path.with_suffix(".safetensors")
-        tensors = _tensors(self.model)
-        with replacing(file) as temporary:
-            if len(tensors) == len(self.model.state_dict()):
-                save_model(self.model, str(temporary))
-            else:  # safetensors knows tensors alone, and takes no memory twice
-                copies = {name: weight.detach().clone() for name, weight in tensors.items()}
-                save_file(copies, str(temporary))
-        return file
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        return copy_state(self, memory, own_loop=own_loop)
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        restore_state(self, weights, rest)
+        self._random = rest["random"]
+        if self._guidance is not None:
+            kept = rest["guidance"]
+            self._guidance.restore(guidance, None if kept is None else from_tree(kept))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self._amp:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,6 +138,27 @@ class TorchGuidance(InForce):
         self.active = bool(chosen.terms)
         said = self.warnings[known:]
         return ", ".join(chosen.words) + (f" ({'; '.join(said)})" if said else "")
+
+    def kept(self) -> dict[str, Any]:
+        """See `InForce.kept`; tensors are not copied."""
+        plan = self._plan
+        return {
+            "rows": self._rows.kept(),
+            "steps": self._steps,
+            "held": self._held,
+            "whole": self._whole,
+            "scale": self._scale,
+            "passes": self._passes.kept(),
+            "plan": None
+            if plan is None or not len(plan.samples)
+            else {"samples": plan.samples, "inputs": plan.inputs, "labels": plan.labels},
+        }
+
+    def _take(self, kept: Mapping[str, Any]) -> None:
+        self._rows.take(kept["rows"])
+        self._steps, self._held = kept["steps"], kept["held"]
+        self._whole, self._scale = kept["whole"], kept["scale"]
+        self._passes.take(kept["passes"])
 
     def _nothing_in_force(self) -> None:
         self._plan, self._terms = None, []

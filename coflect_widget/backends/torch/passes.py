@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +69,16 @@ class GuidedPasses:
     def restart(self) -> None:
         """Forget what the task loss was, and what the energies were at first."""
         self._first, self._task = {}, None
+
+    def kept(self) -> dict[str, Any]:
+        """What the task loss was, and the energies at first."""
+        return {"task": self._task, "first": dict(self._first)}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Take what `kept` gave."""
+        task = kept["task"]
+        self._task = None if task is None else task.to(self._device)
+        self._first = {name: one.to(self._device) for name, one in kept["first"].items()}
 
     def anew(self) -> GuidedPasses:
         """Passes of their own on the same model, with the same task loss so far."""

@@ -1,0 +1,263 @@
+"""What a checkpoint of a session is made of, and putting it back.
+
+The training thread copies the framework's state and notes where things are; what is known of the
+samples is copied by the forecaster's thread once it has taken in all steps up to there, and none
+after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coflect_widget import events
+from coflect_widget.backends.state import Memory, TrainingState, weights_alone
+from coflect_widget.events import RunState
+from coflect_widget.forecast import memory
+from coflect_widget.guidance.ledger import Intervention, as_text
+from coflect_widget.records.checkpoint_files import Checkpoint, Contents, Score
+from coflect_widget.tasks.base import Task
+from coflect_widget.training.checkpoints import Reason
+
+#: Seconds that a checkpoint waits for what is known of the samples.
+TELEMETRY_SECONDS = 60.0
+ENDS: dict[RunState, Reason] = {
+    "finished": "finished", "stopped": "stopped", "failed": "failed",
+}  # fmt: skip
+
+
+def score_of(validation: Mapping[str, float], task: Task) -> Score | None:
+    """What the best checkpoint is chosen by: the task's quality, or where it has none the loss."""
+    for metric, direction in ((task.metrics()[1], "higher"), ("loss", "lower")):
+        value = validation.get(metric)
+        if value is not None:
+            return Score(metric, direction, float(value)) if np.isfinite(value) else None
+    return None
+
+
+@dataclass(slots=True)
+class Taken:
+    """The state of a session at one step boundary; see `training.checkpoints.Copied`."""
+
+    step: int
+    epoch: int
+    seq: int
+    place: dict[str, Any]
+    state: TrainingState
+    telemetry: Future[Any]
+    verdicts: list[dict[str, Any]]
+    entries: tuple[Intervention, ...]
+    focus: float
+    coming: list[int]
+    facts: Mapping[str, Any]
+    inexact: list[str]
+    open_effects: list[str]
+
+    def contents(self) -> tuple[Contents, Mapping[str, str], Mapping[str, Any]]:
+        """Wait for what others copy; on the thread that writes."""
+        state = self.state
+        if state.finish is not None:
+            state.finish()
+            state.finish = None
+        lacks = [*state.lacks, *self.open_effects]
+        try:
+            telemetry = self.telemetry.result(TELEMETRY_SECONDS)
+        except FutureTimeoutError:
+            telemetry = None
+            lacks.append("what is known of the samples: the forecast did not come to it in time")
+        except Exception as error:  # noqa: BLE001 - the weights are worth a checkpoint all the same
+            telemetry = None
+            lacks.append(f"what is known of the samples: {error!r}")
+        tree = {
+            "place": self.place,
+            "state": state.rest,
+            "telemetry": telemetry,
+            "verdicts": self.verdicts,
+            "coming": self.coming,
+        }
+        more = {
+            "seq": self.seq,
+            "facts": self.facts,
+            "lacks": lacks,
+            "inexact": [*state.inexact, *self.inexact],
+        }
+        ledger = as_text(self.entries, self.focus)
+        return Contents(state.weights, tree, ledger), state.aliases, more
+
+
+class Keeping:
+    """Copies the state of a session, and puts one back.
+
+    Parameters
+    ----------
+    parts : session.parts.Parts
+    facts : mapping
+        Of model, data and settings; what is resumed is compared with it.
+    inexact : list of str
+        Why a training that goes on may differ, as far as that is known before.
+    """
+
+    def __init__(self, parts: Any, facts: Mapping[str, Any], inexact: list[str]) -> None:
+        self._parts = parts
+        self._facts = facts
+        self._inexact = inexact
+        self.coming: Callable[[], list[int]] = list  # numbers of the events that are to come again
+
+    def copy(self, room: Memory) -> Taken:
+        """Copy everything; at a step boundary, or while nothing trains."""
+        parts = self._parts
+        backend, loop, ledger = parts.backend, parts.loop, parts.steering.ledger
+        if hasattr(backend, "state"):
+            state = backend.state(room, own_loop=parts.own_loop.used)
+        else:
+            state = weights_alone(backend, room)
+        telemetry: Future[Any] = Future()
+
+        def keep() -> None:
+            try:
+                telemetry.set_result(_telemetry(parts))
+            except BaseException as error:
+                telemetry.set_exception(error)
+                raise
+
+        parts.forecaster.mark(keep)
+        return Taken(
+            step=loop.step,
+            epoch=loop.epoch,
+            seq=parts.stream.next_seq,
+            place=loop.place(),
+            state=state,
+            telemetry=telemetry,
+            verdicts=parts.labels.kept(),
+            entries=ledger.taken,
+            focus=ledger.focus,
+            coming=self.coming(),
+            facts=self._facts,
+            inexact=self._inexact,
+            open_effects=[
+                f"the effect of {name}, which was being measured"
+                for name in parts.steering.effects.open
+            ],
+        )
+
+    def put_back(self, contents: Contents) -> None:
+        """Put a checkpoint of the same model and data into the parts; before anything trains."""
+        parts, tree = self._parts, contents.tree
+        place, rest = tree["place"], tree["state"]
+        parts.labels.take(tree["verdicts"])
+        if hasattr(parts.backend, "restore") and rest is not None:
+            if not place["begun"]:
+                rest = {**rest, "random": None}
+            guidance = parts.steering.ledger.state()
+            parts.backend.restore(contents.weights, rest, guidance)
+        elif hasattr(parts.backend, "load_weights"):
+            parts.backend.load_weights(contents.weights)
+        parts.loop.take(place)
+        if tree["telemetry"] is not None:
+            _put_telemetry(parts, tree["telemetry"])
+
+
+def _telemetry(parts: Any) -> dict[str, Any]:
+    """On the forecaster's thread, between two steps."""
+    return {
+        "forecast": memory.keep(parts.forecaster),
+        "scoring": parts.scoring.kept(),
+        "window": parts.window.kept(),
+        "alarms": parts.alarms.kept(),
+        "observer": parts.observer.kept(),
+        "overlays": parts.overlays.kept(),
+    }
+
+
+def _put_telemetry(parts: Any, kept: Mapping[str, Any]) -> None:
+    memory.check(kept["forecast"], parts.forecaster.store)
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def put() -> None:
+        try:
+            memory.restore(parts.forecaster, kept["forecast"])
+            for part in ("scoring", "window", "alarms", "observer", "overlays"):
+                getattr(parts, part).take(kept[part])
+        except BaseException as error:  # noqa: BLE001 - raised by who waits
+            failures.append(error)
+        finally:
+            done.set()
+
+    parts.forecaster.mark(put)
+    if not done.wait(TELEMETRY_SECONDS):
+        raise TimeoutError("the forecast did not take its memory in time")
+    if failures:
+        raise ValueError(f"the checkpoint's memory of the samples cannot be used: {failures[0]!r}")
+
+
+def saved(checkpoint: Checkpoint, seconds: float) -> events.CheckpointSaved:
+    """What the run records of a checkpoint, which took so many seconds to copy."""
+    score = checkpoint.score
+    return events.CheckpointSaved(
+        path=f"checkpoints/{checkpoint.path.name}",
+        reason=checkpoint.reason,
+        name=checkpoint.name,
+        metric="" if score is None else score.metric,
+        direction="" if score is None else score.direction,
+        value=None if score is None else score.value,
+        megabytes=round(checkpoint.nbytes / 1e6, 3),
+        copy_seconds=round(seconds, 6),
+        lacks=list(checkpoint.lacks),
+    )
+
+
+def facts_of(backend: Any, task: Task, classes: list[str], seed: int) -> dict[str, Any]:
+    """What of model, data and settings must be equal for a training to go on.
+
+    Rows of a data set that draws random numbers differ each time; of such only shapes are known.
+    """
+    draws = bool(backend.reads_at_boundary) or _own_numbers(backend)
+    probes = [] if draws else list(backend.probes())
+    rows = hashlib.sha256()
+    for row in probes:
+        rows.update(np.ascontiguousarray(row).tobytes())
+    labels = np.ascontiguousarray(backend.labels())
+    return {
+        "backend": backend.name,
+        "task": task.name,
+        "classes": list(classes),
+        "num_train": backend.num_train,
+        "num_val": backend.num_val,
+        "batch_size": backend.batch_size,
+        "seed": seed,
+        "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
+        "rows": None if draws else rows.hexdigest(),
+        "shape": list(backend.read_sample(0).input.shape),
+        "weights": {spec.name: list(spec.shape) for spec in backend.weight_specs()},
+    }
+
+
+def inexact_of(backend: Any) -> list[str]:
+    """Why a training that is gone on with may differ from one that was not interrupted."""
+    found = list(getattr(backend, "inexact", []))
+    if _own_numbers(backend):
+        found.append(
+            "train_data gives another sample each time and draws from no global generator: a "
+            "generator of its own begins anew"
+        )
+    return found
+
+
+def _own_numbers(backend: Any) -> bool:
+    """Whether a sample differs from one reading to the next by numbers that nobody else sees."""
+    readings = getattr(backend, "readings", None)
+    if readings is None or backend.reads_at_boundary:
+        return False
+    try:
+        found = readings(0, lambda read: len(read) >= 2)
+    except Exception:  # noqa: BLE001 - who cannot be read twice is not judged
+        return False
+    return len(found) > 1 and not np.array_equal(found[0], found[1])
