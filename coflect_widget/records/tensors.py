@@ -26,8 +26,12 @@ _KINDS = {
     "uint32": "U32", "int32": "I32", "float32": "F32", "uint64": "U64", "int64": "I64",
     "float64": "F64",
 }  # fmt: skip
-_DTYPES = {kind: np.dtype(name) for name, kind in _KINDS.items()}
-_WIDTHS = {"BF16": np.dtype("uint16"), "F8_E4M3": np.dtype("uint8"), "F8_E5M2": np.dtype("uint8")}
+_DTYPES: dict[str, np.dtype[Any]] = {kind: np.dtype(name) for name, kind in _KINDS.items()}
+_WIDTHS: dict[str, np.dtype[Any]] = {
+    "BF16": np.dtype("uint16"),
+    "F8_E4M3": np.dtype("uint8"),
+    "F8_E5M2": np.dtype("uint8"),
+}
 
 
 class NoTensorsError(ValueError):
@@ -63,7 +67,7 @@ def write_tensors(
         for name in order:
             bits = np.ascontiguousarray(_bits(arrays[name]))
             if bits.nbytes:
-                _put(out, memoryview(bits.reshape(-1).view(np.uint8)))
+                _put(out, memoryview(bits.reshape(-1).view(np.uint8).data))
     return 8 + len(text) + end
 
 

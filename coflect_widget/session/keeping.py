@@ -152,13 +152,14 @@ class Keeping:
         parts, tree = self._parts, contents.tree
         place, rest = tree["place"], tree["state"]
         parts.labels.take(tree["verdicts"])
-        if hasattr(parts.backend, "restore") and rest is not None:
-            if not place["begun"]:
-                rest = {**rest, "random": None}
-            guidance = parts.steering.ledger.state()
-            parts.backend.restore(contents.weights, rest, guidance)
-        elif hasattr(parts.backend, "load_weights"):
-            parts.backend.load_weights(contents.weights)
+        if not hasattr(parts.backend, "restore") or rest is None:
+            raise ValueError(
+                f"resume=: the {parts.backend.name} backend has no state() and restore(), so its "
+                "runs cannot be gone on with; the weights are in the checkpoint"
+            )
+        if not place["begun"]:
+            rest = {**rest, "random": None}
+        parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())
         parts.loop.take(place)
         if tree["telemetry"] is not None:
             _put_telemetry(parts, tree["telemetry"])

@@ -96,7 +96,8 @@ class Reviews(Held):
             If it is no checkpoint, or of other training data.
         """
         parts = self._open()
-        folder, name = run_of(Path(getattr(checkpoint, "path", checkpoint)).expanduser())
+        path = checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint
+        folder, name = run_of(Path(path).expanduser())
         remember = partial(parts.labels.remember, read_checkpoint(look_at(folder, name)))
         parts.controls.submit(remember).result(60)
         parts.forecaster.drain(60)

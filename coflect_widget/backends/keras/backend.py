@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from coflect_widget.backends.base import (
     Batch,
@@ -39,7 +37,7 @@ from coflect_widget.backends.keras.loss import (
     said_of_outputs,
     target_form,
 )
-from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.keras.model import Classifier, weight_names
 from coflect_widget.backends.keras.pictures import ModelInput, check_strip, find_layout, find_turn
 from coflect_widget.backends.keras.rehearsal import (
     check_outputs,
@@ -48,14 +46,21 @@ from coflect_widget.backends.keras.rehearsal import (
     rehearse,
     short,
 )
+from coflect_widget.backends.keras.state import (
+    copy_state,
+    put_random_state,
+    restore_state,
+    seed_generators,
+)
 from coflect_widget.backends.keras.targets import (
     check_classes,
     labels_of_step,
     read_labels,
     said_of_labels,
 )
+from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.config import Config
-from coflect_widget.records.durable import replacing
+from coflect_widget.records.trees import Arrays
 
 
 class KerasBackend:
@@ -146,6 +151,7 @@ class KerasBackend:
         self.reads_at_boundary = self.train_source.draws_random_numbers
         self._epoch = 0
         self._guidance: Any = None
+        self._random: Any = None  # where the generators are to go on
         self._judged = JudgedLabels()
         check_loss(model.loss, head, outputs, last)
         for source in self._sources():
@@ -266,8 +272,11 @@ class KerasBackend:
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
         self.forget_read()
-        keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
-        for number, key in enumerate(keys):
+        if self._random is not None:
+            put_random_state(self._random)
+            self._random = None
+            return
+        for number, key in enumerate(seed_generators(self.keras_model)):
             key.assign(np.array([self.seed, number], dtype=np.uint32))
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
@@ -617,7 +626,7 @@ class KerasBackend:
         return [
             WeightSpec(name, tuple(weight.shape), _numpy_type(weight))
             for name, weight in zip(
-                weight_names(self.keras_model), self.keras_model.weights, strict=True
+                weight_names(self.keras_model.weights), self.keras_model.weights, strict=True
             )
         ]
 
@@ -648,14 +657,14 @@ class KerasBackend:
         for source in self._sources():
             source.forget_read()
 
-    def save_checkpoint(self, path: Path) -> Path:
-        file = path.with_suffix(".safetensors")
-        weights = self.keras_model.weights
-        names = weight_names(self.keras_model)
-        arrays = {n: np.ascontiguousarray(w.numpy()) for n, w in zip(names, weights, strict=True)}
-        with replacing(file) as temporary:
-            save_file(arrays, temporary)
-        return file
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        return copy_state(self, memory, own_loop=own_loop)
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        restore_state(self, weights, rest)
+        self._random = rest["random"]
+        if self._guidance is not None:
+            self._guidance.restore(guidance, rest["guidance"])
 
 
 def _finite_where_left_out(inputs: Any, weights: Any) -> Any:
@@ -667,19 +676,6 @@ def _finite_where_left_out(inputs: Any, weights: Any) -> Any:
     given = given.copy()
     given[left_out] = np.where(np.isfinite(given[left_out]), given[left_out], 0)
     return given
-
-
-def weight_names(model: Any) -> list[str]:
-    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
-    names: list[str] = []
-    for weight in model.weights:
-        name = str(weight.path)
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{weight.path}#{number}"
-        names.append(name)
-    return names
 
 
 def _numpy_type(weight: Any) -> str:

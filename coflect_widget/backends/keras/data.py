@@ -140,6 +140,11 @@ class Source:
         """Let go of what was read before training; samples are read anew from now on."""
         self._read = {}
 
+    @property
+    def reads_anew(self) -> bool:
+        """Whether each epoch reads a pipeline again."""
+        return self._anew is not None
+
     def steps(self, batch_size: int) -> int:
         """Batches an epoch."""
         return len(batch_cuts(self.length, batch_size))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -149,6 +149,30 @@ class KerasGuidance(InForce):
     def _read_chw(self, indices: Sequence[int]) -> tuple[Array, Numbers]:
         inputs, labels = self._read_rows(indices)
         return self.classifier.chw(inputs), labels
+
+    def kept(self) -> dict[str, Any]:
+        """See `InForce.kept`."""
+        plan = self._plan
+        return {
+            "rows": self._rows.kept(),
+            "steps": self._steps,
+            "held": self._held,
+            "overflows": self._overflows,
+            "passes": self._passes.kept(),
+            "plan": None
+            if plan is None or not len(plan.samples)
+            else {
+                "samples": plan.samples,
+                "inputs": self.classifier.own(plan.inputs),
+                "labels": plan.labels,
+            },
+        }
+
+    def _take(self, kept: Mapping[str, Any]) -> None:
+        self._rows.take(kept["rows"])
+        self._steps, self._held = kept["steps"], kept["held"]
+        self._overflows = kept["overflows"]
+        self._passes.take(kept["passes"])
 
     def _nothing_in_force(self) -> None:
         self._plan, self._terms = None, []

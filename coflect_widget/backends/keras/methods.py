@@ -20,9 +20,8 @@ if "tensorflow" not in sys.modules:
 import keras
 import tensorflow as tf
 
-from coflect_widget.backends.keras.backend import weight_names
 from coflect_widget.backends.keras.layers import Layer, find_layer, tapped
-from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.keras.model import Classifier, weight_names
 from coflect_widget.backends.keras.structure import rebuild, structure
 
 __all__ = ["KerasExplainer", "check_layer", "layercam", "load", "smoothgrad", "structure"]
@@ -69,7 +68,7 @@ class KerasExplainer:
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self._weights = dict(
-            zip(weight_names(classifier.model), classifier.model.weights, strict=True)
+            zip(weight_names(classifier.model.weights), classifier.model.weights, strict=True)
         )
         self._known: list[str] | None = None
         self._layers: dict[tuple[str | None, tuple[int, ...]], Layer] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,3 +71,16 @@ class Classifier:
         if self.layout == "none":
             return mask
         return mask[..., None] if self.layout == "last" else mask[:, None]
+
+
+def weight_names(variables: Sequence[Any]) -> list[str]:
+    """A name of its own for each variable: its path, numbered where that is shared."""
+    names: list[str] = []
+    for weight in variables:
+        name = str(weight.path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{weight.path}#{number}"
+        names.append(name)
+    return names

@@ -7,6 +7,7 @@ The terms and their weights are those of `torch_passes`. Each works in and out o
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,18 @@ class GuidedPasses:
         """Forget what the task loss was, and what the energies were at first."""
         for variable in (self._task, *self._firsts.values()):
             variable.assign(-1.0)
+
+    def kept(self) -> dict[str, float]:
+        """What the task loss was, and the energies at first; negative where nobody knows."""
+        return {name: float(one) for name, one in self._known().items()}
+
+    def take(self, kept: Mapping[str, float]) -> None:
+        """Take what `kept` gave."""
+        for name, variable in self._known().items():
+            variable.assign(kept[name])
+
+    def _known(self) -> dict[str, Any]:
+        return {"task": self._task, **self._firsts}
 
     def anew(self) -> GuidedPasses:
         """Passes of their own on the same model, with the same task loss so far."""

@@ -48,9 +48,11 @@ class Copier:
 
     def _from_device(self, name: str, tensor: torch.Tensor) -> NDArray[Any]:
         """Queue a copy in the stream that trains; it sees this step's values."""
-        kept = self._memory.get(name)
-        same = isinstance(kept, torch.Tensor) and kept.shape == tensor.shape
-        if not same or kept.dtype != tensor.dtype:
+        found = self._memory.get(name)
+        wanted = (tensor.shape, tensor.dtype)
+        if isinstance(found, torch.Tensor) and (found.shape, found.dtype) == wanted:
+            kept = found
+        else:
             pin = tensor.device.type == "cuda"
             kept = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pin)
             self._memory[name] = kept
