@@ -109,7 +109,8 @@ class ProcessConfig(_Section):
     """What a session may set for the whole process it runs in."""
 
     #: while a training runs: freed memory is kept, threads take short turns at the interpreter,
-    #: and OpenMP's idle helpers are given back; false leaves all three as they are
+    #: and OpenMP's idle helpers are given back. On SIGTERM, trainings end with a checkpoint before
+    #: the process does. False leaves all four as they are
     touch: bool = True
 
 
