@@ -95,7 +95,7 @@ def keep_store(store: SampleStore) -> dict[str, Any]:
     return {
         "arrays": {name: array.copy() for name, array in store.arrays.items()},
         "scale": store.scale,
-        "scaled": store._scaled,
+        "scaled": store._means._scaled,
         "values": None if values is None else values.table.copy(),
     }
 
@@ -104,7 +104,7 @@ def restore_store(store: SampleStore, kept: Mapping[str, Any]) -> None:
     """Fill the store's own arrays."""
     for name, array in store.arrays.items():
         array[:] = kept["arrays"][name]
-    store.scale, store._scaled = kept["scale"], kept["scaled"]
+    store.scale, store._means._scaled = kept["scale"], kept["scaled"]
     if store.values is not None and kept["values"] is not None:
         store.values.table[:] = kept["values"]
 

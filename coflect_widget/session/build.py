@@ -166,6 +166,7 @@ def build(
         ),
         settle=stream.flush,
     )
+    own_loop.save = checkpoints.take
     kept = config.attribution
     gallery = Gallery(path, config.display, _weak_reader(samples))
     shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)

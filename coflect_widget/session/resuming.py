@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -332,7 +333,25 @@ def go_on(resumed: Resume, parts: Parts) -> None:
         parts.controls.look(replaying.look)
     parts.tell.emit(resumed.event())
     parts.tell.notice("info", resumed.sentence())
+    parts.own_loop.at_step = partial(_follow, resumed.path, parts)
     resumed.contents = None  # its arrays are copied
+
+
+def _follow(path: Path, parts: Parts, step: int) -> None:
+    """A library's own checkpoint goes on at this step: take the session's of the same one."""
+    if step == parts.loop.step:
+        return
+    one = find_checkpoints(path).of(step)
+    if one is None:
+        parts.tell.warn(
+            f"The trainer goes on at step {step}, and the session at step {parts.loop.step}: it "
+            "has no checkpoint of that step. Forecast and charts go on from the session's step."
+        )
+        return
+    parts.stream.flush()  # who reads the record of it finds it whole
+    resumed = Resume(path, one)
+    resumed.read()
+    go_on(resumed, parts)
 
 
 def checkpoint_name(given: str | None, known: Sequence[Checkpoint]) -> str:

@@ -42,6 +42,10 @@ _NOTHING_SEEN = (
 )
 
 
+def _nothing(*_: object) -> None:
+    """Nobody asked."""
+
+
 class Announce(Protocol):
     """Told on the training thread when a loop begins."""
 
@@ -75,6 +79,10 @@ class OwnLoop:
         self._in_body = False  # of a `for`, which would have closed it had it been left
         self.judges = False
         self.used = False  #: the newest training was of a loop of the user's own
+        #: a library saves a checkpoint of its own: time for ours
+        self.save: Callable[[], object] = _nothing
+        #: a library goes on at this step: so shall a resumed session
+        self.at_step: Callable[[int], object] = _nothing
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None

@@ -116,7 +116,8 @@ def copied_as_killed(session, tmp_path):
     """The run folder as a kill would have left it at this moment, with half a line at its end."""
     session._parts.stream.flush()
     folder = tmp_path / "killed" / session.run.id
-    shutil.copytree(session.run.path, folder)
+    shutil.copytree(session.run.path, folder, ignore=shutil.ignore_patterns("overlays"))
+    (folder / "overlays").mkdir()
     with (folder / "events.jsonl").open("ab") as file:
         file.write(b'{"schema_version":1,"seq":')
     return folder
@@ -251,7 +252,7 @@ def test_a_stop_in_the_validation_is_gone_on_with_by_the_validation(make):
     ("change", "message"),
     [
         ({"model": lambda: network(12)}, r"'0\.weight' of the model is of shape \(12, 3, 3, 3\)"),
-        ({"model": lambda: tiny_cnn()}, r"the model has no '4\.bias'|of the model is of shape"),
+        ({"model": lambda: tiny_cnn()}, r"the model has no '4\.weight', which"),
         ({"data": lambda: Augmented(128)}, "train_data has 128 samples, the run's had 160"),
         ({"val": lambda: Augmented(32)}, "val_data has 32 samples, the run's had 64"),
         ({"batch_size": lambda: 16}, "batch_size=16, the run was trained with 32"),
