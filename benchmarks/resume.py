@@ -26,6 +26,7 @@ EPOCHS, ROWS, BATCH = 6, 640, 32
 #: (step, what is said there)
 SAID = ((15, "ignore"), (40, "judge"), (55, "look"), (70, "undo"))
 HERE = Path(__file__).resolve()
+sys.path.insert(0, str(HERE.parents[1]))
 
 
 # --- a training that is killed and goes on ------------------------------------------------------
@@ -412,7 +413,45 @@ def cost(pairs, seconds=10.0):
           f"{100 * np.median(copies) / seconds:.2f} % of the time")  # fmt: skip
 
 
+# --- other libraries ----------------------------------------------------------------------------
+
+
+def peers(at):
+    """Kill each at a step, start it again; where it goes on, and whether it ends the same."""
+    from benchmarks.resume_peers import PEERS, STEPS
+
+    print(f"killed (SIGKILL) at step {at} of {STEPS}, 20 an epoch, and started again:")
+    print("| | goes on at step | steps lost | final weights as without the kill |")
+    print("|---|---|---|---|")
+    for name in PEERS:
+        with tempfile.TemporaryDirectory() as folder:
+            alone, killed = Path(folder) / "alone", Path(folder) / "killed"
+            for one in (alone, killed):
+                one.mkdir()
+            start("peer", name, alone).communicate()
+            process = start("peer", name, killed)
+            reached = 0
+            for line in process.stdout:
+                if line.startswith("step "):
+                    reached = int(line.split()[1])
+                    if reached >= at:
+                        break
+            process.kill()
+            process.wait()
+            said, _ = start("peer", name, killed).communicate()
+            begun = next(
+                (int(line.split()[1]) for line in said.split("\n") if line.startswith("begins ")), 0
+            )
+            same = (alone / "digest").read_text() == (killed / "digest").read_text()
+            print(f"| {name} | {begun} | {reached - begun} | {'equal' if same else 'differ'} |")
+
+
 def main():
+    if len(sys.argv) == 4 and sys.argv[1] == "peer":
+        from benchmarks import resume_peers
+
+        resume_peers.child(sys.argv[2], Path(sys.argv[3]))
+        return
     if len(sys.argv) == 4 and sys.argv[1] == "child":
         child(sys.argv[2], Path(sys.argv[3]))
         return
@@ -428,6 +467,8 @@ def main():
         elif part == "ledger":
             acknowledged, lost = ledger_kills(given.count or 100, given.seed)
             print(f"{given.count or 100} kills, {acknowledged} acknowledged, {len(lost)} lost")
+        elif part == "peers":
+            peers(given.count or 730)
         elif part == "cost":
             cost(given.count or 8)
 
