@@ -54,7 +54,7 @@ def say(step):
 
 
 def coflect_(folder, minutes=None):
-    """This package; `minutes` between two checkpoints, its default if None."""
+    """Coflect-widget; `minutes` between two checkpoints, its default if None."""
     import threading
     import time
 

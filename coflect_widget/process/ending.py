@@ -5,6 +5,7 @@ Clusters, containers and ``kill`` send it, and a while later a signal that nobod
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 _before_the_end: list[Callable[[], object]] = []
+_ending: threading.Thread | None = None
 
 
 def before_the_end(close: Callable[[], object]) -> bool:
@@ -37,9 +39,18 @@ def before_the_end(close: Callable[[], object]) -> bool:
     return True
 
 
+def wait_for_the_end() -> None:
+    """Where the process was told to end, wait for that: what comes after is not to be begun."""
+    if _ending is not None and _ending is not threading.current_thread():
+        _ending.join()
+
+
 def _told(_signal: int, _frame: FrameType | None) -> None:
+    global _ending
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # who sends it twice is in a hurry
-    threading.Thread(target=_end, name="coflect-ending", daemon=True).start()
+    _ending = threading.Thread(target=_end, name="coflect-ending", daemon=True)
+    _ending.start()
+    atexit.register(wait_for_the_end)  # a script that is over first still ends by the signal
 
 
 def _end() -> None:

@@ -58,7 +58,6 @@ def build(
     executor: Executor | None = None,
     input_shape: tuple[int, ...] | None = None,
     facts: Mapping[str, Any] | None = None,
-    inexact: Sequence[str] = (),
     first_event: int = 0,
 ) -> Parts:
     """Make the parts of a session and tie them.
@@ -80,7 +79,7 @@ def build(
         Where overlays are computed; this machine's own workers if left out.
     input_shape : (C, H, W), optional
         Of a sample, so that a worker can rehearse before its first request.
-    facts, inexact
+    facts : mapping, optional
         As of `keeping.Keeping`.
     first_event : int
         Number of the first event; more than 0 where a run is gone on with.
@@ -244,7 +243,7 @@ def build(
         newest=newest,
         desk=desk,
     )
-    parts.keeping = Keeping(parts, facts or {}, list(inexact))
+    parts.keeping = Keeping(parts, facts or {})
     observer.follow(parts)
     return parts
 

@@ -100,15 +100,20 @@ class Keeping:
     parts : session.parts.Parts
     facts : mapping
         Of model, data and settings; what is resumed is compared with it.
+
+    Attributes
+    ----------
+    coming : callable () -> list of int
+        Numbers of the events that are to come into force again.
     inexact : list of str
-        Why a training that goes on may differ, as far as that is known before.
+        Why a training that goes on may differ, beside what the backend says.
     """
 
-    def __init__(self, parts: Any, facts: Mapping[str, Any], inexact: list[str]) -> None:
+    def __init__(self, parts: Any, facts: Mapping[str, Any]) -> None:
         self._parts = parts
         self._facts = facts
-        self._inexact = inexact
-        self.coming: Callable[[], list[int]] = list  # numbers of the events that are to come again
+        self.inexact: list[str] = []
+        self.coming: Callable[[], list[int]] = list
 
     def copy(self, room: Memory) -> Taken:
         """Copy everything; at a step boundary, or while nothing trains."""
@@ -140,7 +145,7 @@ class Keeping:
             focus=ledger.focus,
             coming=self.coming(),
             facts=self._facts,
-            inexact=self._inexact,
+            inexact=list(self.inexact),
             open_effects=[
                 f"the effect of {name}, which was being measured"
                 for name in parts.steering.effects.open
@@ -220,7 +225,7 @@ def facts_of(backend: Any, task: Task, classes: list[str], seed: int) -> dict[st
 
     Rows of a data set that draws random numbers differ each time; of such only shapes are known.
     """
-    draws = bool(backend.reads_at_boundary) or _own_numbers(backend)
+    draws = bool(backend.reads_at_boundary)
     probes = [] if draws else list(backend.probes())
     rows = hashlib.sha256()
     for row in probes:
@@ -241,19 +246,11 @@ def facts_of(backend: Any, task: Task, classes: list[str], seed: int) -> dict[st
     }
 
 
-def inexact_of(backend: Any) -> list[str]:
-    """Why a training that is gone on with may differ from one that was not interrupted."""
-    found = list(getattr(backend, "inexact", []))
-    if _own_numbers(backend):
-        found.append(
-            "train_data gives another sample each time and draws from no global generator: a "
-            "generator of its own begins anew"
-        )
-    return found
+def draws_by_itself(backend: Any) -> bool:
+    """Whether a sample differs from one reading to the next by numbers that nobody else sees.
 
-
-def _own_numbers(backend: Any) -> bool:
-    """Whether a sample differs from one reading to the next by numbers that nobody else sees."""
+    It is read again for it, so only where something hangs on the answer, and nothing trains.
+    """
     readings = getattr(backend, "readings", None)
     if readings is None or backend.reads_at_boundary:
         return False

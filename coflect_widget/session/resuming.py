@@ -32,10 +32,13 @@ from coflect_widget.records.checkpoint_files import (
 from coflect_widget.records.inside import open_inside
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.run import Run
+from coflect_widget.session.keeping import draws_by_itself
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
 
+#: Said where only the samples' values differ.
+OTHER_ROWS = "the samples of train_data are not the run's: the same labels, other values"
 #: Names that people give checkpoints.
 _A_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}$")
 _ACTS = (events.InterventionRecord, events.Undone, events.Judged)
@@ -75,6 +78,9 @@ class Resume:
         What a person did after the checkpoint, by the step at which it came into force.
     measured : list of Effect
         Of interventions, on record.
+    inexact : list of str
+        Why the rest will differ from a run that was not interrupted, beside what the checkpoint
+        says.
     next_seq : int
         Number of the next event.
     """
@@ -84,6 +90,7 @@ class Resume:
     contents: Contents | None = None
     acts: list[Event] = field(default_factory=list)
     measured: list[events.Effect] = field(default_factory=list)
+    inexact: list[str] = field(default_factory=list)
     next_seq: int = 0
 
     @classmethod
@@ -133,7 +140,7 @@ class Resume:
         """That of the checkpoint; None where there is none."""
         return None if self.checkpoint is None else int(self.checkpoint.facts["batch_size"])
 
-    def check(self, facts: Mapping[str, Any]) -> None:
+    def check(self, facts: Mapping[str, Any], backend: Any) -> None:
         """Refuse a model, data or settings that are not the run's.
 
         Raises
@@ -144,7 +151,12 @@ class Resume:
         if self.checkpoint is None:
             return
         differs = difference(self.checkpoint.facts, facts)
-        if differs:
+        if differs == OTHER_ROWS and draws_by_itself(backend):
+            self.inexact.append(
+                "train_data gives another sample each time and draws from no global generator: a "
+                "generator of its own begins anew"
+            )
+        elif differs:
             raise ValueError(
                 f"resume={str(self.path)!r} does not fit: {differs}. A run is gone on with by the "
                 "model, the data and the settings that it was begun with; for others make a new "
@@ -196,7 +208,7 @@ class Resume:
             seq=one.seq,
             validated=one.step - 1 if to_come else one.step,
             lacks=list(one.lacks),
-            inexact=list(one.inexact),
+            inexact=[*one.inexact, *self.inexact],
         )
 
     def sentence(self) -> str:
@@ -208,8 +220,8 @@ class Resume:
             text = f"Resumed at step {one.step} from the checkpoint of {one.when} ({one.reason})."
             if one.lacks:
                 text += f" It lacks: {'; '.join(one.lacks)}."
-            if one.inexact:
-                text += f" Not exact: {'; '.join(one.inexact)}."
+            if inexact := [*one.inexact, *self.inexact]:
+                text += f" Not exact: {'; '.join(inexact)}."
         if self.acts:
             text += f" What was said after it comes into force again at its steps: {self._said()}."
         return text
@@ -280,7 +292,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         "num_val": "val_data has {now} samples, the run's had {before}",
         "shape": "samples are of shape {now}, the run's were of {before}",
         "labels": "the labels of train_data are not the run's",
-        "rows": "the samples of train_data are not the run's: the same labels, other values",
+        "rows": OTHER_ROWS,
         "batch_size": "batch_size={now}, the run was trained with {before}; pass "
         "batch_size={before}",
         "seed": "config['seed'] = {now}, the run's was {before}",
@@ -329,6 +341,7 @@ def go_on(resumed: Resume, parts: Parts) -> None:
         parts.keeping.put_back(resumed.contents)
     replaying = Replaying(resumed.acts, parts.loop, steering, parts.labels, parts.tell.warn)
     parts.keeping.coming = replaying.coming
+    parts.keeping.inexact = list(resumed.inexact)
     if resumed.acts:
         parts.controls.look(replaying.look)
     parts.tell.emit(resumed.event())

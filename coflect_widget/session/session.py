@@ -23,7 +23,7 @@ from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
 from coflect_widget.session.checks import check_display, find_black_and_white, structure_of
 from coflect_widget.session.guiding import Guides
-from coflect_widget.session.keeping import facts_of, inexact_of
+from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
@@ -195,7 +195,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 },
             )
         else:
-            resumed.check(facts)
+            resumed.check(facts, engine)
             resumed.read()
             path = resumed.path
         self._told = 0  # of the backend's assumptions
@@ -213,7 +213,6 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             executor=executor,
             input_shape=first.input.shape,
             facts=facts,
-            inexact=inexact_of(engine),
             first_event=0 if resumed is None else resumed.next_seq,
         )
         self._run = Run(path)

@@ -12,6 +12,7 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.process.ending import wait_for_the_end
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Waits(Held):
         except KeyboardInterrupt:
             self.stop()
             raise
+        wait_for_the_end()
         parts.forecaster.drain(30)
         parts.stream.flush()
         error = parts.loop.error

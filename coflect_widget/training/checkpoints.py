@@ -228,7 +228,8 @@ class CheckpointKeeper:
                 self._start()
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: all(job.written.done() or job.tries > tries[job] for job in lost), PATIENCE
+                lambda: all(job not in self._jobs or job.tries > tries[job] for job in lost),
+                PATIENCE,
             )
             return not any(job.error is not None for job in self._jobs)
 

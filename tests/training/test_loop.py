@@ -36,6 +36,9 @@ class Notes:
     def epoch_ended(self, step, epoch, validation):
         self.told.append((f"epoch {epoch}", len(self.steps)))
 
+    def epoch_counted(self, validation):
+        self.told.append((f"counted {validation}", len(self.steps)))
+
     def non_finite(self, step, error):
         raise AssertionError(error)
 

@@ -150,6 +150,11 @@ def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState
         lacks.append("the optimizer of a loop of your own: pass it to Session(..., optimizer=...)")
     if backend.device != "cpu":
         inexact.append(f"on {backend.device} equal steps may sum up in another order")
+    source = backend.train_source
+    if source.loader_workers and source.draws_random_numbers and not own_loop:
+        inexact.append("in mid-epoch the loader's processes begin their random numbers anew")
+    if own_loop:
+        inexact.append("a loop of your own begins an epoch anew, in an order of its own")
     return TrainingState(weights, rest, aliases, copier.finish(), lacks, inexact)
 
 
