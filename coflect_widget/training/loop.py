@@ -135,7 +135,7 @@ class TrainingLoop:
         self._together = 1  # how many are told of next
         self._batch_in_epoch = 0
         self._begun = False
-        self._whole_epochs = False
+        self.whole_epochs = False
         self._done = threading.Event()
         self._done.set()
         self._thread: threading.Thread | None = None
@@ -164,7 +164,7 @@ class TrainingLoop:
             "begun": self._begun,
             "per_epoch": self.backend.steps_per_epoch,
             "target": self.target_step,
-            "whole_epochs": self._whole_epochs,
+            "whole_epochs": self.whole_epochs,
         }
 
     def take(self, place: Mapping[str, Any]) -> None:
@@ -172,7 +172,7 @@ class TrainingLoop:
         self.step, self.epoch = int(place["step"]), int(place["epoch"])
         self._batch_in_epoch = int(place["batch"])
         self.target_step = int(place["target"])
-        self._whole_epochs = bool(place["whole_epochs"])
+        self.whole_epochs = bool(place["whole_epochs"])
 
     @property
     def left(self) -> int:
@@ -183,11 +183,6 @@ class TrainingLoop:
     def ends_epoch(self) -> bool:
         """Whether all batches of the present epoch are done, and its validation is to come."""
         return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
-
-    @property
-    def whole_epochs(self) -> bool:
-        """Whether the training was to be of whole epochs."""
-        return self._whole_epochs
 
     def wait_for_stop(self) -> bool:
         """Wait for a training that was told to stop; False where it does not come to its end.
@@ -226,7 +221,7 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs = whole_epochs
+        self.whole_epochs = whole_epochs
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -358,7 +353,7 @@ class TrainingLoop:
                     output = backend.train_step(batch)
                 except NonFiniteLossError as error:
                     self._batch_in_epoch += 1  # the batch is left out; no weight has changed
-                    if self._whole_epochs:
+                    if self.whole_epochs:
                         self.target_step -= 1
                     controls.pause()
                     error.batch = error.batch or batch

@@ -42,10 +42,6 @@ _NOTHING_SEEN = (
 )
 
 
-def _nothing(*_: object) -> None:
-    """Nobody asked."""
-
-
 class Announce(Protocol):
     """Told on the training thread when a loop begins."""
 
@@ -80,9 +76,9 @@ class OwnLoop:
         self.judges = False
         self.used = False  #: the newest training was of a loop of the user's own
         #: a library saves a checkpoint of its own: time for ours
-        self.save: Callable[[], object] = _nothing
+        self.save: Callable[[], object] = list
         #: a library goes on at this step: so shall a resumed session
-        self.at_step: Callable[[int], object] = _nothing
+        self.at_step: Callable[[int], object] = int
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
