@@ -243,7 +243,7 @@ def build(
         newest=newest,
         desk=desk,
     )
-    parts.keeping = Keeping(parts, facts or {})
+    parts.keeping = Keeping(parts, observer, facts or {})
     observer.follow(parts)
     return parts
 

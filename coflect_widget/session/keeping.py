@@ -98,6 +98,7 @@ class Keeping:
     Parameters
     ----------
     parts : session.parts.Parts
+    observer : session.observer.Observer
     facts : mapping
         Of model, data and settings; what is resumed is compared with it.
 
@@ -109,8 +110,15 @@ class Keeping:
         Why a training that goes on may differ, beside what the backend says.
     """
 
-    def __init__(self, parts: Any, facts: Mapping[str, Any]) -> None:
+    def __init__(self, parts: Any, observer: Any, facts: Mapping[str, Any]) -> None:
         self._parts = parts
+        self._told = {
+            "scoring": parts.scoring,
+            "window": parts.window,
+            "alarms": parts.alarms,
+            "observer": observer,
+            "overlays": parts.overlays,
+        }
         self._facts = facts
         self.inexact: list[str] = []
         self.coming: Callable[[], list[int]] = list
@@ -127,7 +135,7 @@ class Keeping:
 
         def keep() -> None:
             try:
-                telemetry.set_result(_telemetry(parts))
+                telemetry.set_result(self._telemetry())
             except BaseException as error:
                 telemetry.set_exception(error)
                 raise
@@ -167,41 +175,35 @@ class Keeping:
         parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())
         parts.loop.take(place)
         if tree["telemetry"] is not None:
-            _put_telemetry(parts, tree["telemetry"])
+            self._put_telemetry(tree["telemetry"])
 
+    def _telemetry(self) -> dict[str, Any]:
+        """On the forecaster's thread, between two steps."""
+        told = {name: part.kept() for name, part in self._told.items()}
+        return {"forecast": memory.keep(self._parts.forecaster), **told}
 
-def _telemetry(parts: Any) -> dict[str, Any]:
-    """On the forecaster's thread, between two steps."""
-    return {
-        "forecast": memory.keep(parts.forecaster),
-        "scoring": parts.scoring.kept(),
-        "window": parts.window.kept(),
-        "alarms": parts.alarms.kept(),
-        "observer": parts.observer.kept(),
-        "overlays": parts.overlays.kept(),
-    }
+    def _put_telemetry(self, kept: Mapping[str, Any]) -> None:
+        forecaster = self._parts.forecaster
+        memory.check(kept["forecast"], forecaster.store)
+        done = threading.Event()
+        failures: list[BaseException] = []
 
+        def put() -> None:
+            try:
+                memory.restore(forecaster, kept["forecast"])
+                for name, part in self._told.items():
+                    part.take(kept[name])
+            except BaseException as error:  # noqa: BLE001 - raised by who waits
+                failures.append(error)
+            finally:
+                done.set()
 
-def _put_telemetry(parts: Any, kept: Mapping[str, Any]) -> None:
-    memory.check(kept["forecast"], parts.forecaster.store)
-    done = threading.Event()
-    failures: list[BaseException] = []
-
-    def put() -> None:
-        try:
-            memory.restore(parts.forecaster, kept["forecast"])
-            for part in ("scoring", "window", "alarms", "observer", "overlays"):
-                getattr(parts, part).take(kept[part])
-        except BaseException as error:  # noqa: BLE001 - raised by who waits
-            failures.append(error)
-        finally:
-            done.set()
-
-    parts.forecaster.mark(put)
-    if not done.wait(TELEMETRY_SECONDS):
-        raise TimeoutError("the forecast did not take its memory in time")
-    if failures:
-        raise ValueError(f"the checkpoint's memory of the samples cannot be used: {failures[0]!r}")
+        forecaster.mark(put)
+        if not done.wait(TELEMETRY_SECONDS):
+            raise TimeoutError("the forecast did not take its memory in time")
+        if failures:
+            problem = repr(failures[0])
+            raise ValueError(f"the checkpoint's memory of the samples cannot be used: {problem}")
 
 
 def saved(checkpoint: Checkpoint, seconds: float) -> events.CheckpointSaved:

@@ -142,6 +142,8 @@ def test_resumed_in_mid_epoch_it_ends_as_if_it_had_never_been_interrupted(make, 
 
     at = find_checkpoints(folder)["mid"]
     assert at.step == 7
+    assert at.lacks == ("the effect of i1, which was being measured",)
+    assert at.inexact == ()
     resumed = make(resume=at)
     torch.rand(5)  # whatever happens meanwhile in the kernel
     assert resumed.metrics["step"] == 7
