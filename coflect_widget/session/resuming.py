@@ -208,8 +208,13 @@ class Resume:
             seq=one.seq,
             validated=one.step - 1 if to_come else one.step,
             lacks=list(one.lacks),
-            inexact=[*one.inexact, *self.inexact],
+            inexact=self.not_exact(one),
         )
+
+    def not_exact(self, one: Checkpoint) -> list[str]:
+        """Why the rest will differ from a run that was not interrupted."""
+        failed = ["the step that failed had drawn random numbers"] if one.reason == "failed" else []
+        return [*one.inexact, *failed, *self.inexact]
 
     def sentence(self) -> str:
         """What a person is told of it."""
@@ -220,8 +225,8 @@ class Resume:
             text = f"Resumed at step {one.step} from the checkpoint of {one.when} ({one.reason})."
             if one.lacks:
                 text += f" It lacks: {'; '.join(one.lacks)}."
-            if inexact := [*one.inexact, *self.inexact]:
-                text += f" Not exact: {'; '.join(inexact)}."
+            if not_exact := self.not_exact(one):
+                text += f" Not exact: {'; '.join(not_exact)}."
         if self.acts:
             text += f" What was said after it comes into force again at its steps: {self._said()}."
         return text

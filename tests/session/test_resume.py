@@ -1,5 +1,6 @@
 """A run that is killed goes on where it was: bit for bit, with all that a person said."""
 
+import contextlib
 import json
 import shutil
 
@@ -116,7 +117,14 @@ def copied_as_killed(session, tmp_path):
     """The run folder as a kill would have left it at this moment, with half a line at its end."""
     session._parts.stream.flush()
     folder = tmp_path / "killed" / session.run.id
-    shutil.copytree(session.run.path, folder, ignore=shutil.ignore_patterns("overlays"))
+
+    def copied():  # files come and go meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(shutil.Error):
+            shutil.copytree(session.run.path, folder, ignore=shutil.ignore_patterns("overlays"))
+            return True
+
+    eventually(copied)
     (folder / "overlays").mkdir()
     with (folder / "events.jsonl").open("ab") as file:
         file.write(b'{"schema_version":1,"seq":')
