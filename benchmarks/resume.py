@@ -139,7 +139,7 @@ def child(kind, folder):
             time.sleep(0.002)
 
     threading.Thread(target=tell, daemon=True).start()
-    if found and session._parts.loop.left:
+    if found and (session._parts.loop.left or session._parts.loop.ends_epoch):
         session.train()
     elif not found or session.metrics["step"] == 0:
         session.train(epochs=EPOCHS)

@@ -72,7 +72,7 @@ def coflect_(folder, minutes=None):
     if found:
         session = coflect.open_run(found[0]).resume(model, train, val, config=config, **more)
         print(f"begins {session.metrics['step']}", flush=True)
-        left = session._parts.loop.left
+        left = session._parts.loop.left or session._parts.loop.ends_epoch
         session.train() if left else session.train(epochs=EPOCHS)
     else:
         session = coflect.Session(model, train, val, run_dir=folder, config=config, **more)

@@ -126,12 +126,12 @@ class Observer:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
         forecaster = self._parts.forecaster
         forecaster.flush()
+        if state != "failed":
+            self._measure_effects()
         # What it keeps is copied by the next mark: after it come thumbnails, whose samples may
         # have to be read by this very thread.
         written = self._keep_state(state)
         forecaster.mark(self._keep_thumbnails)
-        if state != "failed":
-            self._measure_effects()
         if written is not None:
             self._parts.controls.serve(written.done, PATIENCE, _nothing)
         forecaster.drain(LAST_TELEMETRY)
