@@ -117,7 +117,7 @@ def child(kind, folder):
     import coflect_widget as coflect
 
     model, data, val, more = {"torch": torch_parts, "keras": keras_parts}[kind]()
-    config = {"checkpoint_minutes": 0.005, "forecast": {"probes": 0, "horizon_epochs": 1}}
+    config = {"checkpoint_minutes": 0.0015, "forecast": {"probes": 0, "horizon_epochs": 1}}
     found = sorted(folder.glob("run_*"))
     if found:
         session = coflect.open_run(found[0]).resume(model, data, val, config=config, **more)
@@ -189,7 +189,7 @@ def part_is_there(folder):
 def kill_at(process, folder, moment, rng):
     """Kill it at that moment; False if it ended before."""
     steps = 0
-    wanted = rng.randint(3, 22)
+    wanted, validations = rng.randint(3, 40), rng.randint(1, 2)
     for line in process.stdout:
         if line.startswith("ended"):
             process.wait()
@@ -198,7 +198,9 @@ def kill_at(process, folder, moment, rng):
         if steps < 3:
             continue
         if moment == "validation" and line.startswith("validating"):
-            break
+            validations -= 1
+            if not validations:
+                break
         if moment == "batch" and steps >= wanted:
             time.sleep(rng.random() * 0.02)
             break
