@@ -29,14 +29,6 @@ class UnknownModelError(LookupError):
     """The worker holds another model, or none."""
 
 
-class NoSuitableLayerError(ValueError):
-    """No module's output can be read as a map, or the named one cannot."""
-
-
-class ModelNotSendableError(TypeError):
-    """The model cannot be pickled, so no worker can rebuild it."""
-
-
 def after(error: WorkerError) -> ExplanationError:
     """What whoever waits for a map is told after this happened to its worker."""
     closed = isinstance(error, PoolClosedError)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,14 +18,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution import checks, consensus
+from coflect_widget.attribution import checks, consensus, methods
 from coflect_widget.attribution.consensus import Map
-from coflect_widget.attribution.errors import (
-    NoSuitableLayerError,
-    StaleSnapshotError,
-    UnknownModelError,
-)
+from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
 from coflect_widget.tasks import Classification, Task
 from coflect_widget.workers.errors import WorkRefusedError
@@ -334,8 +330,7 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
 def load(model: Model) -> Explainer:
     """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
-        module, _, name = model.explainer.partition(":")
-        explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)
+        explainer: Explainer = methods.load(model.explainer, model.structure)
         _models.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
     return _models[model.id]

@@ -37,7 +37,7 @@ def make_callback(own: OwnLoop) -> Any:
             "keras_callback() needs Keras, which is not installed; "
             "run: pip install 'coflect-widget[keras]'"
         ) from None
-    if not hasattr(own.backend, "keras_model"):
+    if own.backend.name != "keras":
         raise TypeError("keras_callback() is for sessions whose model is a keras.Model")
     return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(own)
 

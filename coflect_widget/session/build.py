@@ -54,7 +54,6 @@ def build(
     task: Task,
     classes: Sequence[str],
     *,
-    measure: Callable[..., Any] | None = None,
     executor: Executor | None = None,
     input_shape: tuple[int, ...] | None = None,
     facts: Mapping[str, Any] | None = None,
@@ -73,8 +72,6 @@ def build(
     task : Task
     classes : sequence of str
         Names of the classes.
-    measure : callable, optional
-        What a worker measures effects with; see `guidance.watch`.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
     input_shape : (C, H, W), optional
@@ -113,9 +110,7 @@ def build(
         on_non_finite=holding.outputs,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
         # Compiled kernels take so little of the processors that a rest would cost more.
-        rest=controls.rest
-        if getattr(backend, "fills_processors", False) and kernels().module is None
-        else None,
+        rest=controls.rest if backend.fills_processors and kernels().module is None else None,
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;
@@ -138,7 +133,6 @@ def build(
         samples,
         tell,
         structure=structure,
-        measure=measure,
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
         step=lambda: loop.step,
@@ -174,7 +168,7 @@ def build(
         structure,
         snapshots,
         kept,
-        explainer=getattr(backend, "explainer", ""),
+        explainer=backend.explainer,
         read_sample=samples.train,
         request_snapshot=loop.snapshot_now,
         on_explained=overlays.explained,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coflect_widget.backends.registry import BackendParts, resolve
+from coflect_widget.backends.base import Backend, Sample
 from coflect_widget.config import Config
 from coflect_widget.records.value_range import Window, find_window
 
@@ -29,7 +29,7 @@ def find_black_and_white(config: Config, inputs: Sequence[Any]) -> Window | None
     return find_window(inputs)
 
 
-def structure_of(parts: BackendParts, engine: Any, config: Config) -> bytes | Exception:
+def structure_of(engine: Backend, sample: Sample, config: Config) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
     Raises
@@ -38,16 +38,10 @@ def structure_of(parts: BackendParts, engine: Any, config: Config) -> bytes | Ex
         If the layer that the user named is not in the model, or the model has none to read.
     """
     try:
-        if parts.structure is None:
-            own: bytes = engine.structure()
-            return own
-        structure: bytes = resolve(parts.structure)(engine.model)
+        structure = engine.structure()
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
     if wanted.layer is not None or wanted.method != "smoothgrad":
-        assert parts.check_layer is not None  # noqa: S101 - both are there or neither
-        sample = engine.read_sample(0)
-        more = {"others": sample.others, "place": sample.place} if sample.others else {}
-        resolve(parts.check_layer)(structure, sample.input.shape, wanted.layer, **more)
+        engine.check_layer(structure, sample, wanted.layer)
     return structure

@@ -94,7 +94,7 @@ class Holding:
 
     def _say(self, step: int, what: str, found: Culprits) -> None:
         """Tell the person, and whoever waits."""
-        may_judge = hasattr(self._backend, "set_labels") and self._task.labelled
+        may_judge = self._backend.takes_labels and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
         if not self._own_loop.open:

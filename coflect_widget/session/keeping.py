@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.backends.state import Memory, TrainingState, weights_alone
+from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.events import RunState
 from coflect_widget.forecast import memory
 from coflect_widget.guidance.ledger import Intervention, as_text
@@ -127,10 +127,7 @@ class Keeping:
         """Copy everything; at a step boundary, or while nothing trains."""
         parts = self._parts
         backend, loop, ledger = parts.backend, parts.loop, parts.steering.ledger
-        if hasattr(backend, "state"):
-            state = backend.state(room, own_loop=parts.own_loop.used)
-        else:
-            state = weights_alone(backend, room)
+        state = backend.state(room, own_loop=parts.own_loop.used)
         telemetry: Future[Any] = Future()
 
         def keep() -> None:
@@ -165,13 +162,8 @@ class Keeping:
         parts, tree = self._parts, contents.tree
         place, rest = tree["place"], tree["state"]
         parts.labels.take(tree["verdicts"])
-        if not hasattr(parts.backend, "restore") or rest is None:
-            raise ValueError(
-                f"resume=: the {parts.backend.name} backend has no state() and restore(), so its "
-                "runs cannot be gone on with; the weights are in the checkpoint"
-            )
         if not place["begun"]:
-            rest = {**rest, "random": None}
+            rest = {**(rest or {}), "random": None}
         parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())
         parts.loop.take(place)
         if tree["telemetry"] is not None:

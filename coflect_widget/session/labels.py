@@ -133,7 +133,7 @@ class Labels:
                 )
         elif label is not None:
             raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')
-        if not hasattr(self._backend, "set_labels"):
+        if not self._backend.takes_labels:
             raise ValueError(
                 f"the {self._backend.name} backend cannot change labels while it trains"
             )

@@ -10,9 +10,11 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.attribution.work import import_ahead
+from coflect_widget.backends.defaults import complete
 from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
@@ -140,24 +142,26 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         factory = resolve(parts.backend)
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
-            import_ahead(getattr(factory, "explainer", ""))
+            import_ahead(parts.explainer)
         if class_weight is not None and not takes(factory, "class_weight"):
             raise TypeError(
                 f"class_weight= is not for this model: its backend "
                 f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
                 "out, or let the backend take class_weight"
             )
-        engine = factory(
-            model,
-            train_data,
-            val_data,
-            num_classes=None if names is None else len(names),
-            loss=loss,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            batch_size=batch_size,
-            config=checked,
-            **({} if class_weight is None else {"class_weight": class_weight}),
+        engine = complete(
+            factory(
+                model,
+                train_data,
+                val_data,
+                num_classes=None if names is None else len(names),
+                loss=loss,
+                optimizer=optimizer,
+                scheduler=scheduler,
+                batch_size=batch_size,
+                config=checked,
+                **({} if class_weight is None else {"class_weight": class_weight}),
+            )
         )
         first = engine.read_sample(0)
         check_display(checked, first.input.shape[0])
@@ -170,17 +174,12 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             display = checked.display.model_copy(update=black_and_white)
             checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = structure_of(parts, engine, checked)
-        if parts.guidance is not None and task.labelled:
-            losses = resolve(parts.guidance)(
-                engine.model,
-                engine.read_rows,
-                engine.image_size,
-                checked.guidance,
-                seed=checked.seed,
-                device=engine.device,
+        structure = structure_of(engine, first, checked)
+        guided = engine.guided() if task.labelled else None
+        if guided is not None:
+            engine.attach_guidance(
+                GuidanceLosses(guided, engine.image_size, checked.guidance, checked.seed)
             )
-            engine.attach_guidance(losses)
         facts = facts_of(engine, task, self.classes, checked.seed)
         if resumed is None:
             path = make_run_folder(Path(run_dir))
@@ -201,7 +200,6 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         self._told = 0  # of the backend's assumptions
         self._resumed = resumed is not None
         self._backend = engine
-        measure = resolve(parts.measure) if parts.measure and task.labelled else None
         self._parts = build(
             engine,
             structure,
@@ -209,7 +207,6 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             path,
             task,
             self.classes,
-            measure=measure,
             executor=executor,
             input_shape=first.input.shape,
             facts=facts,
@@ -223,7 +220,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             backend=engine.name,
             device=engine.device,
             focus=checked.guidance.strength,
-            guidance=parts.guidance is not None and task.labelled and not first.others,
+            guidance=guided is not None and not first.others,
             kernels=kernels().used,
         )
         try:
@@ -250,8 +247,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
             )
         if window is not None:
             self._parts.tell.notice("info", str(window))
-        if hasattr(engine, "forget_read"):  # one that a user wrote may keep nothing
-            engine.forget_read()
+        engine.forget_read()
         if isinstance(structure, Exception):
             self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
         self._tell_assumptions()
@@ -289,10 +285,8 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
         elif to_its_end:
             steps = parts.loop.left
         assert steps is not None  # noqa: S101 - narrows the type
-        expect = getattr(self._backend, "expect", None)  # one that a user wrote may have none
-        if expect is not None:
-            expect(steps)
-            self._tell_assumptions()
+        self._backend.expect(steps)
+        self._tell_assumptions()
         parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
         parts.process.release_helpers()
         whole = parts.loop.whole_epochs if to_its_end else epochs is not None
@@ -361,7 +355,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
 
     def _tell_assumptions(self) -> None:
         """Say and record what the backend has guessed since the last time."""
-        known = list(getattr(self._backend, "assumptions", []))
+        known = list(self._backend.assumptions)
         new, self._told = known[self._told :], len(known)
         for sentence in new:
             self._made().tell.notice("warning", sentence)

@@ -328,9 +328,7 @@ class TrainingLoop:
                 self._begun = True
             self.time.turn("training")
             end = self._train()
-            finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
-            if finish is not None:
-                finish()
+            self.backend.finish()
         except Exception as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
         except BaseException as error:  # noqa: BLE001 - a data set's sys.exit() ends no script
@@ -388,7 +386,7 @@ class TrainingLoop:
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""
-        lapses = getattr(self.backend, "lapses", None)  # as with warnings
+        lapses = self.backend.lapses
         if lapses:
             self.observer.lapsed([lapses.pop(0) for _ in range(len(lapses))])
         if not self._recent:
@@ -399,7 +397,7 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided, at=self._stepped)
         self._stepped = None
         self.observer.observe(self.step, self.epoch, *recent)
-        warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
+        warnings = self.backend.warnings
         while warnings:
             self.observer.notice("warning", warnings.pop(0))
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))

@@ -19,7 +19,7 @@ from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.loop import TrainingLoop
-from coflect_widget.training.micro_batches import Pieces, by_numpy
+from coflect_widget.training.micro_batches import Pieces
 
 Indices = NDArray[np.int64]
 
@@ -75,7 +75,7 @@ class OwnLoop:
         self._in_body = False  # of a `for`, which would have closed it had it been left
         self.judges = False
         self.used = False  #: the newest training was of a loop of the user's own
-        #: a library saves a checkpoint of its own: time for ours
+        #: a library saves its own checkpoint: time for ours
         self.save: Callable[[], object] = list
         #: a library goes on at this step: so shall a resumed session
         self.at_step: Callable[[int], object] = int
@@ -84,8 +84,7 @@ class OwnLoop:
         self._guidance: Any = None
         self._whole: StepOutput | None = None
         # Of this loop: steps so far, whether one was recorded, and what to say if none was.
-        self._steps = 0
-        self._recorded = False
+        self._steps, self._recorded = 0, False
         self._silence: str | None = None
         self._pieces: Pieces | None = None  # of the batch that came last, once one was seen
 
@@ -417,7 +416,7 @@ class OwnLoop:
                 "without indices the pieces of a batch are taken in order, and must be all of it: "
                 "observe the others too, or give observe() the indices of the samples that it gets"
             )
-        return pieces.joined(getattr(self.backend, "concatenate", by_numpy))
+        return pieces.joined(self.backend.concatenate)
 
     def _forget(self) -> None:
         self._open = self._in_body = False

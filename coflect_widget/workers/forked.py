@@ -25,8 +25,8 @@ from typing import Any
 
 import psutil
 
+from coflect_widget.backends.by_value import search_path
 from coflect_widget.workers import lifeline
-from coflect_widget.workers.by_value import search_path
 from coflect_widget.workers.fork_server import LENGTH, receive
 from coflect_widget.workers.start import ONE_THREAD
 from coflect_widget.workers.work import Work

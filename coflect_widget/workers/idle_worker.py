@@ -34,8 +34,10 @@ class IdleWorker:
         self._training = False
         self.closed = False
 
-    def run(self, function: Callable[..., T], *arguments: Any) -> T:
+    def run(self, function: Callable[..., T], *arguments: Any, imports: str = "") -> T:
         """Compute there and wait; what the function raises is raised here.
+
+        `imports`, "module:name", is imported there before the process becomes idle.
 
         Raises
         ------
@@ -50,7 +52,7 @@ class IdleWorker:
             try:
                 if self._pid is None:
                     # imports first: an idle process would need minutes for them
-                    module = function.__module__
+                    module = imports.partition(":")[0] or function.__module__
                     self._pid = process.call(_settle, module, timeout=START_SECONDS)
                     self._reclass()
                 result: T = process.call(function, *arguments, timeout=DEADLINE)

@@ -13,7 +13,9 @@ from safetensors.numpy import load_file
 
 import coflect_widget as coflect
 from coflect_widget.backends import registry
-from coflect_widget.backends.base import MissingFrameworkError
+from coflect_widget.backends.base import Backend, MissingFrameworkError
+from coflect_widget.backends.defaults import BackendDefaults, complete
+from coflect_widget.config import Config
 from coflect_widget.tasks import Classification
 from tests.conftest import eventually, tiny_cnn
 
@@ -78,6 +80,34 @@ def test_a_bare_loop_in_numpy(logistic, digits, make_session):
     session.wait(30)
     assert (session.metrics["step"], session.metrics["epoch"]) == (20, 2)
     assert session._parts.forecaster.store.seen.all()
+
+
+def test_a_backend_is_given_what_it_does_not_say_itself(logistic, digits):
+    class Sealed:
+        __slots__ = ()
+
+    class Judging(logistic.NumpyBackend):
+        def set_labels(self, labels):
+            pass
+
+    made = [
+        complete(kind(
+            logistic.Logistic(10), digits, None, num_classes=10, loss=None, optimizer=None,
+            scheduler=None, batch_size=32, config=Config(),
+        ))
+        for kind in (logistic.NumpyBackend, Judging)
+    ]  # fmt: skip
+    assert [one.takes_labels for one in made] == [False, True]
+    assert (made[0].explainer, made[0].task) == ("numpy_logistic:LogisticExplainer", None)
+    made[0].warnings.append("mine")
+    assert made[1].warnings == []
+    assert made[0].readings(0, lambda _: True) == []
+    parts = [np.zeros((1, 2)), np.ones((2, 2))]
+    assert made[0].concatenate(parts).shape == (3, 2)
+    asked = {name for name in vars(BackendDefaults) if not name.startswith("_")}
+    assert asked <= set(vars(Backend)) | set(Backend.__annotations__)
+    with pytest.raises(TypeError, match=r"derive it from .*BackendDefaults"):
+        complete(Sealed())
 
 
 def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from coflect_widget.backends.base import WeightSpec
+
 #: Where the channels of an input are; "none": the input is (H, W).
 Layout = Literal["last", "first", "none"]
 #: What the model's outputs are; "logit" and "sigmoid" have one for two classes, and "sigmoids" are
@@ -60,18 +62,6 @@ class Classifier:
             return np.ascontiguousarray(np.moveaxis(x, -3, -1))
         return x if self.layout == "first" else x[..., 0, :, :]
 
-    def channel_sum(self, x: Any) -> Any:
-        """Sum over the channels of a tensor of inputs, (B, H, W)."""
-        if self.layout == "none":
-            return x
-        return tf.reduce_sum(x, -1 if self.layout == "last" else 1)
-
-    def per_pixel(self, mask: Any) -> Any:
-        """A mask (B, H, W) so that it meets inputs (B, ...) pixel by pixel."""
-        if self.layout == "none":
-            return mask
-        return mask[..., None] if self.layout == "last" else mask[:, None]
-
 
 def weight_names(variables: Sequence[Any]) -> list[str]:
     """A name of its own for each variable: its path, numbered where that is shared."""
@@ -84,3 +74,12 @@ def weight_names(variables: Sequence[Any]) -> list[str]:
             name = f"{weight.path}#{number}"
         names.append(name)
     return names
+
+
+def weight_specs(model: Any) -> list[WeightSpec]:
+    """Name, shape and numpy type of each of ``model.weights``."""
+    return [
+        # numpy has no bfloat16; float32 holds each of its values
+        WeightSpec(name, tuple(w.shape), "float32" if w.dtype == "bfloat16" else str(w.dtype))
+        for name, w in zip(weight_names(model.weights), model.weights, strict=True)
+    ]

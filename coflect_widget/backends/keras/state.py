@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.model import weight_names
@@ -37,7 +38,7 @@ def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState
         },
         "seeds": _variables(memory, "seeds", seed_generators(model)),
         "random": process_random_state(),
-        "guidance": None if guidance is None or not guidance.active else guidance.kept(),
+        "guidance": None if guidance is None or not guidance.active else _plain(guidance.kept()),
     }
     inexact = []
     if backend.device != "cpu":
@@ -79,9 +80,11 @@ def seed_generators(model: Any) -> list[Any]:
     return [v for v in model.non_trainable_variables if "seed_generator" in v.path]
 
 
-def put_random_state(kept: Mapping[str, Any]) -> None:
-    """Put the generators of Python and numpy where they were."""
-    put_process_random_state(kept)
+def _plain(value: Any) -> Any:
+    """A tree without tensors."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return value.numpy() if tf.is_tensor(value) else value
 
 
 def _variables(memory: Memory, name: str, variables: list[Any]) -> dict[str, Any]:
@@ -113,3 +116,29 @@ def _assign(variable: Any, value: NDArray[Any] | Bits) -> None:
         variable.assign(np.array(value.bits).view(variable.numpy().dtype))
     else:
         variable.assign(np.array(value))
+
+
+class KeepsState:
+    """The part of a `KerasBackend` that checkpoints need."""
+
+    _random: Any = None  # where the generators are to go on
+
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        return copy_state(self, memory, own_loop=own_loop)
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        backend: Any = self
+        restore_state(backend, weights, rest)
+        self._random = rest["random"]
+        if backend._guidance is not None:
+            backend._guidance.restore(guidance, rest["guidance"])
+
+    def random_goes_on(self) -> bool:
+        """Put the generators where a checkpoint had them, once; False where there is none.
+
+        Those of layers are variables, and put back with the weights.
+        """
+        kept, self._random = self._random, None
+        if kept is not None:
+            put_process_random_state(kept)
+        return kept is not None

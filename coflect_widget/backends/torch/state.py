@@ -16,6 +16,7 @@ from coflect_widget.backends.state import (
     process_random_state,
     put_process_random_state,
 )
+from coflect_widget.backends.torch.schedules import BatchSchedule
 from coflect_widget.records.trees import Arrays, Bits
 
 #: Types that numpy does not know: as safetensors names them, and integers of the same width.
@@ -103,15 +104,16 @@ def tensor_of(value: NDArray[Any] | Bits) -> torch.Tensor:
     return torch.from_numpy(np.array(value))
 
 
-def from_tree(value: Any) -> Any:
-    """The reverse of `Copier.tree`."""
+def from_tree(value: Any, device: torch.device | str = "cpu") -> Any:
+    """The reverse of `Copier.tree`, on a device."""
     if isinstance(value, Mapping):
         if value.keys() == {"tensor"}:
-            return tensor_of(value["tensor"])
-        return {key: from_tree(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [from_tree(one) for one in value]
-    return tuple(map(from_tree, value)) if isinstance(value, tuple) else value
+            return tensor_of(value["tensor"]).to(device)
+        return {key: from_tree(one, device) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        items = [from_tree(one, device) for one in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value
 
 
 def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState:
@@ -209,7 +211,7 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
     """Put a state back into `backend` (a TorchBackend); names and shapes are known to fit.
 
     The random states are put back by `put_random_state`, and the guidance by
-    `TorchGuidance.restore`.
+    `guidance.in_force.InForce.restore`.
     """
     model = backend.model
     state = model.state_dict(keep_vars=True)
@@ -232,4 +234,32 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
         backend._scaler.load_state_dict(dict(rest["scaler"]))
     modules = dict(model.named_modules())
     backend._frozen._modules = [modules[name] for name in rest["held_in_eval"] if name in modules]
-    backend.take_schedule(known=rest["schedule"]["known"], past=rest["schedule"]["past"])
+    schedule = rest["schedule"]
+    backend._unit_known, backend._each_batch = schedule["known"], None
+    if schedule["past"] is not None and backend.scheduler is not None:
+        past = schedule["past"]
+        backend._each_batch = BatchSchedule(backend.scheduler, backend.warnings, past)
+
+
+class KeepsState:
+    """The part of a `TorchBackend` that checkpoints need."""
+
+    _random: Any = None  # where the generators are to go on
+
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        return copy_state(self, memory, own_loop=own_loop)
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        backend: Any = self
+        restore_state(backend, weights, rest)
+        self._random = rest["random"]
+        if backend._guidance is not None:
+            kept = rest["guidance"]
+            backend._guidance.restore(guidance, kept and from_tree(kept, backend._device))
+
+    def random_goes_on(self) -> bool:
+        """Put the generators where a checkpoint had them, once; False where there is none."""
+        kept, self._random = self._random, None
+        if kept is not None:
+            put_random_state(self, kept)
+        return kept is not None
