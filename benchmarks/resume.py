@@ -18,13 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 EPOCHS, ROWS, BATCH = 6, 640, 32
 #: (step, what is said there)
-SAID = ((15, "ignore"), (40, "judge"), (55, "look"), (70, "undo"))
+SAID = ((15, "ignore"), (42, "judge"), (55, "look"), (70, "undo"))
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[1]))
 
@@ -139,16 +141,13 @@ def child(kind, folder):
             time.sleep(0.002)
 
     threading.Thread(target=tell, daemon=True).start()
-    if found and (session._parts.loop.left or session._parts.loop.ends_epoch):
-        session.train()
-    elif not found or session.metrics["step"] == 0:
-        session.train(epochs=EPOCHS)
+    loop = session._parts.loop
     for step, what in SAID:
+        if session.metrics["step"] < step:
+            session.train(steps=step - session.metrics["step"])
+            session.wait()
         if step in said:
             continue
-        session.pause()
-        while session.metrics["step"] < step:
-            session.step()
         if what == "ignore":
             session.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4), strength=0.5)
         elif what == "look":
@@ -157,8 +156,9 @@ def child(kind, folder):
             session.judge(5, "wrong", 2)
         else:
             session.undo("i2")
-    session.resume()
-    session.wait()
+    if session.metrics["epoch"] < EPOCHS:
+        session.train(epochs=EPOCHS - loop.epoch)
+        session.wait()
     session._parts.forecaster.drain(60)
     scores = session._parts.scoring.scores
     np.savez(folder / "weights.npz", **weights_of(session))
@@ -261,8 +261,6 @@ def print_kills(kind, count, seed):
 
 def strokes_until_killed(folder, pipe):
     """Draw strokes for ever; each is told once feedback() has come back."""
-    from concurrent.futures import ThreadPoolExecutor
-
     import torch
 
     import coflect_widget as coflect
@@ -279,7 +277,7 @@ def strokes_until_killed(folder, pipe):
             "checkpoint_minutes": 0.003, "guidance": {"effect_after": 0},
             "attribution": {"budget": 0}, "forecast": {"probes": 0},
         },
-        "executor": ThreadPoolExecutor(1),
+        "executor": ProcessPoolExecutor(1),  # starts none before somebody wants a map
     }  # fmt: skip
     if found:
         session = coflect.open_run(found[0]).resume(model, data, **more)
@@ -319,6 +317,8 @@ def ledger_kills(count, seed=0):
                 os.close(reads)
                 try:
                     strokes_until_killed(Path(folder), writes)
+                except BaseException:  # noqa: BLE001 - said, and then the process ends
+                    traceback.print_exc()
                 finally:
                     os._exit(1)
             os.close(writes)
