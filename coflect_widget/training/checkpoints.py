@@ -35,6 +35,8 @@ from coflect_widget.training.controls import Controls
 SOON, LONGEST = 2.0, 60.0
 #: Seconds that a training's end, and `close`, wait for the disk.
 PATIENCE = 60.0
+#: Seconds after the last one from which on an epoch's end is worth one.
+OFTEN = 10.0
 #: Copies that may be in memory: one is written, one waits, one is the best and waits its turn.
 COPIES = 3
 #: Checkpoints beside the best and the named ones that stay.
@@ -143,7 +145,7 @@ class CheckpointKeeper:
         self._copies = 0
         self._due = float("inf")  # when the next one is to be taken
         self._newest: int | None = None  # step of the newest copy
-        self._epoch_began = time.monotonic()
+        self._taken_at = time.monotonic()  # the newest copy
         self._quiet_until = 0.0  # for the best one
         self._best: Score | None = None
         self._known = False
@@ -157,18 +159,17 @@ class CheckpointKeeper:
         """A training begins."""
         self._look_at_folder()
         with self._changed:
-            self._epoch_began = now = time.monotonic()
+            self._taken_at = now = time.monotonic()
             self._due = now + self._period
             self._start()
 
     def epoch_done(self, score: Score | None) -> None:
         """An epoch has ended, with this validation."""
-        now, began = time.monotonic(), self._epoch_began
-        self._epoch_began = now
         better = score is not None and score.beats(self._best)
         if better:
             self._best = score
-        if better or now - began >= self._period:
+        due = time.monotonic() - self._taken_at >= min(self._period, OFTEN)
+        if better or (due and self._period < float("inf")):
             self._taken("best" if better else "epoch", score=score if better else None)
 
     def ended(self, reason: Reason) -> Future[Checkpoint]:
@@ -270,6 +271,7 @@ class CheckpointKeeper:
         else:
             job.memory, job.seconds = memory, time.perf_counter() - began
             self.copying += job.seconds
+            self._taken_at = time.monotonic()
             with self._changed:
                 self._newest = job.copied.step
                 if reason == "best":
@@ -392,7 +394,7 @@ class CheckpointKeeper:
             self._alarm("Checkpoints can be written again; what waited is on disk.", True)
         if not job.written.done():
             job.written.set_result(checkpoint)
-        self._prune()
+        remove(set_aside(find_checkpoints(self._run)))
 
     def _written(self, job: _Job) -> Checkpoint:
         contents, aliases, more = job.copied.contents()
@@ -410,10 +412,6 @@ class CheckpointKeeper:
             **more,
         }
         return write_checkpoint(self._run / "checkpoints", manifest, contents, aliases)
-
-    def _prune(self) -> None:
-        found = find_checkpoints(self._run)
-        remove(set_aside(found))
 
     def _say(self, text: str) -> None:
         with self._changed:
