@@ -300,6 +300,9 @@ class Backend(Protocol):
         `destination`; it is called on another thread.
         """
 
+    def lasting_names(self) -> list[str]:
+        """* Names of the same weights that another process gives them too; [] where all last."""
+
     def structure(self) -> bytes:
         """* What `explainer` rebuilds the model from, but for its weights.
 

@@ -59,6 +59,9 @@ class BackendDefaults:
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return np.concatenate([np.asarray(part) for part in parts])
 
+    def lasting_names(self) -> list[str]:
+        return []
+
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         return weights_alone(self, memory)
 

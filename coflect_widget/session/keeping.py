@@ -225,6 +225,8 @@ def facts_of(backend: Any, task: Task, classes: list[str], seed: int) -> dict[st
     for row in probes:
         rows.update(np.ascontiguousarray(row).tobytes())
     labels = np.ascontiguousarray(backend.labels())
+    specs = backend.weight_specs()
+    names = backend.lasting_names() or [spec.name for spec in specs]
     return {
         "backend": backend.name,
         "task": task.name,
@@ -236,7 +238,7 @@ def facts_of(backend: Any, task: Task, classes: list[str], seed: int) -> dict[st
         "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
         "rows": None if draws else rows.hexdigest(),
         "shape": list(backend.read_sample(0).input.shape),
-        "weights": {spec.name: list(spec.shape) for spec in backend.weight_specs()},
+        "weights": {name: list(spec.shape) for name, spec in zip(names, specs, strict=True)},
     }
 
 

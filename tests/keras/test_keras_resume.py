@@ -88,6 +88,7 @@ def test_resumed_in_mid_epoch_it_ends_as_if_it_had_never_been_interrupted(make):
     assert max(np.abs(a - b).max() for a, b in zip(wanted, found, strict=True)) <= 1e-6
     assert [(one.index, one.risk) for one in resumed.candidates] == queue
     assert [one.judged for one in resumed.suspects if one.index == 5] == ["wrong"]
+    resumed.close()
     with pytest.raises(ValueError, match="optimizer Adam, the run's was SGD"):
         make(network(keras.optimizers.Adam()), resume=whole.run)
 

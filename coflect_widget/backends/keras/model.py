@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,7 @@ Layout = Literal["last", "first", "none"]
 Head = Literal["logits", "softmax", "sigmoids", "logit", "sigmoid"]
 
 _TINY = 1e-12
+_COUNTED = re.compile(r"_\d+(?=_|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,22 @@ class Classifier:
 
 def weight_names(variables: Sequence[Any]) -> list[str]:
     """A name of its own for each variable: its path, numbered where that is shared."""
+    return _numbered([str(variable.path) for variable in variables])
+
+
+def lasting_names(variables: Sequence[Any]) -> list[str]:
+    """The same without the numbers that Keras gives to each further layer of a process."""
+    paths = (str(variable.path).split("/") for variable in variables)
+    return _numbered(["/".join(_COUNTED.sub("", part) for part in path) for path in paths])
+
+
+def _numbered(paths: Sequence[str]) -> list[str]:
     names: list[str] = []
-    for weight in variables:
-        name = str(weight.path)
-        number = 1
+    for path in paths:
+        name, number = path, 1
         while name in names:
             number += 1
-            name = f"{weight.path}#{number}"
+            name = f"{path}#{number}"
         names.append(name)
     return names
 

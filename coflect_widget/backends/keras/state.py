@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from coflect_widget.backends.keras.model import weight_names
+from coflect_widget.backends.keras.model import lasting_names, weight_names
 from coflect_widget.backends.state import (
     Memory,
     TrainingState,
@@ -23,13 +23,15 @@ from coflect_widget.records.trees import Arrays, Bits
 def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState:
     """Everything that the next step of `backend` (a KerasBackend) depends on."""
     model = backend.keras_model
+    names = weight_names(model.weights)
     weights: Arrays = {
         name: _copied(memory, f"weights/{name}", weight)
-        for name, weight in zip(weight_names(model.weights), model.weights, strict=True)
+        for name, weight in zip(names, model.weights, strict=True)
     }
     optimizer = model.optimizer
     guidance = backend._guidance
     rest = {
+        "names": names,
         "optimizer": {
             "class": type(optimizer).__name__,
             "variables": _variables(memory, "optimizer", optimizer.variables)
@@ -59,7 +61,7 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
         If the model is compiled with another optimizer.
     """
     model = backend.keras_model
-    for name, weight in zip(weight_names(model.weights), model.weights, strict=True):
+    for name, weight in zip(rest["names"], model.weights, strict=True):  # others in each process
         _assign(weight, weights[name])
     _put(seed_generators(model), rest["seeds"], "random seeds")
     kept = rest["optimizer"]
@@ -90,7 +92,7 @@ def _plain(value: Any) -> Any:
 def _variables(memory: Memory, name: str, variables: list[Any]) -> dict[str, Any]:
     return {
         key: _copied(memory, f"{name}/{key}", variable)
-        for key, variable in zip(weight_names(variables), variables, strict=True)
+        for key, variable in zip(lasting_names(variables), variables, strict=True)
     }
 
 
@@ -102,7 +104,7 @@ def _copied(memory: Memory, name: str, variable: Any) -> NDArray[Any] | Bits:
 
 
 def _put(variables: list[Any], kept: Mapping[str, Any], whose: str) -> None:
-    names = weight_names(variables)
+    names = lasting_names(variables)
     missing = [name for name in names if name not in kept]
     if missing or len(names) != len(kept):
         what = missing[0] if missing else next(name for name in kept if name not in names)
@@ -121,7 +123,11 @@ def _assign(variable: Any, value: NDArray[Any] | Bits) -> None:
 class KeepsState:
     """The part of a `KerasBackend` that checkpoints need."""
 
+    keras_model: Any
     _random: Any = None  # where the generators are to go on
+
+    def lasting_names(self) -> list[str]:
+        return lasting_names(self.keras_model.weights)
 
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         return copy_state(self, memory, own_loop=own_loop)
