@@ -344,14 +344,14 @@ def ledger_kills(count, seed=0):
 # --- other libraries ----------------------------------------------------------------------------
 
 
-def peers(at):
+def peers(at, only=""):
     """Kill each at a step, start it again; where it goes on, and whether it ends the same."""
     from benchmarks.resume_peers import PEERS, STEPS
 
     print(f"killed (SIGKILL) at step {at} of {STEPS}, 20 an epoch, and started again:")
     print("| | goes on at step | steps lost | final weights as without the kill |")
     print("|---|---|---|---|")
-    for name in PEERS:
+    for name in (name for name in PEERS if only in name):
         with tempfile.TemporaryDirectory() as folder:
             alone, killed = Path(folder) / "alone", Path(folder) / "killed"
             for one in (alone, killed):
@@ -387,6 +387,7 @@ def main():
     words.add_argument("--parts", nargs="+", default=["kills", "keras", "ledger", "cost"])
     words.add_argument("--count", type=int, default=None, help="kills, or pairs")
     words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--only", default="", help="a part of a library's name")
     given = words.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} shared processors")
     for part in given.parts:
@@ -396,7 +397,7 @@ def main():
             acknowledged, lost = ledger_kills(given.count or 100, given.seed)
             print(f"{given.count or 100} kills, {acknowledged} acknowledged, {len(lost)} lost")
         elif part == "peers":
-            peers(given.count or 730)
+            peers(given.count or 730, given.only)
         elif part == "cost":
             from benchmarks.resume_cost import cost
 

@@ -73,10 +73,11 @@ def cost(pairs, seconds=10.0):
                     copies.append(session._parts.checkpoints.copying - before)
             ratios.append(speeds[False] / speeds[True] - 1)
         session.stop()
-        one = session.run.checkpoints.last
         session.close()
+        one = session.run.checkpoints.last
+        written = one.nbytes / 1e6
     low, middle, high = np.percentile(ratios, (25, 50, 75)) * 100
-    print(f"checkpoint of {one.nbytes / 1e6:.0f} MB every {seconds:g} s, {pairs} interleaved pairs")
+    print(f"checkpoint of {written:.0f} MB every {seconds:g} s, {pairs} interleaved pairs")
     print(f"  training slower by {middle:+.2f} % (quartiles {low:+.2f} to {high:+.2f} %)")
     print(f"  copy on the training thread: {np.median(copies) * 1e3:.1f} ms, "
           f"{100 * np.median(copies) / seconds:.2f} % of the time")  # fmt: skip
