@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -68,6 +68,9 @@ class Observer(Protocol):
 
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
+
+    def epoch_counted(self, validation: dict[str, float]) -> None:
+        """And the loop counts it as completed now."""
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
@@ -134,7 +137,8 @@ class TrainingLoop:
         self._together = 1  # how many are told of next
         self._batch_in_epoch = 0
         self._begun = False
-        self._whole_epochs = False
+        self.whole_epochs = False
+        self._taken_up = False  # a place that was not gone on from yet
         self.ours = True  # whether the newest training was in a thread of this loop
         self._done = threading.Event()
         self._done.set()
@@ -152,18 +156,44 @@ class TrainingLoop:
 
     @property
     def left(self) -> tuple[int, bool]:
-        """Steps that a stopped or failed training has left, and whether it counts whole epochs.
+        """Steps that a stopped, failed or resumed training has left, and whether in whole epochs.
 
         0 while one is running, and of a loop of the user's own, which only that loop can go on.
         """
-        if self.running or not self.ours or self.state not in ("stopped", "failed"):
+        ended = self.state in ("stopped", "failed") or self._taken_up
+        if self.running or not self.ours or not ended:
             return 0, False
-        return max(0, self.target_step - self.step), self._whole_epochs
+        return max(0, self.target_step - self.step), self.whole_epochs
 
     @property
     def begun(self) -> int:
-        """Batches that the present epoch has had already."""
+        """Batches that the present epoch has had already; all, where its validation is to come."""
         return self._batch_in_epoch
+
+    def place(self) -> dict[str, Any]:
+        """Where the training is, at a step boundary, for a checkpoint."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self._batch_in_epoch,
+            "begun": self._begun,
+            "per_epoch": self.backend.steps_per_epoch,
+            "target": self.target_step,
+            "whole_epochs": self.whole_epochs,
+        }
+
+    def take(self, place: Mapping[str, Any]) -> None:
+        """Go on from the place of a checkpoint; while nothing trains."""
+        self.step, self.epoch = int(place["step"]), int(place["epoch"])
+        self._batch_in_epoch = int(place["batch"])
+        self.target_step = int(place["target"])
+        self.whole_epochs = bool(place["whole_epochs"])
+        self._taken_up = True
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether all batches of the present epoch are done, and its validation is to come."""
+        return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
 
     def wait_for_stop(self) -> bool:
         """Wait for a training that was told to stop; False where it does not come to its end.
@@ -202,7 +232,8 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs, self.ours = whole_epochs, True
+        self.whole_epochs, self.ours = whole_epochs, True
+        self._taken_up = False
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -276,6 +307,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
         self.epoch += 1  # last: who sees the number finds the epoch's figures
+        self.observer.epoch_counted(validation)
         self.time.turn("training")
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
@@ -323,13 +355,15 @@ class TrainingLoop:
         per_epoch, several = backend.steps_per_epoch, self._several
         if not self._boundary():
             return "stopped"
+        if self._batch_in_epoch == per_epoch and not self._end_epoch():
+            return "stopped"
         while self.step < self.target_step:
             for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
                 try:
                     output = backend.train_step(batch)
                 except NonFiniteLossError as error:
                     self._batch_in_epoch += 1  # the batch is left out; no weight has changed
-                    if self._whole_epochs:
+                    if self.whole_epochs:
                         self.target_step -= 1
                     controls.pause()
                     error.batch = error.batch or batch
@@ -353,12 +387,14 @@ class TrainingLoop:
         return "finished"
 
     def _end_epoch(self) -> bool:
-        self._batch_in_epoch = 0
+        """Validate and count the epoch; one that is stopped meanwhile is to be validated again."""
         self._tell()
         validation = self.backend.evaluate(self._boundary)
-        self.backend.end_epoch(validation or {})
-        self.epoch_done(validation or {})
-        return validation is not None and self._boundary()
+        if validation is None:
+            return False
+        self.backend.end_epoch(validation)
+        self.epoch_done(validation)
+        return self._boundary()
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""

@@ -117,6 +117,7 @@ class View:
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
+            events.Resumed: self._resumed,
         }
 
     # --- in: events and what a person selects ----------------------------------------------
@@ -184,6 +185,21 @@ class View:
             self._status["focus"] = data.focus
         if self._gallery is not None:
             self._status["others"] = others(self._gallery.path)
+
+    def _resumed(self, event: Event, data: events.Resumed) -> None:
+        """The run goes on from there: what it had done after that is done again."""
+        for name, series in self._series.items():
+            limit = data.validated if name.startswith("val/") else event.step
+            points = np.array(series).reshape(-1, 2)
+            self._series[name] = array("d", points[points[:, 0] <= limit].ravel().tolist())
+        self._sent.clear()
+        self._markers = [
+            one for one in self._markers if one["step"] <= event.step or one["id"] is not None
+        ]
+        self._status.update(
+            state="idle", step=event.step, epoch=event.epoch, error=None, seconds_left=None
+        )
+        self._dirty |= {"status", "metrics", "markers"}
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch

@@ -60,7 +60,7 @@ def test_pause_holds_resume_goes_on_and_stop_leaves_a_checkpoint(make_session):
     session.stop()
     assert session.state == "stopped"
     saved = session.events("checkpoint")[-1]
-    assert (session.run.path / saved.data["path"]).is_file()
+    assert (session.run.path / saved.data["path"] / "weights.safetensors").is_file()
     assert session.wait(1)
 
 
