@@ -185,8 +185,6 @@ class Ledger:
         part = file.with_name(file.name + ".part")
         text = as_text(self.interventions, self._focus, self.modality.name)
         part.write_text(text, encoding="utf-8")
-            as_text(self.interventions, self._focus, self.modality.name), encoding="utf-8"
-        )
         part.replace(file)
         return file
 
