@@ -19,6 +19,9 @@ import coflect_widget as coflect
 from coflect_widget.records.durable import replacing
 from tests.conftest import eventually, tiny_cnn
 
+#: None is taken while it trains, however long that takes.
+AT_ENDS = {"checkpoint_minutes": 0}
+
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a small disk"
 )
@@ -61,7 +64,8 @@ def writers():
 
 def trained(disk):
     model = tiny_cnn()
-    session = coflect.Session(model, coflect.data.synthetic(n=96), run_dir=disk)
+    data = coflect.data.synthetic(n=96)
+    session = coflect.Session(model, data, run_dir=disk, config=AT_ENDS)
     session.train(steps=10**7)
     eventually(lambda: session.metrics["step"] > 3)
     session.pause()
@@ -198,7 +202,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path):
         import coflect_widget as coflect
         from tests.conftest import tiny_cnn
         data = coflect.data.synthetic(n=96)
-        session = coflect.Session(tiny_cnn(), data, run_dir={str(tmp_path)!r})
+        session = coflect.Session(tiny_cnn(), data, run_dir={str(tmp_path)!r}, config={AT_ENDS})
         session.train(steps=3)
         session.wait()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -218,7 +222,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path):
 
 
 def test_checkpoints_have_the_modes_of_other_files(make_session):
-    session = make_session()
+    session = make_session(config=AT_ENDS)
     before = os.umask(0o027)
     try:
         session.train(steps=2)
@@ -234,7 +238,7 @@ def test_checkpoints_have_the_modes_of_other_files(make_session):
 
 
 def test_a_checkpoint_is_announced_once_files_and_folders_are_on_disk(make_session, monkeypatch):
-    session = make_session()
+    session = make_session(config=AT_ENDS)
     session.train(steps=2)
     session.wait()
     done = []
@@ -274,7 +278,7 @@ def test_what_raises_half_way_leaves_the_old_file(tmp_path):
 
 
 def test_a_folder_that_comes_back_gets_its_checkpoint(make_session):
-    session = make_session()
+    session = make_session(config=AT_ENDS)
     session.train(steps=10**7)
     eventually(lambda: session.metrics["step"] > 3)
     away = session.run.path.with_name("away")

@@ -228,6 +228,8 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
         if parameter.requires_grad == (name in fixed):
             parameter.requires_grad_(name not in fixed)
     backend.optimizer.load_state_dict(from_tree(rest["optimizer"]))
+    if backend.optimizer.state:  # else torch warns that a schedule steps first
+        backend.optimizer._opt_called = True
     if backend.scheduler is not None and rest["scheduler"] is not None:
         backend.scheduler.load_state_dict(from_tree(rest["scheduler"]))
     if backend._scaler is not None and rest["scaler"] is not None:
