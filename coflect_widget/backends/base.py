@@ -94,6 +94,13 @@ def batch_cuts(length: int, batch_size: int) -> tuple[tuple[int, int], ...]:
     return tuple(cuts)
 
 
+def epoch_order(seed: int, epoch: int, members: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples of an epoch in the order that (seed, epoch) gives, of `members` or so many."""
+    count = members if isinstance(members, int) else len(members)
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    return order if isinstance(members, int) else members[order]
+
+
 def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float32]:
     """Weight of each class (classes,), 1 where none is given.
 
@@ -141,6 +148,11 @@ class Backend(Protocol):
     num_train: int
     num_val: int
     batch_size: int
+    #: samples that an epoch goes over, None for all; set between two epochs. It may be missing, and
+    #: then no sample can be added
+    members: NDArray[np.int64] | None
+    #: what a person may turn, a `backends.knobs.Knobs`; it may be missing
+    knobs: Any
     image_size: tuple[int, int]  # (H, W)
     #: True where reading a sample moves the random numbers that training draws
     reads_at_boundary: bool
@@ -255,6 +267,12 @@ class Backend(Protocol):
         """One training sample's picture (C, H, W), read anew until `enough` says so.
 
         [] where each reading gives the same. It may be missing.
+        """
+
+    def add_samples(self, x: Any, y: Any) -> int:
+        """Put samples after the last one, at a step boundary; how many. It may be missing.
+
+        They can be read at once, and are trained on once they are `members`.
         """
 
     def forget_read(self) -> None:

@@ -85,12 +85,28 @@ class Observer:
             values: dict[str, float | None] = {**validation}
             self.last.update({f"val_{name}": value for name, value in validation.items()})
             self._tell.at(step, epoch, events.Metrics(values=values), "val")
+            self._parts.knobs.watch.validated(validation, step)
             if "accuracy" in validation:
                 self._parts.steering.effects.validated(validation["accuracy"])
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
         score = validation.get(self._parts.task.metrics()[1])
         forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
+
+    def resized(self) -> None:
+        """The epochs to come have another number of steps, or batches of another size."""
+        parts = self._parts
+        backend, loop = parts.backend, parts.loop
+        parts.alarms.resized(backend.batch_size, backend.steps_per_epoch)
+        if loop.running:
+            self._tell.emit(
+                events.TrainStarted(
+                    total_steps=loop.target_step,
+                    steps_per_epoch=backend.steps_per_epoch,
+                    batch_size=backend.batch_size,
+                )
+            )
+        self._tell.emit(parts.knobs.shown())
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was NaN or infinite: hold, and say of which samples."""
@@ -115,7 +131,11 @@ class Observer:
 
     def _keep_results(self, state: RunState) -> None:
         parts = self._parts
-        measure = partial(parts.steering.effects.ended, parts.loop.step)
+
+        def measure() -> None:
+            parts.knobs.watch.ended()
+            parts.steering.effects.ended(parts.loop.step)
+
         for what, do in (
             ("Effects could not be measured", measure),
             ("The checkpoint could not be written", partial(parts.saving.write, state)),

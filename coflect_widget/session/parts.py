@@ -20,8 +20,10 @@ from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
+from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
@@ -68,6 +70,8 @@ class Parts:
     overlays: Overlays
     steering: Steering
     labels: Labels
+    knobs: KnobBoard
+    data: DataChanges
     alarms: Alarms
     holding: Holding
     observer: Observer

@@ -26,6 +26,7 @@ from coflect_widget.records.run import Run
 from coflect_widget.records.value_range import Window, find_window
 from coflect_widget.session.arguments import class_names, count, fraction, one_of, whole_number
 from coflect_widget.session.build import build
+from coflect_widget.session.changes import Changes
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
@@ -47,7 +48,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, OwnLoops, Reviews):
+class Session(Waits, OwnLoops, Reviews, Changes):
     """A training with a person in its loop.
 
     Parameters
@@ -212,6 +213,7 @@ class Session(Waits, OwnLoops, Reviews):
                 kernels=kernels().used,
             )
         )
+        self._parts.tell.emit(self._parts.knobs.shown())
         if guidance is not None:
             try:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)

@@ -107,7 +107,7 @@ class Steering:
             lambda: backend.image_size,
             config.guidance.effect_after if able else 0,
             config.seed,
-            self._measured,
+            self.measured,
             tell.warn,
         )
 
@@ -121,7 +121,8 @@ class Steering:
         self.effects.close()
         self._worker.close()
 
-    def _measured(self, effect: events.Effect) -> None:
+    def measured(self, effect: events.Effect) -> None:
+        """What an intervention did is known; any thread."""
         self.ledger.measured(effect)
         self._tell.emit(effect)
 
@@ -226,7 +227,8 @@ class Steering:
             If it does not fit these data; nothing has changed then.
         """
         backend, emit = self._backend, self._tell.emit
-        for entry in ledger.interventions:
+        guiding = [entry for entry in ledger.interventions if entry.record.guides]
+        for entry in guiding:
             record = entry.record
             named = [s.sample for s in record.strokes if s.sample is not None]
             named += record.found.index if record.found is not None else []
@@ -241,7 +243,7 @@ class Steering:
             for stroke in record.strokes:
                 parse_roi(stroke.roi, f"guidance= {entry.id!r}", backend.image_size)
         adopted = Ledger(ledger.focus)
-        for entry in ledger.interventions:
+        for entry in guiding:
             adopted.append(entry.record, 0, entry.when)
             if entry.undone:
                 adopted.undo(entry.id)
@@ -253,6 +255,14 @@ class Steering:
             self._places.drawn(entry.record, training=False)
             if entry.undone:
                 emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
+        left = [e.id for e in ledger.interventions if not e.record.guides and not e.undone]
+        if left:
+            self._tell.notice(
+                "info",
+                f"Of guidance= the knobs and changes of the data, {', '.join(left)}, are not taken "
+                "over: they belong to the training in which they were made. session.set() turns "
+                "knobs.",
+            )
 
     # --- at a step boundary ------------------------------------------------------------------
 

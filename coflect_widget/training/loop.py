@@ -67,6 +67,9 @@ class Observer(Protocol):
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
 
+    def resized(self) -> None:
+        """The epochs to come have another number of steps, or batches of another size."""
+
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
 
@@ -126,6 +129,8 @@ class TrainingLoop:
         self._done.set()
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
+        self._for_next_epoch: list[Callable[[], None]] = []
+        self._validating = False
         self._snapshot_failed = False  # and a person was told so
         self._memory = KeptMemory()
 
@@ -138,6 +143,26 @@ class TrainingLoop:
     def begun(self) -> int:
         """Batches that the present epoch has had already."""
         return self._batch_in_epoch
+
+    def at_next_epoch(self, change: Callable[[], None]) -> None:
+        """Have `change()` done before the next epoch's first batch; at once between two epochs.
+
+        It may change how many steps an epoch has. At a step boundary, or while nothing trains.
+        """
+        self._for_next_epoch.append(change)
+        if not self._batch_in_epoch and not self._validating:
+            self._change()
+
+    def _change(self) -> None:
+        if not self._for_next_epoch:
+            return
+        epochs = (self.target_step - self.step) / self.backend.steps_per_epoch
+        changes, self._for_next_epoch = self._for_next_epoch, []
+        for change in changes:
+            change()
+        if self._whole_epochs and self.running:
+            self.target_step = self.step + round(epochs * self.backend.steps_per_epoch)
+        self.observer.resized()
 
     def wait_for_stop(self) -> bool:
         """Wait for a training that was told to stop; False where it does not come to its end.
@@ -176,7 +201,7 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs = whole_epochs
+        self._whole_epochs, self._validating = whole_epochs, False
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -296,10 +321,12 @@ class TrainingLoop:
 
     def _train(self) -> RunState:
         backend, controls, snapshots = self.backend, self.controls, self.snapshots
-        per_epoch = backend.steps_per_epoch
         if not self._boundary():
             return "stopped"
         while self.step < self.target_step:
+            if not self._batch_in_epoch:
+                self._change()
+            per_epoch = backend.steps_per_epoch
             for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
                 try:
                     output = backend.train_step(batch)
@@ -330,9 +357,11 @@ class TrainingLoop:
     def _end_epoch(self) -> bool:
         self._batch_in_epoch = 0
         self._tell()
+        self._validating = True
         validation = self.backend.evaluate(self._boundary)
         self.backend.end_epoch(validation or {})
         self.epoch_done(validation or {})
+        self._validating = False
         return validation is not None and self._boundary()
 
     def _tell(self) -> None:

@@ -43,6 +43,8 @@ from coflect_widget.events import (
     Command,
     Effect,
     GateStatus,
+    KnobValue,
+    LayerState,
     RunState,
     StrokeRecord,
 )
@@ -270,6 +272,14 @@ class Notice(TypedDict):
     offer: NotRequired[Literal["close_others"]]  # a button beside it sends that command
 
 
+class AlarmSample(TypedDict):
+    """A sample behind an alarm, and its own loss; null where that is not finite, or not known."""
+
+    index: int
+    value: float | None
+    thumbnail_buffer: Png
+
+
 class Alarm(TypedDict):
     """Something that is wrong at present; it goes when it is over."""
 
@@ -277,6 +287,18 @@ class Alarm(TypedDict):
     text: str
     step: int
     intervention: str | None  # to be undone
+    samples: Annotated[list[AlarmSample], older([])]  # to be left out, with one command
+
+
+class Knobs(TypedDict):
+    """What a person may turn of the training, as it is now."""
+
+    values: list[KnobValue]
+    layers: list[LayerState]
+    batch_size: int
+    next_batch_size: int  # from the next epoch on
+    num_train: int
+    why_not: str  # why nothing can be turned; else empty
 
 
 class Update(TypedDict):
@@ -296,6 +318,7 @@ class Update(TypedDict):
     hits: NotRequired[Hits]
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
+    knobs: NotRequired[Knobs]
     alarms: NotRequired[list[Alarm]]
     notices: NotRequired[list[Notice]]
 

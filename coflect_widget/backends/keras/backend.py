@@ -19,7 +19,9 @@ from coflect_widget.backends.base import (
     Sample,
     StepOutput,
     WeightSpec,
+    batch_cuts,
     class_weights,
+    epoch_order,
     processors,
     unknown_order,
 )
@@ -32,6 +34,7 @@ from coflect_widget.backends.keras.checks import (
     find_device,
 )
 from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.knobs import KerasKnobs
 from coflect_widget.backends.keras.loss import (
     check_loss,
     find_head,
@@ -115,6 +118,7 @@ class KerasBackend:
         if val_data is not None:
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
         self.num_train = self.train_source.length
+        self.members: NDArray[np.int64] | None = None
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self.assumptions: list[str] = []
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
@@ -136,6 +140,9 @@ class KerasBackend:
             )
         check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
+        self.knobs = KerasKnobs(model, scheduler, self.recompile)
+        #: whether a loop of the user's own steps the same optimizer: it is the model's
+        self.shares_optimizer = True
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
         )
@@ -160,7 +167,8 @@ class KerasBackend:
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.train_source.steps(self.batch_size)
+        count = self.num_train if self.members is None else len(self.members)
+        return len(batch_cuts(count, self.batch_size))
 
     @property
     def fills_processors(self) -> bool:
@@ -239,6 +247,11 @@ class KerasBackend:
         self._target_form = target_form(model.loss, self.model.head, self.train_source.form)
         self._try_loss(self._outputs() if outputs is None else outputs)
 
+    def recompile(self) -> None:
+        """Have each way of making a step compiled anew: what it has taken in has changed."""
+        self._steps.clear()
+        self._compiled = []  # and looked at when the next epoch begins
+
     def _try_loss(self, outputs: Any) -> None:
         """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
         model = self.keras_model
@@ -273,7 +286,9 @@ class KerasBackend:
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._epoch = epoch
         self.take_compiled()
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
+        order = epoch_order(
+            self.seed, epoch, self.num_train if self.members is None else self.members
+        )
         return self.train_source.batches(order, self.batch_size, skip)
 
     def train_step(self, batch: Batch) -> StepOutput:
@@ -526,7 +541,8 @@ class KerasBackend:
     def end_epoch(self, validation: dict[str, float]) -> None:
         if self.scheduler is not None:
             optimizer = self.keras_model.optimizer
-            optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
+            with self.knobs.values.beneath():
+                optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
 
     def finish(self) -> None:
         """Called once a training has ended without an error, as at the end of ``fit``."""
@@ -604,6 +620,27 @@ class KerasBackend:
     def label_of(self, index: int) -> int:
         """The data set's own label of a sample."""
         return int(self.train_source.target(index))
+
+    def add_samples(self, x: Any, y: Any) -> int:
+        added = self.train_source.add(x, y)
+        if self.members is None:  # the epoch that is under way goes over those of before
+            self.members = np.arange(self.num_train)
+        self.num_train = self.train_source.length
+        return added
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
+        """Loss of each row (B,) by itself, not trained; nothing of the model changes.
+
+        At a step boundary. One row that is NaN spoils all of a batch that is normalised together.
+        """
+        model, inputs = self.keras_model, np.asarray(batch.inputs)
+        targets = self.targets(np.asarray(batch.targets))
+        found = []
+        for row in range(len(batch.indices)):
+            x, y = inputs[row : row + 1], targets[row : row + 1]
+            outputs = model(x, training=False)
+            found.append(float(model.compute_loss(x, y, outputs, None, training=False)))
+        return np.array(found, np.float32)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.added import Added, rows_to_add
 from coflect_widget.backends.base import Batch, batch_cuts
 from coflect_widget.backends.items import check_item, has_own_items, name_index
 from coflect_widget.backends.keras.pictures import ModelInput, Turn, check_picture, scaled_remedy
@@ -79,6 +80,7 @@ class Source:
         #: of a data set: what was read of the probes, until `forget_read`, and their labels
         self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
         self._probed: list[int] = []
+        self.added: Added | None = None
         self._lock = threading.Lock()
         arrays = self._as_arrays(data, anew=anew)
         if arrays is None:
@@ -109,7 +111,7 @@ class Source:
 
     def target(self, index: int) -> int:
         """Class number of one sample."""
-        return self._item(index)[1] if self.targets is None else int(self.targets[index])
+        return self._item(index)[1]
 
     def labels(self) -> NDArray[np.int64]:
         """All class numbers where they are known without reading every sample; else the probes'."""
@@ -118,9 +120,30 @@ class Source:
         return np.array(self._probed, dtype=np.int64)
 
     def probes(self) -> list[int]:
-        """Indices spread evenly over the data."""
-        count = min(_PROBES, self.length)
-        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+        """Indices spread evenly over the data, without what was added."""
+        length = self.length if self.added is None else self.added.first
+        return [int(i) for i in np.linspace(0, length - 1, min(_PROBES, length)).round()]
+
+    def add(self, x: Any, y: Any) -> int:
+        """Put samples after the last one; at a step boundary. Gives how many there were of them.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit the data, or these are read anew in each epoch.
+        """
+        if self._anew is not None:
+            raise ValueError(
+                f"{self.argument} is read anew in each epoch, in an order of its own; give the "
+                "session arrays or a map-style data set to add samples while it trains"
+            )
+        inputs, targets = rows_to_add(x, y, self._item(0)[0].shape)
+        if self.added is None:
+            self.added = Added(self.length, inputs, targets)
+        else:
+            self.added = self.added.and_(inputs, targets)
+        self.length += len(inputs)
+        return len(inputs)
 
     def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
         """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
@@ -140,20 +163,23 @@ class Source:
         """Let go of what was read before training; samples are read anew from now on."""
         self._read = {}
 
-    def steps(self, batch_size: int) -> int:
-        """Batches an epoch."""
-        return len(batch_cuts(self.length, batch_size))
-
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
-        cuts = batch_cuts(self.length, batch_size)
+        cuts = batch_cuts(len(order), batch_size)
         if self._anew is not None:
             yield from self._read_anew(order, [b - a for a, b in cuts], skip)
             return
         for first, last in cuts[skip:]:
             group = order[first:last]
-            if self.inputs is not None and self.targets is not None:
+            if self.inputs is not None and self.targets is not None and self.added is None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
+            elif self.inputs is not None and self.targets is not None:
+                pairs = [self._item(int(i)) for i in group]
+                yield Batch(
+                    group,
+                    self._turned(np.stack([x for x, _ in pairs])),
+                    np.array([y for _, y in pairs], dtype=np.int64),
+                )
             else:
                 items = [self._read_item(int(i)) for i in group]
                 yield Batch(
@@ -200,6 +226,9 @@ class Source:
 
     def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
         """A sample for another purpose than training, which changes nothing."""
+        if self.added is not None and index >= self.added.first:
+            x, y = self.added.item(index)
+            return x, int(y)
         if self.inputs is not None and self.targets is not None:
             return self.inputs[index], int(self.targets[index])
         if index in self._read:
@@ -209,7 +238,10 @@ class Source:
             return self._read_item(index, locked=True)
 
     def _read_item(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
-        """A sample of a map-style data set, which may draw random numbers."""
+        """A sample of a map-style data set, which may draw random numbers, or an added one."""
+        if self.added is not None and index >= self.added.first:
+            x, y = self.added.item(index)
+            return x, int(y)
         where = f"{self.argument}[{index}]"
         with contextlib.nullcontext() if locked else self._lock:
             try:

@@ -25,6 +25,7 @@ from coflect_widget.backends.base import (
     WeightSpec,
     batch_cuts,
     class_weights,
+    epoch_order,
     processors,
 )
 from coflect_widget.backends.items import check_labels
@@ -37,8 +38,9 @@ from coflect_widget.backends.torch.checks import (
     first_rows,
     one_or_all,
 )
-from coflect_widget.backends.torch.data import Source
+from coflect_widget.backends.torch.data import Source, arguments
 from coflect_widget.backends.torch.items import forward_names
+from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, check_weights, weights_in
 from coflect_widget.backends.torch.modes import Buffers, Frozen, modes, restore
@@ -121,6 +123,7 @@ class TorchBackend:
             self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
         check_channels(model, self.train_source)
         self.num_train = self.train_source.length
+        self.members: NDArray[np.int64] | None = None
         self.num_val = 0 if self.val_source is None else self.val_source.length
         self._device = _choose_device(model, config.device)
         self.device = str(self._device)
@@ -150,7 +153,10 @@ class TorchBackend:
             self._class_weights = weights.to(self._device)
             self.loss = partial(F.cross_entropy, weight=self._class_weights)
         self.optimizer = make_optimizer(optimizer, self.model)
+        #: whether a loop of the user's own steps the same optimizer
+        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
         self.scheduler = make_scheduler(scheduler, self.optimizer)
+        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, self._try_batch)
         if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
             raise ValueError(
                 "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
@@ -182,7 +188,11 @@ class TorchBackend:
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.train_source.steps(self.batch_size)
+        return len(batch_cuts(self._in_epoch, self.batch_size))
+
+    @property
+    def _in_epoch(self) -> int:
+        return self.num_train if self.members is None else len(self.members)
 
     @property
     def fills_processors(self) -> bool:
@@ -220,6 +230,18 @@ class TorchBackend:
         if output is not None and not isinstance(output, torch.Tensor):
             # In eval mode it may have given the logits alone.
             note_width(self.model, self._outputs)
+
+    def _try_batch(self, batch_size: int) -> None:
+        """Take a step of one sample on a copy of the model, where such a batch would come."""
+        if min(b - a for a, b in batch_cuts(self._in_epoch, batch_size)) > 1:
+            return
+        sample = self.train_source.sample(0)
+        target = torch.zeros(1, self._outputs) if self.regression else torch.tensor([sample.target])
+        inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(sample)]
+        rehearse(
+            self.model, self.loss, inputs, target.to(self._device), outputs=self._outputs,
+            frozen=self._frozen, autocast=self._autocast,
+        )  # fmt: skip
 
     def _set_unit(self) -> bool:
         """Set whether the schedule steps by batches; False where the training's length tells."""
@@ -280,7 +302,9 @@ class TorchBackend:
         self._frozen.look(self.model)
         if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
             self._buffers.keep(self.model)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
+        order = epoch_order(
+            self.seed, epoch, self.num_train if self.members is None else self.members
+        )
         return self.train_source.batches(
             order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
         )
@@ -318,7 +342,8 @@ class TorchBackend:
             self._scaler.step(self.optimizer)
             self._scaler.update()
         if self._each_batch is not None:
-            self._each_batch.step()
+            with self.knobs.values.beneath():
+                self._each_batch.step()
         if extra is None and found is not None:
             # `data` is `detach()` in half its time.
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
@@ -431,9 +456,11 @@ class TorchBackend:
         if isinstance(self.scheduler, ReduceLROnPlateau):
             wanted = ("accuracy", "r2") if self.scheduler.mode == "max" else ("loss",)
             for name in validation.keys() & set(wanted):
-                self.scheduler.step(validation[name])
+                with self.knobs.values.beneath():
+                    self.scheduler.step(validation[name])
         elif self.scheduler is not None and self._each_batch is None:
-            self.scheduler.step()
+            with self.knobs.values.beneath():
+                self.scheduler.step()
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
         # One array for all: each call costs its time, and on a device each copy a wait.
@@ -532,6 +559,36 @@ class TorchBackend:
     def label_of(self, index: int) -> int:
         """The data set's own label of a sample."""
         return self.train_source.sample(index).target
+
+    def add_samples(self, x: Any, y: Any) -> int:
+        added = self.train_source.add(x, y, self._outputs if self.regression else 0)
+        if self.members is None:  # the epoch that is under way goes over those of before
+            self.members = np.arange(self.num_train)
+        self.num_train = self.train_source.length
+        return added
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
+        """Loss of each row (B,) by itself, in eval mode; nothing of the model changes.
+
+        At a step boundary. One row that is NaN spoils all of a batch that is normalised together.
+        """
+        before = modes(self.model)
+        self.model.eval()
+        found = []
+        try:
+            with torch.no_grad(), self._autocast():
+                for row in range(len(batch.indices)):
+                    several = isinstance(batch.inputs, tuple | list)
+                    x = (
+                        tuple(each[row : row + 1] for each in batch.inputs)
+                        if several
+                        else batch.inputs[row : row + 1]
+                    )
+                    logits = self._forward(x)
+                    found.append(float(self.loss(logits, batch.targets[row : row + 1])))
+        finally:
+            restore(before)
+        return np.array(found, np.float32)
 
     def _as_judged(self, batch: Batch) -> Batch:
         judged = self._judged.of(batch.indices)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from coflect_widget.backends.added import Added, Grown, rows_to_add
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy, no_picture
 from coflect_widget.backends.items import (
@@ -83,6 +84,7 @@ class Source:
         self._probed: list[Any] = []
         #: whether reading a sample moves a global random generator, as augmentation does
         self.draws_random_numbers = False
+        self.added: Added | None = None
         # Pictures are read beside training; a data set may be no match for two readers at once.
         self._lock = threading.Lock()
         arrays = _as_arrays(data, argument, names)
@@ -110,7 +112,11 @@ class Source:
         """Input (C, H, W) float32 and label of one sample."""
         if index in self._read:
             return self._read[index]
-        if self.inputs is not None and self.targets is not None:
+        x: Any
+        if self.added is not None and index >= self.added.first:
+            own = self.added.item(index)
+            x, target = own[0], 0 if self.regression else int(own[1])
+        elif self.inputs is not None and self.targets is not None:
             several = isinstance(self.inputs, list)
             x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
             target = 0 if self.regression else int(self.targets[index])
@@ -169,13 +175,30 @@ class Source:
         return probed
 
     def probes(self) -> list[int]:
-        """Indices spread evenly over the data."""
-        count = min(_PROBES, self.length)
-        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+        """Indices spread evenly over the data, without what was added."""
+        length = self.length if self.added is None else self.added.first
+        return [int(i) for i in np.linspace(0, length - 1, min(_PROBES, length)).round()]
 
-    def steps(self, batch_size: int) -> int:
-        """Batches an epoch."""
-        return len(batch_cuts(self.length, batch_size))
+    def add(self, x: Any, y: Any, values: int = 0) -> int:
+        """Put samples after the last one; at a step boundary. Gives how many there were of them.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit the data.
+        """
+        if len(self.shapes) > 1:
+            raise ValueError(
+                "samples of several inputs cannot be added; add them to the data and make a new "
+                "Session"
+            )
+        inputs, targets = rows_to_add(x, y, self.shapes[0], values)
+        if self.added is None:
+            self.added = Added(self.length, inputs, targets)
+        else:
+            self.added = self.added.and_(inputs, targets)
+        self.length += len(inputs)
+        return len(inputs)
 
     def batches(
         self,
@@ -191,9 +214,14 @@ class Source:
         `seed` is what a DataLoader's processes get, so that it takes none from the global
         generator, which dropout uses.
         """
-        groups = [order[a:b] for a, b in batch_cuts(self.length, batch_size)[skip:]]
+        groups = [order[a:b] for a, b in batch_cuts(len(order), batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
             inputs, targets = self.inputs, self.targets
+            if self.added is not None and not isinstance(inputs, list):
+                for group in groups:
+                    x, y = _with_added(group, inputs, targets, self.added)
+                    yield Batch(group, x.to(device), y.to(device))
+                return
             if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
                 for group in groups:  # quicker than `inputs[picked]`, and each step pays it
                     picked = torch.from_numpy(group)
@@ -208,7 +236,9 @@ class Source:
                 yield Batch(group, _moved(rows, device), wanted)
             return
         loader = DataLoader(
-            _Numbered(self, self.dataset),
+            _Numbered(
+                self, self.dataset if self.added is None else Grown(self.dataset, self.added)
+            ),
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
@@ -386,6 +416,21 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+def _with_added(
+    group: NDArray[np.int64], inputs: torch.Tensor, targets: torch.Tensor, added: Added
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of arrays, some of them perhaps added ones."""
+    old = group < added.first
+    places = torch.from_numpy(old)
+    rows = inputs.new_empty((len(group), *inputs.shape[1:]))
+    wanted = targets.new_empty((len(group), *targets.shape[1:]))
+    later = group[~old] - added.first
+    for filled, data, more in ((rows, inputs, added.inputs), (wanted, targets, added.targets)):
+        filled[places] = data[torch.from_numpy(group[old])]
+        filled[~places] = torch.from_numpy(more[later]).to(filled)
+    return rows, wanted
 
 
 def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:
