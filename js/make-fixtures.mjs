@@ -75,7 +75,18 @@ const full = {
       measures: [{ name: "val accuracy", before: 0.79, after: 0.81, change: 0.021, low: 0.004, high: 0.038 }],
     },
   }],
-  alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1" }],
+  knobs: {
+    values: [{ name: "lr", values: [0.01], scheduled: true }, { name: "momentum", values: [0.9], scheduled: false }, { name: "dampening", values: [0], scheduled: false }, { name: "weight_decay", values: [0.001, 0], scheduled: false }],
+    layers: [{ name: "layer1", weights: 1216, frozen: 1 }, { name: "layer1.<b>", weights: 16, frozen: 0.5 }, { name: "head", weights: 2570, frozen: 0 }],
+    batch_size: 64, next_batch_size: 32, num_train: 10000, why_not: "",
+  },
+  alarms: [
+    { kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] },
+    {
+      kind: "spike", text: "The loss jumped to 41.2; it is usually from 0.31 to 0.62.", step: 870, intervention: null,
+      samples: [{ index: 4187, value: 1204.5, thumbnail_buffer: 3 }, { index: 12, value: null, thumbnail_buffer: null }],
+    },
+  ],
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
 const fixtures = {
@@ -110,6 +121,8 @@ const fixtures = {
   similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },
   judge: { message: { kind: "judge", id: "j1", index: 12, verdict: "wrong", label: 1 } },
+  set_knobs: { message: { kind: "set_knobs", id: "k1", knobs: [{ name: "lr", factor: 0.5 }, { name: "weight_decay", value: [0.01, null] }, { name: "freeze", layers: ["layer1"] }] } },
+  leave_out: { message: { kind: "leave_out", id: "k2", index: [4187, 12] } },
   explain: { message: { kind: "explain", id: "e1", index: 311 } },
 };
 

@@ -91,6 +91,8 @@ def rows_to_add(
             f"add(x=...) has shape {tuple(_array(x).shape)}; give one sample {shape}, or several "
             f"{('n', *shape)}, as in the training data"
         )
+    if not np.isfinite(inputs).all():
+        raise ValueError("add(x=...) has values that are NaN or infinite; mend them first")
     if values:
         targets = targets.reshape(len(targets), -1)
         if targets.shape != (len(inputs), values) or not np.isfinite(targets).all():

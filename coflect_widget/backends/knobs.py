@@ -51,6 +51,9 @@ class Knobs(Protocol):
     def layers(self) -> list[LayerState]:
         """Layers with weights, outer ones first."""
 
+    def check(self, turns: Sequence[KnobTurn]) -> None:
+        """Raise ValueError where `put` would refuse these, as far as that can be told now."""
+
     def put(self, turns: Sequence[KnobTurn]) -> None:
         """Have these turns in force, oldest first, and no others; all of them or none.
 

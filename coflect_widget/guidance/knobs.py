@@ -130,9 +130,12 @@ def _number(value: Any, name: str) -> float:
     try:
         if isinstance(value, bool):
             raise TypeError
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}={value!r} must be a number, for example {name}=0.001") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={value!r} must be a finite number, for example {name}=0.001")
+    return number
 
 
 def batch_size_under(turns: Sequence[KnobTurn], first: int) -> int:

@@ -90,7 +90,7 @@ def build(
     loop = TrainingLoop(backend, controls, snapshots, observer)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
     store = SampleStore(backend.num_train, task)
-    spikes = Spikes(backend, task, store, tell)
+    spikes = Spikes(backend, task, store, tell, lambda index: gallery.thumbnail(index))
     holding = Holding(backend, task, controls, own_loop, samples, tell, spikes.not_finite)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(

@@ -124,6 +124,7 @@ class KnobBoard:
         for knob in knobs:
             size = batch_size_under([*in_force, *turns], self._first_size)
             turns.append(turn_of(knob, known, [*in_force, *turns], size, samples))
+        known.check([*in_force, *turns])
         return turns
 
     def _check_loop(self, knobs: Sequence[KnobInput]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,23 @@ class Spikes:
     Parameters
     ----------
     backend, task, store, tell
+    picture : callable (index)
+        Keeps a small picture of a sample in the run folder.
     """
 
-    def __init__(self, backend: Any, task: Task, store: SampleStore, tell: Telling) -> None:
+    def __init__(
+        self,
+        backend: Any,
+        task: Task,
+        store: SampleStore,
+        tell: Telling,
+        picture: Callable[[int], object],
+    ) -> None:
         self._backend = backend
         self._task = task
         self._tell = tell
         self._store = store
+        self._picture = picture
         self._watch = SpikeWatch()
         self._since: int | None = None  # step of the newest that is shown
 
@@ -53,6 +63,8 @@ class Spikes:
             )
             self._since = step
             self._tell.at(step, epoch, spike)
+            for index in spike.index[:NAMED]:
+                self._picture(index)
         _, step, epoch, _ = items[-1]
         if self._since is not None and step - self._since > self._backend.steps_per_epoch:
             over = f"No spike of the loss in the epoch since step {self._since}."

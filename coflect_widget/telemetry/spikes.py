@@ -85,16 +85,20 @@ class SpikeWatch:
 
 
 def carriers(losses: NDArray[np.floating], high: float) -> NDArray[np.int64]:
-    """Rows (B,) of a batch without which its mean loss is at most `high`, the largest first.
+    """Rows (B,) of a batch that carry a mean loss above `high`, the largest first.
 
-    None of them where that takes more than a quarter of the batch.
+    They are the fewest without which the mean is at most `high`, and those that stand out from the
+    others as far as a spike does. None where these are more than a quarter of the batch.
     """
     order = np.argsort(-losses, kind="stable")
     ordered = losses[order].astype(np.float64)
     rest = np.append(np.cumsum(ordered[::-1])[::-1][1:], 0.0)  # sum of the rows after each
     left = np.arange(len(losses) - 1, -1, -1)
     enough = np.flatnonzero(rest <= high * left)
-    count = int(enough[0]) + 1
+    middle = float(np.median(ordered))
+    spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
+    apart = int(np.count_nonzero(ordered > max(high, middle + SPREADS * spread)))
+    count = max(int(enough[0]) + 1, apart)
     if count > max(1, int(CARRIERS * len(losses))):
         return order[:0]
     return order[:count]

@@ -1,5 +1,6 @@
 // What is wrong at present, in words, with the way back beside it. It goes when it is over.
 
+import { createBehind, type Behind } from "./behind";
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import type { Alarm } from "./protocol";
 import { isReachable } from "./state";
@@ -13,6 +14,7 @@ export function createAlarms({ store, actions, signal }: Context): Part {
     const pressed = (event.target as Element).closest("button");
     const item = pressed?.closest<HTMLElement>("[data-key]");
     if (!pressed || !item) return;
+    if (pressed.closest(".cw-behind")) return; // which hears of it itself
     if (pressed.classList.contains("cw-alarm-undo")) void actions.undo(pressed.dataset["id"] ?? "");
     else store.patch({ silenced: [...store.state.silenced, item.dataset["key"] ?? ""] });
   }, { signal });
@@ -28,10 +30,15 @@ export function createAlarms({ store, actions, signal }: Context): Part {
     store.patch({ entry: null });
   }, { signal });
 
+  const behind = new WeakMap<HTMLElement, Behind>();
+
   function make(): HTMLElement {
-    return h("div", { class: "cw-alarm", role: "alert", testid: "cw-alarm" }, h("span", { class: "cw-alarm-mark", "aria-hidden": "true" }, "!"), h("span", { class: "cw-alarm-text" }),
+    const samples = createBehind((command) => void actions.send(command), (index) => void actions.explain(index));
+    const row = h("div", { class: "cw-alarm", role: "alert", testid: "cw-alarm" }, h("span", { class: "cw-alarm-mark", "aria-hidden": "true" }, "!"), h("span", { class: "cw-alarm-text" }),
       h("span", { class: "cw-group" }, button("", { class: "cw-button cw-small cw-alarm-undo", testid: "cw-alarm-undo" }),
-        button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Put this alarm away" })));
+        button("×", { class: "cw-button cw-icon cw-quiet", "aria-label": "Put this alarm away" })), samples.el);
+    behind.set(row, samples);
+    return row;
   }
 
   return {
@@ -46,6 +53,7 @@ export function createAlarms({ store, actions, signal }: Context): Part {
         const entry = state.ledger.find((one) => one.id === alarm.intervention);
         setAttr(row, "data-key", keyOf(alarm));
         setText(text, alarm.text);
+        behind.get(row)?.update(alarm.samples, isReachable(state));
         setAttr(row, "title", `Since step ${alarm.step}`);
         setHidden(undo, alarm.intervention === null || entry?.undone === true);
         setText(undo, `Undo ${alarm.intervention ?? ""}`);

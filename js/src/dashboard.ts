@@ -3,14 +3,16 @@
 import type { Actions } from "./actions";
 import { createAlarms } from "./alarms";
 import { createCharts } from "./charts";
-import { h, keepFocus, setAttr, setText } from "./dom";
+import { h, keepFocus, setAttr, setHidden, setText } from "./dom";
 import { createFocus } from "./focus";
 import { createGates } from "./gates";
 import { createFooter, createHeader, createNotice } from "./header";
 import { createInstruction } from "./instruction";
 import { createHelp, listenForKeys } from "./keys";
+import { renderKnobs } from "./knobs";
 import { createLedger } from "./ledger";
 import { createSide } from "./side";
+import { isReachable } from "./state";
 import type { Store } from "./store";
 import { followTheme } from "./theme";
 import type { Transport } from "./transport";
@@ -39,6 +41,8 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const side = createSide(context, gates);
   const instruction = createInstruction(context);
   const ledger = createLedger(context);
+  const knobs = createKnobs(context);
+  ledger.el.append(knobs.el);
   const notice = createNotice(context);
   const alarms = createAlarms(context);
   header.el.append(alarms.el, notice.el);
@@ -62,7 +66,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, alarms, notice, charts, focus, gates, side, instruction, ledger, footer];
+  const parts: Part[] = [header, alarms, notice, charts, focus, gates, side, instruction, ledger, knobs, footer];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();
@@ -78,6 +82,20 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
     ending.abort();
     transport.seen(root, false);
     root.remove();
+  };
+}
+
+/** The panel for knobs, behind a line that opens it. */
+function createKnobs({ actions }: Context): Part {
+  const panel = h("div", { testid: "cw-knobs" });
+  const el = h("details", { class: "cw-knob-panel" }, h("summary", { class: "cw-title" }, "Knobs"), panel);
+  return {
+    el,
+    keys: ["knobs", "status", "connection"],
+    update(state) {
+      setHidden(el, state.knobs === null);
+      renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
+    },
   };
 }
 

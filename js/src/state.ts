@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Alarm, Candidate, Explanation, Hits, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Alarm, Candidate, Explanation, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { Series } from "./series";
@@ -50,6 +50,7 @@ export interface State {
   hits: Hits | null;
   suspects: Suspects | null;
   ledger: readonly LedgerItem[];
+  knobs: Knobs | null;
   alarms: readonly Alarm[];
   notices: readonly Notice[];
   // of this page
@@ -93,7 +94,7 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, suspects: null,
-    ledger: [], alarms: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
+    ledger: [], knobs: null, alarms: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
@@ -216,6 +217,7 @@ export function reduce(state: State, update: Update): Partial<State> {
     patch.queue = update.queue;
     if (update.queue.onset === state.onset) patch.onset = null;
   }
+  if (update.knobs) patch.knobs = update.knobs;
   if (update.alarms) patch.alarms = update.alarms;
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {

@@ -24,6 +24,7 @@ _Schedule = keras.optimizers.schedules.LearningRateSchedule
 _LAYERS = 200  # that are listed
 #: Names of the optimizer's attributes where they are not the knobs' own.
 _ATTRIBUTES = {"beta1": "beta_1", "beta2": "beta_2", "eps": "epsilon"}
+_NO_VALUES = ("freeze", "unfreeze", "batch_size")
 #: Numbers of an optimizer's configuration that cannot change once it is built.
 _NOT_TURNED = {
     "learning_rate", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps",
@@ -191,8 +192,15 @@ class KerasKnobs:
 
     # --- both --------------------------------------------------------------------------------
 
+    def check(self, turns: Sequence[KnobTurn]) -> None:
+        rated = self._schedule is not None
+        self.values.plan(
+            [t for t in turns if t.name not in _NO_VALUES and not (rated and t.name == "lr")]
+        )
+        folded_layers(turns, self._named)
+
     def put(self, turns: Sequence[KnobTurn]) -> None:
-        of_values = [t for t in turns if t.name not in ("freeze", "unfreeze", "batch_size")]
+        of_values = [t for t in turns if t.name not in _NO_VALUES]
         of_rate = [t for t in of_values if t.name == "lr"] if self._schedule is not None else []
         of_values = [t for t in of_values if t not in of_rate]
         of_layers = [t for t in turns if t.layers]

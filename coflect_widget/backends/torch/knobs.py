@@ -150,11 +150,15 @@ class TorchKnobs:
 
     # --- both --------------------------------------------------------------------------------
 
+    def check(self, turns: Sequence[KnobTurn]) -> None:
+        self.values.plan(_of_values(turns))
+        self._planned(turns)
+
     def put(self, turns: Sequence[KnobTurn]) -> None:
-        of_values = [t for t in turns if t.name not in ("freeze", "unfreeze", "batch_size")]
-        self.values.plan(of_values)
+        self.check(turns)
         wanted = self._planned(turns)
-        self.values.put(of_values)
+        self._before = self._before or self._trained()
+        self.values.put(_of_values(turns))
         for weight, trained in wanted.values():
             if weight.requires_grad != trained:
                 weight.requires_grad_(trained)
@@ -165,14 +169,12 @@ class TorchKnobs:
 
     def _planned(self, turns: Sequence[KnobTurn]) -> dict[int, tuple[nn.Parameter, bool]]:
         """Each weight, and whether it is to be trained."""
-        if not self._before:
-            if not any(turn.layers for turn in turns):
-                return {}
-            self._before = {id(p): (p, p.requires_grad) for p in self._model.parameters()}
+        if not self._before and not any(turn.layers for turn in turns):
+            return {}
         frozen = folded_layers(turns, self._weights)
         wanted = {
             key: (weight, not frozen[key] if key in frozen else trained)
-            for key, (weight, trained) in self._before.items()
+            for key, (weight, trained) in (self._before or self._trained()).items()
         }
         known = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         for key, (_, trained) in wanted.items():
@@ -186,6 +188,10 @@ class TorchKnobs:
         if frozen and not any(trained and key in known for key, (_, trained) in wanted.items()):
             raise ValueError("nothing would be left to train; leave at least one layer unfrozen")
         return wanted
+
+    def _trained(self) -> dict[int, tuple[nn.Parameter, bool]]:
+        """Each weight, and whether it is trained."""
+        return {id(p): (p, p.requires_grad) for p in self._model.parameters()}
 
     def _hold(self, wanted: dict[int, nn.Module]) -> None:
         for key in self._held.keys() - wanted.keys():
@@ -216,6 +222,10 @@ _CYCLED = ("momentum", "beta1")
 def _keep_statistics(module: nn.Module, _: Any) -> None:
     if module.training:
         module.training = False
+
+
+def _of_values(turns: Sequence[KnobTurn]) -> list[KnobTurn]:
+    return [turn for turn in turns if turn.name not in ("freeze", "unfreeze", "batch_size")]
 
 
 def _is_number(value: Any) -> bool:
