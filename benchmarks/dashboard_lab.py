@@ -43,7 +43,7 @@ session"""
 WATCH = """import json, threading, time
 from psutil import Process
 board = session._dashboard
-publisher = board.controls._answers
+publisher = board.inbox._answers
 sent, waiting = [], []
 send = board.widget.send
 def noted(content, buffers=None):

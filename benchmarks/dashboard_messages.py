@@ -23,7 +23,7 @@ data = coflect.data.synthetic(n=1300)
 session = coflect.Session(tiny_cnn(), data, data, run_dir=FOLDER, config={"xai_every": 20})
 session.train(epochs=100_000)
 session._repr_mimebundle_()
-controls = session._dashboard.controls
+controls = session._dashboard.inbox
 took, receive = [], controls._receive
 def timed(*message):
     began = time.perf_counter()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from coflect_widget.attribution.consensus import Map, agreement, consensus, normalise
+from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.config import AttributionConfig
 
@@ -81,7 +82,7 @@ def maps_of(
 ) -> Iterator[tuple[dict[str, Map], NDArray[np.bool_]]]:
     """Maps of each method and the true region, of images that the model gets right."""
     model = trained(task, seed, cache=cache)
-    explainer = load(structure(model))
+    explainer = ModelExplainer(load(structure(model)))
     explainer.load_weights({name: t.numpy() for name, t in model.state_dict().items()})
     config = AttributionConfig()
     regions = task.regions()

@@ -171,7 +171,9 @@ class Watched:
         for thread in me.threads():
             seconds[names.get(thread.id, "other")] += thread.user_time + thread.system_time
         return {
-            "cost": cost(parts).model_dump(),
+            "cost": cost(
+                parts.loop.time, parts.scheduler.counts, parts.controls, parts.forecaster.dropped
+            ).model_dump(),
             "on_thread_seconds": parts.loop.time.seconds["tool"],
             "trained": sum(parts.loop.time.seconds[use] for use in ("tool", "training")),
             "step": parts.loop.step,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from coflect_widget.native import kernels
 
-_PACKAGES = ("numpy", "torch", "keras", "tensorflow", "captum", "anywidget", "jupyterlab")
+_PACKAGES = ("numpy", "torch", "keras", "tensorflow", "anywidget", "jupyterlab")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -105,6 +105,14 @@ class DisplayConfig(_Section):
         return window
 
 
+class ProcessConfig(_Section):
+    """What a session may set for the whole process it runs in."""
+
+    #: while a training runs: freed memory is kept, threads take short turns at the interpreter,
+    #: and OpenMP's idle helpers are given back; false leaves all three as they are
+    touch: bool = True
+
+
 class Config(_Section):
     """Settings of a session.
 
@@ -136,6 +144,7 @@ class Config(_Section):
     attribution: AttributionConfig = AttributionConfig()
     guidance: GuidanceConfig = GuidanceConfig()
     display: DisplayConfig = DisplayConfig()
+    process: ProcessConfig = ProcessConfig()
 
     def __init__(self, **values: Any) -> None:
         try:

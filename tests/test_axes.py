@@ -81,3 +81,35 @@ def test_tasks_import_no_framework():
             assert not roots & {"torch", "keras", "tensorflow", "jax"}, file.name
             own = [name for name in names if name.startswith("coflect_widget.")]
             assert all(name.startswith("coflect_widget.tasks") for name in own), file.name
+
+
+FRAMEWORKS = {"torch", "keras", "tensorflow", "jax", "captum", "lightning", "transformers"}
+#: Rooms that import a framework, and a file elsewhere that does.
+OF_FRAMEWORKS = ("backends/torch/", "backends/keras/", "integrations/", "projects/demo_model.py")
+
+
+def test_frameworks_are_imported_in_their_own_rooms_alone():
+    found = set()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        place = file.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if FRAMEWORKS & {name.partition(".")[0] for name in names}:
+                found.add(place)
+    assert not {place for place in found if not place.startswith(OF_FRAMEWORKS)}
+    assert all(any(place.startswith(room) for place in found) for room in OF_FRAMEWORKS)
+
+
+def test_only_one_file_asks_what_a_backend_has():
+    """`backends/defaults.py` completes a backend; everybody else may call all of the protocol."""
+    found = set()
+    for file in elsewhere():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in ("hasattr", "getattr") and node.args:
+                asked = ast.unparse(node.args[0])
+                if asked.rpartition(".")[2].strip("_") in ("backend", "engine"):
+                    found.add(f"{file.relative_to(PACKAGE).as_posix()}: {ast.unparse(node)}")
+    assert not found

@@ -175,7 +175,7 @@ def test_a_model_that_only_guesses_has_no_reliable_maps(make_session):
     session = make_session(model, (images, labels), (images[:, ::-1].copy(), np.roll(labels, 1)))
     session.train(epochs=1)
     session.wait(60)
-    session._parts.observer.last["val_accuracy"] = 0.34
+    session._parts.newest.metrics["val_accuracy"] = 0.34
     quality = session.explain(2).quality
     assert not quality.reliable
     assert "no more than by " in quality.reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coflect_widget.workers.errors import PoolClosedError, WorkerError
+
 
 class ExplanationError(RuntimeError):
     """A map could not be computed; the message says for which reason."""
@@ -11,19 +13,11 @@ class ExplanationSkippedError(ExplanationError):
     """A background request was dropped, because of the budget or for newer requests."""
 
 
-class WorkerLostError(ExplanationError):
-    """The worker died, hung or ran out of memory twice with the same job."""
-
-
-class ModelRefusedError(ExplanationError):
-    """No worker can rebuild the model."""
-
-
 class NonFiniteMapError(ExplanationError):
     """The map or the model's output is NaN or infinite: there is nothing to show."""
 
 
-class PoolClosedError(ExplanationError):
+class SessionClosedError(ExplanationError):
     """The session was closed before the explanation was ready."""
 
 
@@ -35,9 +29,9 @@ class UnknownModelError(LookupError):
     """The worker holds another model, or none."""
 
 
-class NoSuitableLayerError(ValueError):
-    """No module's output can be read as a map, or the named one cannot."""
-
-
-class ModelNotSendableError(TypeError):
-    """The model cannot be pickled, so no worker can rebuild it."""
+def after(error: WorkerError) -> ExplanationError:
+    """What whoever waits for a map is told after this happened to its worker."""
+    closed = isinstance(error, PoolClosedError)
+    told = SessionClosedError(str(error)) if closed else ExplanationError(str(error))
+    told.__cause__ = error
+    return told

@@ -23,6 +23,8 @@ class Explanation:
     livecam, smoothgrad : ndarray (H, W) float32 in [0, 1]
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
         layer, which only ``method="smoothgrad"`` accepts.
+    consensus : ndarray (H, W) float32 in [0, 1]
+        Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
         How far the two maps say the same; None where one of them is flat.
     focus_bbox : (x0, y0, x1, y1) in [0, 1] or None
@@ -52,6 +54,7 @@ class Explanation:
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
+    consensus: NDArray[np.float32]
     agreement: float | None
     focus_bbox: tuple[float, float, float, float] | None
     top_classes: tuple[int, ...]

@@ -13,7 +13,7 @@ from typing import Literal
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
-    PoolClosedError,
+    SessionClosedError,
 )
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.events import Purpose
@@ -124,7 +124,7 @@ class RequestQueue:
                 self._changed.notify_all()
         # Outside the lock: whoever waits for a future may call back at once.
         if self.closed:
-            request.fail(PoolClosedError("the session is closed"))
+            request.fail(SessionClosedError("the session is closed"))
         if dropped is not None:
             dropped.fail(ExplanationSkippedError("newer requests came before it"))
         return request
@@ -250,4 +250,4 @@ class RequestQueue:
                 lane.clear()
             self._changed.notify_all()
         for request in waiting:
-            request.fail(PoolClosedError("the session was closed"))
+            request.fail(SessionClosedError("the session was closed"))

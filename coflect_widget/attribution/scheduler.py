@@ -10,10 +10,9 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,8 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
-    ModelRefusedError,
     NonFiniteMapError,
-    WorkerLostError,
+    after,
 )
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.requests import (
@@ -32,50 +30,25 @@ from coflect_widget.attribution.requests import (
     Request,
     RequestQueue,
 )
+from coflect_widget.attribution.rests import Resting, Rests
 from coflect_widget.attribution.snapshots import Lease, Snapshots
+from coflect_widget.attribution.weights import Weights
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
 from coflect_widget.process.closing import Closing
 from coflect_widget.tasks.base import Task
+from coflect_widget.workers.errors import WorkerError, WorkerLostError, WorkRefusedError
 from coflect_widget.workers.pool import SlotName, WorkerPool
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait for the trainer's next step boundary, and between two reminders.
-_SNAPSHOT_SECONDS = 10.0
-_REMIND_SECONDS = 0.1
-#: Seconds after which a background job that is held back looks whether training pauses.
-_LOOK_SECONDS = 0.5
-#: Seconds after which a background job counts as late, the share of the time that training may
-#: rest for such jobs, and how many of them get a rest at once before one has to wait again.
-_LATE = 0.3
-_BACKGROUND_SHARE = 0.002
-_AT_ONCE = 4
-#: Seconds that it may rest for one of them: a map of a network whose steps take long takes long
-#: too, and one that is half made when the rest ends is as good as given up.
-_LONGEST = 10.0
 #: Seconds without a job after which a worker that can be spared ends.
 IDLE_SECONDS = 60.0
-
-
-class Resting(AbstractContextManager[object], Protocol):
-    """What `rest` gives: entered, training rests for at most `left` seconds.
-
-    Attributes
-    ----------
-    left : float
-    training : bool
-        Whether anything trains that could rest.
-    """
-
-    left: float
-
-    @property
-    def training(self) -> bool: ...
 
 
 class ExplanationScheduler(Closing):
@@ -152,31 +125,25 @@ class ExplanationScheduler(Closing):
         executor: Executor | None = None,
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
-        self._input_shape = input_shape
-        self._snapshots = snapshots
+        self._weights = Weights(
+            snapshots, request_snapshot, current_step, reuse_steps, reuse_seconds
+        )
+        self.rests = Rests(rest, trained)
         self._config = config
         self._read_sample = read_sample
-        self._request_snapshot = request_snapshot
         self._on_explained = on_explained
         self._on_failed = on_failed
         self._on_probed = on_probed
         self._task = task
         self._notify = notify
         self._spare = spare
-        self._rest = rest
-        self._trained = trained
-        self._rested: tuple[float, float, Resting] | None = None  # when it ended, most, what of it
-        self._at_once = 0  # background jobs yet to come that no idle time is expected for
-        self._current_step = current_step
-        self._reuse_steps = reuse_steps
-        self._reuse_seconds = reuse_seconds
         self._distrust = distrust
         self._seed = seed
         self._unsendable = structure if isinstance(structure, Exception) else None
         data = b"" if isinstance(structure, Exception) else structure
         # blake2b as a name only: workers of a foreign executor may know several models.
         self._model = Model(hashlib.blake2b(data, digest_size=16).hexdigest(), explainer, data)
-        self.pool = WorkerPool(self._model, executor=executor)
+        self.pool = WorkerPool(explaining(self._model, input_shape), executor=executor)
         self._queue = RequestQueue(config.budget)
         self._threads: dict[SlotName, threading.Thread] = {}
         self._lock = threading.Lock()  # of _threads
@@ -255,7 +222,7 @@ class ExplanationScheduler(Closing):
             self._start_lane("background")
 
     def close(self) -> None:
-        """End workers and threads; what waits fails with `PoolClosedError`."""
+        """End workers and threads; what waits fails with `SessionClosedError`."""
         self._queue.close()
         self.pool.close()
         with self._lock:
@@ -285,7 +252,7 @@ class ExplanationScheduler(Closing):
                     self.pool.slot(lane).give_back()
                 continue
             if lane == "background":
-                self._hold_back()
+                self.rests.hold_back(lambda: self._queue.closed)
             request = self._queue.take(lane)
             if request is None:
                 continue
@@ -304,27 +271,10 @@ class ExplanationScheduler(Closing):
             finally:
                 self._queue.done(lane)
 
-    def _hold_back(self) -> None:
-        """Wait until training may rest for a background job, where it would get no other time.
-
-        A worker that waits for idle time disturbs a training that leaves none: it runs whenever
-        a thread of the training blocks, and has to be driven out again.
-        """
-        if self._rest is None:
-            return
-        rest = self._rest(0)
-        while rest.training and not self._queue.closed:
-            wait = self.next_rest - self._trained()
-            if wait <= 0:
-                return
-            time.sleep(min(wait, _LOOK_SECONDS))
-
     def _start_worker(self, lane: SlotName) -> None:
-        slot = self.pool.slot(lane)
         try:
-            slot.input_shape = self._input_shape
-            slot.start()
-        except ModelRefusedError as error:
+            self.pool.slot(lane).start()
+        except WorkRefusedError as error:
             self._tell_refusal(str(error))
         except Exception as error:  # noqa: BLE001 - each request will meet it and name it
             logger.info("the %s worker did not start: %s", lane, error)
@@ -347,6 +297,9 @@ class ExplanationScheduler(Closing):
         except WorkerLostError as error:
             self._set_aside(request, error)
             return
+        except WorkerError as error:
+            self._failed(request, after(error))
+            return
         except ExplanationError as error:
             self._failed(request, error)
             return
@@ -356,6 +309,7 @@ class ExplanationScheduler(Closing):
             map=result.map,
             livecam=result.livecam,
             smoothgrad=result.smoothgrad,
+            consensus=result.consensus,
             agreement=result.agreement,
             focus_bbox=result.focus_bbox,
             top_classes=result.top_classes,
@@ -388,7 +342,7 @@ class ExplanationScheduler(Closing):
             self._tell(
                 f"Sample {request.index} is explained no more unless you ask for it: {error}."
             )
-        self._failed(request, error)
+        self._failed(request, after(error))
 
     def _tell(self, text: str) -> None:
         if self._notify is not None:
@@ -404,7 +358,7 @@ class ExplanationScheduler(Closing):
         if samples[0].others:
             return  # the forecast does without, where a model has several inputs
         inputs = np.stack([sample.input for sample in samples])
-        with self._lease(request, fresh=False) as lease:
+        with self._lease(request) as lease:
             probe = Probe(
                 model_id=self._model.id,
                 model=self._model if slot.inline else None,
@@ -421,60 +375,17 @@ class ExplanationScheduler(Closing):
     def _resting(self, request: Request | ProbeRequest) -> AbstractContextManager[object]:
         """Training's rest for a job; none while the worker is not ready to use it."""
         most = self._config.click_rest
-        ready = self.pool.slot(request.lane).pid is not None
-        if self._rest is None or not ready or most == 0:
+        if most == 0 or self.pool.slot(request.lane).pid is None:
             return nullcontext()
         if request.lane == "interactive":
-            return self._rest(most)
-        return self._resting_if_late(self._rest(_LONGEST))
-
-    @contextmanager
-    def _resting_if_late(self, rest: Resting) -> Iterator[None]:
-        """A rest for a background job that the processors' idle time does not finish.
-
-        A training that uses all processors leaves none; it rests at most `_BACKGROUND_SHARE` of
-        the time. The jobs that follow a late one get their rest at once, for a while.
-        """
-        most, began, over = rest.left, False, threading.Event()
-
-        def begin_in_time() -> None:
-            nonlocal began
-            wait = 0.0 if self._at_once else _LATE
-            while not over.wait(wait):
-                wait = self.next_rest - self._trained()  # which stands still in a pause
-                if wait <= 0:
-                    began = True
-                    rest.__enter__()
-                    return
-
-        thread = threading.Thread(target=begin_in_time, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            rest.__exit__(None, None, None)
-            if began:
-                self._rested = (self._trained(), most, rest)
-            if self._at_once:
-                self._at_once -= 1
-            elif began and rest.training:
-                self._at_once = _AT_ONCE
-
-    @property
-    def next_rest(self) -> float:
-        """When training may rest for a background job again, in seconds of training."""
-        if self._rested is None:
-            return 0.0
-        ended, most, rest = self._rested  # training tells a moment later how long it rested
-        return ended + (most - rest.left) / _BACKGROUND_SHARE
+            return self.rests.for_person(most)
+        return self.rests.for_background()
 
     def _compute(self, request: Request, sample: Sample) -> tuple[JobResult, int]:
         slot = self.pool.slot(request.lane)
         reason = ""
         for attempt in range(2):
-            with self._lease(request, fresh=attempt > 0) as lease:
+            with self._lease(request, again=attempt > 0) as lease:
                 job = Job(
                     model_id=self._model.id,
                     model=self._model if slot.inline else None,
@@ -511,43 +422,13 @@ class ExplanationScheduler(Closing):
                 break
         raise ExplanationError(reason)
 
-    def _lease(self, request: Request | ProbeRequest, *, fresh: bool) -> Lease:
-        snapshots = self._snapshots
-        asked = request.step if isinstance(request, ProbeRequest) else None
-        if asked is not None and (lease := snapshots.lease(asked)) is not None:
-            return lease
-        seen = snapshots.written
-        wait = fresh or not self._reusable(request, asked)
-        until = time.monotonic() + _SNAPSHOT_SECONDS
-        while not self._queue.closed and (left := until - time.monotonic()) > 0:
-            if not wait or snapshots.written > seen:
-                lease = snapshots.lease()
-                if lease is not None:
-                    return lease  # otherwise it is being overwritten right now
-            else:
-                snapshots.wanted = True
-                self._request_snapshot()
-                if snapshots.written > seen:
-                    continue
-            snapshots.wait_newer(snapshots.written, min(_REMIND_SECONDS, left))
-        # A step may take longer than that; then an older snapshot is better than none.
-        lease = snapshots.lease()
-        if lease is None:
-            raise ExplanationError(
-                f"training gave no snapshot of its weights within {_SNAPSHOT_SECONDS:g} s"
-            )
-        return lease
-
-    def _reusable(self, request: Request | ProbeRequest, asked: int | None) -> bool:
-        if request.purpose == "person":
-            return False  # who looks at a map wants the model as it is now
-        step = self._snapshots.newest_step
-        if step is None:
-            return False
-        if self._current_step is None:
-            return self._snapshots.age < self._reuse_seconds
-        now = self._current_step()
-        return now != asked and now - step <= self._reuse_steps
+    def _lease(self, request: Request | ProbeRequest, *, again: bool = False) -> Lease:
+        return self._weights.lease(
+            asked=request.step if isinstance(request, ProbeRequest) else None,
+            # Who looks at a map wants the model as it is now.
+            newest=again or request.purpose == "person",
+            closed=lambda: self._queue.closed,
+        )
 
     def _failed(self, request: Request, error: ExplanationError) -> None:
         if not self._queue.closed:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
+from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.run import Run
@@ -159,6 +160,10 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         map=scaled("map"),
         livecam=scaled("livecam"),
         smoothgrad=scaled("smoothgrad"),
+        # Runs of before have none beside another map.
+        consensus=scaled("consensus")
+        if "consensus" in maps
+        else consensus(scaled("livecam"), scaled("smoothgrad")),
         agreement=data.agreement,
         focus_bbox=data.focus_bbox,
         top_classes=tuple(data.top_classes),

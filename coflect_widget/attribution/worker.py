@@ -8,52 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import math
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution import checks, consensus
+from coflect_widget.attribution import checks, consensus, methods
 from coflect_widget.attribution.consensus import Map
-from coflect_widget.attribution.errors import (
-    NoSuitableLayerError,
-    StaleSnapshotError,
-    UnknownModelError,
-)
+from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
 from coflect_widget.tasks import Classification, Task
-from coflect_widget.workers.lifeline import hold_on
+from coflect_widget.workers.errors import WorkRefusedError
+from coflect_widget.workers.start import describe
 
-#: Seconds between two looks at whether the kernel is still there.
-_WATCH_SECONDS = 0.25
 #: Of a first job that is made up; what it is does not matter there.
 ANY_TASK: Task = Classification(2)
 #: Outcomes that an explanation names.
 _LIKELIEST = 3
-#: Added to the worker's share of blame when memory runs out: it goes before the training does.
-_OOM_SCORE = "500"
-
-#: Modules of explainers that can be imported in one process and forked into workers.
-FORKABLE = ("coflect_widget.backends.torch.methods",)
-#: What they import at their first job.
-NEEDED_LATER = ("captum.attr", "scipy.ndimage")
-#: Libraries that would otherwise start a thread for each core.
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-)
-
 Method = Literal["livecam", "gradcam", "smoothgrad", "consensus"]
 
 
@@ -100,11 +78,6 @@ class Model:
     id: str
     explainer: str  # import path "module:function"
     structure: bytes
-
-    @property
-    def forkable(self) -> bool:
-        """Whether workers may be forked from a process that holds it."""
-        return self.explainer.partition(":")[0] in FORKABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +131,7 @@ class JobResult:
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
+    consensus: NDArray[np.float32]
     agreement: float | None
     focus_bbox: tuple[float, float, float, float] | None
     top_classes: tuple[int, ...]
@@ -191,82 +165,18 @@ _random: dict[tuple[Any, ...], NDArray[np.float16]] = {}
 _readers: dict[str, SnapshotReader] = {}
 
 
-def initialise(kernel_pid: int, reading_end: int | None = None, parent: int | None = None) -> None:
-    """First call in a new worker: ignore Ctrl-C, and end when the kernel ends.
-
-    `parent` is the process that forked this one, if that is not the kernel.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hold_on(kernel_pid, reading_end)
-    # Before the worker becomes idle: threads keep the class they were started with.
-    threading.Thread(
-        target=_watch, args=(kernel_pid, parent or kernel_pid), daemon=True, name="watch-kernel"
-    ).start()
-    come_last()
-
-
-def come_last() -> None:
-    """Where memory runs out, go before the training does."""
-    if sys.platform == "linux":
-        try:
-            with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - not a path of ours
-                file.write(_OOM_SCORE)
-        except OSError:
-            pass  # a courtesy; some sandboxes forbid it
-
-
-def _watch(kernel_pid: int, parent: int) -> None:
-    # prctl's PR_SET_PDEATHSIG would fire when the thread that started this process ends.
-    while _kernel_lives(kernel_pid, parent):
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
-
-
-def _kernel_lives(kernel_pid: int, parent: int) -> bool:
-    if sys.platform == "win32":  # a parent's number is never taken back there
-        import psutil
-
-        return psutil.pid_exists(kernel_pid)
-    return os.getppid() == parent and (parent == kernel_pid or Path(f"/proc/{kernel_pid}").exists())
-
-
-def import_ahead(module: str) -> None:
-    """Import what workers will need; a missing library is named when a model needs it."""
-    with contextlib.suppress(Exception):
-        importlib.import_module(module)
-
-
-def warm_up(
-    model: Model, input_shape: tuple[int, ...] | None, *, idle: bool, imported: bool = False
-) -> int | JobError:
-    """Import, rebuild the model, run once on a blank input of that shape, and become idle.
-
-    On a busy machine an idle process would need minutes for its imports, so that it becomes
-    idle after them, or at once where it was forked with everything `imported`.
-
-    Returns
-    -------
-    int or JobError
-        The number of this process, or why the model cannot be rebuilt here.
-    """
-    if idle and imported:
-        become_idle()
+def warm_up(model: Model, input_shape: tuple[int, ...] | None) -> None:
+    """As `load_warm`; raises WorkRefusedError where the model cannot be rebuilt here."""
     try:
         load_warm(model, input_shape)
-    except Exception as error:  # noqa: BLE001 - the reason goes to the kernel
-        return JobError("other", f"the model cannot be rebuilt in a worker: {_refusal(error)}")
-    if idle and not imported:
-        become_idle()
-    return os.getpid()
-
-
-def _refusal(error: Exception) -> str:
-    if not isinstance(error, ModuleNotFoundError):
-        return _describe(error)
-    return (
-        f"{_describe(error)}. Put the folder that holds the module on sys.path, for example "
-        "sys.path.append('/folder'), and make the Session again"
-    )
+    except Exception as error:
+        text = f"the model cannot be rebuilt in a worker: {describe(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            text += (
+                ". Put the folder that holds the module on sys.path, for example "
+                "sys.path.append('/folder'), and make the Session again"
+            )
+        raise WorkRefusedError(text) from error
 
 
 def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
@@ -289,18 +199,6 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
     _random.clear()
 
 
-def become_idle() -> None:
-    """Run from now on only on processor time that nobody else wants."""
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif sys.platform == "win32":
-        import psutil
-
-        psutil.Process().nice(psutil.IDLE_PRIORITY_CLASS)
-    else:
-        os.nice(19)
-
-
 def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
     """Explain one sample, or look at several. Never raises."""
     began = time.process_time()
@@ -314,9 +212,9 @@ def run_job(job: Job | Probe) -> JobResult | ProbeResult | JobError:
     except UnknownModelError as error:  # an executor may restart its process by itself
         return JobError("forgotten", str(error), time.process_time() - began)
     except FloatingPointError as error:
-        return JobError("non-finite", _describe(error), time.process_time() - began)
+        return JobError("non-finite", describe(error), time.process_time() - began)
     except Exception as error:  # noqa: BLE001 - named to the person for this sample alone
-        text = _describe(error)
+        text = describe(error)
         memory = isinstance(error, MemoryError) or "can't allocate memory" in text
         reachable = not isinstance(error, OSError)
         kind: Literal["memory", "unreachable", "other"]
@@ -342,12 +240,17 @@ def _ready(job: Job | Probe) -> Explainer:
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST)
+    shown = maps.shown
+    blend = shown
+    if job.method != "consensus":
+        blend = consensus.consensus(maps.livecam, maps.smoothgrad)
     result = JobResult(
-        map=maps.shown,
+        map=shown,
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
+        consensus=blend,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
-        focus_bbox=consensus.focus_bbox(maps.shown),
+        focus_bbox=consensus.focus_bbox(shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
@@ -427,8 +330,7 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
 def load(model: Model) -> Explainer:
     """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
-        module, _, name = model.explainer.partition(":")
-        explainer: Explainer = getattr(importlib.import_module(module), name)(model.structure)
+        explainer: Explainer = methods.load(model.explainer, model.structure)
         _models.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
     return _models[model.id]
@@ -439,7 +341,3 @@ def _reader(ref: SnapshotRef) -> SnapshotReader:
         _readers.clear()
         _readers[ref.address.path] = SnapshotReader(ref)
     return _readers[ref.address.path]
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

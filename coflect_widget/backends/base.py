@@ -17,6 +17,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.differentiable import Guided
+from coflect_widget.backends.knobs import Knobs
+from coflect_widget.tasks.base import Task
+
 
 class MissingFrameworkError(ImportError):
     """The framework that a model needs is not installed; the message has the pip command."""
@@ -94,11 +98,10 @@ def batch_cuts(length: int, batch_size: int) -> tuple[tuple[int, int], ...]:
     return tuple(cuts)
 
 
-def epoch_order(seed: int, epoch: int, members: int | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Samples of an epoch in the order that (seed, epoch) gives, of `members` or so many."""
-    count = members if isinstance(members, int) else len(members)
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    return order if isinstance(members, int) else members[order]
+def epoch_order(seed: int, epoch: int, members: range | NDArray[np.int64]) -> NDArray[np.int64]:
+    """The samples of an epoch, `members` or all of a range from 0, as (seed, epoch) orders them."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(members))
+    return order if isinstance(members, range) else members[order]
 
 
 def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float32]:
@@ -138,35 +141,46 @@ def unknown_order(_loader: object) -> Iterator[Callable[[], NDArray[np.int64] | 
 
 
 class Backend(Protocol):
-    """A model with its data, ready to be trained one step at a time."""
+    """A model with its data, ready to be trained one step at a time.
+
+    `backends.defaults` has what a backend need not say itself, marked here with an asterisk.
+    """
 
     name: str
     device: str
-    #: classes that the model tells apart, 0 where its outputs are values. A backend whose training
-    #: is another kind has a `task`, a `tasks.base.Task`, besides
+    model: Any
+    #: classes that the model tells apart, 0 where its outputs are values
     num_classes: int
     num_train: int
     num_val: int
     batch_size: int
-    #: samples that an epoch goes over, None for all; set between two epochs. It may be missing, and
-    #: then no sample can be added
+    #: * samples that an epoch goes over, None for all; set between two epochs
     members: NDArray[np.int64] | None
-    #: what a person may turn, a `backends.knobs.Knobs`; it may be missing
-    knobs: Any
+    #: * what a person may turn; None where that is nothing
+    knobs: Knobs | None
+    #: * whether a loop of the user's own steps the optimizer that `knobs` turns
+    shares_optimizer: bool
     image_size: tuple[int, int]  # (H, W)
     #: True where reading a sample moves the random numbers that training draws
     reads_at_boundary: bool
-    #: import path "module:function" that a worker process calls with the model's structure
+    #: * what is right and wrong, where `num_classes` does not tell
+    task: Task | None
+    #: * import path "module:function" that a worker process calls with the model's structure; it
+    #: gives a `differentiable.WorkerModel`, or an `attribution.worker.Explainer`. "": no maps
     explainer: str
-    #: what a person should know; the loop tells it and takes it off. It may be missing
+    #: * what a person should know; the loop tells it and takes it off
     warnings: list[str]
-    #: what was guessed about model and data, a sentence each, where the guess could matter: the
-    #: session tells it and writes it into ``config.yaml``. It may be missing
+    #: * what was guessed about model and data, a sentence each, where the guess could matter: the
+    #: session tells it and writes it into ``config.yaml``
     assumptions: list[str]
+    #: * whether `set_labels` and `label_of` can be asked
+    takes_labels: bool
+    #: * whether `read_val_sample` can be asked
+    reads_val: bool
 
     @property
     def lapses(self) -> list[Any]:
-        """Guidance (guidance.lapses.Lapse) that went out of force by itself; may be missing.
+        """* Guidance (guidance.lapses.Lapse) that went out of force by itself.
 
         The loop tells it and takes it off.
         """
@@ -177,13 +191,15 @@ class Backend(Protocol):
 
     @property
     def fills_processors(self) -> bool:
-        """Whether a step computes on every processor that this process may use.
+        """* Whether a step computes on every processor that this process may use.
 
         Then work beside it holds all its threads up, and costs more than a rest for it.
         """
 
+    # --- training ------------------------------------------------------------------------------
+
     def expect(self, steps: int) -> None:
-        """So many more steps are about to be trained by the loop; it may be missing.
+        """* So many more steps are about to be trained by the loop.
 
         What it guesses by that is appended to `assumptions`.
         """
@@ -206,8 +222,16 @@ class Backend(Protocol):
     def end_epoch(self, validation: dict[str, float]) -> None:
         """Called after each epoch and its validation; schedules of the learning rate step here."""
 
+    def finish(self) -> None:
+        """* Called once a training has ended without an error."""
+
+    def save_checkpoint(self, path: Path) -> Path:
+        """Write the weights as safetensors or npz beside `path`; returns the file."""
+
+    # --- telemetry, and loops of the user's own ------------------------------------------------
+
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        """Outputs (R, ...) and targets (R, ...) of these steps, one after the other.
+        """* Outputs (R, ...) and targets (R, ...) of these steps, one after the other.
 
         numpy arrays, or those of a framework of the array API standard, which a task then reduces
         on the device where they are. Called on the forecaster's thread. It raises where their
@@ -215,7 +239,7 @@ class Backend(Protocol):
         """
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
-        """Detached scalar tensors as floats (waits for the device, once)."""
+        """* Detached scalar tensors as floats (waits for the device, once)."""
 
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
@@ -226,27 +250,40 @@ class Backend(Protocol):
         """
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
-        """Logits (B, C), or targets (B,), of the pieces of one step, one after the other.
-
-        It may be missing; numpy does it then.
-        """
-
-    def guidance_term(
-        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
-    ) -> Any | None:
-        """The loss () of the guidance in force on a batch; None where there is none in this step.
-
-        `indices` are the rows' places in the training data, None where nobody knows.
-        """
+        """* Logits (B, C), or targets (B,), of the pieces of one step, one after the other."""
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
-        """Within the block a function that gives the indices of the batch that came last.
+        """* Within the block a function that gives the indices of the batch that came last.
 
         It is called once after each batch, and gives None where they cannot be known.
         """
 
+    # --- guidance ------------------------------------------------------------------------------
+
+    def guided(self) -> Guided | None:
+        """* The model for second passes of `guidance.losses`; None where it takes no guidance."""
+
+    def attach_guidance(self, losses: Any) -> None:
+        """* Let `losses` (guidance.losses.GuidanceLosses) add to each step from now on."""
+
     def set_guidance(self, guidance: Any) -> str:
-        """Use `guidance` (a GuidanceState) from the next step on; returns the losses chosen."""
+        """* Use `guidance` (a GuidanceState) from the next step on; returns the losses chosen."""
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        """* The loss () of the guidance in force on a batch; None where there is none in this step.
+
+        `indices` are the rows' places in the training data, None where nobody knows.
+        """
+
+    def set_labels(self, labels: Mapping[int, int | None]) -> None:
+        """* Train with these labels from the next step on; None leaves a sample out."""
+
+    def label_of(self, index: int) -> int:
+        """* The data set's own label of a sample."""
+
+    # --- the model elsewhere -------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
         """What `copy_weights` copies, in order."""
@@ -258,25 +295,53 @@ class Backend(Protocol):
         `destination`; it is called on another thread.
         """
 
+    def structure(self) -> bytes:
+        """* What `explainer` rebuilds the model from, but for its weights.
+
+        Raises
+        ------
+        ModelNotSendableError
+            If it cannot be sent; training goes on without maps.
+        """
+
+    def check_layer(self, structure: bytes, sample: Sample, name: str | None) -> None:
+        """* Raise NoSuitableLayerError where class activation maps have nothing to read."""
+
+    # --- data ----------------------------------------------------------------------------------
+
     def read_sample(self, index: int) -> Sample:
         """One training sample as the model sees it."""
+
+    def read_val_sample(self, index: int) -> Sample:
+        """* One validation sample as the model sees it."""
+
+    def labels(self) -> NDArray[Any]:
+        """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
+
+    def probes(self) -> list[NDArray[np.float32]]:
+        """A spread of inputs, for the fingerprint of the data."""
 
     def readings(
         self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
     ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read anew until `enough` says so.
+        """* One training sample's picture (C, H, W), read anew until `enough` says so.
 
-        [] where each reading gives the same. It may be missing.
+        [] where each reading gives the same.
         """
 
     def add_samples(self, x: Any, y: Any) -> int:
-        """Put samples after the last one, at a step boundary; how many. It may be missing.
+        """* Put samples after the last one, at a step boundary; how many.
 
-        They can be read at once, and are trained on once they are `members`.
+        They can be read at once, and are trained on once they are `members`. Raises ValueError
+        where they do not fit, or the data cannot grow.
+        """
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
+        """* Loss of each row (B,) by itself, in eval mode; None where that is not known.
+
+        At a step boundary; nothing of the model changes. One row that is NaN spoils all of a batch
+        that is normalised together.
         """
 
     def forget_read(self) -> None:
-        """The session stands: samples read to check them need not be kept. It may be missing."""
-
-    def save_checkpoint(self, path: Path) -> Path:
-        """Write the weights as safetensors or npz beside `path`; returns the file."""
+        """* The session stands: samples read to check them need not be kept."""

@@ -53,3 +53,20 @@ class JudgedLabels:
             changed=met[~out],
             labels=np.array([label for label in said if label is not None], np.int64),
         )
+
+    def weighed(
+        self, indices: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+        """Labels (B,) to train with, and weights (B,): 0 of what is left out.
+
+        They are `labels` itself, and None, where nothing was said of any.
+        """
+        judged = self.of(indices) if self.any else None
+        if judged is None:
+            return labels, None
+        if len(judged.changed):
+            labels = labels.copy()
+            labels[judged.changed] = judged.labels
+        kept = np.zeros(len(labels), np.float32)
+        kept[judged.keep] = 1
+        return labels, kept

@@ -10,6 +10,8 @@ import importlib.metadata
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from coflect_widget.backends.base import MissingFrameworkError
@@ -21,54 +23,45 @@ ENTRY_POINTS = "coflect.backends"
 
 @dataclass(frozen=True, slots=True)
 class BackendParts:
-    """What belongs to one framework: import paths ("module:name"), or the things themselves.
+    """A backend's factory, and what is known of it before it is called.
 
     Attributes
     ----------
     backend
-        Makes a `Backend`; see `register_backend`.
-    structure
-        Called once in the kernel: the backend's model -> bytes for the worker. None where the
-        backend has a method ``structure()`` of its own, or gives no maps.
-    check_layer
-        (structure, input shape, layer name or None) -> name; raises if there is none.
-    guidance
-        Class whose instances turn a GuidanceState into a loss; None where the backend's own
-        ``set_guidance`` does it.
-    measure
-        (structure, weights, readings.Request) -> Readings, in a worker process; None where effects
-        of interventions are not measured.
+        Makes a `Backend`: an import path ("module:name"), the thing itself, or an entry point; see
+        `register_backend`.
+    explainer
+        `Backend.explainer`, which workers import while the backend is made; "" where not known yet.
+    recognises
+        Whether a model is for it; None where its class tells, or nobody knows.
     package, install
         What must be importable, and how to get it.
     """
 
-    backend: str | Callable[..., Any]
-    structure: str | None = None
-    check_layer: str | None = None
-    guidance: str | None = None
+    backend: str | Callable[..., Any] | EntryPoint
+    explainer: str = ""
+    recognises: Callable[[object], bool] | None = None
     package: str = ""
     install: str = ""
-    measure: str | None = None
+
+    @classmethod
+    def of(cls, factory: Callable[..., Any]) -> BackendParts:
+        """What a factory says of itself: a plain function says nothing."""
+        return cls(factory, getattr(factory, "explainer", ""), getattr(factory, "recognises", None))
 
 
 BACKENDS = {
     "torch": BackendParts(
         backend="coflect_widget.backends.torch.backend:TorchBackend",
-        structure="coflect_widget.backends.torch.methods:structure",
-        check_layer="coflect_widget.backends.torch.methods:check_layer",
-        guidance="coflect_widget.backends.torch.guidance:TorchGuidance",
+        explainer="coflect_widget.backends.torch.methods:load",
         package="torch",
         install="pip install 'coflect-widget[torch]'",
-        measure="coflect_widget.backends.torch.measure:measure",
     ),
     "keras": BackendParts(
         backend="coflect_widget.backends.keras.backend:KerasBackend",
-        structure="coflect_widget.backends.keras.methods:structure",
-        check_layer="coflect_widget.backends.keras.methods:check_layer",
-        guidance="coflect_widget.backends.keras.guidance:KerasGuidance",
+        explainer="coflect_widget.backends.keras.methods:load",
         package="keras",
         install="pip install 'coflect-widget[keras]'",
-        measure="coflect_widget.backends.keras.measure:measure",
     ),
 }
 
@@ -88,11 +81,9 @@ def register_backend(name: str, factory: Callable[..., Any]) -> None:
         Registering a name again replaces what was registered under it.
     factory : callable
         ``factory(model, train_data, val_data, *, num_classes, loss, optimizer, scheduler,
-        batch_size, config)`` gives an object with the methods of `backends.base.Backend`,
-        besides ``model``, ``labels()`` and ``probes()``. With ``structure()``, which gives
-        bytes, and ``explainer``, the import path of what makes a `attribution.worker.Explainer`
-        of them in a worker, its samples get maps. With ``task``, a `tasks.base.Task`, it says
-        itself what is right and wrong; else its ``num_classes`` do.
+        batch_size, config)`` gives a `backends.base.Backend`; what it lacks of those methods that
+        have an answer in `backends.defaults` it is given. With ``structure()`` and ``explainer``
+        its samples get maps, and with ``task`` it says itself what is right and wrong.
 
     Raises
     ------
@@ -107,7 +98,7 @@ def register_backend(name: str, factory: Callable[..., Any]) -> None:
         raise TypeError(f"name={name!r} must be a word, such as 'numpy'")
     if not callable(factory):
         raise TypeError(f"factory={factory!r} must be a class or function that makes a backend")
-    _registered[name] = BackendParts(backend=factory)
+    _registered[name] = BackendParts.of(factory)
 
 
 def find_backend(model: object, name: str | None) -> BackendParts:
@@ -134,10 +125,7 @@ def _recognised(model: object) -> tuple[str, BackendParts]:
     found = {name: parts for name, parts in BACKENDS.items() if name in roots}
     # What is installed beside is asked only where nothing nearer is meant: it must be imported.
     others = _registered if found else {**_entry_points(), **_registered}
-    for name, parts in others.items():
-        recognises = getattr(parts.backend, "recognises", None)
-        if recognises is not None and recognises(model):
-            found[name] = parts
+    found |= {n: p for n, p in others.items() if p.recognises is not None and p.recognises(model)}
     if len(found) > 1:
         names = " and ".join(repr(name) for name in found)
         raise ValueError(
@@ -155,34 +143,24 @@ def _recognised(model: object) -> tuple[str, BackendParts]:
 
 def _entry_points() -> dict[str, BackendParts]:
     """Backends of installed packages; none of them is imported before it is asked for."""
-    found = {}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        if entry.name not in BACKENDS:
-            found[entry.name] = BackendParts(backend=_Late(entry))
-    return found
+    return {
+        entry.name: BackendParts(entry, recognises=partial(_recognised_by, entry))
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)
+        if entry.name not in BACKENDS
+    }
 
 
-class _Late:
-    """A factory behind an entry point."""
-
-    def __init__(self, entry: importlib.metadata.EntryPoint) -> None:
-        self._entry = entry
-
-    def load(self) -> Any:
-        return self._entry.load()
-
-    def __call__(self, *arguments: Any, **more: Any) -> Any:
-        return self.load()(*arguments, **more)
-
-    def recognises(self, model: object) -> bool:
-        try:
-            recognises = getattr(self._entry.load(), "recognises", None)
-        except Exception:  # noqa: BLE001 - another package's fault must not stop this session
-            return False
+def _recognised_by(entry: EntryPoint, model: object) -> bool:
+    try:
+        recognises = BackendParts.of(entry.load()).recognises
         return recognises is not None and bool(recognises(model))
+    except Exception:  # noqa: BLE001 - another package's fault must not stop this session
+        return False
 
 
 def _installed(name: str, parts: BackendParts) -> BackendParts:
+    if isinstance(parts.backend, EntryPoint):
+        return BackendParts.of(parts.backend.load())
     if not parts.package:
         return parts
     try:
@@ -202,9 +180,7 @@ def takes(factory: Callable[..., Any], argument: str) -> bool:
 
 
 def resolve(path: Any) -> Any:
-    """Import "module:name", or what an entry point names; all else is given back."""
-    if isinstance(path, _Late):
-        return path.load()
+    """Import "module:name"; all else is given back."""
     if not isinstance(path, str):
         return path
     module, _, name = path.partition(":")

@@ -12,28 +12,25 @@ than a rest. Compiled kernels (`coflect_widget.native`) are quick enough beside 
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import count, repeat
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import StepOutput
+from coflect_widget.forecast.backlog import Backlog, Item
+from coflect_widget.forecast.faults import Faults
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import reasons
 from coflect_widget.process.closing import Closing
 from coflect_widget.telemetry.metrics import MetricWindows
 from coflect_widget.telemetry.store import ManyStats, SampleStore
-
-T = TypeVar("T")
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
 PERIOD, LONG_PERIOD = 0.05, 1.0
@@ -48,8 +45,6 @@ RANKING_SHARE = 0.00125
 MOST_REST, FEW = 0.05, 8
 #: Rests for marks, as a share of the time: not each epoch of four steps shall end with one.
 MARK_SHARE = 0.005
-#: Outputs taken off the backlog at once.
-CHUNK = 512
 #: Numbers of outputs taken in at once, beyond one step's.
 PART = 2_000_000
 
@@ -91,12 +86,6 @@ class Resting(AbstractContextManager[object], Protocol):
         """Whether anything trains that could rest."""
 
 
-#: (sequence number, step, epoch, output)
-_Item = tuple[int, int, int, StepOutput]
-#: (sequence number of the output before it, callback, whether training may rest for it)
-_Mark = tuple[int, Callable[[], None], bool]
-
-
 class Forecaster(Closing):
     """Consumer of telemetry; a context manager that starts and ends its thread.
 
@@ -133,10 +122,6 @@ class Forecaster(Closing):
 
     Attributes
     ----------
-    dropped : int
-        Outputs lost to a full backlog.
-    failures : int
-        Exceptions caught in callbacks and conversions.
     queue : Queue
         Of `foresight`; for this thread alone.
     onset : bool
@@ -154,7 +139,7 @@ class Forecaster(Closing):
         on_metrics: Callable[[dict[str, float], int, int], None],
         on_ranking: OnRanking,
         on_non_finite: Callable[[int, StepOutput], None] | None = None,
-        on_losses: Callable[[Sequence[_Item], NDArray[np.float64]], None] | None = None,
+        on_losses: Callable[[Sequence[Item], NDArray[np.float64]], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         onset: bool = False,
         backlog: int = 1024,
@@ -163,8 +148,6 @@ class Forecaster(Closing):
         self.foresight = foresight
         self.store: SampleStore = foresight.store
         self.onset = onset
-        self.dropped = 0
-        self.failures = 0
         self._backend = backend
         self.queue = Queue(foresight, top)
         self._forecast_every = forecast_every
@@ -173,23 +156,17 @@ class Forecaster(Closing):
         self._on_ranking = on_ranking
         self._on_non_finite = on_non_finite
         self._on_losses = on_losses
-        self._on_error = on_error
+        self._faults = Faults(on_error)
         self._rest = rest
-        # A full deque drops its oldest entry by itself; gaps in the numbers tell how many.
-        self._waiting: deque[_Item] = deque(maxlen=backlog)
-        self._sent = 0
-        self._marks: deque[_Mark] = deque()
+        self._backlog = Backlog(backlog)
         # The rest is the forecaster's thread's own.
-        self._taken = 0
         self._busy = False  # training uses all processors
         self._mark_rest_from = 0.0  # not before this moment
-        self._held: _Item | None = None
         self._position = (0, 0)  # step and epoch of the newest output in the store
         self._ranked_period = 0
         self._rank_from = 0.0  # not before this moment
         self._ranking_due = False
         self._non_finite = False
-        self._reported: set[tuple[str, type[BaseException]]] = set()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="coflect-forecaster", daemon=True)
@@ -202,10 +179,17 @@ class Forecaster(Closing):
 
         By one thread only. Never blocks.
         """
-        sent, done = self._sent, len(outputs)
-        self._sent = sent + done
-        numbers, steps = count(sent + 1), count(step - done + 1)
-        self._waiting.extend(zip(numbers, steps, repeat(epoch), outputs, strict=False))
+        self._backlog.put(step, epoch, outputs)
+
+    @property
+    def failures(self) -> int:
+        """Exceptions caught in callbacks and conversions."""
+        return self._faults.count
+
+    @property
+    def dropped(self) -> int:
+        """Outputs lost to a full backlog."""
+        return self._backlog.dropped
 
     # --- called by any thread -------------------------------------------------------------
 
@@ -216,7 +200,7 @@ class Forecaster(Closing):
         set the mark, none observed after. Marks are never dropped. After `close` nothing
         calls them. `rest` has training rest meanwhile: for one that nobody waits for.
         """
-        self._marks.append((self._sent, callback, rest))
+        self._backlog.mark(callback, rests=rest)
         self._wake.set()
 
     def flush(self) -> None:
@@ -224,7 +208,7 @@ class Forecaster(Closing):
 
         def flush() -> None:
             for window in self._metrics.flush():
-                self._guarded("on_metrics", partial(self._on_metrics, *window))
+                self._faults.guard("on_metrics", partial(self._on_metrics, *window))
 
         self.mark(flush)
         self.catch_up()
@@ -271,7 +255,7 @@ class Forecaster(Closing):
         until = None if timeout is None else time.monotonic() + timeout
         while not reached.wait(PERIOD if until is None else min(PERIOD, _left(until))):
             if not self._thread.is_alive():
-                return self._taken == self._sent
+                return self._backlog.taken == self._backlog.sent
             if until is not None and _left(until) <= 0:
                 return reached.is_set()
         return True
@@ -300,7 +284,7 @@ class Forecaster(Closing):
                 pause = min(most, max(PERIOD, GATHERED * (now - looked) / steps))
             looked = now
             # Whoever closes may have woken this thread from its wait for a rest.
-            if len(self._waiting) < GATHERED and not self._closing:
+            if len(self._backlog) < GATHERED and not self._closing:
                 self._wake.wait(pause)
             self._wake.clear()
 
@@ -312,10 +296,10 @@ class Forecaster(Closing):
         """
         rest = None if self._rest is None else self._rest(MOST_REST, self._wake.set)
         self._busy = rest is not None and rest.training
-        marks = tuple(self._marks)
-        pays = len(self._waiting) >= FEW
+        marks = self._backlog.marks
+        pays = len(self._backlog) >= FEW
         if marks:
-            pays = time.monotonic() >= self._mark_rest_from and all(rests for _, _, rests in marks)
+            pays = time.monotonic() >= self._mark_rest_from and all(mark.rests for mark in marks)
         if rest is None or self._closing or not pays:
             yield
             return
@@ -331,50 +315,25 @@ class Forecaster(Closing):
 
     def _consume(self) -> int:
         """Take in what waits now, and not for ever what comes meanwhile; how many steps it was."""
-        before, last = self._taken, self._sent
+        backlog = self._backlog
+        before, last = backlog.taken, backlog.sent
         while True:
-            chunk = self._take()
+            chunk = backlog.take()
             if chunk:
                 self._absorb(chunk)
                 self._rank_if_due()
-            called = self._call_marks()
-            if not (chunk or called) or self._taken >= last:
+            called = False
+            while (mark := backlog.due()) is not None:
+                self._faults.guard("mark", mark.callback)
+                called = True
+            if not (chunk or called) or backlog.taken >= last:
                 break
         self._rank_if_due()
-        return self._taken - before
+        return backlog.taken - before
 
-    def _take(self) -> list[_Item]:
-        """Next outputs, up to `CHUNK` and not beyond the next mark."""
-        chunk: list[_Item] = []
-        while len(chunk) < CHUNK:
-            item, self._held = self._held, None
-            if item is None:
-                try:
-                    item = self._waiting.popleft()
-                except IndexError:
-                    break
-            # Looked at only now: a mark is set before the outputs that come after it.
-            if self._marks and self._marks[0][0] < item[0]:
-                self._held = item
-                break
-            self.dropped += item[0] - self._taken - 1
-            self._taken = item[0]
-            chunk.append(item)
-        return chunk
-
-    def _call_marks(self) -> bool:
-        """Call the marks whose turn it is; True if there was one."""
-        before_held = self._held[0] - 1 if self._held is not None else self._taken
-        called = False
-        while self._marks and self._marks[0][0] <= before_held:
-            _, callback, _ = self._marks.popleft()
-            self._guarded("mark", callback)
-            called = True
-        return called
-
-    def _absorb(self, chunk: list[_Item]) -> None:
+    def _absorb(self, chunk: list[Item]) -> None:
         for part in _parts(chunk, PART // self.store.task.width):
-            self._guarded("update", partial(self._steps, part))
+            self._faults.guard("update", partial(self._steps, part))
             _, step, epoch, _ = part[-1]
             self._position = (step, epoch)
             period = step // self._forecast_every
@@ -382,7 +341,7 @@ class Forecaster(Closing):
                 self._ranked_period = period
                 self._ranking_due = True
 
-    def _steps(self, part: list[_Item]) -> None:
+    def _steps(self, part: list[Item]) -> None:
         """Take in steps at once: this thread holds Python's lock while it works."""
         outputs = [output for _, _, _, output in part]
         indices = [output.indices for output in outputs]
@@ -394,13 +353,13 @@ class Forecaster(Closing):
             if len(part) == 1:
                 raise
             for one in part:  # those that are right shall not be lost with the one that is not
-                self._guarded("update", partial(self._steps, [one]))
+                self._faults.guard("update", partial(self._steps, [one]))
             return
         scale = np.repeat(taken.scale.astype(np.float32), [*map(len, indices)])
         self.foresight.update(rows, scale, history)
         self._metrics_of(part, taken)
 
-    def _metrics_of(self, items: list[_Item], taken: ManyStats) -> None:
+    def _metrics_of(self, items: list[Item], taken: ManyStats) -> None:
         outputs = [item[3] for item in items]
         guided = [at for at, output in enumerate(outputs) if output.guidance_loss is not None]
         try:
@@ -409,7 +368,7 @@ class Forecaster(Closing):
             )
         except Exception as error:  # noqa: BLE001 - of one step, perhaps; then of it alone
             if len(items) == 1:
-                self._failed("update", error)
+                self._faults.note("update", error)
                 return
             for at, item in enumerate(items):
                 self._metrics_of([item], taken.only(at))
@@ -424,16 +383,16 @@ class Forecaster(Closing):
             guidance=dict(zip(guided, floats[len(items) :], strict=True)),
         )
         for window in done:
-            self._guarded("on_metrics", partial(self._on_metrics, *window))
+            self._faults.guard("on_metrics", partial(self._on_metrics, *window))
         if self._on_losses is not None:
-            self._guarded("on_losses", partial(self._on_losses, items, loss))
+            self._faults.guard("on_losses", partial(self._on_losses, items, loss))
         broken = (taken.non_finite > 0) | ~np.isfinite(loss)
         before = np.concatenate([[self._non_finite], broken[:-1]])
         self._non_finite = bool(broken[-1])
         for at in np.flatnonzero(broken & ~before).tolist():
             if self._on_non_finite is not None:
                 _, step, _, output = items[at]
-                self._guarded("on_non_finite", partial(self._on_non_finite, step, output))
+                self._faults.guard("on_non_finite", partial(self._on_non_finite, step, output))
 
     def _rank_if_due(self) -> None:
         if self._ranking_due and time.monotonic() >= self._rank_from:
@@ -442,7 +401,7 @@ class Forecaster(Closing):
     def _rank(self) -> None:
         self._ranking_due = False
         began, used = time.monotonic(), time.thread_time()
-        self._guarded("on_ranking", self._publish_ranking)
+        self._faults.guard("on_ranking", self._publish_ranking)
         used = time.thread_time() - used
         self._rank_from = began + max(RANKING_PERIOD, used / RANKING_SHARE)
 
@@ -461,33 +420,12 @@ class Forecaster(Closing):
             epoch,
         )
 
-    def _guarded(self, where: str, call: Callable[[], T]) -> T | None:
-        try:
-            return call()
-        except BaseException as error:  # noqa: BLE001 - telemetry must outlive every failure
-            self._failed(where, error)
-            return None
 
-    def _failed(self, where: str, error: BaseException) -> None:
-        self.failures += 1
-        kind = (where, type(error))
-        if kind not in self._reported:
-            self._reported.add(kind)
-            self._report(error)
-
-    def _report(self, error: BaseException) -> None:
-        try:
-            if self._on_error is not None:
-                self._on_error(error)
-        except Exception as second:  # noqa: BLE001 - nobody is left to tell but stderr
-            sys.stderr.write(f"coflect: on_error failed: {second!r} while reporting {error!r}\n")
-
-
-def _parts(chunk: list[_Item], most: int) -> Iterator[list[_Item]]:
+def _parts(chunk: list[Item], most: int) -> Iterator[list[Item]]:
     """Runs of steps for the store, cut at an epoch's end, which has each sample once, and where
     they get longer than `most` samples.
     """
-    part: list[_Item] = []
+    part: list[Item] = []
     size = 0
     for item in chunk:
         if part and (size > most or item[2] != part[-1][2]):

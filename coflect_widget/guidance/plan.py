@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -165,6 +165,20 @@ def make_plan(
         reaches_others=reaches_others,
         found_all=bool(located) and like_strength == 0 and not (general.ignore_strength > 0).any(),
     )
+
+
+def mapped(plan: Plan[NDArray[Any]], move: Callable[[NDArray[Any]], Any]) -> Plan[Any]:
+    """The same plan, each array by `move`; its inputs and labels are the framework's already."""
+    names = [field.name for field in fields(General)]
+    general: General[Any] = General(**{n: move(getattr(plan.general, n)) for n in names})
+    located: tuple[Any, ...] = tuple(
+        Places(move(p.index), move(p.box), move(p.strength)) for p in plan.located
+    )
+    named = ("samples", "look", "ignore", "swap", "look_strength", "ignore_strength", "like")
+    arrays: dict[str, Any] = {name: move(getattr(plan, name)) for name in named}
+    moved: Any = replace(plan, general=general, located=located, **arrays)
+    found: Plan[Any] = moved
+    return found
 
 
 def grown(places: BoolArray, share: float) -> BoolArray:

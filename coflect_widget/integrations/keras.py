@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import MissingFrameworkError, NonFiniteLossError
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
+from coflect_widget.training.own_loop import OwnLoop
 
 _NO_INDICES = (
     "fit() got data without the samples' indices; give them as an integer third element: "
@@ -30,7 +28,7 @@ _ACCURACIES = (
 )  # fmt: skip
 
 
-def make_callback(parts: Parts) -> Any:
+def make_callback(own: OwnLoop) -> Any:
     """See `Session.keras_callback`."""
     try:
         import keras
@@ -39,9 +37,9 @@ def make_callback(parts: Parts) -> Any:
             "keras_callback() needs Keras, which is not installed; "
             "run: pip install 'coflect-widget[keras]'"
         ) from None
-    if not hasattr(parts.backend, "keras_model"):
+    if own.backend.name != "keras":
         raise TypeError("keras_callback() is for sessions whose model is a keras.Model")
-    return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(parts)
+    return type("CoflectCallback", (_Hooks, keras.callbacks.Callback), {})(own)
 
 
 class _Hooks:
@@ -50,16 +48,15 @@ class _Hooks:
     model: Any
     params: Any
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, own: OwnLoop) -> None:
         super().__init__()
-        self._parts = parts
-        self._own = parts.own_loop
-        self._backend = parts.backend
+        self._own = own
+        self._backend: Any = own.backend
         self._begun = self._told_of_weights = False
         self._seen: NDArray[np.bool_] = np.zeros(self._backend.num_train, bool)  # in this epoch
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._parts.closed:
+        if self._own.session_closed:
             raise RuntimeError(
                 "the callback's session is closed and would record nothing; make a new Session and "
                 "give fit() its keras_callback(), or leave the callback out"
@@ -130,7 +127,7 @@ class _Hooks:
         try:
             output = self._backend.step(indices, x, labels, y, weights, metrics=True)
         except NonFiniteLossError as error:
-            self._parts.observer.non_finite(self._parts.loop.step, error)
+            self._own.non_finite(error)
         else:
             self._own.take(output)
             self._notice_repeats(indices)
@@ -143,7 +140,7 @@ class _Hooks:
         if self._told_of_weights or not (again.any() or len(np.unique(indices)) < len(indices)):
             return
         self._told_of_weights = True
-        self._parts.tell.notice(
+        self._own.notice(
             "warning",
             "fit() brought the same index more than once in an epoch. Whole numbers as "
             "sample_weight or third element are the samples' places in train_data; if they are "

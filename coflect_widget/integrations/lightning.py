@@ -10,26 +10,25 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
 from coflect_widget.backends.torch.tap import ForwardTap, targets_of
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
+from coflect_widget.training.own_loop import OwnLoop
 
 _TARGET_NAMES = ("y", "label", "labels", "target", "targets")
 _INDEX_NAMES = ("index", "indices", "idx")
 
 
-def make_callback(parts: Parts) -> Any:
+def make_callback(own: OwnLoop) -> Any:
     """See `Session.lightning_callback`."""
-    if not isinstance(parts.backend.model, torch.nn.Module):
+    backend: Any = own.backend
+    if not isinstance(backend.model, torch.nn.Module):
         raise TypeError("lightning_callback() is for sessions whose model is a torch.nn.Module")
-    return type("CoflectCallback", (_Hooks, _base_class()), {})(parts)
+    return type("CoflectCallback", (_Hooks, _base_class()), {})(own)
 
 
 def _base_class() -> type:
@@ -47,9 +46,9 @@ def _base_class() -> type:
 class _Hooks:
     """Lightning's hooks, in the order in which it calls them."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._own = parts.own_loop
+    def __init__(self, own: OwnLoop) -> None:
+        self._own = own
+        self._backend: Any = own.backend
         self._resources = ExitStack()
         self._tap: ForwardTap | None = None
         self._next_indices: Callable[[], Any] = _unknown
@@ -59,7 +58,7 @@ class _Hooks:
 
     def on_fit_start(self, trainer: Any, module: Any) -> None:
         """Before the loader is asked for: what it gives must be followed from the first batch."""
-        if not any(m is self._parts.backend.model for m in module.modules()):
+        if not any(m is self._backend.model for m in module.modules()):
             raise ValueError(
                 "the session's model is neither the LightningModule that is fitted nor a module "
                 "in it; make the session from that module, for example Session(module.model, ...)"
@@ -73,7 +72,7 @@ class _Hooks:
 
         def followed() -> Any:
             loader = ask()
-            self._next_indices = self._resources.enter_context(self._parts.backend.follow(loader))
+            self._next_indices = self._resources.enter_context(self._backend.follow(loader))
             return loader
 
         source.dataloader = followed
@@ -87,7 +86,7 @@ class _Hooks:
         if not going_on:
             trainer.should_stop = True
             return
-        self._tap = ForwardTap(self._parts.backend.model)
+        self._tap = ForwardTap(self._backend.model)
         self._resources.callback(self._tap.remove)
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
@@ -95,9 +94,7 @@ class _Hooks:
         self._indices = _part(batch, 2, _INDEX_NAMES) if indices is None else indices
         found = _part(batch, 1, _TARGET_NAMES)
         known = isinstance(found, Tensor)
-        self._targets = (
-            found if known else targets_of(self._parts.backend, self._parts.task, self._indices)
-        )
+        self._targets = found if known else targets_of(self._backend, self._own.task, self._indices)
         self._guided = False
 
     def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:

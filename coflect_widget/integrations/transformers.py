@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
 from coflect_widget.backends.torch.tap import ForwardTap, targets_of
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
+from coflect_widget.training.own_loop import OwnLoop
 
 
-def make_callback(parts: Parts) -> Any:
+def make_callback(own: OwnLoop) -> Any:
     """See `Session.transformers_callback`."""
     try:
         from transformers import TrainerCallback
@@ -29,17 +27,18 @@ def make_callback(parts: Parts) -> Any:
             "transformers_callback() needs transformers, which is not installed; "
             "run: pip install 'transformers[torch]'"
         ) from None
-    if not isinstance(parts.backend.model, torch.nn.Module):
+    backend: Any = own.backend
+    if not isinstance(backend.model, torch.nn.Module):
         raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
-    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(parts)
+    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(own)
 
 
 class _Hooks:
     """The trainer's hooks, in the order in which it calls them."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._own = parts.own_loop
+    def __init__(self, own: OwnLoop) -> None:
+        self._own = own
+        self._backend: Any = own.backend
         self._resources = ExitStack()
         self._tap: ForwardTap | None = None
         self._next_indices: Callable[[], Any] | None = None
@@ -51,7 +50,7 @@ class _Hooks:
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._resources.close()  # of a training that ended by an exception
         model = more.get("model")
-        if model is None or not any(m is self._parts.backend.model for m in model.modules()):
+        if model is None or not any(m is self._backend.model for m in model.modules()):
             raise ValueError(
                 "the session's model is not the one that the Trainer trains; make the session "
                 "from the same model, Session(model, ...) and Trainer(model, ...)"
@@ -60,9 +59,9 @@ class _Hooks:
         if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
             control.should_training_stop = True
             return
-        following = self._parts.backend.follow(more.get("train_dataloader"))
+        following = self._backend.follow(more.get("train_dataloader"))
         self._next_indices = self._resources.enter_context(following)
-        self._tap = ForwardTap(self._parts.backend.model, self._forward)
+        self._tap = ForwardTap(self._backend.model, self._forward)
         self._resources.callback(self._tap.remove)
 
     def _forward(self, inputs: Any, keywords: dict[str, Any], output: Any) -> Any:
@@ -74,12 +73,12 @@ class _Hooks:
         labels = keywords.get("labels")
         given = isinstance(labels, Tensor)
         self._targets = (
-            labels if given else targets_of(self._parts.backend, self._parts.task, self._indices)
+            labels if given else targets_of(self._backend, self._own.task, self._indices)
         )
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._parts.task.labelled:
+        if inputs is None or logits is None or not self._own.task.labelled:
             return None  # nothing that guidance could add to, or no label that it could speak for
         task = loss
         if task is None:

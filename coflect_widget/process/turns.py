@@ -9,11 +9,33 @@ hold (`benchmarks/dashboard.py --parts pause`).
 from __future__ import annotations
 
 import sys
+import threading
 
 #: Seconds a thread may compute on while another one waits for the interpreter.
 TURN = 0.0005
 
+_lock = threading.Lock()
+_short: set[ShortTurns] = set()
 _usual: float | None = None
+
+
+class ShortTurns:
+    """Short turns between `shorten` and `restore`; any thread, any number of times."""
+
+    def shorten(self) -> None:
+        """From now on; the first of several in a process sets it."""
+        with _lock:
+            if not _short:
+                shorten()
+            _short.add(self)
+
+    def restore(self) -> None:
+        """No longer; the last of several goes back to what was before."""
+        with _lock:
+            if self in _short:
+                _short.remove(self)
+                if not _short:
+                    restore()
 
 
 def shorten() -> None:

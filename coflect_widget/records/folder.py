@@ -31,7 +31,7 @@ from coflect_widget.records.durable import replacing
 _NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
 _UNNAMED = ".run_being_made_"
 _ABANDONED = 3600.0  # seconds; making a folder takes milliseconds
-_PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "captum", "numpy", "anywidget")
+_PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "numpy", "anywidget")
 
 
 def make_run_folder(run_dir: Path) -> Path:

@@ -21,6 +21,7 @@ from coflect_widget.records.value_range import shown_channels
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
 MAX_PIXELS = 2**24  # of one picture; what a damaged or hostile file claims is not believed
+NEWEST_BYTES = 16_000_000  # of explanations that stay in memory once they are written
 THUMBNAIL_SIDE = 64  # pixels; small inputs are enlarged without blur, large ones reduced
 
 
@@ -46,6 +47,10 @@ class Maps(Protocol):
     @property
     def smoothgrad(self) -> NDArray[np.float32]:
         """SmoothGrad map."""
+
+    @property
+    def consensus(self) -> NDArray[np.float32]:
+        """Blend of the two, whichever is shown first."""
 
 
 def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.uint8]:
@@ -118,6 +123,7 @@ class Gallery:
         self._display = display or DisplayConfig()
         self._read_input = read_input
         self._thumbnails: dict[int, bytes] = {}
+        self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -157,25 +163,20 @@ class Gallery:
             file.parent.mkdir(exist_ok=True)  # a run folder that is gone is not made again
             file.write_bytes(thumbnail)
 
-    def save(self, maps: Maps, consensus: NDArray[np.float32]) -> tuple[str, str]:
+    def save(self, maps: Maps) -> tuple[str, str]:
         """Write one explanation; returns the npz and the PNG file, relative to the run folder.
 
-        `consensus` (H, W) in [0, 1] is kept beside the others whichever map is shown first.
+        The newest ones stay in memory too, for a screen that shows them now.
         """
         stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
         # Under another name until it is whole: a screen may be reading the file of that name.
         part = folder / f"{stem}.part.npz"
-        np.savez_compressed(
-            part,
-            picture=picture,
-            map=to_bytes(maps.map),
-            livecam=to_bytes(maps.livecam),
-            smoothgrad=to_bytes(maps.smoothgrad),
-            consensus=to_bytes(consensus),
-        )
+        arrays = {name: to_bytes(getattr(maps, name)) for name in MAPS} | {"picture": picture}
+        np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # stubs: a bool
         part.replace(folder / f"{stem}.npz")
+        self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
         heat = maps.map[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
@@ -187,8 +188,17 @@ class Gallery:
         ).save(folder / f"{stem}.png")
         return f"overlays/{stem}.npz", f"overlays/{stem}.png"
 
+    def _remember(self, file: str, arrays: dict[str, NDArray[np.uint8]]) -> None:
+        with self._lock:
+            self._newest.pop(file, None)
+            self._newest[file] = arrays
+            while len(self._newest) > 1 and sum(map(_size, self._newest.values())) > NEWEST_BYTES:
+                del self._newest[next(iter(self._newest))]
+
     def remove(self, file: str) -> None:
         """Delete one explanation's npz file and the PNG beside it, if they are there."""
+        with self._lock:
+            self._newest.pop(file, None)
         path = self.path / file
         for each in (path, path.with_suffix(".png")):
             with contextlib.suppress(OSError):  # another system may hold it open; it just stays
@@ -199,7 +209,9 @@ class Gallery:
         return is_there(self.path, file)
 
     def load(self, file: str) -> dict[str, NDArray[np.uint8]]:
-        """Arrays of one explanation, as `save` named them. Nothing is unpickled.
+        """Arrays of one explanation, as `save` named them; from memory where it is a new one.
+
+        Nothing is unpickled.
 
         Raises
         ------
@@ -208,6 +220,9 @@ class Gallery:
         OSError
             If it is missing or damaged.
         """
+        with self._lock:
+            if file in self._newest:
+                return dict(self._newest[file])
         try:
             with open_inside(self.path, file) as opened, zipfile.ZipFile(opened) as archive:
                 there = archive.namelist()
@@ -223,6 +238,10 @@ class Gallery:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OSError(f"{file!r} is damaged: {error}") from error
         return found
+
+
+def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:
+    return sum(array.nbytes for array in arrays.values())
 
 
 def _read_bytes(archive: zipfile.ZipFile, name: str, dimensions: int) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.native import kernels
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
@@ -30,6 +31,7 @@ from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
@@ -55,7 +57,6 @@ def build(
     task: Task,
     classes: Sequence[str],
     *,
-    measure: Callable[..., Any] | None = None,
     executor: Executor | None = None,
     input_shape: tuple[int, ...] | None = None,
 ) -> Parts:
@@ -72,8 +73,6 @@ def build(
     task : Task
     classes : sequence of str
         Names of the classes.
-    measure : callable, optional
-        What a worker measures effects with; see `guidance.watch`.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
     input_shape : (C, H, W), optional
@@ -84,10 +83,12 @@ def build(
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path)
     controls = Controls()
-    samples = Samples(backend, controls)
+    process = ProcessSettings(touch=config.process.touch)
+    samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
-    observer = Observer(tell)
-    loop = TrainingLoop(backend, controls, snapshots, observer)
+    newest = Newest()
+    observer = Observer(tell, newest)
+    loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
     store = SampleStore(backend.num_train, task)
     spikes = Spikes(backend, task, store, tell, lambda index: gallery.thumbnail(index))
@@ -110,9 +111,7 @@ def build(
         on_losses=spikes.look,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
         # Compiled kernels take so little of the processors that a rest would cost more.
-        rest=controls.rest
-        if getattr(backend, "fills_processors", False) and kernels().module is None
-        else None,
+        rest=controls.rest if backend.fills_processors and kernels().module is None else None,
     )
     scoreboard = Scoreboard(config.forecast.horizon_epochs, config.seed)
     # What draws random numbers may only be read between steps, which would hold training up;
@@ -135,7 +134,6 @@ def build(
         samples,
         tell,
         structure=structure,
-        measure=measure,
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
         step=lambda: loop.step,
@@ -188,7 +186,7 @@ def build(
         structure,
         snapshots,
         kept,
-        explainer=getattr(backend, "explainer", ""),
+        explainer=backend.explainer,
         read_sample=samples.train,
         request_snapshot=loop.snapshot_now,
         on_explained=overlays.explained,
@@ -236,6 +234,7 @@ def build(
         config=config,
         path=path,
         task=task,
+        process=process,
         tell=tell,
         stream=stream,
         samples=samples,
@@ -257,7 +256,7 @@ def build(
         data=data,
         alarms=alarms,
         holding=holding,
-        observer=observer,
+        newest=newest,
         desk=desk,
     )
     observer.follow(parts)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from coflect_widget import events
+from coflect_widget.attribution.requests import Counts
+from coflect_widget.training.controls import Controls
+from coflect_widget.training.thread_time import ThreadTime
 
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
 
-
-def cost(parts: Parts) -> events.Cost:
-    """The tool's own cost, from the counters of loop, scheduler, controls and forecaster."""
-    counts, spent = parts.scheduler.counts, parts.loop.time
+def cost(spent: ThreadTime, counts: Counts, controls: Controls, dropped: int) -> events.Cost:
+    """The tool's own cost: the training thread's time, maps, rests, `dropped` telemetry."""
     percent = spent.percent
     return events.Cost(
         percent=None if percent is None else round(percent, 2),
@@ -27,7 +24,7 @@ def cost(parts: Parts) -> events.Cost:
         probed=counts.probed,
         probe_seconds=round(counts.probe_seconds, 3),
         person_seconds=round(counts.person_seconds, 3),
-        rest_seconds=round(parts.controls.rested, 3),
-        rests=parts.controls.rests,
-        telemetry_dropped=parts.forecaster.dropped,
+        rest_seconds=round(controls.rested, 3),
+        rests=controls.rests,
+        telemetry_dropped=dropped,
     )

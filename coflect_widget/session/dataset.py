@@ -108,11 +108,6 @@ class DataChanges:
             If the data cannot grow, or the samples do not fit; nothing has changed then.
         """
         self._check_loop("add")
-        if not hasattr(self._backend, "add_samples"):
-            raise ValueError(
-                f"the {self._backend.name} backend takes no samples while it trains; add them to "
-                "the data and make a new Session"
-            )
         return self._at_boundary(self._add, x, y)
 
     def undo(self, intervention: str) -> Future[Intervention]:

@@ -88,11 +88,11 @@ class Holding:
 
         Where rows are normalised together one of them spoils all.
         """
-        probe = getattr(self._backend, "losses_alone", None)
-        if probe is None or not 1 < len(batch.indices) <= READ_AGAIN:
+        if not 1 < len(batch.indices) <= READ_AGAIN:
             return None
         try:
-            odd = np.flatnonzero(~np.isfinite(probe(batch)))
+            losses = self._backend.losses_alone(batch)
+            odd = np.flatnonzero(~np.isfinite([] if losses is None else losses))
         except Exception:  # noqa: BLE001 - a model that fails on one row tells nothing
             return None
         if not 0 < len(odd) < len(batch.indices):
@@ -124,7 +124,7 @@ class Holding:
     def _say(self, step: int, what: str, found: Culprits) -> None:
         """Tell the person, and whoever waits."""
         self._not_finite(step, found)
-        may_judge = hasattr(self._backend, "set_labels") and self._task.labelled
+        may_judge = self._backend.takes_labels and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
         if not self._own_loop.open:

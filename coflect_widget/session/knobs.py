@@ -105,7 +105,7 @@ class KnobBoard:
         )
 
     def _known(self) -> Knobs | None:
-        found: Knobs | None = getattr(self._backend, "knobs", None)
+        found: Knobs | None = self._backend.knobs
         return found
 
     def _turns(self, knobs: Sequence[KnobInput]) -> list[KnobTurn]:
@@ -117,7 +117,7 @@ class KnobBoard:
                 "coflect_widget.backends.knobs.Knobs"
             )
         self._check_loop(knobs)
-        members = getattr(self._backend, "members", None)
+        members = self._backend.members
         samples = self._backend.num_train if members is None else len(members)
         in_force = self._in_force()
         turns: list[KnobTurn] = []
@@ -136,7 +136,7 @@ class KnobBoard:
                     "batch_size belongs to the loader of your own loop; make the loader with "
                     "another batch_size"
                 )
-            if knob.name not in LAYERS and not getattr(self._backend, "shares_optimizer", False):
+            if knob.name not in LAYERS and not self._backend.shares_optimizer:
                 raise ValueError(
                     f"{knob.name} cannot be turned: your loop steps an optimizer that the session "
                     "does not know; pass it, Session(..., optimizer=optimizer)"

@@ -142,7 +142,7 @@ class Labels:
         """Raise ValueError where training takes no other labels than the data set's."""
         if not self._task.labelled:
             raise ValueError(f"a {self._task.name} has no labels to judge")
-        if not hasattr(self._backend, "set_labels"):
+        if not self._backend.takes_labels:
             raise ValueError(
                 f"the {self._backend.name} backend cannot change labels while it trains"
             )

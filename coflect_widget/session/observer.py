@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,9 @@ from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.ranking import is_suspected
 from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
+from coflect_widget.session.newest import Newest
+from coflect_widget.session.parts import Parts
 from coflect_widget.session.telling import Telling
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
 SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
@@ -36,17 +35,15 @@ THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the ru
 class Observer:
     """Told by the loop, the forecaster and the scheduler; tells the other parts.
 
-    Attributes
+    Parameters
     ----------
-    last : dict
-        Newest value of each metric.
-    forecast : Forecast or None
-        The newest ranking.
+    tell : Telling
+    newest : Newest
+        Kept up to date.
     """
 
-    def __init__(self, tell: Telling) -> None:
-        self.last: dict[str, float | int | None] = {}
-        self.forecast: events.Forecast | None = None
+    def __init__(self, tell: Telling, newest: Newest) -> None:
+        self._newest = newest
         self._tell = tell
         self._gates_shown: events.Window | None = None
         self._speed_at = self._cost_at = self._thumbnails_at = 0.0  # when each was last
@@ -83,7 +80,9 @@ class Observer:
         forecaster = self._parts.forecaster
         if validation:
             values: dict[str, float | None] = {**validation}
-            self.last.update({f"val_{name}": value for name, value in validation.items()})
+            self._newest.metrics.update(
+                {f"val_{name}": value for name, value in validation.items()}
+            )
             self._tell.at(step, epoch, events.Metrics(values=values), "val")
             self._parts.knobs.watch.validated(validation, step)
             if "accuracy" in validation:
@@ -163,13 +162,13 @@ class Observer:
         if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
             shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}
             self._speed_at = now
-        self.last.update(shown)
+        self._newest.metrics.update(shown)
         self._tell.at(step, epoch, events.Metrics(values=shown), "train")
         alarms = parts.alarms.trained(shown.get("accuracy"), shown.get("loss"), step)
         self._alarm(alarms, step, epoch)
         if now - self._cost_at >= COST_PERIOD:
             self._tell_cost(step, epoch)
-        parts.overlays.periodically(step, self.forecast)
+        parts.overlays.periodically(step, self._newest.forecast)
 
     def on_ranking(
         self,
@@ -202,7 +201,7 @@ class Observer:
             parted=True,
             doubtful=indices[is_suspected(store, indices)].tolist(),
         )
-        self.forecast = forecast
+        self._newest.forecast = forecast
         self._tell.at(step, epoch, forecast)
         self._show_gates(step, epoch, always=False)
         parts.overlays.periodically(step, forecast)
@@ -218,10 +217,10 @@ class Observer:
         self._tell.at(step, epoch, parts.labels.listed())
         parts.scoring.ask(step, parts.scheduler.probe)
         parts.forecaster.rank_now()  # what is named, and what is left when training ends
-        if self.forecast is not None and self.forecast.index:
-            right = store.correct if self.forecast.onset else None
-            parts.scoreboard.name(epoch, self.forecast.index, parts.window.open, right)
-            self._tell.at(step, epoch, self.forecast.model_copy(update={"named": True}))
+        if self._newest.forecast is not None and self._newest.forecast.index:
+            right = store.correct if self._newest.forecast.onset else None
+            parts.scoreboard.name(epoch, self._newest.forecast.index, parts.window.open, right)
+            self._tell.at(step, epoch, self._newest.forecast.model_copy(update={"named": True}))
             if time.monotonic() - self._thumbnails_at >= THUMBNAILS_PERIOD:
                 self._keep_thumbnails()
         self._show_gates(step, epoch, always=True)
@@ -237,13 +236,16 @@ class Observer:
 
     def _keep_thumbnails(self) -> None:
         """Have the run folder show the queue without its data; a screen makes its own in time."""
-        for index in self.forecast.index if self.forecast is not None else ():
+        for index in self._newest.forecast.index if self._newest.forecast is not None else ():
             self._parts.gallery.thumbnail(index)
         self._thumbnails_at = time.monotonic()
 
     def _tell_cost(self, step: int, epoch: int) -> None:
         self._cost_at = time.monotonic()
-        self._tell.at(step, epoch, cost(self._parts))
+        parts = self._parts
+        spent, counts = parts.loop.time, parts.scheduler.counts
+        told = cost(spent, counts, parts.controls, parts.forecaster.dropped)
+        self._tell.at(step, epoch, told)
 
     def _show_gates(self, step: int, epoch: int, *, always: bool) -> None:
         status = self._parts.window.status()
@@ -265,9 +267,9 @@ class Observer:
         """Why no map of this model can be trusted now, if so; on the scheduler's thread."""
         chance = self._parts.window.chance
         return guessing(
-            self.last.get("val_accuracy"),  # None where a task has none
+            self._newest.metrics.get("val_accuracy"),  # None where a task has none
             self._parts.backend.num_val,
             chance,
             self._parts.task.guess(chance),
-            trained=self.last.get("accuracy"),
+            trained=self._newest.metrics.get("accuracy"),
         )

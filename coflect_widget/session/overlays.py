@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from coflect_widget import events
-from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.scheduler import ExplanationScheduler, Purpose
 from coflect_widget.attribution.timeline import Shelf, overlay_event
@@ -73,9 +72,8 @@ class Overlays:
 
     def explained(self, explanation: Explanation, purpose: Purpose) -> None:
         """Keep the maps of one sample; on the scheduler's thread."""
-        blend = consensus(explanation.livecam, explanation.smoothgrad)
         try:
-            maps, picture = self._gallery.save(explanation, blend)
+            maps, picture = self._gallery.save(explanation)
         except OSError as error:
             self.failed(explanation.index, purpose, f"the map could not be written: {error}")
             return

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coflect_widget.session.arguments import count
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
+from coflect_widget.session.held import Held
 
 
-class OwnLoops:
+class OwnLoops(Held):
     """Mixed into `Session`: a bare loop, and the callbacks of other libraries."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
 
     def loop(
         self, loader: Iterable[Any], epochs: int = 1, *, validate: bool = True
@@ -117,7 +112,7 @@ class OwnLoops:
         """
         from coflect_widget.integrations.keras import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)
 
     def lightning_callback(self) -> Any:
         """A ``lightning.Callback`` for ``Trainer(callbacks=[...])``.
@@ -127,7 +122,7 @@ class OwnLoops:
         """
         from coflect_widget.integrations.lightning import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)
 
     def transformers_callback(self) -> Any:
         """A ``transformers.TrainerCallback`` for ``Trainer(callbacks=[...])``.
@@ -137,4 +132,4 @@ class OwnLoops:
         """
         from coflect_widget.integrations.transformers import make_callback
 
-        return make_callback(self._open())
+        return make_callback(self._open().own_loop)

@@ -17,6 +17,7 @@ from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
@@ -25,7 +26,7 @@ from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
-from coflect_widget.session.observer import Observer
+from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
@@ -53,6 +54,7 @@ class Parts:
     config: Config
     path: Path
     task: Task
+    process: ProcessSettings
     tell: Telling
     stream: EventStream
     samples: Samples
@@ -74,7 +76,7 @@ class Parts:
     data: DataChanges
     alarms: Alarms
     holding: Holding
-    observer: Observer
+    newest: Newest
     desk: Desk
     spare: bool = False
     closed: bool = False
@@ -116,7 +118,7 @@ class Parts:
 
     def close(self) -> None:
         """End every thread and process; the newest events are on disk afterwards."""
-        self.closed = True
+        self.closed = self.own_loop.session_closed = True
         # What hangs once hangs every thread that reads the same data.
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another

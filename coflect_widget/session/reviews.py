@@ -5,26 +5,17 @@ from __future__ import annotations
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coflect_widget import events
 from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.held import Held
 from coflect_widget.session.labels import Suspect
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
 
 _VERDICTS = ("right", "wrong", "leave out", "undo")
 
 
-class Reviews:
+class Reviews(Held):
     """Mixed into `Session`: the queue's mode, suspected labels, and the review window."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _made(self) -> Parts:
-        raise NotImplementedError
 
     @property
     def onset(self) -> bool:

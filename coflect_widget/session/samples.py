@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from coflect_widget.backends.base import Sample
-from coflect_widget.process.openmp import release_helpers
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls, submit_between_steps
 
 
@@ -19,11 +19,13 @@ class Samples:
     ----------
     backend : backends.base.Backend
     controls : Controls
+    process : ProcessSettings
     """
 
-    def __init__(self, backend: Any, controls: Controls) -> None:
+    def __init__(self, backend: Any, controls: Controls, process: ProcessSettings) -> None:
         self._backend = backend
         self._controls = controls
+        self._process = process
 
     def train(self, index: int) -> Sample:
         """One training sample.
@@ -36,7 +38,7 @@ class Samples:
         read = partial(_read, self._backend.read_sample, index)
         if not self._backend.reads_at_boundary:
             sample = read()
-            release_helpers()  # large pictures are prepared in parallel
+            self._process.release_helpers()  # large pictures are prepared in parallel
             return sample
         return submit_between_steps(self._controls, read).result(60)
 

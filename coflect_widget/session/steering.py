@@ -42,8 +42,6 @@ class Steering:
         classes, the queue to the training thread, single samples, and the record.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
-    measure : callable or None
-        What measures a snapshot in a worker; None where the framework has none.
     intervened : callable ()
         Guidance has changed.
     running : callable () -> bool
@@ -69,7 +67,6 @@ class Steering:
         tell: Telling,
         *,
         structure: bytes | Exception,
-        measure: Callable[..., Any] | None,
         intervened: Callable[[], None],
         running: Callable[[], bool],
         step: Callable[[], int],
@@ -88,22 +85,22 @@ class Steering:
         self.search = ArtefactSearch(
             self._worker, lambda index: samples.train(index).input, backend.num_train, tell.emit
         )
-        able = measure is not None and not isinstance(structure, Exception)
+        able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
-            getattr(backend, "readings", None),
+            backend.readings,
             controls if backend.reads_at_boundary else None,
             tell.warn,
         )
         self.effects = EffectWatch(
             self._worker,
-            measure or _cannot_measure,
+            backend.explainer,
             b"" if isinstance(structure, Exception) else structure,
             backend.weight_specs(),
             backend.copy_weights,
             samples.train,
             samples.val,
             backend.num_train,
-            backend.num_val if hasattr(backend, "read_val_sample") else 0,
+            backend.num_val if backend.reads_val else 0,
             lambda: backend.image_size,
             config.guidance.effect_after if able else 0,
             config.seed,
@@ -337,7 +334,3 @@ class Steering:
             reasons.setdefault((lapse.term, lapse.why), []).append(lapse)
         for together in reasons.values():
             self._tell.warn(told(together))
-
-
-def _cannot_measure(*_: object) -> Any:
-    raise RuntimeError("this framework has nothing to measure effects with")

@@ -12,8 +12,8 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
-from coflect_widget.process import openmp
 from coflect_widget.session.arguments import count
+from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
@@ -27,14 +27,8 @@ BROWSER_SECONDS = 10.0
 SAY_SECONDS = 5.0
 
 
-class Waits:
+class Waits(Held):
     """Mixed into `Session`: pause, resume, step, stop, and wait."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _made(self) -> Parts:
-        raise NotImplementedError
 
     def pause(self) -> None:
         """Hold training at the next step boundary; returns when it holds.
@@ -125,7 +119,7 @@ class Waits:
             If interrupted; training is stopped cleanly first, with a checkpoint.
         """
         parts = self._open()
-        openmp.release_helpers()
+        parts.process.release_helpers()
         until = math.inf if timeout is None else time.monotonic() + timeout
         look = _Look(parts)
         try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution.errors import NoSuitableLayerError
+from coflect_widget.attribution.methods import load
 from coflect_widget.attribution.worker import Explainer
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.studies.readings import PULLED, Floats, Readings, Request
 
 _BATCH = 64
@@ -15,7 +19,19 @@ _COPIES = 4
 _NOISE = 0.03  # of the pixels' range
 
 
-def read(snapshot: Explainer, request: Request) -> Readings:
+def measure(
+    explainer: str, structure: bytes, weights: Mapping[str, NDArray[Any]], request: Request
+) -> Readings:
+    """Run one snapshot on the request, in a worker. Deterministic.
+
+    `explainer` is what rebuilds the model, of one input, from its structure.
+    """
+    snapshot = load(explainer, structure)
+    snapshot.load_weights(weights)
+    return take_readings(snapshot, request)
+
+
+def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0

@@ -22,6 +22,7 @@ from coflect_widget.events import Effect, InterventionRecord
 from coflect_widget.guidance.roi import BoolArray, parse_roi, rasterise
 from coflect_widget.guidance.state import Kind
 from coflect_widget.studies.effect import compare
+from coflect_widget.studies.measuring import measure
 from coflect_widget.studies.readings import Readings, Request
 from coflect_widget.workers.idle_worker import IdleWorker
 
@@ -69,8 +70,8 @@ class EffectWatch:
     Parameters
     ----------
     worker : IdleWorker
-    measure : callable (structure, weights, Request) -> Readings
-        Of an importable module; runs in the worker.
+    explainer : str
+        Import path of what rebuilds the model in the worker.
     structure : bytes
         The model.
     specs, copy
@@ -92,7 +93,7 @@ class EffectWatch:
     def __init__(
         self,
         worker: IdleWorker,
-        measure: Callable[..., Readings],
+        explainer: str,
         structure: bytes,
         specs: Sequence[WeightSpec],
         copy: Copy,
@@ -107,7 +108,7 @@ class EffectWatch:
         problem: Callable[[str], Any],
     ) -> None:
         self._worker = worker
-        self._measure = measure
+        self._explainer = explainer
         self._structure = structure
         self._specs = specs
         self._copy = copy
@@ -266,7 +267,14 @@ class EffectWatch:
         for kind in kinds:
             request = self._request(record, kind)
             before, later = (
-                self._worker.run(self._measure, self._structure, weights(), request)
+                self._worker.run(
+                    measure,
+                    self._explainer,
+                    self._structure,
+                    weights(),
+                    request,
+                    imports=self._explainer,
+                )
                 for weights in (waiting.before, after)
             )
             readings[kind] = (before, later)

@@ -26,7 +26,7 @@ def task_of(backend: Any, *, error_quantile: float = 0.8) -> Task:
     ValueError
         If a classifier has fewer than 2 outputs.
     """
-    named: Task | None = getattr(backend, "task", None)
+    named: Task | None = backend.task
     if named is not None:
         return named
     if backend.num_classes == 0:

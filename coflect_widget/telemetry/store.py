@@ -7,70 +7,29 @@ batch size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coflect_widget.native import Ingest, kernels
 from coflect_widget.tasks.base import PerSample, Task
+from coflect_widget.telemetry.batches import BatchMeans, BatchStats, ManyStats
+from coflect_widget.telemetry.sightings import FAST, SLOW, History, make_tables, remember
 from coflect_widget.telemetry.values import LastValues
 
-#: Weight of the newest sighting in the slow averages (a memory of about three epochs; on
-#: cats and dogs 0.35 to 0.45 foretold errors best, 0.1 and 0.6 worse) ...
-SLOW = 0.35
-#: ... and in the fast average of the loss, which is compared with the slow one.
-FAST = 0.7
+_Kind = TypeVar("_Kind", bound=np.generic)
+_FAR = np.float32(1e4)  # a margin beyond this says nothing more about what is usual
+
+__all__ = [
+    "FAST", "JUDGED", "LEFT_OUT", "SLOW", "SUSPECT", "BatchStats", "History", "ManyStats",
+    "SampleStore",
+]  # fmt: skip
 
 #: Flags of a sample: a person has judged its label; it is left out; its label is suspected.
 #: The next bit, 8, had a meaning in memories of before; nothing reads it.
 JUDGED, LEFT_OUT, SUSPECT = 1, 2, 4
-
-_Kind = TypeVar("_Kind", bound=np.generic)
-
-_MOST = np.iinfo(np.uint16).max
-_LONG = np.iinfo(np.int16).max
-_FAR = np.float32(1e4)  # a margin beyond this says nothing more about what is usual
-
-
-class BatchStats(NamedTuple):
-    """What one batch came to; rows that could not be used are in neither mean."""
-
-    rows: int  #: rows used, repeated samples included
-    loss: float  #: mean of the task's losses (or of those given); NaN where rows == 0
-    accuracy: float  #: share of rows predicted right; NaN where rows == 0
-    non_finite: int  #: rows ignored because an output or the loss was NaN or infinite
-    unlabelled: int  #: rows ignored because the target is none (such as -100)
-    scale: float  #: the store's `scale` after this batch
-
-
-class ManyStats(NamedTuple):
-    """`BatchStats` of several batches, oldest first: an array (S,) of each field."""
-
-    rows: NDArray[np.int64]
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    non_finite: NDArray[np.int64]
-    unlabelled: NDArray[np.int64]
-    scale: NDArray[np.float64]
-
-    def only(self, at: int) -> ManyStats:
-        """The batch at one place, alone."""
-        rows, loss, accuracy, non_finite, unlabelled, scale = self
-        return ManyStats(
-            rows[[at]], loss[[at]], accuracy[[at]], non_finite[[at]], unlabelled[[at]], scale[[at]]
-        )
-
-
-class History(NamedTuple):
-    """What the forecast looks at of samples, (K,) each."""
-
-    margin_fast: NDArray[np.float32]
-    margin: NDArray[np.float32]
-    margin_mean: NDArray[np.float32]
-    times_seen: NDArray[np.uint32]
 
 
 class SampleStore:
@@ -130,8 +89,6 @@ class SampleStore:
     last_seen : (N,) int32
         Step of the last sighting; -1 before the first.
     times_seen : (N,) uint32
-    scale : float
-        Moving average of the margin's magnitude over all samples.
     values : LastValues or None
         Each sample's target, output and error when it was last seen, where these are numbers.
     kernel : Ingest or None
@@ -143,32 +100,25 @@ class SampleStore:
             raise ValueError(f"num_samples = {num_samples}; expected at least 1")
         self.num_samples = num_samples
         self.task = task
-        self.scale = 1.0
-        self._scaled = False
+        self._means = BatchMeans()
         self.values = LastValues(num_samples) if task.tells_values else None
-        # Tables whose rows are 8 or 16 bytes wide: one look at a sample's place in memory finds
-        # several numbers at once.
-        self._averages = np.zeros((num_samples, 4), np.float32)
-        self._means = np.zeros((num_samples, 2), np.float32)
-        self._counts = np.zeros((num_samples, 4), np.uint16)
-        self._newest = np.full((num_samples, 4), -1, np.int32)
-        self._newest[:, 3] = 0
-        self.loss: NDArray[np.float32] = self._averages[:, 0]
-        self.loss_fast: NDArray[np.float32] = self._averages[:, 1]
-        self.margin: NDArray[np.float32] = self._averages[:, 2]
-        self.margin_fast: NDArray[np.float32] = self._averages[:, 3]
-        self.error: NDArray[np.float32] = self._means[:, 0]
-        self.margin_mean: NDArray[np.float32] = self._means[:, 1]
-        self.flips: NDArray[np.uint16] = self._counts[:, 0]
-        self.forgotten: NDArray[np.uint16] = self._counts[:, 1]
-        self.learned: NDArray[np.uint16] = self._counts[:, 2]
-        self.first_learned: NDArray[np.uint16] = self._counts[:, 3]
-        self.predicted: NDArray[np.int32] = self._newest[:, 0]
-        self.target: NDArray[np.int32] = self._newest[:, 1]
-        self.last_seen: NDArray[np.int32] = self._newest[:, 2]
-        self.times_seen: NDArray[np.uint32] = self._newest[:, 3].view(np.uint32)
-        self.streak: NDArray[np.int16] = np.zeros(num_samples, np.int16)
-        self.correct: NDArray[np.bool_] = np.zeros(num_samples, np.bool_)
+        self._tables = tables = make_tables(num_samples)
+        self.loss: NDArray[np.float32] = tables.averages[:, 0]
+        self.loss_fast: NDArray[np.float32] = tables.averages[:, 1]
+        self.margin: NDArray[np.float32] = tables.averages[:, 2]
+        self.margin_fast: NDArray[np.float32] = tables.averages[:, 3]
+        self.error: NDArray[np.float32] = tables.means[:, 0]
+        self.margin_mean: NDArray[np.float32] = tables.means[:, 1]
+        self.flips: NDArray[np.uint16] = tables.counts[:, 0]
+        self.forgotten: NDArray[np.uint16] = tables.counts[:, 1]
+        self.learned: NDArray[np.uint16] = tables.counts[:, 2]
+        self.first_learned: NDArray[np.uint16] = tables.counts[:, 3]
+        self.predicted: NDArray[np.int32] = tables.newest[:, 0]
+        self.target: NDArray[np.int32] = tables.newest[:, 1]
+        self.last_seen: NDArray[np.int32] = tables.newest[:, 2]
+        self.times_seen: NDArray[np.uint32] = tables.newest[:, 3].view(np.uint32)
+        self.streak: NDArray[np.int16] = tables.streak
+        self.correct: NDArray[np.bool_] = tables.correct
         self.probed: NDArray[np.float32] = np.zeros(num_samples, np.float32)
         self.probed_at: NDArray[np.uint16] = np.zeros(num_samples, np.uint16)
         self.score: NDArray[np.float32] = np.full(num_samples, -np.inf, np.float32)
@@ -178,10 +128,16 @@ class SampleStore:
         # from one that says so may judge otherwise.
         own = vars(type(task)).get("predicts_targets", False)
         module = kernels().module if own else None
-        self.kernel: Ingest | None = module and module.Store(
-            self._averages, self._means, self._counts, self._newest,
-            self.streak, self.correct, task.width, SLOW, FAST,
-        )  # fmt: skip
+        self.kernel: Ingest | None = module and module.Store(*tables, task.width, SLOW, FAST)
+
+    @property
+    def scale(self) -> float:
+        """Moving average of the margin's magnitude over all samples."""
+        return self._means.scale
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self._means.scale = value
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -223,7 +179,7 @@ class SampleStore:
             getattr(larger, name)[: self.num_samples] = array
         if self.values is not None and larger.values is not None:
             larger.values.take(self.values)
-        larger.scale, larger._scaled = self.scale, self._scaled
+        larger._means = self._means
         vars(self).update(vars(larger))  # at once: other threads read beside this one
 
     def forget(self, index: int) -> None:
@@ -355,7 +311,7 @@ class SampleStore:
         if self.values is not None and values is not None:
             self.values.note(rows, values)
         sizes = np.minimum(np.abs(margin), _FAR)
-        stats = self._stats(lengths, usable, labelled, loss, correct, sizes)
+        stats = self._means.of(lengths, usable, labelled, loss, correct, sizes)
         keep = None if usable is None else np.flatnonzero(usable)
         if not distinct:
             keep = np.arange(len(rows)) if keep is None else keep
@@ -368,7 +324,7 @@ class SampleStore:
             labels, correct, steps = labels[keep], correct[keep], steps[keep]
         if not len(rows):
             return stats, None
-        history = self._remember(rows, loss, margin, predicted, labels, correct, steps)
+        history = remember(self._tables, rows, loss, margin, predicted, labels, correct, steps)
         return stats, history if keep is None else None
 
     def _take_compiled(
@@ -400,54 +356,12 @@ class SampleStore:
             loss, margin, predicted, target, usable, labelled = map(_plain, found)
             kernel.take_measured(rows, loss, margin, predicted, target, usable, labelled, *out)
         used, loss, accuracy, non_finite, unlabelled, spread = columns.T
-        scales = self._scales(used.tolist(), spread.tolist())
+        scales = self._means.scales(used.tolist(), spread.tolist())
         stats = ManyStats(
             used.astype(np.int64), loss, accuracy,
             non_finite.astype(np.int64), unlabelled.astype(np.int64), scales,
         )  # fmt: skip
         return stats, History(margins[0], margins[1], margins[2], times)
-
-    def _stats(
-        self,
-        lengths: list[int],
-        usable: NDArray[np.bool_] | None,
-        labelled: NDArray[np.bool_] | None,
-        loss: NDArray[np.float32],
-        correct: NDArray[np.bool_],
-        sizes: NDArray[np.float32],
-    ) -> ManyStats:
-        """Means over each batch; unusable rows are in none. `sizes`, (B,), moves the scale."""
-        length = np.array(lengths)
-        if not len(loss):
-            none, nothing = np.zeros_like(length), np.full(len(length), math.nan)
-            return ManyStats(none, nothing, nothing, none, none, np.full(len(length), self.scale))
-        starts = np.concatenate([[0], np.cumsum(length[:-1])])
-        columns = np.stack([loss, correct, sizes])
-        rows = known = length
-        if usable is not None:
-            columns *= usable
-            rows = np.add.reduceat(usable, starts, dtype=np.int64)
-        if labelled is not None:
-            known = np.add.reduceat(labelled, starts, dtype=np.int64)
-        with np.errstate(invalid="ignore"):  # of no rows there is no mean
-            sums = np.add.reduceat(columns, starts, axis=1, dtype=np.float64)
-            losses, accuracies, spreads = sums / rows
-        scales = self._scales(rows.tolist(), spreads.tolist())
-        return ManyStats(rows, losses, accuracies, known - rows, length - known, scales)
-
-    def _scales(self, counts: list[float], spreads: list[float]) -> NDArray[np.float64]:
-        """The typical size of a margin, over about the newest thousand samples, after each batch.
-
-        `spreads` are the mean sizes in batches of `counts` rows.
-        """
-        scales = []
-        for count, spread in zip(counts, spreads, strict=True):
-            if count:
-                share = min(1.0, count / 1000) if self._scaled else 1.0
-                self.scale += share * (max(spread, 1e-3) - self.scale)
-                self._scaled = True
-            scales.append(self.scale)
-        return np.array(scales)
 
     def _each_batch(
         self, outputs: Any, targets: Any, losses: Any, lengths: list[int]
@@ -509,72 +423,8 @@ class SampleStore:
             )
         return rows
 
-    def _remember(
-        self,
-        rows: NDArray[np.int64],
-        loss: NDArray[np.float32],
-        margin: NDArray[np.float32],
-        predicted: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        correct: NDArray[np.bool_],
-        steps: NDArray[np.integer],
-    ) -> History:
-        """Write what these sightings, one a sample, add; returns the new history."""
-        newest = self._newest.take(rows, axis=0)
-        averages = self._averages.take(rows, axis=0)
-        means = self._means.take(rows, axis=0)
-        counts = self._counts.take(rows, axis=0)
-        seen = newest[:, 3]
-        first = seen == 0
-        wrong = ~correct
-        # The first sighting is taken whole: an average that starts at zero would call every
-        # new sample easy.
-        slow: NDArray[np.float32] | np.float32 = np.float32(SLOW)
-        fast: NDArray[np.float32] | np.float32 = np.float32(FAST)
-        if first.any():
-            slow, fast = np.where(first, np.float32(1), slow), np.where(first, np.float32(1), fast)
-        for old, new, weight in (
-            (averages[:, 0], loss, slow),
-            (averages[:, 1], loss, fast),
-            (averages[:, 2], margin, slow),
-            (averages[:, 3], margin, fast),
-            (means[:, 0], wrong, slow),
-            (means[:, 1], margin, 1 / (seen.astype(np.float32) + 1)),
-        ):
-            old += weight * (new - old)
-        _put(self._averages, rows, averages)
-        _put(self._means, rows, means)
-
-        streak = self.streak[rows]
-        changed = newest[:, 0] != predicted
-        changed &= ~first
-        forgotten = (streak > 0) & wrong
-        for count, happened in zip(counts.T, (changed, forgotten, correct), strict=False):
-            count += happened & (count < _MOST)
-        learned = np.flatnonzero(correct & (counts[:, 3] == 0))
-        counts[learned, 3] = np.minimum(seen[learned] + 1, _MOST)
-        _put(self._counts, rows, counts)
-        # Runs of right ones go on upwards, of wrong ones downwards, and start at 1 and -1.
-        streak *= (streak > 0) == correct
-        streak += np.where(correct, streak < _LONG, -1 * (streak > -_LONG)).astype(np.int16)
-        self.streak[rows] = streak
-
-        newest[:, 0] = predicted
-        newest[:, 1] = labels
-        newest[:, 2] = steps
-        newest[:, 3] += 1
-        _put(self._newest, rows, newest)
-        self.correct[rows] = correct
-        return History(averages[:, 3], averages[:, 2], means[:, 1], newest[:, 3].view(np.uint32))
-
 
 def _plain(array: NDArray[_Kind]) -> NDArray[_Kind]:
     """The array as compiled code reads it: one number after the other."""
     flags = array.flags
     return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
-
-
-def _put(table: NDArray[Any], rows: NDArray[np.int64], new: NDArray[Any]) -> None:
-    """Write rows of a table, as one number each: numpy puts numbers quicker than rows."""
-    whole = {8: np.int64, 16: np.complex128}[new[0].nbytes]
-    table.view(whole)[:, 0][rows] = new.view(whole)[:, 0]

@@ -13,8 +13,6 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
-from coflect_widget.process import turns
-
 T = TypeVar("T")
 
 #: Of all sessions of this process those that train now; the lock is held while one begins to, and
@@ -201,8 +199,6 @@ class Controls:
             self._owner = threading.current_thread()
             self._stopping = False
             self.attention = True
-            if not _training:
-                turns.shorten()
             _training.append(self)
 
     def detach(self) -> None:
@@ -220,8 +216,6 @@ class Controls:
         with _beginning:
             if self in _training:
                 _training.remove(self)
-                if not _training:
-                    turns.restore()
 
     def serve(
         self, done: Callable[[], bool], seconds: float, meanwhile: Callable[[], None]

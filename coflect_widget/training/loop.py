@@ -19,8 +19,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
+from coflect_widget.distributed.alone import Alone
+from coflect_widget.distributed.group import Group
 from coflect_widget.events import RunState
-from coflect_widget.process.freed_memory import KeptMemory
+from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
 
@@ -103,10 +105,19 @@ class TrainingLoop:
         What ended the last training, if it failed.
     time : ThreadTime
         What the thread's time went to.
+    group : Group
+        Who trains with this process. A pause of one holds all, and a stop of one ends all, at
+        the same step.
     """
 
     def __init__(
-        self, backend: Backend, controls: Controls, snapshots: SnapshotSlots, observer: Observer
+        self,
+        backend: Backend,
+        controls: Controls,
+        snapshots: SnapshotSlots,
+        observer: Observer,
+        process: ProcessSettings | None = None,
+        group: Group | None = None,
     ) -> None:
         self.backend = backend
         self.controls = controls
@@ -132,7 +143,9 @@ class TrainingLoop:
         self._for_next_epoch: list[Callable[[], None]] = []
         self._validating = False
         self._snapshot_failed = False  # and a person was told so
-        self._memory = KeptMemory()
+        self.group: Group = group or Alone()
+        self._several = self.group.size > 1  # then each step's end is a boundary
+        self._process = process or ProcessSettings()
 
     @property
     def running(self) -> bool:
@@ -253,7 +266,7 @@ class TrainingLoop:
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         self._set_state("training", by="train")
         self.time.turn("training")
@@ -288,7 +301,7 @@ class TrainingLoop:
             self.observer.ended(end)
         finally:  # whoever waits for the end must not wait for ever
             try:
-                self._memory.give_back()
+                self._process.end()
                 self.controls.detach()
                 self._set_state(end, by="train")
             finally:
@@ -297,7 +310,7 @@ class TrainingLoop:
     def _run(self, ready: threading.Event) -> None:
         end: RunState = "failed"
         failure: BaseException | None = None
-        self._memory.keep()
+        self._process.begin()
         self.controls.attach()
         try:
             self._set_state("training", by="train")
@@ -307,9 +320,7 @@ class TrainingLoop:
                 self._begun = True
             self.time.turn("training")
             end = self._train()
-            finish = getattr(self.backend, "finish", None)  # Keras's has averages of weights
-            if finish is not None:
-                finish()
+            self.backend.finish()
         except Exception as error:  # noqa: BLE001 - shown, recorded and re-raised by wait()
             failure = error
         except BaseException as error:  # noqa: BLE001 - a data set's sys.exit() ends no script
@@ -321,6 +332,7 @@ class TrainingLoop:
 
     def _train(self) -> RunState:
         backend, controls, snapshots = self.backend, self.controls, self.snapshots
+        several = self._several
         if not self._boundary():
             return "stopped"
         while self.step < self.target_step:
@@ -346,7 +358,8 @@ class TrainingLoop:
                 if self._batch_in_epoch == per_epoch:
                     break  # the epoch's end comes before the boundary: a stop keeps it whole
                 # And the first half of `_boundary`.
-                if (controls.attention or snapshots.wanted) and not self._boundary():
+                looks = controls.attention or snapshots.wanted or several
+                if looks and not self._boundary():
                     return "stopped"
                 if self.step >= self.target_step:
                     return "finished"
@@ -366,7 +379,7 @@ class TrainingLoop:
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""
-        lapses = getattr(self.backend, "lapses", None)  # as with warnings
+        lapses = self.backend.lapses
         if lapses:
             self.observer.lapsed([lapses.pop(0) for _ in range(len(lapses))])
         if not self._recent:
@@ -377,7 +390,7 @@ class TrainingLoop:
         seconds = self.time.steps_done(done, guided=guided, at=self._stepped)
         self._stepped = None
         self.observer.observe(self.step, self.epoch, *recent)
-        warnings = getattr(self.backend, "warnings", None)  # one that a user wrote may have none
+        warnings = self.backend.warnings
         while warnings:
             self.observer.notice("warning", warnings.pop(0))
         in_time = 1 + int(done * LATE / max(seconds, 1e-9))
@@ -389,7 +402,8 @@ class TrainingLoop:
         self._together = int(min(most, max(1, self.observer.due - self.step)))
 
     def _boundary(self) -> bool:
-        if not self.controls.attention and not self.snapshots.wanted:
+        wanted = self.controls.attention or self.snapshots.wanted
+        if not (wanted or self._several) or not self.group.agree(wanted):
             return True
         self._tell()
         self.time.turn("tool")
@@ -397,7 +411,7 @@ class TrainingLoop:
         going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
         self._gather(self._together)  # a command may have made a step due
         self.time.turn("training")
-        return going_on
+        return not self.group.agree(not going_on)
 
     def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
         self.time.turn("held" if holding else "tool")

@@ -107,10 +107,5 @@ class Pieces:
         )
 
 
-def by_numpy(parts: Sequence[Any]) -> NDArray[Any]:
-    """Arrays one after the other, for a backend that says no way of its own."""
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
 def _detached(value: Any) -> Any:
     return value.detach() if hasattr(value, "detach") else value

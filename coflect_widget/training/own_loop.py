@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Backend, StepOutput
+from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.loop import TrainingLoop
-from coflect_widget.training.micro_batches import Pieces, by_numpy
+from coflect_widget.training.micro_batches import Pieces
 
 Indices = NDArray[np.int64]
 
@@ -55,12 +55,20 @@ class OwnLoop:
     Parameters
     ----------
     loop : TrainingLoop
+    task : Task
     announce : Announce
+
+    Attributes
+    ----------
+    task : Task
+    session_closed : bool
+        Whether nothing would be recorded any more.
     """
 
     def __init__(self, loop: TrainingLoop, task: Task, announce: Announce) -> None:
         self._loop = loop
-        self._task = task
+        self.task = task
+        self.session_closed = False
         self._announce = announce
         self._open = False
         self._begun = 0  # loops so far
@@ -77,7 +85,8 @@ class OwnLoop:
         self._pieces: Pieces | None = None  # of the batch that came last, once one was seen
 
     @property
-    def _backend(self) -> Backend:
+    def backend(self) -> Backend:
+        """What is trained, and with which framework."""
         return self._loop.backend
 
     @property
@@ -126,7 +135,7 @@ class OwnLoop:
         if self._loop.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self._forget()
-        self._announce(steps, steps_per_epoch, batch_size or self._backend.batch_size)
+        self._announce(steps, steps_per_epoch, batch_size or self.backend.batch_size)
         self._loop.enter(steps)
         self._open = True
         self.judges = judges
@@ -177,7 +186,7 @@ class OwnLoop:
                 f"{len(targets)} targets; they must belong to the same samples"
             )
         try:
-            self._task.check(logits)
+            self.task.check(logits)
         except ValueError as error:
             raise ValueError(f"observe(): {error}") from None
         if piece:
@@ -209,7 +218,7 @@ class OwnLoop:
     def _add_piece(self, known: Indices, logits: Any, targets: Any, loss: Any) -> None:
         if len(known) and self._pieces is not None:
             # Now, because the piece's graph shall not stay for the rest of the batch.
-            output = self._backend.step_output(known, logits, targets, loss, None)
+            output = self.backend.step_output(known, logits, targets, loss, None)
             self._pieces.add(output, targets)
 
     def take(self, output: StepOutput) -> None:
@@ -235,7 +244,7 @@ class OwnLoop:
             if self._observed is None and len(inputs) < len(indices):
                 pieces = self._of_pieces(indices)
             indices = None if pieces is None else pieces.guided(len(inputs), targets)
-        term = self._backend.guidance_term(inputs, targets, loss, indices)
+        term = self.backend.guidance_term(inputs, targets, loss, indices)
         if pieces is not None:
             pieces.add_guidance(term, loss)
         if term is None:
@@ -271,7 +280,7 @@ class OwnLoop:
             return False
         self._say_silence()
         if validation is None:
-            validation = self._backend.evaluate(self._hold)
+            validation = self.backend.evaluate(self._hold)
         self._loop.epoch_done(validation or {})
         return validation is not None and self.step_done()
 
@@ -287,6 +296,14 @@ class OwnLoop:
         self._loop.leave(state, error)
         self._forget()
 
+    def non_finite(self, error: NonFiniteLossError) -> None:
+        """The loss of a step was NaN or infinite, and no weight has changed."""
+        self._loop.observer.non_finite(self._loop.step, error)
+
+    def notice(self, level: str, text: str) -> None:
+        """A person should know this."""
+        self._loop.observer.notice(level, text)
+
     def _say_silence(self) -> None:
         """Say once that the steps of this loop are not recorded, where none of several was."""
         text, self._silence = self._silence, None
@@ -294,7 +311,7 @@ class OwnLoop:
             return
         given = "None" if self._latest is not None else "indices"
         text = text.format(line=f"session.observe({given}, logits, y)")
-        self._loop.observer.notice("warning", text)
+        self.notice("warning", text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def close(self) -> bool:
@@ -336,7 +353,7 @@ class OwnLoop:
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
             for _ in range(epochs):
-                with self._backend.follow(loader) as next_indices:
+                with self.backend.follow(loader) as next_indices:
                     for batch in loader:
                         self.expect(next_indices())
                         yield batch
@@ -369,7 +386,7 @@ class OwnLoop:
                 f"indices has shape {found.shape} and type {found.dtype}; pass whole numbers (B,), "
                 "the places of this batch's samples in train_data"
             )
-        total = self._backend.num_train
+        total = self.backend.num_train
         if len(found) and (found.min() < 0 or found.max() >= total):
             wrong = int(found[(found < 0) | (found >= total)][0])
             raise ValueError(
@@ -386,7 +403,7 @@ class OwnLoop:
         taken = pieces is not None and bool(pieces.taken)
         self._recorded = self._recorded or taken or observed is not None or whole is not None
         if observed is not None:
-            return self._backend.step_output(*observed, guidance)
+            return self.backend.step_output(*observed, guidance)
         if pieces is None or not pieces.taken:
             return whole
         if not (pieces.whole or left):
@@ -395,7 +412,7 @@ class OwnLoop:
                 "without indices the pieces of a batch are taken in order, and must be all of it: "
                 "observe the others too, or give observe() the indices of the samples that it gets"
             )
-        return pieces.joined(getattr(self._backend, "concatenate", by_numpy))
+        return pieces.joined(self.backend.concatenate)
 
     def _forget(self) -> None:
         self._open = self._in_body = False

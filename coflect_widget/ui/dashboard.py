@@ -12,7 +12,7 @@ _STATIC = Path(__file__).parent.parent / "static"
 
 
 class Dashboard(anywidget.AnyWidget):
-    """Streams kernel to browser; `Controls` carries browser to kernel.
+    """Streams kernel to browser; `Inbox` carries browser to kernel.
 
     The text of the front end is read once: a path would be watched, and leak each instance.
     """
@@ -23,8 +23,8 @@ class Dashboard(anywidget.AnyWidget):
     _css = style
 
     #: What answers the browser, where the widget itself must keep it alive.
-    controls: Any = None
-    #: Model id of the controls; empty where there is no kernel side.
+    inbox: Any = None
+    #: Model id of the inbox; empty where there is no kernel side.
     _controls = traitlets.Unicode("").tag(sync=True)
     #: The last state, so that a saved notebook shows something; see ui.protocol.
     _snapshot = traitlets.Dict().tag(sync=True)

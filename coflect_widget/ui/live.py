@@ -1,4 +1,4 @@
-"""Shows a live session, or a run read from disk: wires dashboard, controls and publisher."""
+"""Shows a live session, or a run read from disk: wires dashboard, inbox and publisher."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from coflect_widget.events import Command
 from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
-from coflect_widget.ui.controls import Controls, Reply
 from coflect_widget.ui.dashboard import Dashboard
+from coflect_widget.ui.inbox import Inbox, Reply
 from coflect_widget.ui.publisher import Publisher, snapshot
 from coflect_widget.ui.view import View, replay
 
@@ -20,7 +20,7 @@ class LiveDashboard:
     Attributes
     ----------
     widget : Dashboard
-    controls : Controls
+    inbox : Inbox
     """
 
     def __init__(self, parts: Parts, run: Run) -> None:
@@ -35,8 +35,13 @@ class LiveDashboard:
         for event in run.iter_events():
             view.apply(event)
         publisher.start()
-        self.controls = Controls(Commands(parts), publisher)
-        self.widget._controls = self.controls.model_id
+        self.inbox = Inbox(Commands(parts), publisher)
+        self.widget._controls = self.inbox.model_id
+
+    @property
+    def page(self) -> str:
+        """What the page that said hello last calls itself; see `Inbox`."""
+        return self.inbox.page
 
     def close(self) -> None:
         """Show the session's last state; no thread is left."""
@@ -64,6 +69,6 @@ def replay_dashboard(run: Run) -> Dashboard:
     publisher.start()
     publisher.close()  # nothing happens any more: browsers are answered, and that is all
     # the widget holds what answers it, for as long as it is shown
-    widget.controls = Controls(ReadOnly(), publisher)
-    widget._controls = widget.controls.model_id
+    widget.inbox = Inbox(ReadOnly(), publisher)
+    widget._controls = widget.inbox.model_id
     return widget

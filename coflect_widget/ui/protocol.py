@@ -16,7 +16,7 @@ Kernel to browser: custom messages on the dashboard's model.
 ``{"kind": "reply", "id": str, "ok": bool, "text": str, "step": int | null}``
     The answer to the browser's message with that id, sent after what it did is on disk.
 
-Browser to kernel: custom messages on the controls model, which never publishes. Each is one of
+Browser to kernel: custom messages on the inbox (`ui.inbox`), which never publishes. Each is one of
 ``events.AnyCommand`` plus an ``id``, or about the screen (`Hello`, `Ack`, `Look`), with the
 browser's own name as id. Without acknowledgement at most 24 updates are on their way, then one
 every two seconds; to views that nobody sees nothing is sent.

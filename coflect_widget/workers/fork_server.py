@@ -1,4 +1,4 @@
-"""The process that forks workers: it imports, rebuilds the model, and answers one job.
+"""The process that forks workers: it imports what they need and makes ready for their work.
 
 What is slow the first time is so only here. It has one thread, because a fork copies only the
 thread that forks, and whatever lock another one holds stays locked in the copy. `forked` is the
@@ -16,11 +16,12 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
-from coflect_widget.attribution import worker
+from coflect_widget.workers import start
 
 #: Before each request its length in bytes; the answer is the number of the new process.
 LENGTH = struct.Struct("!q")
@@ -29,23 +30,25 @@ REFUSED = -1
 _UNFORKABLE = {"tensorflow", "jax"}
 
 
-def serve(control_fd: int, kernel_pid: int, reading_end: int | None) -> None:
+def serve(
+    control_fd: int, kernel_pid: int, reading_end: int | None, imports: Iterable[str]
+) -> None:
     """Fork a worker for each request, until the kernel closes its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead workers leave no zombies
-    worker.come_last()
+    start.come_last()
     control = socket.socket(fileno=control_fd)
-    for module in (*worker.FORKABLE, *worker.NEEDED_LATER):
-        worker.import_ahead(module)
+    for module in imports:
+        start.import_ahead(module)
     while True:
         head, ends, _, _ = socket.recv_fds(control, LENGTH.size, 1)
         if not head:
             return
         request = receive(control, LENGTH.unpack(head)[0])
-        model, input_shape, sys.path[:] = pickle.loads(request)  # noqa: S301 - our kernel's
-        importlib.invalidate_caches()  # the model's module may have been written just now
+        prepare, sys.path[:] = pickle.loads(request)  # noqa: S301 - our kernel's
+        importlib.invalidate_caches()  # a module may have been written just now
         with contextlib.suppress(Exception):  # the worker will meet it too, and say so
-            worker.load_warm(model, input_shape)
+            prepare()
         pid = os.fork() if _forkable() else REFUSED
         if pid == 0:
             control.close()
@@ -64,7 +67,7 @@ def _work(end: int, kernel_pid: int, reading_end: int | None) -> NoReturn:
     code = 0
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker.initialise(kernel_pid, reading_end, os.getppid())
+        start.initialise(kernel_pid, reading_end, os.getppid())
         connection = Connection(end)
         while True:
             function, args, named = connection.recv()

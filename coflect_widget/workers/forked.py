@@ -2,9 +2,9 @@
 
 A worker's imports take seconds of processor time, which a training on all processors would feel
 each time that a worker is replaced, and without which an idle-class process would need minutes.
-So one process a kernel (`fork_server`) does them once, rebuilds the model, computes nothing,
-starts no thread, and forks itself whenever a worker is wanted. Where that cannot be (no fork,
-a library with threads), workers are spawned.
+So one process a kernel (`fork_server`) does them once, makes ready for the work, starts no
+thread, and forks itself whenever a worker is wanted. Where that cannot be (no fork, a library
+with threads), workers are spawned.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from typing import Any
 
 import psutil
 
-from coflect_widget.attribution import worker
+from coflect_widget.backends.by_value import search_path
 from coflect_widget.workers import lifeline
-from coflect_widget.workers.by_value import search_path
 from coflect_widget.workers.fork_server import LENGTH, receive
+from coflect_widget.workers.start import ONE_THREAD
+from coflect_widget.workers.work import Work
 
 #: Seconds that the server may take for its imports, on a machine that is busy training.
 _START_SECONDS = 120.0
@@ -85,26 +86,29 @@ class ForkServer:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave_to_the_parent)
 
-    def start(self) -> None:
-        """Start the server without waiting for it; harmless where it runs."""
+    def start(self, imports: tuple[str, ...]) -> None:
+        """Start the server without waiting for it; harmless where it runs.
+
+        `imports` are the modules that it imports first.
+        """
         with self._lock:
             if self._control is None:
-                self._start()
+                self._start(imports)
 
-    def fork(self, model: worker.Model, input_shape: tuple[int, ...] | None) -> ForkedWorker:
-        """A new worker that holds `model`, warmed up where `input_shape`, (C, H, W), is known.
+    def fork(self, work: Work) -> ForkedWorker:
+        """A new worker that is ready for `work`.
 
         Raises
         ------
         ForkRefusedError
-            If this model's libraries cannot be forked.
+            If the libraries of this work cannot be forked.
         OSError
             If the server does not come up, or was lost.
         """
         with self._lock:
             for attempt in range(2):
                 try:
-                    return self._ask(model, input_shape)
+                    return self._ask(work)
                 except (OSError, EOFError) as error:
                     self._end()  # it may have been killed: once more with a new one
                     if attempt:
@@ -113,13 +117,13 @@ class ForkServer:
                         ) from error
         raise AssertionError
 
-    def _ask(self, model: worker.Model, input_shape: tuple[int, ...] | None) -> ForkedWorker:
+    def _ask(self, work: Work) -> ForkedWorker:
         if self._control is None:
-            self._start()
+            self._start(work.imports)
         assert self._control is not None  # noqa: S101 - narrows the type
         ours, theirs = socket.socketpair()
         try:
-            request = pickle.dumps((model, input_shape, search_path()))
+            request = pickle.dumps((work.prepare, search_path()))
             socket.send_fds(self._control, [LENGTH.pack(len(request))], [theirs.fileno()])
             self._control.sendall(request)
             pid = LENGTH.unpack(receive(self._control, LENGTH.size))[0]
@@ -130,14 +134,14 @@ class ForkServer:
             theirs.close()
         if pid <= 0:
             ours.close()
-            raise ForkRefusedError("a library that this model needs cannot be forked")
+            raise ForkRefusedError("a library that this work needs cannot be forked")
         connection = Connection(ours.detach())
         try:
             return ForkedWorker(pid, connection)
         except psutil.NoSuchProcess as error:
             raise OSError("the new worker ended at once") from error
 
-    def _start(self) -> None:
+    def _start(self, imports: tuple[str, ...]) -> None:
         ours, theirs = socket.socketpair()
         reading_end = lifeline.lifeline()
         # Held on to the kernel before anything is imported; Jupyter's Interrupt goes to the
@@ -147,14 +151,14 @@ class ForkServer:
             f"runpy.run_path({lifeline.__file__!r})['hold_on']({os.getpid()}, {reading_end})\n"
             f"sys.path[:] = {sys.path!r}\n"
             f"from {receive.__module__} import serve\n"
-            f"serve({theirs.fileno()}, {os.getpid()}, {reading_end})\n"
+            f"serve({theirs.fileno()}, {os.getpid()}, {reading_end}, {imports!r})\n"
         )
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **worker.ONE_THREAD},
+                env={**os.environ, **ONE_THREAD},
                 process_group=0,
             )
         ours.settimeout(_START_SECONDS)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from typing import Any, TypeVar
 
-from coflect_widget.attribution import worker
 from coflect_widget.workers.pool import START_SECONDS, SpawnedWorker
+from coflect_widget.workers.start import become_idle
 
 T = TypeVar("T")
 
@@ -34,8 +34,10 @@ class IdleWorker:
         self._training = False
         self.closed = False
 
-    def run(self, function: Callable[..., T], *arguments: Any) -> T:
+    def run(self, function: Callable[..., T], *arguments: Any, imports: str = "") -> T:
         """Compute there and wait; what the function raises is raised here.
+
+        `imports`, "module:name", is imported there before the process becomes idle.
 
         Raises
         ------
@@ -50,7 +52,7 @@ class IdleWorker:
             try:
                 if self._pid is None:
                     # imports first: an idle process would need minutes for them
-                    module = function.__module__
+                    module = imports.partition(":")[0] or function.__module__
                     self._pid = process.call(_settle, module, timeout=START_SECONDS)
                     self._reclass()
                 result: T = process.call(function, *arguments, timeout=DEADLINE)
@@ -89,5 +91,5 @@ class IdleWorker:
 def _settle(module: str) -> int:
     __import__(module)
     if sys.platform != "linux":  # there the kernel decides, see `IdleWorker.training`
-        worker.become_idle()
+        become_idle()
     return os.getpid()

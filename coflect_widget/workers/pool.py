@@ -23,17 +23,16 @@ from typing import Any, Literal, Protocol
 import psutil
 from loky.process_executor import ProcessPoolExecutor
 
-from coflect_widget.attribution import worker
-from coflect_widget.attribution.errors import ModelRefusedError, PoolClosedError, WorkerLostError
-from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.process.closing import Closing
+from coflect_widget.workers import start
+from coflect_widget.workers.errors import PoolClosedError, WorkerLostError, WorkRefusedError
 from coflect_widget.workers.forked import ForkRefusedError, ForkServer
 from coflect_widget.workers.lifeline import lifeline
+from coflect_widget.workers.work import Work
 
 logger = logging.getLogger(__name__)
 
 SlotName = Literal["background", "interactive"]
-Answer = JobResult | ProbeResult | JobError
 
 #: Seconds that a new worker may take for its imports, on a machine that is busy training.
 START_SECONDS = 120.0
@@ -41,11 +40,11 @@ START_SECONDS = 120.0
 _server = ForkServer()
 
 
-def prepare(explainer: str) -> None:
-    """Begin with the imports of the workers that will run `explainer`; returns at once."""
-    if Model("", explainer, b"").forkable and sys.platform == "linux":
+def import_ahead(imports: tuple[str, ...]) -> None:
+    """Begin with the imports of workers that can be forked; returns at once."""
+    if sys.platform == "linux":
         try:
-            _server.start()
+            _server.start(imports)
         except OSError as error:
             logger.info("workers will be spawned: %s", error)
 
@@ -61,15 +60,8 @@ class Worker(Protocol):
 
 
 #: Loky would replace a worker that grew by 300 MB, which is what a framework's import takes; the
-#: new one would not know the model. `WorkerSlot` looks after that itself.
+#: new one would not be ready for its work. `WorkerSlot` looks after that itself.
 _NO_RESTART = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
-
-
-#: Answers after which a worker is replaced, and what they mean.
-_REPLACED = {
-    "memory": "the worker ran out of memory",
-    "forgotten": "the worker was restarted",
-}
 
 
 class SpawnedWorker:
@@ -78,9 +70,9 @@ class SpawnedWorker:
     def __init__(self) -> None:
         self._executor = ProcessPoolExecutor(
             max_workers=1,
-            initializer=worker.initialise,
+            initializer=start.initialise,
             initargs=(os.getpid(), lifeline()),
-            env=worker.ONE_THREAD | _NO_RESTART,
+            env=start.ONE_THREAD | _NO_RESTART,
         )
         self._pid: int | None = None
 
@@ -109,16 +101,14 @@ class WorkerSlot:
 
     Parameters
     ----------
-    model : Model
+    work : Work
     idle : bool
         Let the worker run only on processor time that nobody else wants.
     """
 
-    def __init__(self, model: Model, *, idle: bool) -> None:
-        self._model = model
+    def __init__(self, work: Work, *, idle: bool) -> None:
+        self._work = work
         self._idle = idle
-        #: (C, H, W) of a sample, for a first job while the worker starts
-        self.input_shape: tuple[int, ...] | None = None
         self._worker: Worker | None = None
         self._lock = threading.Lock()  # of _worker and closed, held for moments only
         self._starting = threading.Lock()
@@ -129,7 +119,7 @@ class WorkerSlot:
         #: workers that were replaced
         self.replaced = 0
 
-    #: whether a job must carry model and weights
+    #: whether a job must carry all that it needs, since its worker may be anywhere
     inline = False
 
     def start(self) -> None:
@@ -137,8 +127,8 @@ class WorkerSlot:
 
         Raises
         ------
-        ModelRefusedError
-            If the model cannot be rebuilt in a worker.
+        WorkRefusedError
+            If no worker can do this work.
         WorkerLostError
             If the worker did not come up.
         PoolClosedError
@@ -147,7 +137,7 @@ class WorkerSlot:
             if self.pid is not None:
                 return
             if self._refused is not None:
-                raise ModelRefusedError(self._refused)
+                raise WorkRefusedError(self._refused)
             if self.closed:
                 raise PoolClosedError("the session is closed")
             try:
@@ -158,9 +148,8 @@ class WorkerSlot:
                 if closed:
                     raise BrokenExecutor("closed meanwhile")
                 answer = made.call(
-                    worker.warm_up,
-                    self._model,
-                    self.input_shape,
+                    start.warm_up,
+                    self._work.prepare,
                     idle=self._idle,
                     imported=imported,
                     timeout=START_SECONDS,
@@ -170,27 +159,28 @@ class WorkerSlot:
                 if self.closed:
                     raise PoolClosedError("the session is closed") from None
                 raise WorkerLostError(f"a worker process did not start: {error!r}") from error
-            if isinstance(answer, JobError):
+            if isinstance(answer, start.Refusal):
                 self._refused = answer.reason
                 self._discard()
-                raise ModelRefusedError(answer.reason)
+                raise WorkRefusedError(answer.reason)
             self.pid = answer
 
     def _make(self) -> tuple[Worker, bool]:
-        """A new process, and whether it has its imports and its model already."""
-        if self._model.forkable and sys.platform == "linux":
+        """A new process, and whether it has its imports and is ready already."""
+        if self._work.forkable and sys.platform == "linux":
             try:
-                return _server.fork(self._model, self.input_shape), True
+                return _server.fork(self._work), True
             except (ForkRefusedError, OSError) as error:
                 logger.info("spawning a worker in place of forking it: %s", error)
         return SpawnedWorker(), False
 
-    def run(self, job: Job | Probe, deadline: float) -> Answer:
+    def run(self, job: Any, deadline: float) -> Any:
         """Answer one job; blocks. A worker that is lost is replaced and the job tried again.
 
         Parameters
         ----------
-        job : Job or Probe
+        job : object
+            What the work's ``answer`` takes; it is pickled.
         deadline : float
             Seconds after which the worker counts as hung.
 
@@ -200,8 +190,8 @@ class WorkerSlot:
             If two workers were lost with this job.
         PoolClosedError
             If `close` was called meanwhile.
-        ModelRefusedError
-            If no worker can rebuild the model.
+        WorkRefusedError
+            If no worker can do this work.
         """
         reason = ""
         for _ in range(2):
@@ -213,23 +203,23 @@ class WorkerSlot:
             except (BrokenExecutor, RuntimeError) as error:
                 reason = f"the worker process ended unexpectedly ({type(error).__name__})"
             else:
-                if not (isinstance(answer, JobError) and answer.kind in _REPLACED):
+                lost = self._work.lost(answer)
+                if lost is None:
                     return answer
-                reason = f"{_REPLACED[answer.kind]} ({answer.reason})"
+                reason = lost
             if self.closed:
-                raise PoolClosedError("the session was closed before the map was ready")
+                raise PoolClosedError("the session was closed before the job was done")
             logger.info("replacing a worker: %s", reason)
             self.replaced += 1
             self._discard()
-        raise WorkerLostError(f"{reason}, twice with this sample")
+        raise WorkerLostError(f"{reason}, twice in a row")
 
-    def _ask(self, job: Job | Probe, deadline: float) -> Answer:
+    def _ask(self, job: Any, deadline: float) -> Any:
         with self._lock:
             asked = self._worker
         if asked is None:
             raise BrokenExecutor("the worker was discarded")
-        answer: Answer = asked.call(worker.run_job, job, timeout=deadline)
-        return answer
+        return asked.call(self._work.answer, job, timeout=deadline)
 
     def _discard(self) -> None:
         with self._lock:
@@ -256,9 +246,9 @@ class ForeignSlot:
     inline = True
     pid: int | None = None
     replaced = 0
-    input_shape: tuple[int, ...] | None = None
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, work: Work, executor: Executor) -> None:
+        self._work = work
         self._executor = executor
         self._running: Future[Any] | None = None
         self.closed = False
@@ -269,25 +259,26 @@ class ForeignSlot:
     def give_back(self) -> None:
         """Nothing to do: the workers are the executor's."""
 
-    def run(self, job: Job | Probe, deadline: float) -> Answer:
+    def run(self, job: Any, deadline: float) -> Any:
         """As `WorkerSlot.run`, except that a hung worker cannot be replaced from here."""
         reason = ""
         for _ in range(2):
             if self.closed:
                 raise PoolClosedError("the session is closed")
-            self._running = self._executor.submit(worker.run_job, job)
+            self._running = self._executor.submit(self._work.answer, job)
             try:
-                answer: Answer = self._running.result(deadline)
+                answer = self._running.result(deadline)
             except FutureTimeoutError:
                 reason = f"the executor gave no answer within {deadline:g} s"
                 self._running.cancel()
             except Exception as error:  # noqa: BLE001 - each executor has errors of its own
                 reason = f"the executor failed: {type(error).__name__}: {error}"
             else:
-                if not (isinstance(answer, JobError) and answer.kind == "memory"):
+                lost = self._work.lost(answer)
+                if lost is None:
                     return answer
-                reason = answer.reason
-        raise WorkerLostError(f"{reason}, twice with this sample")
+                reason = lost
+        raise WorkerLostError(f"{reason}, twice in a row")
 
     def close(self) -> None:
         """Leave the executor to its owner."""
@@ -297,7 +288,7 @@ class ForeignSlot:
 
 
 def check_executor(executor: object) -> None:
-    """Raise TypeError unless `executor` is None or can compute explanations."""
+    """Raise TypeError unless `executor` is None or can run jobs."""
     if isinstance(executor, ThreadPoolExecutor):
         raise TypeError(
             "executor is a ThreadPoolExecutor; explaining on the kernel's threads would "
@@ -315,7 +306,7 @@ class WorkerPool(Closing):
 
     Parameters
     ----------
-    model : Model
+    work : Work
     executor : concurrent.futures.Executor, optional
         Take this for both slots; its workers must be processes. It is not shut down.
 
@@ -327,19 +318,19 @@ class WorkerPool(Closing):
 
     def __init__(
         self,
-        model: Model,
+        work: Work,
         *,
         executor: Executor | None = None,
     ) -> None:
         self.background: WorkerSlot | ForeignSlot
         self.interactive: WorkerSlot | ForeignSlot
         if executor is None:
-            self.background = WorkerSlot(model, idle=True)
-            self.interactive = WorkerSlot(model, idle=False)
+            self.background = WorkerSlot(work, idle=True)
+            self.interactive = WorkerSlot(work, idle=False)
         else:
             check_executor(executor)
-            self.background = ForeignSlot(executor)
-            self.interactive = ForeignSlot(executor)
+            self.background = ForeignSlot(work, executor)
+            self.interactive = ForeignSlot(work, executor)
 
     def slot(self, name: SlotName) -> WorkerSlot | ForeignSlot:
         """The slot of that name."""

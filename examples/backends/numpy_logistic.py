@@ -13,7 +13,7 @@ import pickle
 
 import numpy as np
 
-from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec, unknown_order
+from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec
 
 
 class Logistic:
@@ -35,7 +35,7 @@ def cross_entropy(logits, targets):
 
 
 class NumpyBackend:
-    """The methods of `coflect_widget.backends.base.Backend` for `Logistic`."""
+    """`coflect_widget.backends.base.Backend` for `Logistic`, but for what it has by default."""
 
     name, device, reads_at_boundary = "numpy", "cpu", False
     explainer = "numpy_logistic:LogisticExplainer"
@@ -96,22 +96,6 @@ class NumpyBackend:
     def step_output(self, indices, logits, targets, loss, guidance_loss):
         loss = cross_entropy(logits, targets) if loss is None else loss
         return StepOutput(indices, targets, logits, loss, guidance_loss)
-
-    def telemetry_arrays(self, outputs):
-        logits = np.concatenate([o.logits for o in outputs])
-        return logits, np.concatenate([o.targets for o in outputs])
-
-    def scalars(self, values):
-        return [float(value) for value in values]
-
-    def follow(self, loader):
-        return unknown_order(loader)
-
-    def guidance_term(self, inputs, targets, loss, indices):
-        return None
-
-    def set_guidance(self, guidance):
-        raise ValueError("this backend takes no guidance")
 
     # --- weights, samples ----------------------------------------------------------------------
 

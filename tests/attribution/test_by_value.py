@@ -13,11 +13,13 @@ from attribution_models import PlainCNN, snapshots_of, views
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from coflect_widget.attribution.errors import ModelNotSendableError
+from coflect_widget.attribution.methods import ModelExplainer
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobResult, Model
-from coflect_widget.backends.torch.methods import TorchExplainer, load, structure
+from coflect_widget.backends import by_value
+from coflect_widget.backends.errors import ModelNotSendableError
+from coflect_widget.backends.torch.methods import TorchWorkerModel, load, structure
 from coflect_widget.tasks import Classification
-from coflect_widget.workers import by_value
 from coflect_widget.workers.pool import WorkerPool
 from tests.conftest import eventually
 
@@ -125,7 +127,7 @@ def from_another_module_of_that_name(folder):
 
 
 def from_a_folder_put_on_the_path_later(folder):
-    with WorkerPool(Model("first", TORCH, structure(PlainCNN()))) as pool:
+    with WorkerPool(explaining(Model("first", TORCH, structure(PlainCNN())))) as pool:
         pool.interactive.start()  # the process that forks workers runs from here on
     return imported(folder)
 
@@ -144,7 +146,7 @@ MODELS = {
 
 def in_process(model):
     """Maps by the model itself, which nobody sent anywhere."""
-    explainer = TorchExplainer(model.eval(), {}, set())
+    explainer = ModelExplainer(TorchWorkerModel(model.eval(), {}, set()))
     return explainer.explain(X[None], 1, METHODS, 8, 0.1, None, 0)
 
 
@@ -166,7 +168,7 @@ def test_a_worker_makes_maps_of_it(how, folder, monkeypatch):
     assert (b"guard" in data or b"FACTOR" in data) == (how != "path changed")
     expected = in_process(model)
     snapshots = snapshots_of(model)
-    with WorkerPool(Model(how, TORCH, data)) as pool, snapshots.lease() as lease:
+    with WorkerPool(explaining(Model(how, TORCH, data))) as pool, snapshots.lease() as lease:
         answer = pool.interactive.run(
             Job(
                 model_id=how, model=None, weights=lease.ref, step=0, input=X, target=1,
@@ -262,7 +264,7 @@ def test_a_weight_that_is_computed_gives_the_maps_of_the_model_itself(how):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
     )  # fmt: skip
     COMPUTED[how](model)
-    explainer = load(structure(model))
+    explainer = ModelExplainer(load(structure(model)))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     for _ in range(3):  # training goes on after the structure was sent
         optimizer.zero_grad()

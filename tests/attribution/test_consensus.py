@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from coflect_widget.attribution.consensus import agreement, consensus, focus_bbox, normalise
+from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.data import synthetic
 
@@ -54,7 +55,7 @@ def test_unrelated_maps_hardly_agree(sparse):
 def test_real_maps_that_have_nothing_to_do_with_each_other_hardly_agree():
     torch.manual_seed(0)
     model = PlainCNN()
-    explainer = load(structure(model))
+    explainer = ModelExplainer(load(structure(model)))
     explainer.load_weights(views(model))
     images = synthetic(n=24).images
     found = [

@@ -17,10 +17,11 @@ import pytest
 from attribution_models import PlainCNN, copier, snapshots_of
 
 from coflect_widget.attribution import worker
-from coflect_widget.attribution.errors import ExplanationError, PoolClosedError, WorkerLostError
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
 from coflect_widget.backends.torch.methods import structure
 from coflect_widget.tasks import Classification
+from coflect_widget.workers.errors import PoolClosedError, WorkerLostError, WorkRefusedError
 from coflect_widget.workers.pool import WorkerPool
 
 HERE = str(Path(__file__).parent)
@@ -106,7 +107,7 @@ def _alive(pid):
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(FAULTY) as pool:
+    with WorkerPool(explaining(FAULTY)) as pool:
         yield pool
 
 
@@ -124,7 +125,10 @@ def torch_pool():
     """A pool whose workers can be forked, and a snapshot for them."""
     model = PlainCNN()
     snapshots = snapshots_of(model)
-    with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+    with (
+        WorkerPool(explaining(Model("plain", TORCH, structure(model)))) as pool,
+        snapshots.lease() as lease,
+    ):
         yield pool, plain_job(lease)
     snapshots.close()
 
@@ -174,7 +178,8 @@ from test_pool import *
 model = PlainCNN()
 model.more = threaded_library.Layer()
 snapshots = snapshots_of(model)
-with WorkerPool(Model("plain", TORCH, structure(model))) as pool, snapshots.lease() as lease:
+work = explaining(Model("plain", TORCH, structure(model)))
+with WorkerPool(work) as pool, snapshots.lease() as lease:
     answer = pool.interactive.run(plain_job(lease), 60)
     print(type(answer).__name__, psutil.Process(pool.interactive.pid).ppid() == os.getpid())
 """
@@ -257,7 +262,7 @@ def test_an_exception_is_reported_and_costs_no_worker(pool):
 
 
 def test_close_ends_a_running_job_at_once():
-    pool = WorkerPool(FAULTY)
+    pool = WorkerPool(explaining(FAULTY))
     pool.interactive.start()
     pid = pool.interactive.pid
     errors = []
@@ -282,9 +287,9 @@ def test_close_ends_a_running_job_at_once():
 
 def test_a_model_that_no_worker_can_rebuild_is_said_once():
     broken = Model("broken", "coflect_widget.backends.torch.methods:load", b"not a pickle")
-    with WorkerPool(broken) as pool:
+    with WorkerPool(explaining(broken)) as pool:
         for _ in range(2):
-            with pytest.raises(ExplanationError, match="cannot be rebuilt"):
+            with pytest.raises(WorkRefusedError, match="cannot be rebuilt"):
                 pool.background.start()
 
 
@@ -293,7 +298,7 @@ def test_another_executor_gets_everything_with_the_job():
     snapshots = snapshots_of(model)
     sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        with WorkerPool(sent, executor=executor) as pool, snapshots.lease() as lease:
+        with WorkerPool(explaining(sent), executor=executor) as pool, snapshots.lease() as lease:
             assert pool.background.inline
             weights = lease.copies()
             x = np.ones((3, 32, 32), np.float32)
@@ -303,14 +308,14 @@ def test_another_executor_gets_everything_with_the_job():
         assert executor.submit(int, "1").result() == 1  # still its owner's
     snapshots.close()
     with ThreadPoolExecutor() as threads, pytest.raises(TypeError, match="of processes"):
-        WorkerPool(sent, executor=threads)
+        WorkerPool(explaining(sent), executor=threads)
 
 
 def test_shared_weights_reach_the_worker():
     model = PlainCNN()
     snapshots = snapshots_of(model)
     sent = Model("plain", "coflect_widget.backends.torch.methods:load", structure(model))
-    with WorkerPool(sent) as pool:
+    with WorkerPool(explaining(sent)) as pool:
         request = {"input": np.ones((3, 32, 32), np.float32)}
         with snapshots.lease() as lease:
             answer = pool.interactive.run(job(0, sent, weights=lease.ref, **request), 60)

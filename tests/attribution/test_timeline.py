@@ -12,7 +12,7 @@ from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import Shelf, overlay_event, read_timeline
 from coflect_widget.events import Quality
-from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.pictures import MAPS, Gallery
 from coflect_widget.records.run import Run
 from coflect_widget.records.stream import EventStream
 
@@ -20,11 +20,12 @@ MANY = 1e6  # megabytes
 
 
 def explanation(index=3, step=0, seed=0):
-    maps = np.random.default_rng([seed, step]).random((3, 12, 16), dtype=np.float32)
+    maps = np.random.default_rng([seed, step]).random((4, 12, 16), dtype=np.float32)
     return Explanation(
-        index=index, map=maps[0], livecam=maps[1], smoothgrad=maps[2], agreement=0.25,
-        focus_bbox=(0.0, 0.25, 0.5, 1.0), top_classes=(1, 0), top_probs=(0.75, 0.25), target=0,
-        predicted=1, model_step=step, method="consensus", modality_focus={"image": 1.0},
+        index=index, map=maps[0], livecam=maps[1], smoothgrad=maps[2], consensus=maps[3],
+        agreement=0.25, focus_bbox=(0.0, 0.25, 0.5, 1.0), top_classes=(1, 0),
+        top_probs=(0.75, 0.25), target=0, predicted=1, model_step=step, method="consensus",
+        modality_focus={"image": 1.0},
         quality=Quality(False, "it is flat", 0.25, 0.125, 0.5, None), seconds=0.5, samples_used=8,
     )  # fmt: skip
 
@@ -83,16 +84,16 @@ def test_every_field_survives_on_disk(tmp_path):
     stream = EventStream(tmp_path)
     told = [explanation(step=20), explanation(step=10), explanation(index=4, step=10)]
     for one in told:
-        stream.emit(overlay_event(one, "person", *gallery.save(one, one.map)), 20, 1)
+        stream.emit(overlay_event(one, "person", *gallery.save(one)), 20, 1)
     stream.close()
     early, late = read_timeline(Run(tmp_path), 3)
     assert (early.model_step, late.model_step) == (10, 20)
-    for name in ("map", "livecam", "smoothgrad"):
+    for name in MAPS:
         values = getattr(late, name)
         assert values.dtype == np.float32
         assert np.abs(values - getattr(told[0], name)).max() <= 0.51 / 255
     for name in Explanation.__slots__:
-        if name not in ("map", "livecam", "smoothgrad"):
+        if name not in MAPS:
             assert getattr(late, name) == getattr(told[0], name), name
     (tmp_path / "overlays" / "sample_000003_step_00000010.npz").write_bytes(b"torn")
     assert [e.model_step for e in read_timeline(Run(tmp_path), 3)] == [20]

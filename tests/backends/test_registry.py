@@ -12,7 +12,9 @@ import torch
 
 import coflect_widget as coflect
 from coflect_widget.backends import registry
-from coflect_widget.backends.base import MissingFrameworkError
+from coflect_widget.backends.base import Backend, MissingFrameworkError
+from coflect_widget.backends.defaults import BackendDefaults, complete
+from coflect_widget.config import Config
 from coflect_widget.tasks import Classification
 from tests.conftest import eventually, tiny_cnn
 
@@ -79,6 +81,34 @@ def test_a_bare_loop_in_numpy(logistic, digits, make_session):
     assert session._parts.forecaster.store.seen.all()
 
 
+def test_a_backend_is_given_what_it_does_not_say_itself(logistic, digits):
+    class Sealed:
+        __slots__ = ()
+
+    class Judging(logistic.NumpyBackend):
+        def set_labels(self, labels):
+            pass
+
+    made = [
+        complete(kind(
+            logistic.Logistic(10), digits, None, num_classes=10, loss=None, optimizer=None,
+            scheduler=None, batch_size=32, config=Config(),
+        ))
+        for kind in (logistic.NumpyBackend, Judging)
+    ]  # fmt: skip
+    assert [one.takes_labels for one in made] == [False, True]
+    assert (made[0].explainer, made[0].task) == ("numpy_logistic:LogisticExplainer", None)
+    made[0].warnings.append("mine")
+    assert made[1].warnings == []
+    assert made[0].readings(0, lambda _: True) == []
+    parts = [np.zeros((1, 2)), np.ones((2, 2))]
+    assert made[0].concatenate(parts).shape == (3, 2)
+    asked = {name for name in vars(BackendDefaults) if not name.startswith("_")}
+    assert asked <= set(vars(Backend)) | set(Backend.__annotations__)
+    with pytest.raises(TypeError, match=r"derive it from .*BackendDefaults"):
+        complete(Sealed())
+
+
 def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
     class Grades(Classification):  # next to the right grade is right enough
         words = dataclasses.replace(Classification.words, quality_first="Within one")
@@ -98,12 +128,12 @@ def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
     session = make_session(model=logistic.Logistic(10, learning_rate=0.003), data=digits)
     session.train(epochs=3)
     session.wait(60)
-    store = session._wiring.forecaster.store
+    store = session._parts.forecaster.store
     off = np.abs(store.predicted - store.target)
     assert (store.correct == (off <= 1)).all()
     assert (off == 1).any()
     assert session.classes[:2] == ["grade 0", "grade 1"]
-    assert "Within one" in session._wiring.window.status().gates[1].sentence
+    assert "Within one" in session._parts.window.status().gates[1].sentence
     assert len(session.explain(3).top_classes) == 3  # the task goes to the worker
 
 

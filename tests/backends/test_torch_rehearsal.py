@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch import backend as torch_backend
+from coflect_widget.backends.torch import checks as torch_checks
 from coflect_widget.backends.torch.rehearsal import rows_for
 from tests.backends.torch_parts import Items, N, backend, cnn, losses_of, pictures
 
@@ -174,17 +174,17 @@ def test_training_is_the_same_bit_for_bit_as_without(make, monkeypatch):
         return drawn, *losses_of(engine, epochs=2)
 
     rehearsed = []
-    real = torch_backend.rehearse
+    real = torch_checks.rehearse
 
     def watched(*arguments, **more):
         found = real(*arguments, **more)
         rehearsed.append(found[0])
         return found
 
-    monkeypatch.setattr(torch_backend, "rehearse", watched)
+    monkeypatch.setattr(torch_checks, "rehearse", watched)
     with_it = trained()
     assert rehearsed[0] is not None  # it took place, on a copy
-    monkeypatch.setattr(torch_backend, "rehearse", lambda *_, **__: (None, ""))
+    monkeypatch.setattr(torch_checks, "rehearse", lambda *_, **__: (None, ""))
     without = trained()
     assert with_it[:2] == without[:2]
     assert all(torch.equal(a, b) for a, b in zip(with_it[2], without[2], strict=True))

@@ -15,9 +15,9 @@ from torch import nn
 import coflect_widget as coflect
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.state import load, save
-from coflect_widget.session.cost import cost
 from coflect_widget.tasks import Classification
 from coflect_widget.telemetry.store import SampleStore
+from tests.conftest import eventually
 
 FLIPPED = 12
 
@@ -135,7 +135,8 @@ def test_each_candidate_is_in_one_list_and_of_the_riskiest(make: Callable[..., A
 
 
 def test_the_queue_of_an_epochs_end_knows_what_the_epoch_taught(make: Callable[..., Any]) -> None:
-    session = make(config={"forecast_every": 1000})  # no ranking is due before
+    # No ranking is due before, and no probe comes after.
+    session = make(config={"forecast_every": 1000, "forecast": {"probes": 0}})
     session.train(epochs=3)
     settled(session)
     (named,) = (e for e in session.events("forecast") if e.data.named and e.epoch == 3)
@@ -261,7 +262,7 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert f"of the {best.named} named at epoch {best.epoch_named}" in best.sentence
     assert "as evaluated" in best.sentence
     assert session._parts.forecaster.store.probed_at.max() > 0
-    assert cost(session._parts).probed > 0
+    assert session._parts.scheduler.counts.probed > 0
 
 
 def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
@@ -286,10 +287,9 @@ def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..
         time.sleep(0.3)
     session.train(epochs=4)
     settled(session)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not cost(session._parts).probed:
-        time.sleep(0.1)
-    time.sleep(1)
+    eventually(
+        lambda: any(s.data.truth == "evaluated" for s in session.events("forecast_scored")), 60
+    )
     settled(session)
     named = {e.epoch: e.data.index for e in session.events("forecast") if e.data.named}
     scores = [s for s in session.events("forecast_scored") if s.data.truth == "evaluated"]
@@ -333,9 +333,9 @@ def test_chance_is_the_share_of_the_most_frequent_class(tmp_path: Path) -> None:
         settled(session)
         parts = session._parts
         assert parts.window.chance == 0.9
-        assert parts.observer.last["val_accuracy"] == 0.9
+        assert parts.newest.metrics["val_accuracy"] == 0.9
         assert not next(g for g in parts.window.status().gates if g.name == "accuracy").passed
-        assert "most frequent class" in parts.observer.distrust()
+        assert "most frequent class" in parts.loop.observer.distrust()
 
 
 def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> None:

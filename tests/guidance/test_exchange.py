@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from coflect_widget.backends.torch.guidance import TorchGuidance
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.plan import located_places, make_plan
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.rows import RowChooser
@@ -33,7 +34,9 @@ def guide(*strokes, located=(), model=None, **settings):
     def rows(indices):
         return DATA[[k % 24 for k in indices]], LABELS[[k % 24 for k in indices]]
 
-    guidance = TorchGuidance(model or network(), rows, (16, 16), GuidanceConfig(**settings), 1)
+    guidance = GuidanceLosses(
+        TorchGuided(model or network(), rows), (16, 16), GuidanceConfig(**settings), 1
+    )
     said = guidance.set_state(GuidanceState(tuple(strokes), 0.3, tuple(located)))
     return guidance, said
 
@@ -44,7 +47,7 @@ def ignore(roi, sample=None, strength=1.0, **more):
 
 def changed(guidance, indices=INDICES):
     """(24, 16, 16) where a row's pixels are not its own any more."""
-    out = guidance.exchange(DATA, LABELS, indices)
+    out = guidance.prepare(DATA, LABELS, indices).inputs
     return (out != DATA).any(1), out
 
 
@@ -67,7 +70,7 @@ def test_a_stroke_on_a_sample_reaches_like_places_unless_it_is_for_that_sample_a
     assert place[:, -1, -1].all()
     assert not place[:, 8, 8].any()
     alone, _ = guide(ignore(corner, 5, spreads=False))
-    assert alone.exchange(DATA, LABELS, INDICES) is DATA
+    assert alone.prepare(DATA, LABELS, INDICES).inputs is DATA
     assert alone.active  # it is replayed
 
 
@@ -81,7 +84,7 @@ def test_a_class_of_its_own():
     place, _ = changed(guidance)
     assert torch.equal(place[:, 0, 0], LABELS == 1)
     assert place[:, -1, -1].all()
-    as_probabilities = guidance.exchange(DATA, torch.eye(3)[LABELS], INDICES)
+    as_probabilities = guidance.prepare(DATA, torch.eye(3)[LABELS], INDICES).inputs
     assert torch.equal((as_probabilities != DATA).any(1)[:, 0, 0], LABELS == 1)
 
 
@@ -102,7 +105,9 @@ def test_a_found_artefact_changes_at_its_own_place_and_others_at_one_of_the_plac
     assert place[0, 8:12, 8:12].all()
     assert not place[0, 14:].any()
     assert max(int(one[0].sum()) for one in each) <= 36  # one of them at a time
-    assert guidance.exchange(DATA, LABELS, None).equal(DATA)  # nobody knows which rows these are
+    assert guidance.prepare(DATA, LABELS, None).inputs.equal(
+        DATA
+    )  # nobody knows which rows these are
 
 
 def test_what_is_swapped_does_not_tell_by_which_stroke_it_was_found():
@@ -131,7 +136,7 @@ def test_what_was_found_everywhere_needs_no_second_pass():
     for stroke, expected in [(ignore((0.0, 0.0, 0.25, 0.25), 5), False), (other, True)]:
         guidance, _ = guide(stroke, located=[found])
         terms = [
-            guidance.loss(DATA, LABELS, torch.tensor(1.0), INDICES, exchanged=True)
+            guidance.added(guidance.prepare(DATA, LABELS, INDICES), torch.tensor(1.0))
             for _ in range(40)
         ]
         assert any(term is not None for term in terms) == expected
@@ -180,10 +185,10 @@ def test_a_found_artefact_changes_hands_across_classes_whatever_the_size_of_thei
         def rows(indices):
             return torch.from_numpy(images[list(indices)]), torch.from_numpy(labels[list(indices)])
 
-        guidance = TorchGuidance(network(), rows, (16, 16), GuidanceConfig(), 1)
+        guidance = GuidanceLosses(TorchGuided(network(), rows), (16, 16), GuidanceConfig(), 1)
         guidance.set_state(state)
         data = torch.from_numpy(images), torch.from_numpy(labels), torch.arange(64)
-        outs = [guidance.exchange(*data).numpy() for _ in range(100)]
+        outs = [guidance.prepare(*data).inputs.numpy() for _ in range(100)]
     else:
         plan = make_plan(state, lambda k: (images[list(k)], labels[list(k)]), (16, 16))
         random = RowChooser(1)
@@ -207,8 +212,9 @@ def test_statistics_see_the_batch_as_it_is_now_and_then():
     random_state = torch.get_rng_state()
     for step in range(REFRESH):
         assert torch.equal(norm.running_mean, start), step
-        with guidance.hold(DATA):
-            model(guidance.exchange(DATA, LABELS, INDICES))
+        with guidance.hold():
+            model(guidance.prepare(DATA, LABELS, INDICES).inputs)
+        guidance.exchanged_step_done(DATA)
     torch.set_rng_state(random_state)
     for _ in range(REFRESH):
         plain(DATA)
@@ -220,7 +226,7 @@ def test_statistics_see_the_batch_as_it_is_now_and_then():
 def test_guidance_draws_from_no_generator_but_its_own():
     guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5)))
     state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    guidance.exchange(DATA, LABELS, INDICES)
+    guidance.prepare(DATA, LABELS, INDICES)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
 
@@ -228,5 +234,5 @@ def test_guidance_draws_from_no_generator_but_its_own():
 @pytest.mark.parametrize("count", [1, 2])
 def test_tiny_batches(count):
     guidance, _ = guide(ignore((0.0, 0.0, 0.5, 0.5)))
-    out = guidance.exchange(DATA[:count], LABELS[:count], INDICES[:count])
+    out = guidance.prepare(DATA[:count], LABELS[:count], INDICES[:count]).inputs
     assert out.shape == DATA[:count].shape

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import coflect_widget as coflect
 from coflect_widget import events
-from coflect_widget.backends.torch.guidance import TorchGuidance
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.lapses import (
     ATTEMPTS,
@@ -26,6 +26,7 @@ from coflect_widget.guidance.lapses import (
     without,
 )
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from coflect_widget.ui.view import View
@@ -403,8 +404,10 @@ def test_without_a_double_backward_it_becomes_what_the_model_allows(given, execu
 def test_checkpointed_statistics_see_no_replayed_row():
     pictures, labels = torch.from_numpy(PICTURES), torch.from_numpy(LABELS)
     model = seeded(Checkpointed).train()
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32), GuidanceConfig()
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        (32, 32),
+        GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 5),)))
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -425,11 +428,12 @@ def test_a_device_is_not_waited_for_and_its_weights_are_safe_at_once():
     black[11] = 0
     labels = torch.from_numpy(LABELS)
     model = seeded(Power).train()
-    guidance = TorchGuidance(
-        model, lambda k: (black[list(k)], labels[list(k)]), (32, 32),
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (black[list(k)], labels[list(k)])),
+        (32, 32),
         GuidanceConfig(ignore_loss="input_gradient", replay_share=1.0),
     )  # fmt: skip
-    guidance._looks = False
+    guidance.model.looks = False
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 11), stroke("i2", "ignore", 5))))
     x, y = black[:8], labels[:8]
     value = guidance.loss(x, y, torch.tensor(1.0))
@@ -447,11 +451,12 @@ def test_a_device_is_not_waited_for_and_its_weights_are_safe_at_once():
 def test_half_precision_is_scaled_back_before_anything_is_taken_out():
     model = make("plain").train()
     pictures, labels = torch.from_numpy(PICTURES), torch.from_numpy(LABELS)
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32),
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        (32, 32),
         GuidanceConfig(replay_share=1.0),
     )  # fmt: skip
-    guidance._scale = 2.0**40  # overflows
+    guidance.model._scale = 2.0**40  # overflows
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 5),)))
     with torch.autocast("cpu", torch.float16):
         values = [guidance.loss(pictures[:8], labels[:8], torch.tensor(1.0)) for _ in range(20)]
@@ -520,8 +525,10 @@ def test_cross_entropy_is_what_the_guided_step_falls_back_to():
     """A term's gradient is known before its backward pass, which then cannot fail."""
     model = make("plain").train()
     pictures, labels = torch.from_numpy(PICTURES[:8]), torch.from_numpy(LABELS[:8])
-    guidance = TorchGuidance(
-        model, lambda k: (pictures[list(k)], labels[list(k)]), (32, 32), GuidanceConfig()
+    guidance = GuidanceLosses(
+        TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
+        (32, 32),
+        GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "look", 3),)))
     term = guidance.loss(pictures, labels, torch.tensor(1.0))

@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coflect_widget.backends.torch.energy import evidence, fit, positive, share, slopes
-from coflect_widget.backends.torch.guidance import TorchGuidance
+from coflect_widget.attribution.methods import evidence
+from coflect_widget.backends.torch.guidance import TorchGuided
+from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.config import GuidanceConfig
+from coflect_widget.guidance.losses import GuidanceLosses
+from coflect_widget.guidance.passes import positive, share
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
 from coflect_widget.guidance.terms import FILL
@@ -76,7 +79,7 @@ def read_rows(indices):
 
 
 def guide(model, seed=0, **settings):
-    return TorchGuidance(model, read_rows, (16, 16), GuidanceConfig(**settings), seed)
+    return GuidanceLosses(TorchGuided(model, read_rows), (16, 16), GuidanceConfig(**settings), seed)
 
 
 def state(*strokes):
@@ -273,9 +276,12 @@ def test_descending_moves_the_energy_where_it_was_asked(kind, roi):
         handle.remove()
         floor = torch.tensor(1e-9)
         if kind == "ignore":
-            return share(slopes(logits, x), region, floor).mean().item()
-        maps = evidence(logits, LABELS[:8], outputs[0]).relu()
-        return share(maps, fit(region, maps.shape[1:]), floor).mean().item()
+            (gradient,) = torch.autograd.grad(F.log_softmax(logits, 1).sum(), x)
+            return share(TorchOps, gradient.square().sum(1), region, floor).mean().item()
+        score = TorchOps.of_classes(logits, LABELS[:8]).sum()
+        (gradient,) = torch.autograd.grad(score, outputs[0])
+        maps = evidence(TorchOps, outputs[0], gradient).relu()
+        return share(TorchOps, maps, TorchOps.pooled(region, maps.shape[1:]), floor).mean().item()
 
     before = energy()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
@@ -289,8 +295,8 @@ def test_descending_moves_the_energy_where_it_was_asked(kind, roi):
 
 def test_a_blank_map_does_not_win():
     region, floor = torch.ones(1, 4, 4), torch.tensor(1.0)
-    assert share(torch.zeros(1, 4, 4), region, floor).item() == 0
-    assert share(torch.ones(1, 4, 4), region, floor).item() > 0.9
+    assert share(TorchOps, torch.zeros(1, 4, 4), region, floor).item() == 0
+    assert share(TorchOps, torch.ones(1, 4, 4), region, floor).item() > 0.9
 
 
 def test_activation_is_the_closed_form_for_a_pooled_linear_head():
@@ -298,7 +304,8 @@ def test_activation_is_the_closed_form_for_a_pooled_linear_head():
     maps = torch.randn(2, 8, 5, 5, requires_grad=True)
     head = nn.Linear(8, 3)
     labels = torch.tensor([0, 2])
-    found = evidence(head(maps.mean((2, 3))), labels, maps)
+    score = TorchOps.of_classes(head(maps.mean((2, 3))), labels).sum()
+    found = evidence(TorchOps, maps, *torch.autograd.grad(score, maps))
     closed = torch.einsum("bc,bchw->bhw", head.weight[labels], maps) / 25
     assert torch.allclose(found, closed, atol=1e-6)
 
@@ -308,11 +315,11 @@ def test_a_map_that_is_dark_where_one_shall_look_still_leads_there():
     region[:, 0] = 1
     maps = torch.tensor([[[-3.0, -2.0], [1.0, 0.0]], [[-3.0, -2.0], [-1.0, -4.0]],
                          [[3.0, -2.0], [-1.0, 4.0]]], requires_grad=True)  # fmt: skip
-    energy = positive(maps, region)
+    energy = positive(TorchOps, maps, region)
     assert energy[0].tolist() == [[0.0, 1.0], [4.0, 3.0]]
     assert energy[1].tolist() == [[1.0, 2.0], [3.0, 0.0]]
     assert energy[2].tolist() == [[3.0, 0.0], [0.0, 4.0]]  # as Grad-CAM has it
-    share(energy, region, torch.tensor(0.1)).sum().backward()
+    share(TorchOps, energy, region, torch.tensor(0.1)).sum().backward()
     assert (maps.grad[:, 0].amax(1) > 0).all()
 
 

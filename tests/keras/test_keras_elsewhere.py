@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from coflect_widget.attribution.methods import ModelExplainer
+from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobResult, Model
 from coflect_widget.backends.keras import methods as keras_methods
 from coflect_widget.backends.keras.backend import KerasBackend
@@ -99,7 +101,7 @@ def test_a_worker_makes_maps_of_it(how, parts, shapes):
     x = backend.read_sample(3).input
     weights = {spec.name: copy for spec, copy in zip(specs, copies, strict=True)}
     sent = Model(how, KERAS, keras_methods.structure(backend.model))
-    with WorkerPool(sent) as pool:
+    with WorkerPool(explaining(sent)) as pool:
         answer = pool.interactive.run(
             Job(
                 how,
@@ -119,7 +121,7 @@ def test_a_worker_makes_maps_of_it(how, parts, shapes):
             120,
         )
     assert isinstance(answer, JobResult), answer
-    own = keras_methods.KerasExplainer(backend.model).explain(
+    own = ModelExplainer(keras_methods.KerasWorkerModel(backend.model)).explain(
         x[None], 1, ("livecam", "smoothgrad"), 8, 0.1, None, 0
     )
     for method in ("livecam", "smoothgrad"):

@@ -6,13 +6,15 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.backends.keras import methods as keras_methods
 from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.backends.keras.data import Source
-from coflect_widget.backends.keras.guidance import KerasGuidance
 from coflect_widget.backends.keras.loss import find_head
+from coflect_widget.backends.sourced import readable_layer
 from coflect_widget.config import Config, GuidanceConfig
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from tests.keras.keras_models import compiled, functional, sequential
@@ -44,8 +46,9 @@ def test_probabilities_are_recognised_and_not_softmaxed_twice(arrays):
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
     assert np.allclose(found[0][1], found[1][1], atol=1e-5)
     model.set_weights(logits_model.get_weights())
-    explainer = keras_methods.load(keras_methods.structure(backend_of(model, arrays).model))
-    explainer.classifier.model.set_weights(logits_model.get_weights())
+    model_there = keras_methods.load(keras_methods.structure(backend_of(model, arrays).model))
+    explainer = ModelExplainer(model_there)
+    model_there.classifier.model.set_weights(logits_model.get_weights())
     x = np.moveaxis(arrays[0][:1], -1, 1)
     said = explainer.explain(x, None, ("livecam", "smoothgrad"), 4, 0.1, None, 0)
     expected = model(arrays[0][:1], training=False).numpy()[0]
@@ -75,8 +78,8 @@ def test_one_output_is_two_classes(arrays, last):
     margin = logits[np.arange(16), targets] - logits[np.arange(16), 1 - targets]
     assert value == pytest.approx(float(np.log1p(np.exp(-margin)).mean()), abs=1e-5)
     data = keras_methods.structure(backend.model)
-    said = keras_methods.load(data)
-    said.classifier.model.set_weights(backend.keras_model.get_weights())
+    said = ModelExplainer(keras_methods.load(data))
+    said.model.classifier.model.set_weights(backend.keras_model.get_weights())
     assert said.logits(np.moveaxis(images[:2], -1, 1)).shape == (2, 2)
 
 
@@ -314,7 +317,7 @@ def test_guidance_goes_with_each_precision(arrays, policy, ignore_loss):
         keras.config.set_dtype_policy(policy)
         backend = backend_of(compiled(sequential(norm=False)), arrays)
         config = GuidanceConfig(ignore_loss=ignore_loss, replay_share=1)
-        guidance = KerasGuidance(backend.model, backend.read_rows, (32, 32), config)
+        guidance = GuidanceLosses(backend.guided(), (32, 32), config)
         backend.attach_guidance(guidance)
         ignore, look = parse_roi((0, 0, 0.3, 0.3), "ignore"), parse_roi((0.3, 0.2, 1, 1), "look")
         said = backend.set_guidance(
@@ -362,14 +365,14 @@ def test_schedules_and_settings_that_would_fail_later_are_refused(arrays):
 
 
 def test_a_named_layer_is_found_by_path_or_name_and_a_wrong_one_is_answered(shapes):
-    from coflect_widget.attribution.errors import NoSuitableLayerError
+    from coflect_widget.backends.errors import NoSuitableLayerError
     from tests.keras.keras_models import nested
 
     data = keras_methods.structure(backend_of(compiled(nested()), shapes).model)
-    assert keras_methods.check_layer(data, (3, 32, 32), "inner") == "body/inner"
-    assert keras_methods.check_layer(data, (3, 32, 32), "body/inner") == "body/inner"
+    assert readable_layer(keras_methods.load(data), (3, 32, 32), "inner") == "body/inner"
+    assert readable_layer(keras_methods.load(data), (3, 32, 32), "body/inner") == "body/inner"
     with pytest.raises(NoSuitableLayerError, match=r"no such layer.*Candidates are: 'body/inner'"):
-        keras_methods.check_layer(data, (3, 32, 32), "outer")
+        readable_layer(keras_methods.load(data), (3, 32, 32), "outer")
 
 
 def test_a_learning_rate_schedule_at_the_epochs_end(arrays):

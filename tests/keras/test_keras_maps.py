@@ -7,6 +7,7 @@ from keras import layers
 
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.consensus import NOISE_BATCH
+from coflect_widget.attribution.methods import ModelExplainer, gradcam
 from coflect_widget.backends.keras import methods as keras_methods
 from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.config import Config
@@ -28,7 +29,7 @@ def sent(shapes):
 
 
 def explain(data, weights, x, random=None, methods=("livecam", "gradcam", "smoothgrad")):
-    explainer = keras_methods.load(data)
+    explainer = ModelExplainer(keras_methods.load(data))
     explainer.load_weights(weights)
     if random is not None:
         explainer.randomise(random)
@@ -37,15 +38,13 @@ def explain(data, weights, x, random=None, methods=("livecam", "gradcam", "smoot
 
 def test_gradcam_is_what_its_formula_says(sent):
     data, weights, x = sent
-    explainer = keras_methods.load(data)
+    explainer = ModelExplainer(keras_methods.load(data))
     explainer.load_weights(weights)
-    classifier = explainer.classifier
-    inputs = classifier.own(x[None])
-    layer = keras_methods.find_layer(classifier, x.shape)
-    found = keras_methods.gradcam(classifier, inputs, 1, layer)
-    activation, gradient = (
-        layer.maps(v).numpy()[0] for v in keras_methods._at_layer(classifier, inputs, 1, layer)
-    )
+    bound = explainer.model.bound()
+    layer = bound.find_layer(x.shape)
+    maps = bound.layer_gradient(bound.own(x[None]), lambda logits: logits[0, 1], layer)
+    found = gradcam(bound.ops, *maps)[0].numpy()
+    activation, gradient = (each.numpy()[0] for each in maps)
     expected = np.zeros(found.shape)
     for channel in range(activation.shape[-1]):
         expected += gradient[..., channel].mean() * activation[..., channel]
@@ -80,7 +79,7 @@ def test_a_worker_normalises_as_the_adapted_layer_does(shapes, axis, described):
     specs = backend.weight_specs()
     copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
     backend.copy_weights(copies)
-    explainer = keras_methods.load(keras_methods.structure(backend.model))
+    explainer = ModelExplainer(keras_methods.load(keras_methods.structure(backend.model)))
     explainer.load_weights({s.name: c for s, c in zip(specs, copies, strict=True)})
     x = backend.read_sample(3).input[None]
     own = backend.model.logits(model(backend.model.own(x), training=False))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.backends.keras import pipeline as keras_pipeline
+from coflect_widget.backends import rereading
 from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.config import Config
@@ -127,7 +127,7 @@ def test_random_augmentation_is_drawn_anew_in_each_epoch(kind):
 
 @pytest.mark.parametrize("window", [0, 6])
 def test_an_epoch_without_room_in_memory_has_each_sample_once(monkeypatch, window):
-    monkeypatch.setattr(keras_pipeline, "_WINDOW", window * X[0].nbytes)
+    monkeypatch.setattr(rereading, "_WINDOW", window * X[0].nbytes)
     backend = backend_of(slices().map(lighter).batch(3), batch_size=2)
     indices, inputs, *_ = epoch(backend, 1)
     assert sorted(indices) == list(range(N))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 import coflect_widget as coflect
-from coflect_widget.attribution.errors import NoSuitableLayerError
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.backends.keras import pipeline as keras_pipeline
 from tests.keras.remedy_cases import (
     CASES,

@@ -110,8 +110,10 @@ def test_equal_seeds_give_equal_runs_with_dropout(make_session):
     ],
 )  # fmt: skip
 def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, layer):
+    from coflect_widget.attribution.methods import ModelExplainer
     from coflect_widget.backends.keras import methods as keras_methods
     from coflect_widget.backends.keras.backend import KerasBackend
+    from coflect_widget.backends.sourced import readable_layer
     from coflect_widget.config import Config
 
     backend = KerasBackend(
@@ -124,8 +126,8 @@ def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, l
     data = keras_methods.structure(backend.model)
     x = backend.read_sample(7).input
     assert x.shape == (3, 32, 32)
-    assert layer in keras_methods.check_layer(data, x.shape)
-    explainer = keras_methods.load(data)
+    assert layer in readable_layer(keras_methods.load(data), x.shape)
+    explainer = ModelExplainer(keras_methods.load(data))
     specs = backend.weight_specs()
     copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
     backend.copy_weights(copies)

@@ -6,18 +6,20 @@ import pytest
 import tensorflow as tf
 import torch
 
-from coflect_widget.backends.keras import methods as keras_methods
-from coflect_widget.backends.keras.guidance import KerasGuidance
+from coflect_widget.attribution.methods import ModelExplainer, layercam, smoothgrad
+from coflect_widget.backends.keras.gradients import KerasGradients
+from coflect_widget.backends.keras.guidance import KerasGuided
+from coflect_widget.backends.keras.methods import KerasWorkerModel
 from coflect_widget.backends.keras.model import Classifier
-from coflect_widget.backends.torch import maps as torch_maps
-from coflect_widget.backends.torch import methods as torch_methods
-from coflect_widget.backends.torch.guidance import TorchGuidance
-from coflect_widget.backends.torch.layers import Layer as TorchLayer
-from coflect_widget.backends.torch.layers import find_layer as find_torch_layer
+from coflect_widget.backends.torch.gradients import TorchGradients
+from coflect_widget.backends.torch.guidance import TorchGuided
+from coflect_widget.backends.torch.methods import TorchWorkerModel
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance import rows as guided_rows
+from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.guidance.terms import Turn
 from tests.keras.keras_models import compiled, sequential, torch_twin
 
 
@@ -35,23 +37,32 @@ def test_livecam_and_smoothgrad_are_equal(twins, shapes, index):
     classifier, twin = twins
     x = shapes.images[index][None]
     own = classifier.own(x)
-    found = keras_methods.find_layer(classifier, x.shape[1:])
-    layer = find_torch_layer(twin, x.shape[1:])
-    assert isinstance(layer, TorchLayer)
+    bound = (KerasGradients(classifier), TorchGradients(twin))
+    found, layer = (one.find_layer(x.shape[1:]) for one in bound)
     assert found.grid == layer.grid
-    cam = keras_methods.layercam(classifier, own, 2, found)
-    expected = torch_maps.layercam(twin, twin, torch.from_numpy(x), 2, layer)[0, 0].numpy()
+    cam, expected = (
+        one.ops.numpy(layercam(one.ops, *one.layer_gradient(inputs, lambda z: z[0, 2], read)))[0]
+        for one, inputs, read in zip(bound, (own, torch.from_numpy(x)), (found, layer), strict=True)
+    )
     assert np.abs(cam - expected).max() < 1e-4 * max(1.0, expected.max())
     assert expected.max() > 1e-3
-    explained = keras_methods.KerasExplainer(classifier).explain(x, 2, ("livecam",), 1, 0, None, 0)
-    theirs = torch_methods.TorchExplainer(twin, {}, set()).explain(
+    explained = ModelExplainer(KerasWorkerModel(classifier)).explain(
+        x, 2, ("livecam",), 1, 0, None, 0
+    )
+    theirs = ModelExplainer(TorchWorkerModel(twin, {}, set())).explain(
         x, 2, ("livecam",), 1, 0, None, 0
     )
     assert np.abs(explained["livecam"] - theirs["livecam"]).max() < 1e-4
     assert np.abs(explained["probabilities"] - theirs["probabilities"]).max() < 1e-5
 
     noise = 0.1 * np.random.default_rng(0).standard_normal((20, *x.shape[1:])).astype(np.float32)
-    ours = keras_methods.smoothgrad(classifier, own, 2, classifier.own(noise))
+    left = list(classifier.own(noise))
+
+    def given(shape, _):
+        return np.stack([left.pop(0) for _ in range(shape[0])])
+
+    ours, used = smoothgrad(bound[0], own, 2, 20, given, 1.0, tolerance=0)
+    assert used == 20
     inputs = torch.from_numpy(x + noise).requires_grad_()
     (gradient,) = torch.autograd.grad(twin(inputs)[:, 2].sum(), inputs)
     assert np.abs(ours - gradient.abs().mean((0, 1)).numpy()).max() < 1e-4
@@ -86,8 +97,8 @@ def make_guidances(twins, shapes):
         images = np.stack([shapes.images[i] for i in indices])
         return torch.from_numpy(images), torch.from_numpy(shapes.labels[indices])
 
-    ours = KerasGuidance(classifier, rows_for_keras, (32, 32), GuidanceConfig())
-    theirs = TorchGuidance(twin, rows_for_torch, (32, 32), GuidanceConfig())
+    ours = GuidanceLosses(KerasGuided(classifier, rows_for_keras), (32, 32), GuidanceConfig())
+    theirs = GuidanceLosses(TorchGuided(twin, rows_for_torch), (32, 32), GuidanceConfig())
     state = GuidanceState((
         ActiveStroke("ignore", parse_roi((0, 0, 0.3, 0.3), "ignore"), 3, 0.3, "a"),
         ActiveStroke("look", parse_roi((0.3, 0.2, 0.8, 0.9), "look"), 4, 0.4, "b"),
@@ -99,7 +110,7 @@ def make_guidances(twins, shapes):
 @pytest.mark.parametrize("term", ["fill", "slopes", "slopes inside", "activation"])
 def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
     ours, theirs, state = guidances["slopes" not in term]
-    classifier, twin = ours.classifier, theirs.model
+    classifier, twin = ours.model.classifier, theirs.model.model
     assert ours.set_state(state).split(",")[:2] == theirs.set_state(state).split(",")[:2]
     x, y = shapes.images[:8], shapes.labels[:8]
     generator = np.random.default_rng(5)
@@ -130,8 +141,7 @@ def test_guidance_losses_and_their_gradients_are_equal(guidances, shapes, term):
     expected = compute(expected_rows)
     expected.backward()
     before = classifier.model.get_weights()
-    variables = classifier.model.trainable_variables
-    found, gradients, sound = ours.added(term, 1.0, rows, tf.constant(2.5), variables)
+    found, gradients, sound = ours.term(Turn(term, 1.0, 8), rows, tf.constant(2.5))
     assert bool(sound)
     twin.eval()
     assert float(found) == pytest.approx(float(expected), rel=1e-4, abs=1e-4)

@@ -99,7 +99,7 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_training_rests_for_telemetry_only_where_numpy_takes_it_in(make_session) -> None:  # type: ignore[no-untyped-def]
     session = make_session()
-    backend, forecaster = session._backend, session._wiring.forecaster
+    backend, forecaster = session._backend, session._parts.forecaster
     fills = getattr(backend, "fills_processors", False)
     assert (forecaster._rest is not None) == (fills and kernels().module is None)
     assert session.run.config["versions"]["kernels"] == kernels().used

@@ -30,7 +30,7 @@ def test_no_thread_is_left_by_dashboards_of_sessions_and_of_recorded_runs(make_s
     before = ours()
     session = make_session()
     session.dashboard()
-    controls = session._dashboard.controls
+    controls = session._dashboard.inbox
     controls._receive(None, {"kind": "hello", "id": "page"}, [])
     session.train(steps=5)
     session.wait()
@@ -44,7 +44,7 @@ def test_no_thread_is_left_by_dashboards_of_sessions_and_of_recorded_runs(make_s
     # a page that still shows them is answered all the same, and leaves none either
     sent = []
     replayed.send = lambda content, buffers=None: sent.append(content)
-    for widget in (controls, replayed.controls, run._dashboard.controls):
+    for widget in (controls, replayed.inbox, run._dashboard.inbox):
         widget._receive(None, {"kind": "hello", "id": "page"}, [])
     eventually(lambda: sent and sent[0]["full"])
     eventually(lambda: ours() == before)
@@ -55,7 +55,7 @@ def test_a_dashboard_with_nothing_to_show_needs_no_thread(make_session, monkeypa
     session = make_session()
     session.dashboard()
     eventually(lambda: "coflect-publisher" not in ours())
-    session._dashboard.controls._receive(None, {"kind": "hello", "id": "page"}, [])
+    session._dashboard.inbox._receive(None, {"kind": "hello", "id": "page"}, [])
     sent = []
     session._dashboard.widget.send = lambda content, buffers=None: sent.append(content)
     session.train(steps=10**7)

@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from coflect_widget.process import turns
-from coflect_widget.training.controls import Controls
 
 
 @pytest.fixture(autouse=True)
@@ -21,36 +20,36 @@ def turn():
 
 
 def test_turns_are_short_until_the_last_of_two_trainings_ends():
-    one, other = Controls(), Controls()
-    one.attach()
+    one, other = turns.ShortTurns(), turns.ShortTurns()
+    one.shorten()
     assert turn() == turns.TURN
-    other.attach()
-    one.detach()
+    other.shorten()
+    one.restore()
     assert turn() == turns.TURN
-    other.detach()
+    other.restore()
     assert turn() == 0.005
 
 
 def test_a_training_that_never_began_ends_without_a_change():
-    Controls().detach()
+    turns.ShortTurns().restore()
     assert turn() == 0.005
 
 
 @pytest.mark.parametrize("own", [0.0001, 0.02])
 def test_what_a_user_sets_meanwhile_stays(own):
-    controls = Controls()
-    controls.attach()
+    short = turns.ShortTurns()
+    short.shorten()
     sys.setswitchinterval(own)
-    controls.detach()
+    short.restore()
     assert turn() == own
 
 
 def test_a_shorter_turn_of_the_users_stays():
     sys.setswitchinterval(0.0001)
-    controls = Controls()
-    controls.attach()
+    short = turns.ShortTurns()
+    short.shorten()
     assert turn() == 0.0001
-    controls.detach()
+    short.restore()
     assert turn() == 0.0001
 
 

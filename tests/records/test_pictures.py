@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from coflect_widget.config import DisplayConfig
-from coflect_widget.records.pictures import to_picture
+from coflect_widget.records import pictures
+from coflect_widget.records.pictures import MAPS, Gallery, to_picture
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -13,3 +16,34 @@ def test_normalised_pictures_of_any_channels(channels):
     picture = to_picture(normalised, DisplayConfig(mean=mean, std=std))
     expected = shown[: 3 if channels > 2 else 1]
     assert np.abs(picture.transpose(2, 0, 1) / 255 - expected).max() < 0.01
+
+
+def explained(index, step):
+    side = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    maps = {name: side**k for k, name in enumerate(MAPS, 1)}
+    return SimpleNamespace(index=index, model_step=step, **maps)
+
+
+def test_a_map_is_not_read_again_to_be_shown_and_is_the_same_when_it_is(tmp_path, monkeypatch):
+    (tmp_path / "overlays").mkdir()
+    gallery = Gallery(tmp_path, read_input=lambda index: np.full((3, 8, 8), index / 9, np.float32))
+    file, _ = gallery.save(explained(3, 20))
+    recorded = Gallery(tmp_path).load(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "open_inside", lambda *_: pytest.fail("it is read from the disk"))
+        shown = gallery.load(file)
+    assert shown.keys() == recorded.keys() == {"picture", *MAPS}
+    for name, array in recorded.items():
+        assert np.array_equal(shown[name], array)
+    gallery.remove(file)
+    with pytest.raises(FileNotFoundError):
+        gallery.load(file)
+
+
+def test_only_the_newest_maps_stay_in_memory(tmp_path, monkeypatch):
+    (tmp_path / "overlays").mkdir()
+    monkeypatch.setattr(pictures, "NEWEST_BYTES", 3 * 8 * 8 * (3 + len(MAPS)))
+    gallery = Gallery(tmp_path, read_input=lambda index: np.zeros((3, 8, 8), np.float32))
+    files = [gallery.save(explained(index, 20))[0] for index in range(5)]
+    assert list(gallery._newest) == files[2:]
+    assert all("map" in gallery.load(file) for file in files)

@@ -58,14 +58,6 @@ def test_each_guess_is_one_notice_and_one_line_of_the_record(make_session):
     assert coflect.open_run(session.run.path).config["assumed"] == recorded(session)
 
 
-def test_a_backend_of_ones_own_needs_no_list(make_session, monkeypatch):
-    session = make_session()
-    monkeypatch.delattr(session._backend, "assumptions")
-    session.train(steps=2)
-    assert session.wait(60)
-    assert recorded(session) == []
-
-
 @pytest.mark.parametrize(
     "classes",
     [

@@ -136,7 +136,7 @@ def test_a_regression_names_them_too(make_session, shapes):
 def test_where_a_browser_shows_the_dashboard_wait_says_where_to_press(make_session, shapes, capfd):
     session = make_session(data=with_nan(shapes, 17), batch_size=96)
     session.dashboard()
-    controls = session._dashboard.controls
+    controls = session._dashboard.inbox
     controls._receive(None, {"kind": "hello", "id": "page"}, [])
     session.train(epochs=1)
     eventually(lambda: session.state == "paused")
@@ -206,7 +206,7 @@ def test_a_loop_of_ones_own_is_held_where_a_browser_can_resume_it(make_session, 
     model = tiny_cnn()
     session = make_session(model=model, data=data)
     session.dashboard()
-    session._dashboard.controls._receive(None, {"kind": "hello", "id": "page"}, [])
+    session._dashboard.inbox._receive(None, {"kind": "hello", "id": "page"}, [])
 
     def loop():
         for x, y in session.loop(DataLoader(data, 32), epochs=40):

@@ -17,16 +17,17 @@ def pairs(shapes):
 def steps_of(session):
     """What the loop told of each of its steps."""
     told = []
-    observe = session._parts.observer.observe
+    observer = session._parts.loop.observer
 
-    def listen(step, epoch, *outputs):
-        told.extend(outputs)
-        observe(step, epoch, *outputs)
+    class Listening:
+        def __getattr__(self, name):
+            return getattr(observer, name)
 
-    session._parts.loop.observer = type(
-        "Listening", (), {"__getattr__": lambda _, name: getattr(session._parts.observer, name)}
-    )()
-    session._parts.loop.observer.observe = listen
+        def observe(self, step, epoch, *outputs):
+            told.extend(outputs)
+            observer.observe(step, epoch, *outputs)
+
+    session._parts.loop.observer = Listening()
     return told
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from coflect_widget.backends import progress
+from coflect_widget.backends import source as shared_source
 from coflect_widget.backends.torch import data as torch_data
 from tests.conftest import tiny_cnn
 
@@ -79,7 +80,7 @@ def test_what_was_read_is_kept_in_memory_of_its_own():
 
 
 def test_more_than_fits_is_not_kept(monkeypatch):
-    monkeypatch.setattr(torch_data, "_MOST_KEPT", 4 * 3 * 16 * 16 * 4 + 1)
+    monkeypatch.setattr(shared_source, "MOST_KEPT", 4 * 3 * 16 * 16 * 4 + 1)
     data = Counted()
     source = torch_data.Source(data, "train_data")
     assert source.read_so_far() == source.probes()[:4]

@@ -141,7 +141,9 @@ def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, mon
     assert spent.seconds["held"] + spent.seconds["tool"] >= 0.65
 
     parts.forecaster.flush()
-    written = cost(parts)
+    written = cost(
+        parts.loop.time, parts.scheduler.counts, parts.controls, parts.forecaster.dropped
+    )
     assert written.percent == pytest.approx(
         100 * spent.seconds["tool"] / spent.seconds["training"], abs=0.01
     )

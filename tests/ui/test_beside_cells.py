@@ -15,7 +15,7 @@ data = coflect.data.synthetic(n=64)
 session = coflect.Session(tiny_cnn(), data, run_dir={runs!r})
 dashboard = session.dashboard()
 other = ipywidgets.IntSlider()
-print(dashboard.model_id, session._dashboard.controls.model_id, other.model_id)
+print(dashboard.model_id, session._dashboard.inbox.model_id, other.model_id)
 """
 FREE = "print('the cell goes on')"
 

@@ -91,7 +91,7 @@ def test_any_recorded_map_of_an_opened_run_can_be_looked_at(make_session, shapes
     widget = run._dashboard
     sent = []
     widget.send = lambda content, buffers=None: sent.append((content, buffers))
-    say = lambda message: widget.controls._receive(None, message, [])  # noqa: E731
+    say = lambda message: widget.inbox._receive(None, message, [])  # noqa: E731
     say({"kind": "hello", "id": "a"})
     step = run.timeline(9)[0].model_step
     say({"kind": "look", "id": "a", "index": 9, "step": None})

@@ -10,7 +10,7 @@ import pytest
 from coflect_widget import events
 from coflect_widget.config import Config
 from coflect_widget.records.pictures import Gallery, NoDataError
-from coflect_widget.ui.controls import Controls
+from coflect_widget.ui.inbox import Inbox
 from coflect_widget.ui.publisher import CREDIT, Publisher
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
@@ -260,7 +260,7 @@ def watched_controls(make_session):
     publisher = Publisher(View(session._parts.gallery, "live", session.run.id), screen)
     session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(Commands(session._parts), publisher)
+    controls = Inbox(Commands(session._parts), publisher)
     yield session, controls, screen
     publisher.close()
 

@@ -64,7 +64,7 @@ class Screen:
 @pytest.fixture
 def watched(make_session, shapes):
     """A session that trained, was told something and is watched, with the screen that sees it."""
-    from coflect_widget.ui.controls import Controls
+    from coflect_widget.ui.inbox import Inbox
     from coflect_widget.ui.publisher import Publisher
     from coflect_widget.ui.view import View
 
@@ -77,7 +77,7 @@ def watched(make_session, shapes):
         publisher.event(event)
     session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Controls(Commands(session._parts), publisher)
+    controls = Inbox(Commands(session._parts), publisher)
     yield session, screen, lambda message: controls._receive(None, message, [])
     publisher.close()
 
@@ -202,7 +202,7 @@ HOSTILE = [
 
 
 def test_hostile_messages_change_nothing_and_are_counted(watched):
-    from coflect_widget.ui.controls import Controls
+    from coflect_widget.ui.inbox import Inbox
 
     session, screen, _ = watched
     answers = []
@@ -223,7 +223,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
         def reply(self, identifier, *, ok, text, step):
             answers.append(ok)
 
-    controls = Controls(Commands(session._parts), Answers())
+    controls = Inbox(Commands(session._parts), Answers())
     before = [e.seq for e in session.events()]
     for message in HOSTILE:
         controls._receive(None, message, [])

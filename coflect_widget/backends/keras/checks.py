@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from coflect_widget.config import Config
 
 
 def check_engine() -> None:
@@ -22,6 +25,32 @@ def check_engine() -> None:
         f"Keras runs on {engine!r} here, and backend 'keras' needs TensorFlow: {instead}"
         'set os.environ["KERAS_BACKEND"] = "tensorflow" before the first import of keras'
     )
+
+
+def check_arguments(model: object, config: Config, class_weight: object) -> None:
+    """Raise TypeError or ValueError for what a Keras model or its session cannot be given."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model is a {type(model).__name__}; pass a keras.Model")
+    if config.mixed_precision:
+        raise ValueError(
+            "config['mixed_precision'] = True is for torch models; call "
+            'keras.mixed_precision.set_global_policy("mixed_float16") before you make the '
+            "Keras model, and leave the setting out"
+        )
+    if class_weight is not None and not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight is a {type(class_weight).__name__}; pass a mapping of class number "
+            "to weight, as dict(enumerate(weights)) makes it"
+        )
+
+
+def check_names(named: int | None, classes: int) -> None:
+    """Raise ValueError where classes= names another number of classes than the model has."""
+    if named is not None and named != classes:
+        raise ValueError(
+            f"model has outputs for {classes} classes but classes= names {named}; give the last "
+            f"layer {named} outputs or name {classes} classes"
+        )
 
 
 def find_device(wanted: str | None) -> str:

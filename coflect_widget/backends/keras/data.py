@@ -6,39 +6,32 @@ backend, but for data that are read anew in each epoch and have no room in memor
 
 from __future__ import annotations
 
-import contextlib
-import random
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.added import Added, rows_to_add
+from coflect_widget.backends import source
 from coflect_widget.backends.base import Batch, batch_cuts
 from coflect_widget.backends.items import check_item, has_own_items, name_index
 from coflect_widget.backends.keras.pictures import ModelInput, Turn, check_picture, scaled_remedy
 from coflect_widget.backends.keras.pipeline import (
     Batched,
-    OrderChangedError,
     batched,
     guess_names,
-    in_order,
     read,
     said_of_reading,
 )
 from coflect_widget.backends.keras.targets import Form, Place, read_labels
-from coflect_widget.backends.progress import shown
+from coflect_widget.backends.rereading import OrderChangedError, in_order
+from coflect_widget.backends.source import other_shape
 from coflect_widget.data.arrays import ArrayDataset
 
 Array = NDArray[Any]
 
-_PROBES = 64  # samples of a map-style data set that are looked at before training
-_MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 
-
-class Source:
+class Source(source.Source):
     """Samples by index, and batches of an epoch; inputs as the person's model takes them.
 
     Parameters
@@ -62,7 +55,7 @@ class Source:
     def __init__(
         self, data: Any, argument: str, *, takes: ModelInput | None = None, anew: bool = True
     ) -> None:
-        self.argument = argument
+        super().__init__(argument)
         self.assumptions: list[str] = []
         self.warnings: list[str] = []
         self.place: Place = "arrays"
@@ -70,18 +63,12 @@ class Source:
         self.fractional = False  # whether labels are floating point
         self.inputs: Array | None = None
         self.targets: NDArray[np.int64] | None = None
-        self.dataset: Any = None
         #: whether samples are (C, H, W) by their data set's own promise
         self.channels_first = isinstance(data, ArrayDataset)
         self.turn: Turn = ""  # put the channels there
-        self.draws_random_numbers = False
         self._takes = takes or ModelInput()
         self._anew: Batched | None = None
-        #: of a data set: what was read of the probes, until `forget_read`, and their labels
-        self._read: dict[int, tuple[NDArray[np.float32], int]] = {}
-        self._probed: list[int] = []
-        self.added: Added | None = None
-        self._lock = threading.Lock()
+        self._shape: tuple[int, ...] | None = None  # of the first item
         arrays = self._as_arrays(data, anew=anew)
         if arrays is None:
             self.place = "items"
@@ -94,15 +81,11 @@ class Source:
             self.fractional = labels.dtype.kind == "f"
             if self.length:
                 self.targets, self.form = read_labels(labels, argument, place=self.place)
-        if self.length == 0:
-            raise ValueError(f"{argument} is empty; it needs at least one sample")
-        if self.dataset is not None:
-            with _random_state_kept():
-                self._probe()
+        self.look()
 
     def sample(self, index: int) -> tuple[NDArray[np.float32], int]:
         """One input as the model takes it, and its class number."""
-        x, y = self._item(index)
+        x, y = self.item(index)
         return self._turned(x), y
 
     def input(self, index: int) -> NDArray[np.float32]:
@@ -111,57 +94,13 @@ class Source:
 
     def target(self, index: int) -> int:
         """Class number of one sample."""
-        return self._item(index)[1]
+        return int(self.item(index)[1])
 
     def labels(self) -> NDArray[np.int64]:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
         return np.array(self._probed, dtype=np.int64)
-
-    def probes(self) -> list[int]:
-        """Indices spread evenly over the data, without what was added."""
-        length = self.length if self.added is None else self.added.first
-        return [int(i) for i in np.linspace(0, length - 1, min(_PROBES, length)).round()]
-
-    def add(self, x: Any, y: Any) -> int:
-        """Put samples after the last one; at a step boundary. Gives how many there were of them.
-
-        Raises
-        ------
-        ValueError
-            If they do not fit the data, or these are read anew in each epoch.
-        """
-        if self._anew is not None:
-            raise ValueError(
-                f"{self.argument} is read anew in each epoch, in an order of its own; give the "
-                "session arrays or a map-style data set to add samples while it trains"
-            )
-        inputs, targets = rows_to_add(x, y, self._item(0)[0].shape)
-        if self.added is None:
-            self.added = Added(self.length, inputs, targets)
-        else:
-            self.added = self.added.and_(inputs, targets)
-        self.length += len(inputs)
-        return len(inputs)
-
-    def readings(self, index: int, enough: Callable[[list[Array]], bool]) -> list[Array]:
-        """One sample's input, read anew until there are `enough`; [] where the data are arrays."""
-        found: list[Array] = []
-        if self.dataset is None:
-            return found
-        with self._lock, _random_state_kept():
-            while not enough(found):
-                found.append(self._turned(self._read_item(index, locked=True)[0].copy()))
-        return found
-
-    def read_so_far(self) -> list[int]:
-        """Indices of samples that are given without reading the data set again."""
-        return self.probes() if self.dataset is None else list(self._read)
-
-    def forget_read(self) -> None:
-        """Let go of what was read before training; samples are read anew from now on."""
-        self._read = {}
 
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
@@ -173,15 +112,8 @@ class Source:
             group = order[first:last]
             if self.inputs is not None and self.targets is not None and self.added is None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
-            elif self.inputs is not None and self.targets is not None:
-                pairs = [self._item(int(i)) for i in group]
-                yield Batch(
-                    group,
-                    self._turned(np.stack([x for x, _ in pairs])),
-                    np.array([y for _, y in pairs], dtype=np.int64),
-                )
             else:
-                items = [self._read_item(int(i)) for i in group]
+                items = [self._read_alone(int(i)) for i in group]
                 yield Batch(
                     group,
                     self._turned(self._stacked([x for x, _ in items], group)),
@@ -221,34 +153,38 @@ class Source:
     def _stacked(self, inputs: list[NDArray[np.float32]], indices: Array) -> NDArray[np.float32]:
         for x, index in zip(inputs, indices, strict=True):
             if x.shape != inputs[0].shape:
-                raise ValueError(_other_shape(self.argument, index, x, indices[0], inputs[0]))
+                raise ValueError(
+                    other_shape(self.argument, index, x.shape, indices[0], inputs[0].shape)
+                )
         return np.stack(inputs)
 
-    def _item(self, index: int) -> tuple[NDArray[np.float32], int]:
-        """A sample for another purpose than training, which changes nothing."""
-        if self.added is not None and index >= self.added.first:
-            x, y = self.added.item(index)
-            return x, int(y)
-        if self.inputs is not None and self.targets is not None:
-            return self.inputs[index], int(self.targets[index])
-        if index in self._read:
-            return self._read[index]
-        keep = _random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
-        with self._lock, keep:
-            return self._read_item(index, locked=True)
+    def of_arrays(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
+        inputs, targets = self.inputs, self.targets
+        assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
+        return inputs[index], int(targets[index])
 
-    def _read_item(self, index: int, *, locked: bool = False) -> tuple[NDArray[np.float32], int]:
-        """A sample of a map-style data set, which may draw random numbers, or an added one."""
-        if self.added is not None and index >= self.added.first:
-            x, y = self.added.item(index)
-            return x, int(y)
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """See `source.Source`."""
+        if self._anew is not None:
+            raise ValueError(
+                f"{self.argument} is read anew in each epoch, in an order of its own; give the "
+                "session arrays or a map-style data set to add samples while it trains"
+            )
+        return self.item(0)[0].shape, 0
+
+    def of_added(self, x: NDArray[np.float32], y: Any) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
+        return x, int(y)
+
+    def of_dataset(self, index: int) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
         where = f"{self.argument}[{index}]"
-        with contextlib.nullcontext() if locked else self._lock:
-            try:
-                item = self.dataset[index]
-            except Exception as error:
-                name_index(error, self.argument, index)
-                raise
+        try:
+            item = self.dataset[index]
+        except Exception as error:
+            name_index(error, self.argument, index)
+            raise
         if isinstance(item, Mapping):
             x, y = guess_names(list(item))
             raise ValueError(
@@ -297,19 +233,26 @@ class Source:
             )
         return array.astype(np.float32, copy=False)
 
-    def _probe(self) -> None:
-        room = _MOST_KEPT
-        probes = self.probes()
-        for index in shown(probes, len(probes), f"samples of {self.argument}"):
-            before = _random_state()
-            x, y = self._read_item(index)
-            self.draws_random_numbers |= _random_state() != before
-            if self._read and x.shape != self._read[0][0].shape:
-                raise ValueError(_other_shape(self.argument, index, x, 0, self._read[0][0]))
-            self._probed.append(y)
-            room -= x.nbytes
-            if index == 0 or room > 0:  # a copy: a data set may fill one buffer for each item
-                self._read[index] = (x.copy(), y)
+    def _read_alone(self, index: int) -> tuple[NDArray[np.float32], int]:
+        added = self.added is not None and index >= self.added.first
+        if added or self.dataset is None:
+            found: tuple[NDArray[np.float32], int] = self.item(index)
+            return found
+        with self._lock:
+            return self.of_dataset(index)
+
+    def picture(self, item: tuple[NDArray[np.float32], int]) -> NDArray[np.float32]:
+        """See `source.Source`."""
+        return self._turned(item[0].copy())
+
+    def probe(self, index: int) -> tuple[tuple[NDArray[np.float32], int], int, int]:
+        """See `source.Source`."""
+        x, y = self.of_dataset(index)
+        if self._shape is None:
+            self._shape = x.shape
+        elif x.shape != self._shape:
+            raise ValueError(other_shape(self.argument, index, x.shape, 0, self._shape))
+        return (x.copy(), y), y, x.nbytes
 
     def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
         if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
@@ -327,13 +270,6 @@ class Source:
         self.assumptions += [*batches.said, *said_of_reading(reading, self.argument)]
         self.warnings += [reading.warning] if reading.warning else []
         return reading.inputs, reading.labels
-
-
-def _other_shape(argument: str, index: int, x: Array, first: int, other: Array) -> str:
-    return (
-        f"{argument}[{index}] has shape {x.shape}, but sample {first} has {other.shape}; images "
-        "must be of one shape: resize or crop them in the data set"
-    )
 
 
 def _is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
@@ -396,18 +332,3 @@ def _checked_dataset(data: Any, argument: str) -> Any:
             "tf.data.Dataset of (x, y) nor a keras.utils.PyDataset"
         )
     return data
-
-
-def _random_state() -> object:
-    state: Any = np.random.get_state()  # noqa: NPY002 - the generator that users draw from
-    return (random.getstate(), state[1].tobytes(), state[2:])
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)

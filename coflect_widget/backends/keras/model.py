@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from coflect_widget.backends.base import WeightSpec
+from coflect_widget.records.durable import replacing
 
 #: Where the channels of an input are; "none": the input is (H, W).
 Layout = Literal["last", "first", "none"]
@@ -70,3 +75,35 @@ class Classifier:
         if self.layout == "none":
             return mask
         return mask[..., None] if self.layout == "last" else mask[:, None]
+
+
+def weight_names(model: Any) -> list[str]:
+    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
+    names: list[str] = []
+    for weight in model.weights:
+        name = str(weight.path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{weight.path}#{number}"
+        names.append(name)
+    return names
+
+
+def weight_specs(model: Any) -> list[WeightSpec]:
+    """Name, shape and numpy type of each of ``model.weights``."""
+    return [
+        # numpy has no bfloat16; float32 holds each of its values
+        WeightSpec(name, tuple(w.shape), "float32" if w.dtype == "bfloat16" else str(w.dtype))
+        for name, w in zip(weight_names(model), model.weights, strict=True)
+    ]
+
+
+def save_weights(model: Any, path: Path) -> Path:
+    """Write the weights as safetensors beside `path`; returns the file."""
+    file = path.with_suffix(".safetensors")
+    named = zip(weight_names(model), model.weights, strict=True)
+    arrays = {name: np.ascontiguousarray(weight.numpy()) for name, weight in named}
+    with replacing(file) as temporary:
+        save_file(arrays, temporary)
+    return file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.keras.model import Layout
+from coflect_widget.backends.sourced import same_shapes
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -234,6 +235,24 @@ def find_turn(found: tuple[int, ...], takes: ModelInput, *, promised_first: bool
     raise ValueError(
         f"train_data has inputs of shape {found}, but the model takes {_written(wanted)}; {remedy}"
     )
+
+
+def fit_channels(sources: Sequence[Any], takes: ModelInput) -> list[str]:
+    """Put the channels where the model takes them, where that is certain; what was guessed.
+
+    `sources` are those of the training data and, perhaps, of the validation data.
+    """
+    train, *val = sources
+    found = train.input(0).shape
+    turn = find_turn(found, takes, promised_first=train.channels_first)
+    for source in sources:
+        source.turn = turn
+    for other in val:
+        same_shapes(train.input(0).shape, other.input(0).shape)
+    if not turn or train.channels_first:
+        return []
+    where = "(H, W, C)" if turn == "last" else "(C, H, W)"
+    return [f"Inputs of shape {found} were turned to {where}, because the model takes them so."]
 
 
 def _written(wanted: Shape) -> str:

@@ -7,7 +7,6 @@ the same, each epoch reads them anew.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +19,12 @@ from coflect_widget.backends.items import name_index
 from coflect_widget.backends.keras.pictures import ModelInput, check_picture
 from coflect_widget.backends.keras.targets import Place
 from coflect_widget.backends.progress import shown
+from coflect_widget.backends.rereading import second_look
 
 Array = NDArray[Any]
 
 #: Data up to this size are read into memory.
 _LARGEST_READ = 2 * 2**30
-#: Samples that are read twice, to see whether they are drawn anew.
-_TWICE = 64
-#: Samples of an epoch that is read anew wait in a window of this size, to be mixed.
-_WINDOW = 64 * 2**20
 _WEIGHTS = (
     "a session weighs no single sample: leave the weights out; class_weight= weighs classes, and "
     'session.judge(i, "leave out") leaves a sample out'
@@ -44,10 +40,6 @@ _ANEW = (
     "{argument} draws its samples anew in each reading, in one order: each epoch reads it anew, "
     "and pictures and maps show the copies of the first reading."
 )
-
-
-class OrderChangedError(ValueError):
-    """A further reading has other samples, or the same in another order."""
 
 
 class Batched:
@@ -270,7 +262,7 @@ def read(data: Batched, *, twice: bool) -> Reading:
             f"{data.argument} has pictures or labels of several shapes ({error}); make pictures "
             "one shape, for example with tf.image.resize(x, (H, W))"
         ) from error
-    found = _second_look(data, x, y) if twice else "same"
+    found = second_look(data, x, y) if twice else "same"
     if found == "anew":
         return Reading(x, y, anew=data)
     warning = _COPIES.format(argument=data.argument) if found == "copies" else ""
@@ -280,88 +272,6 @@ def read(data: Batched, *, twice: bool) -> Reading:
 def said_of_reading(reading: Reading, argument: str) -> list[str]:
     """What was guessed about it."""
     return [] if reading.anew is None else [_ANEW.format(argument=argument)]
-
-
-def _second_look(data: Batched, inputs: Array, labels: Array) -> str:
-    """What a second reading has: "same" samples, drawn "anew" in one order, or neither.
-
-    The same samples in another order are "same" too, because the session draws its own.
-    """
-    again = _some(data, _TWICE)
-    n = len(again[0])
-    if again[0].shape[1:] != inputs.shape[1:] or n > len(inputs):
-        return "copies"
-    same_labels = np.array_equal(again[1], labels[:n])
-    if same_labels and _bytes(again[0]) == _bytes(inputs[:n]):
-        return "same"
-    known = {hash(_bytes(one)) for one in inputs}
-    if all(hash(_bytes(one)) in known for one in again[0]):
-        return "same"
-    if not same_labels or not data.keeps_order:
-        return "copies"
-    everything = _some(data, len(labels) + 1)[1]
-    return "anew" if np.array_equal(everything, labels) else "copies"
-
-
-def _some(data: Batched, count: int) -> tuple[Array, Array]:
-    """At least the first `count` samples, or all; inputs of at most _TWICE of them."""
-    inputs: list[Array] = []
-    labels: list[Array] = []
-    found = 0
-    for _, x, y in data.batches():
-        if found < _TWICE:
-            inputs.append(x)
-        labels.append(y)
-        found += len(x)
-        if found >= count:
-            break
-    return np.concatenate(inputs), np.concatenate(labels)
-
-
-def _bytes(array: Array) -> bytes:
-    return np.ascontiguousarray(array).tobytes()
-
-
-def in_order(
-    data: Batched, order: NDArray[np.int64], sizes: list[int]
-) -> Iterator[tuple[NDArray[np.int64], Array, Array]]:
-    """One more reading, in batches of `sizes`: indices (b,), inputs (b, ...), labels (b, ...).
-
-    Samples come as near to `order` as a window in memory allows: all of them where they are few.
-
-    Raises
-    ------
-    OrderChangedError
-        If the reading does not have one sample for each index of `order`.
-    """
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    waiting: list[tuple[int, int, Array, Any]] = []  # rank, index, input, label
-    left = iter(sizes)
-    size = next(left, 0)
-    room = 0
-    for first, inputs, labels in data.batches(ranks):
-        if first + len(inputs) > len(order):
-            raise OrderChangedError("more samples than before")
-        room = room or max(4 * max(sizes), _WINDOW // max(1, inputs[0].nbytes))
-        for place, (x, y) in enumerate(zip(inputs, labels, strict=True), first):
-            heapq.heappush(waiting, (int(ranks[place]), place, x.copy(), y))
-        while size and len(waiting) >= room + size:
-            yield _taken(waiting, size)
-            size = next(left, 0)
-    while size:
-        if len(waiting) < size:
-            raise OrderChangedError("fewer samples than before")
-        yield _taken(waiting, size)
-        size = next(left, 0)
-
-
-def _taken(
-    waiting: list[tuple[int, int, Array, Any]], size: int
-) -> tuple[NDArray[np.int64], Array, Array]:
-    taken = [heapq.heappop(waiting) for _ in range(size)]
-    indices = np.array([place for _, place, _, _ in taken], np.int64)
-    return indices, np.stack([x for _, _, x, _ in taken]), np.stack([y for *_, y in taken])
 
 
 def _is_batched(x: Any, y: Any, takes: ModelInput) -> bool:

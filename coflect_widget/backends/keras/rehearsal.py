@@ -8,29 +8,43 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, NonFiniteLossError, batch_cuts
 
-if TYPE_CHECKING:
-    from coflect_widget.backends.keras.backend import KerasBackend
 
-
-def rehearse(backend: KerasBackend) -> None:
+def rehearse(
+    model: Any,
+    source: Any,
+    batch_size: int,
+    step: Callable[[Batch], object],
+    targets: Callable[[NDArray[np.int64]], NDArray[Any]],
+) -> None:
     """Do one step of training on the samples that were looked at, and take it back.
 
     The step is compiled for the batch size of training, which then begins with it at once.
+
+    Parameters
+    ----------
+    model : keras.Model
+    source : Source
+        The training data.
+    batch_size : int
+    step : callable
+        Trains on a batch.
+    targets : callable
+        Class numbers in the form that the loss takes.
 
     Raises
     ------
     ValueError
         If a step cannot be made; the message says why.
     """
-    model = backend.keras_model
     if not model.trainable_variables:
         raise ValueError(
             "model has no weights to train: "
@@ -41,22 +55,21 @@ def rehearse(backend: KerasBackend) -> None:
                 else "no layer has any; add one that has, such as keras.layers.Dense"
             )
         )
-    source = backend.train_source
-    first, last = batch_cuts(source.length, backend.batch_size)[0]
+    first, last = batch_cuts(source.length, batch_size)[0]
     places = np.resize(source.read_so_far(), last - first)
     known = {index: source.sample(index) for index in set(places.tolist())}
     inputs = np.stack([known[int(i)][0] for i in places])
     labels = np.array([known[int(i)][1] for i in places], np.int64)
     with unchanged(model):
         try:
-            backend.train_step(Batch(places.astype(np.int64), inputs, labels))
+            step(Batch(places.astype(np.int64), inputs, labels))
         except NonFiniteLossError:
             return  # training holds there, and says which sample it was
         except Exception as error:  # Keras and TensorFlow have many kinds
             raise ValueError(
                 f"one step of training was tried, and model fails with the loss {model.loss!r} on "
                 f"{len(places)} samples {inputs.shape[1:]} and targets of shape "
-                f"{backend.targets(labels).shape}: {short(error)}"
+                f"{targets(labels).shape}: {short(error)}"
             ) from error
 
 
@@ -82,6 +95,33 @@ _STATEFUL = {
     "RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomGamma",
     "RandomPoissonV2", "RandomShuffle", "Multinomial", "ParameterizedTruncatedNormal",
 }  # fmt: skip
+
+
+def outputs_of(model: Any, inputs: NDArray[np.float32]) -> Any:
+    """What a model gives for some samples, (n, classes)."""
+    try:
+        outputs = model(inputs, training=False)
+    except Exception as error:  # Keras has many kinds
+        raise ValueError(
+            f"model fails on a batch of shape {inputs.shape} made from train_data: {error}"
+        ) from error
+    check_outputs(outputs, len(inputs), model)
+    return outputs
+
+
+def try_loss(model: Any, inputs: Any, targets: NDArray[Any], outputs: Any) -> None:
+    """Compute loss and metrics once, outside any graph: they make variables, or do not fit."""
+    try:
+        loss = model.compute_loss(inputs, targets, outputs, None, training=False)
+        model.compute_metrics(inputs, targets, outputs, None)
+    except Exception as error:
+        raise ValueError(
+            f"the model's compiled loss {model.loss!r} or metrics cannot be used with outputs "
+            f"of shape {tuple(outputs.shape)} and targets of shape {targets.shape}: "
+            f"{short(error)}; compile it with a loss, loss_weights and metrics for such"
+        ) from error
+    check_scalar(loss, model.loss)
+    model.reset_metrics()
 
 
 def check_scalar(loss: Any, compiled: Any) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList
 
-from coflect_widget.attribution.errors import ModelNotSendableError
+from coflect_widget.backends.by_value import ByValuePickler, ByValueUnpickler, dumps, findable
+from coflect_widget.backends.errors import ModelNotSendableError
 from coflect_widget.backends.keras.model import Classifier
-from coflect_widget.workers.by_value import ByValuePickler, ByValueUnpickler, dumps, findable
 
 #: What a description calls the modules of which Keras knows everything by itself.
 _BUILT_IN = ("keras", "builtins")

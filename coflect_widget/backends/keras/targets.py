@@ -194,6 +194,14 @@ def check_classes(source: Labelled, classes: int, place: Place) -> None:
     raise ValueError(label_error(source.argument, where, int(labels[first]), classes))
 
 
+def refuse_odd_labels(indices: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> None:
+    """Raise ValueError for a label (B,) that is no class, of a data set that was only probed."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        at = int(wrong[0])
+        raise ValueError(label_error("train_data", int(indices[at]), int(labels[at]), classes))
+
+
 def said_of_labels(
     argument: str, numbers: NDArray[np.int64], form: Form, *, fractions: bool, classes: int
 ) -> list[str]:

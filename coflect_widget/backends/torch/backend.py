@@ -12,57 +12,59 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file, save_model
-from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from coflect_widget.backends.base import (
     Batch,
     NonFiniteLossError,
-    Sample,
     StepOutput,
     WeightSpec,
     batch_cuts,
-    class_weights,
-    epoch_order,
     processors,
 )
 from coflect_widget.backends.items import check_labels
-from coflect_widget.backends.judged import JudgedLabels
-from coflect_widget.backends.targets import SEVERAL_LABELS
+from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.checks import (
+    check_alike,
     check_channels,
     check_model,
+    choose_device,
     find_outputs,
-    first_rows,
-    one_or_all,
+    rehearse_step,
 )
-from coflect_widget.backends.torch.data import Source, arguments
-from coflect_widget.backends.torch.items import forward_names
+from coflect_widget.backends.torch.data import Source, as_judged, one_row
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
-from coflect_widget.backends.torch.loss import TotalLoss, check_loss, check_weights, weights_in
-from coflect_widget.backends.torch.modes import Buffers, Frozen, modes, restore
+from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss
+from coflect_widget.backends.torch.methods import load, structure
+from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.optimizers import make_optimizer
-from coflect_widget.backends.torch.outputs import gives_several, logits_of, note_width
-from coflect_widget.backends.torch.rehearsal import rehearse
+from coflect_widget.backends.torch.outputs import (
+    forward_names,
+    gives_several,
+    logits_of,
+    note_width,
+)
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
-    check_length,
     make_scheduler,
+    schedule_of_batches,
+    step_epoch,
     unit_of,
 )
+from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
+from coflect_widget.backends.torch.weights import WeightCopies, save, specs
 from coflect_widget.config import Config
-from coflect_widget.records.durable import replacing
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend:
+class TorchBackend(SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -87,6 +89,7 @@ class TorchBackend:
 
     name = "torch"
     explainer = "coflect_widget.backends.torch.methods:load"
+    load = staticmethod(load)
 
     def __init__(
         self,
@@ -102,11 +105,11 @@ class TorchBackend:
         config: Config,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
+        super().__init__()
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
         check_model(model)
-        self.assumptions: list[str] = []
         self.seed = config.seed
         self.batch_size = batch_size
         read = partial(
@@ -118,81 +121,53 @@ class TorchBackend:
         self.train_source = read(train_data, "train_data")
         self.val_source = None if val_data is None else read(val_data, "val_data")
         self.regression = self.train_source.regression
-        self._check_same_shape()
+        check_alike(self.sources())
         if self.regression:
-            self._assume(check_regression(self.train_source, loss, num_classes, class_weight))
+            self.assumptions += check_regression(self.train_source, loss, num_classes, class_weight)
         check_channels(model, self.train_source)
-        self.num_train = self.train_source.length
-        self.members: NDArray[np.int64] | None = None
-        self.num_val = 0 if self.val_source is None else self.val_source.length
-        self._device = _choose_device(model, config.device)
+        self._device = choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._buffers = Buffers()
-        outputs = self._outputs = self._checked_outputs(num_classes)
+        outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
+        self._outputs = outputs
+        self.assumptions += said
         self.num_classes = 0 if self.regression else outputs
-        for source in (self.train_source, self.val_source):
-            if source is not None and self.regression:
+        for source in self.sources():
+            if self.regression:
                 check_values(source, outputs)
-            elif source is not None:
+            else:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
-        self.loss: Loss = loss or F.cross_entropy
-        if not self.regression:
-            check_weights(loss, self.num_classes)
-        self._class_weights = weights_in(loss, self.num_classes)
-        if class_weight is not None:
-            if loss is not None:
-                raise ValueError(
-                    "class_weight is for the loss that is made for you; give your own its "
-                    "weights, for example loss=torch.nn.CrossEntropyLoss(weight=...)"
-                )
-            weights = torch.from_numpy(class_weights(class_weight, self.num_classes))
-            self._class_weights = weights.to(self._device)
-            self.loss = partial(F.cross_entropy, weight=self._class_weights)
+        made = make_loss(loss, class_weight, self.num_classes, self._device)
+        self.loss, self._class_weights = made
         self.optimizer = make_optimizer(optimizer, self.model)
-        #: whether a loop of the user's own steps the same optimizer
+        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
-        self.scheduler = make_scheduler(scheduler, self.optimizer)
         self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, self._try_batch)
-        if isinstance(self.scheduler, ReduceLROnPlateau) and val_data is None:
-            raise ValueError(
-                "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
-            )
-        self.warnings: list[str] = []
-        self._each_batch: BatchSchedule | None = None
-        self._unit = config.schedule_unit
-        self._unit_known = self._set_unit()
+        self._each_batch, self._unit_known = schedule_of_batches(
+            self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
+        )
         self._amp = config.mixed_precision
         if self._amp is None:
             self._amp = self._device.type == "cuda"
         half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
         self._amp_type = torch.float16 if half else torch.bfloat16
         self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
-        #: whether a sample may only be read at a step boundary, lest it moves training's numbers
-        self.reads_at_boundary = self.train_source.draws_random_numbers
-        self._guidance: Any = None
-        self._judged = JudgedLabels()
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
-        self._rehearse()
-        #: by name: where a weight lies, and its memory as an array
-        self._arrays: dict[str, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
-        #: memory that a device copies to, of copies that are finished
-        self._pinned: list[list[torch.Tensor]] = []
+        several = rehearse_step(
+            self.model, self.loss, self.train_source, self.batch_size, outputs,
+            frozen=self._frozen, autocast=self._autocast,
+        )  # fmt: skip
+        if several:  # in eval mode it may have given the logits alone
+            note_width(self.model, outputs)
+        self._copies = WeightCopies(self._device)
 
     # --- shape of the task -----------------------------------------------------------------
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(batch_cuts(self._in_epoch, self.batch_size))
-
-    @property
-    def _in_epoch(self) -> int:
-        return self.num_train if self.members is None else len(self.members)
 
     @property
     def fills_processors(self) -> bool:
@@ -203,88 +178,15 @@ class TorchBackend:
         height, width = self.train_source.picture_shape[-2:]
         return (height, width)
 
-    def _assume(self, sentence: str) -> None:
-        if sentence:
-            self.assumptions.append(sentence)
-
-    def _checked_outputs(self, num_classes: int | None) -> int:
-        found = find_outputs(self.model, self.train_source, num_classes, self._device)
-        self.assumptions += found.said
-        return found.outputs
-
-    def _rehearse(self) -> None:
-        """Take one step on a copy of the model, so that what does not fit is found now."""
-        smallest = min(b - a for a, b in batch_cuts(self.num_train, self.batch_size))
-        # A batch of one is trained on where it is, and tried with one.
-        size = 1 if smallest == 1 else self.batch_size
-        inputs, targets = first_rows(self.train_source, size, self._outputs)
-        output, _ = rehearse(
-            self.model,
-            self.loss,
-            [x.to(self._device) for x in inputs],
-            targets.to(self._device),
-            outputs=self._outputs,
-            frozen=self._frozen,
-            autocast=self._autocast,
-        )
-        if output is not None and not isinstance(output, torch.Tensor):
-            # In eval mode it may have given the logits alone.
-            note_width(self.model, self._outputs)
-
-    def _try_batch(self, batch_size: int) -> None:
-        """Take a step of one sample on a copy of the model, where such a batch would come."""
-        if min(b - a for a, b in batch_cuts(self._in_epoch, batch_size)) > 1:
-            return
-        sample = self.train_source.sample(0)
-        target = torch.zeros(1, self._outputs) if self.regression else torch.tensor([sample.target])
-        inputs = [torch.from_numpy(x)[None].to(self._device) for x in arguments(sample)]
-        rehearse(
-            self.model, self.loss, inputs, target.to(self._device), outputs=self._outputs,
-            frozen=self._frozen, autocast=self._autocast,
-        )  # fmt: skip
-
-    def _set_unit(self) -> bool:
-        """Set whether the schedule steps by batches; False where the training's length tells."""
-        scheduler, unit = self.scheduler, self._unit
-        if isinstance(scheduler, ReduceLROnPlateau) and unit == "batch":
-            raise ValueError(
-                "config['schedule_unit'] = 'batch', but scheduler is a ReduceLROnPlateau, which "
-                "follows the validation at each epoch's end; leave the setting out"
-            )
-        counts = isinstance(scheduler, OneCycleLR | CyclicLR)
-        if scheduler is None or unit == "epoch":
-            return True
-        if counts:
-            check_length(scheduler, self.steps_per_epoch)
-        if counts or unit == "batch":
-            self._each_batch = BatchSchedule(scheduler, self.warnings)
-        return counts or unit == "batch"
-
     def expect(self, steps: int) -> None:
         """Find out, once, what the schedule counts: now the training's length is known."""
         if self._unit_known or self.scheduler is None:
             return
         self._unit_known = True
         found = unit_of(self.scheduler, steps, self.steps_per_epoch)
-        self._assume(found.said)
+        self.assumptions += [found.said] if found.said else []
         if found.unit == "batch":
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
-
-    def _check_same_shape(self) -> None:
-        if self.val_source is None:
-            return
-        if self.val_source.regression != self.train_source.regression:
-            raise ValueError(
-                "one of train_data and val_data has class numbers and the other has values to "
-                "regress on; give both the same kind of targets"
-            )
-        train, val = (s.shapes for s in (self.train_source, self.val_source))
-        if train != val:
-            raise ValueError(
-                f"val_data has inputs of shape {one_or_all(val)}, but train_data of "
-                f"{one_or_all(train)}; one "
-                "model reads both: give them the same shape"
-            )
 
     # --- training --------------------------------------------------------------------------
 
@@ -302,16 +204,17 @@ class TorchBackend:
         self._frozen.look(self.model)
         if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
             self._buffers.keep(self.model)
-        order = epoch_order(
-            self.seed, epoch, self.num_train if self.members is None else self.members
-        )
         return self.train_source.batches(
-            order, self.batch_size, self._device, skip=skip, seed=self.seed + 1_000_003 * epoch
+            self.order(epoch),
+            self.batch_size,
+            self._device,
+            skip=skip,
+            seed=self.seed + 1_000_003 * epoch,
         )
 
     def train_step(self, batch: Batch) -> StepOutput:
         if self._judged.any:
-            given, batch = len(batch.indices), self._as_judged(batch)
+            given, batch = len(batch.indices), as_judged(batch, self._judged)
             # A person has left out all of them, or all but one, which many a model cannot take.
             if len(batch.indices) < min(2, given):
                 nothing = torch.zeros(0, self.num_classes)
@@ -321,9 +224,13 @@ class TorchBackend:
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
-        if self._amp or (self._guidance is not None and self._guidance.active):
+        if self._amp or self.guiding is not None:
             with self._autocast():
-                logits, task_loss, extra = self._losses(batch)
+                if self.guiding is not None:
+                    logits, task_loss, extra = self._guided(batch)
+                else:
+                    logits = self._forward(batch.inputs)
+                    task_loss = self.loss(logits, batch.targets)
             total = task_loss if extra is None else task_loss + extra
         else:
             logits = self._forward(batch.inputs)
@@ -333,7 +240,9 @@ class TorchBackend:
         if self._on_cpu:
             found = total.item()
             if not math.isfinite(found):
-                raise NonFiniteLossError(self._not_finite(found), batch, logits.detach())
+                raise NonFiniteLossError(
+                    self._buffers.mended(self.model, found), batch, logits.detach()
+                )
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -348,22 +257,6 @@ class TorchBackend:
             # `data` is `detach()` in half its time.
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
-
-    def _not_finite(self, loss: float) -> str:
-        mended = self._buffers.mend(self.model)
-        if not mended:
-            return f"the loss is {loss}"
-        return (
-            f"the loss is {loss}; {', '.join(mended)} had become so too and were set back to what "
-            "they were when the epoch began"
-        )
-
-    def _losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Logits, task loss and what guidance adds to it."""
-        if self._guidance is not None and self._guidance.active:
-            return self._guided(batch)
-        logits = self._forward(batch.inputs)
-        return logits, self.loss(logits, batch.targets), None
 
     def _forward(self, inputs: Any) -> torch.Tensor:
         output = self.model(*inputs) if isinstance(inputs, tuple) else self.model(inputs)
@@ -397,13 +290,13 @@ class TorchBackend:
     def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
-        seen = guidance.exchange(inputs, targets, indices)
-        exchanged = seen is not inputs
-        why: str | Exception = ""
+        prepared = guidance.prepare(inputs, targets, indices)
+        exchanged, why = prepared.exchanged, ""
         if exchanged:
             try:
-                with guidance.hold(inputs):
-                    logits = self._forward(seen)
+                with guidance.hold():
+                    logits = self._forward(prepared.inputs)
+                guidance.exchanged_step_done(inputs)
                 task_loss = self.loss(logits, targets)
                 why = self._wrong_with(task_loss)
             except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
@@ -414,8 +307,8 @@ class TorchBackend:
             task_loss = self.loss(logits, targets)
         if why and not self._wrong_with(task_loss):
             guidance.fail("exchange", why)
-        extra = guidance.loss(inputs, targets, task_loss.detach(), indices, exchanged=exchanged)
-        return logits, task_loss, extra
+            prepared = guidance.prepare(inputs, targets, indices, exchange=False)
+        return logits, task_loss, guidance.added(prepared, task_loss.detach())
 
     def _wrong_with(self, task_loss: torch.Tensor) -> str:
         """What is wrong with a task loss, where looking at it costs nothing."""
@@ -429,38 +322,26 @@ class TorchBackend:
             return {}
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
-        order = np.arange(source.length)
-        before = modes(self.model)
-        self.model.eval()
-        try:
-            with torch.no_grad(), self._autocast():
-                for batch in source.batches(order, max(self.batch_size, 128), self._device):
-                    if not boundary():
-                        return None
-                    if self.model.training:
-                        self.model.eval()
-                    logits = self._forward(batch.inputs)
-                    total.add(self.loss(logits, batch.targets), batch.targets)
-                    tally.add(logits, batch.targets)
-        finally:
-            restore(before)  # layers that the user holds in eval mode stay so
-        return {
-            "loss": total.value(),
-            tally.name: tally.value(source.length),
-        }
+        size = max(self.batch_size, 128)
+        batches = source.batches(np.arange(source.length), size, self._device)
+        with evaluating(self.model), self._autocast():
+            for batch in batches:
+                if not boundary():
+                    return None
+                if self.model.training:
+                    self.model.eval()
+                logits = self._forward(batch.inputs)
+                total.add(self.loss(logits, batch.targets), batch.targets)
+                tally.add(logits, batch.targets)
+        return {"loss": total.value(), tally.name: tally.value(source.length)}
 
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def end_epoch(self, validation: dict[str, float]) -> None:
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            wanted = ("accuracy", "r2") if self.scheduler.mode == "max" else ("loss",)
-            for name in validation.keys() & set(wanted):
-                with self.knobs.values.beneath():
-                    self.scheduler.step(validation[name])
-        elif self.scheduler is not None and self._each_batch is None:
+        if self._each_batch is None:
             with self.knobs.values.beneath():
-                self.scheduler.step()
+                step_epoch(self.scheduler, validation)
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
         # One array for all: each call costs its time, and on a device each copy a wait.
@@ -479,9 +360,8 @@ class TorchBackend:
             return [float(value) for value in values]
         return found
 
-    def attach_guidance(self, guidance: Any) -> None:
-        """Let `guidance` (backends.torch.guidance.TorchGuidance) add its loss to each step."""
-        self._guidance = guidance
+    def guided(self) -> TorchGuided:
+        return TorchGuided(self.model, self.read_rows, self._device)
 
     def set_guidance(self, guidance: Any) -> str:
         if self.regression:
@@ -492,7 +372,7 @@ class TorchBackend:
             raise ValueError(
                 "strokes and focus need a model with one input, a picture; this one has several"
             )
-        return "" if self._guidance is None else str(self._guidance.set_state(guidance))
+        return super().set_guidance(guidance)
 
     def step_output(
         self,
@@ -502,25 +382,14 @@ class TorchBackend:
         loss: torch.Tensor | None,
         guidance_loss: torch.Tensor | None,
     ) -> StepOutput:
-        logits = logits.detach()
-        targets = torch.as_tensor(targets).detach()
         if self.regression:
-            targets = targets.reshape(logits.shape)
-            if loss is None:
-                with torch.no_grad():
-                    loss = self.loss(logits, targets)
-            return self._output(indices, logits, targets, loss, guidance_loss)
-        if targets.ndim == 2 and targets.shape[1] == 1:
-            targets = targets[:, 0]
-        elif targets.ndim == 2 and self._looks_left:
-            self._looks_left -= 1  # each waits for the device
-            if bool(((targets.float().sum(1) - 1).abs() > 0.01).any()):
-                raise ValueError(f"targets are (B, {targets.shape[1]}), but {SEVERAL_LABELS}")
-        if loss is None:
-            with torch.no_grad():
-                loss = F.cross_entropy(logits.float(), targets)
-        classes = targets if targets.ndim == 1 else targets.argmax(1)
-        return self._output(indices, logits, classes, loss, guidance_loss)
+            targets, loss = values_of_step(logits, targets, loss, self.loss)
+        else:
+            targets = torch.as_tensor(targets)
+            looked = targets.ndim == 2 and targets.shape[1] > 1 and self._looks_left > 0
+            self._looks_left -= looked  # each look waits for the device
+            targets, loss = classes_of_step(logits, targets, loss, look=looked)
+        return self._output(indices, logits.detach(), targets, loss, guidance_loss)
 
     def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Logits, or targets, of the pieces of one step; where they are."""
@@ -533,8 +402,8 @@ class TorchBackend:
         loss: torch.Tensor,
         indices: NDArray[np.int64] | None,
     ) -> torch.Tensor | None:
-        guidance = self._guidance
-        if guidance is None or not guidance.active:
+        guidance = self.guiding
+        if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
         with self._autocast():
@@ -543,63 +412,8 @@ class TorchBackend:
             )
         return term
 
-    @property
-    def lapses(self) -> list[Any]:
-        """What went out of force by itself; see guidance.lapses."""
-        found: list[Any] = [] if self._guidance is None else self._guidance.lapses
-        return found
-
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)
-
-    def set_labels(self, labels: Mapping[int, int | None]) -> None:
-        """Train with these labels from the next step on; None leaves a sample out."""
-        self._judged = JudgedLabels(labels)
-
-    def label_of(self, index: int) -> int:
-        """The data set's own label of a sample."""
-        return self.train_source.sample(index).target
-
-    def add_samples(self, x: Any, y: Any) -> int:
-        added = self.train_source.add(x, y, self._outputs if self.regression else 0)
-        if self.members is None:  # the epoch that is under way goes over those of before
-            self.members = np.arange(self.num_train)
-        self.num_train = self.train_source.length
-        return added
-
-    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
-        """Loss of each row (B,) by itself, in eval mode; nothing of the model changes.
-
-        At a step boundary. One row that is NaN spoils all of a batch that is normalised together.
-        """
-        before = modes(self.model)
-        self.model.eval()
-        found = []
-        try:
-            with torch.no_grad(), self._autocast():
-                for row in range(len(batch.indices)):
-                    several = isinstance(batch.inputs, tuple | list)
-                    x = (
-                        tuple(each[row : row + 1] for each in batch.inputs)
-                        if several
-                        else batch.inputs[row : row + 1]
-                    )
-                    logits = self._forward(x)
-                    found.append(float(self.loss(logits, batch.targets[row : row + 1])))
-        finally:
-            restore(before)
-        return np.array(found, np.float32)
-
-    def _as_judged(self, batch: Batch) -> Batch:
-        judged = self._judged.of(batch.indices)
-        if judged is None:
-            return batch
-        targets = batch.targets.clone()
-        targets[torch.from_numpy(judged.changed)] = torch.from_numpy(judged.labels).to(targets)
-        kept = torch.from_numpy(judged.keep).to(targets.device)
-        several = isinstance(batch.inputs, tuple | list)
-        inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
-        return Batch(batch.indices[judged.keep], inputs, targets[kept])
 
     def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device.
@@ -613,116 +427,38 @@ class TorchBackend:
         ]
         return inputs, torch.tensor(labels, device=self._device)
 
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
+        with evaluating(self.model), self._autocast():
+            rows = [one_row(batch, row) for row in range(len(batch.indices))]
+            losses = [float(self.loss(self._forward(x), y)) for x, y in rows]
+        return np.array(losses, np.float32)
+
+    def _try_batch(self, batch_size: int) -> None:
+        """Take a step of one sample on a copy of the model, where such a batch would come."""
+        if min(b - a for a, b in batch_cuts(len(self._in_epoch), batch_size)) > 1:
+            return
+        rehearse_step(
+            self.model, self.loss, self.train_source, 1, self._outputs,
+            frozen=self._frozen, autocast=self._autocast,
+        )  # fmt: skip
+
     # --- weights ---------------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
-        return [
-            WeightSpec(name, tuple(tensor.shape), _numpy_type(tensor))
-            for name, tensor in _tensors(self.model).items()
-        ]
+        return specs(self.model)
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        state = _tensors(self.model)
-        for array, (name, weight) in zip(destination, state.items(), strict=True):
-            if array.shape != weight.shape:
-                raise ValueError(f"{name} is now of shape {tuple(weight.shape)}, not {array.shape}")
-        if self._device.type == "cuda":
-            weights = [weight.detach() for weight in state.values()]
-            return self._copy_from_cuda(weights, destination)
-        for array, (name, weight) in zip(destination, state.items(), strict=True):
-            memory = self._as_array(name, weight)
-            if memory is None:
-                torch.from_numpy(array).copy_(weight.detach())
-            else:
-                # On this thread alone: torch would copy in parallel and wait for its helpers,
-                # which on a busy machine takes several times as long.
-                np.copyto(array, memory)
-        return None
-
-    def _as_array(self, name: str, weight: torch.Tensor) -> NDArray[Any] | None:
-        """The weight's own memory; kept, because to ask for it takes longer than a small copy.
-
-        None where it lies on a device, or is of a type that numpy does not know. What is kept
-        holds the memory, so that no other tensor can be found at its address.
-        """
-        place = (weight.data_ptr(), weight.dtype, weight.shape, weight.stride())
-        kept = self._arrays.get(name)
-        if kept is None or kept[0] != place:
-            try:
-                memory = weight.detach().numpy()
-            except TypeError:
-                memory = None
-            kept = self._arrays[name] = (place, memory)
-        return kept[1]
-
-    def _copy_from_cuda(
-        self, weights: Sequence[torch.Tensor], destination: Sequence[NDArray[Any]]
-    ) -> Callable[[], None]:
-        """Queue copies into pinned memory and return at once; the result waits for them.
-
-        They stand in the training's own stream before its next step, so that they see this
-        step's weights whatever the training does meanwhile.
-        """
-        if self._pinned:
-            memory = self._pinned.pop()
-        else:
-            memory = [
-                torch.empty(weight.shape, dtype=torch.from_numpy(array).dtype, pin_memory=True)
-                for weight, array in zip(weights, destination, strict=True)
-            ]
-        stream = torch.cuda.current_stream(self._device)
-        for pinned, weight in zip(memory, weights, strict=True):
-            pinned.copy_(weight, non_blocking=True)
-        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        copied.record(stream)
-
-        def finish() -> None:
-            copied.synchronize()
-            for array, pinned in zip(destination, memory, strict=True):
-                np.copyto(array, pinned.numpy())
-            self._pinned.append(memory)
-
-        return finish
-
-    def read_sample(self, index: int) -> Sample:
-        return self.train_source.sample(index)
-
-    def read_val_sample(self, index: int) -> Sample:
-        """One validation sample as the model sees it."""
-        if self.val_source is None:
-            raise IndexError("there are no validation data")
-        return self.val_source.sample(index)
+        return self._copies.copy(self.model, destination)
 
     def labels(self) -> NDArray[Any]:
         """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
         return self.train_source.values() if self.regression else self.train_source.labels()
 
-    def probes(self) -> list[NDArray[np.float32]]:
-        """A spread of inputs, for the fingerprint of the data."""
-        return [self.train_source.sample(i).input for i in self.train_source.probes()]
-
-    def readings(
-        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
-    ) -> list[NDArray[np.float32]]:
-        """One training sample's picture (C, H, W), read until there are `enough`; [] of arrays."""
-        return self.train_source.readings(index, enough)
-
-    def forget_read(self) -> None:
-        """The session stands: let go of what was read of the data to check them."""
-        for source in (self.train_source, self.val_source):
-            if source is not None:
-                source.forget_read()
+    def structure(self) -> bytes:
+        return structure(self.model)
 
     def save_checkpoint(self, path: Path) -> Path:
-        file = path.with_suffix(".safetensors")
-        tensors = _tensors(self.model)
-        with replacing(file) as temporary:
-            if len(tensors) == len(self.model.state_dict()):
-                save_model(self.model, str(temporary))
-            else:  # safetensors knows tensors alone, and takes no memory twice
-                copies = {name: weight.detach().clone() for name, weight in tensors.items()}
-                save_file(copies, str(temporary))
-        return file
+        return save(self.model, path)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self._amp:
@@ -735,35 +471,3 @@ class TorchBackend:
     def _metric_device(self) -> torch.device:
         # Apple's GPUs have no float64.
         return torch.device("cpu") if self._device.type == "mps" else self._device
-
-
-def _choose_device(model: torch.nn.Module, wanted: str | None) -> torch.device:
-    if wanted is not None:
-        try:
-            device = torch.device(wanted)
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"config['device'] = {wanted!r} cannot be used here ({error}); "
-                "use 'cpu', or leave it out to take the best device present"
-            ) from error
-        return device
-    first = next(model.parameters(), None)
-    if first is None:
-        raise ValueError("model has no parameters; there is nothing to train")
-    if first.device.type != "cpu":
-        return first.device
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict without what is no tensor, such as a module's extra state."""
-    state = model.state_dict(keep_vars=True)
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-
-
-def _numpy_type(tensor: torch.Tensor) -> str:
-    try:
-        return str(torch.empty(0, dtype=tensor.dtype).numpy().dtype)
-    except TypeError:  # numpy has neither bfloat16 nor float8; float32 holds each of their values
-        return "float32"

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from coflect_widget.backends.differentiable import Checked
 
 #: What `sent` gives until the device has come that far.
 UNKNOWN = 2
 
 Gradients = tuple[Tensor | None, ...]
-
-
-class Checked(NamedTuple):
-    """A term and its derivative.
-
-    Attributes
-    ----------
-    value : Tensor ()
-        Detached.
-    gradients : tuple of Tensor or None
-        One for each parameter; None where the term does not depend on it.
-    finite : Tensor ()
-        Of bool, on the term's device: value and gradients are free of NaN and infinity.
-    """
-
-    value: Tensor
-    gradients: Gradients
-    finite: Tensor
 
 
 class _Known(torch.autograd.Function):

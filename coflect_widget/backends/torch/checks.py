@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from coflect_widget.backends.base import batch_cuts
 from coflect_widget.backends.inputs import channels_last, unscaled
+from coflect_widget.backends.sourced import same_shapes
 from coflect_widget.backends.targets import SEVERAL_LABELS
-from coflect_widget.backends.torch.data import Source, arguments
-from coflect_widget.backends.torch.modes import modes, restore
+from coflect_widget.backends.torch.arrays import arguments
+from coflect_widget.backends.torch.data import Source
+from coflect_widget.backends.torch.modes import Frozen, evaluating
 from coflect_widget.backends.torch.outputs import choose, mark
-from coflect_widget.backends.torch.rehearsal import rows_for
+from coflect_widget.backends.torch.rehearsal import rehearse, rows_for
 
 
 def check_model(model: nn.Module) -> None:
@@ -34,6 +38,26 @@ def check_model(model: nn.Module) -> None:
         )
 
 
+def choose_device(model: nn.Module, wanted: str | None) -> torch.device:
+    """The device asked for, that of the model, or the best that is there."""
+    if wanted is not None:
+        try:
+            device = torch.device(wanted)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"config['device'] = {wanted!r} cannot be used here ({error}); "
+                "use 'cpu', or leave it out to take the best device present"
+            ) from error
+        return device
+    first = next(model.parameters(), None)
+    if first is None:
+        raise ValueError("model has no parameters; there is nothing to train")
+    if first.device.type != "cpu":
+        return first.device
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def check_channels(model: nn.Module, source: Source) -> None:
     """Raise ValueError for pictures (H, W, C); where the model says how many, it decides."""
     shape = source.picture_shape
@@ -48,6 +72,18 @@ def check_channels(model: nn.Module, source: Source) -> None:
         f"{source.argument} has inputs of shape {tuple(shape)}, which look like pictures with "
         f"their channels last (H, W, C); torch has them first (C, H, W): pass {remedy}"
     )
+
+
+def check_alike(sources: Sequence[Source]) -> None:
+    """Raise ValueError unless training and validation data have inputs and targets of one kind."""
+    train, *val = sources
+    for other in val:
+        if other.regression != train.regression:
+            raise ValueError(
+                "one of train_data and val_data has class numbers and the other has values to "
+                "regress on; give both the same kind of targets"
+            )
+        same_shapes(one_or_all(train.shapes), one_or_all(other.shapes))
 
 
 class Outputs(NamedTuple):
@@ -69,10 +105,8 @@ def find_outputs(
     """
     first = source.sample(0)
     inputs = [torch.from_numpy(x)[None].to(device) for x in arguments(first)]
-    before = modes(model)
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model):
             output = model(*inputs)
     except Exception as error:
         shown = one_or_all([tuple(x.shape) for x in inputs])
@@ -80,8 +114,6 @@ def find_outputs(
             f"model fails on a batch of shape {shown} made from train_data[0]: "
             f"{error}{_of_another_type(model)}"
         ) from error
-    finally:
-        restore(before)
     exactly = source.values().shape[1] if source.regression else num_classes
     largest = 0 if source.regression else int(source.labels().max())
     choice = choose(output, exactly=exactly, at_least=largest + 1)
@@ -123,6 +155,36 @@ def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[list[Tens
     values = source.values()  # of all samples, or of the probes
     places = chosen if len(values) == source.length else [source.probes().index(i) for i in chosen]
     return inputs, torch.from_numpy(values[places])
+
+
+def rehearse_step(
+    model: nn.Module,
+    loss: Any,
+    source: Source,
+    batch_size: int,
+    outputs: int,
+    *,
+    frozen: Frozen,
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> bool:
+    """Take one step on a copy of the model, so that what does not fit is found now.
+
+    Whether the model gave more than a tensor in train mode.
+    """
+    smallest = min(b - a for a, b in batch_cuts(source.length, batch_size))
+    # A batch of one is trained on where it is, and tried with one.
+    inputs, targets = first_rows(source, 1 if smallest == 1 else batch_size, outputs)
+    device = next(model.parameters()).device
+    output, _ = rehearse(
+        model,
+        loss,
+        [x.to(device) for x in inputs],
+        targets.to(device),
+        outputs=outputs,
+        frozen=frozen,
+        autocast=autocast,
+    )
+    return output is not None and not isinstance(output, Tensor)
 
 
 def one_or_all(shapes: Sequence[tuple[int, ...]]) -> Any:

@@ -7,37 +7,47 @@ epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset
 
-from coflect_widget.backends.added import Added, Grown, rows_to_add
+from coflect_widget.backends import source
+from coflect_widget.backends.added import Added, Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy, no_picture
+from coflect_widget.backends.inputs import no_picture
 from coflect_widget.backends.items import (
     check_finite,
     check_item,
     class_number,
-    has_own_items,
     label_error,
 )
-from coflect_widget.backends.progress import shown
+from coflect_widget.backends.judged import JudgedLabels
+from coflect_widget.backends.named_items import Items
+from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
-from coflect_widget.backends.torch.items import Items, in_order
+from coflect_widget.backends.torch.arrays import (
+    are_several,
+    are_words,
+    arguments,
+    as_arrays,
+    as_float,
+    is_floating,
+    place_of_picture,
+    shape_of,
+    to_sample,
+    values_of,
+)
 from coflect_widget.backends.torch.random_state import random_state_kept
-from coflect_widget.data.arrays import ArrayDataset
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
-_PROBES = 64  # samples of a map-style data set that are looked at before training
-_MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 
 
-class Source:
+class Source(source.Source):
     """Samples by index, and batches of an epoch.
 
     Parameters
@@ -70,36 +80,25 @@ class Source:
         may_regress: bool = False,
         names: Sequence[str] = (),
     ) -> None:
-        self.argument = argument
+        super().__init__(argument)
+        self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
-        self.dataset: Any = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
-        #: of a data set: what was read of the probes, until `forget_read`, and their targets
-        self._read: dict[int, Sample] = {}
-        self._probed: list[Any] = []
-        #: whether reading a sample moves a global random generator, as augmentation does
-        self.draws_random_numbers = False
-        self.added: Added | None = None
-        # Pictures are read beside training; a data set may be no match for two readers at once.
-        self._lock = threading.Lock()
-        arrays = _as_arrays(data, argument, names)
+        arrays = as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
             self.length = len(self.targets)
         else:
-            self.dataset = Items(self._checked_dataset(data), argument, names)
+            self.dataset = Items(
+                self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
+            )
             self.length = len(data)
-        if self.length == 0:
-            raise ValueError(f"{argument} is empty; it needs at least one sample")
-        if self.dataset is not None:
-            with random_state_kept() as moved:
-                self._check_shapes()
-                self.draws_random_numbers = moved()
+        self.look()
         first = self.sample(0)
         self._check_picture(first.input)
         #: of all inputs of a sample, in the order in which the model takes them
@@ -110,52 +109,52 @@ class Source:
 
     def sample(self, index: int) -> Sample:
         """Input (C, H, W) float32 and label of one sample."""
-        if index in self._read:
-            return self._read[index]
-        x: Any
-        if self.added is not None and index >= self.added.first:
-            own = self.added.item(index)
-            x, target = own[0], 0 if self.regression else int(own[1])
-        elif self.inputs is not None and self.targets is not None:
-            several = isinstance(self.inputs, list)
-            x = tuple(a[index] for a in self.inputs) if several else self.inputs[index]
-            target = 0 if self.regression else int(self.targets[index])
-        else:
-            # Only where reading draws: putting back what training drew meanwhile would be wrong.
-            keep = random_state_kept() if self.draws_random_numbers else contextlib.nullcontext()
-            with self._lock, keep:
-                x, y, *_ = self.dataset[index]
-            target = 0 if self.regression else class_number(y, self.argument, index)
-        return _sample(x, target, self.argument)
-
-    def readings(
-        self, index: int, enough: Callable[[list[NDArray[np.float32]]], bool]
-    ) -> list[NDArray[np.float32]]:
-        """The picture (C, H, W) of one sample, read anew until there are `enough`.
-
-        [] where the data are arrays, which give the same each time.
-        """
-        found: list[NDArray[np.float32]] = []
-        if self.dataset is None:
-            return found
-        with self._lock, random_state_kept():
-            while not enough(found):
-                found.append(_sample(self.dataset[index][0], 0, self.argument).input.copy())
+        found: Sample = self.item(index)
         return found
 
-    def read_so_far(self) -> list[int]:
-        """Indices of samples that `sample` gives without reading the data set again."""
-        return self.probes() if self.dataset is None else list(self._read)
+    def kept_random_state(self) -> AbstractContextManager[Callable[[], bool]]:
+        """See `source.Source`."""
+        return random_state_kept()
 
-    def forget_read(self) -> None:
-        """Let go of what was read before training; `sample` reads anew from now on."""
-        self._read = {}
+    def of_arrays(self, index: int) -> Sample:
+        """See `source.Source`."""
+        inputs, targets = self.inputs, self.targets
+        assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
+        x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
+        return to_sample(x, 0 if self.regression else int(targets[index]), self.argument)
+
+    def of_dataset(self, index: int) -> Sample:
+        """See `source.Source`."""
+        x, y, *_ = self.dataset[index]
+        target = 0 if self.regression else class_number(y, self.argument, index)
+        return to_sample(x, target, self.argument)
+
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """See `source.Source`."""
+        if len(self.shapes) > 1:
+            raise ValueError(
+                "samples of several inputs cannot be added; add them to the data and make a new "
+                "Session"
+            )
+        return self.shapes[0], self.values().shape[1] if self.regression else 0
+
+    def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
+        """See `source.Source`."""
+        return to_sample(x, 0 if self.regression else int(y), self.argument)
+
+    def picture(self, item: Sample) -> NDArray[np.float32]:
+        """See `source.Source`."""
+        return item.input.copy()
+
+    def target(self, index: int) -> int:
+        """Class number of one sample."""
+        return self.sample(index).target
 
     def values(self) -> NDArray[np.float32]:
         """What regression aims at, (N, D), as far as known without reading every sample."""
         if self.targets is not None:
             return self.targets.numpy()
-        return np.stack([_values(y).numpy() for y in self._probed])
+        return np.stack([values_of(y).numpy() for y in self._probed])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
@@ -173,32 +172,6 @@ class Source:
             if known.shape == (self.length,) and np.array_equal(known[self.probes()], probed):
                 return known.astype(np.int64)
         return probed
-
-    def probes(self) -> list[int]:
-        """Indices spread evenly over the data, without what was added."""
-        length = self.length if self.added is None else self.added.first
-        return [int(i) for i in np.linspace(0, length - 1, min(_PROBES, length)).round()]
-
-    def add(self, x: Any, y: Any, values: int = 0) -> int:
-        """Put samples after the last one; at a step boundary. Gives how many there were of them.
-
-        Raises
-        ------
-        ValueError
-            If they do not fit the data.
-        """
-        if len(self.shapes) > 1:
-            raise ValueError(
-                "samples of several inputs cannot be added; add them to the data and make a new "
-                "Session"
-            )
-        inputs, targets = rows_to_add(x, y, self.shapes[0], values)
-        if self.added is None:
-            self.added = Added(self.length, inputs, targets)
-        else:
-            self.added = self.added.and_(inputs, targets)
-        self.length += len(inputs)
-        return len(inputs)
 
     def batches(
         self,
@@ -235,10 +208,9 @@ class Source:
                 wanted = targets[picked].to(device, non_blocking=True)
                 yield Batch(group, _moved(rows, device), wanted)
             return
+        dataset = self.dataset if self.added is None else Grown(self.dataset, self.added)
         loader = DataLoader(
-            _Numbered(
-                self, self.dataset if self.added is None else Grown(self.dataset, self.added)
-            ),
+            _Numbered(self, dataset),
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
@@ -255,24 +227,22 @@ class Source:
     def _checked_arrays(
         self, x: Any, y: Any
     ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
-        if isinstance(x, tuple | list) and _several(x):
+        if isinstance(x, tuple | list) and are_several(x):
             arrays = [self._array(each, "inputs") for each in x]
             place = place_of_picture([a.shape[1:] for a in arrays], self.argument)
             self._check_lengths(arrays, y)
-            inputs = [
-                _as_float(each, self.argument, further=k != place) for k, each in enumerate(x)
-            ]
+            inputs = [as_float(each, self.argument, further=k != place) for k, each in enumerate(x)]
             return inputs, self._checked_targets(y)
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
         self._check_picture(given[0] if len(given) else given.new_zeros(given.shape[1:]))
-        return _as_float(x, self.argument), self._checked_targets(y)
+        return as_float(x, self.argument), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
             return torch.as_tensor(values)
         except (TypeError, ValueError) as error:
-            if what == "labels" and _words(values):
+            if what == "labels" and are_words(values):
                 raise ValueError(
                     f"{self.argument} has labels that are words; pass their places among the "
                     "names as integers: names = sorted(set(labels)), "
@@ -335,46 +305,44 @@ class Source:
             )
         return data
 
-    def _check_shapes(self) -> None:
-        shape: tuple[Any, ...] | None = None
-        first: Any = None
-        room = _MOST_KEPT
-        probes = self.probes()
-        for index in shown(probes, len(probes), f"samples of {self.argument}"):
-            item = self.dataset[index]
-            check_item(item, self.argument, index)
-            x = item[0]
-            for each in x if isinstance(x, tuple | list) else (x,):
-                if not isinstance(each, torch.Tensor | np.ndarray):
-                    raise ValueError(
-                        f"{self.argument}[{index}][0] is a {type(each).__name__}; a data set must "
-                        "give tensors or numpy arrays (C, H, W), or a tuple of such for a model "
-                        "with several inputs: add a transform that converts"
-                    )
-            if shape is not None and _shape(x) != shape:
-                raise ValueError(_shape_error(self.argument, index, _shape(x), shape))
-            if shape is None and not isinstance(x, tuple | list):
+    def probe(self, index: int) -> tuple[Sample, Any, int]:
+        """See `source.Source`."""
+        item = self.dataset[index]
+        check_item(item, self.argument, index)
+        x, y = item[0], item[1]
+        for each in x if isinstance(x, tuple | list) else (x,):
+            if not isinstance(each, torch.Tensor | np.ndarray):
+                raise ValueError(
+                    f"{self.argument}[{index}][0] is a {type(each).__name__}; a data set must "
+                    "give tensors or numpy arrays (C, H, W), or a tuple of such for a model "
+                    "with several inputs: add a transform that converts"
+                )
+        if self._first is None:
+            if not isinstance(x, tuple | list):
                 self._check_picture(x)  # before anybody is told to convert it
-            shape = _shape(x)
-            sample = _sample(x, 0, self.argument)
-            first = item[1] if index == 0 else first
-            target = self._checked_target(item[1], index, first)
-            self._probed.append(target)
-            room -= sum(x.nbytes for x in arguments(sample))
-            if index == 0 or room > 0:
-                self._read[index] = _copy(sample, 0 if self.regression else target)
+            self._first = (shape_of(x), y)
+        elif shape_of(x) != self._first[0]:
+            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
+        sample = to_sample(x, 0, self.argument)
+        target = self._checked_target(y, index, self._first[1])
+        others = tuple(other.copy() for other in sample.others)
+        label = 0 if self.regression else target
+        kept = Sample(sample.input.copy(), label, others, sample.place)
+        return kept, target, sum(x.nbytes for x in arguments(sample))
 
     def _checked_target(self, y: Any, index: int, first: Any) -> Any:
         """A class number, or values; of the same kind and length as those of the `first` item."""
-        floating = _is_floating(y)
+        floating = is_floating(y)
         if floating and not self._may_regress:
-            kind = kind_of_targets(_values(y).numpy()[None])
+            kind = kind_of_targets(values_of(y).numpy()[None])
             if kind in ("binary", "values"):
                 shown = f"pass a class number as an integer, or, for regression, {_FOR_REGRESSION}"
             else:
                 shown = label_remedy(kind, "label", alone=True)
             raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
-        if floating != _is_floating(first) or (floating and len(_values(y)) != len(_values(first))):
+        if floating != is_floating(first) or (
+            floating and len(values_of(y)) != len(values_of(first))
+        ):
             raise ValueError(
                 f"{self.argument}[{index}][1] is {y!r}, but the first target is {first!r}; give "
                 "all of them as class numbers, or all as equally many floating point values"
@@ -382,7 +350,7 @@ class Source:
         self.regression = floating
         if not floating:
             return class_number(y, self.argument, index)
-        values = _values(y).clone()
+        values = values_of(y).clone()
         check_finite(values.numpy(), self.argument, index)
         return values
 
@@ -402,17 +370,17 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
     def __getitem__(self, index: int) -> tuple[Any, Any, int]:
         with self.lock or contextlib.nullcontext():
             x, y, *_ = self.dataset[index]
-        if _shape(x) != self.shape:
-            raise ValueError(_shape_error(self.argument, index, _shape(x), self.shape))
+        if shape_of(x) != self.shape:
+            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self.shape))
         if self.regression:
-            target: Any = _values(y)
+            target: Any = values_of(y)
         else:
             target = class_number(y, self.argument, index)
             if self.num_classes is not None and not 0 <= target < self.num_classes:
                 raise ValueError(label_error(self.argument, index, target, self.num_classes))
         if isinstance(x, tuple | list):
-            return tuple(_as_float(each, self.argument) for each in x), target, index
-        return _as_float(x, self.argument), target, index
+            return tuple(as_float(each, self.argument) for each in x), target, index
+        return as_float(x, self.argument), target, index
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -433,47 +401,6 @@ def _with_added(
     return rows, wanted
 
 
-def _shape_error(argument: str, index: int, shape: tuple[Any, ...], first: tuple[Any, ...]) -> str:
-    return (
-        f"{argument}[{index}] has shape {shape}, but sample 0 has {first}; images must be of one "
-        "shape: resize or crop them in the data set"
-    )
-
-
-def arguments(sample: Sample) -> list[NDArray[np.float32]]:
-    """All inputs of a sample in the order in which the model takes them."""
-    return [*sample.others[: sample.place], sample.input, *sample.others[sample.place :]]
-
-
-def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
-    """Which of several inputs is the picture: the first with three dimensions."""
-    for place, shape in enumerate(shapes):
-        if len(shape) == 3 and min(shape[1:]) > 1:
-            return place
-    raise ValueError(
-        f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "
-        f"{[tuple(s) for s in shapes]}; one of them must be a picture (C, H, W)"
-    )
-
-
-def _sample(x: Any, target: int, argument: str) -> Sample:
-    if not isinstance(x, tuple | list):
-        return Sample(input=_as_float(x, argument).numpy(), target=target)
-    place = place_of_picture([a.shape for a in x], argument)
-    arrays = [_as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
-    return Sample(arrays.pop(place), target, tuple(arrays), place)
-
-
-def _copy(sample: Sample, target: int) -> Sample:
-    """The same in memory of its own: a data set may fill one buffer for each item."""
-    others = tuple(other.copy() for other in sample.others)
-    return Sample(sample.input.copy(), target, others, sample.place)
-
-
-def _shape(x: Any) -> tuple[Any, ...]:
-    return tuple(map(_shape, x)) if isinstance(x, tuple | list) else tuple(x.shape)
-
-
 def _moved(x: Any, device: torch.device) -> Any:
     if isinstance(x, tuple | list):
         return tuple(each.to(device, non_blocking=True) for each in x)
@@ -485,70 +412,21 @@ def _in_rows(*arrays: torch.Tensor) -> bool:
     return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
 
 
-def _several(x: Any) -> bool:
-    """Whether `x` is several inputs, an array each, and not one array's rows."""
-    return (
-        len(x) > 1
-        and all(hasattr(a, "shape") and len(a.shape) > 1 for a in x)
-        and (len({tuple(a.shape[1:]) for a in x}) > 1 or len(x[0].shape) == 4)
-    )
+def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
+    """Inputs and target of one row, as a batch of one."""
+    part, x = slice(row, row + 1), batch.inputs
+    several = isinstance(x, tuple | list)
+    return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
 
 
-def _as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any] | None:
-    """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
-    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
-        return data.images, data.labels
-    if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
-        return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
-    if isinstance(data, tuple | list) and len(data) == 2:
-        inputs, labels = data
-        labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
-        if labelled and isinstance(inputs, Mapping | set | frozenset):
-            inputs = in_order(inputs, names, f"{argument}[0]")
-        several = isinstance(inputs, tuple | list) and _several(inputs)
-        if labelled and (hasattr(inputs, "shape") or several):
-            return inputs, labels
-    return None
-
-
-def _is_floating(y: Any) -> bool:
-    """Whether a data set's target is a value, or several, and no class number."""
-    if isinstance(y, torch.Tensor):
-        return y.is_floating_point()
-    return isinstance(y, float) or bool(np.issubdtype(np.asarray(y).dtype, np.floating))
-
-
-def _values(y: Any) -> torch.Tensor:
-    """One sample's values, (D,) float32."""
-    return torch.as_tensor(y, dtype=torch.float32).reshape(-1)
-
-
-def _words(labels: Any) -> bool:
-    try:
-        return np.asarray(labels).dtype.kind in "US" or any(isinstance(y, str) for y in labels)
-    except (TypeError, ValueError):
-        return False
-
-
-def _as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
-    """`x` as float32; `further` says that it is an input beside the picture."""
-    tensor = torch.as_tensor(x).detach()
-    if tensor.is_floating_point():
-        return tensor.float()
-    if tensor.is_complex():
-        raise ValueError(
-            f"{argument} has inputs of type {tensor.dtype}; pass real numbers, for example the "
-            "magnitude, numpy.abs(images)"
-        )
-    found = f"{argument} has inputs of type {tensor.dtype}; the model needs floating point"
-    is_tensor = isinstance(x, torch.Tensor)
-    if further:
-        convert = "ids.float()" if is_tensor else "ids.astype('float32')"
-        raise ValueError(
-            f"{found}: of an input beside the picture, such as token ids, pass {convert} and turn "
-            "them back in the model's forward(), ids.long()"
-        )
-    largest = float(tensor.double().max()) if tensor.numel() else 1.0
-    if tensor.dtype is torch.uint8:
-        largest = 255.0  # though these few may be dark
-    raise ValueError(f"{found}, for example {float_remedy(largest, tensor=is_tensor)}")
+def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
+    """A batch with the labels that a person has put in, without what was left out."""
+    found = judged.of(batch.indices)
+    if found is None:
+        return batch
+    targets = batch.targets.clone()
+    targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
+    kept = torch.from_numpy(found.keep).to(targets.device)
+    several = isinstance(batch.inputs, tuple | list)
+    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
+    return Batch(batch.indices[found.keep], inputs, targets[kept])

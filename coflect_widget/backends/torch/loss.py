@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coflect_widget.backends.base import class_weights
 from coflect_widget.backends.torch.random_state import random_state_kept
 
 #: Losses over floating point targets that stand for classes.
@@ -114,6 +117,29 @@ def weights_in(loss: object, classes: int) -> torch.Tensor | None:
     if 0 <= ignored < classes:
         weights[ignored] = 0
     return weights
+
+
+def make_loss(
+    given: Any, class_weight: Mapping[int, float] | None, classes: int, device: torch.device
+) -> tuple[Any, Tensor | None]:
+    """The loss, cross-entropy if None is given, and what each class counts in its mean.
+
+    Parameters
+    ----------
+    classes : int
+        0 for values to regress on.
+    """
+    if classes:
+        check_weights(given, classes)
+    if class_weight is None:
+        return given or F.cross_entropy, weights_in(given, classes)
+    if given is not None:
+        raise ValueError(
+            "class_weight is for the loss that is made for you; give your own its "
+            "weights, for example loss=torch.nn.CrossEntropyLoss(weight=...)"
+        )
+    weights = torch.from_numpy(class_weights(class_weight, classes)).to(device)
+    return partial(F.cross_entropy, weight=weights), weights
 
 
 class TotalLoss:

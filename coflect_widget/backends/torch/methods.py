@@ -1,10 +1,10 @@
-"""A PyTorch model in a worker: its weights come and go, and its maps are made."""
+"""A PyTorch model in a worker: its weights come and go."""
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,66 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from coflect_widget.backends.torch import outputs as torch_outputs
-from coflect_widget.backends.torch.layers import Layer, find_layer
-from coflect_widget.backends.torch.maps import Forward, gradcam, layercam, smoothgrad
+from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
+from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
+from coflect_widget.backends.torch.outputs import forward_names
 from coflect_widget.backends.torch.structure import rebuild, structure
 
-__all__ = ["TorchExplainer", "check_layer", "load", "structure"]
-
-Others = Sequence[NDArray[np.float32]]
+__all__ = ["TorchWorkerModel", "load", "structure"]
 
 _POWER_ITERATIONS = 15
 
 
-def load(data: bytes) -> TorchExplainer:
+def load(data: bytes) -> TorchWorkerModel:
     """Rebuild the model that `structure` made bytes of; its weights have no values yet."""
-    return TorchExplainer(*rebuild(data))
+    return TorchWorkerModel(*rebuild(data))
 
 
-def check_layer(
-    data: bytes,
-    input_shape: Sequence[int],
-    layer: str | None = None,
-    others: Others = (),
-    place: int = 0,
-) -> str:
-    """Name of the module that LiveCAM will read; a check before anything is started.
-
-    Parameters
-    ----------
-    data : bytes
-        From `structure`; the user's own model is not touched.
-    input_shape : (C, H, W)
-    layer : str, optional
-        The module that the user named.
-    others, place
-        Further inputs of a model with several, as in `backends.base.Sample`.
-
-    Raises
-    ------
-    NoSuitableLayerError
-        With the list of candidates.
-    """
-    model, weights, _ = rebuild(data)
-    _fill(model, weights)
-    return find_layer(model, input_shape, layer, _call(model, others, place)).name
-
-
-def _fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give weights some values with which a model can run."""
-    generator = torch.Generator().manual_seed(0)
-    for weight in weights.values():
-        if weight.is_floating_point():
-            # Positive, so that variances are valid and ReLUs let gradients through.
-            weight.copy_(torch.rand(weight.shape, generator=generator) * 0.1)
-        else:
-            weight.zero_()
-    _settle(model)
-
-
-class TorchExplainer:
-    """A worker's own copy of the model.
+class TorchWorkerModel(WorkerModel):
+    """`backends.differentiable.WorkerModel` for PyTorch.
 
     Parameters
     ----------
@@ -90,7 +47,6 @@ class TorchExplainer:
         self.model = model
         self._weights = weights
         self._known = known
-        self._layers: dict[tuple[str | None, tuple[int, ...]], Layer] = {}
 
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
         """Copy weights, by name of the state dict, into the model.
@@ -132,111 +88,48 @@ class TorchExplainer:
                 weight.copy_(F.normalize(table[torch.arange(len(weight)) % len(table)], dim=0))
         _settle(self.model)
 
-    def rehearse(self, run: Callable[[], object]) -> None:
-        """Call `run` with some weights in place, and forget what was found by them."""
-        _fill(self.model, self._weights)
-        try:
-            run()
-        finally:
-            self._layers.clear()
+    def fill(self) -> None:
+        """Give weights some values with which a model can run."""
+        generator = torch.Generator().manual_seed(0)
+        for weight in self._weights.values():
+            if weight.is_floating_point():
+                # Positive, so that variances are valid and ReLUs let gradients through.
+                weight.copy_(torch.rand(weight.shape, generator=generator) * 0.1)
+            else:
+                weight.zero_()
+        _settle(self.model)
 
-    def explain(
-        self,
-        x: NDArray[np.float32],
-        target: int | None,
-        methods: Sequence[str],
-        samples: int,
-        sigma: float,
-        layer: str | None,
-        seed: int,
-        others: Others = (),
-        place: int = 0,
-    ) -> dict[str, Any]:
-        """Maps of one input.
+    def bound(self, others: Others = (), place: int = 0) -> TorchGradients:
+        return TorchGradients(self.model, _call(self.model, others, place))
 
-        Parameters
-        ----------
-        x : ndarray (1, C, H, W) float32
-        target : int or None
-            The class to explain; the predicted one if None.
-        methods : sequence of {"livecam", "gradcam", "smoothgrad"}
-        samples : int
-            Noisy copies for SmoothGrad, which takes fewer where its map converges early.
-        sigma : float
-            Standard deviation of the noise as a share of the input's range.
-        layer : str or None
-            Module that LiveCAM reads; found if None.
-        seed : int
-            Of the noise: equal seeds give equal maps.
-        others : sequence of ndarray
-            Further inputs of a model with several, each without the batch's dimension.
-        place : int
-            Where `x` stands among the model's arguments.
+    def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
+        """Softmax, unless the model has applied it already."""
+        logits = logits.detach()
+        if not bool((logits >= 0).all()) or not bool(((logits.sum(1) - 1).abs() < 1e-4).all()):
+            logits = logits.float().softmax(1)
+        found: NDArray[np.float32] = logits[0].float().numpy()
+        return found
 
-        Returns
-        -------
-        dict
-            ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
-            (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
-            the module's name, with SmoothGrad ``samples_used``, with `others`
-            ``modality_focus`` and ``modality_reason``.
-
-        Raises
-        ------
-        FloatingPointError
-            If the model's output is NaN or infinite.
-        NoSuitableLayerError
-            If LiveCAM has nothing to read.
-        """
-        inputs = torch.from_numpy(np.array(x, dtype=np.float32))
-        forward = self._forward(others, place)
+    @contextlib.contextmanager
+    def seeded(self, seed: int) -> Iterator[Noise]:
         self.model.eval()
-        # A generator of our own is not enough: Captum and the model draw from the global one.
+        # A generator of our own is not enough: the model may draw from the global one.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            with torch.no_grad():
-                logits = forward(inputs)
-            if not torch.isfinite(logits).all():
-                raise FloatingPointError(
-                    "the model's output has NaN or infinite values on this sample"
-                )
-            classes = logits.shape[1]
-            explained = int(logits.argmax()) if target is None else target
-            if not 0 <= explained < classes:
-                raise IndexError(f"target={target} is not one of the model's {classes} classes")
-            result: dict[str, Any] = {
-                "probabilities": _probabilities(logits)[0].numpy(),
-                "explained": explained,
-            }
-            for method, compute in (("livecam", layercam), ("gradcam", gradcam)):
-                if method in methods:
-                    found = self._layer(tuple(inputs.shape[1:]), layer, others, place)
-                    cam = compute(self.model, forward, inputs, explained, found)
-                    size = (inputs.shape[2], inputs.shape[3])
-                    cam = F.interpolate(cam, size, mode="bilinear", align_corners=False)
-                    result[method] = cam[0, 0].numpy()
-                    result["layer"] = found.name
-            if "smoothgrad" in methods:
-                gradients, used = smoothgrad(forward, inputs, explained, samples, sigma)
-                result["smoothgrad"] = gradients[0].mean(0).numpy()
-                result["samples_used"] = used
-            if others:
-                focus, why = self._modality_focus(inputs, others, place, explained)
-                result["modality_focus"], result["modality_reason"] = focus, why
-        return result
+            yield lambda shape, spread: torch.normal(0.0, spread, shape)
 
-    def logits(
+    def outputs(
         self, x: NDArray[np.float32], others: Others = (), place: int = 0
     ) -> NDArray[np.float32]:
-        """Outputs (B, classes) for inputs (B, C, H, W), in eval mode; `others` serve all rows."""
+        """In eval mode; `others` serve all rows."""
         self.model.eval()
-        forward = self._forward(others, place)
+        bound = self.bound(others, place)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            outputs: NDArray[np.float32] = forward(torch.from_numpy(x)).float().numpy()
+            outputs: NDArray[np.float32] = bound.logits(torch.from_numpy(x)).float().numpy()
         return outputs
 
-    def _modality_focus(
-        self, x: Tensor, others: Others, place: int, target: int
+    def focus(
+        self, x: NDArray[np.float32], others: Others, place: int, target: int
     ) -> tuple[dict[str, float] | None, str]:
         """Share of each input in the sum of |gradient * input|; the shares sum to 1.
 
@@ -244,7 +137,7 @@ class TorchExplainer:
         of token ids that an embedding looks up.
         """
         inputs = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
-        inputs.insert(place, x)
+        inputs.insert(place, torch.from_numpy(np.array(x, dtype=np.float32)))
         leaves = [each.clone().requires_grad_() for each in inputs]
         with torch.enable_grad():
             output = self.model(*(leaf.clone() for leaf in leaves))
@@ -277,20 +170,6 @@ class TorchExplainer:
         before, *after = (logits_of(output, self.model) for output in outputs)
         return any(not torch.equal(before, each) for each in after)
 
-    def _layer(
-        self, input_shape: tuple[int, ...], name: str | None, others: Others, place: int
-    ) -> Layer:
-        key = (name, input_shape)
-        if key not in self._layers:
-            call = _call(self.model, others, place)
-            self._layers[key] = find_layer(self.model, input_shape, name, call)
-        return self._layers[key]
-
-    def _forward(self, others: Others, place: int) -> Forward:
-        call = _call(self.model, others, place)
-        # The copy keeps an in-place first layer from changing the input, or failing on it.
-        return lambda x: logits_of(call(x.clone()), self.model)
-
 
 def _settle(model: nn.Module) -> None:
     """Make weights of any values such as torch's own parametrizations can compute with.
@@ -322,10 +201,8 @@ def _settle(model: nn.Module) -> None:
 
 def input_names(model: nn.Module, count: int) -> list[str]:
     """What the model's ``forward`` calls its inputs; "input 0", ... where it does not say."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = [parameter.name for parameter in parameters if parameter.kind in kinds]
-    return named[:count] if len(named) >= count else [f"input {k}" for k in range(count)]
+    named = forward_names(model)
+    return list(named[:count]) if len(named) >= count else [f"input {k}" for k in range(count)]
 
 
 def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], Any]:
@@ -339,26 +216,3 @@ def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], An
         return model(*rows[:place], x, *rows[place:])
 
     return call
-
-
-def logits_of(output: Any, model: nn.Module) -> Tensor:
-    """The logits (B, classes) in what `model` gave.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there are none.
-    """
-    logits = torch_outputs.logits_of(output, model)
-    if logits.ndim != 2:
-        raise ValueError(
-            f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"
-        )
-    return logits
-
-
-def _probabilities(outputs: Tensor) -> Tensor:
-    """Softmax of (B, classes), unless the model has applied it already."""
-    if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-4).all()):
-        return outputs.float()
-    return outputs.float().softmax(1)

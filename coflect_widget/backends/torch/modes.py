@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -15,6 +18,18 @@ def restore(before: list[tuple[nn.Module, bool]]) -> None:
     """Put each module into the mode it was in."""
     for module, mode in before:
         module.training = mode
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In eval mode and without gradients; layers that the user holds in it stay so afterwards."""
+    before = modes(model)
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        restore(before)
 
 
 class Frozen:
@@ -61,6 +76,16 @@ class Buffers:
         for name, buffer in model.named_buffers():
             if buffer.is_floating_point() and _finite(buffer):
                 self._good[name] = buffer.detach().clone()
+
+    def mended(self, model: nn.Module, loss: float) -> str:
+        """Put back what a loss that is not finite has spoilt, and say so."""
+        mended = self.mend(model)
+        if not mended:
+            return f"the loss is {loss}"
+        return (
+            f"the loss is {loss}; {', '.join(mended)} had become so too and were set back to what "
+            "they were when the epoch began"
+        )
 
     def mend(self, model: nn.Module) -> list[str]:
         """Put the copies back where a buffer is no longer finite; the names of these."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -212,3 +213,20 @@ def _members(output: Any) -> Iterator[tuple[Any, Tensor]]:
     for key, value in pairs:
         if isinstance(value, Tensor):
             yield key, value
+
+
+def forward_names(model: nn.Module) -> tuple[str, ...]:
+    """What the model's ``forward`` calls its arguments; () where it does not say."""
+    inner: Any = model
+    while True:
+        wrapped = getattr(inner, "_orig_mod", None)
+        if wrapped is None and isinstance(
+            inner, nn.DataParallel | nn.parallel.DistributedDataParallel
+        ):
+            wrapped = inner.module
+        if wrapped is None:
+            break
+        inner = wrapped
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(inner.forward).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)

@@ -9,15 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from coflect_widget.backends.torch.layers import output_tensor
-
 
 @contextlib.contextmanager
-def held_statistics(model: nn.Module) -> Iterator[bool]:
-    """Normalise by the rows of this pass, but keep them out of the running statistics.
-
-    Gives whether there are any such statistics.
-    """
+def held_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the rows of this pass, but keep them out of the running statistics."""
     held = [
         module
         for module in model.modules()
@@ -26,7 +21,7 @@ def held_statistics(model: nn.Module) -> Iterator[bool]:
     for module in held:
         module.track_running_stats = False
     try:
-        yield bool(held)
+        yield
     finally:
         for module in held:
             module.track_running_stats = True
@@ -73,8 +68,10 @@ def refresh_statistics(model: nn.Module, inputs: Tensor, steps: int) -> None:
     momenta = [
         (module, module.momentum)
         for module in model.modules()
-        if isinstance(module, _NormBase) and module.training
+        if isinstance(module, _NormBase) and module.training and module.track_running_stats
     ]
+    if not momenta:
+        return
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         for module, momentum in momenta:
@@ -96,26 +93,3 @@ def quiet(model: nn.Module, device: torch.device) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), held_statistics(model), held_buffers(model):
         yield
-
-
-@contextlib.contextmanager
-def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
-    """Collect the outputs of the module named `layer` within the block; None collects nothing.
-
-    They are the tensors that the model goes on with, so that a derivative by them exists.
-    """
-    outputs: list[Tensor] = []
-    if layer is None:
-        yield outputs
-        return
-
-    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-        value = output_tensor(output)
-        if value is not None:
-            outputs.append(value)
-
-    handle = model.get_submodule(layer).register_forward_hook(keep)
-    try:
-        yield outputs
-    finally:
-        handle.remove()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coflect_widget.backends.torch.modes import Frozen, modes, restore
+from coflect_widget.backends.torch.modes import Frozen, evaluating
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.random_state import random_state_kept
 
@@ -243,14 +243,9 @@ def _backward(total: Tensor) -> None:
 def _forward_only(
     model: nn.Module, loss: Any, inputs: Sequence[Tensor], targets: Tensor, outputs: int
 ) -> None:
-    before = modes(model)
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = logits_of(model(*(x.clone() for x in inputs)), model, outputs)
-            _total(loss, logits, targets, loss)
-    finally:
-        restore(before)
+    with evaluating(model):
+        logits = logits_of(model(*(x.clone() for x in inputs)), model, outputs)
+        _total(loss, logits, targets, loss)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(
             "nothing in the model can be trained: all weights have requires_grad=False; let the "

@@ -14,8 +14,8 @@ import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils import parametrize
 
-from coflect_widget.attribution.errors import ModelNotSendableError
-from coflect_widget.workers.by_value import ByValuePickler, ByValueUnpickler, dumps, findable
+from coflect_widget.backends.by_value import ByValuePickler, ByValueUnpickler, dumps, findable
+from coflect_widget.backends.errors import ModelNotSendableError
 
 _HOOK_TABLES = (
     "_backward_hooks",

@@ -1,4 +1,4 @@
-"""Reads logits and targets off a torch model that another library trains.
+"""Reads logits and targets off a torch model that a loop of another's trains.
 
 Callbacks of Lightning and transformers are not shown what the model computed. A forward hook
 is: it keeps a reference to the newest batch, and is gone after the training.
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.tasks.base import Task
 
@@ -90,3 +91,32 @@ def targets_of(backend: Any, task: Task, indices: Any) -> Tensor:
             "batches of (x, y)"
         )
     return torch.tensor([backend.read_sample(int(i)).target for i in indices])
+
+
+def values_of_step(
+    outputs: Tensor, targets: Any, loss: Tensor | None, compute: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Values (B, D) and loss of a step of a loop of the user's own."""
+    targets = torch.as_tensor(targets).detach().reshape(outputs.shape)
+    if loss is None:
+        with torch.no_grad():
+            loss = compute(outputs.detach(), targets)
+    return targets, loss
+
+
+def classes_of_step(
+    logits: Tensor, targets: Any, loss: Tensor | None, *, look: bool
+) -> tuple[Tensor, Tensor]:
+    """Class numbers (B,) and loss of a step of a loop of the user's own.
+
+    `targets` are (B,), (B, 1) or shares (B, classes); `look` at whether these are such.
+    """
+    targets = torch.as_tensor(targets).detach()
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        targets = targets[:, 0]
+    elif look and bool(((targets.float().sum(1) - 1).abs() > 0.01).any()):
+        raise ValueError(f"targets are (B, {targets.shape[1]}), but {SEVERAL_LABELS}")
+    if loss is None:
+        with torch.no_grad():
+            loss = torch.nn.functional.cross_entropy(logits.detach().float(), targets)
+    return targets if targets.ndim == 1 else targets.argmax(1), loss

@@ -22,8 +22,8 @@ def check_regression(
     loss: Any,
     num_classes: int | None,
     class_weight: Mapping[int, float] | None,
-) -> str:
-    """What floating point targets were taken for, where that could be doubted; else "".
+) -> list[str]:
+    """What floating point targets were taken for, a sentence where that could be doubted.
 
     Raises
     ------
@@ -49,11 +49,11 @@ def check_regression(
     elif (values >= 0).all() and (values == values.round()).all():
         what = f"whole numbers from {values.min():.0f} to {values.max():.0f}"
     else:
-        return ""
-    return (
+        return []
+    return [
         f"Targets of {what} were taken for values to regress on, because they are floating point "
         "and loss= is smallest where outputs equal them. Class numbers are to be integers."
-    )
+    ]
 
 
 def check_values(source: Source, outputs: int) -> None:

@@ -47,7 +47,7 @@ class Answers(Protocol):
         """Answer the message of this id."""
 
 
-class Controls(ipywidgets.Widget):  # type: ignore[misc]
+class Inbox(ipywidgets.Widget):  # type: ignore[misc]
     """The receiving end of the dashboard's buttons.
 
     Attributes

@@ -1,14 +1,11 @@
-"""A person's map-style data set as (x, y) by index; an error of its own names the index."""
+"""Items of a map-style data set as (x, y) by index; an error of its own names the index."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.items import name_index
@@ -31,12 +28,21 @@ class Items:
         What messages call it.
     names : sequence of str
         Arguments of the model's ``forward``, by which inputs with names are put in order.
+    arrays : tuple of type
+        Of the values that are inputs.
     """
 
-    def __init__(self, dataset: Any, argument: str, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        argument: str,
+        names: Sequence[str] = (),
+        arrays: tuple[type, ...] = (np.ndarray,),
+    ) -> None:
         self._dataset = dataset
         self._argument = argument
         self._names = tuple(names)
+        self._arrays = arrays
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -66,7 +72,7 @@ class Items:
         inputs = {
             name: value
             for name, value in item.items()
-            if name not in (*_LABELS, place) and isinstance(value, torch.Tensor | np.ndarray)
+            if name not in (*_LABELS, place) and isinstance(value, self._arrays)
         }
         if not inputs:
             raise ValueError(
@@ -116,23 +122,6 @@ def in_order(inputs: Any, names: Sequence[str], where: str) -> Any:
             "is not known: name them as forward() does, or give a tuple in its order"
         )
     return tuple(inputs[name] for name in wanted)
-
-
-def forward_names(model: nn.Module) -> tuple[str, ...]:
-    """What the model's ``forward`` calls its arguments; () where it does not say."""
-    inner: Any = model
-    while True:
-        wrapped = getattr(inner, "_orig_mod", None)
-        if wrapped is None and isinstance(
-            inner, nn.DataParallel | nn.parallel.DistributedDataParallel
-        ):
-            wrapped = inner.module
-        if wrapped is None:
-            break
-        inner = wrapped
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(inner.forward).parameters.values()
-    return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
 def _words(names: Mapping[str, Any]) -> str:

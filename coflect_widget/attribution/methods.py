@@ -1,0 +1,247 @@
+"""LayerCAM, Grad-CAM and SmoothGrad, for models of any framework."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, Map, relative_error
+from coflect_widget.backends.differentiable import Differentiable, Noise, Ops, Others, WorkerModel
+from coflect_widget.backends.layers import Layer
+
+
+def layercam(ops: Ops, activation: Any, gradient: Any) -> Any:
+    """Class-activation maps (B, h, w), non-negative, at the layer's own size.
+
+    The sum over channels of ReLU(gradient) * ReLU(activation), each pixel weighted by its own
+    gradient; so it works at layers far from the output, where Grad-CAM's averaged gradients do
+    not. P.-T. Jiang et al., "LayerCAM", IEEE TIP 2021.
+
+    Parameters
+    ----------
+    ops : Ops
+    activation, gradient : tensors
+        The layer's output and the gradient of a class's logit by it, as maps.
+    """
+    return ops.sum(ops.relu(gradient) * ops.relu(activation), axis=ops.channels)
+
+
+def evidence(ops: Ops, activation: Any, gradient: Any) -> Any:
+    """Sum over channels of activation times mean gradient, (B, h, w), of either sign.
+
+    For a linear head over pooled channels that is the class-activation map itself.
+    """
+    weights = ops.mean(gradient, axis=ops.places, keepdims=True)
+    return ops.sum(weights * activation, axis=ops.channels)
+
+
+def gradcam(ops: Ops, activation: Any, gradient: Any) -> Any:
+    """Grad-CAM in its classic form, (B, h, w), non-negative; parameters as of `layercam`.
+
+    R. R. Selvaraju et al., "Grad-CAM", ICCV 2017.
+    """
+    return ops.relu(evidence(ops, activation, gradient))
+
+
+CAMS = {"livecam": layercam, "gradcam": gradcam}
+
+
+def smoothgrad(
+    model: Differentiable,
+    inputs: Any,
+    target: int,
+    samples: int,
+    noise: Noise,
+    spread: float,
+    tolerance: float = TOLERANCE,
+) -> tuple[Map, int]:
+    """Mean magnitude of the gradient over noisy copies of the input, and over channels.
+
+    D. Smilkov et al., "SmoothGrad", 2017.
+
+    Parameters
+    ----------
+    inputs : tensor (1, ...)
+        As the model takes it.
+    target : int
+        Class whose logit the gradient is of.
+    samples : int
+        At most so many noisy copies.
+    noise : callable
+    spread : float
+        Standard deviation of the noise.
+    tolerance : float
+        Stop once the standard error of the map (the mean over channels) is below this share of
+        the map's contrast, both as root mean squares over the pixels; 0 never stops early.
+
+    Returns
+    -------
+    map : ndarray (H, W)
+    used : int
+        Noisy copies that it took.
+    """
+    ops, axis = model.ops, model.input_channels
+    total: Any = 0.0
+    maps: list[NDArray[np.float32]] = []  # (copies, H, W) each
+
+    def flat(gradients: Any) -> NDArray[np.float32]:
+        return ops.numpy(gradients if axis is None else ops.mean(gradients, axis=axis))
+
+    used = 0
+    while used < samples:
+        count = min(NOISE_BATCH, samples - used)
+        copies = inputs + noise((count, *inputs.shape[1:]), spread)
+        _, gradients = model.input_gradient(copies, lambda logits: ops.sum(logits[:, target]))
+        gradients = ops.abs(gradients)
+        total = total + ops.sum(gradients, axis=0, keepdims=True)
+        used += count
+        maps.append(flat(gradients))
+        done = tolerance > 0 and used < samples
+        if done and relative_error(np.concatenate(maps)) < tolerance:
+            break
+    return flat(total / used)[0], used
+
+
+class ModelExplainer:
+    """Maps by a worker's own copy of a model; see `attribution.worker.Explainer`."""
+
+    def __init__(self, model: WorkerModel) -> None:
+        self.model = model
+        self._layers: dict[tuple[str | None, tuple[int, ...]], Layer] = {}
+
+    def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
+        """See `WorkerModel.load_weights`."""
+        self.model.load_weights(views)
+
+    def randomise(self, seed: int) -> None:
+        """See `WorkerModel.randomise`."""
+        self.model.randomise(seed)
+
+    def rehearse(self, run: Callable[[], object]) -> None:
+        """Call `run` with some weights in place, and forget what was found by them."""
+        self.model.fill()
+        try:
+            run()
+        finally:
+            self._layers.clear()
+
+    def explain(
+        self,
+        x: NDArray[np.float32],
+        target: int | None,
+        methods: Sequence[str],
+        samples: int,
+        sigma: float,
+        layer: str | None,
+        seed: int,
+        others: Others = (),
+        place: int = 0,
+    ) -> dict[str, Any]:
+        """Maps of one input.
+
+        Parameters
+        ----------
+        x : ndarray (1, C, H, W) float32
+        target : int or None
+            The class to explain; the predicted one if None.
+        methods : sequence of {"livecam", "gradcam", "smoothgrad"}
+        samples : int
+            Noisy copies for SmoothGrad, which takes fewer where its map converges early.
+        sigma : float
+            Standard deviation of the noise as a share of the input's range.
+        layer : str or None
+            Layer that LiveCAM reads; found if None.
+        seed : int
+            Of the noise: equal seeds give equal maps.
+        others : sequence of ndarray
+            Further inputs of a model with several, each without the batch's dimension.
+        place : int
+            Where `x` stands among the model's arguments.
+
+        Returns
+        -------
+        dict
+            ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
+            (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
+            the layer's name, with SmoothGrad ``samples_used``, with `others`
+            ``modality_focus`` and ``modality_reason``.
+
+        Raises
+        ------
+        FloatingPointError
+            If the model's output is NaN or infinite.
+        NoSuitableLayerError
+            If LiveCAM has nothing to read.
+        """
+        x = np.array(x, dtype=np.float32)
+        model = self.model.bound(others, place)
+        inputs = model.own(x)
+        with self.model.seeded(seed) as noise:
+            logits = model.logits(inputs)
+            values = model.ops.numpy(logits)
+            if not np.isfinite(values).all():
+                raise FloatingPointError(
+                    "the model's output has NaN or infinite values on this sample"
+                )
+            classes = values.shape[1]
+            explained = int(values.argmax()) if target is None else target
+            if not 0 <= explained < classes:
+                raise IndexError(f"target={target} is not one of the model's {classes} classes")
+            result: dict[str, Any] = {
+                "probabilities": self.model.probabilities(logits),
+                "explained": explained,
+            }
+            for method in (name for name in CAMS if name in methods):
+                read = self._layer(model, x.shape[1:], layer)
+                maps = model.layer_gradient(inputs, lambda logits: logits[0, explained], read)
+                cam = CAMS[method](model.ops, *maps)
+                result[method] = model.ops.resized(cam, (x.shape[2], x.shape[3]))
+                result["layer"] = read.name
+            if "smoothgrad" in methods:
+                spread = sigma * float(x.max() - x.min())
+                found, used = smoothgrad(model, inputs, explained, samples, noise, spread)
+                result["smoothgrad"], result["samples_used"] = found, used
+            if others:
+                focus, why = self.model.focus(x, others, place, explained)
+                result["modality_focus"], result["modality_reason"] = focus, why
+        return result
+
+    def logits(
+        self, x: NDArray[np.float32], others: Others = (), place: int = 0
+    ) -> NDArray[np.float32]:
+        """See `WorkerModel.outputs`."""
+        return self.model.outputs(x, others, place)
+
+    def check_layer(
+        self, input_shape: Sequence[int], layer: str | None, others: Others = (), place: int = 0
+    ) -> str:
+        """Name of the layer that LiveCAM will read; the weights need no values yet.
+
+        Raises
+        ------
+        NoSuitableLayerError
+            With the list of candidates.
+        """
+        self.model.fill()
+        return self.model.bound(others, place).find_layer(input_shape, layer).name
+
+    def _layer(self, model: Differentiable, shape: tuple[int, ...], name: str | None) -> Layer:
+        key = (name, shape)
+        if key not in self._layers:
+            self._layers[key] = model.find_layer(shape, name)
+        return self._layers[key]
+
+
+def load(explainer: str, structure: bytes) -> Any:
+    """What an import path "module:function" makes of a model's structure, able to explain.
+
+    A backend's path gives a `WorkerModel`, whose maps are made here, or an
+    `attribution.worker.Explainer` that makes them itself.
+    """
+    module, _, name = explainer.partition(":")
+    made = getattr(importlib.import_module(module), name)(structure)
+    return ModelExplainer(made) if isinstance(made, WorkerModel) else made

@@ -1,0 +1,136 @@
+"""What a backend need not say itself; the only place that asks what one has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
+from coflect_widget.backends.differentiable import Guided
+from coflect_widget.tasks.base import Task
+
+
+class BackendDefaults:
+    """Answers of a backend without guidance, maps, or labels that can be judged.
+
+    A backend may derive from it; `complete` gives it to one that does not.
+    """
+
+    explainer = ""
+    task: Task | None = None
+    takes_labels = reads_val = False
+    fills_processors: Any = False
+    members: NDArray[np.int64] | None = None
+    knobs: Any = None
+    shares_optimizer: bool = False
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        return []
+
+    @cached_property
+    def assumptions(self) -> list[str]:
+        return []
+
+    @cached_property
+    def lapses(self) -> list[Any]:
+        return []
+
+    def expect(self, steps: int) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def forget_read(self) -> None:
+        pass
+
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        return [float(value) for value in values]
+
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        logits = np.concatenate([np.asarray(output.logits) for output in outputs])
+        return logits, np.concatenate([np.asarray(output.targets) for output in outputs])
+
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        return np.concatenate([np.asarray(part) for part in parts])
+
+    def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
+        return unknown_order(loader)
+
+    def readings(
+        self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
+    ) -> list[NDArray[np.float32]]:
+        return []
+
+    def guided(self) -> Guided | None:
+        return None
+
+    def attach_guidance(self, losses: Any) -> None:
+        pass
+
+    def set_guidance(self, guidance: Any) -> str:
+        raise ValueError("this backend takes no guidance")
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        return None
+
+    def set_labels(self, labels: Mapping[int, int | None]) -> None:
+        raise ValueError("this backend cannot change labels while it trains")
+
+    def label_of(self, index: int) -> int:
+        raise ValueError("this backend cannot change labels while it trains")
+
+    def read_val_sample(self, index: int) -> Sample:
+        raise IndexError("this backend reads no validation samples")
+
+    def add_samples(self, x: Any, y: Any) -> int:
+        raise ValueError(
+            "this backend takes no samples while it trains; add them to the data and make a new "
+            "Session"
+        )
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
+        return None
+
+    def structure(self) -> bytes:
+        raise TypeError("this backend has no structure(), from which a worker would rebuild it")
+
+    def check_layer(self, structure: bytes, sample: Sample, name: str | None) -> None:
+        pass
+
+
+def complete(made: Any) -> Backend:
+    """A backend with the answers that it lacks.
+
+    Raises
+    ------
+    TypeError
+        If they cannot be added to it.
+    """
+    if isinstance(made, BackendDefaults):
+        return made  # type: ignore[return-value]  # the rest is its own
+    found: Any = made
+    defaults = BackendDefaults()
+    own = {
+        "takes_labels": hasattr(found, "set_labels"),
+        "reads_val": hasattr(found, "read_val_sample"),
+    }
+    for name in (name for name in dir(defaults) if not name.startswith("_")):
+        if hasattr(found, name):
+            continue
+        try:
+            setattr(found, name, own.get(name, getattr(defaults, name)))
+        except AttributeError as error:
+            raise TypeError(
+                f"backend {type(found).__name__} has no {name!r}, and none can be set on it; derive"
+                " it from coflect_widget.backends.defaults.BackendDefaults"
+            ) from error
+    return found  # type: ignore[no-any-return]

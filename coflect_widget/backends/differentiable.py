@@ -1,0 +1,228 @@
+"""What maps and losses of guidance need of a framework: a few primitives, and arrays.
+
+Methods over them are written once (`attribution.methods`, `guidance.passes`); a backend that gives
+these has both.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.layers import Layer
+
+#: From logits (B, classes) to a scalar whose gradient is wanted.
+Score = Callable[[Any], Any]
+#: From a shape and a standard deviation to normal noise.
+Noise = Callable[[tuple[int, ...], float], Any]
+#: Further inputs of a model with several, each without the batch's dimension.
+Others = Sequence[NDArray[np.float32]]
+
+
+class Cell(Protocol):
+    """A number () that outlives a step, in and out of compiled ones; below 0: not known yet."""
+
+    @property
+    def value(self) -> Any:
+        """The tensor ()."""
+
+    def assign(self, value: Any) -> None:
+        """Keep another one."""
+
+
+class Ops(Protocol):
+    """Array functions of a framework, named as the array API standard names them.
+
+    Besides these `relu`, `log_softmax` over classes, `detach`, and `real`, which makes float32.
+    """
+
+    channels: int  #: axis of a map's channels
+    places: tuple[int, int]  #: and of its rows and columns
+
+    sum: Callable[..., Any]
+    mean: Callable[..., Any]
+    min: Callable[..., Any]
+    abs: Callable[..., Any]
+    square: Callable[..., Any]
+    where: Callable[..., Any]
+    concat: Callable[..., Any]
+    isfinite: Callable[..., Any]
+    maximum: Callable[..., Any]  #: of a tensor and a number
+    relu: Callable[..., Any]
+    log_softmax: Callable[..., Any]
+    detach: Callable[..., Any]
+    real: Callable[..., Any]
+
+    def halves(self, x: Any) -> tuple[Any, Any]:
+        """The first and the second half of (2n, ...)."""
+
+    def cross_entropy(self, logits: Any, targets: Any) -> Any:
+        """(B,) of logits (B, classes)."""
+
+    def of_classes(self, logits: Any, targets: Any) -> Any:
+        """The logit of each row's class, (B,) or (B, 1); targets may be (B, classes)."""
+
+    def pooled(self, region: Any, size: tuple[int, int]) -> Any:
+        """Regions (B, H, W) at a map's size: each cell gets the share of it that is covered."""
+
+    def resized(self, cam: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+        """A map (1, h, w) as (H, W), bilinear."""
+
+    def numpy(self, x: Any) -> NDArray[np.float32]:
+        """The same values outside the framework."""
+
+
+class Differentiable(Protocol):
+    """A model whose scores have gradients; `x` are inputs (B, ...) as it takes them."""
+
+    ops: Ops
+    #: axis of the inputs' channels, None where they have none
+    input_channels: int | None
+
+    def own(self, x: Any) -> Any:
+        """Inputs (B, C, H, W) as the model takes them."""
+
+    def logits(self, x: Any) -> Any:
+        """(B, classes)."""
+
+    def input_gradient(self, x: Any, score: Score) -> tuple[Any, Any]:
+        """Logits, and the gradient of their score by `x`, of the shape of `x`."""
+
+    def layer_gradient(self, x: Any, score: Score, layer: Layer) -> tuple[Any, Any]:
+        """A layer's output and the gradient of the score by it, as maps.
+
+        The axes of a map are `ops.channels` and `ops.places`.
+        """
+
+    def find_layer(self, input_shape: Sequence[int], name: str | None = None) -> Layer:
+        """The layer that class activation maps read, of inputs (C, H, W).
+
+        Raises
+        ------
+        NoSuitableLayerError
+            If no output is spatial, or if the named one is not there or not spatial.
+        """
+
+
+class WorkerModel(ABC):
+    """A worker's own copy of a model, in eval mode; its weights come and go."""
+
+    @abstractmethod
+    def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
+        """Copy weights, by name, into the model.
+
+        Raises
+        ------
+        KeyError
+            If one is missing, unknown or of another shape: the model was changed since it was
+            sent.
+        """
+
+    @abstractmethod
+    def fill(self) -> None:
+        """Give the weights some values with which a model can run."""
+
+    @abstractmethod
+    def randomise(self, seed: int) -> None:
+        """Give the model random weights, as before any training."""
+
+    @abstractmethod
+    def bound(self, others: Others = (), place: int = 0) -> Differentiable:
+        """The model as a function of one input; the `others` are held."""
+
+    @abstractmethod
+    def probabilities(self, logits: Any) -> NDArray[np.float32]:
+        """(classes,) of logits (1, classes)."""
+
+    @abstractmethod
+    def seeded(self, seed: int) -> AbstractContextManager[Noise]:
+        """Within the block equal seeds give equal noise; afterwards random state is as before."""
+
+    @abstractmethod
+    def outputs(self, x: NDArray[np.float32], others: Others, place: int) -> NDArray[np.float32]:
+        """(B, classes) for inputs (B, C, H, W), without gradients."""
+
+    @abstractmethod
+    def focus(
+        self, x: NDArray[np.float32], others: Others, place: int, target: int
+    ) -> tuple[dict[str, float] | None, str]:
+        """Share of each of several inputs in the output, or None and why it is not defined."""
+
+
+class Checked(NamedTuple):
+    """A loss term and its derivative.
+
+    Attributes
+    ----------
+    value : tensor ()
+        Detached.
+    gradients : sequence of tensor or None
+        One for each trained weight; None where the term does not depend on it.
+    finite : tensor () of bool
+        Value and gradients are free of NaN and infinity.
+    """
+
+    value: Any
+    gradients: Sequence[Any]
+    finite: Any
+
+
+class Guided(Differentiable, Protocol):
+    """The model that is trained, for second passes beside a step's main one.
+
+    A pass leaves no trace in the model: neither in running statistics, nor in the random state, nor
+    in hooks. Its gradients can be differentiated again.
+    """
+
+    #: whether a value can be looked at without a wait for a device
+    looks: bool
+
+    def chw(self, x: Any) -> Any:
+        """Inputs as the model takes them as (B, C, H, W)."""
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[Any, Any]:
+        """Inputs (n, C, H, W) and labels (n,) of training samples; -1 of those left out."""
+
+    def cell(self) -> Cell:
+        """A number that is not known yet."""
+
+    def tensors(self, array: NDArray[Any]) -> Any:
+        """An array of a plan as what `read_rows` gives its arrays as."""
+
+    def normalises_by_batch(self) -> bool:
+        """Whether a layer that is trained normalises a row by the others."""
+
+    def held_statistics(self) -> AbstractContextManager[Any]:
+        """Keep a main pass out of the running statistics."""
+
+    def refresh_statistics(self, inputs: Any, steps: int) -> None:
+        """Let running statistics see `inputs` as often as `steps` ordinary passes would have."""
+
+    def reaches_weights(self, value: Callable[[], Any]) -> bool:
+        """Whether a number () has a gradient by any weight; raises what computing that raises."""
+
+    def differentiate(self, term: Callable[[], Any], **how: Any) -> Checked:
+        """Value and gradients of a term; whatever its graph can raise, it raises here."""
+
+    def summand(self, checked: Checked) -> Any:
+        """The term as a tensor () to add to a loss; its backward pass cannot fail."""
+
+    def cleared(self, checked: Checked) -> Checked:
+        """The same, but 0 where it is not finite."""
+
+    def sent(self, checked: Checked, task_loss: Any) -> Callable[[], bool | None]:
+        """Whether a term is sound, or its batch is at fault, told once the device has said it."""
+
+    def overflowed(self, *, scaled: bool) -> bool:
+        """Whether gradients that are not finite may only have been too large for 16 bits.
+
+        Called once for each of them.
+        """
+
+    def fits(self) -> None:
+        """A term was sound."""

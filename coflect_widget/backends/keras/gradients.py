@@ -1,0 +1,60 @@
+"""Gradients of a Keras model's scores by its inputs and by a layer's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from coflect_widget.backends.keras.layers import as_maps, find_layer, named_layers, tapped
+from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.keras.ops import TfOps
+from coflect_widget.backends.layers import Layer
+
+
+class KerasGradients:
+    """`backends.differentiable.Differentiable` for Keras on TensorFlow.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    training : bool
+        Whether passes are made as in training.
+    """
+
+    ops = TfOps
+
+    def __init__(self, classifier: Classifier, *, training: bool = False) -> None:
+        self.classifier = classifier
+        self._training = training
+        self.input_channels = {"last": -1, "first": 1, "none": None}[classifier.layout]
+
+    def own(self, x: Any) -> Any:
+        return self.classifier.own(x)
+
+    def logits(self, x: Any) -> Any:
+        return self.classifier.logits(self.classifier.model(x, training=self._training))
+
+    def input_gradient(self, x: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = self.logits(x)
+            value = score(logits)
+        return logits, tape.gradient(value, x)
+
+    def layer_gradient(self, x: Any, score: Callable[[Any], Any], layer: Layer) -> tuple[Any, Any]:
+        x = tf.convert_to_tensor(x)
+        captured: list[Any] = []
+        module = {layer.name: named_layers(self.classifier.model)[layer.name]}
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            with tapped(module, lambda _, value: captured.append(value)):
+                logits = self.logits(x)
+            value = score(logits)
+        gradient = tape.gradient(value, captured[-1])
+        return as_maps(layer, captured[-1]), as_maps(layer, gradient)
+
+    def find_layer(self, input_shape: Sequence[int], name: str | None = None) -> Layer:
+        return find_layer(self.classifier, input_shape, name)

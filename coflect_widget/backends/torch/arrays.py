@@ -1,0 +1,117 @@
+"""A sample's inputs and targets as torch and the model take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import TensorDataset
+
+from coflect_widget.backends.base import Sample
+from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy
+from coflect_widget.backends.items import has_own_items
+from coflect_widget.backends.named_items import in_order
+from coflect_widget.data.arrays import ArrayDataset
+
+
+def arguments(sample: Sample) -> list[NDArray[np.float32]]:
+    """All inputs of a sample in the order in which the model takes them."""
+    return [*sample.others[: sample.place], sample.input, *sample.others[sample.place :]]
+
+
+def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
+    """Which of several inputs is the picture: the first with three dimensions."""
+    for place, shape in enumerate(shapes):
+        if len(shape) == 3 and min(shape[1:]) > 1:
+            return place
+    raise ValueError(
+        f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "
+        f"{[tuple(s) for s in shapes]}; one of them must be a picture (C, H, W)"
+    )
+
+
+def to_sample(x: Any, target: int, argument: str) -> Sample:
+    """One sample with its input, or its several inputs, as float32."""
+    if not isinstance(x, tuple | list):
+        return Sample(input=as_float(x, argument).numpy(), target=target)
+    place = place_of_picture([a.shape for a in x], argument)
+    arrays = [as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
+    return Sample(arrays.pop(place), target, tuple(arrays), place)
+
+
+def shape_of(x: Any) -> tuple[Any, ...]:
+    """Shape of an input, or of each of several."""
+    return tuple(map(shape_of, x)) if isinstance(x, tuple | list) else tuple(x.shape)
+
+
+def are_several(x: Any) -> bool:
+    """Whether `x` is several inputs, an array each, and not one array's rows."""
+    return (
+        len(x) > 1
+        and all(hasattr(a, "shape") and len(a.shape) > 1 for a in x)
+        and (len({tuple(a.shape[1:]) for a in x}) > 1 or len(x[0].shape) == 4)
+    )
+
+
+def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any] | None:
+    """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
+    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
+        return data.images, data.labels
+    if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
+        return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
+    if isinstance(data, tuple | list) and len(data) == 2:
+        inputs, labels = data
+        labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
+        if labelled and isinstance(inputs, Mapping | set | frozenset):
+            inputs = in_order(inputs, names, f"{argument}[0]")
+        several = isinstance(inputs, tuple | list) and are_several(inputs)
+        if labelled and (hasattr(inputs, "shape") or several):
+            return inputs, labels
+    return None
+
+
+def is_floating(y: Any) -> bool:
+    """Whether a data set's target is a value, or several, and no class number."""
+    if isinstance(y, torch.Tensor):
+        return y.is_floating_point()
+    return isinstance(y, float) or bool(np.issubdtype(np.asarray(y).dtype, np.floating))
+
+
+def values_of(y: Any) -> torch.Tensor:
+    """One sample's values, (D,) float32."""
+    return torch.as_tensor(y, dtype=torch.float32).reshape(-1)
+
+
+def are_words(labels: Any) -> bool:
+    """Whether labels are names of classes."""
+    try:
+        return np.asarray(labels).dtype.kind in "US" or any(isinstance(y, str) for y in labels)
+    except (TypeError, ValueError):
+        return False
+
+
+def as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
+    """`x` as float32; `further` says that it is an input beside the picture."""
+    tensor = torch.as_tensor(x).detach()
+    if tensor.is_floating_point():
+        return tensor.float()
+    if tensor.is_complex():
+        raise ValueError(
+            f"{argument} has inputs of type {tensor.dtype}; pass real numbers, for example the "
+            "magnitude, numpy.abs(images)"
+        )
+    found = f"{argument} has inputs of type {tensor.dtype}; the model needs floating point"
+    is_tensor = isinstance(x, torch.Tensor)
+    if further:
+        convert = "ids.float()" if is_tensor else "ids.astype('float32')"
+        raise ValueError(
+            f"{found}: of an input beside the picture, such as token ids, pass {convert} and turn "
+            "them back in the model's forward(), ids.long()"
+        )
+    largest = float(tensor.double().max()) if tensor.numel() else 1.0
+    if tensor.dtype is torch.uint8:
+        largest = 255.0  # though these few may be dark
+    raise ValueError(f"{found}, for example {float_remedy(largest, tensor=is_tensor)}")

@@ -1,0 +1,74 @@
+"""Gradients of a torch model's scores by its inputs and by a layer's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coflect_widget.backends.layers import Layer
+from coflect_widget.backends.torch import outputs
+from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
+from coflect_widget.backends.torch.ops import TorchOps
+
+
+class TorchGradients:
+    """`backends.differentiable.Differentiable` for PyTorch; the first derivative alone.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In eval mode, on the CPU.
+    call : callable, optional
+        Runs the model on inputs (B, C, H, W), where ``model(x)`` does not.
+    """
+
+    ops = TorchOps
+    input_channels = 1
+
+    def __init__(self, model: nn.Module, call: Callable[[Tensor], Any] | None = None) -> None:
+        self.model = model
+        self._call = call or model
+
+    def own(self, x: Any) -> Tensor:
+        return torch.as_tensor(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        # The copy keeps an in-place first layer from changing the input, or failing on it.
+        return logits_of(self._call(x.clone()), self.model)
+
+    def input_gradient(self, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = self.logits(x)
+            (gradient,) = torch.autograd.grad(score(logits), x)
+        return logits, gradient
+
+    def layer_gradient(
+        self, x: Tensor, score: Callable[[Tensor], Tensor], layer: Layer
+    ) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad(), tapped(self.model, layer.name, apart=True) as captured:
+            value = score(self.logits(x.detach().clone().requires_grad_()))
+            (gradient,) = torch.autograd.grad(value, captured[-1])
+        return as_maps(layer, captured[-1].detach()), as_maps(layer, gradient)
+
+    def find_layer(self, input_shape: Sequence[int], name: str | None = None) -> Layer:
+        return find_layer(self.model, input_shape, name, self._call)
+
+
+def logits_of(output: Any, model: nn.Module) -> Tensor:
+    """The logits (B, classes) in what `model` gave.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are none.
+    """
+    logits = outputs.logits_of(output, model)
+    if logits.ndim != 2:
+        raise ValueError(
+            f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"
+        )
+    return logits

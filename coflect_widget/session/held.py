@@ -1,0 +1,54 @@
+"""What each part of `Session` reaches the parts behind it through."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from typing import TypeVar
+
+from coflect_widget.records.run import Run
+from coflect_widget.session.parts import Parts
+
+T = TypeVar("T")
+
+
+class Held:
+    """Base of `Session` and of what is mixed into it."""
+
+    _parts: Parts | None
+    _run: Run
+    _process: int  # that made the session
+
+    def close(self) -> None:
+        """Stop training, end every worker and thread, and leave the run folder complete."""
+        raise NotImplementedError
+
+    def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
+        raise NotImplementedError
+
+    def _made(self) -> Parts:
+        if self._parts is None:
+            raise RuntimeError("this session was not made; its constructor raised an error")
+        return self._parts
+
+    def _open(self) -> Parts:
+        parts = self._made()
+        if self._elsewhere:
+            raise RuntimeError(
+                "this process was forked from the one that made the session, which alone can "
+                "train and steer it; make a new session here"
+            )
+        if parts.closed:
+            raise RuntimeError("the session is closed; make a new one to go on")
+        return parts
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this process is a fork of the session's: it has none of its threads."""
+        return os.getpid() != self._process
+
+    def _on_disk(self) -> None:
+        """Have everything so far in the run folder."""
+        if self._parts is not None and not self._elsewhere:
+            self._parts.forecaster.drain(5)
+            self._parts.stream.flush()

@@ -1,0 +1,118 @@
+"""The part of a `Session` that tells: metrics, the queue, maps, what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coflect_widget import events
+from coflect_widget.attribution.timeline import read_timeline
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.records.run import Run
+from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.held import Held
+
+if TYPE_CHECKING:
+    from coflect_widget.attribution.explanation import Explanation
+
+
+class Looks(Held):
+    """Mixed into `Session`: what the training and its forecast say."""
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """Last value of each metric ("loss", "accuracy", "val_loss", ...), "step" and "epoch"."""
+        parts = self._made()
+        return {**parts.newest.metrics, "step": parts.loop.step, "epoch": parts.loop.epoch}
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Samples that will be wrong some epochs from now, riskiest first.
+
+        The first ``forecast.top`` of those at risk and those wrong now together; each says which
+        it is. Empty before the first ranking, and where nothing is likely to be wrong.
+        """
+        return self._candidates()[: self._made().config.forecast.top]
+
+    @property
+    def at_risk(self) -> list[Candidate]:
+        """Samples that are right now and will be wrong, riskiest first; as many at most."""
+        return [candidate for candidate in self._candidates() if not candidate.wrong_now]
+
+    @property
+    def wrong_now(self) -> list[Candidate]:
+        """Samples that are wrong now and will be then, surest first; as many at most.
+
+        None while `onset` is set.
+        """
+        return [candidate for candidate in self._candidates() if candidate.wrong_now]
+
+    def _candidates(self) -> list[Candidate]:
+        parts = self._made()
+        forecast = parts.newest.forecast
+        if forecast is None:
+            return []
+        unknown = [None] * len(forecast.index)  # of classes
+        doubtful = set(forecast.doubtful)
+        return [
+            Candidate(
+                index, risk, target, predicted, reason, parts.gallery.thumbnail(index),
+                wanted, given, error, index in doubtful,
+            )
+            for index, risk, target, predicted, reason, wanted, given, error in zip(
+                forecast.index,
+                forecast.risk,
+                forecast.target,
+                forecast.predicted,
+                forecast.reason,
+                forecast.target_value or unknown,
+                forecast.predicted_value or unknown,
+                forecast.error or unknown,
+                strict=True,
+            )
+        ]  # fmt: skip
+
+    def explain(self, index: int, timeout: float = 120.0) -> Explanation:
+        """Where the model looks on one training sample, now.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        RuntimeError
+            If no explanation can be given; the message says why.
+        TimeoutError
+            If it takes longer than `timeout` seconds.
+        """
+        parts = self._open()
+        parts.scheduler.start()
+        asked = parts.desk.explain(whole_number(index, "index"))
+        explanation = self._wait_for(asked, timeout, "explain()")
+        parts.stream.flush()
+        return explanation
+
+    def timeline(self, index: int) -> list[Explanation]:
+        """Where the model looked on one training sample over the run, oldest first.
+
+        One explanation for each training step at which the sample was explained, as far as
+        ``config["attribution"]["maps_per_sample"]`` keeps them; [] where it never was.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        """
+        number = whole_number(index, "index")
+        self._made().samples.check(number)
+        if not (self._made().closed or self._elsewhere):
+            self._made().stream.flush()
+        return read_timeline(self._run, number)
+
+    def events(self, type: str | None = None) -> list[events.Event]:  # noqa: A002 - the contract's name
+        """Recorded events, oldest first; only those of `type`, if given."""
+        self._on_disk()
+        return self._run.events(type)
+
+    @property
+    def run(self) -> Run:
+        """The run folder: ``.id``, ``.path``, ``.events()``, ``.scalars()``, ``.config``."""
+        return self._run

@@ -1,0 +1,97 @@
+"""How a session is shown: by import paths that are given to it, because it knows no browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from coflect_widget.backends.registry import resolve
+from coflect_widget.session.held import Held
+
+_ways: dict[str, str] = {}
+
+
+def show_with(*, live: str, recorded: str, sidebar: str, page: str) -> None:
+    """Say with what sessions are shown; each is imported when it is first used.
+
+    Parameters
+    ----------
+    live : str
+        Import path "module:name" of what makes a `Screen` from the session's parts and its run.
+    recorded : str
+        Of what makes a widget from a run alone.
+    sidebar : str
+        Of what shows a widget beside the cells: ``(widget, title, page) -> object``.
+    page : str
+        Of what writes one file that shows a run: ``(run, path) -> Path``.
+    """
+    _ways.update(live=live, recorded=recorded, sidebar=sidebar, page=page)
+
+
+def _way(name: str) -> Any:
+    if name not in _ways:
+        raise RuntimeError("nothing shows sessions here; import coflect_widget as a whole")
+    return resolve(_ways[name])
+
+
+class Screen(Protocol):
+    """A dashboard on a session.
+
+    Attributes
+    ----------
+    widget : object
+        What a notebook shows.
+    """
+
+    widget: Any
+
+    @property
+    def page(self) -> str:
+        """What the browser's page calls itself; "" where it has said nothing."""
+
+    def close(self) -> None:
+        """Show the session's last state and end every thread."""
+
+
+class Shows(Held):
+    """Mixed into `Session`: in a cell, in the side panel, in a file."""
+
+    _dashboard: Screen | None = None
+    _replayed: Any = None  # where it is first shown after it was closed
+
+    def dashboard(self) -> Any:
+        """The dashboard widget; one per session, however often it is shown."""
+        if self._dashboard is not None:
+            return self._dashboard.widget
+        if self._made().closed:
+            self._replayed = self._replayed or _way("recorded")(self._run)
+            return self._replayed
+        self._dashboard = _way("live")(self._open(), self._run)
+        return self._dashboard.widget
+
+    def sidebar(self) -> Any:
+        """Show the dashboard in JupyterLab's right side panel; below the cell elsewhere.
+
+        Notebook 7 is recognised once the dashboard has been shown there in a cell.
+        """
+        widget = self.dashboard()
+        page = "" if self._dashboard is None else self._dashboard.page
+        return _way("sidebar")(widget, f"Coflect {self._run.id}", page)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.dashboard()._repr_mimebundle_(**kwargs)
+
+    def _display_(self) -> Any:
+        return self.dashboard()  # marimo shows what this returns
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write what the dashboard shows to one file that needs no kernel and no network.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        self._on_disk()
+        written: Path = _way("page")(self._run, path)
+        return written
