@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from coflect_widget.events import Event, Spike
 from coflect_widget.guidance.knobs import inputs_of
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.session.arguments import whole_number
-
-if TYPE_CHECKING:
-    from coflect_widget.session.parts import Parts
-
-T = TypeVar("T")
+from coflect_widget.session.held import Held
 
 
-class Changes:
+class Changes(Held):
     """Mixed into `Session`: knobs, and samples added, left out and labelled anew."""
-
-    def _open(self) -> Parts:
-        raise NotImplementedError
-
-    def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:
-        raise NotImplementedError
 
     def set(
         self,

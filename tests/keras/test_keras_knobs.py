@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from coflect_widget.backends.base import epoch_order
 from tests.conftest import eventually
 from tests.keras.keras_models import compiled, nested, sequential
 
@@ -217,7 +216,7 @@ def test_three_poisoned_rows_are_named(make_session, shapes):
     session.pause()
     session.step("epoch")
     epoch = session.metrics["epoch"]
-    rows = epoch_order(0, epoch, 256)[96:128][[4, 17, 30]]
+    rows = session._backend.order(epoch)[96:128][[4, 17, 30]]
     images[rows] *= 400
     labels[rows] = model(images[rows]).numpy().argmin(1)  # as surely wrong as can be
     session.step("epoch")

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from coflect_widget.backends.base import epoch_order
 from coflect_widget.events import LeaveOut
 from coflect_widget.records.run import Run
 from coflect_widget.ui.view import replay
@@ -170,7 +169,7 @@ def test_added_samples_are_trained_on_from_the_next_epoch_on(make_session, shape
     session.step("epoch")
     session._parts.forecaster.drain(30)
     at = session.metrics["step"]
-    assert at == begun + 10 + 9  # 257 of them, the single one with the last batch
+    assert at == begun + 10 + 8  # 257 of them, the single one with the last batch
     assert (store.last_seen[256:296] <= begun + 10).all()
     assert store.last_seen[296] > begun + 10
     session.resume()
@@ -221,7 +220,7 @@ def test_three_poisoned_rows_are_named_and_left_out_with_one_command(make_sessio
     session.pause()
     session.step("epoch")
     epoch = session.metrics["epoch"]
-    rows = epoch_order(0, epoch, 256)[96:128][[4, 17, 30]]  # of its fourth batch
+    rows = session._backend.order(epoch)[96:128][[4, 17, 30]]  # of its fourth batch
     images[rows] *= 400
     with torch.no_grad():  # as surely wrong as can be
         labels[rows] = session._backend.model(torch.from_numpy(images[rows])).argmin(1).numpy()
@@ -266,7 +265,7 @@ def test_a_row_that_spoils_a_normalised_batch_is_found_by_itself(make_session, s
     session.step("epoch")
     before = [p.detach().clone() for p in model.parameters()]
     epoch = session.metrics["epoch"]
-    row = int(epoch_order(0, epoch, 256)[7])
+    row = int(session._backend.order(epoch)[7])
     images[row] = -5  # finite, and its logarithm is not
     session.step()
     (spike,) = session.events("spike")
