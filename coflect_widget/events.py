@@ -361,6 +361,7 @@ class DataChange(Record):
     kind: Literal["add", "drop", "relabel"]
     index: list[int]
     label: list[int] = []  #: of "relabel", one for each index
+    file: str = ""  #: of "add", npz of inputs and targets, relative to the run folder
 
 
 class InterventionRecord(Payload):

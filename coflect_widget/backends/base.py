@@ -329,11 +329,16 @@ class Backend(Protocol):
         [] where each reading gives the same.
         """
 
-    def add_samples(self, x: Any, y: Any) -> int:
-        """* Put samples after the last one, at a step boundary; how many.
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """* What a person gave as samples: inputs (n, ...), targets (n,) or (n, D); any thread.
 
-        They can be read at once, and are trained on once they are `members`. Raises ValueError
-        where they do not fit, or the data cannot grow.
+        Raises ValueError where they do not fit, or the data cannot grow.
+        """
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        """* Put what `rows_to_add` gave after the last sample, at a step boundary.
+
+        It can be read at once, and is trained on once it is among `members`.
         """
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:

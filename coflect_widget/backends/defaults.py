@@ -91,11 +91,14 @@ class BackendDefaults:
     def read_val_sample(self, index: int) -> Sample:
         raise IndexError("this backend reads no validation samples")
 
-    def add_samples(self, x: Any, y: Any) -> int:
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
         raise ValueError(
             "this backend takes no samples while it trains; add them to the data and make a new "
             "Session"
         )
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        raise ValueError("this backend takes no samples while it trains")
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
         return None

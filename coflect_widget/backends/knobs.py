@@ -8,7 +8,7 @@ there had it never been turned, and a schedule goes on as if there were none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -63,6 +63,15 @@ class Knobs(Protocol):
         ------
         ValueError
             If one of them cannot be used.
+        """
+
+    def kept(self) -> dict[str, Any]:
+        """What `take` needs beside the turns in force: plain values."""
+
+    def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Any]) -> None:
+        """Go on with these turns in force, where the values are already as they made them.
+
+        For a checkpoint: the optimizer's state that is in it has the values under the turns.
         """
 
     def check_batch_size(self, batch_size: int) -> None:
@@ -169,6 +178,18 @@ class OptimizerValues:
             if mine:
                 self._turns[name], self._natural[name] = mine, natural[name]
                 self._written[name] = self._read(name)
+
+    def kept(self) -> dict[str, Values]:
+        """Each turned value as it would be without knobs."""
+        return {name: self.natural(name) for name in self._turns}
+
+    def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Values]) -> None:
+        """Go on with these turns, which have made the values what they are now."""
+        self._turns, self._natural, self._written = {}, {}, {}
+        for turn in turns:
+            self._turns.setdefault(turn.name, []).append(turn)
+        for name in self._turns:
+            self._natural[name], self._written[name] = list(kept[name]), self._read(name)
 
     @contextmanager
     def beneath(self) -> Iterator[None]:

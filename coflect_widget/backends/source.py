@@ -130,21 +130,23 @@ class Source:
         length = self.length if self.added is None else self.added.first
         return [int(i) for i in np.linspace(0, length - 1, min(PROBES, length)).round()]
 
-    def add(self, x: Any, y: Any) -> int:
-        """Put samples after the last one; at a step boundary. Gives how many there were of them.
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """What a person gave as samples, for `add`: inputs (n, ...) and targets (n,) or (n, D).
 
         Raises
         ------
         ValueError
             If they do not fit the data, or these cannot grow.
         """
-        inputs, targets = rows_to_add(x, y, *self.form_to_add())
+        return rows_to_add(x, y, *self.form_to_add())
+
+    def add(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        """Put samples after the last one; at a step boundary."""
         if self.added is None:
             self.added = Added(self.length, inputs, targets)
         else:
             self.added = self.added.and_(inputs, targets)
         self.length += len(inputs)
-        return len(inputs)
 
     def look(self) -> None:
         """Read the probes of a data set, whose random numbers are as before afterwards."""

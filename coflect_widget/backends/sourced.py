@@ -63,11 +63,14 @@ class SourcedBackend(BackendDefaults):
         """Indices of the training data in the order of an epoch."""
         return epoch_order(self.seed, epoch, self._in_epoch)
 
-    def add_samples(self, x: Any, y: Any) -> int:
-        members = np.arange(self.num_train) if self.members is None else self.members
-        added = int(self.train_source.add(x, y))
-        self.members = members  # the epoch that is under way goes over those of before
-        return added
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        rows: tuple[NDArray[np.float32], NDArray[Any]] = self.train_source.rows_to_add(x, y)
+        return rows
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        if self.members is None:  # the epoch that is under way goes over those of before
+            self.members = np.arange(self.num_train)
+        self.train_source.add(inputs, targets)
 
     def as_sample(self, found: Any) -> Sample:
         """What a source gives as the session sees it."""

@@ -165,7 +165,7 @@ def build(
         before_knob=lambda: None,
     )
     data = DataChanges(
-        backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
+        path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
     saving = Saving(
         backend,

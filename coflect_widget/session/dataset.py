@@ -6,18 +6,23 @@ the next ones. Verdicts on labels are `Labels`'s; here they are interventions wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget import events
 from coflect_widget.events import DataChange, Judged
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.records.durable import replacing
+from coflect_widget.records.inside import open_inside
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.steering import Steering
@@ -36,12 +41,15 @@ class DataChanges:
 
     Parameters
     ----------
+    folder : Path
+        The run's; samples that are added are kept in it.
     backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
         What it acts on.
     """
 
     def __init__(
         self,
+        folder: Path,
         backend: Any,
         task: Task,
         controls: Controls,
@@ -53,6 +61,9 @@ class DataChanges:
         steering: Steering,
         tell: Telling,
     ) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._issued = 0  # numbers of files
         self._backend = backend
         self._task = task
         self._controls = controls
@@ -108,7 +119,23 @@ class DataChanges:
             If the data cannot grow, or the samples do not fit; nothing has changed then.
         """
         self._check_loop("add")
-        return self._at_boundary(self._add, x, y)
+        inputs, targets = self._backend.rows_to_add(x, y)
+        if self._task.labelled:
+            for label in targets.tolist():
+                self._labels.check_label(label)
+        # On disk first, and on the caller's thread: training does not wait for it.
+        return self._at_boundary(self._add, inputs, targets, self._keep(inputs, targets))
+
+    def _keep(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> str:
+        """Name of the file that holds them, relative to the run folder."""
+        with self._lock:
+            self._issued += 1
+            while (self._folder / (name := f"added/{self._issued:04d}.npz")).exists():
+                self._issued += 1
+            (self._folder / "added").mkdir(exist_ok=True)
+            with replacing(self._folder / name) as part, part.open("wb") as out:
+                np.savez(out, inputs=inputs, targets=targets)
+        return name
 
     def undo(self, intervention: str) -> Future[Intervention]:
         """Take one such change back at the next step boundary."""
@@ -137,38 +164,101 @@ class DataChanges:
                 "session.train()"
             )
 
+    # --- a run that goes on ----------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the ledger and the verdicts; plain values and arrays."""
+        members = self._backend.members
+        given = {
+            id_: [
+                [mine.model_dump(), before and before.model_dump()] for mine, before in of.values()
+            ]
+            for id_, of in self._given.items()
+        }
+        return {"members": members, "gone": sorted(self._gone), "given": given}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave; the ledger and the loop's place are back, no verdict yet."""
+        for entry in self._steering.ledger.interventions:
+            if entry.record.data is not None and entry.record.data.kind == "add":
+                self._backend.add_samples(*self._read(entry.record.data))
+        self._forecaster.mark(partial(self._grow, self._backend.num_train))
+        self._gone = set(kept["gone"])
+        self._given = {
+            id_: {
+                (one := Judged.model_validate(mine)).index: (
+                    one,
+                    before and Judged.model_validate(before),
+                )
+                for mine, before in of
+            }
+            for id_, of in kept["given"].items()
+        }
+        if kept["members"] is not None:
+            self._backend.members = np.asarray(kept["members"], np.int64)
+            self._members_follow()
+
+    def replay(self, entry: Intervention) -> None:
+        """Once more and without a record, what the ledger has of it; at a step boundary."""
+        change = entry.record.data
+        if change is not None and entry.undone:
+            self._take_back(entry)
+        elif change is not None and change.kind == "add":
+            self._put_rows(*self._read(change))
+        elif change is not None:
+            self._put_verdicts(entry.id, change)
+
+    def _read(self, change: DataChange) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        with (
+            open_inside(self._folder, change.file) as file,
+            np.load(file, allow_pickle=False) as rows,
+        ):
+            return rows["inputs"], rows["targets"]
+
     # --- at a step boundary ----------------------------------------------------------------------
 
     def _judge(
         self, kind: Any, indices: list[int], labels: list[int], recorded: Future[Intervention]
     ) -> None:
-        verdict: events.Verdict = "leave out" if kind == "drop" else "wrong"
-        wanted: list[int | None] = [*labels] if labels else [None] * len(indices)
+        change = DataChange(kind=kind, index=indices, label=labels)
+        name = self._steering.ledger.new_id()
+        self._put_verdicts(name, change)
+        named = _named(indices)
+        text = f"leave out {named}" if kind == "drop" else _relabelled(named, labels)
+        self._enter(name, change, text, recorded)
+
+    def _put_verdicts(self, intervention: str, change: DataChange) -> None:
+        verdict: events.Verdict = "leave out" if change.kind == "drop" else "wrong"
+        labels = change.label
+        wanted: list[int | None] = [*labels] if labels else [None] * len(change.index)
         judged = [
             self._labels.verdict_on(index, verdict, label)
-            for index, label in zip(indices, wanted, strict=True)
+            for index, label in zip(change.index, wanted, strict=True)
         ]
         before = {one.index: self._labels.verdicts.get(one.index) for one in judged}
         self._labels.put(judged)
-        named = _named(indices)
-        text = f"leave out {named}" if kind == "drop" else _relabelled(named, labels)
-        entry = self._enter(DataChange(kind=kind, index=indices, label=labels), text, recorded)
-        self._given[entry.id] = {one.index: (one, before[one.index]) for one in judged}
+        self._given[intervention] = {one.index: (one, before[one.index]) for one in judged}
 
-    def _add(self, x: Any, y: Any, recorded: Future[Intervention]) -> None:
-        first = self._backend.num_train
-        if self._task.labelled:
-            for label in np.asarray(y.detach().cpu() if hasattr(y, "detach") else y).reshape(-1):
-                self._labels.check_label(label)
-        count = self._backend.add_samples(x, y)
+    def _add(
+        self,
+        inputs: NDArray[np.float32],
+        targets: NDArray[Any],
+        file: str,
+        recorded: Future[Intervention],
+    ) -> None:
+        first, count = self._backend.num_train, len(inputs)
+        self._put_rows(inputs, targets)
         indices = list(range(first, first + count))
-        self._forecaster.mark(partial(self._grow, first + count))
-        self._members_follow()
         text = f"add {count} sample{'s' * (count > 1)}, {_named(indices)}"
-        waiting = self._backend.members is not None and first not in self._backend.members
-        if waiting:
+        if first not in self._backend.members:
             text += ", trained on from the next epoch on"
-        self._enter(DataChange(kind="add", index=indices), text, recorded)
+        change = DataChange(kind="add", index=indices, file=file)
+        self._enter(self._steering.ledger.new_id(), change, text, recorded)
+
+    def _put_rows(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        self._backend.add_samples(inputs, targets)
+        self._forecaster.mark(partial(self._grow, self._backend.num_train))
+        self._members_follow()
 
     def _grow(self, count: int) -> None:
         """On the forecaster's thread, before it hears of the new samples."""
@@ -183,22 +273,25 @@ class DataChanges:
         self._backend.members = np.setdiff1d(every, np.array(sorted(self._gone), np.int64))
 
     def _undo(self, intervention: str, recorded: Future[Intervention]) -> None:
-        entry = self._steering.ledger[intervention]
+        if not self._steering.ledger[intervention].undone:
+            self._take_back(self._steering.ledger[intervention])
+        entry = self._steering.ledger.undo(intervention)
+        self._steering.effects.undone(intervention, self._loop.step)
+        data = events.Undone(id=entry.id, author=self._tell.author, understood=entry.understood)
+        self._tell.durably(data, recorded, entry)
+
+    def _take_back(self, entry: Intervention) -> None:
         change = entry.record.data
         assert change is not None  # noqa: S101 - narrows the type; the desk knows whose it is
-        if not entry.undone and change.kind == "add":
+        if change.kind == "add":
             self._labels.put(
                 [self._labels.verdict_on(index, "leave out", None) for index in change.index]
             )
             self._gone.update(change.index)
             self._members_follow()
-        elif not entry.undone:
-            self._labels.put(self._replaced(entry))
-            self._given.pop(intervention, None)
-        entry = self._steering.ledger.undo(intervention)
-        self._steering.effects.undone(intervention, self._loop.step)
-        data = events.Undone(id=entry.id, author=self._tell.author, understood=entry.understood)
-        self._tell.durably(data, recorded, entry)
+            return
+        self._labels.put(self._replaced(entry))
+        self._given.pop(entry.id, None)
 
     def _replaced(self, entry: Intervention) -> list[Judged]:
         """The verdicts that come back where this intervention's own are in force."""
@@ -208,18 +301,20 @@ class DataChanges:
             return [self._labels.verdict_on(index, "undo", None) for index in change.index]
         back = []
         for index, (mine, before) in (given or {}).items():
-            if self._labels.verdicts.get(index) is mine:
+            if self._labels.verdicts.get(index) == mine:
                 back.append(before or self._labels.verdict_on(index, "undo", None))
             for others in self._given.values():  # a later one would bring this one back
                 later = others.get(index)
-                if later is not None and later[1] is mine:
+                if later is not None and later[1] == mine:
                     others[index] = (later[0], before)
         return back
 
-    def _enter(self, change: DataChange, text: str, recorded: Future[Intervention]) -> Intervention:
+    def _enter(
+        self, name: str, change: DataChange, text: str, recorded: Future[Intervention]
+    ) -> None:
         step = self._loop.step
         record = events.InterventionRecord(
-            id=self._steering.ledger.new_id(),
+            id=name,
             author=self._tell.author,
             sample=change.index[0] if len(change.index) == 1 else None,
             understood=text,
@@ -229,7 +324,6 @@ class DataChanges:
         entry = self._steering.ledger.append(record, step, when)
         self._steering.effects.applied(record, step)
         self._tell.durably(record, recorded, entry)
-        return entry
 
 
 def _named(indices: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
@@ -150,6 +150,32 @@ class KnobBoard:
             if not entry.undone and entry.id != without
             for turn in entry.record.knobs
         ]
+
+    # --- a run that goes on ----------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the ledger and the optimizer's state; plain values."""
+        known = self._known()
+        return {
+            "first_size": self._first_size,
+            "size": self._backend.batch_size,
+            "next_size": self._next_size,
+            "knobs": None if known is None else known.kept(),
+        }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave; the ledger, the optimizer and the loop's place are back."""
+        known = self._known()
+        if known is not None and kept["knobs"] is not None:
+            known.take(self._in_force(), kept["knobs"])
+        self._first_size, self._next_size = int(kept["first_size"]), int(kept["next_size"])
+        self._backend.batch_size = int(kept["size"])
+        if self._waits:
+            self._loop.at_next_epoch(self._resize)
+
+    def replay(self) -> None:
+        """Have in force what the ledger has, once more and without a record; at a step boundary."""
+        self._put(self._in_force())
 
     # --- at a step boundary ----------------------------------------------------------------------
 

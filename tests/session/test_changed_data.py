@@ -194,6 +194,37 @@ def test_samples_added_and_taken_back_leave_no_trace(make_session):
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_that_goes_on_has_its_changed_data_and_can_undo_them(make_session, shapes):
+    before = make_session(batch_size=32)
+    told = [before.add(1 - shapes.images[:40], shapes.labels[:40]), before.drop([3, 256])]
+    before.undo(before.add(shapes.images[0], 1))
+    told += [before.relabel(3, 1), before.add(shapes.images[:2], [0, 1])]
+    assert sorted(p.name for p in (before.run.path / "added").iterdir()) == [
+        "0001.npz", "0002.npz", "0003.npz",
+    ]  # fmt: skip
+    session = make_session(batch_size=32)
+    mine, theirs = session._parts, before._parts
+    mine.data._folder = theirs.data._folder
+    for entry in before.interventions:
+        mine.steering.ledger.append(entry.record, entry.step, entry.when)
+        if entry.undone:
+            mine.steering.ledger.undo(entry.id)
+    mine.data.take(theirs.data.kept())
+    mine.labels.put(list(theirs.labels.verdicts.values()))
+    assert session._backend.num_train == 299
+    assert np.array_equal(session._backend.order(3), before._backend.order(3))
+    assert np.array_equal(session._parts.samples.train(298).input, shapes.images[1])
+    assert session._backend._judged.label(3, 0) == 1
+    session.train(epochs=1)
+    assert session.wait(60)
+    assert session.metrics["step"] == 10
+    for one in reversed(told):
+        session.undo(one.id)
+    assert len(session._backend.order(3)) == 256
+    assert session._backend._judged.label(3, 0) == 0
+    assert np.array_equal(session._backend.order(3), make_session()._backend.order(3))
+
+
 def test_a_regression_grows_too(make_session, shapes):
     values = shapes.labels[:, None].astype(np.float32)
     session = make_session(linear(1), data=(shapes.images, values), loss=nn.MSELoss(), config=MAPS)

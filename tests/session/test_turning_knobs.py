@@ -230,3 +230,43 @@ def test_a_backend_without_knobs_says_so(make_session):
     session._backend.knobs = None
     with pytest.raises(ValueError, match="has no knobs"):
         session.set(lr=0.1)
+
+
+def gone_on(make_session, before, **arguments):
+    """Another session that goes on from where `before` stands, as a checkpoint would have it."""
+    session = make_session(run_dir=before.run.path.parent, **arguments)
+    mine, theirs = session._parts, before._parts
+    for entry in before.interventions:
+        mine.steering.ledger.append(entry.record, entry.step, entry.when)
+        if entry.undone:
+            mine.steering.ledger.undo(entry.id)
+    mine.backend.model.load_state_dict(theirs.backend.model.state_dict())
+    mine.backend.optimizer.load_state_dict(theirs.backend.optimizer.state_dict())
+    mine.backend.scheduler.load_state_dict(theirs.backend.scheduler.state_dict())
+    mine.knobs.take(json.loads(json.dumps(theirs.knobs.kept())))
+    return session
+
+
+def test_a_run_that_goes_on_has_its_knobs_and_can_undo_them(make_session):
+    before = paused_in_training(make_session)
+    before.step("epoch")
+    rate = before._backend.learning_rate()
+    told = [before.set(lr=0.02), before.set(freeze=["0", "1"], momentum="x 0.5")]
+    before.undo(before.set(weight_decay=0.5))
+    told.append(before.set(batch_size=32))
+    session = gone_on(make_session, before, optimizer=sgd, scheduler=halves, batch_size=64)
+    group = session._backend.optimizer.param_groups[0]
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.02, 0.45, 1e-3)
+    assert session._backend.batch_size == 32
+    trained = [p.requires_grad for p in session._backend.model.parameters()]
+    assert trained == [False] * 4 + [True] * 4
+    session.train(epochs=1)
+    assert session.wait(60)
+    assert session.metrics["step"] == 8
+    assert group["lr"] == pytest.approx(0.01)
+    for one in told:
+        session.undo(one.id)
+    assert (group["lr"], group["momentum"]) == (rate / 2, 0.9)
+    assert session._backend.batch_size == 64
+    assert all(p.requires_grad for p in session._backend.model.parameters())
+    assert session._backend.model[1].training

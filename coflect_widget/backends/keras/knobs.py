@@ -6,7 +6,7 @@ compiled step has taken in as a plain number, and which weights it trains, is co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -210,6 +210,22 @@ class KerasKnobs:
         self.values.put(of_values)
         if self._schedule is not None:
             self._scale(of_rate)
+
+    def kept(self) -> dict[str, Any]:
+        trained = {str(layer.path): was for layer, was in self._before}
+        return {"values": self.values.kept(), "trained": trained}
+
+    def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Any]) -> None:
+        rated = self._schedule is not None
+        self.values.take(
+            [t for t in turns if t.name not in _NO_VALUES and not (rated and t.name == "lr")],
+            kept["values"],
+        )
+        every = self._model._flatten_layers(include_self=True, recursive=True)
+        known = [layer for layer in every if str(layer.path) in kept["trained"]]
+        _restore([(layer, bool(kept["trained"][str(layer.path)])) for layer in known])
+        self._before = []
+        self.put(turns)
 
     def _put_layers(self, turns: Sequence[KnobTurn], wanted: dict[int, bool]) -> None:
         if not turns and not self._before:

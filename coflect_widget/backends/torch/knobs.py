@@ -6,7 +6,7 @@ normalises by them, as ``trainable = False`` does in Keras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -166,6 +166,19 @@ class TorchKnobs:
         if not any(turn.layers for turn in turns):
             self._before = {}
         self._hold(self._statistics(turns))
+
+    def kept(self) -> dict[str, Any]:
+        names = {id(p): name for name, p in self._model.named_parameters()}
+        trained = {names[key]: was for key, (_, was) in self._before.items() if key in names}
+        return {"values": self.values.kept(), "trained": trained}
+
+    def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Any]) -> None:
+        self.values.take(_of_values(turns), kept["values"])
+        for name, weight in self._model.named_parameters():
+            if name in kept["trained"]:
+                weight.requires_grad_(bool(kept["trained"][name]))
+        self._before = {}
+        self.put(turns)
 
     def _planned(self, turns: Sequence[KnobTurn]) -> dict[int, tuple[nn.Parameter, bool]]:
         """Each weight, and whether it is to be trained."""
