@@ -194,7 +194,8 @@ def test_samples_are_added_and_taken_back(make_session, shapes):
 def test_data_that_are_drawn_anew_take_no_more_samples(make_session, shapes):
     images = shapes.images.transpose(0, 2, 3, 1)
     data = tf.data.Dataset.from_tensor_slices((images, shapes.labels))
-    drawn = data.map(lambda x, y: (x + tf.random.uniform(()) * 0.01, y)).batch(32)
+    generator = tf.random.Generator.from_non_deterministic_state()
+    drawn = data.map(lambda x, y: (x + generator.uniform(()) * 0.01, y)).batch(32)
     session = make_session(model=compiled(sequential()), data=drawn)
     with pytest.raises(ValueError, match="read anew in each epoch"):
         session.add(images[0], 1)
@@ -203,12 +204,12 @@ def test_data_that_are_drawn_anew_take_no_more_samples(make_session, shapes):
 
 
 def test_three_poisoned_rows_are_named(make_session, shapes):
-    images, labels = shapes.images.transpose(0, 2, 3, 1).copy(), shapes.labels.copy()
+    images = shapes.images.transpose(0, 2, 3, 1).copy()
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Flatten(), layers.Dense(4)])
     session = make_session(
         model=compiled(model, optimizer=keras.optimizers.Adam(1e-3)),
-        data=(images, labels), batch_size=32,
+        data=(images, shapes.labels), batch_size=32,
         config={"attribution": {"method": "smoothgrad"}},
     )  # fmt: skip
     session.train(epochs=60)
@@ -218,7 +219,7 @@ def test_three_poisoned_rows_are_named(make_session, shapes):
     epoch = session.metrics["epoch"]
     rows = session._backend.order(epoch)[96:128][[4, 17, 30]]
     images[rows] *= 400
-    labels[rows] = model(images[rows]).numpy().argmin(1)  # as surely wrong as can be
+    session.relabel(rows, model(images[rows]).numpy().argmin(1))  # as surely wrong as can be
     session.step("epoch")
     session._parts.forecaster.drain(30)
     (spike,) = session.events("spike")
