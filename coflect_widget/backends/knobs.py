@@ -98,6 +98,21 @@ def fold(natural: Values, turns: Sequence[KnobTurn]) -> Values:
     return found
 
 
+def moved(natural: float, written: float, now: float) -> float:
+    """A value without knobs, where somebody else has set what was `written` to `now`.
+
+    A schedule either goes on from the value that it finds, as StepLR does, and the value without
+    knobs moves by the same ratio; or it computes it anew from its own base, as LambdaLR does, and
+    gives the value without knobs. The smaller jump is the likelier one.
+    """
+    if now == written:
+        return natural
+    if natural <= 0 or written <= 0 or now <= 0:
+        return now
+    anew = abs(math.log(now / natural)) < abs(math.log(now / written))
+    return now if anew else natural * (now / written)
+
+
 def check_value(name: str, value: float) -> None:
     """Raise ValueError where a value of the optimizer can be no such number."""
     low, high = LIMITS.get(name, (0.0, math.inf))
@@ -141,18 +156,13 @@ class OptimizerValues:
     def natural(self, name: str) -> Values:
         """A value of each group as it would be without knobs.
 
-        Where somebody else has set it meanwhile, such as a schedule of a loop of the user's own,
-        the value without knobs has moved by the same ratio.
+        Somebody else may have set it meanwhile, such as a schedule of a loop of the user's own:
+        see `moved`.
         """
         if name not in self._natural:
             return self._read(name)
         now, written, natural = self._read(name), self._written[name], self._natural[name]
-        if now == written:
-            return natural
-        return [
-            was if new == old else (was * (new / old) if old else new)
-            for was, new, old in zip(natural, now, written, strict=True)
-        ]
+        return [moved(*each) for each in zip(natural, written, now, strict=True)]
 
     def plan(self, turns: Sequence[KnobTurn]) -> dict[str, Values]:
         """What these turns would make of each value; raises ValueError where one cannot be."""
@@ -178,6 +188,15 @@ class OptimizerValues:
             if mine:
                 self._turns[name], self._natural[name] = mine, natural[name]
                 self._written[name] = self._read(name)
+
+    def settle(self) -> None:
+        """Put the turns on top of what somebody else has set since; called before a step."""
+        for name, turns in self._turns.items():
+            if self._read(name) == self._written[name]:
+                continue
+            self._natural[name] = self.natural(name)
+            self._write(name, fold(self._natural[name], turns))
+            self._written[name] = self._read(name)
 
     def kept(self) -> dict[str, Values]:
         """Each turned value as it would be without knobs."""

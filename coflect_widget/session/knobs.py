@@ -193,7 +193,7 @@ class KnobBoard:
         if any(turn.name == "batch_size" for turn in turns) and self._waits:
             text += "; from the next epoch on"
         if self._own_loop.open and "lr" in schedules and not schedules["lr"]:
-            text += "; a schedule of your loop's own sets it anew at its next step"
+            text += "; a schedule that your loop steps goes on from there"
         record = events.InterventionRecord(
             id=self._steering.ledger.new_id(),
             author=self._tell.author,

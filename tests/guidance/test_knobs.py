@@ -173,6 +173,28 @@ def test_a_schedule_goes_on_from_a_knob_and_as_ever_after_its_undoing(name):
     assert [lr for lr, _ in turned[3:8]] == pytest.approx([lr * ratio for lr, _ in plain[3:8]])
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_nobody_knows_of_goes_on_from_a_knob_too(name):
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    scheduler = SCHEDULES[name](optimizer)
+    plain = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    same = SCHEDULES[name](plain)
+    knobs = board(optimizer, net)  # as in a loop of one's own, which steps its schedule itself
+    rates, expected = [], []
+    optimizer.register_step_post_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
+    for step in range(10):
+        if step == 2:
+            knobs.put(turn(knobs, lr="x 0.5"))
+        if step == 8:
+            knobs.put([])
+        expected.append(plain.param_groups[0]["lr"] * (0.5 if 2 <= step < 8 else 1))
+        for each in (optimizer, plain, scheduler, same):
+            each.step()
+    assert rates == pytest.approx(expected, rel=1e-9)
+    assert not optimizer._optimizer_step_pre_hooks
+
+
 def test_a_schedule_at_zero_cannot_be_set_and_says_so():
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

@@ -210,7 +210,7 @@ def test_a_loop_of_ones_own_turns_what_the_session_knows(make_session, shapes):
     for x, y in session.loop(loader):
         done = session.set(lr=0.2)
         assert mine.param_groups[0]["lr"] == 0.2
-        assert "a schedule of your loop's own sets it anew" in done.understood
+        assert "a schedule that your loop steps goes on from there" in done.understood
         session.observe(None, other(x), y)
         break
 

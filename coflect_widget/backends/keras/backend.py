@@ -272,6 +272,8 @@ class KerasBackend(SourcedBackend):
         """
         if weights is None:
             weights = np.ones(len(indices), np.float32)
+        if self.knobs.values.any:  # a callback of ``fit`` may have set a value
+            self.knobs.values.settle()
         guidance, extra = self.guiding, None
         if guidance is None:
             logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)

@@ -53,6 +53,7 @@ class TorchKnobs:
         self._scheduler = scheduler
         self._try_batch = try_batch
         self.values = OptimizerValues(self.now, self._write)
+        self._settling: Any = None  # the hook that has turns hold against others
         #: as they were before any layer was frozen, by id: weight, whether it was trained
         self._before: dict[int, tuple[nn.Parameter, bool]] = {}
         self._held: dict[int, tuple[nn.Module, Any]] = {}  # modules that keep their statistics
@@ -159,6 +160,7 @@ class TorchKnobs:
         wanted = self._planned(turns)
         self._before = self._before or self._trained()
         self.values.put(_of_values(turns))
+        self._settle()
         for weight, trained in wanted.values():
             if weight.requires_grad != trained:
                 weight.requires_grad_(trained)
@@ -179,6 +181,14 @@ class TorchKnobs:
                 weight.requires_grad_(bool(kept["trained"][name]))
         self._before = {}
         self.put(turns)
+
+    def _settle(self) -> None:
+        """Look before each step whether a schedule that is not the session's has set a value."""
+        if self.values.any and self._settling is None:
+            self._settling = self._optimizer.register_step_pre_hook(lambda *_: self.values.settle())
+        elif not self.values.any and self._settling is not None:
+            self._settling.remove()
+            self._settling = None
 
     def _planned(self, turns: Sequence[KnobTurn]) -> dict[int, tuple[nn.Parameter, bool]]:
         """Each weight, and whether it is to be trained."""
