@@ -93,15 +93,20 @@ def test_the_loss_follows_and_a_schedule_goes_on(make_session, shapes):
     done = session.set(lr=1e-12, weight_decay=0, momentum=0)
     assert "the StepLR goes on from there" in done.understood
     before = weights(session)
+    step, epoch = session.metrics["step"], session.metrics["epoch"]
     session.step(3)
-    step = session.metrics["step"]
+    assert session.metrics["step"] == step + 3
+    step += 3
     assert session.state == "paused"
+    for unit in (0, -2, 1.5, True, "steps"):
+        with pytest.raises(ValueError, match="a number of steps"):
+            session.step(unit)
     after = weights(session)
     moved = [n for n in before if "running" not in n and "tracked" not in n]
     assert all(torch.allclose(before[n], after[n], atol=1e-9) for n in moved)
     session.step("epoch")
-    assert session.metrics["step"] == 8 if step < 8 else 12
-    assert group["lr"] == pytest.approx(0.5e-12)
+    assert session.metrics["step"] == 4 * (step // 4 + 1)
+    assert group["lr"] == pytest.approx(1e-12 * 0.5 ** (session.metrics["epoch"] - epoch))
     session.undo(done)
     freeze = session.set(freeze=["0", "1"])
     before = weights(session)
