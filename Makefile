@@ -74,9 +74,9 @@ unit:
 slow:
 	$(BIN)/python -m pytest -m slow
 
+# Without photographs in COFLECT_DATA the second one makes stand-ins.
 notebooks:
-	COFLECT_DATA=$${COFLECT_DATA:-$$($(BIN)/python tests/standin_data.py build/data)} \
-	  COFLECT_EPOCHS=2 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	COFLECT_EPOCHS=2 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 --timeout=900 $(NOTEBOOKS)
 
 e2e:

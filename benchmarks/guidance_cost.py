@@ -22,8 +22,9 @@ import coflect_widget as coflect
 from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.projects.demo_model import small_resnet
 
 ANNOTATED = 25
@@ -40,7 +41,7 @@ def backend(model: nn.Module, data: tuple, loss: str | None) -> TorchBackend:
         batch_size=64, config=config,
     )  # fmt: skip
     if loss is not None:
-        guidance = GuidanceLosses(made.guided(), made.image_size, config.guidance)
+        guidance = GuidanceLosses(made.guided(), IMAGE, config.guidance)
         made.attach_guidance(guidance)
         kind = LOSSES[loss][0]
         corner = parse_roi((0.0, 0.0, 0.2, 0.2))

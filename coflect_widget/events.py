@@ -35,6 +35,9 @@ StrokeKind = Literal["look", "ignore"]
 Scope = Literal["sample", "class", "everywhere"]
 #: For what an explanation is made.
 Purpose = Literal["periodic", "candidate", "person"]
+#: What a button beside an advice does: show its sample, take its intervention back, show where the
+#: model looks, train on after a stop, leave its sample out of the training.
+Doing = Literal["open", "undo", "look", "continue", "leave_out"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
 
@@ -125,6 +128,7 @@ class RunStarted(Payload):
     device: str = ""
     focus: float | None = None  #: strength of strokes before anybody changed it
     guidance: bool = True  #: whether this training can take strokes
+    inputs: str = "image"  #: the kind of input, a `Modality.name`
     kernels: str = ""  #: "native 0.1.0" or "numpy", of the forecast; "" in runs of before
 
 
@@ -135,6 +139,7 @@ class TrainStarted(Payload):
     steps_per_epoch: int
     batch_size: int
     begun: int = 0  #: steps that its first epoch has already
+    own_loop: bool = False  #: whether it is a loop of the user's own, which no button continues
 
 
 class StateChanged(Payload):
@@ -299,7 +304,7 @@ class Overlay(Table):
     top_classes: list[int]
     top_probs: list[float]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: tuple[float, ...] | None  #: corners in fractions, of a picture x0, y0, x1, y1
     model_step: int
     method: str
     quality: Quality | None = None
@@ -336,7 +341,7 @@ class Found(Record):
 
     of: str  #: the intervention whose stroke it is
     index: list[int]
-    box: list[tuple[float, float, float, float]]  #: x0, y0, x1, y1 as fractions
+    box: list[tuple[float, ...]]  #: corners in fractions, of a picture x0, y0, x1, y1
 
 
 class KnobTurn(Record):
@@ -465,7 +470,7 @@ class Hits(Table):
     total: int
     done: bool = False
     index: list[int] = []  #: the best of them
-    box: list[tuple[float, float, float, float]] = []  #: where it is, as fractions
+    box: list[tuple[float, ...]] = []  #: where it is, corners in fractions
     score: list[float] = []  #: 1 for the same pixels, 0 for what any other place looks like
     error: str = ""  #: why the search ended early
 
@@ -543,6 +548,32 @@ class Notice(Payload):
     alarm: str = ""
     over: bool = False
     intervention: str | None = None  #: what it came after, and may be undone
+    about: str = ""  #: of an alarm: what its figures are, as "validation accuracy" or "loss"
+    #: Of an alarm: "before" and "after" of a collapse, or "training" and "validation".
+    figures: dict[str, float] = {}
+
+
+class NonFinite(Payload):
+    """A loss was NaN or infinite; training holds, where somebody can let it go on."""
+
+    samples: list[int] = []  #: those that it most likely comes from, the most suspect first
+    in_data: bool = False  #: whether what was read of them is at fault: it will happen again
+    sentence: str = ""  #: names them and says what is wrong
+    may_leave_out: bool = False  #: whether a judgement can leave single samples out
+
+
+class Advice(Payload):
+    """What a person may want to do next; it holds until the next event of this type.
+
+    An empty `key` says that the one before no longer holds, and nothing took its place.
+    """
+
+    key: str  #: names the cause; one that was dismissed does not come back
+    text: str  #: one sentence, with its figures
+    button: str | None = None  #: words on a button, and ...
+    does: Doing | None = None  #: ... what it does
+    sample: int | None = None  #: that it is about
+    intervention: str | None = None  #: that it is about
 
 
 class Failure(Payload):
@@ -550,6 +581,7 @@ class Failure(Payload):
 
     error: str
     traceback: str
+    remedy: str = ""  #: what to do next, in a sentence; "" in runs of before
 
 
 class Unknown(Payload):
@@ -579,6 +611,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "checkpoint": CheckpointSaved,
     "cost": Cost,
     "notice": Notice,
+    "non_finite": NonFinite,
+    "advice": Advice,
     "failure": Failure,
 }
 #: Name of each payload class's type, the reverse of `PAYLOADS`.
@@ -725,7 +759,7 @@ _POINT = {"type": "array", "items": {"type": "number"}}
 _COUNT = {"type": "integer"}
 #: The three forms of a region as a browser sends them: corners of a box, polygon, mask.
 RoiForm = Annotated[
-    Any,  # checked by guidance.roi.parse_roi
+    Any,  # checked by Modality.region
     WithJsonSchema(
         {
             "anyOf": [
@@ -754,6 +788,13 @@ RoiForm = Annotated[
         }
     ),
 ]
+
+
+class Continue(Command):
+    """Train on after a stop or a failure: what was left, or so many epochs."""
+
+    kind: Literal["continue"] = "continue"
+    epochs: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class StrokeInput(Command):
@@ -848,6 +889,13 @@ class OpenWindow(Command):
     kind: Literal["open_window"] = "open_window"
 
 
+class Dismiss(Command):
+    """Put an advice away; it does not come back for the same cause."""
+
+    kind: Literal["dismiss"] = "dismiss"
+    key: str = Field(min_length=1, max_length=200)
+
+
 class CloseOthers(Command):
     """End every other session of the kernel."""
 
@@ -859,6 +907,7 @@ AnyCommand = Annotated[
     | Resume
     | Advance
     | Stop
+    | Continue
     | Feedback
     | Similar
     | Confirm
@@ -869,6 +918,7 @@ AnyCommand = Annotated[
     | SetKnobs
     | LeaveOut
     | OpenWindow
+    | Dismiss
     | CloseOthers,
     Field(discriminator="kind"),
 ]

@@ -32,16 +32,16 @@ const status = {
   mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
   steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
-  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null,
+  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null, trace: null, remedy: null, steps_left: null,
 };
 const maps = Array.from({ length: 16 }, (_, i) => i * 17);
 const full = {
   kind: "update", seq: 1, full: true, status,
   metrics: [{ name: "train/loss", points_buffer: 0 }, { name: "val/loss", points_buffer: 1 }, { name: "train/accuracy", points_buffer: 2 }],
   markers: [
-    { step: 500, kind: "window_open", text: "review window opened", id: null },
+    { step: 500, kind: "window_open", text: "a good time to look began", id: null },
     { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
-    { step: 700, kind: "window_shut", text: "review window shut", id: null },
+    { step: 700, kind: "window_shut", text: "a good time to look ended", id: null },
   ],
   window: {
     open: false,
@@ -87,6 +87,7 @@ const full = {
       samples: [{ index: 4187, value: 1204.5, thumbnail_buffer: 3 }, { index: 12, value: null, thumbnail_buffer: null }],
     },
   ],
+  advice: { key: "collapse:a1", text: "Since a1 the validation accuracy fell from 0.81 to 0.40.", button: "Undo a1", does: "undo", sample: 4187, intervention: "a1" },
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
 const fixtures = {
@@ -98,7 +99,7 @@ const fixtures = {
     ],
   },
   update_metrics: {
-    message: { kind: "update", seq: 2, full: false, status: { ...status, step: 876 }, metrics: [{ name: "train/loss", points_buffer: 0 }] },
+    message: { kind: "update", seq: 2, full: false, status: { ...status, step: 876 }, metrics: [{ name: "train/loss", points_buffer: 0 }], advice: null },
     buffers: [doubles(40, 0.6)],
   },
   reply: { message: { kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 }, buffers: [] },
@@ -117,6 +118,8 @@ const fixtures = {
   advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },
   set_queue: { message: { kind: "set_queue", id: "q1", onset: false } },
   open_window: { message: { kind: "open_window", id: "w1" } },
+  continue: { message: { kind: "continue", id: "n1", epochs: 4 } },
+  dismiss: { message: { kind: "dismiss", id: "d1", key: "collapse:a1" } },
   close_others: { message: { kind: "close_others", id: "o1" } },
   similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },

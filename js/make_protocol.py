@@ -299,6 +299,8 @@ def _optional(key: str, field: Schema, value: str) -> str:
             f'  const {key} = known(from, "{key}", {json.dumps(words)});\n'
             f"  if ({key} !== undefined) made.{key} = {key};\n"
         )
+    if _without_null(field)[1]:  # null says something, the lack nothing
+        return f'  if (from["{key}"] !== undefined) made.{key} = {value};\n'
     return f'  if (given(from, "{key}")) made.{key} = {value};\n'
 
 

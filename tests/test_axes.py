@@ -113,3 +113,98 @@ def test_only_one_file_asks_what_a_backend_has():
                 if asked.rpartition(".")[2].strip("_") in ("backend", "engine"):
                     found.add(f"{file.relative_to(PACKAGE).as_posix()}: {ast.unparse(node)}")
     assert not found
+
+
+# --- what an input is -----------------------------------------------------------------------------
+
+#: Rooms that may know height and width: pictures' own, and data sets of pictures.
+OF_PICTURES = ("modalities", "data")
+#: Files elsewhere, and why they know pictures all the same.
+EXPLAINED_PICTURES = {
+    "attribution/methods.py": "what an explainer takes where nobody says",
+    "attribution/timeline.py": "runs of before other inputs are of pictures",
+    "attribution/worker.py": "what a model takes where nobody says",
+    "backends/keras/layers.py": "which layers' outputs are maps of a picture",
+    "backends/keras/pictures.py": "where a Keras model has its channels",
+    "backends/keras/pipeline.py": "what a pipeline calls its pictures",
+    "backends/layers.py": "which layers' outputs are maps of a picture",
+    "backends/named_items.py": "what is said of texts",
+    "backends/torch/arrays.py": "of several inputs one is a picture; whole numbers are scaled",
+    "backends/torch/checks.py": "where a torch model has its channels",
+    "backends/torch/layers.py": "which layers' outputs are maps of a picture",
+    "events.py": "runs of before other inputs are of pictures; the region that a browser draws",
+    "guidance/ledger.py": "ledgers of before other inputs are of pictures",
+    "projects/demo_model.py": "makes a model of its own",
+    "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
+    "ui/protocol.py": "a browser draws a picture with cells of a map on it, whatever it is of",
+    "ui/view.py": "a browser draws a picture with cells of a map on it, whatever it is of",
+}
+SIDES = {"height", "image_size", "picture_shape", "rasterise", "x0", "x1", "y0", "y1"}
+AXES = ((1, 2), (2, 3), (-2, -1))
+
+
+def literal(node: ast.expr) -> object:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def of_pictures(tree: ast.Module) -> set[str]:
+    """What in the code is about pictures alone: names of sides, two axes, their kind, imports."""
+    found = set()
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and name in SIDES:
+                found.add(name)
+        if isinstance(node, ast.Constant) and node.value in ("image", *SIDES):
+            found.add(repr(node.value))
+        if isinstance(node, ast.Call):
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            found |= {str(axes) for arg in given if (axes := literal(arg)) in AXES}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            named = {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            ours = "coflect_widget.modalities.image"
+            found |= {name for name in named if name.lower().startswith(ours)}  # IMAGE too
+    return found
+
+
+def files_elsewhere() -> list[Path]:
+    return [
+        file
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if file.relative_to(PACKAGE).parts[0] not in OF_PICTURES
+    ]
+
+
+def test_only_modalities_know_what_a_picture_is():
+    found = {}
+    for file in files_elsewhere():
+        place = file.relative_to(PACKAGE).as_posix()
+        said = of_pictures(ast.parse(file.read_text(encoding="utf-8")))
+        if said and place not in EXPLAINED_PICTURES:
+            found[place] = said
+    assert not found, "ask the modality instead (coflect_widget/modalities/base.py)"
+
+
+@pytest.mark.parametrize("place", EXPLAINED_PICTURES)
+def test_files_that_know_pictures_no_more_are_taken_off(place):
+    assert of_pictures(ast.parse((PACKAGE / place).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["height, width = x.shape[-2:]", "def f(image_size): pass", "backend.image_size",
+     "x.sum((1, 2))", "f(axis=(-2, -1))", "if modality.name == 'image': pass",
+     "f(x0=0)", "d['height']",
+     "from coflect_widget.modalities import IMAGE",
+     "from coflect_widget.modalities.image.regions import Box"],
+)  # fmt: skip
+def test_each_way_to_know_a_picture_is_seen(code):
+    assert of_pictures(ast.parse(code))
+
+
+def test_what_any_input_has_is_not_taken_for_a_picture():
+    code = "mask = modality.mask(region, extent)\nif len(item) in (2, 3): pass\nwidth = task.width"
+    assert not of_pictures(ast.parse(code))

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution.consensus import TOP_SHARE, Map, agreement
+from coflect_widget.attribution.consensus import TOP_SHARE, agreement
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Map, Modality
 
 _CAUTION = " A stroke drawn by it may teach the wrong thing."
-#: Other places at which as many pixels are removed.
+#: Other places at which as many units are removed.
 PLACES = 16
 #: The class must lose so much more, in log-odds, through what the map marks ...
 LEAST_EFFECT = 1.25
@@ -45,16 +46,16 @@ Odds = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float64], NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What the explained class lost when pixels were removed.
+    """What the explained class lost when units were removed.
 
     Attributes
     ----------
     before : float
         Log-odds of the class on the whole input.
     drop, random_drop : float
-        Fall of its probability without the strongest pixels, and without others (mean).
+        Fall of its probability without the strongest units, and without others (mean).
     effect : float
-        Fall of its log-odds without the strongest pixels, beyond the mean fall without others.
+        Fall of its log-odds without the strongest units, beyond the mean fall without others.
     rank : float
         Share of the other places that cost the class less.
     """
@@ -73,25 +74,27 @@ def deletion(
     target: int,
     seed: int,
     odds: Odds,
+    modality: Modality,
 ) -> Deletion | None:
     """Remove the strongest 10 % of a map from an input, and as much elsewhere.
 
-    What is removed becomes the input's mean colour. The other places are the same pattern of
-    pixels, shifted and mirrored at random: single pixels strewn about would disturb the model
-    in another way, by their many edges.
+    What is removed becomes `Modality.baseline`, of a picture its mean colour. The other places are
+    the same pattern of units, `Modality.elsewhere`: single pixels strewn about would disturb the
+    model in another way, by their many edges.
 
     Parameters
     ----------
     logits : callable
-        Inputs (B, C, H, W) to outputs (B, ...).
-    x : ndarray (C, H, W)
-    values : ndarray (H, W) in [0, 1]
+        Inputs (B, ...) to outputs (B, ...).
+    x : ndarray
+    values : ndarray (E) in [0, 1]
     target : int
         The class that was explained.
     seed : int
         Of the places.
     odds : callable
         `Task.odds`.
+    modality : Modality
 
     Returns
     -------
@@ -102,9 +105,10 @@ def deletion(
     if not marked.any():
         return None
     rng = np.random.default_rng(seed)
-    filling = x.mean((1, 2), keepdims=True)
-    masks = [np.zeros_like(marked), marked, *(_elsewhere(marked, rng) for _ in range(PLACES))]
-    inputs = np.stack([np.where(mask, filling, x) for mask in masks])
+    others = (modality.elsewhere(marked, x, rng) for _ in range(PLACES))
+    masks = np.stack([np.zeros_like(marked), marked, *others])
+    rows = np.broadcast_to(x, (len(masks), *x.shape))
+    inputs = modality.exchange(masks, rows, modality.baseline(x)[None])
     log_odds, probability = odds(logits(inputs), target)
     fall = log_odds[0] - log_odds[1:]
     return Deletion(
@@ -116,16 +120,20 @@ def deletion(
     )
 
 
-def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> Quality:
+def judge(
+    values: Map, deleted: Deletion | None, random_maps: Iterable[Map], noun: str = "picture"
+) -> Quality:
     """The verdict on a map.
 
     Parameters
     ----------
-    values : ndarray (H, W) in [0, 1]
+    values : ndarray (E) in [0, 1]
     deleted : Deletion or None
-    random_maps : iterable of ndarray (H, W)
+    random_maps : iterable of ndarray (E)
         Maps of the same input under random weights. Only the first is taken, unless it is
         suspiciously alike: two random networks may agree by chance.
+    noun : str
+        `Modality.noun`.
     """
     if deleted is None:
         return Quality(False, "The map is empty: it found nothing that speaks for this class.")
@@ -145,7 +153,7 @@ def judge(values: Map, deleted: Deletion | None, random_maps: Iterable[Map]) -> 
         alike_by = math.ceil(100 * random_weights) / 100  # never "0.75, at most 0.75"
         reason = (
             f"The same model with random weights gives almost this map (agreement {alike_by:.2f}, "
-            f"at most {MOST_ALIKE}): it shows the picture, not what was learned.{_CAUTION}"
+            f"at most {MOST_ALIKE}): it shows the {noun}, not what was learned.{_CAUTION}"
         )
     return Quality(
         reliable=not reason,
@@ -212,18 +220,12 @@ def _luck(chance: float, samples: int) -> float:
 
 
 def strongest(values: Map) -> NDArray[np.bool_]:
-    """The strongest 10 % of the pixels (H, W), less where fewer are above 0."""
+    """The strongest 10 % of the units (E), less where fewer are above 0."""
     count = max(1, round(TOP_SHARE * values.size))
     marked = np.zeros(values.size, dtype=bool)
     marked[np.argsort(-values, axis=None, kind="stable")[:count]] = True
     inside: NDArray[np.bool_] = marked.reshape(values.shape) & (values > 0)
     return inside
-
-
-def _elsewhere(marked: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    down, right = (int(rng.integers(side)) for side in marked.shape)
-    moved = np.roll(marked, (down, right), (0, 1))
-    return moved[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
 
 
 def _too_little(deleted: Deletion, needed: float) -> str:

@@ -1,29 +1,25 @@
-"""Numbers over maps, in numpy: normalising, blending, agreement, and where the focus lies."""
+"""Numbers over maps of any extent, in numpy: normalising, blending, agreement."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.modalities.base import Map, is_flat
 from coflect_widget.native import kernels
 
-Map = NDArray[np.float32]
-Box = tuple[float, float, float, float]
-
-#: Share of a map's pixels whose overlap counts in `agreement`.
+#: Share of a map's units whose overlap counts in `agreement`.
 TOP_SHARE = 0.10
 #: Noisy copies that SmoothGrad computes at once; after each such batch it may stop ...
 NOISE_BATCH = 8
 #: ... if its map's standard error is below this share of the map's own contrast.
 TOLERANCE = 0.3
-#: A map is flat if its range is below this share of its largest magnitude.
-_FLAT = 1e-6
 
 
 def normalise(values: NDArray[np.floating]) -> Map:
-    """Scale a map (H, W) to [0, 1] with largest value 1; negative values become 0.
+    """Scale a map to [0, 1] with largest value 1; negative values become 0.
 
     A map without positive values becomes all 0.
 
@@ -42,38 +38,22 @@ def normalise(values: NDArray[np.floating]) -> Map:
     return np.minimum(positive / top, 1).astype(np.float32)
 
 
-def consensus(livecam: Map, smoothgrad: Map) -> Map:
-    """Blend of two maps (H, W) in [0, 1]: LiveCAM ** 1.5 times smoothed SmoothGrad ** 0.5.
+def consensus(livecam: Map, smoothgrad: Map, smooth: Callable[[Map], Map]) -> Map:
+    """Blend of two maps (E) in [0, 1]: LiveCAM ** 1.5 times smoothed SmoothGrad ** 0.5.
 
-    A pixel counts where both look, and LiveCAM, which knows the region, counts for more than
-    SmoothGrad, which knows its edges. Of the rules that were compared where the right region is
-    known, it is the one that pointed best and still gathered more than either map alone; see
-    docs/maps.md.
+    `smooth` is `Modality.smooth`. A unit counts where both look, and LiveCAM, which knows the
+    region, counts for more than SmoothGrad, which knows its edges. Of the rules that were compared
+    where the right region is known, it is the one that pointed best and still gathered more than
+    either map alone; see docs/maps.md.
     """
-    return normalise(livecam**1.5 * np.sqrt(_smoothed(smoothgrad)))
-
-
-def _smoothed(values: Map) -> Map:
-    """A map without its grain: a Gaussian of 1/16 of the longer side, in [0, 1]."""
-    sigma = max(values.shape) / 16
-    rows, columns = (_gaussian(side, sigma) for side in values.shape)
-    return normalise(rows @ values @ columns.T)
-
-
-@functools.lru_cache(maxsize=8)
-def _gaussian(size: int, sigma: float) -> Map:
-    """Weights (size, size) of a Gaussian mean; each row sums to 1, at the border too."""
-    place = np.arange(size, dtype=np.float32)
-    weights = np.exp(-((place[:, None] - place) ** 2) / (2 * sigma**2))
-    shares: Map = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    return shares
+    return normalise(livecam**1.5 * np.sqrt(normalise(smooth(smoothgrad))))
 
 
 def agreement(a: NDArray[np.floating], b: NDArray[np.floating]) -> float | None:
     """How far two maps of equal shape say the same, in [0, 1].
 
     The geometric mean of Spearman's rank correlation and the overlap of the strongest 10 % of
-    the pixels, corrected for chance; negative ones count as 0. Identical maps give 1. Unrelated
+    the units, corrected for chance; negative ones count as 0. Identical maps give 1. Unrelated
     ones give less than 0.1 in the mean, also smooth ones, of which either number alone is often
     larger by chance.
 
@@ -90,7 +70,7 @@ def agreement(a: NDArray[np.floating], b: NDArray[np.floating]) -> float | None:
     if a.shape != b.shape:
         raise ValueError(f"maps of shapes {a.shape} and {b.shape} cannot be compared")
     x, y = np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64)
-    if _flat(x) or _flat(y):
+    if is_flat(x) or is_flat(y):
         return None
     alike = _compiled(a, b) or (_spearman(x, y), _overlap(x, y))
     score = np.sqrt(max(0.0, alike[0]) * max(0.0, alike[1]))
@@ -112,52 +92,15 @@ def _strongest(size: int) -> int:
 
 
 def relative_error(maps: NDArray[np.floating]) -> float:
-    """Standard error of the mean of `maps` (B, H, W), B at least 2, as a share of its contrast.
+    """Standard error of the mean of `maps` (B, E), B at least 2, as a share of its contrast.
 
-    Both are root mean squares over the pixels; infinite where there is no contrast.
+    Both are root mean squares over the units; infinite where there is no contrast.
     """
     mean = maps.mean(0)
     # The contrast that is seen has the error in it too; what remains is the map's own.
     error = float(maps.var(0, ddof=1).sum()) / len(maps)
     own = float(((mean - mean.mean()) ** 2).sum()) - error
     return float(np.sqrt(error / own)) if own > 0 else float("inf")
-
-
-def focus_bbox(values: Map, threshold: float = 0.5) -> Box | None:
-    """Tight box round the strongest connected region of a map (H, W).
-
-    Parameters
-    ----------
-    values : ndarray (H, W) in [0, 1]
-    threshold : float
-        Share of the smoothed map's maximum that belongs to a region.
-
-    Returns
-    -------
-    (x0, y0, x1, y1) or None
-        Fractions of width and height, origin top left; None for a flat map.
-    """
-    # Here and not above: it costs 0.3 s, and only workers look for boxes.
-    from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
-
-    if _flat(values):
-        return None
-    height, width = values.shape
-    # Single noisy pixels must not decide where a region ends.
-    smooth = ndimage.gaussian_filter(values, sigma=max(height, width) / 64, mode="nearest")
-    labels, count = ndimage.label(smooth >= threshold * smooth.max(), structure=np.ones((3, 3)))
-    mass = ndimage.sum_labels(smooth, labels, index=range(1, count + 1))
-    rows, columns = ndimage.find_objects(labels)[int(np.argmax(mass))]
-    return (
-        columns.start / width,
-        rows.start / height,
-        columns.stop / width,
-        rows.stop / height,
-    )
-
-
-def _flat(values: NDArray[np.floating]) -> bool:
-    return bool(np.ptp(values) <= _FLAT * np.abs(values).max(initial=0.0))
 
 
 def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -184,7 +127,7 @@ def _overlap(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def _top(x: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The strongest pixels; never those at the minimum, of which a sparse map is full."""
+    """The strongest units; never those at the minimum, of which a sparse map is full."""
     count = _strongest(x.size)
     edge = np.partition(x, -count)[-count]
     top: NDArray[np.bool_] = (x >= edge) & (x > x.min())

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Corners
+
+_SIDE = 192  #: pixels of a picture in a cell
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -18,17 +21,19 @@ class Explanation:
     ----------
     index : int
         The sample's place in the training data.
-    map : ndarray (H, W) float32 in [0, 1]
-        The map of `method`, at the input's size, largest value 1 (all 0 if there is nothing).
-    livecam, smoothgrad : ndarray (H, W) float32 in [0, 1]
+    map : ndarray float32 in [0, 1]
+        The map of `method`, a value for each unit of the input's extent: (H, W) of a picture;
+        largest value 1 (all 0 if there is nothing).
+    livecam, smoothgrad : ndarray float32 in [0, 1], as `map`
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
         layer, which only ``method="smoothgrad"`` accepts.
     consensus : ndarray (H, W) float32 in [0, 1]
         Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
         How far the two maps say the same; None where one of them is flat.
-    focus_bbox : (x0, y0, x1, y1) in [0, 1] or None
-        Box round the strongest region of `map`; fractions of width and height, origin top left.
+    focus_bbox : tuple of float in [0, 1], or None
+        Box round the strongest region of `map`, in fractions of the extent: of a picture
+        (x0, y0, x1, y1), origin top left.
     top_classes, top_probs : tuple of int, tuple of float
         At most three classes with their probabilities, most probable first; none in regression.
     target, predicted : int
@@ -48,6 +53,10 @@ class Explanation:
         Processor time that the worker used.
     samples_used : int
         Noisy copies after which SmoothGrad had converged, or the most it may take.
+    picture : ndarray (H, W, 3) uint8 or None
+        The sample as it is shown; None where it could not be read.
+    classes : tuple of str
+        Names of the classes, for the words below the picture.
     """
 
     index: int
@@ -56,7 +65,7 @@ class Explanation:
     smoothgrad: NDArray[np.float32]
     consensus: NDArray[np.float32]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: Corners | None
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     target: int
@@ -68,6 +77,8 @@ class Explanation:
     seconds: float = 0.0
     samples_used: int = 0
     modality_reason: str = ""
+    picture: NDArray[np.uint8] | None = None
+    classes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"
@@ -77,3 +88,45 @@ class Explanation:
             f"{prob}agreement={agreement}, "
             f"model_step={self.model_step}, method={self.method!r})"
         )
+
+    def _repr_html_(self) -> str:
+        """The picture, the map over it and the map alone, with what the model says."""
+        from coflect_widget.records import cells  # in a worker nobody looks
+
+        tiles = []
+        if self.picture is not None:
+            tiles += [
+                self._tile(self.picture, "the sample"),
+                self._tile(cells.over(self.picture, self.map), "where the model looks"),
+            ]
+        tiles.append(self._tile(cells.heat(self.map), "the map alone"))
+        return cells.block(self._title(), tiles, self._note())
+
+    def _tile(self, picture: NDArray[np.uint8], words: str) -> str:
+        from coflect_widget.records import cells
+
+        file = cells.png(cells.fitted(picture, _SIDE))
+        alt = f"sample {self.index}: {words}"
+        return cells.tile(cells.picture_tag(file, alt), [words], width=_SIDE + 30)
+
+    def _title(self) -> str:
+        if not self.top_probs:
+            return f"Sample {self.index} after step {self.model_step}"
+        right = "rightly" if self.predicted == self.target else f"it is {self._name(self.target)}"
+        return (
+            f"Sample {self.index} after step {self.model_step}: the model says "
+            f"{self._name(self.predicted)} ({self.top_probs[0]:.0%}), {right}"
+        )
+
+    def _note(self) -> str:
+        words = []
+        if self.quality is not None:
+            words.append("reliable" if self.quality.reliable else "not reliable")
+            words.append(self.quality.reason)
+        if self.agreement is not None:
+            words.append(f"the two methods agree to {self.agreement:.0%}")
+        return "; ".join(word.rstrip(".") for word in words if word)
+
+    def _name(self, label: int) -> str:
+        known = 0 <= label < len(self.classes)
+        return self.classes[label] if known else f"class {label}"

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, Map, relative_error
+from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
 from coflect_widget.backends.differentiable import Differentiable, Noise, Ops, Others, WorkerModel
 from coflect_widget.backends.layers import Layer
+from coflect_widget.modalities import IMAGE, Modality
+from coflect_widget.modalities.base import Map
 
 
 def layercam(ops: Ops, activation: Any, gradient: Any) -> Any:
@@ -58,8 +60,9 @@ def smoothgrad(
     noise: Noise,
     spread: float,
     tolerance: float = TOLERANCE,
+    modality: Modality = IMAGE,
 ) -> tuple[Map, int]:
-    """Mean magnitude of the gradient over noisy copies of the input, and over channels.
+    """Mean magnitude of the gradient over noisy copies of the input, unit by unit.
 
     D. Smilkov et al., "SmoothGrad", 2017.
 
@@ -75,21 +78,23 @@ def smoothgrad(
     spread : float
         Standard deviation of the noise.
     tolerance : float
-        Stop once the standard error of the map (the mean over channels) is below this share of
-        the map's contrast, both as root mean squares over the pixels; 0 never stops early.
+        Stop once the standard error of the map is below this share of the map's contrast, both as
+        root mean squares over the units; 0 never stops early.
+    modality : Modality
+        What an input is.
 
     Returns
     -------
-    map : ndarray (H, W)
+    map : ndarray (E)
     used : int
         Noisy copies that it took.
     """
-    ops, axis = model.ops, model.input_channels
+    ops, plain = model.ops, model.chw(inputs)
     total: Any = 0.0
-    maps: list[NDArray[np.float32]] = []  # (copies, H, W) each
+    maps: list[NDArray[np.float32]] = []  # (copies, E) each
 
     def flat(gradients: Any) -> NDArray[np.float32]:
-        return ops.numpy(gradients if axis is None else ops.mean(gradients, axis=axis))
+        return np.asarray(modality.to_units(model.chw(gradients), plain), np.float32)
 
     used = 0
     while used < samples:
@@ -138,6 +143,7 @@ class ModelExplainer:
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality = IMAGE,
         others: Others = (),
         place: int = 0,
     ) -> dict[str, Any]:
@@ -145,7 +151,7 @@ class ModelExplainer:
 
         Parameters
         ----------
-        x : ndarray (1, C, H, W) float32
+        x : ndarray (1, ...) float32
         target : int or None
             The class to explain; the predicted one if None.
         methods : sequence of {"livecam", "gradcam", "smoothgrad"}
@@ -157,6 +163,8 @@ class ModelExplainer:
             Layer that LiveCAM reads; found if None.
         seed : int
             Of the noise: equal seeds give equal maps.
+        modality : Modality
+            What an input is; class-activation maps are of pictures.
         others : sequence of ndarray
             Further inputs of a model with several, each without the batch's dimension.
         place : int
@@ -166,7 +174,7 @@ class ModelExplainer:
         -------
         dict
             ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
-            (H, W) float32, non-negative, not normalised; with a class-activation map ``layer``,
+            (E) float32, non-negative, not normalised; with a class-activation map ``layer``,
             the layer's name, with SmoothGrad ``samples_used``, with `others`
             ``modality_focus`` and ``modality_reason``.
 
@@ -199,11 +207,13 @@ class ModelExplainer:
                 read = self._layer(model, x.shape[1:], layer)
                 maps = model.layer_gradient(inputs, lambda logits: logits[0, explained], read)
                 cam = CAMS[method](model.ops, *maps)
-                result[method] = model.ops.resized(cam, (x.shape[2], x.shape[3]))
+                result[method] = model.ops.resized(cam, modality.extent(x[0]))
                 result["layer"] = read.name
             if "smoothgrad" in methods:
                 spread = sigma * float(x.max() - x.min())
-                found, used = smoothgrad(model, inputs, explained, samples, noise, spread)
+                found, used = smoothgrad(
+                    model, inputs, explained, samples, noise, spread, modality=modality
+                )
                 result["smoothgrad"], result["samples_used"] = found, used
             if others:
                 focus, why = self.model.focus(x, others, place, explained)

@@ -36,8 +36,10 @@ from coflect_widget.attribution.weights import Weights
 from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model, Probe, ProbeResult
 from coflect_widget.backends.base import Sample
+from coflect_widget.backends.by_value import dumps
 from coflect_widget.config import AttributionConfig
 from coflect_widget.events import Purpose, Quality
+from coflect_widget.modalities.base import Modality
 from coflect_widget.process.closing import Closing
 from coflect_widget.tasks.base import Task
 from coflect_widget.workers.errors import WorkerError, WorkerLostError, WorkRefusedError
@@ -80,6 +82,8 @@ class ExplanationScheduler(Closing):
     spare : callable () -> bool
         Whether a worker that has had nothing to do for a while should end; the next job starts
         another.
+    modality : Modality
+        What an input is, and which maps it has.
     task : Task
         What a map is of where a person names nothing, and which outcomes are likeliest.
     rest : callable (seconds) -> context manager, optional
@@ -108,6 +112,7 @@ class ExplanationScheduler(Closing):
         *,
         explainer: str,
         task: Task,
+        modality: Modality,
         read_sample: Callable[[int], Sample],
         request_snapshot: Callable[[], object],
         on_explained: Callable[[Explanation, Purpose], object] | None = None,
@@ -141,8 +146,10 @@ class ExplanationScheduler(Closing):
         self._seed = seed
         self._unsendable = structure if isinstance(structure, Exception) else None
         data = b"" if isinstance(structure, Exception) else structure
+        kind = dumps(modality)
         # blake2b as a name only: workers of a foreign executor may know several models.
-        self._model = Model(hashlib.blake2b(data, digest_size=16).hexdigest(), explainer, data)
+        name = hashlib.blake2b(data + kind, digest_size=16).hexdigest()
+        self._model = Model(name, explainer, data, kind)
         self.pool = WorkerPool(explaining(self._model, input_shape), executor=executor)
         self._queue = RequestQueue(config.budget)
         self._threads: dict[SlotName, threading.Thread] = {}

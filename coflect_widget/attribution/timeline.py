@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coflect_widget import events
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.modalities import IMAGE
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.run import Run
 
@@ -136,6 +137,8 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
     multiples of 1/255. What cannot be read is left out.
     """
     gallery = Gallery(run.path)
+    started = next(iter(run.iter_events("run_started")), None)
+    classes = tuple(started.data.get("classes") or ()) if started is not None else ()
     newest: dict[int, events.Overlay] = {}
     for event in run.iter_events("overlay"):
         data = event.data
@@ -147,11 +150,13 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
             maps = gallery.load(data.maps)
         except (OSError, ValueError):
             continue  # taken off the shelf, or damaged
-        found.append(_explanation(data, maps))
+        found.append(_explanation(data, maps, classes))
     return found
 
 
-def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Explanation:
+def _explanation(
+    data: events.Overlay, maps: dict[str, NDArray[np.uint8]], classes: tuple[str, ...]
+) -> Explanation:
     def scaled(name: str) -> NDArray[np.float32]:
         return (maps[name] / 255).astype(np.float32)
 
@@ -160,10 +165,10 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         map=scaled("map"),
         livecam=scaled("livecam"),
         smoothgrad=scaled("smoothgrad"),
-        # Runs of before have none beside another map.
+        # Runs of before, which are all of pictures, have none beside another map.
         consensus=scaled("consensus")
         if "consensus" in maps
-        else consensus(scaled("livecam"), scaled("smoothgrad")),
+        else consensus(scaled("livecam"), scaled("smoothgrad"), IMAGE.smooth),
         agreement=data.agreement,
         focus_bbox=data.focus_bbox,
         top_classes=tuple(data.top_classes),
@@ -178,4 +183,6 @@ def _explanation(data: events.Overlay, maps: dict[str, NDArray[np.uint8]]) -> Ex
         quality=data.quality,
         seconds=data.seconds,
         samples_used=data.samples_used,
+        picture=maps["picture"],
+        classes=classes,
     )

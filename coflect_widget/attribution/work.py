@@ -12,14 +12,11 @@ from coflect_widget.attribution.worker import (
     run_job,
     warm_up,
 )
+from coflect_widget.backends.registry import imports_of
 from coflect_widget.workers import pool
 from coflect_widget.workers.work import Work
 
-#: Modules of explainers that can be imported in one process and forked into workers.
-FORKABLE = ("coflect_widget.backends.torch.methods",)
-#: What they import at their first job.
-_NEEDED_LATER = ("scipy.ndimage",)
-_IMPORTS = ("coflect_widget.attribution.worker", *FORKABLE, *_NEEDED_LATER)
+_WORKER = "coflect_widget.attribution.worker"
 #: Answers after which a worker is replaced, and what they mean.
 _REPLACED = {
     "memory": "the worker ran out of memory",
@@ -29,12 +26,13 @@ _REPLACED = {
 
 def explaining(model: Model, input_shape: tuple[int, ...] | None = None) -> Work:
     """The work of explaining `model`; with the shape (C, H, W) of a sample it is rehearsed."""
+    imports = imports_of(model.explainer)
     return Work(
         prepare=partial(warm_up, model, input_shape),
         answer=run_job,
         lost=lost,
-        imports=_IMPORTS,
-        forkable=_forkable(model.explainer),
+        imports=(_WORKER, *imports),
+        forkable=bool(imports),
     )
 
 
@@ -47,9 +45,6 @@ def lost(answer: JobResult | ProbeResult | JobError) -> str | None:
 
 def import_ahead(explainer: str) -> None:
     """Begin with the imports of the workers that will run `explainer`; returns at once."""
-    if _forkable(explainer):
-        pool.import_ahead(_IMPORTS)
-
-
-def _forkable(explainer: str) -> bool:
-    return explainer.partition(":")[0] in FORKABLE
+    imports = imports_of(explainer)
+    if imports:
+        pool.import_ahead((_WORKER, *imports))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution import checks, consensus, methods
-from coflect_widget.attribution.consensus import Map
 from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.by_value import ByValueUnpickler, dumps
 from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
+from coflect_widget.modalities.base import Corners, Map, Modality
+from coflect_widget.modalities.image import IMAGE
 from coflect_widget.tasks import Classification, Task
 from coflect_widget.workers.errors import WorkRefusedError
 from coflect_widget.workers.start import describe
@@ -32,7 +35,6 @@ from coflect_widget.workers.start import describe
 ANY_TASK: Task = Classification(2)
 #: Outcomes that an explanation names.
 _LIKELIEST = 3
-Method = Literal["livecam", "gradcam", "smoothgrad", "consensus"]
 
 
 class Explainer(Protocol):
@@ -53,16 +55,18 @@ class Explainer(Protocol):
         sigma: float,
         layer: str | None,
         seed: int,
+        modality: Modality,
         **more: Any,
     ) -> dict[str, Any]:
-        """``probabilities`` (outputs,), ``explained``, and a map (H, W) for each method.
+        """``probabilities`` (outputs,), ``explained``, and a map (E) for each method.
 
+        E is what `modality` says of the extent of `x`, (H, W) of a picture.
         `more` is given for a model with several inputs only: ``others`` and ``place`` as in
         `backends.base.Sample`; then ``modality_focus`` is told too.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
-        """(B, C, H, W) -> (B, outputs), in eval mode."""
+        """(B, ...) -> (B, outputs), in eval mode."""
 
     def randomise(self, seed: int) -> None:
         """Give the model random weights, as before any training.
@@ -78,6 +82,7 @@ class Model:
     id: str
     explainer: str  # import path "module:function"
     structure: bytes
+    modality: bytes = dumps(IMAGE)  # what its input is; by value, for a notebook may define it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,9 @@ class Job:
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
     task: Task
-    input: NDArray[np.float32]  # (C, H, W)
+    input: NDArray[np.float32]  # (...)
     target: int | None
-    method: Method
+    method: str  # one of `Modality.methods`
     samples: int
     sigma: float
     layer: str | None
@@ -113,7 +118,7 @@ class Probe:
     model: Model | None
     weights: SnapshotRef | dict[str, NDArray[Any]]
     step: int
-    inputs: NDArray[np.float32]  # (B, C, H, W)
+    inputs: NDArray[np.float32]  # (B, ...)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +131,19 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Maps (H, W) float32 in [0, 1] and what belongs to them; see `Explanation`."""
+    """Maps (E) float32 in [0, 1] and what belongs to them; see `Explanation`."""
 
     map: NDArray[np.float32]
     livecam: NDArray[np.float32]
     smoothgrad: NDArray[np.float32]
     consensus: NDArray[np.float32]
     agreement: float | None
-    focus_bbox: tuple[float, float, float, float] | None
+    focus_bbox: Corners | None
     top_classes: tuple[int, ...]
     top_probs: tuple[float, ...]
     seconds: float
     samples_used: int = 0
-    modality_focus: dict[str, float] | None = field(default_factory=lambda: {"image": 1.0})
+    modality_focus: dict[str, float] | None = field(default_factory=dict)
     modality_reason: str = ""
     quality: Quality | None = None
 
@@ -161,6 +166,7 @@ _FEW_SAMPLES = 8
 _MOST_RANDOM = 512
 
 _models: dict[str, Explainer] = {}
+_modalities: dict[str, Modality] = {}
 _random: dict[tuple[Any, ...], NDArray[np.float16]] = {}
 _readers: dict[str, SnapshotReader] = {}
 
@@ -180,7 +186,7 @@ def warm_up(model: Model, input_shape: tuple[int, ...] | None) -> None:
 
 
 def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
-    """Rebuild the model and answer a first job, on a blank input (C, H, W), which is slow.
+    """Rebuild the model and answer a first job, on a blank input of that shape, which is slow.
 
     Does nothing where this process, or the one that it was forked from, has done so.
     """
@@ -192,7 +198,8 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
     blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
     job = Job(
         model_id=model.id, model=None, weights={}, step=0, task=ANY_TASK, input=blank, target=0,
-        method="consensus", samples=consensus.NOISE_BATCH, sigma=0.1, layer=None, seed=0,
+        method=_modalities[model.id].methods[0], samples=consensus.NOISE_BATCH, sigma=0.1,
+        layer=None, seed=0,
     )  # fmt: skip
     with contextlib.suppress(Exception):  # real jobs will name what is wrong with the model
         explainer.rehearse(lambda: _explain(explainer, job, 0.0))
@@ -238,23 +245,21 @@ def _ready(job: Job | Probe) -> Explainer:
 
 
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
+    modality = _modalities[job.model_id]
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST)
     shown = maps.shown
-    blend = shown
-    if job.method != "consensus":
-        blend = consensus.consensus(maps.livecam, maps.smoothgrad)
     result = JobResult(
         map=shown,
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
-        consensus=blend,
+        consensus=maps.consensus,
         agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
-        focus_bbox=consensus.focus_bbox(shown),
+        focus_bbox=modality.focus(shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
-        modality_focus=found.get("modality_focus", {"image": 1.0}),
+        modality_focus=found.get("modality_focus", {modality.name: 1.0}),
         modality_reason=found.get("modality_reason", ""),
         seconds=0.0,
     )
@@ -263,9 +268,9 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
-            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds
+            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality
         )
-        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job))
+        quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job), modality.noun)
     return replace(result, quality=quality, seconds=time.process_time() - began)
 
 
@@ -278,33 +283,37 @@ class _Maps(NamedTuple):
     shown: Map  # the one of the job's method
     livecam: Map
     smoothgrad: Map
+    consensus: Map
 
 
 def _maps(
     explainer: Explainer, job: Job, target: int | None, samples: int
 ) -> tuple[_Maps, dict[str, Any]]:
-    """The job's maps, each (H, W) in [0, 1], and all that the explainer said."""
+    """The job's maps, each (E) in [0, 1], and all that the explainer said."""
+    modality = _modalities[job.model_id]
 
     def run(*methods: str) -> dict[str, Any]:
         return explainer.explain(
-            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, **_more(job)
-        )
+            job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, modality,
+            **_more(job),
+        )  # fmt: skip
 
-    cam = "gradcam" if job.method == "gradcam" else "livecam"
+    parts = modality.parts(job.method)
+    two = len(parts) > 1
     try:
-        found = run(cam, "smoothgrad")
-        livecam = consensus.normalise(found[cam])
+        found = run(*parts)
     except NoSuitableLayerError:
         if job.method != "smoothgrad":
             raise
-        found = run("smoothgrad")
-        livecam = np.zeros_like(found["smoothgrad"], dtype=np.float32)
-    smoothgrad = consensus.normalise(found["smoothgrad"])
-    if job.method == "consensus":
-        shown = consensus.consensus(livecam, smoothgrad)
-    else:
-        shown = smoothgrad if job.method == "smoothgrad" else livecam
-    return _Maps(shown, livecam, smoothgrad), found
+        parts = parts[1:]
+        found = run(*parts)
+    made = {part: consensus.normalise(found[part]) for part in parts}
+    smoothgrad = made[parts[-1]]
+    # of a kind, or a model, with one map alone there is nothing to compare with
+    livecam = made[parts[0]] if parts[1:] else np.zeros_like(smoothgrad)
+    blend = consensus.consensus(livecam, smoothgrad, modality.smooth) if two else smoothgrad
+    shown = blend if job.method == "consensus" else made[job.method]
+    return _Maps(shown, livecam, smoothgrad, blend), found
 
 
 def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
@@ -331,8 +340,10 @@ def load(model: Model) -> Explainer:
     """The model's explainer, rebuilt unless this process holds it already."""
     if model.id not in _models:
         explainer: Explainer = methods.load(model.explainer, model.structure)
-        _models.clear()  # one model a session; a foreign worker may see several sessions
+        for known in (_models, _modalities):
+            known.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
+        _modalities[model.id] = ByValueUnpickler(io.BytesIO(model.modality)).load()
     return _models[model.id]
 
 

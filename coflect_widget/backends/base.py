@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.knobs import Knobs
+from coflect_widget.modalities.base import Modality
 from coflect_widget.tasks.base import Task
 
 
@@ -75,10 +76,10 @@ class Sample:
     """One input as the model sees it, and its label.
 
     A model with several inputs takes `others` too: its arguments are `others` in order, with
-    the picture, `input`, put in at `place`.
+    `input` put in at `place`.
     """
 
-    input: NDArray[np.float32]  # (C, H, W) for images
+    input: NDArray[np.float32]  # what maps and strokes are about; (C, H, W) for images
     target: int
     others: tuple[NDArray[np.float32], ...] = ()
     place: int = 0
@@ -160,7 +161,8 @@ class Backend(Protocol):
     knobs: Knobs | None
     #: * whether a loop of the user's own steps the optimizer that `knobs` turns
     shares_optimizer: bool
-    image_size: tuple[int, int]  # (H, W)
+    #: * what an input is, where the backend knows; else the session finds out
+    modality: Modality | None
     #: True where reading a sample moves the random numbers that training draws
     reads_at_boundary: bool
     #: * what is right and wrong, where `num_classes` does not tell
@@ -324,7 +326,7 @@ class Backend(Protocol):
     def readings(
         self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
     ) -> list[NDArray[np.float32]]:
-        """* One training sample's picture (C, H, W), read anew until `enough` says so.
+        """* One training sample's input, read anew until `enough` says so.
 
         [] where each reading gives the same.
         """

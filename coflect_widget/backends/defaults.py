@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
+from coflect_widget.modalities.base import Modality
 from coflect_widget.tasks.base import Task
 
 
@@ -23,6 +24,7 @@ class BackendDefaults:
 
     explainer = ""
     task: Task | None = None
+    modality: Modality | None = None
     takes_labels = reads_val = False
     fills_processors: Any = False
     members: NDArray[np.int64] | None = None

@@ -34,6 +34,9 @@ class Cell(Protocol):
     def assign(self, value: Any) -> None:
         """Keep another one."""
 
+    def forget(self) -> None:
+        """It is not known any more."""
+
 
 class Ops(Protocol):
     """Array functions of a framework, named as the array API standard names them.
@@ -70,7 +73,7 @@ class Ops(Protocol):
     def pooled(self, region: Any, size: tuple[int, int]) -> Any:
         """Regions (B, H, W) at a map's size: each cell gets the share of it that is covered."""
 
-    def resized(self, cam: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    def resized(self, cam: Any, size: tuple[int, ...]) -> NDArray[np.float32]:
         """A map (1, h, w) as (H, W), bilinear."""
 
     def numpy(self, x: Any) -> NDArray[np.float32]:
@@ -86,6 +89,13 @@ class Differentiable(Protocol):
 
     def own(self, x: Any) -> Any:
         """Inputs (B, C, H, W) as the model takes them."""
+
+    def chw(self, x: Any) -> Any:
+        """What has the shape of inputs as the model takes them as (B, C, H, W).
+
+        An array of numpy or of the array API, detached. Inputs that are no pictures are as they
+        are.
+        """
 
     def logits(self, x: Any) -> Any:
         """(B, classes)."""
@@ -181,9 +191,6 @@ class Guided(Differentiable, Protocol):
 
     #: whether a value can be looked at without a wait for a device
     looks: bool
-
-    def chw(self, x: Any) -> Any:
-        """Inputs as the model takes them as (B, C, H, W)."""
 
     def read_rows(self, indices: Sequence[int]) -> tuple[Any, Any]:
         """Inputs (n, C, H, W) and labels (n,) of training samples; -1 of those left out."""

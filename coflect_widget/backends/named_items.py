@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.items import name_index
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
 #: What items that are mappings call their label, and their place in the data set.
 _LABELS = ("labels", "label", "target", "targets", "y", "label_ids")

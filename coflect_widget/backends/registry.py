@@ -32,6 +32,9 @@ class BackendParts:
         `register_backend`.
     explainer
         `Backend.explainer`, which workers import while the backend is made; "" where not known yet.
+    imports
+        Modules that its workers need and may be forked with, once they are imported; () where
+        workers cannot be forked.
     recognises
         Whether a model is for it; None where its class tells, or nobody knows.
     package, install
@@ -40,6 +43,7 @@ class BackendParts:
 
     backend: str | Callable[..., Any] | EntryPoint
     explainer: str = ""
+    imports: tuple[str, ...] = ()
     recognises: Callable[[object], bool] | None = None
     package: str = ""
     install: str = ""
@@ -47,13 +51,15 @@ class BackendParts:
     @classmethod
     def of(cls, factory: Callable[..., Any]) -> BackendParts:
         """What a factory says of itself: a plain function says nothing."""
-        return cls(factory, getattr(factory, "explainer", ""), getattr(factory, "recognises", None))
+        explainer = getattr(factory, "explainer", "")
+        return cls(factory, explainer, recognises=getattr(factory, "recognises", None))
 
 
 BACKENDS = {
     "torch": BackendParts(
         backend="coflect_widget.backends.torch.backend:TorchBackend",
         explainer="coflect_widget.backends.torch.methods:load",
+        imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
         install="pip install 'coflect-widget[torch]'",
     ),
@@ -64,6 +70,12 @@ BACKENDS = {
         install="pip install 'coflect-widget[keras]'",
     ),
 }
+
+
+def imports_of(explainer: str) -> tuple[str, ...]:
+    """`BackendParts.imports` of the backend that has this explainer."""
+    return next((p.imports for p in BACKENDS.values() if p.explainer == explainer), ())
+
 
 _registered: dict[str, BackendParts] = {}
 

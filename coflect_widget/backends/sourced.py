@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,11 @@ class SourcedBackend(BackendDefaults):
     val_source: Any
     batch_size: int
     seed: int
-    #: structure -> the model in a worker
-    load: ClassVar[Callable[[bytes], WorkerModel]]
+
+    @staticmethod
+    def load(structure: bytes) -> WorkerModel:
+        """The model in a worker."""
+        raise NotImplementedError
 
     def __init__(self) -> None:
         self._guidance: Any = None  # guidance.losses.GuidanceLosses
@@ -115,7 +118,7 @@ class SourcedBackend(BackendDefaults):
     # --- guidance, and the model elsewhere -----------------------------------------------------
 
     @property
-    def lapses(self) -> list[Any]:  # type: ignore[override]  # the losses' own
+    def lapses(self) -> list[Any]:
         found: list[Any] = [] if self._guidance is None else self._guidance.lapses
         return found
 

@@ -26,11 +26,8 @@ from typing import Literal
 from coflect_widget.events import KnobInput
 from coflect_widget.guidance.knobs import read_knobs
 from coflect_widget.guidance.knobs import words as knob_words
-from coflect_widget.guidance.regions import REGIONS, read_regions
-from coflect_widget.guidance.roi import Roi
 from coflect_widget.guidance.state import Kind, Scope
-
-__all__ = ["EXAMPLES", "REGIONS", "NotUnderstood", "Understood", "parse"]
+from coflect_widget.modalities.base import Modality, Region
 
 DEFAULT_STEP = 0.10
 MAX_LENGTH = 500
@@ -40,35 +37,16 @@ Action = Literal["change", "set", "region", "clear", "pause", "resume", "stop", 
 #: Actions that change nothing in the training: they are obeyed at once.
 ORDERS = ("pause", "resume", "stop", "undo", "explain", "overlays")
 
-EXAMPLES = (
+#: What is typed of any kind of input; the examples of the kind stand between the two.
+_STRENGTHS = (
     "increase focus by 10%",
     "decrease focus by 10%",
     "increase focus",
     "decrease focus",
     "set focus to 0.4",
     "set focus to 40%",
-    "focus center",
-    "focus left",
-    "focus right",
-    "focus top",
-    "focus bottom",
-    "focus top left",
-    "focus top right",
-    "focus bottom left",
-    "focus bottom right",
-    "focus top right corner",
-    "focus x0=.2 y0=.2 x1=.8 y1=.8",
-    "focus x=.2 y=.2 w=.6 h=.6",
-    "ignore borders",
-    "ignore center",
-    "ignore left",
-    "ignore top right corner",
-    "ignore corners",
-    "ignore borders and center",
-    "ignore left at 50%",
-    "ignore x0=.7 y0=.7 x1=.9 y1=.9",
-    "ignore borders only this one",
-    "ignore borders everywhere",
+)
+_ORDERS = (
     "stop focus",
     "lr x 0.5",
     "lr 0.001",
@@ -88,13 +66,11 @@ EXAMPLES = (
 )
 
 _SYNONYMS = {
-    "centre": "center", "middle": "center", "upper": "top", "lower": "bottom", "border": "borders",
-    "edge": "borders", "edges": "borders", "lefthand": "left", "righthand": "right",
     "percent": "%", "raise": "increase", "reduce": "decrease", "attention": "focus",
     "strength": "focus", "look": "focus", "focusing": "focus", "continue": "resume",
-    "maps": "overlays", "corner": "corner",
+    "maps": "overlays",
 }  # fmt: skip
-_FILLERS = {"the", "a", "an", "on", "in", "please", "half", "side"}
+_FILLERS = {"the", "a", "an", "on", "in", "please"}
 _NUMBER = r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<percent>%?)"
 _CHANGE = re.compile(rf"(?P<verb>increase|decrease) focus(?: by {_NUMBER})?")
 _SET = re.compile(rf"set focus (?:to )?{_NUMBER}")
@@ -134,8 +110,8 @@ class Understood:
         For "set": the new strength, in [0, 1].
     kind : {"look", "ignore"}
         For "region".
-    rois : tuple of Roi
-        For "region": all boxes of all regions that were named.
+    regions : tuple of Region
+        For "region": all of them.
     region : str
         For "region": its words, in a form that can be typed again.
     strength : float or None
@@ -158,7 +134,7 @@ class Understood:
     delta: float = 0.0
     value: float = 0.0
     kind: Kind = "look"
-    rois: tuple[Roi, ...] = ()
+    regions: tuple[Region, ...] = ()
     region: str = ""
     strength: float | None = None
     scope: Scope | None = None
@@ -215,21 +191,28 @@ class NotUnderstood:
     nearest: tuple[str, ...]
 
 
-def parse(text: str, classes: Sequence[str] = ()) -> Understood | NotUnderstood:
+def examples(modality: Modality) -> tuple[str, ...]:
+    """Instructions that work, of all sorts."""
+    return (*_STRENGTHS, *modality.examples, *_ORDERS)
+
+
+def parse(text: str, modality: Modality, classes: Sequence[str] = ()) -> Understood | NotUnderstood:
     """Read one instruction; never raises for a string, and never takes half of one.
 
     Parameters
     ----------
     text : str
         What a person typed.
+    modality : Modality
+        Which words name regions.
     classes : sequence of str
         Names of the classes that "for all cats" may mean.
     """
     if len(text) > MAX_LENGTH:
-        return _not_understood(text, f"it is longer than {MAX_LENGTH} characters")
-    words = _normalise(text)
+        return _not_understood(text, f"it is longer than {MAX_LENGTH} characters", modality)
+    words = _normalise(text, modality)
     if not words:
-        return _not_understood(text, "it is empty")
+        return _not_understood(text, "it is empty", modality)
     if words in _PLAIN_WORDS:
         return Understood(_PLAIN_WORDS[words])  # type: ignore[arg-type]  # actions, all of them
     if match := _UNDO.fullmatch(words):
@@ -241,29 +224,31 @@ def parse(text: str, classes: Sequence[str] = ()) -> Understood | NotUnderstood:
     if match := _CHANGE.fullmatch(words):
         step = DEFAULT_STEP if match["number"] is None else _strength(match)
         if isinstance(step, str):
-            return _not_understood(text, step)
+            return _not_understood(text, step, modality)
         return Understood("change", delta=step if match["verb"] == "increase" else -step)
     if match := _SET.fullmatch(words):
         value = _strength(match)
         if isinstance(value, str):
-            return _not_understood(text, value)
+            return _not_understood(text, value, modality)
         return Understood("set", value=value)
     knobs = read_knobs(text)
     if isinstance(knobs, str):
-        return _not_understood(text, knobs)
-    return _region(text, classes) if knobs is None else Understood("knobs", knobs=knobs)
+        return _not_understood(text, knobs, modality)
+    if knobs is not None:
+        return Understood("knobs", knobs=knobs)
+    return _region(text, modality, classes)
 
 
-def _region(text: str, classes: Sequence[str]) -> Understood | NotUnderstood:
-    scope, label, name, rest = _scope(text, classes)
+def _region(text: str, modality: Modality, classes: Sequence[str]) -> Understood | NotUnderstood:
+    scope, label, name, rest = _scope(text, modality, classes)
     if isinstance(scope, NotUnderstood):
         return scope
-    words = _normalise(rest)
+    words = _normalise(rest, modality)
     strength = None
     if match := _AT.fullmatch(words):
         value = _strength(match)
         if isinstance(value, str):
-            return _not_understood(text, value)
+            return _not_understood(text, value, modality)
         strength, words = value, match["rest"]
     kind: Kind = "look"
     place = words
@@ -272,18 +257,18 @@ def _region(text: str, classes: Sequence[str]) -> Understood | NotUnderstood:
             kind = "look" if meaning == "look" else "ignore"
             place = words[len(verb) + 1 :].removeprefix("at ")
     # a bare "left" is no instruction; bare coordinates are
-    found = read_regions(place, bare=place == words)
+    found = modality.read(place, bare=place == words)
     if isinstance(found, str):
-        return _not_understood(text, found)
-    region, rois = found
+        return _not_understood(text, found, modality)
+    region, regions = found
     return Understood(
-        "region", kind=kind, rois=rois, region=region, strength=strength, scope=scope, label=label,
-        name=name,
+        "region", kind=kind, regions=regions, region=region, strength=strength, scope=scope,
+        label=label, name=name,
     )  # fmt: skip
 
 
 def _scope(
-    text: str, classes: Sequence[str]
+    text: str, modality: Modality, classes: Sequence[str]
 ) -> tuple[Scope | NotUnderstood | None, int | None, str, str]:
     """Scope, class and its name, and the text without the words that said so."""
     # "For class" first, and as it was typed: a name may end in a full stop or in "everywhere".
@@ -306,7 +291,7 @@ def _scope(
     why = f"there is no class {named!r} ({known})"
     if found:
         why = f"{len(found)} classes are called {named!r}"
-    return _not_understood(text, why), None, "", text
+    return _not_understood(text, why, modality), None, "", text
 
 
 def _class(words: str, classes: Sequence[str]) -> list[int]:
@@ -336,23 +321,29 @@ def _fold(text: str, *, strip: bool = True) -> str:
     return folded.strip(" .!?,;:\"'") if strip else folded
 
 
-def _normalise(text: str) -> str:
+def _normalise(text: str, modality: Modality) -> str:
     folded = re.sub(r"(?<=[a-z])[-_](?=[a-z])", " ", _fold(text))  # "top-right", but not "-0.4"
     folded = re.sub(r"(?<=\d)(?=percent\b)", " ", folded)
-    words = [_SYNONYMS.get(word, word) for word in folded.split(" ")]
-    return " ".join(word for word in words if word not in _FILLERS)
+    synonyms, fillers = {**_SYNONYMS, **modality.synonyms}, _FILLERS | modality.fillers
+    words = [synonyms.get(word, word) for word in folded.split(" ")]
+    return " ".join(word for word in words if word not in fillers)
 
 
 def _plain(number: float) -> str:
     return f"{round(number, 9):.9f}".rstrip("0").rstrip(".")
 
 
-def _not_understood(text: str, reason: str) -> NotUnderstood:
+def _not_understood(text: str, reason: str, modality: Modality) -> NotUnderstood:
     shown = " ".join(text.split())
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    close = difflib.get_close_matches(_normalise(text[:MAX_LENGTH]), EXAMPLES, n=3, cutoff=0.4)
+    words, known = _normalise(text[:MAX_LENGTH], modality), examples(modality)
+    close = difflib.get_close_matches(words, known, n=3, cutoff=0.4)
     # What is near first, then one of each kind: a person shall see what would be understood.
-    nearest = tuple(dict.fromkeys([*close, EXAMPLES[0], EXAMPLES[6], "ignore borders"]))[:3]
+    looks, ignores = (
+        [one for one in modality.examples if one.startswith(verb)][:1]
+        for verb in ("focus", "ignore")
+    )
+    nearest = tuple(dict.fromkeys([*close, known[0], *looks, *ignores]))[:3]
     message = (
         f"instruction {shown!r} changes nothing: {reason}; "
         + "try "

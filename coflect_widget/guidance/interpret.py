@@ -6,15 +6,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from coflect_widget.events import Feedback, InterventionRecord, StrokeRecord
 from coflect_widget.guidance.instructions import ORDERS, NotUnderstood, Understood, parse
-from coflect_widget.guidance.places import describe_all
-from coflect_widget.guidance.roi import Roi, parse_roi, rasterise
-from coflect_widget.guidance.state import GuidanceState, Kind, Scope
-
-_RASTER = (64, 64)  # fine enough to tell whether two strokes share pixels
+from coflect_widget.guidance.state import GuidanceState, Kind, Scope, union
+from coflect_widget.modalities.base import Modality, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Interpretation:
         For whom the strokes are meant, as said; None where it was not said.
     label : int or None
         The class, for scope "class".
-    strokes : tuple of (kind, Roi)
+    strokes : tuple of (kind, Region)
         In the order given; those named by the instruction last.
     instruction : str or None
         In canonical words.
@@ -48,7 +43,7 @@ class Interpretation:
     """
 
     sample: int | None
-    strokes: tuple[tuple[Kind, Roi], ...]
+    strokes: tuple[tuple[Kind, Region], ...]
     instruction: str | None
     understood: str
     strength: float | None
@@ -70,12 +65,12 @@ class Interpretation:
                 "strokes": [
                     StrokeRecord(
                         kind=kind,
-                        roi=roi.to_json(),
+                        roi=region.to_json(),
                         sample=None if self.scope in ("class", "everywhere") else self.sample,
                         label=self.label,
                         spreads=self.scope is None,
                     )
-                    for kind, roi in self.strokes
+                    for kind, region in self.strokes
                 ],
                 "scope": self.scope,
                 "instruction": self.instruction,
@@ -94,14 +89,15 @@ class Interpretation:
 def interpret(
     feedback: Feedback,
     state: GuidanceState,
+    modality: Modality,
+    extent: tuple[int, ...],
     num_samples: int,
-    image_size: tuple[int, int] | None = None,
     classes: Sequence[str] = (),
     label_of: Callable[[int], int] | None = None,
 ) -> Interpretation:
     """Check one feedback and say what it means beside the guidance in force; see `check`."""
-    said = None if feedback.instruction is None else parse(feedback.instruction, classes)
-    return check(feedback, said, num_samples, image_size, classes, label_of).beside(state)
+    said = None if feedback.instruction is None else parse(feedback.instruction, modality, classes)
+    return check(feedback, said, modality, extent, num_samples, classes, label_of).beside(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +105,9 @@ class Checked:
     """A feedback that can be used, whatever else is in force by then."""
 
     feedback: Feedback
+    modality: Modality
     sample: int | None
-    strokes: tuple[tuple[Kind, Roi], ...]
+    strokes: tuple[tuple[Kind, Region], ...]
     said: Understood | None
     scope: Scope | None
     label: int | None
@@ -120,6 +117,7 @@ class Checked:
         """What it means beside the guidance in force."""
         return _assemble(
             self.feedback,
+            self.modality,
             state,
             self.sample,
             self.strokes,
@@ -133,8 +131,9 @@ class Checked:
 def check(
     feedback: Feedback,
     said: Understood | NotUnderstood | None,
+    modality: Modality,
+    extent: tuple[int, ...],
     num_samples: int,
-    image_size: tuple[int, int] | None = None,
     classes: Sequence[str] = (),
     label_of: Callable[[int], int] | None = None,
 ) -> Checked:
@@ -146,10 +145,12 @@ def check(
         Strokes, an instruction and a strength; any of them.
     said : Understood, NotUnderstood or None
         What `instructions.parse` makes of the instruction.
+    modality : Modality
+        What a region is.
+    extent : tuple of int
+        Of a sample; what is painted must have it.
     num_samples : int
         Size of the training data.
-    image_size : (int, int), optional
-        Height and width of the images, which brushed masks must have.
     classes : sequence of str
         Names of the classes.
     label_of : callable, optional
@@ -171,31 +172,32 @@ def check(
             f"strength={feedback.strength} on sample={sample} without a stroke; draw one, or leave "
             "sample out to set the strength of all guidance"
         )
-    strokes: list[tuple[Kind, Roi]] = [
-        (stroke.kind, parse_roi(stroke.roi, stroke.kind, image_size)) for stroke in feedback.strokes
+    strokes: list[tuple[Kind, Region]] = [
+        (stroke.kind, modality.region(stroke.roi, stroke.kind, extent))
+        for stroke in feedback.strokes
     ]
     meant = _instruction(feedback, said)
     if meant is not None and meant.action == "region":
-        strokes += [(meant.kind, roi) for roi in meant.rois]
+        strokes += [(meant.kind, region) for region in meant.regions]
     scope, label = _scope(feedback, sample, meant, label_of)
     if scope is not None and not strokes:
         raise ValueError(f"scope={scope!r} without a stroke; draw one, or name a region")
-    ignored = [roi for kind, roi in strokes if kind == "ignore"]
-    raster = image_size or _RASTER
-    if ignored and np.any([rasterise(roi, *raster) for roi in ignored], axis=0).all():
+    ignored = [region for kind, region in strokes if kind == "ignore"]
+    if ignored and union(ignored, modality, extent).all():
         raise ValueError(
-            f"ignore covers the whole image, with {describe_all(ignored)}; leave something to "
-            "look at"
+            f"ignore covers the whole {modality.name}, with {modality.describe(ignored)}; leave "
+            "something to look at"
         )
     where = _where(sample, scope, label, classes)
-    return Checked(feedback, sample, tuple(strokes), meant, scope, label, where)
+    return Checked(feedback, modality, sample, tuple(strokes), meant, scope, label, where)
 
 
 def _assemble(
     feedback: Feedback,
+    modality: Modality,
     state: GuidanceState,
     sample: int | None,
-    strokes: tuple[tuple[Kind, Roi], ...],
+    strokes: tuple[tuple[Kind, Region], ...],
     said: Understood | None,
     scope: Scope | None,
     label: int | None,
@@ -218,9 +220,9 @@ def _assemble(
 
     parts: list[str] = []
     if strokes:
-        parts.append(_stroke_words(strokes, said, strength or 0.0, where))
+        parts.append(_stroke_words(strokes, modality, said, strength or 0.0, where))
         only = None if scope in ("class", "everywhere") else sample
-        parts += _contradictions(strokes, only, state)
+        parts += _contradictions(strokes, modality, only, state)
     if said is not None and said.action != "region":
         change_words = "" if said.action == "clear" else f": {state.focus:.2f} -> {focus:.2f}"
         parts.append(said.echo() + change_words)
@@ -311,13 +313,17 @@ def _instruction(feedback: Feedback, said: Understood | NotUnderstood | None) ->
 
 
 def _stroke_words(
-    strokes: tuple[tuple[Kind, Roi], ...], said: Understood | None, strength: float, where: str
+    strokes: tuple[tuple[Kind, Region], ...],
+    modality: Modality,
+    said: Understood | None,
+    strength: float,
+    where: str,
 ) -> str:
     named = said if said is not None and said.action == "region" else None
-    drawn = strokes if named is None else strokes[: len(strokes) - len(named.rois)]
+    drawn = strokes if named is None else strokes[: len(strokes) - len(named.regions)]
     verbs = {"look": "look at", "ignore": "ignore"}
     words = [
-        f"{verbs[kind]} {describe_all([roi for _, roi in same])}"
+        f"{verbs[kind]} {modality.describe([region for _, region in same])}"
         for kind, same in itertools.groupby(drawn, key=lambda stroke: stroke[0])
     ]
     if named is not None:
@@ -326,23 +332,25 @@ def _stroke_words(
 
 
 def _contradictions(
-    strokes: tuple[tuple[Kind, Roi], ...], sample: int | None, state: GuidanceState
+    strokes: tuple[tuple[Kind, Region], ...],
+    modality: Modality,
+    sample: int | None,
+    state: GuidanceState,
 ) -> list[str]:
-    """One sentence for each older stroke of the other kind that shares pixels with a new one."""
-    older: list[tuple[Kind, Roi, str]] = [
-        (stroke.kind, stroke.roi, f"the {stroke.kind} of {stroke.id}")
+    """One sentence for each older stroke of the other kind that overlaps with a new one."""
+    older: list[tuple[Kind, Region, str]] = [
+        (stroke.kind, stroke.region, f"the {stroke.kind} of {stroke.id}")
         for stroke in state.strokes
         if sample is None or stroke.sample is None or stroke.sample == sample
     ]
     sentences: list[str] = []
-    for kind, roi in strokes:
-        pixels = rasterise(roi, *_RASTER)
+    for kind, region in strokes:
         sentences += [
             f"{kind} wins over {name} where they overlap"
             for other, place, name in older
-            if other != kind and (pixels & rasterise(place, *_RASTER)).any()
+            if other != kind and modality.overlap(region, place)
         ]
-        older.append((kind, roi, f"the {kind} before it"))
+        older.append((kind, region, f"the {kind} before it"))
     return list(dict.fromkeys(sentences))
 
 

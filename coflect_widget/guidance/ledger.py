@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from coflect_widget.config import nearest
 from coflect_widget.events import Effect, Event, InterventionRecord, Lapsed, Undone
 from coflect_widget.guidance.interpret import Interpretation, clip, interpret
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Kind, Located
+from coflect_widget.modalities import IMAGE, Modality, find_modality
 
 FORMAT = "coflect-ledger-1"
 
@@ -57,10 +57,13 @@ class Ledger:
     ----------
     focus : float
         Strength of strokes before any instruction, in [0, 1].
+    modality : Modality
+        What its regions are.
     """
 
-    def __init__(self, focus: float = 0.3) -> None:
+    def __init__(self, focus: float = 0.3, modality: Modality = IMAGE) -> None:
         self._focus = focus
+        self.modality = modality
         self._entries: list[Intervention] = []
         self._places: dict[str, int] = {}  # of each id in the entries
         self._state = GuidanceState(focus=focus)  # what follows from the entries
@@ -100,7 +103,9 @@ class Ledger:
         with self._lock:
             if record.id in self._places:
                 raise ValueError(f"intervention {record.id!r} is in the ledger already")
-            self._state = fold((entry,), self._state)  # what cannot be folded must not get in
+            self._state = fold(
+                (entry,), self._state, self.modality
+            )  # what cannot be folded must not get in
             self._places[record.id] = len(self._entries)
             self._entries.append(entry)
         return entry
@@ -119,7 +124,7 @@ class Ledger:
             if entry.undone:
                 raise ValueError(f"intervention {intervention!r} is undone already")
             self._entries[position] = entry = replace(entry, undone=True)
-            self._state = fold(self._entries, GuidanceState(focus=self._focus))
+            self._state = self._folded()
             return entry
 
     def lapse(self, lapsed: Lapsed) -> None:
@@ -131,7 +136,7 @@ class Ledger:
             entry = self._entries[position]
             why = " ".join(part for part in (lapsed.term, lapsed.why) if part)
             self._entries[position] = replace(entry, lapsed={**entry.lapsed, lapsed.kind: why})
-            self._state = fold(self._entries, GuidanceState(focus=self._focus))
+            self._state = self._folded()
 
     def measured(self, effect: Effect) -> None:
         """Note what an intervention did; one that is not here is left out."""
@@ -156,15 +161,25 @@ class Ledger:
             }
             for entry in self.interventions
         ]
-        content = {"format": FORMAT, "focus": self._focus, "interventions": entries}
+        content = {
+            "format": FORMAT,
+            "inputs": self.modality.name,
+            "focus": self._focus,
+            "interventions": entries,
+        }
         part = file.with_name(file.name + ".part")
         part.write_text(json.dumps(content, indent=1), encoding="utf-8")
         part.replace(file)
         return file
 
     @classmethod
-    def load(cls, path: str | Path) -> Ledger:
+    def load(cls, path: str | Path, modality: Modality | None = None) -> Ledger:
         """Read a ledger that `save` wrote.
+
+        Parameters
+        ----------
+        modality : Modality, optional
+            The kind of input that it should be about; the kinds that are known serve otherwise.
 
         Raises
         ------
@@ -176,7 +191,11 @@ class Ledger:
             content: Any = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
-            ledger = cls(clip(float(content["focus"])))
+            # of before there were other inputs it says nothing
+            inputs = content.get("inputs", IMAGE.name)
+            if modality is None or modality.name != inputs:
+                modality = find_modality(inputs)
+            ledger = cls(clip(float(content["focus"])), modality)
             for raw in content["interventions"]:
                 record = InterventionRecord.model_validate(raw["record"])
                 entry = ledger.append(record, int(raw["step"]), str(raw.get("when", "")))
@@ -204,9 +223,11 @@ class Ledger:
         return self._state
 
     @classmethod
-    def from_events(cls, events: Iterable[Event], focus: float = 0.3) -> Ledger:
+    def from_events(
+        cls, events: Iterable[Event], focus: float = 0.3, modality: Modality = IMAGE
+    ) -> Ledger:
         """The ledger as a recorded run left it."""
-        ledger = cls(focus)
+        ledger = cls(focus, modality)
         for event in events:
             if isinstance(event.data, InterventionRecord):
                 ledger.append(event.data, event.step, event.ts.isoformat(timespec="seconds"))
@@ -218,6 +239,9 @@ class Ledger:
                 ledger.undo(event.data.id)
         return ledger
 
+    def _folded(self) -> GuidanceState:
+        return fold(self._entries, GuidanceState(focus=self._focus), self.modality)
+
     def _find(self, intervention: str) -> int:
         position = self._places.get(intervention)
         if position is None:
@@ -227,7 +251,9 @@ class Ledger:
         return position
 
 
-def fold(interventions: Iterable[Intervention], state: GuidanceState) -> GuidanceState:
+def fold(
+    interventions: Iterable[Intervention], state: GuidanceState, modality: Modality
+) -> GuidanceState:
     """The guidance in force once `interventions` follow on `state`.
 
     Within one intervention the strokes come first and what it says about strength second.
@@ -245,11 +271,12 @@ def fold(interventions: Iterable[Intervention], state: GuidanceState) -> Guidanc
         given = focus if given is None else given
         strokes += [
             ActiveStroke(
-                s.kind, parse_roi(s.roi, s.kind), s.sample, given, record.id, s.label, s.spreads
+                s.kind, modality.region(s.roi, s.kind), s.sample, given, record.id, s.label,
+                s.spreads,
             )
             for s in record.strokes
             if s.kind not in entry.lapsed
-        ]
+        ]  # fmt: skip
         if record.found is not None and "ignore" not in entry.lapsed:
             found = record.found
             located.append(

@@ -38,10 +38,11 @@ from coflect_widget.guidance.terms import (
     choose,
     turn,
 )
+from coflect_widget.modalities.base import Modality
 
 
 class _Batch(NamedTuple):
-    inputs: Any  # (B, C, H, W)
+    inputs: Any  # (B, ...)
     targets: Any  # (B,) or (B, classes)
     indices: Any | None  # (B,)
 
@@ -67,7 +68,7 @@ class Prepared(NamedTuple):
     exchanged: bool = False
     now: Turn | None = None
     rows: Swapped | Marked | None = None
-    batch: Any = None
+    batch: _Batch | None = None
 
 
 class GuidanceLosses(InForce):
@@ -77,24 +78,24 @@ class GuidanceLosses(InForce):
     ----------
     model : Guided
         The classifier that is trained.
-    image_size : (int, int)
-        H and W of the inputs.
+    modality : Modality
+        What an input is.
     config : GuidanceConfig
     seed : int
         Decides which rows are guided and with whom they are swapped.
     """
 
     def __init__(
-        self, model: Guided, image_size: tuple[int, int], config: GuidanceConfig, seed: int = 0
+        self, model: Guided, modality: Modality, config: GuidanceConfig, seed: int = 0
     ) -> None:
         super().__init__()
         self.model = model
         self._read_rows = model.read_rows
-        self._image_size = image_size
+        self._modality = modality
         self._config = config
         self._seed = seed
-        self._rows = RowChooser(seed)
-        self._passes = GuidedPasses(model)
+        self._rows = RowChooser(seed, modality)
+        self._passes = GuidedPasses(model, modality)
         self._plan: Plan[Any] | None = None
         self._terms: list[str] = []
         self._steps = self._held = 0  # since the state was set
@@ -110,7 +111,7 @@ class GuidanceLosses(InForce):
         """See `InForce.set_state`."""
         known = len(self.warnings)
         chosen = choose(
-            make_plan(state, self._read_rows, self._image_size),
+            make_plan(state, self._read_rows, self._modality),
             self._config,
             self._find_layer,
             self._twice_differentiable,
@@ -132,7 +133,7 @@ class GuidanceLosses(InForce):
 
     def _find_layer(self) -> str | None:
         """Name of the layer whose map is guided; found once."""
-        if not self._layer_known:
+        if self._modality.layers and not self._layer_known:
             self._layer_known = True
             try:
                 shape = tuple(self._read_rows([0])[0].shape[1:])
@@ -159,7 +160,7 @@ class GuidanceLosses(InForce):
             try:
                 # Some functions do not refuse, they only cut the gradient off.
                 self._twice = self.model.reaches_weights(
-                    lambda: ops.sum(self._passes.energy_of_pixels(x)[0])
+                    lambda: ops.sum(self._passes.energy_of_units(x)[0])
                 )
             except Exception:  # noqa: BLE001 - whatever the model does, there is another way
                 self._twice = False
@@ -237,7 +238,7 @@ class GuidanceLosses(InForce):
     def _chosen(self, prepared: Prepared) -> Swapped | Marked | None:
         """The rows of a term, as the model takes them; None where no row has a stroke."""
         plan, now, batch = self._plan, prepared.now, prepared.batch
-        if plan is None or now is None:
+        if plan is None or now is None or batch is None:
             return None
         own = self.model.own
         least = NORMALISED_ROWS if self.model.normalises_by_batch() else 0
@@ -370,7 +371,7 @@ class GuidanceLosses(InForce):
         """Whether the term fails with this in force."""
         alone = copy.copy(self)
         alone.warnings, alone.lapses = list(self.warnings), []
-        alone._rows = RowChooser(self._seed)
+        alone._rows = RowChooser(self._seed, self._modality)
         alone._passes = self._passes.anew()
         try:
             alone.set_state(state)

@@ -17,6 +17,7 @@ from coflect_widget.guidance.terms import (
     ROWS_GAIN,
     SLOPE_GAIN,
 )
+from coflect_widget.modalities.base import Modality
 
 
 class GuidedPasses:
@@ -25,6 +26,8 @@ class GuidedPasses:
     Parameters
     ----------
     model : Guided
+    modality : Modality
+        How many of the inputs' axes are those of its extent.
 
     Attributes
     ----------
@@ -32,8 +35,9 @@ class GuidedPasses:
         Whose map "activation" is about.
     """
 
-    def __init__(self, model: Guided) -> None:
+    def __init__(self, model: Guided, modality: Modality) -> None:
         self.model = model
+        self._modality = modality
         self.layer: Layer | None = None
         self._task = model.cell()  # running mean of the task loss
         self._firsts = self._unknown()
@@ -52,7 +56,7 @@ class GuidedPasses:
     def restart(self) -> None:
         """Forget what the task loss was, and what the energies were at first."""
         for cell in self._cells().values():
-            cell.assign(self.model.cell().value)
+            cell.forget()
 
     def _cells(self) -> dict[str, Cell]:
         return {"task": self._task, **self._firsts}
@@ -85,7 +89,7 @@ class GuidedPasses:
     def slopes(self, rows: Marked, *, inside: bool) -> Any:
         """Of the gradient's energy, little where it is to be ignored, or most `inside`."""
         ops = self.model.ops
-        energy, logits = self.energy_of_pixels(rows.inputs)
+        energy, logits = self.energy_of_units(rows.inputs)
         first = self._at_first("slopes", energy)
         if inside:
             missed = 1 - share(ops, energy, rows.region, BLANK * first)
@@ -107,18 +111,20 @@ class GuidedPasses:
         gain = ACTIVATION_GAIN * self._reference(logits)
         return gain * weighted_mean(ops, 1 - found, rows.strength)
 
-    def energy_of_pixels(self, inputs: Any) -> tuple[Any, Any]:
-        """Energy (B, H, W) of the input gradient, and the logits.
+    def energy_of_units(self, inputs: Any) -> tuple[Any, Any]:
+        """Energy (B, E) of the input gradient, and the logits.
 
         The gradient is that of the summed log probabilities. The sum over all classes is that of
-        Ross et al., 2017: a pixel that moves any class counts.
+        Ross et al., 2017: a unit that moves any class counts.
         """
         ops, axis = self.model.ops, self.model.input_channels
         logits, gradient = self.model.input_gradient(
             inputs, lambda logits: ops.sum(ops.log_softmax(logits))
         )
         energy = ops.square(ops.real(gradient))
-        return energy if axis is None else ops.sum(energy, axis=axis), logits
+        if axis is None or len(energy.shape) - 1 == self._modality.axes:
+            return energy, logits
+        return ops.sum(energy, axis=axis), logits
 
     def maps(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """Evidence (B, h, w) for the target class at each place, and the logits.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.events import InterventionRecord
-from coflect_widget.guidance.moving import moves
+from coflect_widget.modalities.base import Modality
 from coflect_widget.training.controls import Controls, submit_between_steps
 
 logger = logging.getLogger(__name__)
@@ -41,13 +41,20 @@ class PlaceWatch:
         `Backend.readings`.
     controls : Controls or None
         Of the training, where its data set may only be read between two steps.
+    modality : Modality
+        Whether a sample lies elsewhere.
     tell : callable (text)
     """
 
     def __init__(
-        self, read: Read | None, controls: Controls | None, tell: Callable[[str], object]
+        self,
+        read: Read | None,
+        controls: Controls | None,
+        modality: Modality,
+        tell: Callable[[str], object],
     ) -> None:
         self._read = read
+        self._modality = modality
         self._controls = controls
         self._tell = tell
         self._left = 0 if read is None else _STROKES
@@ -69,9 +76,9 @@ class PlaceWatch:
             found = self._readings(sample)
             if all(np.array_equal(x, found[0], equal_nan=True) for x in found):
                 self._left = 0  # each reading gives the same
-            elif moves(found):
+            elif why := self._modality.wanders(found):
                 self._left = 0
-                self._tell(_text(sample, intervention))
+                self._tell(_text(sample, intervention, why))
         except Exception as error:  # noqa: BLE001 - a question that nobody asked
             logger.info("sample %d could not be read several times: %s", sample, error)
 
@@ -93,11 +100,10 @@ class PlaceWatch:
         )
 
 
-def _text(sample: int, intervention: str) -> str:
+def _text(sample: int, intervention: str, why: str) -> str:
     return (
-        f"Sample {sample} lies elsewhere each time it is read from train_data, which shifts, "
-        "crops, turns or mirrors its pictures at random. A stroke is kept as a place in the "
-        f"picture, so what {intervention} marks moves away from it. Leave these changes out of "
+        f"Sample {sample} lies elsewhere each time it is read from train_data, {why}, so what "
+        f"{intervention} marks moves away from it. Leave these changes out of "
         "train_data and make them on the batch: in the model, before its first layer and only "
         "while it trains, or in a loop of your own between session.loop() and the model. Then "
         f"places hold, and session.similar({intervention!r}) finds the same in other samples."

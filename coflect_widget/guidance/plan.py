@@ -1,4 +1,7 @@
-"""The guidance in force as pixels and strengths: what the losses of every framework need of it."""
+"""The guidance in force as masks and strengths: what the losses of every framework need of it.
+
+Where this file says E: the axes of a sample's extent, (H, W) of a picture.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,25 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.guidance.roi import BoolArray
-from coflect_widget.guidance.state import (
-    WIDEST_MIRROR,
-    ActiveStroke,
-    GuidanceState,
-    Located,
-    masks,
-    mirrored,
-)
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located, masks
+from coflect_widget.modalities.base import BoolArray, Modality, over
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-#: Indices -> inputs (n, C, H, W) and labels (n,), arrays of the framework.
+#: Indices -> inputs (n, ...) and labels (n,), arrays of the framework.
 ReadRows = Callable[[Sequence[int]], tuple[Any, Any]]
 #: What a plan is made of: ndarray, or the tensors of a framework.
 A = TypeVar("A")
 
 #: A swap reaches past what was drawn by these shares of its `reach`, in turn: a hand is not exact.
 MARGINS = (0.0, 1 / 3, 2 / 3, 1.0)
-#: Most pixels of that reach, as a share of the picture's longer side.
-WIDEST_REACH = 0.1
+#: Share of the extent up to which a place has a reach.
+WIDEST_PLACE = 0.1
 #: Of the rows of a fill, the share that annotated samples may take where ordinary rows help too.
 ANNOTATED_SHARE = 1 / 8
 #: Of rows at strength s, 1 - (1 - s) ** this take part in an exchange: 97 % at 0.3.
 TAKING_PART = 10
-#: Share of the picture up to which all like places are swapped at once.
+#: Share of the extent up to which all like places are swapped at once.
 WIDEST_FILL = 0.5
 #: Of rows whose place is exchanged for one where an artefact may be known, the share that get it.
 SHOWN = 0.1
@@ -42,7 +38,7 @@ SHOWN = 0.1
 TRIES = 8
 
 
-#: Places that differ by so many pixels are one that was drawn or found a little beside itself;
+#: Places that differ by so many units are one that was drawn or found a little beside itself;
 BESIDE = 2.0
 #: of so many different ones none recurs.
 MOST_RECURRING = 500
@@ -56,8 +52,8 @@ class General(Generic[A]):
     its own.
     """
 
-    look: A  # (G, H, W) of bool
-    ignore: A  # (G, H, W) of bool
+    look: A  # (G, E) of bool
+    ignore: A  # (G, E) of bool
     look_strength: A  # (G,)
     ignore_strength: A  # (G,)
     classes: A  # (G - 1,) the class of each group but the first
@@ -73,7 +69,7 @@ class Places(Generic[A]):
     """
 
     index: A  # (n,) sorted
-    box: A  # (n, 4) pixels: top, left, bottom, right, in the order of the mask's axes
+    box: A  # (n, 2 x axes) units: the low corner and the high one, in the order of the mask's axes
     strength: A  # (n,)
 
 
@@ -82,14 +78,14 @@ class Plan(Generic[A]):
     """A GuidanceState as arrays; N annotated samples, M margins, K like places."""
 
     samples: A  # (N,) their indices, sorted
-    inputs: Any  # (N, C, H, W) as the framework read them
+    inputs: Any  # (N, ..., E) as the framework read them
     labels: Any  # (N,)
-    look: A  # (N, H, W) of bool
-    ignore: A  # (N, H, W) of bool
-    swap: A  # (M, N, H, W) of bool: what is ignored, grown by 0, 1, ... pixels
+    look: A  # (N, E) of bool
+    ignore: A  # (N, E) of bool
+    swap: A  # (M, N, E) of bool: what is ignored, grown by 0, 1, ... units
     look_strength: A  # (N,)
     ignore_strength: A  # (N,)
-    like: A  # (M, K, H, W) of bool: what is swapped in ordinary rows, grown likewise
+    like: A  # (M, K, E) of bool: what is swapped in ordinary rows, grown likewise
     like_strength: float
     general: General[A]
     located: tuple[Places[A], ...]
@@ -100,10 +96,9 @@ class Plan(Generic[A]):
 
 
 def make_plan(
-    state: GuidanceState, read_rows: ReadRows, image_size: tuple[int, int]
+    state: GuidanceState, read_rows: ReadRows, modality: Modality
 ) -> Plan[NDArray[Any]] | None:
     """What the losses need of `state`; None where nothing in it has strength."""
-    height, width = image_size
     strokes = [stroke for stroke in state.strokes if stroke.strength > 0]
     located = [entry for entry in state.located if entry.strength > 0 and entry.index]
     if not strokes and not located:
@@ -114,11 +109,12 @@ def make_plan(
     if samples and (labels < 0).any():  # a person has left these out
         samples = [s for s, label in zip(samples, labels, strict=True) if label >= 0]
         inputs, labels = read_rows(samples or [0])
+    extent = modality.extent(inputs[0])
     own = [
-        masks([s for s in strokes if s.concerns(sample, int(label))], height, width)
+        masks([s for s in strokes if s.concerns(sample, int(label))], modality, extent)
         for sample, label in zip(samples, labels, strict=False)
     ]
-    general = _general(strokes, height, width)
+    general = _general(strokes, modality, extent)
     found_elsewhere = {entry.of for entry in located}
     places: dict[bytes, BoolArray] = {}
     like_strength = 0.0
@@ -133,14 +129,13 @@ def make_plan(
                 for s in strokes
                 if s.sample == stroke.sample and (s.kind == "look" or s is stroke)
             ]
-            drawn = masks(there, height, width)
+            drawn = masks(there, modality, extent)
             like_strength = max(like_strength, stroke.strength)
-            # an artefact in one corner of this picture may be in another corner of the next
-            for place in mirrored(drawn.ignore):
+            for place in modality.alike(drawn.ignore):
                 places.setdefault(place.tobytes(), place & ~general.look[0])
 
     def stack(values: Sequence[BoolArray]) -> BoolArray:
-        return np.array(values, dtype=np.bool_).reshape(-1, height, width)
+        return np.array(values, dtype=np.bool_).reshape(-1, *extent)
 
     looked, ignored = stack([m.look for m in own]), stack([m.ignore for m in own])
     like = stack([place for place in places.values() if place.any()])
@@ -153,13 +148,13 @@ def make_plan(
         labels=labels[: len(samples)],
         look=looked,
         ignore=ignored,
-        swap=np.stack([grown(ignored, share) & ~looked for share in MARGINS]),
+        swap=np.stack([grown(ignored, share, modality.reach) & ~looked for share in MARGINS]),
         look_strength=look_strength,
         ignore_strength=ignore_strength,
-        like=np.stack([grown(like, share) & ~general.look[0] for share in MARGINS]),
+        like=np.stack([grown(like, share, modality.reach) & ~general.look[0] for share in MARGINS]),
         like_strength=like_strength,
         general=general,
-        located=located_places(located, height, width),
+        located=located_places(located, extent),
         looks=bool((look_strength > 0).any() or (general.look_strength > 0).any()),
         ignores=bool((ignore_strength > 0).any()) or reaches_others,
         reaches_others=reaches_others,
@@ -181,32 +176,40 @@ def mapped(plan: Plan[NDArray[Any]], move: Callable[[NDArray[Any]], Any]) -> Pla
     return found
 
 
-def grown(places: BoolArray, share: float) -> BoolArray:
-    """Places (n, H, W) and all pixels around them within `share` of their reach.
+def grown(places: BoolArray, share: float, reach: Sequence[float]) -> BoolArray:
+    """Places (n, E) and all units around them within `share` of their reach.
 
-    That is a quarter of a place's longer side; none where it is large: who marks all of the
-    background follows the object's outline.
+    That is a quarter of a place's longest side, along each axis at most `reach` of the extent's
+    longest; none where the place is large: who marks all of the background follows the object's
+    outline.
     """
-    most = round(WIDEST_REACH * max(places.shape[1:]))
+    most = [round(axis * max(places.shape[1:])) for axis in reach]
     found = places.copy()
-    for number, place in enumerate(places):
-        longer = max(int(place.any(1).sum()), int(place.any(0).sum()))
-        margin = round(share * min((longer + 2) // 4, most))
-        if margin > 0 and place.mean() <= WIDEST_MIRROR:
-            wide = np.pad(place, margin)
-            height, width = place.shape
-            around = range(2 * margin + 1)
-            found[number] = np.any(
-                [wide[y : y + height, x : x + width] for y in around for x in around], axis=0
-            )
+    for number, place in enumerate(places if any(most) else ()):
+        margins = [round(share * min((_longest(place, most) + 2) // 4, axis)) for axis in most]
+        if any(margins) and place.mean() <= WIDEST_PLACE:
+            wide = np.pad(place, [(margin, margin) for margin in margins])
+            for start in np.ndindex(*(2 * margin + 1 for margin in margins)):
+                cut = (slice(a, a + side) for a, side in zip(start, place.shape, strict=True))
+                found[number] |= wide[tuple(cut)]
     return found
 
 
-def _general(strokes: Sequence[ActiveStroke], height: int, width: int) -> General[NDArray[Any]]:
+def _longest(place: BoolArray, most: Sequence[int]) -> int:
+    """Along the axis where it is most, of those with a reach, how many units it is in."""
+    axes = range(place.ndim)
+    return max(
+        int(place.any(tuple(a for a in axes if a != axis)).sum()) for axis in axes if most[axis]
+    )
+
+
+def _general(
+    strokes: Sequence[ActiveStroke], modality: Modality, extent: tuple[int, ...]
+) -> General[NDArray[Any]]:
     wide = [s for s in strokes if s.sample is None]
     classes = sorted({s.label for s in wide if s.label is not None})
-    groups = [masks([s for s in wide if s.label is None], height, width)]
-    groups += [masks([s for s in wide if s.label in (None, c)], height, width) for c in classes]
+    groups = [masks([s for s in wide if s.label is None], modality, extent)]
+    groups += [masks([s for s in wide if s.label in (None, c)], modality, extent) for c in classes]
     return General(
         look=np.stack([g.look for g in groups]),
         ignore=np.stack([g.ignore for g in groups]),
@@ -217,13 +220,15 @@ def _general(strokes: Sequence[ActiveStroke], height: int, width: int) -> Genera
 
 
 def located_places(
-    entries: Sequence[Located], height: int, width: int
+    entries: Sequence[Located], extent: tuple[int, ...]
 ) -> tuple[Places[NDArray[Any]], ...]:
     """What was found by many strokes, gathered: boxes of about one size are of one artefact."""
     open_: list[tuple[Array, dict[int, tuple[list[Array], float]]]] = []
     for entry in entries:
-        boxes = np.array(entry.boxes, np.float32) * np.array((width, height) * 2, np.float32)
-        size = (boxes[:, 2:] - boxes[:, :2]).max(0)
+        # corners have the last axis first, and so has what is counted here until its end
+        boxes = np.array(entry.boxes, np.float32) * np.array(extent[::-1] * 2, np.float32)
+        boxes = boxes.reshape(-1, 2, len(extent))  # of each the low corner and the high one
+        size = (boxes[:, 1] - boxes[:, 0]).max(0)
         known = next((g for at, g in open_ if (np.abs(size - at) <= _near(at)).all()), None)
         if known is None:
             known = {}
@@ -241,19 +246,17 @@ def _near(size: Array) -> Array:
 
 
 def _gathered(known: dict[int, tuple[list[Array], float]]) -> list[Places[NDArray[Any]]]:
-    """Samples and their boxes as Places; a second place in one picture goes to a second one."""
+    """Samples and their boxes as Places; a second place in one sample goes to a second one."""
     index, boxes, strength = [], [], []
     more: dict[int, tuple[list[Array], float]] = {}
     for k, (found, strong) in sorted(known.items()):
-        middles = [(box[:2] + box[2:]) / 2 for box in found]
-        apart = [
-            (np.abs(middle - middles[0]) > _near(found[0][2:] - found[0][:2])).any()
-            for middle in middles
-        ]
+        middles = [(low + high) / 2 for low, high in found]
+        near = _near(found[0][1] - found[0][0])
+        apart = [(np.abs(middle - middles[0]) > near).any() for middle in middles]
         here = [box for box, far in zip(found, apart, strict=True) if not far]
         index.append(k)
-        boxes.append(np.concatenate([np.mean([(b[:2] + b[2:]) / 2 for b in here], 0),
-                                     np.max([b[2:] - b[:2] for b in here], 0)]))  # fmt: skip
+        boxes.append(np.concatenate([np.mean([(low + high) / 2 for low, high in here], 0),
+                                     np.max([high - low for low, high in here], 0)]))  # fmt: skip
         strength.append(strong)
         if any(apart):
             more[k] = ([box for box, far in zip(found, apart, strict=True) if far], strong)
@@ -269,7 +272,7 @@ def _gathered(known: dict[int, tuple[list[Array], float]]) -> list[Places[NDArra
 
 
 def _settled(middle: Array) -> Array:
-    """Middles (n, 2), each moved to the mean of those beside it, where places recur."""
+    """Middles (n, axes), each moved to the mean of those beside it, where places recur."""
     different, which = np.unique(middle.round(1), axis=0, return_inverse=True)
     if len(different) > MOST_RECURRING:
         return middle
@@ -284,7 +287,7 @@ def look_as_ignore(plan: Plan[NDArray[Any]]) -> Plan[NDArray[Any]]:
     general = plan.general
 
     def rest(look: BoolArray, strength: Array, ignore: BoolArray) -> Any:
-        return np.where((strength > 0)[:, None, None], ~look, ignore)
+        return np.where(over(strength > 0, look), ~look, ignore)
 
     own = rest(plan.look, plan.look_strength, plan.ignore)
     strongest = np.maximum(general.look_strength, general.ignore_strength)

@@ -1,7 +1,7 @@
 """Which rows a guided pass sees, and what is exchanged in them; for arrays of any framework.
 
-A row is one sample. Its mask is over the sample's extent, the last axes of the input: (H, W) of a
-picture (C, H, W), (L,) of a sequence (L,). Where this file says B, N, G, M, K or E: rows of a
+A row is one sample. Its mask is over the sample's extent: (H, W) of a picture (C, H, W), (L,) of a
+text (L,). Where this file says B, N, G, M, K or E: rows of a
 batch, annotated samples, groups, margins, like places, and the axes of the extent.
 """
 
@@ -19,11 +19,11 @@ from coflect_widget.guidance.plan import (
     TAKING_PART,
     TRIES,
     WIDEST_FILL,
-    WIDEST_REACH,
     General,
     Places,
     Plan,
 )
+from coflect_widget.modalities.base import Modality, over
 
 
 class Swapped(NamedTuple):
@@ -52,8 +52,9 @@ class RowChooser:
     every framework: the same seed exchanges the same rows in all of them.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, modality: Modality) -> None:
         self._seed = seed
+        self._modality = modality
         self._random = np.random.default_rng(seed)
 
     def restart(self) -> None:
@@ -148,7 +149,7 @@ class RowChooser:
         b = self._beside(inputs, least - len(x))
         return Swapped(
             original=xp.concat([x, inputs[b]]),
-            swapped=xp.concat([xp.where(_over(swap, x), other, x), inputs[b]]),
+            swapped=xp.concat([self._modality.exchange(swap, x, other), inputs[b]]),
             targets=xp.concat([_like(xp, plan.labels[a], targets), targets[o], targets[b]]),
             strength=xp.concat([plan.ignore_strength[a], strength[o], xp.zeros_like(strength[b])]),
         )
@@ -168,7 +169,7 @@ class RowChooser:
         if indices is not None and len(plan.samples):
             at = xp.clip(xp.searchsorted(plan.samples, indices), None, len(plan.samples) - 1)
             here = plan.samples[at] == indices
-            place = place | (plan.swap[margin][at] & _over(here, place))
+            place = place | (plan.swap[margin][at] & over(here, place))
             own = xp.where(here, plan.ignore_strength[at], xp.zeros_like(strength))
             strength = xp.maximum(strength, own)
         rows = _to(inputs, np.arange(batch))
@@ -178,8 +179,8 @@ class RowChooser:
             other = self._from_known(xp, other, donor, rows, 0, known, box)
         drawn = _to(inputs, self._random.random(batch))
         taking_part = drawn < 1 - (1 - strength) ** TAKING_PART
-        swap = place & _over(taking_part, place)
-        return xp.where(_over(swap, inputs), other, inputs)
+        swap = place & over(taking_part, place)
+        return self._modality.exchange(swap, inputs, other)
 
     def _ordinary(
         self, xp: Any, plan: Plan[Any], inputs: Any, targets: Any, indices: Any, margin: int
@@ -209,10 +210,26 @@ class RowChooser:
             drawn = _to(inputs, self._random.integers(len(places.index), size=batch))
             at = xp.where(here, at, drawn)
             where = places.box[at]
-            place = place | _boxes(xp, _wider(xp, where, MARGINS[margin], extent), extent)
+            place = place | _boxes(xp, self._wider(xp, where, MARGINS[margin], extent), extent)
             strength = xp.maximum(strength, places.strength[at])
             known, box = known | here, xp.where((here | ~known)[:, None], where, box)
         return place, strength, known, box
+
+    def _wider(self, xp: Any, box: Any, share: float, extent: tuple[int, ...]) -> Any:
+        """Boxes (B, 2 x axes), each side moved out by `share` of a quarter of the longest one.
+
+        As in `plan.grown`, along each axis as far as the modality's reach goes.
+        """
+        axes, reach = len(extent), self._modality.reach
+        sides = [box[:, axes + a] - box[:, a] for a in range(axes) if reach[a]]
+        if not sides:
+            return box
+        longest = xp.max(xp.stack(sides, axis=1), axis=1)
+        margins = []
+        for share_of_longest in reach:
+            most = xp.clip((longest + 2) // 4, None, round(share_of_longest * max(extent)))
+            margins.append(xp.astype(xp.round(xp.astype(most, xp.float32) * share), xp.int64))
+        return box + xp.stack([-m for m in margins] + margins, axis=1)
 
     def _from_known(
         self, xp: Any, other: Any, donor: Any, o: Any, first: int, known: Any, box: Any
@@ -260,12 +277,6 @@ def _to(like: Any, values: Any) -> Any:
     return compat.array_namespace(like).asarray(values, device=compat.device(like))
 
 
-def _over(mask: Any, x: Any) -> Any:
-    """A mask (B, E), or (B,), with axes of length 1 where `x` (B, ..., E) has its others."""
-    axes = mask.ndim - 1
-    return mask.reshape(mask.shape[0], *[1] * (x.ndim - 1 - axes), *mask.shape[1:])
-
-
 def _shifted(xp: Any, x: Any, rows: Any, shift: Any, extent: tuple[int, ...]) -> Any:
     """Of x (m, ..., E) the given rows (n,), each moved by `shift` (n, axes); edges repeat."""
     axes, n = len(extent), len(rows)
@@ -296,15 +307,6 @@ def _find(xp: Any, places: Places[Any], indices: Any) -> tuple[Any, Any]:
     """(B,) whether each sample is known, and (B,) its number among them if so."""
     at = xp.clip(xp.searchsorted(places.index, indices), None, len(places.index) - 1)
     return places.index[at] == indices, at
-
-
-def _wider(xp: Any, box: Any, share: float, extent: tuple[int, ...]) -> Any:
-    """Boxes (B, 2 x axes), each side moved out by `share` of a quarter of the longest one."""
-    axes = len(extent)
-    longest = xp.max(box[:, axes:] - box[:, :axes], axis=1)
-    reach = xp.clip((longest + 2) // 4, None, round(WIDEST_REACH * max(extent)))
-    margin = xp.astype(xp.round(xp.astype(reach, xp.float32) * share), xp.int64)
-    return box + xp.stack([-margin] * axes + [margin] * axes, axis=1)
 
 
 def _boxes(xp: Any, box: Any, extent: tuple[int, ...]) -> Any:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.events import Hits
-from coflect_widget.guidance.roi import Roi
-from coflect_widget.guidance.similar import Hit, make_template, scan
+from coflect_widget.guidance.hits import Hit
+from coflect_widget.modalities.base import Corners, Modality, Region
 from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Samples that are read and looked through at once.
 CHUNK = 128
-#: Other pictures that tell how different places usually are.
+#: Other samples that tell how different places usually are.
 OTHERS = 32
 #: Hits that an event names; the page that is shown.
 SHOWN = 60
@@ -34,7 +34,9 @@ class ArtefactSearch:
     ----------
     worker : IdleWorker
         Does the comparing.
-    read_input : callable (index) -> ndarray (C, H, W)
+    modality : Modality
+        What is alike.
+    read_input : callable (index) -> ndarray
     count : int
         Samples in the training data.
     tell : callable (Hits)
@@ -42,9 +44,15 @@ class ArtefactSearch:
     """
 
     def __init__(
-        self, worker: IdleWorker, read_input: ReadInput, count: int, tell: Callable[[Hits], Any]
+        self,
+        worker: IdleWorker,
+        modality: Modality,
+        read_input: ReadInput,
+        count: int,
+        tell: Callable[[Hits], Any],
     ) -> None:
         self._worker = worker
+        self._modality = modality
         self._read_input = read_input
         self._count = count
         self._tell = tell
@@ -53,8 +61,8 @@ class ArtefactSearch:
         self._lock = threading.Lock()
         self._closed = False
 
-    def start(self, intervention: str, sample: int, roi: Roi) -> Future[list[Hit]]:
-        """Look for what `roi` marks in `sample`; a search that goes on already is not begun twice.
+    def start(self, intervention: str, sample: int, region: Region) -> Future[list[Hit]]:
+        """Look for what `region` marks in `sample`; a search that goes on is not begun twice.
 
         Returns
         -------
@@ -68,7 +76,7 @@ class ArtefactSearch:
             self._running[intervention] = future
         threading.Thread(
             target=self._serve,
-            args=(future, intervention, sample, roi),
+            args=(future, intervention, sample, region),
             name="coflect-search",
             daemon=True,
         ).start()
@@ -82,9 +90,9 @@ class ArtefactSearch:
         """End what goes on at the next chunk."""
         self._closed = True
 
-    def _serve(self, future: Future[list[Hit]], name: str, sample: int, roi: Roi) -> None:
+    def _serve(self, future: Future[list[Hit]], name: str, sample: int, region: Region) -> None:
         try:
-            hits = self._search(name, sample, roi)
+            hits = self._search(name, sample, region)
         except BaseException as error:  # noqa: BLE001 - whoever asked gets the reason
             with self._lock:
                 self._running.pop(name, None)
@@ -101,21 +109,21 @@ class ArtefactSearch:
             self._running.pop(name, None)
         future.set_result(hits)
 
-    def _search(self, name: str, sample: int, roi: Roi) -> list[Hit]:
-        image = self._read_input(sample)
+    def _search(self, name: str, sample: int, region: Region) -> list[Hit]:
+        x = self._read_input(sample)
         spread = np.linspace(0, self._count - 1, min(OTHERS, self._count)).round()
         others = np.stack([self._read_input(int(k)) for k in spread])
-        template = make_template(image, roi, others)
+        template = self._modality.template(x, region, others)
         hits: list[Hit] = []
         told = time.monotonic()
         for start in range(0, self._count, CHUNK):
             if self._closed:
                 raise RuntimeError("the session was closed")
             indices = range(start, min(start + CHUNK, self._count))
-            images = np.stack([self._read_input(k) for k in indices])
-            score, box, same = self._worker.run(scan, images, template)
+            inputs = np.stack([self._read_input(k) for k in indices])
+            score, box, same = self._worker.run(self._modality.find, inputs, template)
             hits += [
-                Hit(indices[k], _four(box[k]), round(float(score[k]), 4))
+                Hit(indices[k], _rounded(box[k]), round(float(score[k]), 4))
                 for k in np.flatnonzero(same)
                 if indices[k] != sample
             ]
@@ -127,9 +135,8 @@ class ArtefactSearch:
         return hits
 
 
-def _four(box: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (round(float(v), 5) for v in box)
-    return x0, y0, x1, y1
+def _rounded(box: NDArray[np.float32]) -> Corners:
+    return tuple(round(float(v), 5) for v in box)
 
 
 def _hits(name: str, hits: Sequence[Hit], searched: int, total: int, *, done: bool) -> Hits:

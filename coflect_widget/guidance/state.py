@@ -1,4 +1,4 @@
-"""What guidance is in force: the strokes and their strength, and the pixels they mean."""
+"""What guidance is in force: the strokes and their strength, and the units they mean."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
+from coflect_widget.modalities.base import BoolArray, Corners, Modality, Region
 
 Kind = events.StrokeKind
 Scope = events.Scope
-
-#: Share of the picture up to which a place has mirror images.
-WIDEST_MIRROR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class ActiveStroke:
     Attributes
     ----------
     kind : {"look", "ignore"}
-    roi : Roi
+    region : Region
     sample : int or None
         Index in the training data; None means every sample, or all of `label`.
     strength : float
@@ -38,7 +35,7 @@ class ActiveStroke:
     """
 
     kind: Kind
-    roi: Roi
+    region: Region
     sample: int | None
     strength: float
     id: str
@@ -46,7 +43,7 @@ class ActiveStroke:
     spreads: bool = True
 
     def concerns(self, sample: int, label: int) -> bool:
-        """Whether it marks pixels of this sample, which is of class `label`."""
+        """Whether it marks something in this sample, which is of class `label`."""
         if self.sample is not None:
             return self.sample == sample
         return self.label in (None, label)
@@ -60,8 +57,8 @@ class Located:
     ----------
     index : tuple of int (n,)
         Indices in the training data.
-    boxes : tuple of (x0, y0, x1, y1) (n,)
-        Fractions of width and height.
+    boxes : tuple of corners (n,)
+        In fractions of the extent, as `modalities.base.Corners`.
     strength : float
     id : str
         The intervention by which they were confirmed.
@@ -70,7 +67,7 @@ class Located:
     """
 
     index: tuple[int, ...]
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Corners, ...]
     strength: float
     id: str
     of: str
@@ -87,14 +84,14 @@ class GuidanceState:
 
 @dataclass(frozen=True, slots=True)
 class SampleMasks:
-    """The strokes of one sample as pixels.
+    """The strokes of one sample as masks.
 
     Attributes
     ----------
-    look, ignore : ndarray (H, W) of bool
-        No pixel is in both.
+    look, ignore : ndarray (E) of bool
+        Nothing is in both.
     look_strength, ignore_strength : float
-        Greatest strength among the strokes that still mark a pixel; 0 where none does.
+        Greatest strength among the strokes that still mark something; 0 where none does.
     """
 
     look: BoolArray
@@ -103,11 +100,21 @@ class SampleMasks:
     ignore_strength: float
 
 
-def masks(strokes: Sequence[ActiveStroke], height: int, width: int) -> SampleMasks:
-    """Rasterise strokes that concern one image; where kinds contradict, the later one wins."""
-    owner = np.full((height, width), -1, dtype=np.int64)
+def union(regions: Sequence[Region], modality: Modality, extent: tuple[int, ...]) -> BoolArray:
+    """All that is in one of the regions (E)."""
+    found = np.zeros(extent, np.bool_)
+    for region in regions:
+        found |= modality.mask(region, extent)
+    return found
+
+
+def masks(
+    strokes: Sequence[ActiveStroke], modality: Modality, extent: tuple[int, ...]
+) -> SampleMasks:
+    """Masks of strokes that concern one sample; where kinds contradict, the later one wins."""
+    owner = np.full(extent, -1, dtype=np.int64)
     for number, stroke in enumerate(strokes):
-        owner[rasterise(stroke.roi, height, width)] = number
+        owner[modality.mask(stroke.region, extent)] = number
     found: dict[Kind, tuple[BoolArray, float]] = {}
     for kind in ("look", "ignore"):
         kept = [
@@ -118,12 +125,3 @@ def masks(strokes: Sequence[ActiveStroke], height: int, width: int) -> SampleMas
         strength = max((strokes[number].strength for number in kept), default=0.0)
         found[kind] = (np.isin(owner, kept), strength)
     return SampleMasks(found["look"][0], found["ignore"][0], found["look"][1], found["ignore"][1])
-
-
-def mirrored(place: BoolArray) -> list[BoolArray]:
-    """The place and, where it is small, its mirror images; none where it marks nothing."""
-    if not place.any():
-        return []
-    if place.mean() > WIDEST_MIRROR:
-        return [place]
-    return [place, place[:, ::-1].copy(), place[::-1].copy(), place[::-1, ::-1].copy()]

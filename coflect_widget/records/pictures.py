@@ -1,32 +1,32 @@
-"""Pictures of a run: samples as PNG thumbnails, explanations as maps (npz) and a PNG beside it."""
+"""What a run shows of samples: PNG thumbnails, explanations as maps (npz) and a PNG beside it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from coflect_widget.config import DisplayConfig
+from coflect_widget.modalities.base import Rendering
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
-from coflect_widget.records.value_range import shown_channels
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
-MAX_PIXELS = 2**24  # of one picture; what a damaged or hostile file claims is not believed
+MAX_PIXELS = 2**24  # of a picture or map; what a damaged or hostile file claims is not believed
 NEWEST_BYTES = 16_000_000  # of explanations that stay in memory once they are written
 THUMBNAIL_SIDE = 64  # pixels; small inputs are enlarged without blur, large ones reduced
 
 
 class Maps(Protocol):
-    """What is stored of an explanation: maps (H, W) float32 in [0, 1], and where it looked."""
+    """What is stored of an explanation: maps (E) float32 in [0, 1], and where it looked."""
 
     @property
     def index(self) -> int:
@@ -51,33 +51,6 @@ class Maps(Protocol):
     @property
     def consensus(self) -> NDArray[np.float32]:
         """Blend of the two, whichever is shown first."""
-
-
-def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.uint8]:
-    """Turn a model input (C, H, W) or (H, W) into RGB bytes (H, W, 3).
-
-    With ``display.mean`` and ``display.std`` the normalisation is undone, and what lies in
-    ``display.window`` becomes [0, 1]. Without any of them a picture with values outside [0, 1] is
-    stretched to it. One channel becomes gray; of more than three the first three are shown.
-    """
-    x = np.nan_to_num(np.asarray(x, dtype=np.float32))
-    if x.ndim == 2:
-        x = x[None]
-    normalised = display.mean is not None or display.std is not None
-    if normalised:
-        shape = (-1, 1, 1)
-        mean = np.asarray(display.mean or [0.0], dtype=np.float32).reshape(shape)
-        std = np.asarray(display.std or [1.0], dtype=np.float32).reshape(shape)
-        x = x * std + mean
-    channels = shown_channels(x)
-    window: Any = display.window
-    if window is None and not normalised and (channels.min() < 0 or channels.max() > 1):
-        window = channels.min(), channels.max()
-    if window is not None:
-        low, high = np.float32(window[0]), np.float32(window[1])
-        channels = (channels - low) / (high - low if high > low else np.float32(1))
-    rgb = np.broadcast_to(channels, (3, *channels.shape[1:])).transpose(1, 2, 0)
-    return (rgb.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _small(picture: NDArray[np.uint8]) -> bytes:
@@ -108,29 +81,26 @@ class Gallery:
     ----------
     path : Path
         The run folder.
-    read_input : callable (index) -> (C, H, W) array, or None where there is no data
+    render : callable (index) -> Rendering, or None where there is no data
         Used for thumbnails that are not on disk yet. It raises `NoDataError` where there are
         none any more.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        display: DisplayConfig | None = None,
-        read_input: Callable[[int], NDArray[np.float32]] | None = None,
-    ) -> None:
+    def __init__(self, path: Path, render: Callable[[int], Rendering] | None = None) -> None:
         self.path = path
-        self._display = display or DisplayConfig()
-        self._read_input = read_input
+        self._render = render
         self._thumbnails: dict[int, bytes] = {}
         self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """One sample as RGB bytes (H, W, 3)."""
-        if self._read_input is None:
+        """One sample as RGB bytes (h, w, 3)."""
+        return self._rendering(index).picture
+
+    def _rendering(self, index: int) -> Rendering:
+        if self._render is None:
             raise NoDataError("a run opened from disk has no data to make pictures from")
-        return to_picture(self._read_input(index), self._display)
+        return self._render(index)
 
     def thumbnail(self, index: int) -> bytes | None:
         """One sample as PNG, from memory, disk or data; None if it is in none of them."""
@@ -140,19 +110,19 @@ class Gallery:
         name = f"overlays/thumbnails/sample_{index:06d}.png"
         recorded = read_thumbnail(self.path, name)
         # Not under the lock: a data set may have to wait for the training's next step.
-        picture = None
+        rendered = None
         if recorded is None:
             try:
-                picture = self.picture(index)
+                rendered = self._rendering(index)
             except NoDataError:
                 return None
         with self._lock:
             if index not in self._thumbnails:
-                if picture is None:
+                if rendered is None:
                     assert recorded is not None  # noqa: S101 - narrows the type
                     self._thumbnails[index] = recorded
                 else:
-                    self._thumbnails[index] = _small(picture)
+                    self._thumbnails[index] = rendered.thumbnail or _small(rendered.picture)
                     self._keep(name, self._thumbnails[index])
             return self._thumbnails[index]
 
@@ -168,7 +138,7 @@ class Gallery:
 
         The newest ones stay in memory too, for a screen that shows them now.
         """
-        stem = f"sample_{maps.index:06d}_step_{maps.model_step:08d}"
+        stem = _stem(maps.index, maps.model_step)
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
         # Under another name until it is whole: a screen may be reading the file of that name.
@@ -178,7 +148,7 @@ class Gallery:
         part.replace(folder / f"{stem}.npz")
         self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
-        heat = maps.map[..., None]
+        heat = _spread(maps.map, picture.shape[:2])[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
         blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
         image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
@@ -187,6 +157,13 @@ class Gallery:
             (image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST
         ).save(folder / f"{stem}.png")
         return f"overlays/{stem}.npz", f"overlays/{stem}.png"
+
+    def explained(self, index: int, model_step: int) -> NDArray[np.uint8] | None:
+        """The picture (H, W, 3) that was kept beside a sample's maps; None where it is gone."""
+        try:
+            return self.load(f"overlays/{_stem(index, model_step)}.npz")["picture"]
+        except (OSError, ValueError):
+            return None
 
     def _remember(self, file: str, arrays: dict[str, NDArray[np.uint8]]) -> None:
         with self._lock:
@@ -227,7 +204,7 @@ class Gallery:
             with open_inside(self.path, file) as opened, zipfile.ZipFile(opened) as archive:
                 there = archive.namelist()
                 found = {
-                    name: _read_bytes(archive, f"{name}.npy", 3 if name == "picture" else 2)
+                    name: _read_bytes(archive, f"{name}.npy", picture=name == "picture")
                     for name in ("picture", *MAPS)
                     if name != "consensus" or f"{name}.npy" in there  # runs of before have none
                 }
@@ -240,20 +217,37 @@ class Gallery:
         return found
 
 
+def _stem(index: int, model_step: int) -> str:
+    """Name of an explanation's files."""
+    return f"sample_{index:06d}_step_{model_step:08d}"
+
+
 def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def _read_bytes(archive: zipfile.ZipFile, name: str, dimensions: int) -> NDArray[np.uint8]:
+def _spread(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """A map of one or two axes at the size (h, w) of the picture that it lies on."""
+    cells = np.atleast_2d(values)
+    if cells.shape == size:
+        return cells
+    rows, columns = (
+        np.arange(side) * length // side for side, length in zip(size, cells.shape, strict=True)
+    )
+    found: NDArray[np.float32] = cells[rows][:, columns]
+    return found
+
+
+def _read_bytes(archive: zipfile.ZipFile, name: str, *, picture: bool) -> NDArray[np.uint8]:
     """One array of an npz file; what its header says is checked before anything is read."""
     with archive.open(name) as file:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{name} is of an unknown format")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    colours = shape[2:] == (3,) if dimensions == 3 else True
-    if dtype != np.uint8 or len(shape) != dimensions or not colours:
+    fits = shape[2:] == (3,) if picture else len(shape) in (1, 2)
+    if dtype != np.uint8 or not fits:
         raise ValueError(f"{name} is {dtype} of shape {shape}, not a picture or map of bytes")
-    if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
+    if min(shape) < 1 or math.prod(shape[:2]) > MAX_PIXELS:
         raise ValueError(f"{name} is of shape {shape}; more than {MAX_PIXELS} pixels are not read")
     with archive.open(name) as file:
         array: NDArray[np.uint8] = np.lib.format.read_array(file, allow_pickle=False)

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from coflect_widget.events import Notice
 from coflect_widget.guidance.ledger import Intervention
@@ -64,6 +65,16 @@ class _Fall:
     @property
     def lost(self) -> float:
         return self.before - self.after
+
+
+class _Gap(NamedTuple):
+    """Between training and validation: whether it is wide, whether it is closed, and in words."""
+
+    wide: bool
+    closed: bool
+    text: str
+    about: str
+    figures: dict[str, float]
 
 
 class Alarms:
@@ -188,6 +199,8 @@ class Alarms:
                 f"{fall.after:.2f} now. {hint}",
                 alarm="collapse",
                 intervention=newest.id,
+                about=f"{fall.split} {what}",
+                figures={"before": fall.before, "after": fall.after},
             )
         ]
 
@@ -237,7 +250,7 @@ class Alarms:
         found = self._gap(values)
         if found is None:
             return []
-        wide, closed, text = found
+        wide, closed, text, about, figures = found
         self._apart = self._apart + 1 if wide else 0
         if closed:
             self._close_at = step
@@ -252,6 +265,8 @@ class Alarms:
                     text=text,
                     alarm="parted",
                     intervention=None if blamed is None else blamed.id,
+                    about=about,
+                    figures=figures,
                 )
             ]
         if self._parted and closed:
@@ -260,8 +275,8 @@ class Alarms:
             return [Notice(level="info", text=over, alarm="parted", over=True)]
         return []
 
-    def _gap(self, values: Mapping[str, float]) -> tuple[bool, bool, str] | None:
-        """Whether it is wide, whether it is closed, and it in words; None where nobody knows."""
+    def _gap(self, values: Mapping[str, float]) -> _Gap | None:
+        """How far they are apart; None where nobody knows."""
         held = values.get("accuracy")
         if held is not None:
             newest = [value for _, value in self._trained][-self._windows :]
@@ -270,12 +285,14 @@ class Alarms:
             trained = sum(newest) / len(newest)
             noise = ERRORS * math.sqrt(0.25 / max(self._num_val, 1))
             gap = trained - held
-            return (
+            return _Gap(
                 gap >= max(PARTED, noise),
                 gap < TOGETHER,
                 f"Training and validation part: right in {_percent(trained)} of what it trains on, "
                 f"in {_percent(held)} of what it has not seen. Look at what its maps mark: it "
                 "may know its samples by heart, or by something that only they show.",
+                "accuracy",
+                {"training": trained, "validation": held},
             )
         loss = values.get("loss")
         if loss is None or not self._losses or not math.isfinite(loss):
@@ -283,11 +300,13 @@ class Alarms:
         trained = sum(self._losses) / len(self._losses)
         if trained <= 0:
             return None
-        return (
+        return _Gap(
             loss >= TIMES * trained,
             loss < TIMES_OVER * trained,
             f"Training and validation part: the loss is {trained:.3g} on what it trains on and "
             f"{loss:.3g}, {loss / trained:.1f} times as much, on what it has not seen.",
+            "loss",
+            {"training": trained, "validation": loss},
         )
 
     def _opened_by(self) -> Intervention | None:

@@ -8,24 +8,24 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from coflect_widget import events
 from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.attribution.snapshots import Snapshots
 from coflect_widget.attribution.timeline import Shelf
-from coflect_widget.config import Config
+from coflect_widget.backends.base import Sample
+from coflect_widget.config import Config, DisplayConfig
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.foresight import Foresight
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.modalities.base import Modality, Rendering
 from coflect_widget.native import kernels
 from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
@@ -55,10 +55,11 @@ def build(
     config: Config,
     path: Path,
     task: Task,
+    modality: Modality,
     classes: Sequence[str],
     *,
+    first: Sample,
     executor: Executor | None = None,
-    input_shape: tuple[int, ...] | None = None,
 ) -> Parts:
     """Make the parts of a session and tie them.
 
@@ -71,12 +72,13 @@ def build(
     path : Path
         The run folder, made already.
     task : Task
+    modality : Modality
     classes : sequence of str
         Names of the classes.
+    first : Sample
+        Any one: its shape is that of all, and a worker rehearses with it.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
-    input_shape : (C, H, W), optional
-        Of a sample, so that a worker can rehearse before its first request.
     """
     parts: Parts  # the end of this function; what is late-bound below sees it then
     saving: Saving
@@ -89,7 +91,7 @@ def build(
     newest = Newest()
     observer = Observer(tell, newest)
     loop = TrainingLoop(backend, controls, snapshots, observer, process)
-    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected))
+    own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     store = SampleStore(backend.num_train, task)
     spikes = Spikes(backend, task, store, tell, lambda index: gallery.thumbnail(index))
     holding = Holding(backend, task, controls, own_loop, samples, tell, spikes.not_finite)
@@ -128,11 +130,13 @@ def build(
     steering = Steering(
         backend,
         task,
+        modality,
         config,
         classes,
         controls,
         samples,
         tell,
+        extent=modality.extent(first.input),
         structure=structure,
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
@@ -179,7 +183,7 @@ def build(
         notice=tell.notice,
     )
     kept = config.attribution
-    gallery = Gallery(path, config.display, _weak_reader(samples))
+    gallery = Gallery(path, _weak_renderer(samples, modality, config.display))
     shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)
     overlays = Overlays(gallery, shelf, tell, config.xai_every)
     scheduler = ExplanationScheduler(
@@ -192,11 +196,12 @@ def build(
         on_explained=overlays.explained,
         on_failed=overlays.failed,
         executor=executor,
-        input_shape=input_shape,
+        input_shape=first.input.shape,
         notify=tell.warn,
         spare=lambda: parts.spare and not loop.running,
         on_probed=scoring.probed,
         task=task,
+        modality=modality,
         # An accelerator is not held up by a worker that computes on the processor.
         rest=controls.rest if backend.device == "cpu" else None,
         trained=lambda: loop.time.seconds["training"],
@@ -214,6 +219,8 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
+    coach = Coach(tell.emit, watched=lambda: holding.watched)
+    stream.subscribe(coach.event)
     desk = Desk(
         loop,
         controls,
@@ -226,6 +233,7 @@ def build(
         holding,
         samples,
         tell,
+        modality=modality,
         classes=classes,
         open_window=observer.open_window,
     )
@@ -234,6 +242,7 @@ def build(
         config=config,
         path=path,
         task=task,
+        modality=modality,
         process=process,
         tell=tell,
         stream=stream,
@@ -255,6 +264,7 @@ def build(
         knobs=knobs,
         data=data,
         alarms=alarms,
+        coach=coach,
         holding=holding,
         newest=newest,
         desk=desk,
@@ -263,14 +273,16 @@ def build(
     return parts
 
 
-def _weak_reader(samples: Samples) -> Callable[[int], NDArray[np.float32]]:
-    """Reads inputs for pictures; a dashboard that is still shown shall not keep model and data."""
+def _weak_renderer(
+    samples: Samples, modality: Modality, display: DisplayConfig
+) -> Callable[[int], Rendering]:
+    """Renders samples; a dashboard that is still shown shall not keep model and data."""
     known = weakref.ref(samples)
 
-    def read(index: int) -> NDArray[np.float32]:
+    def render(index: int) -> Rendering:
         found = known()
         if found is None:
             raise NoDataError("the session is gone, and its data with it")
-        return found.train(index).input
+        return modality.render(found.train(index).input, display)
 
-    return read
+    return render

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from coflect_widget.backends.base import Backend, Sample
 from coflect_widget.config import Config
-from coflect_widget.records.value_range import Window, find_window
+from coflect_widget.modalities import Modality
 
 
-def check_display(config: Config, channels: int) -> None:
-    """Raise ValueError where `display` has values for another number of channels."""
-    for name in ("mean", "std"):
-        values = getattr(config.display, name)
-        if values is not None and len(values) not in (1, channels):
-            raise ValueError(
-                f"config['display'][{name!r}] = {values!r} has {len(values)} values for images of "
-                f"{channels} channels; give one for each channel, or one for all"
-            )
+def fit_method(config: Config, modality: Modality) -> Config:
+    """The settings with a map that this kind of input has.
+
+    Raises
+    ------
+    ValueError
+        If a person has asked for one that it has not.
+    """
+    wanted = config.attribution
+    if wanted.layer is not None and not modality.layers:
+        raise ValueError(
+            f"config['attribution']['layer'] = {wanted.layer!r}: inputs of the kind "
+            f"{modality.name!r} have no map of a layer; leave it out"
+        )
+    if wanted.method in modality.methods:
+        return config
+    if "method" in wanted.model_fields_set:
+        known = ", ".join(map(repr, modality.methods))
+        raise ValueError(
+            f"config['attribution']['method'] = {wanted.method!r} is no map of inputs of the kind "
+            f"{modality.name!r}; known are: {known}"
+        )
+    fitting = wanted.model_copy(update={"method": modality.methods[0]})
+    return config.model_copy(update={"attribution": fitting})
 
 
-def find_black_and_white(config: Config, inputs: Sequence[Any]) -> Window | None:
-    """Black and white for data whose pictures could not be made out otherwise."""
-    display = config.display
-    if any(given is not None for given in (display.mean, display.std, display.window)):
-        return None
-    return find_window(inputs)
-
-
-def structure_of(engine: Backend, sample: Sample, config: Config) -> bytes | Exception:
+def structure_of(
+    engine: Backend, sample: Sample, config: Config, modality: Modality
+) -> bytes | Exception:
     """The model for the workers, or why it cannot be sent: training goes on without overlays.
 
     Raises
@@ -42,6 +48,6 @@ def structure_of(engine: Backend, sample: Sample, config: Config) -> bytes | Exc
     except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
         return error
     wanted = config.attribution
-    if wanted.layer is not None or wanted.method != "smoothgrad":
+    if modality.layers and (wanted.layer is not None or wanted.method != "smoothgrad"):
         engine.check_layer(structure, sample, wanted.layer)
     return structure

@@ -15,9 +15,11 @@ from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.events import Command
 from coflect_widget.forecast.forecaster import Forecaster
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
-from coflect_widget.guidance.similar import Hit
+from coflect_widget.modalities.base import Modality
+from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.knobs import KnobBoard
@@ -33,6 +35,12 @@ T = TypeVar("T")
 
 #: Factor by which "slower overlays" changes the steps between two of them.
 PACE = 2
+NOTHING_LEFT = (
+    "no stopped training has steps left; session.train(epochs=...) says how long to train on"
+)
+_ONSET = "only samples that are right now and will probably be wrong"
+_ALL = "all samples that will probably be wrong"
+_LOOK = "Now counts as a good time to look, until you next tell the training something"
 _NOTHING_TRAINS = "nothing is training; run session.train(epochs=...) in a cell"
 
 
@@ -50,12 +58,19 @@ class Desk:
     ----------
     loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, tell
         Who carries them out.
+    modality : Modality
+        Which words name regions.
     classes : sequence of str
         Names of the classes, which sentences may use.
     open_window : callable ()
         Opens the review window.
+
+    Attributes
+    ----------
     close_others : callable () -> list of str
         Ends the other sessions of the kernel and gives their runs' names.
+    begin : callable (epochs or None) -> int
+        Trains so many epochs, or what a stopped training has left; gives the steps to come.
     """
 
     def __init__(
@@ -72,6 +87,7 @@ class Desk:
         samples: Samples,
         tell: Telling,
         *,
+        modality: Modality,
         classes: Sequence[str],
         open_window: Callable[[], None],
     ) -> None:
@@ -86,9 +102,11 @@ class Desk:
         self._holding = holding
         self._samples = samples
         self._tell = tell
+        self._modality = modality
         self._classes = list(classes)
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
+        self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
     # --- what the browser sends ----------------------------------------------------------------
 
@@ -111,6 +129,8 @@ class Desk:
                 several = command.unit == "step" and command.steps > 1
                 said = f"{command.steps} steps" if several else f"one {command.unit}"
                 return _at_once(said, self._loop.step)
+            case events.Continue():
+                return self._continue(command.epochs)
             case events.Feedback():
                 return _later(self.feedback(command), _said_of)
             case events.Similar():
@@ -125,35 +145,40 @@ class Desk:
                 return _at_once(f"Explaining sample {command.index}")
             case events.SetQueue():
                 self.set_queue(onset=command.onset)
-                return _at_once("Right now, failing soon" if command.onset else "All failures")
+                return _at_once(f"Listed: {_ONSET if command.onset else _ALL}")
             case events.OpenWindow():
                 self.open_window()
-                return _at_once("The review window is open", self._loop.step)
+                return _at_once(_LOOK, self._loop.step)
             case events.Judge():
                 return _later(self.judge(command), _said_of_verdict)
             case events.SetKnobs():
                 return _later(self._knobs.set(command.knobs), _said_of)
             case events.LeaveOut():
                 return _later(self._data.drop(command.index), _said_of)
+            case events.Dismiss():
+                # The coach hears of it as of everything else: from the record.
+                self._tell.command(f"{DISMISS}{command.key}")
+                return _at_once("Put away")
             case events.CloseOthers():
-                return self._close_others()
+                return _aside(self._close_others)
         raise ValueError(f"{type(command).__name__} is no command of a training")
 
-    def _close_others(self) -> Future[Answer]:
-        answer: Future[Answer] = Future()
+    def _close_others(self) -> Answer:
+        ended = self.close_others()
+        return Answer(f"Ended {', '.join(ended)}" if ended else "No other session is open")
 
-        def close() -> None:
-            try:
-                ended = self.close_others()
-            except Exception as error:  # noqa: BLE001 - the person gets the reason
-                answer.set_exception(error)
-                return
-            text = f"Ended {', '.join(ended)}" if ended else "No other session is open"
-            answer.set_result(Answer(text))
+    def _continue(self, epochs: int | None) -> Future[Answer]:
+        if self._loop.running:
+            raise ValueError("training is under way; Resume goes on after a pause")
+        if epochs is None and not self._loop.left[0]:
+            raise ValueError(NOTHING_LEFT)
+        self._tell.command("continue" if epochs is None else f"continue: {epochs} epochs")
 
-        # Each of them may take seconds to end; whoever handles messages must not.
-        threading.Thread(target=close, name="coflect-closing", daemon=True).start()
-        return answer
+        def go_on() -> Answer:
+            steps = self.begin(epochs)
+            return Answer(f"Training goes on: {steps} steps to come", self._loop.step)
+
+        return _aside(go_on)
 
     # --- the course of the training ------------------------------------------------------------
 
@@ -191,7 +216,7 @@ class Desk:
         """Show only samples that are right now, or all that are likely to fail."""
         if onset != self._forecaster.onset:
             self._forecaster.onset = onset
-            self._tell.command(f"queue: {'right now, failing soon' if onset else 'all failures'}")
+            self._tell.command(f"queue: {_ONSET if onset else _ALL}")
             self._forecaster.rank_again()
 
     def open_window(self) -> None:
@@ -217,7 +242,7 @@ class Desk:
             If it cannot be used; nothing has changed then.
         """
         words = feedback.instruction
-        said = None if words is None else parse(words, self._classes)
+        said = None if words is None else parse(words, self._modality, self._classes)
         if isinstance(said, Understood):
             alone = not feedback.strokes and feedback.strength is None
             if said.action in ORDERS and alone:
@@ -279,6 +304,20 @@ class Desk:
 def _at_once(text: str, step: int | None = None) -> Future[Answer]:
     answer: Future[Answer] = Future()
     answer.set_result(Answer(text, step))
+    return answer
+
+
+def _aside(do: Callable[[], Answer]) -> Future[Answer]:
+    """Do what may take its time in a thread of its own; whoever handles messages must not wait."""
+    answer: Future[Answer] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(do())
+        except Exception as error:  # noqa: BLE001 - the person gets the reason
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="coflect-command", daemon=True).start()
     return answer
 
 

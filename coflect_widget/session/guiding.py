@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention, Ledger
-from coflect_widget.guidance.roi import parse_rois
 from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import fraction, one_of, whole_number
+from coflect_widget.session.drawing import effects
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
     from coflect_widget.events import Effect
-    from coflect_widget.guidance.similar import Hit
+    from coflect_widget.guidance.hits import Hit
 
 
 class Guides(Held):
@@ -36,8 +37,8 @@ class Guides(Held):
         sample : int, optional
             The training sample that the regions are drawn on; everywhere if left out.
         look, ignore : ROI or list of ROI, optional
-            A box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask (H, W);
-            coordinates are fractions of width and height from the top left.
+            On a picture a box ``(x0, y0, x1, y1)``, a polygon ``[(x, y), ...]`` or a boolean mask
+            (H, W); coordinates are fractions of width and height from the top left.
             What is ignored in one sample is also swapped at the same and the mirrored places of
             other samples, because an artefact seldom keeps to one picture.
         instruction : str, optional
@@ -54,10 +55,9 @@ class Guides(Held):
         """
         given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
         strokes = [
-            events.StrokeInput(kind=kind, roi=roi.to_json())
+            events.StrokeInput(kind=kind, roi=region.to_json())
             for kind, given in given_by_kind.items()
-            if given is not None
-            for roi in parse_rois(given, kind)
+            for region in self._made().modality.regions(given, kind)
         ]
         if instruction is not None and not isinstance(instruction, str):
             raise TypeError(
@@ -107,6 +107,7 @@ class Guides(Held):
         return self._made().steering.ledger
 
     @property
-    def effects(self) -> list[Effect]:
+    def effects(self) -> Pictured[Effect]:
         """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
-        return [entry.effect for entry in self.interventions if entry.effect is not None]
+        parts = self._made()
+        return effects(self.interventions, parts.gallery.thumbnail, parts.modality)

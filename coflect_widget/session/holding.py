@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from coflect_widget import events
 from coflect_widget.backends.base import Batch, NonFiniteLossError, StepOutput
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling
@@ -23,7 +24,12 @@ READ_AGAIN = 256  # samples of a batch whose loss is not finite that are read ag
 class Shown(Protocol):
     """A dashboard that was made."""
 
-    greeted: bool  #: whether a browser has ever shown it
+    @property
+    def greeted(self) -> bool:
+        """Whether a browser has ever shown it."""
+
+    def settle(self) -> None:
+        """Have the cell that is about to end show what has happened until now."""
 
 
 class Holding:
@@ -69,6 +75,11 @@ class Holding:
     def watched(self) -> bool:
         """Whether a browser has ever shown this session's dashboard: somebody can press Resume."""
         return self.screen is not None and self.screen.greeted
+
+    def settle(self) -> None:
+        """Have what was shown in a cell follow before the cell that waited for it ends."""
+        if self.screen is not None:
+            self.screen.settle()
 
     def loss(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was not finite; on the training thread."""
@@ -127,9 +138,16 @@ class Holding:
         may_judge = self._backend.takes_labels and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""
+        record = events.NonFinite(
+            samples=list(found.samples),
+            in_data=found.in_data,
+            sentence=found.sentence,
+            may_leave_out=may_judge,
+        )
         if not self._own_loop.open:
             text = f"Paused after step {step}: {what}.{who} {advice}"
             self.broken = NonFiniteLossError(text)
+            self._tell.emit(record)
             self._tell.notice("error", text)
             return
         if not self.watched:
@@ -139,5 +157,6 @@ class Holding:
             advice = "The loop goes on, because no dashboard is shown in which to resume it."
         held = "Paused after" if self.watched else "After"
         text = f"{held} step {step}: {what}.{who} {advice}"
+        self._tell.emit(record)
         self._tell.notice("error", text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)  # the cell or script is the loop's own

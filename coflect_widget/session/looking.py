@@ -1,14 +1,20 @@
-"""The part of a `Session` that tells: metrics, the queue, maps, what was recorded."""
+"""The part of a `Session` that tells: metrics, the queue, maps, what was recorded.
+
+A cell shows the queue and the maps as pictures; see `session.drawing`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coflect_widget import events
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.records.cells import Pictured
 from coflect_widget.records.run import Run
 from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.drawing import listed
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 class Looks(Held):
     """Mixed into `Session`: what the training and its forecast say."""
 
+    classes: list[str]
+
     @property
     def metrics(self) -> dict[str, float | int | None]:
         """Last value of each metric ("loss", "accuracy", "val_loss", ...), "step" and "epoch"."""
@@ -25,26 +33,30 @@ class Looks(Held):
         return {**parts.newest.metrics, "step": parts.loop.step, "epoch": parts.loop.epoch}
 
     @property
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> Pictured[Candidate]:
         """Samples that will be wrong some epochs from now, riskiest first.
 
         The first ``forecast.top`` of those at risk and those wrong now together; each says which
         it is. Empty before the first ranking, and where nothing is likely to be wrong.
         """
-        return self._candidates()[: self._made().config.forecast.top]
+        return self._listed(self._candidates()[: self._made().config.forecast.top])
 
     @property
-    def at_risk(self) -> list[Candidate]:
+    def at_risk(self) -> Pictured[Candidate]:
         """Samples that are right now and will be wrong, riskiest first; as many at most."""
-        return [candidate for candidate in self._candidates() if not candidate.wrong_now]
+        return self._listed([c for c in self._candidates() if not c.wrong_now])
 
     @property
-    def wrong_now(self) -> list[Candidate]:
+    def wrong_now(self) -> Pictured[Candidate]:
         """Samples that are wrong now and will be then, surest first; as many at most.
 
         None while `onset` is set.
         """
-        return [candidate for candidate in self._candidates() if candidate.wrong_now]
+        return self._listed([c for c in self._candidates() if c.wrong_now])
+
+    def _listed(self, candidates: list[Candidate]) -> Pictured[Candidate]:
+        forecast = self._made().newest.forecast
+        return listed(candidates, self.classes, 0 if forecast is None else forecast.horizon)
 
     def _candidates(self) -> list[Candidate]:
         parts = self._made()
@@ -88,7 +100,8 @@ class Looks(Held):
         asked = parts.desk.explain(whole_number(index, "index"))
         explanation = self._wait_for(asked, timeout, "explain()")
         parts.stream.flush()
-        return explanation
+        picture = parts.gallery.explained(explanation.index, explanation.model_step)
+        return replace(explanation, picture=picture, classes=tuple(self.classes))
 
     def timeline(self, index: int) -> list[Explanation]:
         """Where the model looked on one training sample over the run, oldest first.

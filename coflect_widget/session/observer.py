@@ -24,6 +24,7 @@ from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.remedies import remedy_of
 from coflect_widget.session.telling import Telling
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
@@ -146,7 +147,9 @@ class Observer:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
-        self._tell.emit(events.Failure(error=error_line(error), traceback=text))
+        self._tell.emit(
+            events.Failure(error=error_line(error), traceback=text, remedy=remedy_of(error))
+        )
 
     # --- on the forecaster's thread -----------------------------------------------------------
 

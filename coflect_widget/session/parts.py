@@ -17,10 +17,12 @@ from coflect_widget.config import Config
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
+from coflect_widget.modalities.base import Modality
 from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
@@ -54,6 +56,7 @@ class Parts:
     config: Config
     path: Path
     task: Task
+    modality: Modality
     process: ProcessSettings
     tell: Telling
     stream: EventStream
@@ -75,6 +78,7 @@ class Parts:
     knobs: KnobBoard
     data: DataChanges
     alarms: Alarms
+    coach: Coach
     holding: Holding
     newest: Newest
     desk: Desk
@@ -82,10 +86,18 @@ class Parts:
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
 
-    def announce(self, steps: int, steps_per_epoch: int, batch_size: int, begun: int = 0) -> None:
+    def announce(
+        self,
+        steps: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        begun: int = 0,
+        *,
+        own_loop: bool = False,
+    ) -> None:
         """A training of `steps` more steps is about to begin; starts the workers.
 
-        `begun`: so many steps its first epoch has already.
+        `begun`: so many steps its first epoch has already. `own_loop`: the user's code trains.
         """
         self.spare, self.holding.broken = False, None
         self.tell.emit(
@@ -94,6 +106,7 @@ class Parts:
                 steps_per_epoch=steps_per_epoch,
                 batch_size=batch_size,
                 begun=begun,
+                own_loop=own_loop,
             )
         )
         self.scheduler.start()

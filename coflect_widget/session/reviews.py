@@ -1,4 +1,4 @@
-"""The part of a `Session` for its forecasts: the queue's mode, suspected labels, the window."""
+"""The part of a `Session` for its forecasts: the queue's mode, suspected labels, advice."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class Reviews(Held):
     @onset.setter
     def onset(self, only: bool) -> None:
         self._open().desk.set_queue(onset=bool(only))
+
+    @property
+    def advice(self) -> events.Advice | None:
+        """What is worth doing next, in one sentence with its figures (``.text``), if anything."""
+        return self._made().coach.advice
 
     @property
     def suspects(self) -> list[Suspect]:

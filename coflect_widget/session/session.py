@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.guidance.losses import GuidanceLosses
+from coflect_widget.modalities import Modality, find_modality, recognise
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
@@ -23,20 +25,21 @@ from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
-from coflect_widget.session.checks import check_display, find_black_and_white, structure_of
+from coflect_widget.session.checks import fit_method, structure_of
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
+from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config", "executor", "class_weight", "guidance",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
 ]  # fmt: skip
 
 
@@ -85,6 +88,9 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
     guidance : Ledger or path, optional
         What another session was told (its `ledger`, or the file it was saved to): in force from
         the first step on.
+    inputs : str or Modality, optional
+        What an input is: "image", the name of what `register_modality` was given, or a
+        `modalities.Modality`. Found from the data if left out.
 
     Raises
     ------
@@ -109,6 +115,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         executor: Executor | None = None,
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
+        inputs: str | Modality | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -131,6 +138,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
                 f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
                 "out, or let the backend take class_weight"
             )
+        named = None if inputs is None else find_modality(inputs)
+        more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if takes(factory, "modality"):
+            more["modality"] = named
         engine = complete(
             factory(
                 model,
@@ -142,26 +153,22 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
                 scheduler=scheduler,
                 batch_size=batch_size,
                 config=checked,
-                **({} if class_weight is None else {"class_weight": class_weight}),
+                **more,
             )
         )
         first = engine.read_sample(0)
-        check_display(checked, first.input.shape[0])
+        modality = engine.modality or named or recognise(first.input)
+        checked = fit_method(checked, modality)
         task = task_of(engine, error_quantile=checked.forecast.error_quantile)
         self.classes = task.outcomes(names)
         probes = engine.probes()
-        window = find_black_and_white(checked, probes)
-        if window is not None:
-            black_and_white = {"window": (window.black, window.white)}
-            display = checked.display.model_copy(update=black_and_white)
-            checked = checked.model_copy(update={"display": display})
+        display, said_of_display = modality.fit_display(checked.display, first.input, probes)
+        checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = structure_of(engine, first, checked)
+        structure = structure_of(engine, first, checked, modality)
         guided = engine.guided() if task.labelled else None
         if guided is not None:
-            engine.attach_guidance(
-                GuidanceLosses(guided, engine.image_size, checked.guidance, checked.seed)
-            )
+            engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         path = make_run_folder(Path(run_dir))
         write_facts(
             path,
@@ -181,9 +188,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             checked,
             path,
             task,
+            modality,
             self.classes,
+            first=first,
             executor=executor,
-            input_shape=first.input.shape,
         )
         self._run = Run(path)
         self._parts.tell.emit(
@@ -196,16 +204,21 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
                 focus=checked.guidance.strength,
                 guidance=guided is not None and not first.others,
                 kernels=kernels().used,
+                inputs=modality.name,
             )
         )
         self._parts.tell.emit(self._parts.knobs.shown())
         if guidance is not None:
             try:
-                told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance)
+                told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance, modality)
                 self._parts.steering.adopt(told)
             except BaseException:
                 self.close()
                 raise
+        self._starter = Starter(
+            self._parts, self._tell_assumptions, partial(kernel.say_who_trains, self)
+        )
+        self._parts.desk.begin = self._starter.begin
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -217,8 +230,8 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
                 "There is no room in memory for the weights that workers read; they go through "
                 f"the file {self._parts.snapshots.fallback}, which may slow steps down a little.",
             )
-        if window is not None:
-            self._parts.tell.notice("info", str(window))
+        if said_of_display:
+            self._parts.tell.notice("info", said_of_display)
         engine.forget_read()
         if isinstance(structure, Exception):
             self._parts.tell.notice("warning", f"Training works, overlays do not: {structure}")
@@ -233,31 +246,24 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
 
         Parameters
         ----------
-        epochs, steps : int
-            How long; give one of them.
+        epochs, steps : int, optional
+            How long; give one of them. With neither, a training that was stopped, or that failed,
+            goes on for the steps that it has left, beginning with the batch at which it ended.
 
         Raises
         ------
+        ValueError
+            If neither is given and no stopped training has steps left.
         RuntimeError
             If training is running already, or the session is closed.
         """
-        parts = self._open()
-        if (epochs is None) == (steps is None):
-            raise ValueError("train() needs either epochs= or steps=, for example train(epochs=10)")
-        epochs = None if epochs is None else count(epochs, "epochs")
-        steps = None if steps is None else count(steps, "steps")
-        if parts.loop.running:
-            raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        per_epoch = self._backend.steps_per_epoch
-        if epochs is not None:
-            steps = parts.loop.steps_for_epochs(epochs)
-        assert steps is not None  # noqa: S101 - narrows the type
-        self._backend.expect(steps)
-        self._tell_assumptions()
-        parts.announce(steps, per_epoch, self._backend.batch_size, parts.loop.begun)
-        parts.process.release_helpers()
-        parts.loop.start(steps, whole_epochs=epochs is not None)
-        kernel.say_who_trains(self)
+        self._open()
+        if epochs is not None and steps is not None:
+            raise ValueError("train() takes either epochs= or steps=, for example train(epochs=10)")
+        self._starter.begin(
+            None if epochs is None else count(epochs, "epochs"),
+            None if steps is None else count(steps, "steps"),
+        )
 
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"

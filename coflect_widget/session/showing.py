@@ -49,6 +49,9 @@ class Screen(Protocol):
     def page(self) -> str:
         """What the browser's page calls itself; "" where it has said nothing."""
 
+    def show(self) -> None:
+        """Show the widget in the present cell, and below it what is left without a kernel."""
+
     def close(self) -> None:
         """Show the session's last state and end every thread."""
 
@@ -77,6 +80,13 @@ class Shows(Held):
         widget = self.dashboard()
         page = "" if self._dashboard is None else self._dashboard.page
         return _way("sidebar")(widget, f"Coflect {self._run.id}", page)
+
+    def _ipython_display_(self) -> None:
+        widget = self.dashboard()
+        if self._dashboard is not None and not self._made().closed:
+            self._dashboard.show()
+        else:
+            widget.show()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.dashboard()._repr_mimebundle_(**kwargs)

@@ -15,15 +15,15 @@ from typing import Any
 
 from coflect_widget import events
 from coflect_widget.config import Config
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import NotUnderstood, Understood
 from coflect_widget.guidance.interpret import Checked, check
 from coflect_widget.guidance.lapses import Lapse, told
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.place_watch import PlaceWatch
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.search import ArtefactSearch
-from coflect_widget.guidance.similar import Hit
 from coflect_widget.guidance.state import GuidanceState
+from coflect_widget.modalities.base import Modality
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
 from coflect_widget.studies.watch import EffectWatch
@@ -37,9 +37,11 @@ class Steering:
 
     Parameters
     ----------
-    backend, task, config, classes, controls, samples, tell
-        The model and its data, what is right and wrong, the session's settings, names of the
-        classes, the queue to the training thread, single samples, and the record.
+    backend, task, modality, config, classes, controls, samples, tell
+        The model and its data, what is right and wrong, what an input is, the session's settings,
+        names of the classes, the queue to the training thread, single samples, and the record.
+    extent : tuple of int
+        Of a sample.
     structure : bytes or Exception
         The model for a worker, or why it cannot be sent.
     intervened : callable ()
@@ -60,12 +62,14 @@ class Steering:
         self,
         backend: Any,
         task: Task,
+        modality: Modality,
         config: Config,
         classes: Sequence[str],
         controls: Controls,
         samples: Samples,
         tell: Telling,
         *,
+        extent: tuple[int, ...],
         structure: bytes | Exception,
         intervened: Callable[[], None],
         running: Callable[[], bool],
@@ -73,6 +77,8 @@ class Steering:
     ) -> None:
         self._backend = backend
         self._task = task
+        self._modality = modality
+        self._extent = extent
         self._classes = list(classes)
         self._controls = controls
         self._samples = samples
@@ -80,15 +86,20 @@ class Steering:
         self._intervened = intervened
         self._running = running
         self._step = step
-        self.ledger = Ledger(config.guidance.strength)
+        self.ledger = Ledger(config.guidance.strength, modality)
         self._worker = IdleWorker()
         self.search = ArtefactSearch(
-            self._worker, lambda index: samples.train(index).input, backend.num_train, tell.emit
+            self._worker,
+            modality,
+            lambda index: samples.train(index).input,
+            backend.num_train,
+            tell.emit,
         )
         able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
             backend.readings,
             controls if backend.reads_at_boundary else None,
+            modality,
             tell.warn,
         )
         self.effects = EffectWatch(
@@ -101,7 +112,8 @@ class Steering:
             samples.val,
             backend.num_train,
             backend.num_val if backend.reads_val else 0,
-            lambda: backend.image_size,
+            modality,
+            extent,
             config.guidance.effect_after if able else 0,
             config.seed,
             self.measured,
@@ -146,8 +158,9 @@ class Steering:
         checked = check(
             feedback,
             said,
+            self._modality,
+            self._extent,
             self._backend.num_train,
-            self._backend.image_size,
             self._classes,
             lambda index: int(self._samples.train(index).target),
         )
@@ -174,7 +187,8 @@ class Steering:
                 f"intervention {intervention!r} ignores nothing on a sample; draw an artefact on "
                 "one, for example feedback(sample=12, ignore=(0.7, 0.7, 0.95, 0.95))"
             )
-        return self.search.start(intervention, entry.record.sample, parse_roi(stroke.roi, "ignore"))
+        region = self._modality.region(stroke.roi, "ignore")
+        return self.search.start(intervention, entry.record.sample, region)
 
     def confirm(
         self, intervention: str, indices: Sequence[int] | None = None
@@ -223,7 +237,12 @@ class Steering:
         ValueError
             If it does not fit these data; nothing has changed then.
         """
-        backend, emit = self._backend, self._tell.emit
+        backend, emit, modality = self._backend, self._tell.emit, self._modality
+        if ledger.modality.name != modality.name:
+            raise ValueError(
+                f"guidance= is about inputs of the kind {ledger.modality.name!r}, and these are "
+                f"{modality.name!r}; a ledger fits only the training data it was written for"
+            )
         guiding = [entry for entry in ledger.interventions if entry.record.guides]
         for entry in guiding:
             record = entry.record
@@ -238,8 +257,8 @@ class Steering:
                     "ledger fits only the training data it was written for"
                 )
             for stroke in record.strokes:
-                parse_roi(stroke.roi, f"guidance= {entry.id!r}", backend.image_size)
-        adopted = Ledger(ledger.focus)
+                modality.region(stroke.roi, f"guidance= {entry.id!r}", self._extent)
+        adopted = Ledger(ledger.focus, modality)
         for entry in guiding:
             adopted.append(entry.record, 0, entry.when)
             if entry.undone:
@@ -276,7 +295,9 @@ class Steering:
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         step = self._step()
         # First what can fail: the ledger takes only what the loss took.
-        loss = self._backend.set_guidance(fold((Intervention(record, step),), self.ledger.state()))
+        loss = self._backend.set_guidance(
+            fold((Intervention(record, step),), self.ledger.state(), self._modality)
+        )
         record = record.model_copy(update={"loss": loss})
         when = datetime.now(UTC).isoformat(timespec="seconds")
         entry = self.ledger.append(record, step, when)
@@ -310,7 +331,7 @@ class Steering:
     def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
         undone = replace(self.ledger[intervention], undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
-        state = fold(entries, GuidanceState(focus=self.ledger.focus))
+        state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
         if not self.ledger[intervention].undone:
             self._backend.set_guidance(state)  # first what can fail, as in `_apply`
         entry = self.ledger.undo(intervention)

@@ -38,6 +38,7 @@ class Waits(Held):
         parts = self._open()
         parts.desk.order("pause")
         self._until(lambda state: state != "training" or not parts.controls.paused)
+        self._settle(parts)
 
     def resume(self) -> None:
         """Go on after a pause; returns when training goes on, or is to hold again."""
@@ -95,7 +96,7 @@ class Waits(Held):
                 parts.await_end()
         else:
             parts.saving.retry()
-        parts.stream.flush()
+        self._settle(parts)
         self._say_unsaved(parts)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -132,12 +133,18 @@ class Waits(Held):
             self.stop()
             raise
         parts.forecaster.drain(30)
-        parts.stream.flush()
+        self._settle(parts)
         error = parts.loop.error
         if error is not None:
             raise error
         self._say_unsaved(parts)
         return True
+
+    def _settle(self, parts: Parts) -> None:
+        """What happened is on disk, and in what the cell shows without a browser."""
+        parts.stream.flush()
+        if not parts.loop.on_this_thread:  # what is shown may have to be read between two steps
+            parts.holding.settle()
 
     @property
     def state(self) -> str:

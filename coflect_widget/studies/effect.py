@@ -1,7 +1,7 @@
 """From two readings to what an intervention did: figures with intervals, and a verdict.
 
 A training goes on meanwhile, so accuracy rises by itself and maps wander. What a verdict hangs on
-is therefore a comparison within each model. Of an "ignore": how much more often pictures of other
+is therefore a comparison within each model. Of an "ignore": how much more often samples of other
 classes are named after the annotated one once they get the marked region from it, beyond what the
 same shape at other places does; a shortcut draws them, a harmless place does not. Of a "look":
 whether the map's energy in the region has risen more than that of the same shape elsewhere. Of
@@ -26,7 +26,7 @@ Verdict = Literal["helped", "looks there more", "no measurable effect", "harmed"
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 EDGES = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-#: Least pull beyond that of other places, and least fall of it, as a share of all pictures, that
+#: Least pull beyond that of other places, and least fall of it, as a share of all samples, that
 #: is worth saying "helped".
 LEAST_PULL = 0.15
 #: Least rise of the energy's share inside a region that was to be looked at.
@@ -37,7 +37,7 @@ LEAST_HARM = 0.02
 #: Least share of what the model recognised beyond guessing that it must still recognise where an
 #: intervention is said to have helped.
 LEAST_LEFT = 0.15
-#: Pictures below which the pull and the accuracy tell nothing.
+#: Samples below which the pull and the accuracy tell nothing.
 FEWEST = 20
 
 PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy inside"
@@ -56,6 +56,7 @@ def compare(
     guess: float = 0.0,
     split: str = "validation",
     seed: int = 0,
+    nouns: str = "pictures",
 ) -> Effect:
     """The effect of one intervention.
 
@@ -70,7 +71,9 @@ def compare(
     guess : float in [0, 1]
         Accuracy that naming the most frequent class would have.
     split : str
-        Which data the pictures are of.
+        Which data the samples are of.
+    nouns : str
+        What samples are called: `Modality.nouns`.
     """
     rng = np.random.default_rng(seed)
     found = {kind: _measures(*pair, split, rng) for kind, pair in readings.items()}
@@ -78,7 +81,7 @@ def compare(
     accuracy = first[f"{split} accuracy"]
     count = len(next(iter(readings.values()))[0].right)
     verdicts = {
-        kind: _verdict(kind, measures, split, swing, guess, enough=count >= FEWEST)
+        kind: _verdict(kind, measures, split, swing, guess, nouns, enough=count >= FEWEST)
         for kind, measures in found.items()
     }
     verdict = min((verdict for verdict, _ in verdicts.values()), key=WEIGHT.index)
@@ -92,7 +95,7 @@ def compare(
     if others:
         text += f" ({others} other intervention{'s' * (others > 1)} meanwhile)"
     measures = list(first.values())
-    if len(found) > 1:  # the rest of the figures are of the same pictures
+    if len(found) > 1:  # the rest of the figures are of the same samples
         name = "energy inside what to look at"
         measures.append(found["look"][ENERGY].model_copy(update={"name": name}))
     return Effect(
@@ -166,19 +169,20 @@ def _verdict(
     split: str,
     swing: float,
     guess: float,
+    nouns: str,
     *,
     enough: bool,
 ) -> tuple[Verdict, str]:
     beyond, energy = measures[BEYOND], measures[ENERGY]
     accuracy = measures[f"{split} accuracy"]
     least = min(beyond.before, -beyond.change)
-    # The accuracy falls where a shortcut is lost that its pictures have, too; but a model that
+    # The accuracy falls where a shortcut is lost that its samples have, too; but a model that
     # has come to see nothing at all is drawn by nothing.
     sees = accuracy.after - guess >= LEAST_LEFT * (accuracy.before - guess)
     if enough and kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
         return "helped", (
             # what the verdict hangs on: the pull of any other place is taken off already
-            f"helped: the region drew {max(beyond.before, 0):.0%} of other pictures to its class "
+            f"helped: the region drew {max(beyond.before, 0):.0%} of other {nouns} to its class "
             f"beyond what other places draw, now {max(beyond.after, 0):.0%}"
         )
     if enough and accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):

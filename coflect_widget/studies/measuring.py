@@ -14,9 +14,9 @@ from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.studies.readings import PULLED, Floats, Readings, Request
 
 _BATCH = 64
-#: Copies of each annotated picture, all but the first a little noisy: they give an interval.
+#: Copies of each annotated sample, all but the first a little noisy: they give an interval.
 _COPIES = 4
-_NOISE = 0.03  # of the pixels' range
+_NOISE = 0.03  # of the range of the values
 
 
 def measure(
@@ -33,6 +33,7 @@ def measure(
 
 def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
+    modality = request.modality
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0
     donor = request.donor[has]
@@ -43,9 +44,9 @@ def take_readings(snapshot: Explainer, request: Request) -> Readings:
 
     def exchanged(masks: NDArray[np.bool_]) -> Floats:
         """Answers to the receivers with what their donors have there."""
-        mask = masks[donor][:, None]
-        given = np.where(mask, request.donors[donor], request.receivers[has])
-        return _log_probabilities(snapshot, given.astype(np.float32))
+        receivers = request.receivers[has]
+        given = modality.exchange(masks[donor], receivers, request.donors[donor])
+        return _log_probabilities(snapshot, given.astype(receivers.dtype))
 
     after = exchanged(request.masks)
     copies, labels, masks = _copies(request)
@@ -58,18 +59,16 @@ def take_readings(snapshot: Explainer, request: Request) -> Readings:
         drawn_plain=drawn(plain[has]),
         drawn_swapped=drawn(after),
         drawn_elsewhere=np.stack(
-            [drawn(exchanged(_moved(request.masks, place))) for place in request.elsewhere[:PULLED]]
+            [
+                drawn(exchanged(modality.moved(request.masks, request.donors, by)))
+                for by in request.elsewhere[:PULLED]
+            ]
         ),
         p_true=np.exp(own[np.arange(len(own)), labels]),
         inside=inside,
         inside_elsewhere=elsewhere,
         explainer=used,
     )
-
-
-def _moved(masks: NDArray[np.bool_], by: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The regions (n, H, W) at another place, round the edges."""
-    return np.roll(masks, (int(by[0]), int(by[1])), (1, 2))
 
 
 def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
@@ -79,10 +78,10 @@ def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
     return row
 
 
-def _log_probabilities(snapshot: Explainer, images: Floats) -> Floats:
-    """(n, classes) of inputs (n, C, H, W)."""
+def _log_probabilities(snapshot: Explainer, inputs: Floats) -> Floats:
+    """(n, classes) of inputs (n, ...)."""
     parts = [
-        snapshot.logits(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)
+        snapshot.logits(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)
     ]
     logits = np.concatenate(parts)
     logits = logits - logits.max(axis=1, keepdims=True)
@@ -93,12 +92,10 @@ def _log_probabilities(snapshot: Explainer, images: Floats) -> Floats:
 def _copies(request: Request) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
     """Each donor `_COPIES` times, with its label and mask."""
     rng = np.random.default_rng(0)
-    donors = np.repeat(request.donors, _COPIES, 0)
-    noise = rng.standard_normal(donors.shape, dtype=np.float32)
-    noise[::_COPIES] = 0
-    spread = float(np.ptp(request.donors)) * _NOISE
+    copies = request.modality.jitter(np.repeat(request.donors, _COPIES, 0), _NOISE, rng)
+    copies[::_COPIES] = request.donors
     return (
-        donors + spread * noise,
+        copies,
         np.repeat(request.donor_labels, _COPIES),
         np.repeat(request.masks, _COPIES, 0),
     )
@@ -106,25 +103,32 @@ def _copies(request: Request) -> tuple[Floats, NDArray[np.int64], NDArray[np.boo
 
 def _energy(
     snapshot: Explainer,
-    images: Floats,
+    inputs: Floats,
     labels: NDArray[np.int64],
     masks: NDArray[np.bool_],
     request: Request,
 ) -> tuple[Floats, Floats, str]:
     """Share of each map's energy in its region and at the other places, and the method used."""
-    method = request.explainer
+    method, modality = request.explainer, request.modality
+
+    def explain(method: str, x: Floats, label: int, seed: int) -> dict[str, Any]:
+        return snapshot.explain(x[None], int(label), [method], 8, 0.15, None, seed, modality)
+
     shares = []
     elsewhere = []
-    for number, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
+    for number, (x, label, mask) in enumerate(zip(inputs, labels, masks, strict=True)):
         try:
-            found = snapshot.explain(image[None], int(label), [method], 8, 0.15, None, number)
+            found = explain(method, x, label, number)
         except NoSuitableLayerError:
             method = "smoothgrad"
-            found = snapshot.explain(image[None], int(label), [method], 8, 0.15, None, number)
+            found = explain(method, x, label, number)
         total = float(found[method].sum())
         energy = found[method] / (total if total > 0 else float("nan"))
         shares.append(float(energy[mask].sum()))
         elsewhere.append(
-            [float(energy[_moved(mask[None], place)[0]].sum()) for place in request.elsewhere]
+            [
+                float(energy[modality.moved(mask[None], x[None], by)[0]].sum())
+                for by in request.elsewhere
+            ]
         )
     return np.array(shares, np.float32), np.array(elsewhere, np.float32).T, method

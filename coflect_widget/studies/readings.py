@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.modalities.base import Modality
+
 Floats = NDArray[np.float32]
 
 #: Other places whose pull is measured; each takes as long as the region itself.
@@ -15,27 +17,27 @@ PULLED = 4
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be measured: r pictures that receive, d that carry the region.
+    """What is to be measured: r samples that receive, d that carry the region.
 
     `donor` says for each receiver whose region it gets; the two are of different classes, and
     it is -1 where there is none of another class. Whatever is measured of the region is measured
-    of the same shape at other places too, which `elsewhere` gives as moves of it (down, right)
-    round the picture's edges.
+    of the same shape at other places too, which `elsewhere` gives as `Modality.moves` of it.
     """
 
-    receivers: Floats  # (r, C, H, W)
+    modality: Modality
+    receivers: Floats  # (r, ...)
     labels: NDArray[np.int64]  # (r,)
     donor: NDArray[np.int64]  # (r,)
-    donors: Floats  # (d, C, H, W)
+    donors: Floats  # (d, ...)
     donor_labels: NDArray[np.int64]  # (d,)
-    masks: NDArray[np.bool_]  # (d, H, W)
-    elsewhere: NDArray[np.int64]  # (e, 2) pixels; of the first `PULLED` the pull is measured
-    explainer: str  # "livecam" or "smoothgrad"
+    masks: NDArray[np.bool_]  # (d, E)
+    elsewhere: NDArray[np.int64]  # (e, ...) moves; of the first `PULLED` the pull is measured
+    explainer: str  # one of `Modality.parts`
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One model's answers; NaN where a receiver has no donor, or a picture no map.
+    """One model's answers; NaN where a receiver has no donor, or a sample no map.
 
     `drawn` is whether a receiver is named after the donor, without and with the donor's region.
     `inside` is the share of the explainer's energy in the region, of each donor and of noisy

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
-from coflect_widget.guidance.roi import BoolArray, parse_roi, rasterise
-from coflect_widget.guidance.state import Kind
+from coflect_widget.guidance.state import Kind, union
+from coflect_widget.modalities.base import BoolArray, Modality
 from coflect_widget.studies.effect import compare
 from coflect_widget.studies.measuring import measure
 from coflect_widget.studies.readings import Readings, Request
 from coflect_widget.workers.idle_worker import IdleWorker
 
-#: Pictures that receive an annotated region, and annotated samples that give theirs.
+#: Samples that receive an annotated region, and annotated samples that give theirs.
 RECEIVERS = 200
 DONORS = 16
 #: Interventions that come in this share of the steps of a measurement are measured from the
@@ -78,7 +78,9 @@ class EffectWatch:
         As of the snapshots: the weights by name, and what copies them.
     read_train, read_val : callable (index) -> Sample
     num_train, num_val : int
-    image_size : callable () -> (height, width)
+    modality : Modality
+    extent : tuple of int
+        Of a sample.
     after : int
         Steps from an intervention to its measurement.
     tell : callable (Effect)
@@ -101,7 +103,8 @@ class EffectWatch:
         read_val: Callable[[int], Sample],
         num_train: int,
         num_val: int,
-        image_size: Callable[[], tuple[int, int]],
+        modality: Modality,
+        extent: tuple[int, ...],
         after: int,
         seed: int,
         tell: Callable[[Effect], Any],
@@ -114,7 +117,8 @@ class EffectWatch:
         self._copy = copy
         self._read = {"train": read_train, "val": read_val}
         self._counts = {"train": num_train, "val": num_val}
-        self._image_size = image_size
+        self._modality = modality
+        self._extent = extent
         self._after = after
         self._seed = seed
         self._tell = tell
@@ -289,6 +293,7 @@ class EffectWatch:
             guess,
             "validation" if self._counts["val"] else "training",
             self._seed,
+            self._modality.nouns,
         )
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
@@ -305,35 +310,33 @@ class EffectWatch:
             others = np.flatnonzero(donor_labels != label)
             if len(others):
                 partner[number] = others[number % len(others)]
-        height, width = self._image_size()
-        places = rng.permutation(height * width - 1)[:ELSEWHERE] + 1  # 0 is the region itself
+        # never what was trained on, where there are two
+        region, *edges = self._modality.parts(self._modality.methods[0])
         return Request(
+            modality=self._modality,
             receivers=np.stack([s.input for s in receivers]),
             labels=labels,
             donor=partner,
             donors=np.stack([s.input for s in donors]),
             donor_labels=donor_labels,
             masks=np.stack(masks),
-            elsewhere=np.stack([places // width, places % width], 1),
-            # never what was trained on
-            explainer="smoothgrad" if kind == "look" else "livecam",
+            elsewhere=self._modality.moves(self._extent, ELSEWHERE, rng),
+            explainer=edges[0] if edges and kind == "look" else region,
         )
 
     def _donors(
         self, record: InterventionRecord, kind: Kind, rng: np.random.Generator
     ) -> tuple[list[Sample], list[BoolArray]]:
         """Samples that carry the region of that kind, and the region in each."""
-        height, width = self._image_size()
+        modality, extent = self._modality, self._extent
         if record.found is not None:
             picked = rng.permutation(len(record.found.index))[:DONORS]
             samples = [record.found.index[k] for k in picked]
             boxes = [{"box": list(record.found.box[k])} for k in picked]
-            drawn = [rasterise(parse_roi(box), height, width) for box in boxes]
+            drawn = [union([modality.region(box, "found")], modality, extent) for box in boxes]
         else:
             strokes = [stroke for stroke in record.strokes if stroke.kind == kind]
-            mask = np.zeros((height, width), np.bool_)
-            for stroke in strokes:
-                mask |= rasterise(parse_roi(stroke.roi, kind), height, width)
+            mask = union([modality.region(s.roi, kind) for s in strokes], modality, extent)
             samples = [s.sample for s in strokes if s.sample is not None][:1]
             if not samples:
                 everyone = rng.permutation(self._counts["train"])

@@ -136,6 +136,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
+        self._ours = True  # whether the newest training was in a thread of this loop
         self._done = threading.Event()
         self._done.set()
         self._thread: threading.Thread | None = None
@@ -151,6 +152,16 @@ class TrainingLoop:
     def running(self) -> bool:
         """Whether a training is under way, held or not."""
         return not self._done.is_set()
+
+    @property
+    def left(self) -> tuple[int, bool]:
+        """Steps that a stopped or failed training has left, and whether it counts whole epochs.
+
+        0 while one is running, and of a loop of the user's own, which only that loop can go on.
+        """
+        if self.running or not self._ours or self.state not in ("stopped", "failed"):
+            return 0, False
+        return max(0, self.target_step - self.step), self._whole_epochs
 
     @property
     def begun(self) -> int:
@@ -214,7 +225,7 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs, self._validating = whole_epochs, False
+        self._whole_epochs, self._validating, self._ours = whole_epochs, False, True
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -262,7 +273,7 @@ class TrainingLoop:
         """The calling thread trains from now on, `steps` more steps as far as it knows."""
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        self.target_step = self.step + steps
+        self.target_step, self._ours = self.step + steps, False
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()

@@ -7,6 +7,9 @@ from typing import Any
 
 import anywidget
 import traitlets
+from IPython.display import display
+
+from coflect_widget.ui.still import Still, bundle
 
 _STATIC = Path(__file__).parent.parent / "static"
 
@@ -28,6 +31,23 @@ class Dashboard(anywidget.AnyWidget):
     _controls = traitlets.Unicode("").tag(sync=True)
     #: The last state, so that a saved notebook shows something; see ui.protocol.
     _snapshot = traitlets.Dict().tag(sync=True)
+
+    def view(self) -> dict[str, Any]:
+        """The mime bundle of the widget alone."""
+        made = super()._repr_mimebundle_()
+        return dict(made[0] if isinstance(made, tuple) else made or {})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and its last state as HTML for who knows no widgets."""
+        del kwargs
+        return {**self.view(), **(bundle(self._snapshot) if self._snapshot else {})}
+
+    def show(self, kept: dict[str, Any] | None = None, still: Still | None = None) -> None:
+        """Show it in the present cell, and below it its last state (`kept`) as HTML (`still`)."""
+        kept = kept or self._snapshot
+        words = f"Dashboard of {bundle(kept)['text/plain']}"
+        display({**self.view(), "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
+        (still or Still()).show(kept)
 
     def keep(self, snapshot: dict[str, Any]) -> None:
         """Refresh what a saved notebook shows."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from coflect_widget.events import Command
 from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.dashboard import Dashboard
 from coflect_widget.ui.inbox import Inbox, Reply
-from coflect_widget.ui.publisher import Publisher, snapshot
+from coflect_widget.ui.publisher import Publisher, figures, snapshot
+from coflect_widget.ui.still import Still
 from coflect_widget.ui.view import View, replay
 
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
@@ -26,14 +29,17 @@ class LiveDashboard:
     def __init__(self, parts: Parts, run: Run) -> None:
         view = View(parts.gallery, "live", run.id)
         self.widget = Dashboard()
-        self._publisher = publisher = Publisher(view, self.widget)
-        parts.holding.screen = publisher
+        self._still = Still()
+        self._kept: dict[str, Any]
+        self._publisher = publisher = Publisher(view, self)
+        parts.holding.screen = self
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
         parts.stream.subscribe(publisher.event)
         parts.stream.flush()
         for event in run.iter_events():
             view.apply(event)
+        self._kept = figures(view)
         publisher.start()
         self.inbox = Inbox(Commands(parts), publisher)
         self.widget._controls = self.inbox.model_id
@@ -43,9 +49,35 @@ class LiveDashboard:
         """What the page that said hello last calls itself; see `Inbox`."""
         return self.inbox.page
 
+    @property
+    def greeted(self) -> bool:
+        """Whether a browser has ever shown it."""
+        return self._publisher.greeted
+
+    def send(self, content: Any, buffers: list[bytes] | None = None) -> None:
+        """One message to the browser; on the publisher's thread."""
+        self.widget.send(content, buffers)
+
+    def keep(self, snapshot: dict[str, Any]) -> None:
+        """Refresh what a saved notebook shows; on the publisher's thread."""
+        self.widget.keep(snapshot)
+        self._kept = snapshot
+        if self._still.due(snapshot["update"]["status"]["state"]):
+            self._still.refresh(snapshot)
+
+    def show(self) -> None:
+        """Show the widget in the present cell, and below it what is left without a kernel."""
+        self.widget.show(self._kept, self._still)
+
+    def settle(self) -> None:
+        """Have the cell that is about to end show what has happened until now."""
+        self._publisher.settle()
+        self._still.refresh(self._kept)
+
     def close(self) -> None:
         """Show the session's last state; no thread is left."""
         self._publisher.close()
+        self._still.refresh(self._kept)
 
 
 class ReadOnly:

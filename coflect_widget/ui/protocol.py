@@ -41,6 +41,7 @@ from coflect_widget.events import (
     OPTIONAL,
     AnyCommand,
     Command,
+    Doing,
     Effect,
     GateStatus,
     KnobValue,
@@ -101,6 +102,9 @@ class Status(TypedDict):
     #: of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
     kernels: Annotated[str, older("")]
     error: str | None  # last line of the exception, where state is "failed"
+    trace: str | None  # the whole of it
+    remedy: str | None  # what to do next
+    steps_left: int | None  # that "continue" would train; null: there is nothing to continue
 
 
 class SeriesPoints(TypedDict):
@@ -301,6 +305,17 @@ class Knobs(TypedDict):
     why_not: str  # why nothing can be turned; else empty
 
 
+class Advice(TypedDict):
+    """What a person may want to do next; its button does `does`."""
+
+    key: str  # to dismiss it
+    text: str
+    button: str | None
+    does: Doing | None
+    sample: int | None
+    intervention: str | None
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -320,6 +335,7 @@ class Update(TypedDict):
     ledger: NotRequired[list[LedgerItem]]
     knobs: NotRequired[Knobs]
     alarms: NotRequired[list[Alarm]]
+    advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]
 
 

@@ -43,7 +43,7 @@ class Screen(Protocol):
         """Send one message."""
 
     def keep(self, snapshot: dict[str, Any]) -> None:
-        """Refresh what a saved notebook shows."""
+        """Refresh what a saved notebook shows, with a state or without a kernel."""
 
 
 @dataclass
@@ -87,6 +87,8 @@ class Publisher:
         self._gathers = GATHERED
         self._kept_at = 0.0
         self._keep_due = True
+        self._settling = False  # somebody waits for what is kept
+        self._settled = threading.Event()
         self.error: str | None = None
         self._lock = threading.Lock()  # of _thread and _started, held for moments only
         self._started = False
@@ -134,6 +136,18 @@ class Publisher:
     def look(self, index: int, step: int | None) -> None:
         """Show one recorded explanation of a sample, or with None its newest."""
         self._do(lambda: self._view.look(index, step))
+
+    def settle(self, seconds: float = 5.0) -> None:
+        """Wait until what a saved notebook shows has all that was heard of until now.
+
+        For a cell that is about to end: what came later could not be told to be of it.
+        """
+        if not self._keeps or self._closing or threading.current_thread() is self._thread:
+            return
+        self._settled.clear()
+        self._settling = True
+        self._hurry()
+        self._settled.wait(seconds)
 
     def close(self) -> None:
         """Send what waits, refresh what a saved notebook shows, and end the thread.
@@ -216,11 +230,13 @@ class Publisher:
         while self._replies:
             self._screen.send(self._replies.popleft())
         now = time.monotonic()
-        if self._keeps and (
-            closing or now - self._kept_at > (1.0 if self._keep_due else SNAPSHOT_PERIOD)
-        ):
+        settling, self._settling = self._settling, False
+        patience = 1.0 if self._keep_due else SNAPSHOT_PERIOD
+        if self._keeps and (closing or settling or now - self._kept_at > patience):
             self._kept_at, self._keep_due = now, False
             self._screen.keep(snapshot(self._view))
+        if settling:
+            self._settled.set()
         return held
 
     def _may_send(self) -> bool:
@@ -263,4 +279,10 @@ class Publisher:
 def snapshot(view: View, shelf_bytes: int = 0) -> dict[str, Any]:
     """Everything a view shows, in one value for a trait of the widget or a file."""
     sections, buffers = view.everything(shelf_bytes)
+    return {"update": {"kind": "update", "seq": 0, "full": True, **sections}, "buffers": buffers}
+
+
+def figures(view: View) -> dict[str, Any]:
+    """As `snapshot`, without what has to be read from disk or data: at once."""
+    sections, buffers = view.figures()
     return {"update": {"kind": "update", "seq": 0, "full": True, **sections}, "buffers": buffers}

@@ -29,6 +29,9 @@ class RecordedRun(Run):
         """Where the model looked on one sample over the run, oldest first; see `Session`."""
         return read_timeline(self, index)
 
+    def _ipython_display_(self) -> None:
+        self._display_().show()
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self._display_()._repr_mimebundle_(**kwargs)
 

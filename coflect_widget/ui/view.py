@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "suspects", "ledger", "knobs", "alarms", "notices",
+    "suspects", "ledger", "knobs", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -63,6 +63,7 @@ class View:
         self._notices: list[protocol.Notice] = []
         self._knobs: events.KnobsInForce | None = None
         self._alarms: dict[str, protocol.Alarm] = {}  # those that hold, by kind
+        self._advice: protocol.Advice | None = None
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
         self._status: dict[str, Any] = {
@@ -88,7 +89,11 @@ class View:
             "guidance": True,
             "kernels": "",
             "error": None,
+            "trace": None,
+            "remedy": None,
+            "steps_left": None,
         }
+        self._own_loop = False
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -106,6 +111,7 @@ class View:
             events.Lapsed: self._lapsed,
             events.Cost: self._cost,
             events.Notice: self._notice,
+            events.Advice: self._advised,
             events.Failure: self._failure,
             events.Effect: self._effect,
             events.Hits: self._found_alike,
@@ -171,6 +177,7 @@ class View:
         to_come = data.total_steps - event.step
         epochs = None
         self._last_validation = event.epoch
+        self._own_loop = data.own_loop
         if each and to_come > 0:  # epochs of before may have had another length
             # A validation follows each whole epoch, and none a last one that is only begun.
             whole, rest = divmod(data.begun + to_come, each)
@@ -180,10 +187,17 @@ class View:
             total_steps=data.total_steps if to_come > 0 else None,
             total_epochs=epochs,
             error=None,
+            trace=None,
+            remedy=None,
         )
 
     def _state(self, _: Event, data: events.StateChanged) -> None:
-        self._status["state"] = data.state
+        status = self._status
+        status["state"], total = data.state, status["total_steps"]
+        over = data.state in ("stopped", "failed") and not self._own_loop
+        status["steps_left"] = (
+            total - status["step"] if over and total and total > status["step"] else None
+        )
         if data.state != "training":
             self._status["steps_per_second"] = self._status["seconds_left"] = None
 
@@ -214,7 +228,7 @@ class View:
         was_open = self._window is not None and self._window.open
         if data.open != was_open:
             kind: protocol.MarkerKind = "window_open" if data.open else "window_shut"
-            text = f"review window {'opened' if data.open else 'shut'}"
+            text = f"a good time to look {'began' if data.open else 'ended'}"
             self._mark(event, kind, text, None)
         self._window = data
         self._dirty.add("window")
@@ -365,8 +379,23 @@ class View:
         self._status["num_train"] = data.num_train
         self._dirty.add("knobs")
 
+    def _advised(self, _: Event, data: events.Advice) -> None:
+        self._advice = None
+        if data.key:
+            self._advice = {
+                "key": data.key,
+                "text": data.text,
+                "button": data.button,
+                "does": data.does,
+                "sample": data.sample,
+                "intervention": data.intervention,
+            }
+        self._dirty.add("advice")
+
     def _failure(self, _: Event, data: events.Failure) -> None:
-        self._status["error"] = data.error
+        self._status.update(
+            error=data.error, trace=data.traceback or None, remedy=data.remedy or None
+        )
 
     def _mark(
         self, event: Event, kind: protocol.MarkerKind, text: str, identifier: str | None
@@ -414,6 +443,10 @@ class View:
             update["shelf"] = shelf
         return update, buffers
 
+    def figures(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The sections without pictures; what `update` owes stays owed."""
+        return self._sections(["status", "metrics", "ledger", "alarms", "advice"], full=True)
+
     def _worth_keeping(self) -> Iterable[events.Overlay]:
         """Recorded explanations, the most wanted first."""
         shown = self._selected if self._shown is None else self._shown.index
@@ -436,7 +469,7 @@ class View:
         update: dict[str, Any] = {}
         for name in names:
             section = self._section(name, buffers, full=full)
-            if section is not None:
+            if section is not None or name == "advice":  # that there is none is said too
                 update[name] = section
         return update, buffers
 
@@ -469,6 +502,8 @@ class View:
             return None if known is None else {n: known.model_dump()[n] for n in _KNOBS}
         if name == "alarms":
             return [self._alarm_section(alarm, buffers) for alarm in self._alarms.values()]
+        if name == "advice":
+            return self._advice
         return list(self._markers) if name == "markers" else list(self._notices)
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:
@@ -559,7 +594,7 @@ class View:
                 {
                     "index": index,
                     "score": score,
-                    "box": box,
+                    "box": _on_screen(box),
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
                 }
                 for index, score, box in zip(hits.index, hits.score, hits.box, strict=True)
@@ -639,7 +674,7 @@ class View:
             ],
             agreement=shown.agreement,
             **_verdict(shown.quality),
-            bbox=None if shown.focus_bbox is None else list(shown.focus_bbox),
+            bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),
             model_step=shown.model_step,
             method="livecam" if shown.method == "gradcam" else shown.method,
             seconds=shown.seconds,
@@ -656,10 +691,19 @@ class View:
             section["failed"] = f"the maps cannot be read: {error}"
             return
         _add_picture(section, maps["picture"], buffers)
-        section["map_height"], section["map_width"] = maps["map"].shape
+        # a map of one axis is a row of cells
+        section["map_height"], section["map_width"] = np.atleast_2d(maps["map"]).shape
         for name in ("livecam", "smoothgrad", "consensus"):
             if name in maps:
                 section[f"{name}_buffer"] = _add(buffers, maps[name].tobytes())
+
+
+def _on_screen(corners: Sequence[float]) -> protocol.Box:
+    """Corners of a box as (x0, y0, x1, y1); what has one axis is as high as the picture."""
+    if len(corners) == 2:
+        return corners[0], 0.0, corners[1], 1.0
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1, y1
 
 
 def _verdict(quality: events.Quality | None) -> dict[str, str | None]:

@@ -51,7 +51,6 @@ class NumpyBackend:
         self.val = None if val_data is None else tuple(np.asarray(a) for a in val_data)
         self.num_classes, self.num_train = model.classes, len(self.images)
         self.num_val = 0 if self.val is None else len(self.val[0])
-        self.image_size = self.images.shape[2:]
         if not len(model.weights):
             pixels = int(np.prod(self.images.shape[1:]))
             model.weights = np.zeros((pixels, model.classes), np.float32)
@@ -142,7 +141,7 @@ class LogisticExplainer:
     def logits(self, x):
         return x.reshape(len(x), -1) @ self.weights
 
-    def explain(self, x, target, methods, samples, sigma, layer, seed):
+    def explain(self, x, target, methods, samples, sigma, layer, seed, modality):
         probabilities = softmax(self.logits(x))[0]
         explained = int(probabilities.argmax()) if target is None else target
         share = (x[0] * self.weights[:, explained].reshape(x[0].shape)).sum(0)

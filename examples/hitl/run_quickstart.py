@@ -1,9 +1,9 @@
 """The trap and the rescue on handwritten digits, from a script.
 
-    python run_quickstart.py [--seeds 3] [--epochs 16]
+    python run_quickstart.py [--seeds 3] [--epochs 20]
 
 For each seed three trainings: with the trap and no guidance; with the trap and five boxes,
-drawn after two epochs, as a person would; and the ceiling, trained without any square. Each is
+drawn after four epochs, as a person would; and the ceiling, trained without any square. Each is
 tested on digits without a square and on digits with squares of random colours. The notebook
 01_torch_quickstart.ipynb does the same under a dashboard.
 """
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import coflect_widget as coflect
 from coflect_widget.projects.demo_model import small_resnet
 
+BEFORE = 4  # epochs without any guidance
 PLAIN = coflect.data.decoy_digits("test", square="none")
 LYING = coflect.data.decoy_digits("test", square="random")
 
@@ -27,7 +28,7 @@ LYING = coflect.data.decoy_digits("test", square="random")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--run-dir", default="runs")
     options = parser.parse_args()
 
@@ -61,12 +62,12 @@ def run(data, seed: int, epochs: int, run_dir: str, *, boxes: bool) -> tuple[flo
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
         scheduler=lambda optimizer: CosineAnnealingLR(optimizer, T_max=epochs),
     ) as session:  # fmt: skip
-        session.train(epochs=2)
+        session.train(epochs=BEFORE)
         session.wait()
         if boxes:
             for sample in np.random.default_rng(seed).choice(len(data), 5, replace=False):
                 session.feedback(sample=sample, ignore=tuple(data.squares[sample]))
-        session.train(epochs=epochs - 2)
+        session.train(epochs=epochs - BEFORE)
         session.wait()
     return accuracy(model, PLAIN), accuracy(model, LYING)
 

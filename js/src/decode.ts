@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events.py say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Alarm, AlarmSample, Candidate, Effect, Explanation, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Candidate, Effect, Explanation, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -30,6 +30,9 @@ function readStatus(from: Fields): Status {
     guidance: or(bool, true)(from, "guidance"),
     kernels: or(str, "")(from, "kernels"),
     error: maybe(str)(from, "error"),
+    trace: maybe(str)(from, "trace"),
+    remedy: maybe(str)(from, "remedy"),
+    steps_left: maybe(num)(from, "steps_left"),
   };
 }
 
@@ -283,6 +286,17 @@ function readAlarm(from: Fields, buffers: Buffers): Alarm {
   };
 }
 
+function readAdvice(from: Fields): Advice {
+  return {
+    key: str(from, "key"),
+    text: str(from, "text"),
+    button: maybe(str)(from, "button"),
+    does: maybe(str)(from, "does") as "open" | "undo" | "look" | "continue" | "leave_out" | null,
+    sample: maybe(num)(from, "sample"),
+    intervention: maybe(str)(from, "intervention"),
+  };
+}
+
 function readNotice(from: Fields): Notice {
   const made: Notice = {
     level: str(from, "level"),
@@ -313,6 +327,7 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   if (given(from, "ledger")) made.ledger = list(readLedgerItem)(from, "ledger");
   if (given(from, "knobs")) made.knobs = object(readKnobs)(from, "knobs");
   if (given(from, "alarms")) made.alarms = list((one) => readAlarm(one, buffers))(from, "alarms");
+  if (from["advice"] !== undefined) made.advice = maybe(object(readAdvice))(from, "advice");
   if (given(from, "notices")) made.notices = list(readNotice)(from, "notices");
   return made;
 }

@@ -35,6 +35,9 @@ export interface Status {
   guidance: boolean;
   kernels: string;
   error: string | null;
+  trace: string | null;
+  remedy: string | null;
+  steps_left: number | null;
 }
 
 /** Points of one metric: buffer of float64 pairs (step, value); NaN where undefined. */
@@ -253,6 +256,16 @@ export interface Alarm {
   samples: AlarmSample[];
 }
 
+/** What a person may want to do next; its button does `does`. */
+export interface Advice {
+  key: string;
+  text: string;
+  button: string | null;
+  does: "open" | "undo" | "look" | "continue" | "leave_out" | null;
+  sample: number | null;
+  intervention: string | null;
+}
+
 /** A line for the person, newest last; ``level`` is info, warning or error. */
 export interface Notice {
   level: string;
@@ -279,6 +292,7 @@ export interface Update {
   ledger?: LedgerItem[];
   knobs?: Knobs;
   alarms?: Alarm[];
+  advice?: Advice | null;
   notices?: Notice[];
 }
 
@@ -311,6 +325,7 @@ export type Command =
   | { kind: "resume" }
   | { kind: "advance"; unit?: "step" | "epoch"; steps?: number }
   | { kind: "stop" }
+  | { kind: "continue"; epochs?: number | null }
   | { kind: "feedback"; sample?: number | null; strokes?: StrokeInput[]; instruction?: string | null; strength?: number | null; scope?: Scope | null }
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
@@ -321,6 +336,7 @@ export type Command =
   | { kind: "set_knobs"; knobs: KnobInput[] }
   | { kind: "leave_out"; index: number[] }
   | { kind: "open_window" }
+  | { kind: "dismiss"; key: string }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */

@@ -10,6 +10,7 @@ from attribution_models import ARCHITECTURES, PlainCNN, views
 from coflect_widget.attribution import worker
 from coflect_widget.attribution.checks import PLACES, Deletion, deletion, guessing, judge, strongest
 from coflect_widget.backends.torch.methods import structure
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 
 GOOD = Deletion(before=5.0, drop=0.9, random_drop=0.1, effect=4.0, rank=1.0)
@@ -43,7 +44,10 @@ def test_deletion_sees_whether_the_map_marks_the_evidence(softmax):
     x[0, :4, :4] = 1
     right = patch(np.zeros((16, 16), np.float32), slice(0, 4), slice(0, 4))
     wrong = patch(np.zeros((16, 16), np.float32), slice(10, 14), slice(10, 14))
-    found, other = (deletion(logits, x, values, 1, seed=0, odds=odds) for values in (right, wrong))
+    found, other = (
+        deletion(logits, x, values, 1, seed=0, odds=odds, modality=IMAGE)
+        for values in (right, wrong)
+    )
     assert found.before == pytest.approx(4, abs=0.01)
     assert found.effect > 5
     assert found.rank > 0.9
@@ -62,7 +66,9 @@ def test_deletion_takes_ten_percent_and_repeats():
         return np.zeros((len(x), 2), np.float32)
 
     x = corner_image()
-    first, second = (deletion(logits, x, ramp(), 0, seed=3, odds=odds) for _ in range(2))
+    first, second = (
+        deletion(logits, x, ramp(), 0, seed=3, odds=odds, modality=IMAGE) for _ in range(2)
+    )
     assert first == second
     assert np.array_equal(seen[0], seen[1])
     assert seen[0].dtype == np.float32
@@ -81,7 +87,7 @@ def test_a_saturated_class_is_judged_by_its_log_odds():
     x = np.full((1, 16, 16), 0.1, np.float32)
     x[0, :4, :4] = 5
     found = deletion(
-        logits, x, patch(np.zeros((16, 16), np.float32), slice(4), slice(4)), 0, 0, odds
+        logits, x, patch(np.zeros((16, 16), np.float32), slice(4), slice(4)), 0, 0, odds, IMAGE
     )
     assert found.drop < 0.01  # from 1.0000 to 0.9999
     assert found.effect > 20
@@ -168,7 +174,9 @@ def test_only_as_many_random_maps_are_made_as_are_needed():
 
 def test_an_empty_map_is_not_reliable_and_a_flat_one_is_not_compared():
     empty = np.zeros((16, 16), np.float32)
-    assert deletion(lambda x: np.zeros((len(x), 2)), corner_image(), empty, 0, 0, odds) is None
+    assert (
+        deletion(lambda x: np.zeros((len(x), 2)), corner_image(), empty, 0, 0, odds, IMAGE) is None
+    )
     quality = judge(empty, None, [])
     assert not quality.reliable
     assert "empty" in quality.reason

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from coflect_widget.attribution.consensus import agreement, consensus, focus_bbox, normalise
+from coflect_widget.attribution import consensus as rules
+from coflect_widget.attribution.consensus import agreement, normalise
 from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.data import synthetic
+from coflect_widget.modalities import IMAGE
+
+consensus = partial(rules.consensus, smooth=IMAGE.smooth)
 
 maps = hnp.arrays(
     np.float32,
@@ -142,14 +148,14 @@ def test_the_box_is_tight_round_the_strongest_region():
     a = np.zeros((32, 64), np.float32)
     a[8:16, 32:48] = 1
     a[28:30, 2:4] = 1  # smaller, and apart
-    x0, y0, x1, y1 = focus_bbox(a)
+    x0, y0, x1, y1 = IMAGE.focus(a)
     assert (x0, y0, x1, y1) == pytest.approx((0.5, 0.25, 0.75, 0.5), abs=1 / 32)
 
 
 @settings(deadline=None)
 @given(maps)
 def test_a_box_lies_in_the_picture(a):
-    box = focus_bbox(a)
+    box = IMAGE.focus(a)
     if box is not None:
         x0, y0, x1, y1 = box
         assert 0 <= x0 < x1 <= 1
@@ -157,5 +163,5 @@ def test_a_box_lies_in_the_picture(a):
 
 
 def test_a_flat_map_has_no_box():
-    assert focus_bbox(np.zeros((8, 8), np.float32)) is None
-    assert focus_bbox(np.ones((8, 8), np.float32)) is None
+    assert IMAGE.focus(np.zeros((8, 8), np.float32)) is None
+    assert IMAGE.focus(np.ones((8, 8), np.float32)) is None

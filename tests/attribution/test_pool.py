@@ -39,7 +39,7 @@ class Faulty:
     def load_weights(self, views):
         self.value = float(views["w"][0])
 
-    def explain(self, x, target, methods, samples, sigma, layer, seed):
+    def explain(self, x, target, methods, samples, sigma, layer, seed, modality):
         what = int(x.flat[0])
         if what == 1:
             time.sleep(0.5)
@@ -338,6 +338,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.backends.torch.methods import structure
 from coflect_widget.backends.base import Sample
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 
 class Cell(nn.Module):  # lives in __main__ and nowhere else, as in a notebook
@@ -352,6 +353,7 @@ snapshots = snapshots_of(Cell())
 scheduler = ExplanationScheduler(
     structure(Cell()), snapshots, AttributionConfig({config}),
     explainer="coflect_widget.backends.torch.methods:load", task=Classification(4),
+    modality=IMAGE,
     read_sample=lambda i: Sample(np.ones((3, {size}, {size}), np.float32), 0),
     request_snapshot=lambda: snapshots.write(1, lambda arrays: None),
     reuse_seconds=1e9,

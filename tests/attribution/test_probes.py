@@ -12,6 +12,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.torch.methods import structure
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 
 
@@ -31,6 +32,7 @@ def test_a_probe_is_what_the_model_says_now() -> None:
     scheduler = ExplanationScheduler(
         structure(model), snapshots, AttributionConfig(budget=60),
         explainer="coflect_widget.backends.torch.methods:load", task=Classification(4),
+        modality=IMAGE,
         read_sample=lambda i: Sample(inputs[i], 0),
         request_snapshot=lambda: snapshots.write(7, copier(model)),
         on_probed=on_probed,

@@ -22,6 +22,7 @@ from coflect_widget.attribution.scheduler import ExplanationScheduler
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.torch.methods import structure
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.tasks import Classification
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.thread_time import ThreadTime
@@ -48,6 +49,7 @@ class Kernel:
             config,
             explainer=EXPLAINER,
             task=Classification(4),
+            modality=IMAGE,
             read_sample=lambda i: Sample(self.inputs[i], i % 4),
             request_snapshot=self.take,
             on_explained=lambda e, purpose: self.explained.append((e.index, purpose)),

@@ -12,6 +12,7 @@ from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import Shelf, overlay_event, read_timeline
 from coflect_widget.events import Quality
+from coflect_widget.modalities import Rendering
 from coflect_widget.records.pictures import MAPS, Gallery
 from coflect_widget.records.run import Run
 from coflect_widget.records.stream import EventStream
@@ -80,7 +81,7 @@ def test_what_lies_in_the_folder_already_counts(tmp_path):
 
 def test_every_field_survives_on_disk(tmp_path):
     (tmp_path / "overlays").mkdir()
-    gallery = Gallery(tmp_path, read_input=lambda i: np.zeros((3, 12, 16), np.float32))
+    gallery = Gallery(tmp_path, lambda i: Rendering(np.zeros((12, 16, 3), np.uint8)))
     stream = EventStream(tmp_path)
     told = [explanation(step=20), explanation(step=10), explanation(index=4, step=10)]
     for one in told:

@@ -103,7 +103,8 @@ def test_channels_last_are_refused_with_what_turns_them(model):
 
 def test_a_model_that_takes_so_many_channels_says_that_they_come_first():
     narrow = np.zeros((N, 16, 16, 3), np.float32)
-    assert backend((narrow, LABELS), model=cnn(channels=16)).image_size == (16, 3)
+    made = backend((narrow, LABELS), model=cnn(channels=16))
+    assert made.read_sample(0).input.shape[1:] == (16, 3)
 
 
 # --- items and inputs with names -----------------------------------------------------------------

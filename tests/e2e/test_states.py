@@ -105,15 +105,19 @@ def controls(page, part, run):
     part("queue-item").first.wait_for(timeout=60_000)
     eventually(lambda: part("tool-cost").inner_text().startswith("tool "), what="the tool's cost")
     part("onset").click()
-    part("echo").get_by_text("Right now, failing soon").wait_for(timeout=15_000)
+    part("echo").get_by_text("Listed: only samples").wait_for(timeout=15_000)
     part.view.press("f")
-    part("echo").get_by_text("All failures").wait_for(timeout=15_000)
+    part("echo").get_by_text("Listed: all samples").wait_for(timeout=15_000)
     part("open-window").click()
-    part("echo").get_by_text("The review window is open").wait_for(timeout=15_000)
+    part("echo").get_by_text("a good time to look").wait_for(timeout=15_000)
     part("window").get_by_text("opened by hand").wait_for()
     assert not part("open-window").is_visible()
     said = [e["data"]["command"] for e in recorded(run, "command")]
-    assert said == ["queue: right now, failing soon", "queue: all failures", "open window"]
+    assert said == [
+        "queue: only samples that are right now and will probably be wrong",
+        "queue: all samples that will probably be wrong",
+        "open window",
+    ]
     assert recorded(run, "window")[-1]["data"]["by_hand"]
 
     # held, so that only the person moves the chart

@@ -11,10 +11,11 @@ from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.plan import located_places, make_plan
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.rows import RowChooser
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
 from coflect_widget.guidance.terms import REFRESH
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 
 torch.set_num_threads(1)
 DATA = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -35,7 +36,7 @@ def guide(*strokes, located=(), model=None, **settings):
         return DATA[[k % 24 for k in indices]], LABELS[[k % 24 for k in indices]]
 
     guidance = GuidanceLosses(
-        TorchGuided(model or network(), rows), (16, 16), GuidanceConfig(**settings), 1
+        TorchGuided(model or network(), rows), IMAGE, GuidanceConfig(**settings), 1
     )
     said = guidance.set_state(GuidanceState(tuple(strokes), 0.3, tuple(located)))
     return guidance, said
@@ -122,7 +123,7 @@ def test_what_is_swapped_does_not_tell_by_which_stroke_it_was_found():
         ]
         clipped = tuple(tuple(min(max(v, 0), 16) / 16 for v in box) for box in boxes)
         entries.append(Located(index, clipped, 1.0, f"f{number}", f"i{number}"))
-    (places,) = located_places(entries, 16, 16)
+    (places,) = located_places(entries, (16, 16))
     assert places.index.tolist() == list(range(40))
     assert len(np.unique(places.box, axis=0)) == 4  # one a corner
     for (x, y), box in zip(corners, places.box, strict=True):
@@ -148,7 +149,7 @@ def test_two_artefacts_in_one_picture_are_both_swapped():
         Located((7, 8), ((0.5, 0.5, 0.75, 0.75), (0.0, 0.0, 0.25, 0.25)), 0.2, "f2", "i2"),
         Located((8,), ((0.0, 0.75, 1.0, 1.0),), 0.2, "f3", "i3"),
     ]
-    found = located_places(entries, 16, 16)
+    found = located_places(entries, (16, 16))
     assert [(p.index.tolist(), p.box.tolist()) for p in found] == [
         ([7, 8], [[0, 0, 4, 4], [0, 0, 4, 4]]),
         ([7], [[8, 8, 12, 12]]),
@@ -185,13 +186,13 @@ def test_a_found_artefact_changes_hands_across_classes_whatever_the_size_of_thei
         def rows(indices):
             return torch.from_numpy(images[list(indices)]), torch.from_numpy(labels[list(indices)])
 
-        guidance = GuidanceLosses(TorchGuided(network(), rows), (16, 16), GuidanceConfig(), 1)
+        guidance = GuidanceLosses(TorchGuided(network(), rows), IMAGE, GuidanceConfig(), 1)
         guidance.set_state(state)
         data = torch.from_numpy(images), torch.from_numpy(labels), torch.arange(64)
         outs = [guidance.prepare(*data).inputs.numpy() for _ in range(100)]
     else:
-        plan = make_plan(state, lambda k: (images[list(k)], labels[list(k)]), (16, 16))
-        random = RowChooser(1)
+        plan = make_plan(state, lambda k: (images[list(k)], labels[list(k)]), IMAGE)
+        random = RowChooser(1, IMAGE)
         outs = [random.counterfactual(plan, images, labels, np.arange(64)) for _ in range(100)]
     shown = np.stack(outs)[:, :, 0]  # (100, 64, 16, 16)
     of_class = np.stack([(shown == value).sum((2, 3)) >= 4 for value in (0, 1)])  # colour, try, row

@@ -1,25 +1,26 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coflect_widget.guidance.instructions import (
-    EXAMPLES,
-    REGIONS,
-    NotUnderstood,
-    Understood,
-    parse,
-)
-from coflect_widget.guidance.roi import Box
+from coflect_widget.guidance import instructions
+from coflect_widget.guidance.instructions import NotUnderstood, Understood
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import Box
+from coflect_widget.modalities.image.words import REGIONS
 
+parse = partial(instructions.parse, modality=IMAGE)
 CLASSES = ("cat", "Big Dog", "bus", "T-shirt/top", "Dr. No.")
-WIDE = Understood("region", rois=(Box(0.2, 0.2, 0.8, 0.8),), region="x0=0.2 y0=0.2 x1=0.8 y1=0.8")
+WIDE = Understood(
+    "region", regions=(Box(0.2, 0.2, 0.8, 0.8),), region="x0=0.2 y0=0.2 x1=0.8 y1=0.8"
+)
 
 
 def region(kind, *names, **more):
     rois = tuple(roi for name in names for roi in REGIONS[name])
-    return Understood("region", kind=kind, rois=rois, region=" and ".join(names), **more)
+    return Understood("region", kind=kind, regions=rois, region=" and ".join(names), **more)
 
 
 @pytest.mark.parametrize(
@@ -36,20 +37,20 @@ def region(kind, *names, **more):
         ("set focus to 40%", Understood("set", value=0.4)),
         ("SET FOCUS 1", Understood("set", value=1.0)),
         ("stop focus", Understood("clear")),
-        ("focus center", Understood("region", rois=REGIONS["center"], region="center")),
-        ("focus on the centre", Understood("region", rois=REGIONS["center"], region="center")),
+        ("focus center", Understood("region", regions=REGIONS["center"], region="center")),
+        ("focus on the centre", Understood("region", regions=REGIONS["center"], region="center")),
         (
             "look at the top-right",
-            Understood("region", rois=REGIONS["top right"], region="top right"),
+            Understood("region", regions=REGIONS["top right"], region="top right"),
         ),
-        ("focus left top", Understood("region", rois=REGIONS["top left"], region="top left")),
+        ("focus left top", Understood("region", regions=REGIONS["top left"], region="top left")),
         (
             "focus upper left corner",
-            Understood("region", rois=REGIONS["top left corner"], region="top left corner"),
+            Understood("region", regions=REGIONS["top left corner"], region="top left corner"),
         ),
         (
             "ignore the borders",
-            Understood("region", kind="ignore", rois=REGIONS["borders"], region="borders"),
+            Understood("region", kind="ignore", regions=REGIONS["borders"], region="borders"),
         ),
         ("focus x0=.2 y0=.2 x1=.8 y1=.8", WIDE),
         ("x0=.2, y0=.2, x1=.8, y1=.8", WIDE),
@@ -59,7 +60,7 @@ def region(kind, *names, **more):
             Understood(
                 "region",
                 kind="ignore",
-                rois=(Box(0.7, 0.7, 1.0, 1.0),),
+                regions=(Box(0.7, 0.7, 1.0, 1.0),),
                 region="x0=0.7 y0=0.7 x1=1 y1=1",
             ),
         ),
@@ -96,7 +97,7 @@ def region(kind, *names, **more):
     ],
 )
 def test_meaning(text, meaning):
-    assert parse(text, CLASSES) == meaning
+    assert parse(text, classes=CLASSES) == meaning
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_meaning(text, meaning):
     ],
 )
 def test_not_understood_says_why_and_offers_phrases_that_work(text, words):
-    answer = parse(text, CLASSES)
+    answer = parse(text, classes=CLASSES)
     assert isinstance(answer, NotUnderstood)
     assert words in answer.message
     assert "\n" not in answer.message
@@ -145,9 +146,9 @@ def test_not_understood_says_why_and_offers_phrases_that_work(text, words):
 
 
 def test_every_example_and_region_is_understood():
-    assert all(isinstance(parse(phrase), Understood) for phrase in EXAMPLES)
+    assert all(isinstance(parse(phrase), Understood) for phrase in instructions.examples(IMAGE))
     for name in REGIONS:
-        assert parse(f"focus {name}") == Understood("region", rois=REGIONS[name], region=name)
+        assert parse(f"focus {name}") == Understood("region", regions=REGIONS[name], region=name)
 
 
 WORDS = """increase decrease set focus to by ignore stop the 10% 0.4 % . left top corner and at for
@@ -158,12 +159,12 @@ word = st.sampled_from(WORDS.split())
 
 @given(st.one_of(st.text(max_size=200), st.lists(word, max_size=8).map(" ".join)))
 def test_any_string_has_an_answer_and_its_echo_means_the_same(text):
-    answer = parse(text, CLASSES)
+    answer = parse(text, classes=CLASSES)
     if isinstance(answer, NotUnderstood):
         assert answer.nearest
         assert answer.message
         return
-    assert parse(answer.echo(), CLASSES) == answer
+    assert parse(answer.echo(), classes=CLASSES) == answer
 
 
 names = st.text(min_size=1, max_size=30).filter(lambda name: name.split())
@@ -185,12 +186,12 @@ def test_every_region_can_be_typed_as_it_is_repeated_whatever_the_class_is_calle
 ):
     classes = (name, other)
     said = replace(said, label=0, name=" ".join(name.split())) if said.scope == "class" else said
-    answer = parse(said.echo(), classes)
+    answer = parse(said.echo(), classes=classes)
     if len({" ".join(n.casefold().split()) for n in classes}) == 1 and said.scope == "class":
         assert "2 classes" in answer.message
         return
     rois = [roi for name in said.region.split(" and ") for roi in REGIONS[name]]
-    assert answer == replace(said, rois=tuple(dict.fromkeys(rois)))
+    assert answer == replace(said, regions=tuple(dict.fromkeys(rois)))
 
 
 @given(st.floats(0, 1), st.booleans())

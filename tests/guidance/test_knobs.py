@@ -1,5 +1,7 @@
 """Knobs without a session: sentences, what they come to, what is refused."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,13 @@ from torch import nn
 from coflect_widget.backends.knobs import fold
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.events import KnobInput, KnobTurn
-from coflect_widget.guidance.instructions import NotUnderstood, parse
+from coflect_widget.guidance import instructions
+from coflect_widget.guidance.instructions import NotUnderstood
 from coflect_widget.guidance.knobs import inputs_of, turn_of, understood, words
+from coflect_widget.modalities import IMAGE
 from coflect_widget.studies.knob_effect import KnobWatch
+
+parse = partial(instructions.parse, modality=IMAGE)
 
 
 @pytest.mark.parametrize(

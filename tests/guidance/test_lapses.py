@@ -27,8 +27,9 @@ from coflect_widget.guidance.lapses import (
 )
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
 from tests.guidance.guided_models import make
@@ -406,7 +407,7 @@ def test_checkpointed_statistics_see_no_replayed_row():
     model = seeded(Checkpointed).train()
     guidance = GuidanceLosses(
         TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
-        (32, 32),
+        IMAGE,
         GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "ignore", 5),)))
@@ -430,7 +431,7 @@ def test_a_device_is_not_waited_for_and_its_weights_are_safe_at_once():
     model = seeded(Power).train()
     guidance = GuidanceLosses(
         TorchGuided(model, lambda k: (black[list(k)], labels[list(k)])),
-        (32, 32),
+        IMAGE,
         GuidanceConfig(ignore_loss="input_gradient", replay_share=1.0),
     )  # fmt: skip
     guidance.model.looks = False
@@ -453,7 +454,7 @@ def test_half_precision_is_scaled_back_before_anything_is_taken_out():
     pictures, labels = torch.from_numpy(PICTURES), torch.from_numpy(LABELS)
     guidance = GuidanceLosses(
         TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
-        (32, 32),
+        IMAGE,
         GuidanceConfig(replay_share=1.0),
     )  # fmt: skip
     guidance.model._scale = 2.0**40  # overflows
@@ -499,7 +500,7 @@ def test_a_ledger_keeps_what_lapsed(tmp_path):
 
 def test_a_lapsed_intervention_still_sets_the_strength():
     stronger = record("i1", "look").model_copy(update={"focus_set": 0.8})
-    state = fold([Intervention(stronger, 1, lapsed={"look": "is nan"})], GuidanceState())
+    state = fold([Intervention(stronger, 1, lapsed={"look": "is nan"})], GuidanceState(), IMAGE)
     assert (state.focus, state.strokes) == (0.8, ())
 
 
@@ -527,7 +528,7 @@ def test_cross_entropy_is_what_the_guided_step_falls_back_to():
     pictures, labels = torch.from_numpy(PICTURES[:8]), torch.from_numpy(LABELS[:8])
     guidance = GuidanceLosses(
         TorchGuided(model, lambda k: (pictures[list(k)], labels[list(k)])),
-        (32, 32),
+        IMAGE,
         GuidanceConfig(),
     )
     guidance.set_state(GuidanceState((stroke("i1", "look", 3),)))

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from coflect_widget.events import TYPE_OF, Event, Feedback, StrokeInput, Undone, read_event
 from coflect_widget.guidance.interpret import interpret
 from coflect_widget.guidance.ledger import Ledger
-from coflect_widget.guidance.roi import Box
 from coflect_widget.guidance.state import GuidanceState, masks
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import Box
 
 BOX = (0.7, 0.7, 0.95, 0.95)
 
 
 def say(ledger, step=0, **fields):
     feedback = Feedback(**fields)
-    meaning = interpret(feedback, ledger.state(), 5000, (32, 32))
+    meaning = interpret(feedback, ledger.state(), IMAGE, (32, 32), 5000)
     return ledger.append(meaning.record(ledger.new_id(), "ann", "fill"), step)
 
 
@@ -42,7 +43,7 @@ def test_a_stroke_is_understood_in_words_and_in_force():
     assert entry.step == 40
     assert entry.record.author == "ann"
     (stroke,) = ledger.state().strokes
-    assert (stroke.kind, stroke.roi, stroke.sample, stroke.strength, stroke.id) == (
+    assert (stroke.kind, stroke.region, stroke.sample, stroke.strength, stroke.id) == (
         "ignore", Box(*BOX), 4187, 0.3, entry.id,
     )  # fmt: skip
 
@@ -153,7 +154,7 @@ def test_the_later_of_two_contradicting_strokes_wins_and_says_so():
     entry = say(ledger, sample=1, strokes=[ignore((0.25, 0.25, 0.75, 0.75))])
     assert "ignore wins over the look of i1 where they overlap" in entry.understood
     assert "wins" not in say(ledger, sample=2, strokes=[look()]).understood
-    found = masks([s for s in ledger.state().strokes if s.sample == 1], 8, 8)
+    found = masks([s for s in ledger.state().strokes if s.sample == 1], IMAGE, (8, 8))
     assert not (found.look & found.ignore).any()
     assert found.ignore.sum() == 16
     assert found.look.sum() == 16 - 4
@@ -163,7 +164,7 @@ def test_strength_zero_is_out_of_force_and_says_so():
     ledger = Ledger()
     entry = say(ledger, strokes=[ignore()], strength=0.0)
     assert "no effect" in entry.understood
-    found = masks(ledger.state().strokes, 8, 8)
+    found = masks(ledger.state().strokes, IMAGE, (8, 8))
     assert not found.ignore.any()
     assert found.ignore_strength == 0
 

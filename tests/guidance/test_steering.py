@@ -10,8 +10,9 @@ import torch
 
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.guidance.plan import make_plan
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.conftest import eventually, tiny_cnn
 
 CLASSES = ["circle", "square", "triangle", "cross"]
@@ -316,7 +317,7 @@ def test_of_several_regions_only_the_one_searched_for_spreads_no_more(make_sessi
     strokes = tuple(ActiveStroke("ignore", parse_roi(box), 3, 0.3, "i1") for box in (corner, other))
     found = Located((5,), (corner,), 0.3, "i2", "i1")
     plan = make_plan(
-        GuidanceState(strokes=strokes, located=(found,)), session._backend.read_rows, (32, 32)
+        GuidanceState(strokes=strokes, located=(found,)), session._backend.read_rows, IMAGE
     )
     alike = plan.like[0].any(0)
     assert not alike[2, 2]

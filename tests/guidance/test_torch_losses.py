@@ -12,9 +12,10 @@ from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.guidance.passes import positive, share
-from coflect_widget.guidance.roi import parse_roi
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, mirrored
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.guidance.terms import FILL
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 
 torch.set_num_threads(1)  # tiny tensors; more threads only wait for each other
 CORNER = (0.0, 0.0, 0.25, 0.25)
@@ -79,7 +80,7 @@ def read_rows(indices):
 
 
 def guide(model, seed=0, **settings):
-    return GuidanceLosses(TorchGuided(model, read_rows), (16, 16), GuidanceConfig(**settings), seed)
+    return GuidanceLosses(TorchGuided(model, read_rows), IMAGE, GuidanceConfig(**settings), seed)
 
 
 def state(*strokes):
@@ -350,8 +351,13 @@ def test_probabilities_as_targets_and_a_batch_of_one():
 
 def test_mirrored_places():
     place = np.zeros((8, 8), bool)
-    assert mirrored(place) == []
+    assert IMAGE.alike(place) == []
     place[0, :2] = True
-    assert [tuple(np.argwhere(p)[0]) for p in mirrored(place)] == [(0, 0), (0, 6), (7, 0), (7, 6)]
+    assert [tuple(np.argwhere(p)[0]) for p in IMAGE.alike(place)] == [
+        (0, 0),
+        (0, 6),
+        (7, 0),
+        (7, 6),
+    ]
     place[:4] = True  # half of the picture keeps to its side
-    assert len(mirrored(place)) == 1
+    assert len(IMAGE.alike(place)) == 1

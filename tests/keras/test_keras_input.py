@@ -15,8 +15,9 @@ from coflect_widget.backends.keras.loss import find_head
 from coflect_widget.backends.sourced import readable_layer
 from coflect_widget.config import Config, GuidanceConfig
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.keras.keras_models import compiled, functional, sequential
 
 
@@ -317,7 +318,7 @@ def test_guidance_goes_with_each_precision(arrays, policy, ignore_loss):
         keras.config.set_dtype_policy(policy)
         backend = backend_of(compiled(sequential(norm=False)), arrays)
         config = GuidanceConfig(ignore_loss=ignore_loss, replay_share=1)
-        guidance = GuidanceLosses(backend.guided(), (32, 32), config)
+        guidance = GuidanceLosses(backend.guided(), IMAGE, config)
         backend.attach_guidance(guidance)
         ignore, look = parse_roi((0, 0, 0.3, 0.3), "ignore"), parse_roi((0.3, 0.2, 1, 1), "look")
         said = backend.set_guidance(

@@ -289,8 +289,8 @@ def test_series_are_refused_whatever_the_method_of_maps(make_session):
 def test_gray_pictures_without_a_channel_are_pictures():
     gray = X[..., 0]
     model = first_layers(layers.Flatten(), shape=(10, 12))
-    assert backend_of(model, (gray, Y)).image_size == (10, 12)
-    assert backend_of(net(shape=(10, 12, 1)), (gray, Y)).image_size == (10, 12)
+    assert backend_of(model, (gray, Y)).read_sample(0).input.shape[1:] == (10, 12)
+    assert backend_of(net(shape=(10, 12, 1)), (gray, Y)).read_sample(0).input.shape[1:] == (10, 12)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -311,7 +311,7 @@ def test_channels_are_put_where_the_model_takes_them_and_it_is_said(way):
 def test_channels_that_their_number_does_not_tell_are_said():
     wide = RNG.random((N, 10, 12, 7), dtype=np.float32)
     backend = backend_of(net(shape=(10, 12, 7)), (wide, Y))
-    assert backend.image_size == (10, 12)
+    assert backend.read_sample(0).input.shape[1:] == (10, 12)
     assert any("were taken to stand last" in text for text in backend.assumptions)
 
 

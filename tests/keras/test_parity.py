@@ -17,9 +17,10 @@ from coflect_widget.backends.torch.methods import TorchWorkerModel
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance import rows as guided_rows
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.guidance.roi import parse_roi
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.guidance.terms import Turn
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.keras.keras_models import compiled, sequential, torch_twin
 
 
@@ -97,8 +98,8 @@ def make_guidances(twins, shapes):
         images = np.stack([shapes.images[i] for i in indices])
         return torch.from_numpy(images), torch.from_numpy(shapes.labels[indices])
 
-    ours = GuidanceLosses(KerasGuided(classifier, rows_for_keras), (32, 32), GuidanceConfig())
-    theirs = GuidanceLosses(TorchGuided(twin, rows_for_torch), (32, 32), GuidanceConfig())
+    ours = GuidanceLosses(KerasGuided(classifier, rows_for_keras), IMAGE, GuidanceConfig())
+    theirs = GuidanceLosses(TorchGuided(twin, rows_for_torch), IMAGE, GuidanceConfig())
     state = GuidanceState((
         ActiveStroke("ignore", parse_roi((0, 0, 0.3, 0.3), "ignore"), 3, 0.3, "a"),
         ActiveStroke("look", parse_roi((0.3, 0.2, 0.8, 0.9), "look"), 4, 0.4, "b"),

@@ -65,7 +65,6 @@ def test_each_sample_is_read_once_before_training(make_session, case):
     assert engine.train_source.read_so_far() == []
     assert engine.read_sample(0).input.max() == 0
     assert train.reads[0] == 2
-    assert engine.image_size == (16, 16)
     assert len(engine.labels()) == min(64, len(train))
     assert sum(train.reads.values()) == min(64, len(train)) + 1
 

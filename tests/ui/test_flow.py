@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from coflect_widget import events
-from coflect_widget.config import Config
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.ui.inbox import Inbox
 from coflect_widget.ui.publisher import CREDIT, Publisher
@@ -330,7 +329,7 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
     def none(index):
         raise NoDataError(str(index))
 
-    view = View(Gallery(tmp_path, Config().display, none), "live", "r")
+    view = View(Gallery(tmp_path, none), "live", "r")
     rows = {"index": [4, 9], "risk": [0.9, 0.4], "target": [1, 0], "predicted": [0, 0]}
     old = events.Forecast.model_validate({**rows, "reason": ["", ""], "horizon": 4})
     assert old.wrong_now == [True, False]

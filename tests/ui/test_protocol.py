@@ -15,7 +15,10 @@ from coflect_widget.ui.live import replay_dashboard
 from tests.conftest import eventually
 
 EXAMPLES = Path(__file__).parent.parent / "protocol"
-COMMANDS = ["set_queue", "open_window", "similar", "confirm", "judge", "close_others"]
+COMMANDS = [
+    "set_queue", "open_window", "similar", "confirm", "judge", "close_others", "dismiss",
+    "continue",
+]  # fmt: skip
 UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
 REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))
 

@@ -45,6 +45,7 @@ from coflect_widget.backends.keras.pictures import (
     check_strip,
     find_layout,
     fit_channels,
+    pictures_only,
 )
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
 from coflect_widget.backends.keras.step import (
@@ -64,6 +65,7 @@ from coflect_widget.backends.keras.targets import (
 )
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
 
 
 class KerasBackend(SourcedBackend):
@@ -100,16 +102,18 @@ class KerasBackend(SourcedBackend):
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
+        self.modality = pictures_only(modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = find_device(config.device)
         takes = ModelInput.of(model)
-        self.train_source = Source(train_data, "train_data", takes=takes)
+        self.train_source: Source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
@@ -151,11 +155,6 @@ class KerasBackend(SourcedBackend):
     def fills_processors(self) -> bool:
         threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
         return self.device == "cpu" and (threads == 0 or threads >= processors())
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        shape = self.model.chw(self.train_source.input(0)).shape
-        return (int(shape[-2]), int(shape[-1]))
 
     def _assume(self, of_layout: str, outputs: Any) -> None:
         """Fill `assumptions` with what was guessed."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 
+from coflect_widget.backends.differentiable import Ops
 from coflect_widget.backends.keras.layers import as_maps, find_layer, named_layers, tapped
 from coflect_widget.backends.keras.model import Classifier
 from coflect_widget.backends.keras.ops import TfOps
@@ -23,15 +25,18 @@ class KerasGradients:
         Whether passes are made as in training.
     """
 
-    ops = TfOps
+    ops = cast("Ops", TfOps)
 
     def __init__(self, classifier: Classifier, *, training: bool = False) -> None:
         self.classifier = classifier
         self._training = training
-        self.input_channels = {"last": -1, "first": 1, "none": None}[classifier.layout]
+        self.input_channels: int | None = {"last": -1, "first": 1, "none": None}[classifier.layout]
 
     def own(self, x: Any) -> Any:
         return self.classifier.own(x)
+
+    def chw(self, x: Any) -> Any:
+        return self.classifier.chw(np.asarray(x))
 
     def logits(self, x: Any) -> Any:
         return self.classifier.logits(self.classifier.model(x, training=self._training))

@@ -47,9 +47,6 @@ class KerasGuided(KerasGradients):
         self._own_rows = read_rows
         self._overflows = 0  # in a row
 
-    def chw(self, x: Any) -> Array:
-        return self.classifier.chw(x)
-
     def read_rows(self, indices: Sequence[int]) -> tuple[Array, Numbers]:
         inputs, labels = self._own_rows(indices)
         return self.classifier.chw(inputs), labels

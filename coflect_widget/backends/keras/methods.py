@@ -28,9 +28,9 @@ from coflect_widget.backends.keras.structure import rebuild, structure
 __all__ = ["KerasWorkerModel", "load", "structure"]
 
 
-def load(data: bytes) -> KerasWorkerModel:
+def load(structure: bytes) -> KerasWorkerModel:
     """Rebuild the model that `structure` made bytes of; its weights have no values yet."""
-    return KerasWorkerModel(rebuild(data))
+    return KerasWorkerModel(rebuild(structure))
 
 
 class KerasWorkerModel(WorkerModel):
@@ -62,7 +62,7 @@ class KerasWorkerModel(WorkerModel):
                 layer.finalize_state()  # it computes with constants made from its weights
 
     def randomise(self, seed: int) -> None:
-        """Give the model random weights, as before any training; see `TorchExplainer`."""
+        """Give the model random weights, as before any training."""
         rng = np.random.default_rng(seed)
         model = self.classifier.model
         trained = {id(weight) for weight in model.trainable_weights}

@@ -64,18 +64,6 @@ class Classifier:
             return np.ascontiguousarray(np.moveaxis(x, -3, -1))
         return x if self.layout == "first" else x[..., 0, :, :]
 
-    def channel_sum(self, x: Any) -> Any:
-        """Sum over the channels of a tensor of inputs, (B, H, W)."""
-        if self.layout == "none":
-            return x
-        return tf.reduce_sum(x, -1 if self.layout == "last" else 1)
-
-    def per_pixel(self, mask: Any) -> Any:
-        """A mask (B, H, W) so that it meets inputs (B, ...) pixel by pixel."""
-        if self.layout == "none":
-            return mask
-        return mask[..., None] if self.layout == "last" else mask[:, None]
-
 
 def weight_names(model: Any) -> list[str]:
     """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""

@@ -24,6 +24,10 @@ class TfCell:
         """Keep another one."""
         self._variable.assign(value)
 
+    def forget(self) -> None:
+        """It is not known any more."""
+        self._variable.assign(-1.0)
+
 
 class TfOps:
     """`backends.differentiable.Ops`; maps are (B, h, w, C)."""
@@ -63,7 +67,7 @@ class TfOps:
         return tf.einsum("hi,bij,wj->bhw", down, region, across)
 
     @staticmethod
-    def resized(cam: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    def resized(cam: Any, size: tuple[int, ...]) -> NDArray[np.float32]:
         return TfOps.numpy(tf.image.resize(cam[..., None], size)[0, :, :, 0])
 
     @staticmethod

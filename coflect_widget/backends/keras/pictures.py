@@ -10,9 +10,10 @@ from typing import Any, Literal
 import keras
 from numpy.typing import NDArray
 
-from coflect_widget.backends.inputs import PICTURES_ONLY
 from coflect_widget.backends.keras.model import Layout
 from coflect_widget.backends.sourced import same_shapes
+from coflect_widget.modalities import IMAGE, Modality
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -25,6 +26,16 @@ _SERIES = (
     "Bidirectional", "ConvLSTM1D", "MaxPooling1D", "AveragePooling1D", "GlobalAveragePooling1D",
     "GlobalMaxPooling1D", "ZeroPadding1D",
 )  # fmt: skip
+
+
+def pictures_only(named: Modality | None) -> Modality:
+    """Pictures; raises ValueError where a person says that the inputs are of another kind."""
+    if named is not None and named.name != IMAGE.name:
+        raise ValueError(
+            f"inputs={named.name!r}: Keras models take pictures only, so far; leave inputs= out, "
+            "or pass a torch model"
+        )
+    return IMAGE
 
 
 @dataclass(frozen=True, slots=True)

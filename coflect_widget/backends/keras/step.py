@@ -41,9 +41,11 @@ def make_step(
         model.optimizer.build(variables)
     kept = model.non_trainable_variables  # a NaN would stay in running means for ever
     scale_loss, clear = model.optimizer.scale_loss, not scales_loss(model)
+    # Not `prepared` itself, whose batch would be kept as long as the compiled step.
+    guided = prepared is not None
+    exchanged, now = (prepared.exchanged, prepared.now) if guided else (False, None)
 
     def step(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        exchanged = prepared is not None and prepared.exchanged
         before = [tf.identity(variable.value) for variable in kept]
         with tf.GradientTape() as tape:
             with guidance.hold() if exchanged else nullcontext():
@@ -53,8 +55,8 @@ def make_step(
         gradients = tape.gradient(scaled, variables)
         finite = tf.math.is_finite(loss)
         added = tf.zeros(()), (), finite
-        if prepared is not None:
-            term = guidance.term(prepared.now, rows, loss, scale_loss=scale_loss, clear=clear)
+        if guided:
+            term = guidance.term(now, rows, loss, scale_loss=scale_loss, clear=clear)
             if term is not None:
                 added = term.value, (), term.finite
                 gradients = [

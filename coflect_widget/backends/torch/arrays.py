@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch.utils.data import TensorDataset
 
 from coflect_widget.backends.base import Sample
-from coflect_widget.backends.inputs import PICTURES_ONLY, float_remedy
 from coflect_widget.backends.items import has_own_items
 from coflect_widget.backends.named_items import in_order
 from coflect_widget.data.arrays import ArrayDataset
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY, float_remedy, is_picture
 
 
 def arguments(sample: Sample) -> list[NDArray[np.float32]]:
@@ -25,7 +25,7 @@ def arguments(sample: Sample) -> list[NDArray[np.float32]]:
 def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
     """Which of several inputs is the picture: the first with three dimensions."""
     for place, shape in enumerate(shapes):
-        if len(shape) == 3 and min(shape[1:]) > 1:
+        if is_picture(shape):
             return place
     raise ValueError(
         f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "

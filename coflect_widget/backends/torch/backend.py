@@ -58,10 +58,11 @@ from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
 from coflect_widget.backends.torch.weights import WeightCopies, save, specs
 from coflect_widget.config import Config
+from coflect_widget.modalities.base import Modality
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-OptimizerFactory = Callable[[Any], torch.optim.Optimizer]
-SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
+Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class TorchBackend(SourcedBackend):
@@ -99,11 +100,12 @@ class TorchBackend(SourcedBackend):
         *,
         num_classes: int | None,
         loss: Loss | None,
-        optimizer: torch.optim.Optimizer | OptimizerFactory | None,
-        scheduler: LRScheduler | SchedulerFactory | None,
+        optimizer: Optimizer | None,
+        scheduler: Scheduler | None,
         batch_size: int,
         config: Config,
         class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, torch.nn.Module):
@@ -118,8 +120,11 @@ class TorchBackend(SourcedBackend):
             may_regress=loss is not None,
             names=forward_names(model),
         )
-        self.train_source = read(train_data, "train_data")
-        self.val_source = None if val_data is None else read(val_data, "val_data")
+        self.train_source: Source = read(train_data, "train_data", modality=modality)
+        self.modality = modality = self.train_source.modality
+        self.val_source = (
+            None if val_data is None else read(val_data, "val_data", modality=modality)
+        )
         self.regression = self.train_source.regression
         check_alike(self.sources())
         if self.regression:
@@ -132,8 +137,7 @@ class TorchBackend(SourcedBackend):
         self._frozen.look(self.model)
         self._buffers = Buffers()
         outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
-        self._outputs = outputs
-        self.assumptions += said
+        self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
         for source in self.sources():
             if self.regression:
@@ -167,16 +171,9 @@ class TorchBackend(SourcedBackend):
             note_width(self.model, outputs)
         self._copies = WeightCopies(self._device)
 
-    # --- shape of the task -----------------------------------------------------------------
-
     @property
     def fills_processors(self) -> bool:
         return self._device.type == "cpu" and torch.get_num_threads() >= processors()
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        height, width = self.train_source.picture_shape[-2:]
-        return (height, width)
 
     def expect(self, steps: int) -> None:
         """Find out, once, what the schedule counts: now the training's length is known."""
@@ -291,7 +288,8 @@ class TorchBackend(SourcedBackend):
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         prepared = guidance.prepare(inputs, targets, indices)
-        exchanged, why = prepared.exchanged, ""
+        exchanged = prepared.exchanged
+        why: str | Exception = ""
         if exchanged:
             try:
                 with guidance.hold():
@@ -322,10 +320,9 @@ class TorchBackend(SourcedBackend):
             return {}
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
         tally = (Explained if self.regression else Hits)(self._metric_device())
-        size = max(self.batch_size, 128)
-        batches = source.batches(np.arange(source.length), size, self._device)
+        order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
-            for batch in batches:
+            for batch in source.batches(order, size, self._device):
                 if not boundary():
                     return None
                 if self.model.training:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from coflect_widget.backends.base import batch_cuts
-from coflect_widget.backends.inputs import channels_last, unscaled
 from coflect_widget.backends.sourced import same_shapes
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.arrays import arguments
@@ -20,6 +19,7 @@ from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.modes import Frozen, evaluating
 from coflect_widget.backends.torch.outputs import choose, mark
 from coflect_widget.backends.torch.rehearsal import rehearse, rows_for
+from coflect_widget.modalities.image.inputs import channels_last
 
 
 def check_model(model: nn.Module) -> None:
@@ -60,7 +60,7 @@ def choose_device(model: nn.Module, wanted: str | None) -> torch.device:
 
 def check_channels(model: nn.Module, source: Source) -> None:
     """Raise ValueError for pictures (H, W, C); where the model says how many, it decides."""
-    shape = source.picture_shape
+    shape = source.input_shape
     takes = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if not channels_last(shape) or takes == shape[0]:
         return
@@ -130,13 +130,8 @@ def find_outputs(
     said = [choice.said] if choice.said else []
     if not source.regression:
         said += _of_classes(logits, largest, named=num_classes is not None)
-    largest_value = unscaled(first.input)
-    if largest_value:
-        said.append(
-            f"Inputs are whole numbers up to {largest_value}, as unscaled pictures are, and are "
-            f"given to the model as they are; where it expects 0 to 1, divide them by "
-            f"{largest_value}."
-        )
+    assumed = source.modality.assumed(first.input)
+    said += [assumed] if assumed else []
     return Outputs(outputs, said)
 
 

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, IterableDataset
 from coflect_widget.backends import source
 from coflect_widget.backends.added import Added, Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.inputs import no_picture
 from coflect_widget.backends.items import (
     check_finite,
     check_item,
@@ -43,6 +42,7 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.random_state import random_state_kept
+from coflect_widget.modalities import Modality, recognise
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 
@@ -61,12 +61,18 @@ class Source(source.Source):
         Whether targets may be floating point, for regression.
     names : sequence of str
         Arguments of the model's ``forward``, for inputs that have names.
+    modality : Modality, optional
+        What an input is; found by the first one if left out.
 
     Attributes
     ----------
     regression : bool
         Whether the targets are such values. Batches have them as float32 (B, D); a sample's
         label is 0 then, "an error as usual".
+    shapes : list of tuple of int
+        Of all inputs of a sample, in the order in which the model takes them.
+    input_shape : tuple of int
+        Of the one that maps and strokes are about.
     given : object
         `data` itself; None for a tuple or list.
     """
@@ -79,8 +85,10 @@ class Source(source.Source):
         *,
         may_regress: bool = False,
         names: Sequence[str] = (),
+        modality: Modality | None = None,
     ) -> None:
         super().__init__(argument)
+        self._modality = modality
         self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
@@ -100,15 +108,14 @@ class Source(source.Source):
             self.length = len(data)
         self.look()
         first = self.sample(0)
-        self._check_picture(first.input)
-        #: of all inputs of a sample, in the order in which the model takes them
+        self._check_kind(first.input)
         self.shapes = [tuple(x.shape) for x in arguments(first)]
-        self.picture_shape: tuple[int, ...] = first.input.shape
+        self.input_shape: tuple[int, ...] = first.input.shape
 
     # --- reading ---------------------------------------------------------------------------
 
     def sample(self, index: int) -> Sample:
-        """Input (C, H, W) float32 and label of one sample."""
+        """Input (...) float32 and label of one sample."""
         found: Sample = self.item(index)
         return found
 
@@ -235,7 +242,7 @@ class Source(source.Source):
             return inputs, self._checked_targets(y)
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
-        self._check_picture(given[0] if len(given) else given.new_zeros(given.shape[1:]))
+        self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         return as_float(x, self.argument), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
@@ -279,15 +286,18 @@ class Source(source.Source):
             )
         return targets.long().contiguous()
 
-    def _check_picture(self, x: Any) -> None:
-        """Raise ValueError unless one sample's input is a picture, or a row that may be one."""
-        values = torch.as_tensor(x).detach()
-        whole = not values.is_floating_point() or bool(
-            values.numel() and values.max() > 1 and (values == values.round()).all()
-        )
-        problem = no_picture(tuple(values.shape), self.argument, whole=whole)
-        if problem is not None:
-            raise ValueError(problem)
+    @property
+    def modality(self) -> Modality:
+        """What an input is."""
+        assert self._modality is not None  # noqa: S101 - the first sample has told
+        return self._modality
+
+    def _check_kind(self, x: Any) -> None:
+        """Raise ValueError unless one sample's input is of its kind."""
+        tensor = torch.as_tensor(x).detach()
+        values = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        self._modality = self._modality or recognise(values)
+        self._modality.check(values, self.argument)
 
     def _checked_dataset(self, data: Any) -> Any:
         if isinstance(data, DataLoader):
@@ -319,7 +329,7 @@ class Source(source.Source):
                 )
         if self._first is None:
             if not isinstance(x, tuple | list):
-                self._check_picture(x)  # before anybody is told to convert it
+                self._check_kind(x)  # before anybody is told to convert it
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
             raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from coflect_widget.backends.differentiable import Ops
 from coflect_widget.backends.layers import Layer
 from coflect_widget.backends.torch import outputs
 from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
@@ -25,8 +26,8 @@ class TorchGradients:
         Runs the model on inputs (B, C, H, W), where ``model(x)`` does not.
     """
 
-    ops = TorchOps
-    input_channels = 1
+    ops = cast("Ops", TorchOps)
+    input_channels: int | None = 1
 
     def __init__(self, model: nn.Module, call: Callable[[Tensor], Any] | None = None) -> None:
         self.model = model
@@ -34,6 +35,9 @@ class TorchGradients:
 
     def own(self, x: Any) -> Tensor:
         return torch.as_tensor(x)
+
+    def chw(self, x: Tensor) -> Tensor:
+        return x.detach()
 
     def logits(self, x: Tensor) -> Tensor:
         # The copy keeps an in-place first layer from changing the input, or failing on it.

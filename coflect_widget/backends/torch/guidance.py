@@ -65,8 +65,6 @@ class TorchGuided(TorchGradients):
     def own(self, x: Any) -> Tensor:
         return torch.as_tensor(x)
 
-    chw = own
-
     def tensors(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array.copy()).to(self._device)
 

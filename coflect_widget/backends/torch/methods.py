@@ -25,9 +25,9 @@ __all__ = ["TorchWorkerModel", "load", "structure"]
 _POWER_ITERATIONS = 15
 
 
-def load(data: bytes) -> TorchWorkerModel:
+def load(structure: bytes) -> TorchWorkerModel:
     """Rebuild the model that `structure` made bytes of; its weights have no values yet."""
-    return TorchWorkerModel(*rebuild(data))
+    return TorchWorkerModel(*rebuild(structure))
 
 
 class TorchWorkerModel(WorkerModel):

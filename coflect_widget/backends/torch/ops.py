@@ -16,11 +16,16 @@ class TorchCell:
     """A number () on a device."""
 
     def __init__(self, device: torch.device) -> None:
-        self.value = torch.full((), -1.0, device=device)
+        self._device = device
+        self.forget()
 
     def assign(self, value: Tensor) -> None:
         """Keep another one."""
         self.value = value
+
+    def forget(self) -> None:
+        """It is not known any more."""
+        self.value = torch.full((), -1.0, device=self._device)
 
 
 class TorchOps:
@@ -58,7 +63,7 @@ class TorchOps:
         return F.adaptive_avg_pool2d(region[:, None], size)[:, 0]
 
     @staticmethod
-    def resized(cam: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    def resized(cam: Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
         return TorchOps.numpy(F.interpolate(cam[:, None], size, mode="bilinear")[0, 0])
 
     @staticmethod

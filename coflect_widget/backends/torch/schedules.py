@@ -38,7 +38,9 @@ def make_scheduler(
         raise ValueError(
             "scheduler is a ReduceLROnPlateau, which follows the validation: give val_data"
         )
-    if given is None or isinstance(made, LRScheduler):
+    if given is None:
+        return None
+    if isinstance(made, LRScheduler):
         return made
     raise TypeError(
         f"scheduler={given!r} must be a torch.optim.lr_scheduler, or a function that makes one "

@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coflect_widget.guidance.moving import moves
+from coflect_widget.modalities.image.moving import moves
 from tests.conftest import eventually, tiny_cnn
 
 
@@ -134,6 +134,9 @@ def said(session):
 def test_the_first_stroke_on_a_picture_that_moves_says_so(make_session, shapes, change, draw):
     session = make_session(data=Changed(shapes, change, DRAWS[draw]))
     assert said(session) == []
+    torch.manual_seed(0)  # six readings that happen to be the same would tell nothing
+    random.seed(0)
+    OWN.seed(0)
     state = torch.get_rng_state(), random.getstate()
     session.feedback(sample=5, ignore=(0, 0, 0.2, 0.2))
     (text,) = said(session)

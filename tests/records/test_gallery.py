@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 
 from coflect_widget.config import DisplayConfig
+from coflect_widget.modalities import IMAGE
 from coflect_widget.records import pictures
-from coflect_widget.records.pictures import MAPS, Gallery, to_picture
+from coflect_widget.records.pictures import MAPS, Gallery
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_normalised_pictures_of_any_channels(channels):
-    mean, std = [0.1 * (c + 1) for c in range(channels)], [0.5] * channels
-    shown = np.linspace(0, 1, channels * 16, dtype=np.float32).reshape(channels, 4, 4)
-    normalised = (shown - np.reshape(mean, (-1, 1, 1))) / 0.5
-    picture = to_picture(normalised, DisplayConfig(mean=mean, std=std))
-    expected = shown[: 3 if channels > 2 else 1]
-    assert np.abs(picture.transpose(2, 0, 1) / 255 - expected).max() < 0.01
+def drawn(read):
+    return lambda index: IMAGE.render(read(index), DisplayConfig())
 
 
 def explained(index, step):
@@ -26,7 +21,7 @@ def explained(index, step):
 
 def test_a_map_is_not_read_again_to_be_shown_and_is_the_same_when_it_is(tmp_path, monkeypatch):
     (tmp_path / "overlays").mkdir()
-    gallery = Gallery(tmp_path, read_input=lambda index: np.full((3, 8, 8), index / 9, np.float32))
+    gallery = Gallery(tmp_path, drawn(lambda index: np.full((3, 8, 8), index / 9, np.float32)))
     file, _ = gallery.save(explained(3, 20))
     recorded = Gallery(tmp_path).load(file)
     with monkeypatch.context() as patch:
@@ -43,7 +38,7 @@ def test_a_map_is_not_read_again_to_be_shown_and_is_the_same_when_it_is(tmp_path
 def test_only_the_newest_maps_stay_in_memory(tmp_path, monkeypatch):
     (tmp_path / "overlays").mkdir()
     monkeypatch.setattr(pictures, "NEWEST_BYTES", 3 * 8 * 8 * (3 + len(MAPS)))
-    gallery = Gallery(tmp_path, read_input=lambda index: np.zeros((3, 8, 8), np.float32))
+    gallery = Gallery(tmp_path, drawn(lambda index: np.zeros((3, 8, 8), np.float32)))
     files = [gallery.save(explained(index, 20))[0] for index in range(5)]
     assert list(gallery._newest) == files[2:]
     assert all("map" in gallery.load(file) for file in files)

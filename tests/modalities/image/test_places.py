@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coflect_widget.guidance.places import describe, describe_all, place
-from coflect_widget.guidance.roi import parse_roi, parse_rois
+from coflect_widget.modalities.image.places import describe, describe_all, place
+from coflect_widget.modalities.image.regions import parse_roi, parse_rois
 
 
 def painted(size, *parts):

@@ -19,6 +19,11 @@ _LONGEST = 4
 _CHANNELS = (1, 3, 4)
 
 
+def is_picture(shape: Sequence[int]) -> bool:
+    """Whether a sample of this shape is a picture (C, H, W)."""
+    return len(shape) == 3 and min(shape[1:]) > 1
+
+
 def no_picture(
     shape: Sequence[int], argument: str, *, whole: bool = False, name: str = "images"
 ) -> str | None:
@@ -35,7 +40,7 @@ def no_picture(
         What the code in a remedy calls the inputs.
     """
     shape = tuple(shape)
-    if len(shape) == 3 and min(shape[1:]) > 1:
+    if is_picture(shape):
         return None
     found = f"{PICTURES_ONLY}: {argument} has inputs of shape {shape}"
     later = ". There is no way round it yet: series, tables and texts are to come"

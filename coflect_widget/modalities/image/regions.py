@@ -77,7 +77,7 @@ class Mask:
 Roi = Box | Polygon | Mask
 
 
-def parse_roi(value: Any, argument: str = "look", image_size: tuple[int, int] | None = None) -> Roi:
+def parse_roi(value: Any, argument: str = "look", extent: tuple[int, int] | None = None) -> Roi:
     """Check one region in any of its forms.
 
     Parameters
@@ -86,7 +86,7 @@ def parse_roi(value: Any, argument: str = "look", image_size: tuple[int, int] | 
         A form of the table above.
     argument : str
         Name of the argument that the error messages speak of.
-    image_size : (int, int), optional
+    extent : (int, int), optional
         Height and width that a mask must have.
 
     Raises
@@ -98,10 +98,10 @@ def parse_roi(value: Any, argument: str = "look", image_size: tuple[int, int] | 
     if isinstance(value, Box | Polygon | Mask):
         value = value.to_json()
     if isinstance(value, Mapping):
-        return _from_json(value, argument, image_size)
+        return _from_json(value, argument, extent)
     if isinstance(value, np.ndarray):
         if value.dtype == np.bool_:
-            return _mask(value, argument, image_size)
+            return _mask(value, argument, extent)
         if value.ndim == 2 and value.shape[1] not in (2, 4):
             raise ValueError(
                 f"{argument} is an array of shape {value.shape} and type {value.dtype}; a mask "
@@ -114,7 +114,7 @@ def parse_roi(value: Any, argument: str = "look", image_size: tuple[int, int] | 
         if value and all(_is_bool_row(row) for row in value):
             if len({len(row) for row in value}) != 1:
                 raise ValueError(f"{argument}: the rows of the mask differ in length")
-            return _mask(np.array(value, dtype=np.bool_), argument, image_size)
+            return _mask(np.array(value, dtype=np.bool_), argument, extent)
         if value and all(_is_pair(point) for point in value):
             return _polygon(value, argument)
     raise ValueError(
@@ -125,7 +125,7 @@ def parse_roi(value: Any, argument: str = "look", image_size: tuple[int, int] | 
 
 
 def parse_rois(
-    value: Any, argument: str = "look", image_size: tuple[int, int] | None = None
+    value: Any, argument: str = "look", extent: tuple[int, int] | None = None
 ) -> tuple[Roi, ...]:
     """Check one region or a list of them; None and an empty list give ``()``.
 
@@ -146,8 +146,8 @@ def parse_rois(
         numbers = any(_is_number(v) for v in value)
         many = not value or not (one_polygon or one_box or one_mask or numbers)
     if not many:
-        return (parse_roi(value, argument, image_size),)
-    return tuple(parse_roi(v, f"{argument}[{i}]", image_size) for i, v in enumerate(value))
+        return (parse_roi(value, argument, extent),)
+    return tuple(parse_roi(v, f"{argument}[{i}]", extent) for i, v in enumerate(value))
 
 
 def rasterise(roi: Roi, height: int, width: int) -> BoolArray:
@@ -188,7 +188,7 @@ def rasterise(roi: Roi, height: int, width: int) -> BoolArray:
     return inside
 
 
-def _from_json(value: Mapping[Any, Any], argument: str, image_size: tuple[int, int] | None) -> Roi:
+def _from_json(value: Mapping[Any, Any], argument: str, extent: tuple[int, int] | None) -> Roi:
     forms = [form for form in ("box", "polygon", "mask") if form in value]
     if len(forms) != 1 or len(value) != 1:
         raise ValueError(
@@ -196,7 +196,7 @@ def _from_json(value: Mapping[Any, Any], argument: str, image_size: tuple[int, i
         )
     inner = value[forms[0]]
     if forms[0] == "mask":
-        return _mask_from_json(inner, argument, image_size)
+        return _mask_from_json(inner, argument, extent)
     if isinstance(inner, Sequence) and not isinstance(inner, str | bytes):
         if forms[0] == "box" and len(inner) == 4 and all(_is_number(v) for v in inner):
             return _box(inner, argument)
@@ -246,15 +246,15 @@ def _polygon(value: Sequence[Any], argument: str) -> Polygon:
     return Polygon(tuple(points))
 
 
-def _mask(value: BoolArray, argument: str, image_size: tuple[int, int] | None) -> Mask:
+def _mask(value: BoolArray, argument: str, extent: tuple[int, int] | None) -> Mask:
     if value.ndim != 2:
         raise ValueError(
             f"{argument} is a mask of shape {value.shape}; expected two dimensions (H, W)"
         )
-    if image_size is not None and value.shape != tuple(image_size):
+    if extent is not None and value.shape != tuple(extent):
         raise ValueError(
             f"{argument} is a mask of shape {value.shape}; the images have (H, W) = "
-            f"{tuple(image_size)}, give one value for each pixel"
+            f"{tuple(extent)}, give one value for each pixel"
         )
     if not value.any():
         raise ValueError(f"{argument} is a mask without a single True pixel; mark the region")
@@ -263,7 +263,7 @@ def _mask(value: BoolArray, argument: str, image_size: tuple[int, int] | None) -
     return Mask(int(value.shape[0]), int(value.shape[1]), tuple(np.diff(edges).tolist()))
 
 
-def _mask_from_json(value: Any, argument: str, image_size: tuple[int, int] | None) -> Mask:
+def _mask_from_json(value: Any, argument: str, extent: tuple[int, int] | None) -> Mask:
     form = f'{argument}: a mask is written {{"height": H, "width": W, "rle": [runs]}}'
     if not isinstance(value, Mapping) or set(value) != {"height", "width", "rle"}:
         raise ValueError(f"{form}, not {_short(value)}")
@@ -278,7 +278,7 @@ def _mask_from_json(value: Any, argument: str, image_size: tuple[int, int] | Non
             f"{argument}: the runs of the mask add up to {sum(rle)}, but it is said to be "
             f"{height} x {width} (at most {MAX_PIXELS} pixels); the two must agree"
         )
-    return _mask(Mask(height, width, tuple(rle)).pixels(), argument, image_size)
+    return _mask(Mask(height, width, tuple(rle)).pixels(), argument, extent)
 
 
 def _area(points: NDArray[np.float64]) -> float:

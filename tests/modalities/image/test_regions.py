@@ -4,8 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from coflect_widget.guidance.places import describe
-from coflect_widget.guidance.roi import Box, Mask, Polygon, parse_roi, parse_rois, rasterise
+from coflect_widget.modalities.image.places import describe
+from coflect_widget.modalities.image.regions import (
+    Box,
+    Mask,
+    Polygon,
+    parse_roi,
+    parse_rois,
+    rasterise,
+)
 
 fraction = st.floats(0, 1, allow_nan=False)
 size = st.integers(1, 40)

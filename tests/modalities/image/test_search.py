@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.guidance.roi import Box
-from coflect_widget.guidance.similar import differences, make_template, scan, shrink
+from coflect_widget.modalities.image.regions import Box
+from coflect_widget.modalities.image.search import differences, make_template, scan, shrink
 
 RED, BLUE = (1.0, 0.1, 0.1), (0.1, 0.1, 1.0)
 

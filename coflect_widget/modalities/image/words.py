@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from coflect_widget.guidance.roi import Box, Roi, parse_roi
+from coflect_widget.modalities.image.regions import Box, Roi, parse_roi
 
 _BORDER = 0.15
 _SIDES = {"left": (0.0, 0.5), "right": (0.5, 1.0), "top": (0.0, 0.5), "bottom": (0.5, 1.0)}
@@ -42,6 +42,37 @@ def _regions() -> dict[str, tuple[Roi, ...]]:
 
 
 REGIONS = _regions()
+
+EXAMPLES = (
+    "focus center",
+    "focus left",
+    "focus right",
+    "focus top",
+    "focus bottom",
+    "focus top left",
+    "focus top right",
+    "focus bottom left",
+    "focus bottom right",
+    "focus top right corner",
+    "focus x0=.2 y0=.2 x1=.8 y1=.8",
+    "focus x=.2 y=.2 w=.6 h=.6",
+    "ignore borders",
+    "ignore center",
+    "ignore left",
+    "ignore top right corner",
+    "ignore corners",
+    "ignore borders and center",
+    "ignore left at 50%",
+    "ignore x0=.7 y0=.7 x1=.9 y1=.9",
+    "ignore borders only this one",
+    "ignore borders everywhere",
+)
+SYNONYMS = {
+    "centre": "center", "middle": "center", "upper": "top", "lower": "bottom", "border": "borders",
+    "edge": "borders", "edges": "borders", "lefthand": "left", "righthand": "right",
+    "corner": "corner",
+}  # fmt: skip
+FILLERS = frozenset(("half", "side"))
 
 
 def read_regions(words: str, *, bare: bool) -> tuple[str, tuple[Roi, ...]] | str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.guidance.places import describe
-from coflect_widget.guidance.roi import BoolArray, Roi, rasterise
+from coflect_widget.modalities.image.places import describe
+from coflect_widget.modalities.image.regions import BoolArray, Roi, rasterise
 
 Floats = NDArray[np.float32]
 
@@ -55,25 +55,6 @@ class Template:
     origin: tuple[int, int]
     box: tuple[float, float, float, float]
     typical: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """The artefact in another sample.
-
-    Attributes
-    ----------
-    index : int
-        Index in the training data.
-    box : (x0, y0, x1, y1)
-        Where, as fractions of width and height.
-    score : float
-        1 for the same pixels, 0 for what any other place looks like.
-    """
-
-    index: int
-    box: tuple[float, float, float, float]
-    score: float
 
 
 def make_template(image: Floats, roi: Roi, others: Floats) -> Template:

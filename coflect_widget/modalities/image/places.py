@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.guidance.roi import Box, Mask, Polygon, Roi, rasterise
+from coflect_widget.modalities.image.regions import Box, Mask, Polygon, Roi, rasterise
 
 #: Cells a side in which places are looked at; fine enough for thirds of a picture.
 _CELLS = 48

@@ -7,8 +7,8 @@ from PIL import Image
 
 import coflect_widget as coflect
 from coflect_widget.config import Config, DisplayConfig
-from coflect_widget.records.pictures import to_picture
-from coflect_widget.records.value_range import find_window
+from coflect_widget.modalities.image.render import to_picture
+from coflect_widget.modalities.image.value_range import find_window
 from tests.conftest import tiny_cnn
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(3, 1, 1)

@@ -1,0 +1,17 @@
+"""Kinds of input: what a sample looks like, what can be marked on it, how a mark is a mask."""
+
+from coflect_widget.modalities.base import Modality, Region, Rendering, Units
+from coflect_widget.modalities.image import IMAGE, Image
+from coflect_widget.modalities.registry import find_modality, recognise, register_modality
+
+__all__ = [
+    "IMAGE",
+    "Image",
+    "Modality",
+    "Region",
+    "Rendering",
+    "Units",
+    "find_modality",
+    "recognise",
+    "register_modality",
+]

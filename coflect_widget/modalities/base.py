@@ -1,0 +1,443 @@
+"""What an input is: one small protocol for each kind, such as pictures, and what most kinds share.
+
+A sample's input `x` is one array. Its *extent* is what a person can mark on it and what a map has
+a value for, unit by unit: (H, W) of a picture (C, H, W), (L,) of a text (L,). A *mask* is a boolean
+array of the extent. Where this file says B and E: rows of a batch, and the axes of the extent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import array_api_compat as compat
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.config import DisplayConfig
+
+Array = NDArray[Any]
+Map = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+#: A map is flat if its range is below this share of its largest magnitude.
+_FLAT = 1e-6
+#: A box in an extent, in fractions of its axes: the low corner and then the high one, each with
+#: the last axis first, as x stands before y.
+Corners = tuple[float, ...]
+
+
+class Region(Protocol):
+    """What a person has marked; immutable, and equal where it marks the same."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `Modality.region` reads again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What a screen shows of one sample.
+
+    Attributes
+    ----------
+    picture : ndarray (h, w, 3) of uint8
+        RGB. A map of one axis lies along its columns, one of two axes all over it.
+    thumbnail : bytes or None
+        A small PNG for lists; None where the picture, made smaller, is one.
+    """
+
+    picture: NDArray[np.uint8]
+    thumbnail: bytes | None = None
+
+
+class Modality(Protocol):
+    """One kind of input.
+
+    `Units` has what most kinds share; a kind inherits from it and says the rest. An object is sent
+    to worker processes, so it can be pickled and holds no data.
+
+    Attributes
+    ----------
+    name : str
+        One word, such as "image": ``Session(..., inputs=name)``.
+    noun, nouns : str
+        What one of them and several are called in sentences, such as "picture" and "pictures".
+    axes : int
+        How many axes the extent has.
+    methods : tuple of str
+        Maps that a person may ask for, the default first.
+    layers : bool
+        Whether a layer's output can be a map of it: a class-activation map.
+    reach : tuple of float
+        How far past a mark an exchange may go along each axis of the extent, because a hand is not
+        exact: at most this share of the longest axis, 0 where neighbours have nothing to do with
+        each other or a mark is exact.
+    examples : tuple of str
+        Instructions that name regions, such as "ignore borders".
+    synonyms : mapping of str to str
+        Words of an instruction that mean the same as another.
+    fillers : frozenset of str
+        Words of an instruction that mean nothing.
+    """
+
+    name: str
+    noun: str
+    nouns: str
+    axes: int
+    methods: tuple[str, ...]
+    layers: bool
+    reach: tuple[float, ...]
+    examples: tuple[str, ...]
+    synonyms: Mapping[str, str]
+    fillers: frozenset[str]
+
+    # --- what a sample is ----------------------------------------------------------------------
+
+    def recognises(self, x: Any) -> bool:
+        """Whether one sample's input is of this kind, as far as type and shape tell."""
+
+    def check(self, x: Any, argument: str) -> None:
+        """Look at one sample's input as it was given: numpy's, or an array of the framework.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be of this kind; the message names `argument` and says what to do.
+        """
+
+    def assumed(self, x: Array) -> str:
+        """What is taken for granted of one sample's input and could be wrong; mostly nothing."""
+
+    def extent(self, x: Any) -> tuple[int, ...]:
+        """Lengths of the axes of which a mask of `x` is an array."""
+
+    # --- what a person marks -------------------------------------------------------------------
+
+    def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
+        """One region, from what a person gives or from its JSON form.
+
+        Parameters
+        ----------
+        argument : str
+            What messages call it.
+        extent : tuple of int, optional
+            What it must fit.
+
+        Raises
+        ------
+        ValueError
+            If it is none; the message names argument, value and remedy.
+        """
+
+    def regions(
+        self, value: Any, argument: str, extent: tuple[int, ...] | None = None
+    ) -> tuple[Region, ...]:
+        """One region or a list of them; None and an empty list give ``()``.
+
+        Raises
+        ------
+        ValueError
+            As `region`, with the position in the list as part of the argument's name.
+        """
+
+    def read(self, words: str, *, bare: bool) -> tuple[str, tuple[Region, ...]] | str:
+        """Regions named in an instruction, with their words in one spelling.
+
+        Parameters
+        ----------
+        words : str
+            In small letters and single spaces, synonyms replaced and fillers left out.
+        bare : bool
+            Whether no verb stands before them.
+
+        Returns
+        -------
+        (str, tuple of Region) or str
+            A string alone says why they name none.
+        """
+
+    def describe(self, regions: Sequence[Region]) -> str:
+        """Regions in words, such as "a box (7 % of the picture, lower right)"."""
+
+    # --- masks ---------------------------------------------------------------------------------
+
+    def mask(self, region: Region, extent: tuple[int, ...]) -> BoolArray:
+        """The units (E) that belong to a region; at least one."""
+
+    def overlap(self, one: Region, other: Region) -> bool:
+        """Whether two regions share a unit."""
+
+    def alike(self, mask: BoolArray) -> list[BoolArray]:
+        """Places (E) of other samples at which what is marked in one may be; maybe none."""
+
+    def exchange(self, mask: Any, x: Any, other: Any) -> Any:
+        """Rows with what is marked taken from others: of the exchange, deletion, pull, placebo.
+
+        Parameters
+        ----------
+        mask : array (B, E) of bool
+        x, other : array (B, ...), of numpy or a framework
+            `other` may have length 1 where `x` is longer.
+
+        Returns
+        -------
+        array, as `x`
+        """
+
+    def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
+        """A mask (E) of the same shape at another place of `x`, drawn at random."""
+
+    def moves(
+        self, extent: tuple[int, ...], count: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """At most `count` ways (n, ...) to move a mask, all different, none to where it is."""
+
+    def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
+        """Masks (B, E) of `inputs` (B, ...) after one of `moves`."""
+
+    def baseline(self, x: Array) -> Array:
+        """What stands for "nothing there" in `x`, an array that broadcasts with it."""
+
+    def jitter(self, inputs: Array, share: float, rng: np.random.Generator) -> Array:
+        """Inputs (B, ...) changed a little: by `share` of the range of their values."""
+
+    # --- maps ----------------------------------------------------------------------------------
+
+    def parts(self, method: str) -> tuple[str, ...]:
+        """Methods of an explainer whose maps are needed for `method`: two that are compared.
+
+        The first is a class-activation map; a kind without one names a gradient method alone.
+        """
+
+    def to_units(self, values: Any, inputs: Any) -> Any:
+        """Magnitudes (B, ...) at the inputs (B, ...), of numpy or a framework, as maps (B, E)."""
+
+    def smooth(self, values: Map) -> Map:
+        """A map (E) without its grain."""
+
+    def focus(self, values: Map) -> Corners | None:
+        """A box round the strongest connected region of a map (E); None for a flat one."""
+
+    # --- the same in other samples ---------------------------------------------------------------
+
+    def template(self, x: Array, region: Region, others: Array) -> Any:
+        """What `region` marks in `x`, to be looked for by `find`; it can be pickled.
+
+        Parameters
+        ----------
+        others : ndarray (n, ...)
+            Some other samples; they tell how different places usually are.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be looked for; the message says why.
+        """
+
+    def find(self, inputs: Array, template: Any) -> tuple[Map, Map, BoolArray]:
+        """The best place for a template in each of `inputs` (n, ...); called in a worker.
+
+        Returns
+        -------
+        score (n,), corners of a box (n, 2 x axes), and whether it looks the same (n,)
+        """
+
+    def wanders(self, readings: Sequence[Array]) -> str:
+        """Why a place means little in a sample that was read several times: it lies elsewhere.
+
+        Words that follow "... each time it is read from train_data,", "" where it stays.
+        """
+
+    # --- the screen ----------------------------------------------------------------------------
+
+    def fit_display(
+        self, display: DisplayConfig, x: Array, probes: Sequence[Array]
+    ) -> tuple[DisplayConfig, str]:
+        """Settings of the screen, checked and with what was found out; and what to say of that.
+
+        Parameters
+        ----------
+        x : ndarray
+            The first sample's input.
+        probes : sequence of ndarray
+            Some more.
+
+        Raises
+        ------
+        ValueError
+            If a setting does not fit the inputs.
+        """
+
+    def render(self, x: Array, display: DisplayConfig) -> Rendering:
+        """What a screen shows of one sample."""
+
+
+class Units:
+    """Kinds of input whose extent is the last `axes` axes of the input.
+
+    What is not here a kind says itself: `name`, `region`, `describe`, `mask`, `render`.
+    """
+
+    noun, nouns = "sample", "samples"
+    axes = 1
+    methods: tuple[str, ...] = ("smoothgrad",)
+    layers = False
+    reach: tuple[float, ...] = (0.0,)
+    examples: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = {}
+    fillers: frozenset[str] = frozenset()
+
+    def recognises(self, x: Any) -> bool:
+        """Never by itself: a person names it."""
+        del x
+        return False
+
+    def check(self, x: Any, argument: str) -> None:
+        """See `Modality.check`."""
+        if len(x.shape) < self.axes:
+            raise ValueError(
+                f"{argument} has inputs of shape {tuple(x.shape)}; an input needs at least "
+                f"{self.axes} axes"
+            )
+
+    def assumed(self, x: Array) -> str:
+        """Nothing."""
+        del x
+        return ""
+
+    def extent(self, x: Any) -> tuple[int, ...]:
+        """See `Modality.extent`."""
+        return tuple(int(side) for side in x.shape[len(x.shape) - self.axes :])
+
+    def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
+        """See `Modality.region`."""
+        raise NotImplementedError
+
+    def regions(
+        self, value: Any, argument: str, extent: tuple[int, ...] | None = None
+    ) -> tuple[Region, ...]:
+        """A list is several regions, all else is one."""
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            return (self.region(value, argument, extent),)
+        return tuple(self.region(v, f"{argument}[{i}]", extent) for i, v in enumerate(value))
+
+    def read(self, words: str, *, bare: bool) -> tuple[str, tuple[Region, ...]] | str:
+        """No words name a region."""
+        del words, bare
+        return "there is no such instruction"
+
+    def describe(self, regions: Sequence[Region]) -> str:
+        """See `Modality.describe`."""
+        raise NotImplementedError
+
+    def mask(self, region: Region, extent: tuple[int, ...]) -> BoolArray:
+        """See `Modality.mask`."""
+        raise NotImplementedError
+
+    def overlap(self, one: Region, other: Region) -> bool:
+        """Regions are different things, or the same."""
+        return one == other
+
+    def alike(self, mask: BoolArray) -> list[BoolArray]:
+        """The same place."""
+        return [mask] if mask.any() else []
+
+    def exchange(self, mask: Any, x: Any, other: Any) -> Any:
+        """See `Modality.exchange`; axes before those of the extent are exchanged together."""
+        return compat.array_namespace(x).where(over(mask, x), other, x)
+
+    def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
+        """Moved round the edges, and mirrored or not, along each axis."""
+        del x
+        by = tuple(int(rng.integers(side)) for side in mask.shape)
+        moved = np.roll(mask, by, tuple(range(mask.ndim)))
+        found: BoolArray = moved[tuple(slice(None, None, rng.choice((-1, 1))) for _ in by)]
+        return found
+
+    def moves(
+        self, extent: tuple[int, ...], count: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Round the edges, in units along each axis."""
+        places = rng.permutation(int(np.prod(extent)) - 1)[:count] + 1  # 0 is the mask itself
+        return np.stack(np.unravel_index(places, extent), 1).astype(np.int64)
+
+    def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
+        """See `Modality.moved`."""
+        del inputs
+        return np.roll(masks, tuple(int(n) for n in by), tuple(range(1, masks.ndim)))
+
+    def baseline(self, x: Array) -> Array:
+        """The mean over the extent."""
+        axes = tuple(range(x.ndim - self.axes, x.ndim))
+        mean: Array = x.mean(axes, keepdims=True)
+        return mean
+
+    def jitter(self, inputs: Array, share: float, rng: np.random.Generator) -> Array:
+        """Gaussian noise."""
+        noise = rng.standard_normal(inputs.shape, dtype=np.float32)
+        changed: Array = inputs + float(np.ptp(inputs)) * share * noise
+        return changed
+
+    def parts(self, method: str) -> tuple[str, ...]:
+        """The method alone."""
+        return (method,)
+
+    def to_units(self, values: Any, inputs: Any) -> Any:
+        """The mean over the axes that the extent has not."""
+        del inputs
+        axes = tuple(range(1, values.ndim - self.axes))
+        return compat.array_namespace(values).mean(values, axis=axes) if axes else values
+
+    def smooth(self, values: Map) -> Map:
+        """As it is: neighbours need not have anything to do with each other."""
+        return values
+
+    def focus(self, values: Map) -> Corners | None:
+        """Round the strongest unit."""
+        if is_flat(values):
+            return None
+        at = np.unravel_index(int(np.argmax(values)), values.shape)
+        low = [place / side for place, side in zip(at, values.shape, strict=True)]
+        high = [(place + 1) / side for place, side in zip(at, values.shape, strict=True)]
+        return tuple(float(v) for v in (*low[::-1], *high[::-1]))
+
+    def template(self, x: Array, region: Region, others: Array) -> Any:
+        """See `Modality.template`."""
+        del x, region, others
+        raise ValueError(
+            "nothing is looked for in other samples: what is marked has the same place in all of "
+            "them; leave scope= out, or give scope='everywhere', to have it ignored there too"
+        )
+
+    def find(self, inputs: Array, template: Any) -> tuple[Map, Map, BoolArray]:
+        """See `Modality.find`."""
+        raise NotImplementedError
+
+    def wanders(self, readings: Sequence[Array]) -> str:
+        """A unit is the same unit each time."""
+        del readings
+        return ""
+
+    def fit_display(
+        self, display: DisplayConfig, x: Array, probes: Sequence[Array]
+    ) -> tuple[DisplayConfig, str]:
+        """As it is."""
+        del x, probes
+        return display, ""
+
+    def render(self, x: Array, display: DisplayConfig) -> Rendering:
+        """See `Modality.render`."""
+        raise NotImplementedError
+
+
+def over(mask: Any, x: Any) -> Any:
+    """A mask (B, E), or (B,), with axes of length 1 where `x` (B, ..., E) has its others."""
+    axes = mask.ndim - 1
+    return mask.reshape(mask.shape[0], *[1] * (x.ndim - 1 - axes), *mask.shape[1:])
+
+
+def is_flat(values: NDArray[np.floating]) -> bool:
+    """Whether a map says the same everywhere."""
+    return bool(np.ptp(values) <= _FLAT * np.abs(values).max(initial=0.0))

@@ -1,0 +1,99 @@
+"""Which kinds of input there are: those built in, those registered, those of installed packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+from coflect_widget.modalities.base import Modality
+from coflect_widget.modalities.image import IMAGE
+
+#: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
+ENTRY_POINTS = "coflect.modalities"
+
+BUILT_IN: dict[str, Modality] = {IMAGE.name: IMAGE}
+
+_registered: dict[str, Modality] = {}
+
+
+def register_modality(modality: Modality) -> None:
+    """Let sessions train on another kind of input.
+
+    ``Session(..., inputs=modality.name)`` takes it then; without ``inputs=`` it is taken for
+    samples that ``modality.recognises(x)`` is true for, if no built-in kind does so. A package may
+    name an object, or a class without arguments, in the entry-point group ``coflect.modalities``
+    instead.
+
+    Parameters
+    ----------
+    modality : Modality
+        Most kinds inherit from `modalities.Units`. Registering a name again replaces what was
+        registered under it.
+
+    Raises
+    ------
+    ValueError
+        If the name belongs to a built-in kind, or is no word.
+    """
+    name = getattr(modality, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"modality.name={name!r} must be a word, such as 'spectrum'")
+    if name in BUILT_IN:
+        raise ValueError(f"modality.name={name!r} is a built-in kind of input; choose another name")
+    _registered[name] = modality
+
+
+def find_modality(inputs: Any) -> Modality:
+    """The kind of input of that name; a `Modality` is given back.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    TypeError
+        If it is neither a name nor a `Modality`.
+    """
+    if isinstance(inputs, str):
+        found = BUILT_IN.get(inputs) or _registered.get(inputs) or _entry_point(inputs)
+        if found is None:
+            known = ", ".join(map(repr, (*BUILT_IN, *_registered, *_named())))
+            raise ValueError(f"inputs={inputs!r} is not known; known are: {known}")
+        return found
+    if isinstance(inputs, type) or not (hasattr(inputs, "extent") and hasattr(inputs, "name")):
+        raise TypeError(
+            f"inputs={inputs!r} must be a name, such as 'image', or an object that inherits from "
+            "coflect_widget.modalities.Units"
+        )
+    modality: Modality = inputs
+    return modality
+
+
+def recognise(x: Any) -> Modality:
+    """The first kind of input that recognises one sample's input; pictures where none does.
+
+    What is installed beside is asked last: asking imports it.
+    """
+    for modality in (*BUILT_IN.values(), *_registered.values()):
+        if modality.recognises(x):
+            return modality
+    for name in _named():
+        found = _entry_point(name)
+        if found is not None and found.recognises(x):
+            return found
+    return IMAGE
+
+
+def _named() -> list[str]:
+    entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return [entry.name for entry in entries if entry.name not in BUILT_IN]
+
+
+def _entry_point(name: str) -> Modality | None:
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            found: Any = entry.load()
+        except Exception:  # noqa: BLE001 - another package's fault must not stop this session
+            return None
+        modality: Modality = found() if isinstance(found, type) else found
+        return modality
+    return None

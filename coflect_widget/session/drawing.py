@@ -1,0 +1,105 @@
+"""How a cell shows what a session gives: candidates and effects as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.events import Effect, StrokeRecord
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.modalities.base import Modality
+from coflect_widget.records import cells
+from coflect_widget.records.cells import Pictured, Tone
+
+_SIDE = 128  # pixels of a picture in a list
+_LINE = 2  # pixels
+_COLOURS = {"look": (26, 127, 55), "ignore": (198, 40, 40)}
+_TONES: dict[str, Tone] = {"helped": "good", "looks there more": "good", "harmed": "bad"}
+
+
+def listed(
+    candidates: Sequence[Candidate], classes: Sequence[str], horizon: int
+) -> Pictured[Candidate]:
+    """Candidates with their thumbnails; `horizon` is in epochs."""
+
+    def draw(candidate: Candidate) -> str:
+        lines = [f"#{candidate.index} · risk {candidate.risk:.0%}"]
+        if candidate.error is not None:
+            lines.append(f"error {candidate.error:.3g}")
+        elif candidate.target >= 0:
+            said = f"; the model says {classes[candidate.predicted]}"
+            lines.append(classes[candidate.target] + (said if candidate.wrong_now else ""))
+        verdict = cells.chip(
+            "wrong now" if candidate.wrong_now else "at risk",
+            "bad" if candidate.wrong_now else "quiet",
+        )
+        picture = ""
+        if candidate.thumbnail is not None:
+            alt = f"sample {candidate.index}"
+            picture = cells.picture_tag(candidate.thumbnail, alt, _SIDE)
+        return cells.tile(picture, [*lines, candidate.reason], verdict)
+
+    return Pictured(
+        candidates,
+        draw,
+        lambda count: (
+            f"{_counted(count, 'sample')} likely to be wrong in {horizon} epochs"
+            if count
+            else "No sample is likely to be wrong"
+        ),
+    )
+
+
+def effects(
+    interventions: Sequence[Intervention],
+    thumbnail: Callable[[int], bytes | None],
+    modality: Modality,
+) -> Pictured[Effect]:
+    """Those that were measured, with the sample and the strokes on it."""
+    entries = {entry.id: entry for entry in interventions if entry.effect is not None}
+
+    def draw(effect: Effect) -> str:
+        entry = entries[effect.intervention]
+        sample, picture = entry.record.sample, ""
+        file = None if sample is None else thumbnail(sample)
+        if file is not None:
+            drawn = stroked(cells.fitted(cells.pixels(file), _SIDE), entry.record.strokes, modality)
+            picture = cells.picture_tag(cells.png(drawn), f"{entry.id} on sample {sample}")
+        verdict = cells.chip(effect.verdict, _TONES.get(effect.verdict, "quiet"))
+        text = effect.text.removeprefix(f"{effect.verdict}: ")
+        return cells.tile(picture, [entry.understood, text], verdict, width=_SIDE + 120)
+
+    return Pictured(
+        [entry.effect for entry in entries.values() if entry.effect is not None],
+        draw,
+        lambda count: (
+            f"What {_counted(count, 'intervention')} did" if count else "No effect is measured yet"
+        ),
+    )
+
+
+def stroked(
+    picture: NDArray[np.uint8], strokes: Sequence[StrokeRecord], modality: Modality
+) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8 with outlines of strokes on it: green looks there, red ignores.
+
+    What is marked along one axis lies along the picture's columns.
+    """
+    drawn = picture.copy()
+    for stroke in strokes:
+        region = modality.region(stroke.roi, "stroke")
+        mask = modality.mask(region, picture.shape[:2][-modality.axes :])
+        inside = np.pad(np.broadcast_to(mask, picture.shape[:2]), _LINE)
+        kept = np.logical_and.reduce(
+            [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-_LINE, _LINE)]
+        )
+        edge = (inside & ~kept)[_LINE:-_LINE, _LINE:-_LINE]
+        drawn[edge] = _COLOURS[stroke.kind]
+    return drawn
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
