@@ -183,6 +183,7 @@ class DataChanges:
             if entry.record.data is not None and entry.record.data.kind == "add":
                 self._backend.add_samples(*self._read(entry.record.data))
         self._forecaster.mark(partial(self._grow, self._backend.num_train))
+        self._forecaster.drain(60)  # who compares its memory finds it as large as it was
         self._gone = set(kept["gone"])
         self._given = {
             id_: {
