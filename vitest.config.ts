@@ -15,7 +15,7 @@ export default defineConfig({
       headless: true,
       screenshotFailures: false,
       provider: playwright({ launchOptions: { executablePath, args: ["--no-sandbox", "--disable-gpu"] } }),
-      instances: [{ browser: "chromium" }],
+      instances: [{ browser: "chromium", viewport: { width: 1300, height: 900 } }],
     },
   },
 });

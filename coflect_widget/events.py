@@ -186,6 +186,7 @@ class Forecast(Table):
     doubtful: list[int] = []  #: indices of those whose label is suspected
     #: True where those at risk were ranked apart from those wrong now
     parted: bool = False
+    wrong: int | None = None  #: of all samples, how many are wrong now; None in runs of before
 
     @property
     def wrong_now(self) -> list[bool]:
@@ -209,6 +210,18 @@ class Suspects(Table):
     judged: list[str]  #: what a person said last, "" where nobody did
     #: share of wrong labels that held-out data speak for; above 0 the forecast leaves suspects out
     noise: float = 0.0
+
+
+class Forgotten(Table):
+    """Samples that were right once and are wrong now; written at each epoch's end."""
+
+    columns = ("index", "target", "predicted", "times")
+
+    count: int  #: of all of them; the lists hold the first few
+    index: list[int]  #: those forgotten most often first
+    target: list[int]  #: -1 in regression ...
+    predicted: list[int]  #: ... and 1 where the error is large
+    times: list[int]  #: how often each was forgotten
 
 
 class Judged(Payload):
@@ -595,6 +608,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "metrics": Metrics,
     "forecast": Forecast,
     "suspects": Suspects,
+    "forgotten": Forgotten,
     "judged": Judged,
     "window": Window,
     "forecast_scored": ForecastScored,
@@ -896,6 +910,12 @@ class Dismiss(Command):
     key: str = Field(min_length=1, max_length=200)
 
 
+class SavePage(Command):
+    """Write what the dashboard shows as one page into the run folder."""
+
+    kind: Literal["save_page"] = "save_page"
+
+
 class CloseOthers(Command):
     """End every other session of the kernel."""
 
@@ -919,6 +939,7 @@ AnyCommand = Annotated[
     | LeaveOut
     | OpenWindow
     | Dismiss
+    | SavePage
     | CloseOthers,
     Field(discriminator="kind"),
 ]

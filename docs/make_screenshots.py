@@ -118,7 +118,7 @@ def alike(part: Parts) -> None:
     """What looks like a place that one intervention ignores, found in other samples."""
     part("ledger-item").first.get_by_role("button", name="Find alike").click()
     part("hits-text").get_by_text("Take out").wait_for(timeout=60_000)
-    save(part.view.locator(".cw-side"), "alike-light")
+    save(part.view.locator(".cw-list"), "alike-light")
     part("page-risk").click()
 
 
@@ -139,9 +139,10 @@ def labels(root: Path) -> None:
             time.sleep(0.2)
         part("pause").click()
         part("page-suspects").click()
-        part("suspect").first.locator("[data-verdict='right']").click()
+        part("queue-item").nth(1).click()
+        part("judge").wait_for()
         time.sleep(3)
-        save(part.view.locator(".cw-side"), "labels-light")
+        save(part.view, "labels-light")
 
 
 def save(what: Any, name: str, **how: Any) -> None:

@@ -52,10 +52,10 @@ const full = {
     by_hand: false, score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
   },
   queue: {
-    due: 10, onset: true, parted: true,
+    due: 10, onset: true, parted: true, wrong: 231,
     items: [
-      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", wrong_now: true, doubtful: true, target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3 },
-      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", wrong_now: false, doubtful: false, target_value: null, predicted_value: null, error: null, thumbnail_buffer: null },
+      { index: 4187, risk: 0.94, target: 0, predicted: 1, reason: "losing confidence", wrong_now: true, doubtful: true, target_value: null, predicted_value: null, error: null, thumbnail_buffer: 3, map_buffer: 3 },
+      { index: 12, risk: 0.5, target: 2, predicted: 2, reason: "flip-flopping", wrong_now: false, doubtful: false, target_value: null, predicted_value: null, error: null, thumbnail_buffer: null, map_buffer: null },
     ],
   },
   explanation: {
@@ -66,14 +66,16 @@ const full = {
   },
   timeline: { index: 4187, entries: [{ step: 400, agreement: 0.5, quality: null }, { step: 870, agreement: 0.71, quality: "reliable" }] },
   hits: { intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "", items: [{ index: 77, score: 0.97, box: [0.6, 0.6, 0.9, 0.9], thumbnail_buffer: 3 }] },
-  suspects: { count: 3, items: [{ index: 12, doubt: 0.91, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3 }] },
+  forgotten: { count: 5, items: [{ index: 31, target: 1, predicted: 2, times: 2, thumbnail_buffer: 3, map_buffer: null }] },
+  suspects: { count: 3, items: [{ index: 12, doubt: 0.91, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3, map_buffer: null }] },
   ledger: [{
     id: "a1", step: 540, epoch: 4, text: "ignore lower right, strength 0.30", author: "ada", sample: 4187,
-    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187, label: null, spreads: true }], strength: 0.3, undone: false,
+    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187, label: null, spreads: true }], strength: 0.3, undone: false, measured: true,
     effect: {
       intervention: "a1", verdict: "helped", text: "helped: val accuracy +2.1 points", from_step: 540, to_step: 740, explainer: "",
       measures: [{ name: "val accuracy", before: 0.79, after: 0.81, change: 0.021, low: 0.004, high: 0.038 }],
     },
+    thumbnail_buffer: 3, before_buffer: 3, after_buffer: null,
   }],
   knobs: {
     values: [{ name: "lr", values: [0.01], scheduled: true }, { name: "momentum", values: [0.9], scheduled: false }, { name: "dampening", values: [0], scheduled: false }, { name: "weight_decay", values: [0.001, 0], scheduled: false }],
@@ -120,6 +122,7 @@ const fixtures = {
   open_window: { message: { kind: "open_window", id: "w1" } },
   continue: { message: { kind: "continue", id: "n1", epochs: 4 } },
   dismiss: { message: { kind: "dismiss", id: "d1", key: "collapse:a1" } },
+  save_page: { message: { kind: "save_page", id: "v1" } },
   close_others: { message: { kind: "close_others", id: "o1" } },
   similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },

@@ -135,8 +135,10 @@ EXPLAINED_PICTURES = {
     "events.py": "runs of before other inputs are of pictures; the region that a browser draws",
     "guidance/ledger.py": "ledgers of before other inputs are of pictures",
     "projects/demo_model.py": "makes a model of its own",
+    "records/cells.py": "what a cell shows is a picture, whatever it is of",
     "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
     "ui/protocol.py": "a browser draws a picture with cells of a map on it, whatever it is of",
+    "ui/still.py": "a chart is a picture, and a browser draws cells of a map on one",
     "ui/view.py": "a browser draws a picture with cells of a map on it, whatever it is of",
 }
 SIDES = {"height", "image_size", "picture_shape", "rasterise", "x0", "x1", "y0", "y1"}

@@ -109,6 +109,28 @@ def count_suspects(store: SampleStore) -> int:
     return int(np.count_nonzero(_suspected(store)))
 
 
+def forgotten(store: SampleStore, top: int) -> tuple[NDArray[np.int64], int]:
+    """Samples that were right once and are wrong now, and how many there are.
+
+    Parameters
+    ----------
+    store : SampleStore
+    top : int
+        How many at most.
+
+    Returns
+    -------
+    (K,) int64, int
+        Those forgotten most often first, the likelier to fail first among equals; all of them
+        are counted. Those that a person has left out are not among them.
+    """
+    found = np.flatnonzero((store.forgotten > 0) & ~store.correct & (store.flags & LEFT_OUT == 0))
+    order = np.lexsort(
+        (found, -store.score[found].astype(np.float32), -store.forgotten[found].astype(np.int64))
+    )
+    return found[order[:top]], len(found)
+
+
 def is_suspected(store: SampleStore, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of these samples (K,) would be in an endless list of suspects; (K,) bool."""
     return _suspected(store)[rows]

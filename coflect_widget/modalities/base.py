@@ -97,7 +97,7 @@ class Modality(Protocol):
         """Whether one sample's input is of this kind, as far as type and shape tell."""
 
     def check(self, x: Any, argument: str) -> None:
-        """Look at one sample's input as it was given: numpy's, or an array of the framework.
+        """Look at one sample's input, an array in numpy, of the type it was given in.
 
         Raises
         ------
@@ -240,6 +240,7 @@ class Modality(Protocol):
         Returns
         -------
         score (n,), corners of a box (n, 2 x axes), and whether it looks the same (n,)
+            `region` reads ``{"box": corners}`` where boxes are found.
         """
 
     def wanders(self, readings: Sequence[Array]) -> str:

@@ -32,7 +32,7 @@ MOST = 24
 def png(picture: NDArray[np.uint8]) -> bytes:
     """RGB bytes (H, W, 3) as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

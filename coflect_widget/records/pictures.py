@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,16 @@ from coflect_widget.records.inside import OutsideError, find, is_there, open_ins
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
 MAX_PIXELS = 2**24  # of a picture or map; what a damaged or hostile file claims is not believed
 NEWEST_BYTES = 16_000_000  # of explanations that stay in memory once they are written
-THUMBNAIL_SIDE = 64  # pixels; small inputs are enlarged without blur, large ones reduced
+THUMBNAIL_SIDE = 96  # pixels; small inputs are enlarged without blur, large ones reduced
+MAX_GLIMPSES = 256  # small pictures with a map that are kept in memory
+#: The colours of a map from cold to hot, evenly spaced (inferno).
+HEAT = np.array(
+    [
+        (0, 0, 4), (22, 11, 57), (66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84),
+        (221, 81, 58), (243, 120, 25), (252, 165, 10), (246, 215, 70), (252, 255, 164),
+    ],
+    dtype=np.float32,
+)  # fmt: skip
 
 
 class Maps(Protocol):
@@ -64,6 +73,22 @@ def _small(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def warmed(picture: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) under the colours of a map (h, w); what is cold stays as it is."""
+    height, width = picture.shape[:2]
+    heat = np.atleast_2d(heat)  # a map of one axis lies along the columns
+    if heat.shape != (height, width):
+        image = Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR)
+        heat = np.asarray(image)
+    share = heat.astype(np.float32) / 255
+    at = share * (len(HEAT) - 1)
+    low = at.astype(np.intp).clip(0, len(HEAT) - 2)
+    colours = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (at - low)[..., None]
+    opacity = 0.7 * np.sqrt(share)[..., None]
+    blend: NDArray[np.uint8] = (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
+    return blend
+
+
 def to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Map of values in [0, 1] as bytes."""
     clipped: NDArray[np.uint8] = (values.clip(0, 1) * 255).round().astype(np.uint8)
@@ -91,6 +116,7 @@ class Gallery:
         self._render = render
         self._thumbnails: dict[int, bytes] = {}
         self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
+        self._glimpses: dict[str, bytes] = {}  # by the maps' file, oldest first
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -126,6 +152,28 @@ class Gallery:
                     self._keep(name, self._thumbnails[index])
             return self._thumbnails[index]
 
+    def glimpse(self, maps: str) -> bytes | None:
+        """One explanation as a small PNG, the map over the picture; None where it is not kept.
+
+        Parameters
+        ----------
+        maps : str
+            Its npz file, relative to the run folder.
+        """
+        known = self._glimpses.get(maps)
+        if known is not None:
+            return known
+        try:
+            found = self.load(maps)
+        except (OSError, ValueError):
+            return None
+        made = _small(warmed(found["picture"], found["map"]))
+        with self._lock:
+            while len(self._glimpses) >= MAX_GLIMPSES:
+                del self._glimpses[next(iter(self._glimpses))]
+            self._glimpses[maps] = made
+        return made
+
     def _keep(self, name: str, thumbnail: bytes) -> None:
         # A full disk costs the copy in the run folder, not the queue on the screen.
         with contextlib.suppress(OSError, ValueError):
@@ -148,7 +196,7 @@ class Gallery:
         part.replace(folder / f"{stem}.npz")
         self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
-        heat = _spread(maps.map, picture.shape[:2])[..., None]
+        heat = laid_on(maps.map, picture.shape[:2])[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
         blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
         image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
@@ -226,15 +274,15 @@ def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def _spread(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """A map of one or two axes at the size (h, w) of the picture that it lies on."""
+def laid_on(values: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """A map or mask at the size (h, w) of its picture; of one axis it lies along the columns."""
     cells = np.atleast_2d(values)
     if cells.shape == size:
         return cells
     rows, columns = (
         np.arange(side) * length // side for side, length in zip(size, cells.shape, strict=True)
     )
-    found: NDArray[np.float32] = cells[rows][:, columns]
+    found: NDArray[Any] = cells[rows][:, columns]
     return found
 
 

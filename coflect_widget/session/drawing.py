@@ -13,6 +13,8 @@ from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records import cells
 from coflect_widget.records.cells import Pictured, Tone
+from coflect_widget.records.pictures import laid_on
+from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
 _LINE = 2  # pixels
@@ -53,12 +55,38 @@ def listed(
     )
 
 
+def suspected(
+    suspects: Sequence[Suspect], classes: Sequence[str], thumbnail: Callable[[int], bytes | None]
+) -> Pictured[Suspect]:
+    """Samples whose label may be wrong, with the label and what the model sees in them."""
+
+    def draw(suspect: Suspect) -> str:
+        file = thumbnail(suspect.index)
+        alt = f"sample {suspect.index}"
+        picture = "" if file is None else cells.picture_tag(file, alt, _SIDE)
+        lines = [
+            f"#{suspect.index} · doubt {suspect.doubt:.0%}",
+            f"labelled {classes[suspect.target]}; looks like {classes[suspect.suggested]}",
+        ]
+        verdict = cells.chip(suspect.judged, "quiet") if suspect.judged else ""
+        return cells.tile(picture, lines, verdict)
+
+    return Pictured(
+        suspects,
+        draw,
+        lambda count: (
+            f"{_counted(count, 'label')} that may be wrong" if count else "No label is suspected"
+        ),
+    )
+
+
 def effects(
     interventions: Sequence[Intervention],
     thumbnail: Callable[[int], bytes | None],
     modality: Modality,
+    extent: tuple[int, ...],
 ) -> Pictured[Effect]:
-    """Those that were measured, with the sample and the strokes on it."""
+    """Those that were measured, with the sample, of this extent, and the strokes on it."""
     entries = {entry.id: entry for entry in interventions if entry.effect is not None}
 
     def draw(effect: Effect) -> str:
@@ -66,7 +94,8 @@ def effects(
         sample, picture = entry.record.sample, ""
         file = None if sample is None else thumbnail(sample)
         if file is not None:
-            drawn = stroked(cells.fitted(cells.pixels(file), _SIDE), entry.record.strokes, modality)
+            shown = cells.fitted(cells.pixels(file), _SIDE)
+            drawn = stroked(shown, entry.record.strokes, modality, extent)
             picture = cells.picture_tag(cells.png(drawn), f"{entry.id} on sample {sample}")
         verdict = cells.chip(effect.verdict, _TONES.get(effect.verdict, "quiet"))
         text = effect.text.removeprefix(f"{effect.verdict}: ")
@@ -82,17 +111,20 @@ def effects(
 
 
 def stroked(
-    picture: NDArray[np.uint8], strokes: Sequence[StrokeRecord], modality: Modality
+    picture: NDArray[np.uint8],
+    strokes: Sequence[StrokeRecord],
+    modality: Modality,
+    extent: tuple[int, ...],
 ) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) uint8 with outlines of strokes on it: green looks there, red ignores.
+    """The picture (h, w, 3) uint8 with outlines of strokes on it: green looks there, red ignores.
 
     What is marked along one axis lies along the picture's columns.
     """
     drawn = picture.copy()
     for stroke in strokes:
         region = modality.region(stroke.roi, "stroke")
-        mask = modality.mask(region, picture.shape[:2][-modality.axes :])
-        inside = np.pad(np.broadcast_to(mask, picture.shape[:2]), _LINE)
+        mask = laid_on(modality.mask(region, extent), picture.shape[:2])
+        inside = np.pad(mask, _LINE)
         kept = np.logical_and.reduce(
             [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-_LINE, _LINE)]
         )

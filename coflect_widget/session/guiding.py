@@ -110,4 +110,6 @@ class Guides(Held):
     def effects(self) -> Pictured[Effect]:
         """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
         parts = self._made()
-        return effects(self.interventions, parts.gallery.thumbnail, parts.modality)
+        return effects(
+            self.interventions, parts.gallery.thumbnail, parts.modality, parts.steering.extent
+        )

@@ -15,6 +15,7 @@ T = TypeVar("T")
 class Held:
     """Base of `Session` and of what is mixed into it."""
 
+    classes: list[str]  #: their names
     _parts: Parts | None
     _run: Run
     _process: int  # that made the session

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 class Looks(Held):
     """Mixed into `Session`: what the training and its forecast say."""
 
-    classes: list[str]
-
     @property
     def metrics(self) -> dict[str, float | int | None]:
         """Last value of each metric ("loss", "accuracy", "val_loss", ...), "step" and "epoch"."""

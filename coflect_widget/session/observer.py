@@ -19,7 +19,7 @@ from coflect_widget.backends.base import NonFiniteLossError, StepOutput
 from coflect_widget.backends.items import error_line
 from coflect_widget.events import RunState
 from coflect_widget.forecast.label_noise import HeldOut
-from coflect_widget.forecast.ranking import is_suspected
+from coflect_widget.forecast.ranking import forgotten, is_suspected
 from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
 from coflect_widget.session.newest import Newest
@@ -148,7 +148,11 @@ class Observer:
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
         self._tell.emit(
-            events.Failure(error=error_line(error), traceback=text, remedy=remedy_of(error))
+            events.Failure(
+                error=error_line(error),
+                traceback=text,
+                remedy=remedy_of(error, own_loop=not self._parts.loop.ours),
+            )
         )
 
     # --- on the forecaster's thread -----------------------------------------------------------
@@ -203,6 +207,7 @@ class Observer:
             onset=parts.forecaster.onset,
             parted=True,
             doubtful=indices[is_suspected(store, indices)].tolist(),
+            wrong=int(np.count_nonzero(store.seen & ~store.correct)),
         )
         self._newest.forecast = forecast
         self._tell.at(step, epoch, forecast)
@@ -218,6 +223,7 @@ class Observer:
         parts.window.epoch_ended(epoch, accuracy, store.commonest)
         parts.scoring.epoch_ended(step, epoch, held_out)
         self._tell.at(step, epoch, parts.labels.listed())
+        self._tell.at(step, epoch, self._forgotten())
         parts.scoring.ask(step, parts.scheduler.probe)
         parts.forecaster.rank_now()  # what is named, and what is left when training ends
         if self._newest.forecast is not None and self._newest.forecast.index:
@@ -228,6 +234,18 @@ class Observer:
                 self._keep_thumbnails()
         self._show_gates(step, epoch, always=True)
         self._tell_cost(step, epoch)
+
+    def _forgotten(self) -> events.Forgotten:
+        parts, store = self._parts, self._parts.forecaster.store
+        rows, count = forgotten(store, parts.config.forecast.top)
+        target = store.target[rows] if parts.task.labelled else np.full(len(rows), -1)
+        return events.Forgotten(
+            count=count,
+            index=rows.tolist(),
+            target=target.tolist(),
+            predicted=store.predicted[rows].tolist(),
+            times=store.forgotten[rows].tolist(),
+        )
 
     def _compare(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """Hold what an epoch's validation gave beside training."""

@@ -12,29 +12,31 @@ _GO_ON = (
     "then Continue, or session.train(), goes on with the batch at which it ended; the model still "
     "has its weights."
 )
+_RUN_AGAIN = "then run your loop again; the model still has its weights."
 
 
-def remedy_of(error: BaseException) -> str:
-    """What to do about an exception that ended a training.
+def remedy_of(error: BaseException, *, own_loop: bool = False) -> str:
+    """What to do about an exception that ended a training, `own_loop`: one of the user's code.
 
     The first of these that is so: memory ran out; a sample could not be read; the outputs and the
     targets do not fit; anything else.
     """
+    go_on = _RUN_AGAIN if own_loop else _GO_ON
     words = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or "out of memory" in words:
         return (
             "There was not enough memory: make a new session with a smaller batch_size=, or free "
-            f"memory (coflect.close_all(keep=session) ends other sessions); {_GO_ON}"
+            f"memory (coflect.close_all(keep=session) ends other sessions); {go_on}"
         )
     if isinstance(error, NonFiniteLossError):
-        return f"Begin again with a lower learning rate, or mend the samples named; {_GO_ON}"
+        return f"Begin again with a lower learning rate, or mend the samples named; {go_on}"
     frames = traceback.extract_tb(error.__traceback__)
     reads = [frame for frame in frames if frame.name in _READS]
     if reads:
         last = reads[-1]
         return (
             f"A sample could not be read (line {last.lineno} of {_file(last.filename)}): mend what "
-            f"it reads, such as a missing file; {_GO_ON} After a change of its code make "
+            f"it reads, such as a missing file; {go_on} After a change of its code make "
             "a new session."
         )
     if any(word in words for word in ("shape", "size", "dimension", "dtype", "expected")):
@@ -42,7 +44,7 @@ def remedy_of(error: BaseException) -> str:
             "Shapes or types do not fit: the trace's last lines name the layer or the loss. After "
             "a change of the model, the loss or the data make a new session."
         )
-    return f"The trace's last line says where it happened; mend that, {_GO_ON}"
+    return f"The trace's last line says where it happened; mend that, {go_on}"
 
 
 def _file(path: str) -> str:

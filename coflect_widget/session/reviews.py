@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from coflect_widget import events
+from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.drawing import suspected
 from coflect_widget.session.held import Held
 from coflect_widget.session.labels import Suspect
 
@@ -32,9 +34,10 @@ class Reviews(Held):
         return self._made().coach.advice
 
     @property
-    def suspects(self) -> list[Suspect]:
+    def suspects(self) -> Pictured[Suspect]:
         """Samples whose label may be wrong, most doubtful first, then those that were judged."""
-        return self._made().labels.suspects()
+        parts = self._made()
+        return suspected(parts.labels.suspects(), self.classes, parts.gallery.thumbnail)
 
     def judge(self, index: int, verdict: events.Verdict, label: int | None = None) -> events.Judged:
         """Say what is to become of a sample whose label is in doubt.

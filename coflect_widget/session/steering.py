@@ -53,6 +53,7 @@ class Steering:
 
     Attributes
     ----------
+    extent : tuple of int
     ledger : Ledger
     search : ArtefactSearch
     effects : EffectWatch
@@ -78,7 +79,7 @@ class Steering:
         self._backend = backend
         self._task = task
         self._modality = modality
-        self._extent = extent
+        self.extent = extent
         self._classes = list(classes)
         self._controls = controls
         self._samples = samples
@@ -159,7 +160,7 @@ class Steering:
             feedback,
             said,
             self._modality,
-            self._extent,
+            self.extent,
             self._backend.num_train,
             self._classes,
             lambda index: int(self._samples.train(index).target),
@@ -257,7 +258,7 @@ class Steering:
                     "ledger fits only the training data it was written for"
                 )
             for stroke in record.strokes:
-                modality.region(stroke.roi, f"guidance= {entry.id!r}", self._extent)
+                modality.region(stroke.roi, f"guidance= {entry.id!r}", self.extent)
         adopted = Ledger(ledger.focus, modality)
         for entry in guiding:
             adopted.append(entry.record, 0, entry.when)

@@ -105,6 +105,8 @@ class TrainingLoop:
         What ended the last training, if it failed.
     time : ThreadTime
         What the thread's time went to.
+    ours : bool
+        Whether the newest training ran in a thread of this loop, and not in the user's code.
     group : Group
         Who trains with this process. A pause of one holds all, and a stop of one ends all, at
         the same step.
@@ -136,7 +138,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self._begun = False
         self._whole_epochs = False
-        self._ours = True  # whether the newest training was in a thread of this loop
+        self.ours = True  # whether the newest training was in a thread of this loop
         self._done = threading.Event()
         self._done.set()
         self._thread: threading.Thread | None = None
@@ -159,7 +161,7 @@ class TrainingLoop:
 
         0 while one is running, and of a loop of the user's own, which only that loop can go on.
         """
-        if self.running or not self._ours or self.state not in ("stopped", "failed"):
+        if self.running or not self.ours or self.state not in ("stopped", "failed"):
             return 0, False
         return max(0, self.target_step - self.step), self._whole_epochs
 
@@ -225,7 +227,7 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs, self._validating, self._ours = whole_epochs, False, True
+        self._whole_epochs, self._validating, self.ours = whole_epochs, False, True
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -273,7 +275,7 @@ class TrainingLoop:
         """The calling thread trains from now on, `steps` more steps as far as it knows."""
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
-        self.target_step, self._ours = self.step + steps, False
+        self.target_step, self.ours = self.step + steps, False
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from coflect_widget.events import Command
@@ -9,11 +10,13 @@ from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.dashboard import Dashboard
+from coflect_widget.ui.export import save_html
 from coflect_widget.ui.inbox import Inbox, Reply
 from coflect_widget.ui.publisher import Publisher, figures, snapshot
 from coflect_widget.ui.still import Still
 from coflect_widget.ui.view import View, replay
 
+PAGE = "page.html"  # in the run folder, where a person has the run saved as a page
 SAVED_SHELF_BYTES = 4_000_000  # of recorded maps that a saved notebook holds
 
 
@@ -41,7 +44,12 @@ class LiveDashboard:
             view.apply(event)
         self._kept = figures(view)
         publisher.start()
-        self.inbox = Inbox(Commands(parts), publisher)
+
+        def save() -> Path:
+            parts.stream.flush()  # everything so far is on disk afterwards
+            return save_html(run, run.path / PAGE)
+
+        self.inbox = Inbox(Commands(parts, save), publisher)
         self.widget._controls = self.inbox.model_id
 
     @property

@@ -149,6 +149,7 @@ class Candidate(TypedDict):
     ]  # when it was last seen; else it is right now, and at risk
     doubtful: Annotated[bool, older(False)]  # its label is suspected
     thumbnail_buffer: Png
+    map_buffer: Png  # the same with its newest map; null where none was made or sent
 
 
 class Queue(TypedDict):
@@ -159,6 +160,7 @@ class Queue(TypedDict):
     parted: Annotated[
         bool, older(False)
     ]  # those at risk were ranked apart; in runs of before there was one list of any
+    wrong: int | None  # of all samples, how many are wrong now
     items: list[Candidate]
 
 
@@ -234,6 +236,24 @@ class Hits(TypedDict):
     items: list[Hit]
 
 
+class Lost(TypedDict):
+    """A sample that was right once and is wrong now; the pictures are PNGs."""
+
+    index: int
+    target: int  # below 0 in regression
+    predicted: int
+    times: int  # how often it was forgotten
+    thumbnail_buffer: Png
+    map_buffer: Png
+
+
+class Forgotten(TypedDict):
+    """Samples that were right once and are wrong now, most often forgotten first."""
+
+    count: int
+    items: list[Lost]
+
+
 class Suspect(TypedDict):
     """A sample whose label may be wrong; `judged` is empty until somebody said something."""
 
@@ -243,6 +263,7 @@ class Suspect(TypedDict):
     suggested: int
     judged: str
     thumbnail_buffer: Png
+    map_buffer: Png
 
 
 class Suspects(TypedDict):
@@ -265,6 +286,10 @@ class LedgerItem(TypedDict):
     strength: float | None
     undone: bool
     effect: Effect | None
+    measured: Annotated[bool, older(True)]  # whether an effect may come; none of changed data
+    thumbnail_buffer: Png  # of its sample
+    before_buffer: Png  # the same with the map that the model had when it was told ...
+    after_buffer: Png  # ... and with the newest one since
 
 
 class Notice(TypedDict):
@@ -331,6 +356,7 @@ class Update(TypedDict):
     timeline: NotRequired[Timeline]
     shelf: NotRequired[list[Explanation]]  # added to those the browser has
     hits: NotRequired[Hits]
+    forgotten: NotRequired[Forgotten]
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
     knobs: NotRequired[Knobs]

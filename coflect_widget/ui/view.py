@@ -26,7 +26,7 @@ _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "suspects", "ledger", "knobs", "alarms", "advice", "notices",
+    "forgotten", "suspects", "ledger", "knobs", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -54,6 +54,7 @@ class View:
         self._overlays: dict[int, dict[int, events.Overlay]] = {}  # by sample and model step
         self._looks: list[events.Overlay] = []  # explanations that a person wants to see again
         self._hits: events.Hits | None = None
+        self._forgotten: events.Forgotten | None = None
         self._suspects: dict[str, Any] | None = None
         self._forecast: Event | None = None
         self._window: events.Window | None = None
@@ -115,6 +116,7 @@ class View:
             events.Failure: self._failure,
             events.Effect: self._effect,
             events.Hits: self._found_alike,
+            events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
         }
@@ -220,9 +222,13 @@ class View:
             )
         self._dirty.add("metrics")
 
-    def _ranking(self, event: Event, _: events.Forecast) -> None:
+    def _ranking(self, event: Event, data: events.Forecast) -> None:
         self._forecast = event
         self._dirty.add("queue")
+        if self._selected is None and data.index:
+            # The riskiest sample is open unasked, and stays until a person chooses another.
+            at_risk = (i for i, wrong in zip(data.index, data.wrong_now, strict=True) if not wrong)
+            self.select(next(at_risk, data.index[0]))
 
     def _window_changed(self, event: Event, data: events.Window) -> None:
         was_open = self._window is not None and self._window.open
@@ -246,6 +252,8 @@ class View:
             self._status["overlays_made"] += 1
             self._status["overlay_seconds"] += data.seconds
             self._dirty.add("status")
+            if any(item["sample"] == data.index for item in self._ledger.values()):
+                self._dirty.add("ledger")  # which shows its map
         if data.purpose == "person":
             self._selected = data.index
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
@@ -265,6 +273,7 @@ class View:
             "strength": data.strength,
             "undone": False,
             "effect": None,
+            "measured": data.data is None,
         }
         if data.data is not None and data.data.kind == "drop":
             self._left_out(data.data.index)
@@ -306,6 +315,10 @@ class View:
     def _found_alike(self, _: Event, data: events.Hits) -> None:
         self._hits = data
         self._dirty.add("hits")
+
+    def _lost(self, _: Event, data: events.Forgotten) -> None:
+        self._forgotten = data
+        self._dirty.add("forgotten")
 
     def _doubted(self, _: Event, data: events.Suspects) -> None:
         self._suspects = {
@@ -491,12 +504,18 @@ class View:
             return shelf or None
         if name == "hits":
             return None if self._hits is None else self._hits_section(self._hits, buffers)
+        if name == "forgotten":
+            return (
+                None
+                if self._forgotten is None
+                else self._forgotten_section(self._forgotten, buffers)
+            )
         if name == "suspects":
             return (
                 None if self._suspects is None else self._suspects_section(self._suspects, buffers)
             )
         if name == "ledger":
-            return [dict(item) for item in self._ledger.values()]
+            return self._ledger_section(buffers)
         if name == "knobs":
             known = self._knobs
             return None if known is None else {n: known.model_dump()[n] for n in _KNOBS}
@@ -554,6 +573,7 @@ class View:
                 "wrong_now": wrong_now,
                 "doubtful": index in doubtful,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                "map_buffer": self._glimpse(index, buffers),
             }
             for index, risk, target, predicted, reason, wanted, given, error, wrong_now in rows
         ]
@@ -561,6 +581,7 @@ class View:
             "due": self._forecast.epoch + data.horizon,
             "onset": data.onset,
             "parted": data.parted,
+            "wrong": data.wrong,
             "items": items,
         }
 
@@ -601,9 +622,60 @@ class View:
             ],
         }
 
+    def _forgotten_section(
+        self, forgotten: events.Forgotten, buffers: list[bytes]
+    ) -> protocol.Forgotten:
+        columns = (forgotten.index, forgotten.target, forgotten.predicted, forgotten.times)
+        return {
+            "count": forgotten.count,
+            "items": [
+                {
+                    "index": index,
+                    "target": target,
+                    "predicted": predicted,
+                    "times": times,
+                    "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                    "map_buffer": self._glimpse(index, buffers),
+                }
+                for index, target, predicted, times in zip(*columns, strict=True)
+            ],
+        }
+
+    def _glimpse(
+        self, index: int, buffers: list[bytes], first: int = 0, last: int | None = None
+    ) -> int | None:
+        """The newest map of a sample, small: of the weights of steps `first` to `last`."""
+        recorded = self._overlays.get(index, {})
+        steps = (k for k in recorded if first <= k and (last is None or k <= last))
+        for step in sorted(steps, reverse=True):
+            found = self._gallery.glimpse(recorded[step].maps)
+            if found is not None:
+                return _add(buffers, found)
+        return None
+
+    def _ledger_section(self, buffers: list[bytes]) -> list[dict[str, Any]]:
+        section: list[dict[str, Any]] = []
+        for item in self._ledger.values():
+            index, step = item["sample"], item["step"]
+            pictures: dict[str, int | None] = dict.fromkeys(
+                ("thumbnail_buffer", "before_buffer", "after_buffer")
+            )
+            if index is not None:
+                pictures = {
+                    "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
+                    "before_buffer": self._glimpse(index, buffers, last=step),
+                    "after_buffer": self._glimpse(index, buffers, first=step + 1),
+                }
+            section.append({**item, **pictures})
+        return section
+
     def _suspects_section(self, suspects: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
         items = [
-            {**item, "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"]))}
+            {
+                **item,
+                "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"])),
+                "map_buffer": self._glimpse(item["index"], buffers),
+            }
             for item in suspects["items"]
         ]
         return {"count": suspects["count"], "items": items}

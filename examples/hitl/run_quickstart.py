@@ -1,9 +1,9 @@
 """The trap and the rescue on handwritten digits, from a script.
 
-    python run_quickstart.py [--seeds 3] [--epochs 20]
+    python run_quickstart.py [--seeds 3] [--epochs 20] [--before 4]
 
 For each seed three trainings: with the trap and no guidance; with the trap and five boxes,
-drawn after four epochs, as a person would; and the ceiling, trained without any square. Each is
+drawn after some epochs, as a person would; and the ceiling, trained without any square. Each is
 tested on digits without a square and on digits with squares of random colours. The notebook
 01_torch_quickstart.ipynb does the same under a dashboard.
 """
@@ -20,7 +20,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import coflect_widget as coflect
 from coflect_widget.projects.demo_model import small_resnet
 
-BEFORE = 4  # epochs without any guidance
 PLAIN = coflect.data.decoy_digits("test", square="none")
 LYING = coflect.data.decoy_digits("test", square="random")
 
@@ -29,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--before", type=int, default=4, help="epochs until the boxes are drawn")
     parser.add_argument("--run-dir", default="runs")
     options = parser.parse_args()
 
@@ -40,7 +40,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for name, data in zip(names, (trap, trap, clean), strict=True):
             started = time.monotonic()
-            scores = run(data, seed, options.epochs, options.run_dir, boxes=name == "five boxes")
+            scores = run(data, seed, options, boxes=name == "five boxes")
             results[name].append(scores)
             show(f"{name}, seed {seed}", scores, time.monotonic() - started)
     print(f"mean of {options.seeds} seeds")
@@ -54,20 +54,21 @@ def main() -> None:
     )
 
 
-def run(data, seed: int, epochs: int, run_dir: str, *, boxes: bool) -> tuple[float, float]:
+def run(data, seed: int, options: argparse.Namespace, *, boxes: bool) -> tuple[float, float]:
     """Train once; accuracy on digits without squares and with squares of random colours."""
     model = small_resnet(num_classes=10, seed=seed)
+    epochs, before = options.epochs, options.before
     with coflect.Session(
-        model, data, PLAIN, classes=data.classes, run_dir=run_dir, config={"seed": seed},
+        model, data, PLAIN, classes=data.classes, run_dir=options.run_dir, config={"seed": seed},
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
         scheduler=lambda optimizer: CosineAnnealingLR(optimizer, T_max=epochs),
     ) as session:  # fmt: skip
-        session.train(epochs=BEFORE)
+        session.train(epochs=before)
         session.wait()
         if boxes:
             for sample in np.random.default_rng(seed).choice(len(data), 5, replace=False):
                 session.feedback(sample=sample, ignore=tuple(data.squares[sample]))
-        session.train(epochs=epochs - BEFORE)
+        session.train(epochs=epochs - before)
         session.wait()
     return accuracy(model, PLAIN), accuracy(model, LYING)
 

@@ -5,7 +5,7 @@ import type { DashboardModel, ControlsModel } from "../src/transport";
 type Sections = Record<string, unknown>;
 const TOTAL = 2500;
 const EACH = 125;
-const NAMES = ["cat", "dog"];
+const NAMES = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 function wobble(n: number): number {
   const x = Math.sin(n * 12.9898) * 43758.5453;
@@ -48,6 +48,17 @@ async function png(rgb: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(made === null ? new ArrayBuffer(0) : await made.arrayBuffer());
 }
 
+/** The picture with a warm place, as the kernel makes it for lists. */
+function warmed(index: number, cx: number, cy: number): Uint8Array {
+  const picture = digit(index);
+  const map = blob(cx, cy, 6, 0);
+  return picture.map((one, i) => {
+    const share = (map[Math.floor(i / 3)] ?? 0) / 255;
+    const tone = [[252, 165, 60], [190, 60, 90]][share > 0.6 ? 0 : 1] ?? [];
+    return one * (1 - 0.7 * Math.sqrt(share)) + (tone[i % 3] ?? 0) * 0.7 * Math.sqrt(share);
+  });
+}
+
 export interface Options {
   state: string;
   window: "open" | "shut";
@@ -60,6 +71,9 @@ export interface Options {
   doubtful: boolean; // the newest map is not reliable, the earlier ones are
   scale: number; // of the loss
   least: boolean; // risks near 0
+  advice: boolean;
+  spike: boolean; // one loss far above all others
+  many: boolean; // a thousand classes
 }
 
 /** The model that the widget gets, and the kernel behind it. */
@@ -69,15 +83,33 @@ export class FakeKernel {
   #seq = 0;
   #step = 874;
   #state: string;
-  #ledger: Sections[] = [
-    { id: "a1", step: 540, epoch: 4, text: "ignore lower right, everywhere, strength 0.30", author: "", sample: null, strokes: [], strength: 0.3, undone: false, effect: { verdict: "helped", text: "helped: val accuracy +2.1 ± 0.4 points", measures: [] } },
-    { id: "a2", step: 610, epoch: 4, text: "look at the centre of sample 311", author: "", sample: 311, strokes: [], strength: 0.3, undone: true, effect: null },
-    { id: "a3", step: 742, epoch: 5, text: "increase focus by 10%: 0.30 to 0.40", author: "", sample: null, strokes: [], strength: null, undone: false, effect: { verdict: "no measurable effect", text: "no measurable effect", measures: [] } },
-  ];
+  #ledger: Sections[] = [];
   #selected: number | null = null;
 
   constructor(private readonly options: Options) {
     this.#state = options.state;
+    const box = (x: number, y: number, sample: number | null, kind = "ignore"): Sections => ({ kind, roi: { box: [x, y, x + 0.28, y + 0.28] }, sample, label: null, spreads: true });
+    const effect = (verdict: string, text: string): Sections => ({ verdict, text: `${verdict}: ${text}`, measures: [{ name: "val accuracy", before: 0.27, after: 0.88, low: 0.5, high: 0.7 }] });
+    this.#ledger = options.empty ? [] : [
+      { id: "a1", step: 540, epoch: 4, text: "ignore a box (8 % of the picture, lower right) of sample 311, strength 0.30", sample: 311, strokes: [box(0.72, 0.72, 311)], strength: 0.3, undone: false, effect: effect("helped", "val accuracy 0.27 -> 0.88, energy inside 0.61 -> 0.08") },
+      { id: "a2", step: 610, epoch: 4, text: "look at a box (8 % of the picture, centre) of sample 4518, strength 0.30", sample: 4518, strokes: [box(0.3, 0.2, 4518, "look")], strength: 0.3, undone: true, effect: null },
+      { id: "a3", step: 700, epoch: 5, text: "increase focus by 10%: 0.30 -> 0.40", sample: null, strokes: [], strength: null, undone: false, effect: { verdict: "no measurable effect", text: "no measurable effect", measures: [] } },
+      { id: "a4", step: 742, epoch: 5, text: "ignore upper left, everywhere, strength 0.30", sample: null, strokes: [box(0.02, 0.02, null)], strength: 0.3, undone: false, effect: effect("harmed", "train accuracy 1.00 -> 0.21") },
+      { id: "a5", step: 820, epoch: 6, text: "ignore a box (8 % of the picture, lower right) of sample 4187, strength 0.40", sample: 4187, strokes: [box(0.72, 0.72, 4187)], strength: 0.4, undone: false, effect: null },
+    ].map((one) => ({ author: "", ...one }));
+  }
+
+  /** The ledger with its pictures. */
+  async #entries(buffers: Uint8Array[]): Promise<Sections[]> {
+    return Promise.all(this.#ledger.map(async (item) => {
+      const sample = item["sample"];
+      if (typeof sample !== "number") return item;
+      const put = async (rgb: Uint8Array): Promise<number> => buffers.push(await png(rgb)) - 1;
+      return {
+        ...item, thumbnail_buffer: await put(digit(sample)), before_buffer: await put(warmed(sample, 26, 26)),
+        after_buffer: item["effect"] === null ? null : await put(warmed(sample, 14, 13)),
+      };
+    }));
   }
 
   readonly model: DashboardModel = {
@@ -151,7 +183,7 @@ export class FakeKernel {
       }
       case "undo":
         this.#ledger = this.#ledger.map((item) => (item["id"] === message["intervention"] ? { ...item, undone: true } : item));
-        this.#emit({ ledger: this.#ledger }, [], false);
+        await this.#tell();
         reply(true, `Undone at step ${this.#step}`);
         return;
       case "feedback": {
@@ -160,11 +192,17 @@ export class FakeKernel {
           reply(false, "instruction 'focsu' changes nothing: there is no such instruction; try increase focus by 10% | focus center");
           return;
         }
-        this.#ledger = [...this.#ledger, { id: `b${this.#step}`, step: this.#step, epoch: 6, text, author: "", sample: message["sample"], strokes: [], strength: 0.4, undone: false, effect: null }];
-        this.#emit({ ledger: this.#ledger }, [], false);
+        this.#ledger = [...this.#ledger, { id: `b${this.#step}`, step: this.#step, epoch: 6, text, author: "", sample: message["sample"], strokes: (message["strokes"] as Sections[]).map((one) => ({ kind: one["kind"], roi: Array.isArray(one["roi"]) ? { box: one["roi"] } : one["roi"], sample: message["sample"], label: null, spreads: true })), strength: 0.4, undone: false, effect: null }];
+        await this.#tell();
         reply(true, `Applied at step ${this.#step}: ${text}`);
       }
     }
+  }
+
+  async #tell(): Promise<void> {
+    const buffers: Uint8Array[] = [];
+    const ledger = await this.#entries(buffers);
+    this.#emit({ ledger }, buffers, false);
   }
 
   #curve(name: string, step: number): number {
@@ -176,9 +214,11 @@ export class FakeKernel {
     return {
       mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
       total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
-      learning_rate: 0.01, device: "cpu", classes: this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
+      learning_rate: 0.01, device: "cpu", classes: this.options.many ? Array.from({ length: 1000 }, (_, i) => `n0${2000000 + i * 37}-species ${i}`) : this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
       overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, kernels: "numpy", focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
+      trace: failed ? "Traceback (most recent call last):\n  File \"train.py\", line 12, in step\n    logits = self.head(x)\nRuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
+      remedy: failed ? "Mend the cause in its cell, then press Continue: it goes on from step 874." : null,
     };
   }
 
@@ -191,30 +231,30 @@ export class FakeKernel {
     const metrics = ["train/loss", "val/loss", "train/accuracy", "val/accuracy"].map((name) => {
       const every = name.startsWith("val") ? EACH : 2;
       const pairs: number[] = [];
-      for (let step = every; step <= this.#step; step += every) pairs.push(step, this.#curve(name, step));
+      for (let step = every; step <= this.#step; step += every) pairs.push(step, this.#curve(name, step) * (this.options.spike && name === "train/loss" && step === 400 ? 60 : 1));
       return { name, points_buffer: buffers.push(bytes(pairs)) - 1 };
     });
     const reasons = ["losing confidence", "flip-flopping", "confidently wrong", "never learned", "forgotten at epoch 5"];
     const items: Sections[] = [];
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 20; i++) {
       const index = 4187 + i * 331;
       const thumbnail_buffer = buffers.push(await png(digit(index))) - 1;
-      const risk = this.options.least ? 0.004 / (i + 1) : 0.94 - i * 0.027;
-      const classes = { target: i % 3 === 0 ? 0 : 1, predicted: i % 3 === 0 ? 1 : 0 };
+      const map_buffer = buffers.push(await png(warmed(index, i % 3 === 0 ? 26 : 15, i % 3 === 0 ? 26 : 14))) - 1;
+      const risk = this.options.least ? 0.004 / (i + 1) : 0.94 - (i % 12) * 0.047;
+      const right = i < 12;
+      const classes = { target: (i * 7) % 10, predicted: right ? (i * 7) % 10 : (i * 3 + 1) % 10 };
       const wanted = 0.41 + i * 0.3;
       const values = { target: -1, predicted: 1, target_value: wanted, predicted_value: wanted + 1.89 / (i + 1), error: 1.89 / (i + 1) };
-      items.push({ index, risk, ...(this.options.regression ? values : classes), reason: reasons[i % 5], thumbnail_buffer });
+      items.push({ index, risk, ...(this.options.regression ? values : classes), reason: reasons[i % 5], wrong_now: this.options.regression ? i > 11 : !right, doubtful: i === 13, thumbnail_buffer, map_buffer });
     }
     const open = this.options.window === "open";
     const gate = (name: string, progress: number, sentence: string): Sections => ({ name, passed: progress >= 1, value: progress, needed: 1, progress, sentence });
     this.#emit({
-      status: this.#status(), metrics, ledger: this.#ledger,
+      status: this.#status(), metrics, ledger: await this.#entries(buffers),
       markers: [
         { step: 380, kind: "window_open", text: "review window opened", id: null },
         { step: 470, kind: "window_shut", text: "review window shut", id: null },
-        { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
-        { step: 610, kind: "intervention", text: "look at the centre", id: "a2" },
-        { step: 742, kind: "intervention", text: "increase focus by 10%", id: "a3" },
+        ...this.#ledger.map(({ step, text, id }) => ({ step, kind: "intervention", text, id })),
         ...(open ? [{ step: 800, kind: "window_open", text: "review window opened", id: null }] : []),
       ],
       window: {
@@ -222,7 +262,8 @@ export class FakeKernel {
         gates: [gate("coverage", 1, "every sample seen 3 times"), gate("stability", 0.62, "ranking stable for 2 of 3 epochs"), gate("skill", 1, "forecasts beat chance"), gate("epochs", 0.8, "4 of 5 epochs completed")],
         score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
       },
-      queue: { due: 4, items },
+      queue: { due: 12, parted: true, onset: false, wrong: 1284, items },
+      forgotten: { count: 37, items: items.slice(12).map((one, i) => ({ ...one, times: 1 + (i % 4) })) },
       explanation: this.#explanation(buffers),
       timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
       hits: this.options.hits ? {
@@ -230,13 +271,14 @@ export class FakeKernel {
         items: await Promise.all(Array.from({ length: 24 }, async (_, i) => ({ index: 100 + i, score: 0.99 - i * 0.01, box: [0.7, 0.7, 1, 1], thumbnail_buffer: buffers.push(await png(digit(100 + i))) - 1 }))),
       } : null,
       suspects: this.options.hits ? {
-        count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: 0, suggested: 1, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1 }))),
+        count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: i % 10, suggested: (i + 3) % 10, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1, map_buffer: buffers.push(await png(warmed(900 + i, 14, 12))) - 1 }))),
       } : null,
+      advice: this.options.advice ? { key: "shortcut", text: "Training .99, validation .18: it may be learning a shortcut.", button: "See where it looks", does: "look", sample: 4187, intervention: null } : null,
       alarms: this.options.alarms ? [
         { kind: "collapse", text: "The validation accuracy collapsed after a3 (increase focus by 10%: 0.30 to 0.40), the last of 2 interventions since step 610: 0.81 before, 0.40 now. Undo it if it took away what the model rightly goes by.", step: 800, intervention: "a3" },
         { kind: "parted", text: "Training and validation part: right in 98 % of what it trains on, in 41 % of what it has not seen. Look at what its maps mark: it may know its samples by heart, or by something that only they show.", step: 750, intervention: null },
       ] : [],
-      notices: [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
+      notices: this.options.alarms || this.options.advice ? [] : [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
     }, buffers, true);
   }
 
@@ -246,7 +288,7 @@ export class FakeKernel {
     const livecam = blob(26, 26, 6, 0);
     const smoothgrad = blob(24, 24, 7, 0.8);
     return {
-      index, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }, ...(this.options.classes.length > 2 ? [{ index: 2, probability: 0.01 }] : [])],
+      index, failed: null, target: 0, predicted: index % 2, top: [{ index: index % 2, probability: 0.63 }, { index: 1 - (index % 2), probability: 0.36 }, { index: 2, probability: 0.01 }],
       agreement: 0.71, ...this.#quality(), bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
       seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
       map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),

@@ -1,6 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss.
+// loss, advice, spike, many.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
@@ -14,12 +14,15 @@ const kernel = new FakeKernel({
   classes: query.get("classes") === "long" ? ["<img src=x onerror=alert(1)> a very long class name", "قطة صغيرة", "third"] : [],
   empty: query.has("empty"),
   dead: query.has("dead"),
-  hits: query.has("hits"),
+  hits: !query.has("empty"),
   alarms: query.has("alarms"),
   regression: query.has("regression"),
   doubtful: query.has("doubtful"),
   scale: Number(query.get("scale") ?? 1),
   least: query.has("least"),
+  advice: query.has("advice"),
+  spike: query.has("spike"),
+  many: query.has("many"),
 });
 const widget = createWidget();
 widget.initialize({ model: kernel.model });

@@ -1,10 +1,11 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
-import { draftsOf, filtered, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
+import { walk } from "./lists";
+import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
 import { toRoi } from "./shapes";
 import type { Store } from "./store";
-import type { Command, Explanation, Reply } from "./protocol";
+import type { Command, Explanation, LedgerItem, Reply } from "./protocol";
 import type { Transport } from "./transport";
 
 const HISTORY = 50;
@@ -25,11 +26,44 @@ export class Actions {
     const state = this.store.state.status?.state;
     if (state === "training") await this.#switch("pause");
     else if (state === "paused") await this.#switch("resume");
+    else await this.goOn();
   }
 
+  /** Train on after an end: what was left, or where nothing was one more epoch. */
+  async goOn(): Promise<void> {
+    const { status, asked } = this.store.state;
+    if (status === null || asked === "continue" || !["stopped", "finished", "failed"].includes(status.state)) return;
+    const left = status.total_steps !== null && status.total_steps > status.step;
+    this.store.patch({ asked: "continue", problem: null });
+    const reply = await this.#ask({ kind: "continue", epochs: left ? null : 1 });
+    if (reply?.ok !== true) this.store.patch({ asked: null });
+  }
+
+  /** End the training; the first time it asks. */
   async stop(): Promise<void> {
-    const state = this.store.state.status?.state;
-    if (state === "training" || state === "paused") await this.#switch("stop");
+    const { status, sure } = this.store.state;
+    if (status?.state !== "training" && status?.state !== "paused") return;
+    this.store.patch({ sure: !sure });
+    if (sure) await this.#switch("stop");
+  }
+
+  /** Put an advice away, here at once. */
+  dismiss(key: string): void {
+    this.store.patch({ silenced: [...this.store.state.silenced, key] });
+    if (isReachable(this.store.state)) void this.#ask({ kind: "dismiss", key });
+  }
+
+  /** Have the kernel write this run as one page. */
+  async save(): Promise<void> {
+    this.store.patch({ echo: { text: "Writing the page…", level: "busy" } });
+    const reply = await this.#ask({ kind: "save_page" });
+    this.store.patch({ echo: reply === null ? null : echoOf(reply) });
+  }
+
+  /** Show one sample, and the picture where it stands behind a tab. */
+  async choose(index: number): Promise<void> {
+    this.store.patch({ tab: "look" });
+    await this.explain(index);
   }
 
   /** One step, or to the end of the epoch; then training holds. */
@@ -67,10 +101,10 @@ export class Actions {
   /** The sample before or after the one that is shown, in the queue. */
   async step(by: number): Promise<void> {
     const { state } = this.store;
-    const items = filtered(state);
-    const here = items.findIndex((one) => one.index === state.explanation?.index);
-    const next = items[here < 0 ? (by > 0 ? 0 : items.length - 1) : (here + by + items.length) % items.length];
-    if (next) await this.explain(next.index);
+    const samples = walk(state);
+    const here = state.explanation === null ? -1 : samples.indexOf(state.explanation.index);
+    const next = samples[here < 0 ? (by > 0 ? 0 : samples.length - 1) : (here + by + samples.length) % samples.length];
+    if (next !== undefined) await this.explain(next);
   }
 
   /** Look at the recorded map of a step; null for the newest. */
@@ -108,6 +142,13 @@ export class Actions {
     this.store.patch({ onset });
     const reply = await this.#ask({ kind: "set_queue", onset });
     this.store.patch(reply?.ok === true ? { echo: echoOf(reply) } : { onset: null });
+  }
+
+  /** The entry of the ledger that the answer under the picture is about: the newest, if it holds for the sample shown. */
+  told(): LedgerItem | null {
+    const { ledger, explanation } = this.store.state;
+    const newest = ledger.at(-1);
+    return newest !== undefined && (newest.sample === null || newest.sample === explanation?.index) ? newest : null;
   }
 
   async undo(id: string): Promise<void> {

@@ -5,6 +5,7 @@ import uPlot from "uplot";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import { axisLabels, tick, value } from "./format";
 import { clamp } from "./geometry";
+import { LINES, outliers, plotMarks, rangeOf } from "./marks";
 import type { Marker } from "./protocol";
 import { align, chartsOf, splitName, stretch, type Series } from "./series";
 import type { State } from "./state";
@@ -15,7 +16,6 @@ import type { Context, Part } from "./view";
 const PERIOD = 250;
 /** Pixels between the labels of the values and the drawing, and of those labels at least. */
 const [GAP, LEAST_LABELS] = [6, 34];
-const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- an ambient enum cannot be named here
 const LOGARITHMIC = 3 as uPlot.Scale.Distr;
 let views = 0;
@@ -32,21 +32,6 @@ interface Chart {
   remove(): void;
 }
 
-/** Spans of steps in which the review window was open. */
-export function openSpans(markers: readonly Marker[], end: number): [number, number][] {
-  const spans: [number, number][] = [];
-  let from: number | null = null;
-  for (const { kind, step } of markers) {
-    if (kind === "window_open") from ??= step;
-    if (kind === "window_shut" && from !== null) {
-      spans.push([from, step]);
-      from = null;
-    }
-  }
-  if (from !== null) spans.push([from, Math.max(end, from)]);
-  return spans;
-}
-
 function title(metric: string): string {
   const words = metric.replace(/_/g, " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
@@ -57,15 +42,15 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const sync = `cw-${views++}`;
   const list = h("div", { class: "cw-charts-list" });
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps of session.train(epochs=…).");
-  const key = h("p", { class: "cw-chart-key" });
+  const key = h("div", { class: "cw-chart-key" });
   const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry", title: "Go to it in the list of interventions" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
-  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "window open");
+  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "time to review");
   keyIntervention.addEventListener("click", () => {
     const last = markers.filter((one) => one.kind === "intervention").at(-1);
     if (last?.id) open(last.id);
   }, { signal });
-  const smooth = h("select", { class: "cw-input cw-select cw-small", testid: "cw-smooth", "aria-label": "Smoothing of the lines", title: "Smoothing of the lines" },
-    ...[["0", "as it is"], ["0.6", "smooth"], ["0.9", "smoother"]].map(([value = "", label = ""]) => h("option", { value }, label)));
+  const smooth = h("select", { class: "cw-input cw-select cw-small", testid: "cw-smooth", "aria-label": "Smoothing of the lines", title: "Exact: each value as it was; smooth: a running mean" },
+    ...[["0", "exact"], ["0.6", "smooth"], ["0.9", "smoother"]].map(([value = "", label = ""]) => h("option", { value }, label)));
   const log = button("log", { class: "cw-button cw-small", testid: "cw-log", "aria-pressed": "false", title: "Logarithmic scale" });
   const reset = button("whole run", { class: "cw-button cw-small", testid: "cw-zoom-reset", title: "Show the whole run again (0, or double click)" });
   const set = (change: Partial<State["chart"]>): void => {
@@ -80,10 +65,10 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   reset.addEventListener("click", () => {
     set({ zoom: null });
   }, { signal });
-  key.append(keyIntervention, keyWindow, h("span", { class: "cw-key-rest" }), reset, smooth, log);
+  key.append(h("div", { class: "cw-key-set" }, smooth, log), reset, keyIntervention, keyWindow);
 
   function open(entry: string): void {
-    store.patch({ entry: null });
+    store.patch({ entry: null, tab: "ledger" });
     store.patch({ entry });
   }
 
@@ -96,6 +81,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   }
   const shownSpan = (): readonly [number, number] => store.state.chart.zoom ?? span;
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
+  const { drawSpans, drawSingle, drawInterventions, drawOutliers } = plotMarks(root, store);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
   let span: [number, number] = [0, 1];
@@ -124,8 +110,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         const number = values[i];
         if (number) setText(number, value(step === null ? line.last() : line.at(step)));
       });
-      const near = step === null ? undefined : markers.find((one) => one.kind === "intervention" && Math.abs(one.step - step) <= reach());
-      setText(at, step === null ? (blank ? "nothing above 0" : "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);
+      const near = step === null ? undefined : markers.filter((one) => one.kind === "intervention" && Math.abs(one.step - step) <= reach()).at(-1);
+      const beyond = step === null && !blank && !logarithmic ? outliers(plot) : null;
+      setText(at, step === null ? (blank ? "nothing above 0" : beyond ?? "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);
     }
 
     /** Steps that four pixels stand for. */
@@ -150,15 +137,15 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       ticks: { show: false },
       font,
     };
-    let width = 300;
+    let width = box.clientWidth || 300;
     const options: uPlot.Options = {
-      width, height: 120, padding: [10, 18, 0, 2], // half of the last step's label stands out on the right
+      width, height: box.clientHeight || 120, padding: [10, 18, 0, 2], // half of the last step's label stands out on the right
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
-      scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : {} },
+      scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : { range: (u, least, most) => rangeOf(u, least, most) } },
       axes: [
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
-        { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 32, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
+        { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 22, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
       ],
       series: [{}, ...lines.map((_, i) => ({
         stroke: () => colour(root, LINES[i % LINES.length] ?? "--cw-line-1"),
@@ -166,7 +153,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       }))],
       hooks: {
         drawClear: [drawSpans],
-        draw: [drawInterventions, drawSingle],
+        draw: [drawInterventions, drawSingle, logarithmic ? () => undefined : drawOutliers],
         setSelect: [(u) => {
           const { left, width } = u.select;
           if (width < 6) return;
@@ -209,7 +196,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     box.addEventListener("click", (event) => {
       if (event.shiftKey) return; // the end of a drag
       const at = plot.posToVal(plot.cursor.left ?? -1, "x");
-      const near = markers.find((one) => one.kind === "intervention" && Math.abs(one.step - at) <= 1.5 * reach());
+      const near = markers.filter((one) => one.kind === "intervention" && Math.abs(one.step - at) <= 1.5 * reach()).at(-1);
       if (near?.id) open(near.id);
     }, { signal });
     chartEl.addEventListener("keydown", (event) => {
@@ -250,69 +237,6 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   function namesOf(lines: readonly Series[]): string {
     return `${store.state.chart.log ? "log " : ""}${lines.map((line) => line.name).join()}`;
-  }
-
-  function drawSpans(u: uPlot): void {
-    const end = u.scales["x"]?.max ?? 0;
-    u.ctx.save();
-    u.ctx.fillStyle = colour(root, "--cw-band");
-    for (const [from, to] of openSpans(markers, end)) {
-      const x0 = Math.max(u.valToPos(from, "x", true), u.bbox.left);
-      const x1 = Math.min(u.valToPos(to, "x", true), u.bbox.left + u.bbox.width);
-      if (x1 > x0) u.ctx.fillRect(x0, u.bbox.top, Math.max(x1 - x0, 1), u.bbox.height);
-    }
-    u.ctx.restore();
-  }
-
-  /** A line of one point, as between two gaps, has no length: a dot stands for it. */
-  function drawSingle(u: uPlot): void {
-    const [steps, ...lines] = u.data;
-    lines.forEach((line, i) => {
-      u.ctx.fillStyle = colour(root, LINES[i % LINES.length] ?? "");
-      let points = 0;
-      let inLine = false; // the point before is a number
-      let alone = -1; // a number whose neighbours so far are none
-      const dot = (): void => {
-        if (alone < 0) return;
-        const size = (points === 1 ? 5 : 2) * devicePixelRatio;
-        u.ctx.fillRect(u.valToPos(steps[alone] ?? 0, "x", true) - size / 2, u.valToPos(line[alone] ?? 0, "y", true) - size / 2, size, size);
-      };
-      for (let k = 0; k < line.length; k++) {
-        if (line[k] === undefined) continue;
-        points++;
-        const known = typeof line[k] === "number";
-        if (!known) dot();
-        alone = known && !inLine ? k : -1;
-        inLine = known;
-      }
-      dot();
-    });
-  }
-
-  function drawInterventions(u: uPlot): void {
-    const pixel = devicePixelRatio;
-    const undone = new Set(store.state.ledger.filter((item) => item.undone).map((item) => item.id));
-    u.ctx.save();
-    u.ctx.lineWidth = pixel;
-    u.ctx.setLineDash([3 * pixel, 3 * pixel]);
-    for (const { kind, step, id } of markers) {
-      if (kind !== "intervention") continue;
-      const tone = colour(root, id !== null && undone.has(id) ? "--cw-muted" : "--cw-mark");
-      const x = u.valToPos(step, "x", true);
-      if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue; // zoomed out of sight
-      const top = u.bbox.top;
-      u.ctx.strokeStyle = u.ctx.fillStyle = tone;
-      u.ctx.beginPath();
-      u.ctx.moveTo(x, top);
-      u.ctx.lineTo(x, top + u.bbox.height);
-      u.ctx.stroke();
-      u.ctx.beginPath();
-      u.ctx.moveTo(x - 4 * pixel, top - 6 * pixel);
-      u.ctx.lineTo(x + 4 * pixel, top - 6 * pixel);
-      u.ctx.lineTo(x, top + pixel);
-      u.ctx.fill();
-    }
-    u.ctx.restore();
   }
 
   function showKey(): void {

@@ -1,19 +1,18 @@
 // Puts the parts of one view together and keeps them up to date.
 
 import type { Actions } from "./actions";
-import { createAlarms } from "./alarms";
 import { createCharts } from "./charts";
-import { h, keepFocus, setAttr, setHidden, setText } from "./dom";
+import { createCoach } from "./coach";
+import { createReader } from "./dialog";
+import { h, keepFocus, setAttr, setText } from "./dom";
 import { createFocus } from "./focus";
-import { createGates } from "./gates";
-import { createFooter, createHeader, createNotice } from "./header";
-import { createInstruction } from "./instruction";
+import { createHeader } from "./header";
 import { createHelp, listenForKeys } from "./keys";
-import { renderKnobs } from "./knobs";
 import { createLedger } from "./ledger";
-import { createSide } from "./side";
-import { isReachable } from "./state";
+import { createList } from "./list";
+import { createScreen } from "./screen";
 import type { Store } from "./store";
+import { createTabs } from "./tabs";
 import { followTheme } from "./theme";
 import type { Transport } from "./transport";
 import type { Context, Part } from "./view";
@@ -25,37 +24,31 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const root = h("div", {
     class: "cw-root", testid: "cw-root", "data-lm-suppress-shortcuts": "true", role: "region", "aria-label": "Training dashboard", tabindex: -1,
   });
+  const reader = createReader(ending.signal);
   const context: Context = {
     store, actions, root, signal: ending.signal,
     announce: (text) => {
       setText(live, text);
     },
+    read: reader.read,
+    narrow: () => focus.el.offsetParent === null,
   };
   parent.append(root);
 
   const help = createHelp(context);
-  const header = createHeader(context, help.open);
-  const charts = createCharts(context);
+  const screen = createScreen(root, ending.signal);
+  const header = createHeader(context, screen, help.open);
+  const coach = createCoach(context);
+  const tabs = createTabs(context);
+  const list = createList(context);
   const focus = createFocus(context);
-  const gates = createGates(context);
-  const side = createSide(context, gates);
-  const instruction = createInstruction(context);
   const ledger = createLedger(context);
-  const knobs = createKnobs(context);
-  ledger.el.append(knobs.el);
-  const notice = createNotice(context);
-  const alarms = createAlarms(context);
-  header.el.append(alarms.el, notice.el);
-  const footer = createFooter();
+  const charts = createCharts(context);
   root.append(
-    h("div", { class: "cw-grid" }, header.el, charts.el, focus.el, side.el, instruction.el, ledger.el, footer.el),
-    live, help.el,
+    h("div", { class: "cw-bench" }, header.el, coach.el, tabs.el, list.el, focus.el, ledger.el, charts.el),
+    screen.handle, live, help.el, reader.el,
   );
 
-  // Where the picture stands above the lists, whoever chose a sample sees it.
-  side.el.addEventListener("click", (event) => {
-    if (side.el.offsetLeft === focus.el.offsetLeft && (event.target as Element).closest(".cw-queue-item")) focus.el.scrollIntoView({ block: "nearest" });
-  }, { signal: ending.signal });
   followTheme(root, charts.repaint, ending.signal);
   listenForKeys(context, help.open);
   followSight(root, (visible) => {
@@ -66,7 +59,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, alarms, notice, charts, focus, gates, side, instruction, ledger, knobs, footer];
+  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, help];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();
@@ -82,20 +75,6 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
     ending.abort();
     transport.seen(root, false);
     root.remove();
-  };
-}
-
-/** The panel for knobs, behind a line that opens it. */
-function createKnobs({ actions }: Context): Part {
-  const panel = h("div", { testid: "cw-knobs" });
-  const el = h("details", { class: "cw-knob-panel" }, h("summary", { class: "cw-title" }, "Knobs"), panel);
-  return {
-    el,
-    keys: ["knobs", "status", "connection"],
-    update(state) {
-      setHidden(el, state.knobs === null);
-      renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
-    },
   };
 }
 

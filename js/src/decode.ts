@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events.py say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Candidate, Effect, Explanation, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Candidate, Effect, Explanation, Forgotten, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -85,6 +85,7 @@ function readCandidate(from: Fields, buffers: Buffers): Candidate {
     wrong_now: given(from, "wrong_now") ? bool(from, "wrong_now") : wrongNow(from),
     doubtful: or(bool, false)(from, "doubtful"),
     thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+    map: maybe(bytes(buffers))(from, "map_buffer"),
   };
 }
 
@@ -93,6 +94,7 @@ function readQueue(from: Fields, buffers: Buffers): Queue {
     due: num(from, "due"),
     onset: or(bool, false)(from, "onset"),
     parted: or(bool, false)(from, "parted"),
+    wrong: maybe(num)(from, "wrong"),
     items: list((one) => readCandidate(one, buffers))(from, "items"),
   };
 }
@@ -173,6 +175,24 @@ function readHits(from: Fields, buffers: Buffers): Hits {
   };
 }
 
+function readLost(from: Fields, buffers: Buffers): Lost {
+  return {
+    index: num(from, "index"),
+    target: num(from, "target"),
+    predicted: num(from, "predicted"),
+    times: num(from, "times"),
+    thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+    map: maybe(bytes(buffers))(from, "map_buffer"),
+  };
+}
+
+function readForgotten(from: Fields, buffers: Buffers): Forgotten {
+  return {
+    count: num(from, "count"),
+    items: list((one) => readLost(one, buffers))(from, "items"),
+  };
+}
+
 function readSuspect(from: Fields, buffers: Buffers): Suspect {
   return {
     index: num(from, "index"),
@@ -181,6 +201,7 @@ function readSuspect(from: Fields, buffers: Buffers): Suspect {
     suggested: num(from, "suggested"),
     judged: str(from, "judged"),
     thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+    map: maybe(bytes(buffers))(from, "map_buffer"),
   };
 }
 
@@ -226,7 +247,7 @@ function readEffect(from: Fields): Effect {
   return made;
 }
 
-function readLedgerItem(from: Fields): LedgerItem {
+function readLedgerItem(from: Fields, buffers: Buffers): LedgerItem {
   return {
     id: str(from, "id"),
     step: num(from, "step"),
@@ -238,6 +259,10 @@ function readLedgerItem(from: Fields): LedgerItem {
     strength: maybe(num)(from, "strength"),
     undone: bool(from, "undone"),
     effect: maybe(object(readEffect))(from, "effect"),
+    measured: or(bool, true)(from, "measured"),
+    thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+    before: maybe(bytes(buffers))(from, "before_buffer"),
+    after: maybe(bytes(buffers))(from, "after_buffer"),
   };
 }
 
@@ -323,8 +348,9 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   if (given(from, "timeline")) made.timeline = object(readTimeline)(from, "timeline");
   if (given(from, "shelf")) made.shelf = list((one) => readExplanation(one, buffers))(from, "shelf");
   if (given(from, "hits")) made.hits = object((one) => readHits(one, buffers))(from, "hits");
+  if (given(from, "forgotten")) made.forgotten = object((one) => readForgotten(one, buffers))(from, "forgotten");
   if (given(from, "suspects")) made.suspects = object((one) => readSuspects(one, buffers))(from, "suspects");
-  if (given(from, "ledger")) made.ledger = list(readLedgerItem)(from, "ledger");
+  if (given(from, "ledger")) made.ledger = list((one) => readLedgerItem(one, buffers))(from, "ledger");
   if (given(from, "knobs")) made.knobs = object(readKnobs)(from, "knobs");
   if (given(from, "alarms")) made.alarms = list((one) => readAlarm(one, buffers))(from, "alarms");
   if (from["advice"] !== undefined) made.advice = maybe(object(readAdvice))(from, "advice");

@@ -84,7 +84,7 @@ export function focusedBeside(one: Node): Element | null {
  */
 export function keepFocus(root: HTMLElement): () => () => void {
   let lost: HTMLElement | null = null;
-  const usable = (one: HTMLElement): boolean => one.isConnected && one.closest("[hidden], :disabled") === null;
+  const usable = (one: HTMLElement): boolean => one.isConnected && one.offsetParent !== null && one.closest(":disabled") === null;
   const focus = (one: HTMLElement): void => {
     one.focus({ preventScroll: true });
   };

@@ -1,6 +1,7 @@
-// The review window: while it is shut, what it still waits for; and how earlier forecasts came out.
+// Whether it is a good moment to review, as one small button; behind it what that waits for.
 
 import { button, h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
+import { createPopover } from "./popover";
 import type { GateStatus } from "./protocol";
 import { isReachable } from "./state";
 import type { Context, Part } from "./view";
@@ -10,20 +11,14 @@ export function ordered(gates: readonly GateStatus[]): GateStatus[] {
   return [...gates].sort((a, b) => Number(a.passed) - Number(b.passed) || a.progress - b.progress);
 }
 
-/** The window's state, and apart from it what it waits for. */
-export interface Gates extends Part {
-  details: HTMLElement;
-}
-
-/** The state stands over the queue, the details under it, so that it keeps its place. */
-export function createGates({ actions, signal, announce }: Context): Gates {
-  const badge = h("span", { class: "cw-badge", testid: "cw-window" });
-  const open = button("Open", { class: "cw-button cw-small", testid: "cw-open-window", title: "Review now, whatever the window waits for (O)" });
+export function createGates({ actions, signal, announce }: Context): Part {
+  const badge = button("", { class: "cw-button cw-badge", testid: "cw-window" });
+  const open = button("Review now anyway (O)", { class: "cw-button cw-small", testid: "cw-open-window", title: "Take this for a good moment, whatever it waits for (O)" });
   open.addEventListener("click", () => void actions.send({ kind: "open_window" }), { signal });
+  const help = h("p", { class: "cw-note" }, "A good moment to review: the lists have settled, and earlier ones came true. Before that they may still change a lot.");
   const list = h("ul", { class: "cw-gates-list" });
-  const score = h("p", { class: "cw-score", testid: "cw-score" });
-  const el = h("div", { class: "cw-window" }, badge, open);
-  const details = h("div", { class: "cw-gates", testid: "cw-gates" }, list, score);
+  const { el, panel } = createPopover(badge, "When to review", "cw-gates", signal, help, list, open);
+  setAttr(panel, "data-testid", "cw-gates");
   let known: boolean | null = null;
 
   function make(): HTMLLIElement {
@@ -33,19 +28,19 @@ export function createGates({ actions, signal, announce }: Context): Gates {
 
   return {
     el,
-    details,
     keys: ["window", "connection"],
     update(state) {
       const { window } = state;
-      setHidden(el, window === null);
-      setHidden(details, window === null);
+      badge.disabled = window === null;
+      const missing = window?.gates.filter((gate) => !gate.passed).length ?? 0;
+      setText(badge, window?.by_hand ? "review: by hand" : window?.open ? "review: now" : window === null || missing === 0 ? "review: not yet" : `review: ${window.gates.length - missing} of ${window.gates.length}`);
+      setAttr(badge, "title", window?.open ? "A good moment to review: the lists have settled" : "Not yet a good moment to review; press to see what it waits for");
+      setAttr(badge, "data-open", window?.open ?? false);
+      setHidden(open, (window?.open ?? true) || !isReachable(state));
       if (window === null) return;
-      if (known !== null && known !== window.open) announce(window.open ? "Review window open" : "Review window shut");
+      if (known !== null && known !== window.open) announce(window.open ? "A good moment to review" : "No longer a good moment to review");
       known = window.open;
-      setText(badge, `review window ${window.by_hand ? "opened by hand" : window.open ? "open" : "shut"}`);
-      setHidden(open, window.open || !isReachable(state));
-      setAttr(badge, "data-open", window.open);
-      syncChildren(list, window.open ? [] : ordered(window.gates), make, (row, gate) => {
+      syncChildren(list, ordered(window.gates), make, (row, gate) => {
         const [mark, sentence, meter] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
         setText(mark, gate.passed ? "✓" : "");
         setText(sentence, gate.sentence);
@@ -53,9 +48,6 @@ export function createGates({ actions, signal, announce }: Context): Gates {
         setAttr(row, "data-passed", gate.passed);
         setVar(meter, "--cw-share", gate.progress.toFixed(3));
       });
-      setHidden(list, window.open);
-      setText(score, window.score ?? "");
-      setHidden(score, window.score === null);
     },
   };
 }

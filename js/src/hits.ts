@@ -2,15 +2,21 @@
 // leaves picked.
 
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
+import type { Hits } from "./protocol";
 import { isReachable } from "./state";
 import { showThumbnail } from "./thumbnails";
 import type { Context, Part } from "./view";
 
+/** How far the search is, and what to do with what it found. */
+export function hitsText(hits: Hits): string {
+  if (hits.error !== "") return hits.error;
+  return `${hits.count} more look the same${hits.done ? "" : ` so far; ${hits.searched} of ${hits.total} searched`}. Take out those that do not.`;
+}
+
 export function createHits({ store, actions, signal }: Context): Part {
-  const text = h("p", { class: "cw-note", testid: "cw-hits-text", role: "status" });
   const apply = button("", { class: "cw-button cw-primary", testid: "cw-hits-confirm" });
   const grid = h("div", { class: "cw-hits", testid: "cw-hits" });
-  const el = h("div", { class: "cw-page" }, text, apply, grid);
+  const el = h("div", { class: "cw-alike-page" }, apply, grid);
   grid.addEventListener("click", (event) => {
     const index = Number((event.target as Element).closest("button")?.getAttribute("data-index") ?? NaN);
     if (Number.isNaN(index)) return;
@@ -32,7 +38,6 @@ export function createHits({ store, actions, signal }: Context): Part {
       const { hits, unpicked } = state;
       if (hits === null) return;
       const count = unpicked.size === 0 ? hits.count : hits.items.filter((one) => !unpicked.has(one.index)).length;
-      setText(text, hits.error !== "" ? hits.error : `${hits.count} more look the same${hits.done ? "" : ` so far; ${hits.searched} of ${hits.total} searched`}. Take out those that do not.`);
       setText(apply, count === 1 ? "Ignore it there too" : `Ignore it in these ${count} too`);
       apply.disabled = count === 0 || !isReachable(state);
       setHidden(apply, hits.items.length === 0);

@@ -1,51 +1,51 @@
 // Keys that work anywhere in the dashboard outside its text fields, and the dialog that lists them.
 
-import { button, h, setAttr } from "./dom";
-import { MAPS } from "./focus";
+import { createDialog } from "./dialog";
+import { focusedBeside, h, setAttr, setText } from "./dom";
 import { clamp } from "./geometry";
-import { timelineOf } from "./state";
+import { runText } from "./header";
+import { MAPS } from "./looks";
+import { hasMaps, shownExplanation, timelineOf, type MapView, type Tab } from "./state";
 import { RADII } from "./tools";
-import type { Context } from "./view";
+import type { Context, Part } from "./view";
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["P", "pause or resume"],
+  ["P", "pause, resume, or train on after an end"],
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
+  ["N", "next sample of the list; with Shift: the one before"],
+  ["D Q C K", "go to the picture, the list, the charts, the ledger"],
+  ["Y", "do what the line under the header offers"],
   ["L I", "strokes say “look here”, “ignore this”"],
   ["B G U E", "box, polygon, brush, eraser"],
   ["[ ]", "smaller, larger brush"],
   ["A", "add a stroke in the middle of the picture"],
+  ["Enter", "submit the strokes and the sentence"],
+  ["X", "undo what was told last"],
+  ["R W", "the frame is the right reason, the wrong reason"],
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
   ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
-  ["N", "next candidate; with Shift: the one before"],
   [", .", "earlier, later map of this sample"],
-  ["F O", "list what will fail soon and is still right; open the review window"],
-  ["R W", "the model looks for the right reason, the wrong reason"],
-  ["Shift", "while dragging on a chart: move it, as the middle button does; without: choose a stretch"],
-  ["/", "go to the instruction line"],
+  ["O", "review now, whatever the lists wait for"],
+  ["/", "go to the line for a sentence; F to the search"],
+  ["Esc", "leave a field, a panel, what is being drawn"],
   ["?", "this list"],
   ["Arrows", "on the picture: lead the tool; Space sets it down and lifts it, Enter closes a polygon"],
-  ["Arrows", "on a stroke: move it; with Shift: resize a box"],
-  ["Delete", "on a stroke: remove it"],
-  ["Up Down", "in the queue: next sample; Enter explains it"],
-  ["Up Down", "in the instruction line: earlier instructions"],
-  ["Enter", "in the instruction line: send, with the strokes"],
+  ["Arrows", "on a stroke: move it; with Shift: resize a box; Delete removes it"],
+  ["Arrows", "in a list: step; Enter opens the sample"],
+  ["Up Down", "in the line for a sentence: earlier ones"],
+  ["Shift", "while dragging on a chart: move it, as the middle button does; without: choose a stretch"],
 ];
 
-export function createHelp({ signal }: Context): { el: HTMLDialogElement; open: () => void } {
-  const close = button("Close", { class: "cw-button" });
+export function createHelp({ signal }: Context): Part & { el: HTMLDialogElement; open: () => void } {
   const rows = KEYS.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]);
-  const el = h("dialog", { class: "cw-help", "aria-label": "Keys", testid: "cw-help-dialog" },
-    h("h3", { class: "cw-title" }, "Keys"), h("dl", { class: "cw-keys" }, ...rows), close);
-  close.addEventListener("click", () => {
-    el.close();
-  }, { signal });
-  el.addEventListener("click", (event) => {
-    if (event.target === el) el.close(); // the backdrop
-  }, { signal });
+  const run = h("p", { class: "cw-note", testid: "cw-run" });
+  const { el, open } = createDialog(h("h3", { class: "cw-title" }, "Keys"), "cw-help-dialog", signal, h("dl", { class: "cw-keys" }, ...rows), run);
   return {
     el,
-    open: () => {
-      if (!el.open) el.showModal();
+    open,
+    keys: ["status"],
+    update({ status }) {
+      setText(run, status === null ? "" : runText(status));
     },
   };
 }
@@ -63,16 +63,37 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     const control = root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`);
     if (control?.offsetParent) control.click(); // what cannot be seen cannot be pressed
   };
+  const show = (map: MapView): void => {
+    const explanation = shownExplanation(store.state);
+    if (map === "off" || (explanation !== null && (map === "all" ? hasMaps(explanation) : explanation.maps[map] !== null))) store.patch({ map });
+  };
+  /** Go to a part of the view, and bring it out where it stands behind a tab. */
+  const go = (tab: Tab, where: string): void => {
+    store.patch({ tab });
+    store.flush();
+    root.querySelector<HTMLElement>(where)?.focus();
+  };
   const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
-    if (map) click(`cw-map-${map[0]}`);
+    if (map) show(map[0]);
     else if (key === "p") void actions.pauseOrResume();
     else if (key === "s") void actions.advance(shift ? "epoch" : "step");
     else if (key === "l") store.patch({ meaning: "look" });
     else if (key === "i") store.patch({ meaning: "ignore" });
     else if (key === "a") click("cw-add-box");
-    else if (key === "f") click("cw-onset");
-    else if (key === "o") click("cw-open-window");
+    else if (key === "d") go("look", "[data-testid='cw-picture']");
+    else if (key === "q") go("list", ".cw-cards [data-index]:not([tabindex='-1']), .cw-hit, [data-testid='cw-search']");
+    else if (key === "f") go("list", "[data-testid='cw-search']");
+    else if (key === "c") go("charts", ".cw-chart");
+    else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");
+    else if (key === "y") click("cw-coach-act");
+    else if (key === "x") click("cw-undo-told");
+    else if (key === "enter") {
+      if (!actions.canSubmit()) return false;
+      click("cw-submit");
+    } else if (key === "o") {
+      if (store.state.window?.open === false) void actions.send({ kind: "open_window" });
+    }
     else if (key in TOOL_KEYS) click(`cw-shape-${TOOL_KEYS[key] ?? ""}`);
     else if (key === "[" || key === "]") store.patch({ radius: clamp(store.state.radius + (key === "[" ? -0.02 : 0.02), ...RADII) });
     else if (key === "n") void actions.step(shift ? -1 : 1);
@@ -82,7 +103,7 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
       const here = store.state.at === null ? steps.length - 1 : steps.indexOf(store.state.at);
       const to = here + (key === "," ? -1 : 1);
       if (steps[to] !== undefined) actions.scrub(to === steps.length - 1 ? null : steps[to]);
-    } else if (key === "/") root.querySelector<HTMLElement>("[data-testid='cw-instruction']")?.focus();
+    } else if (key === "/") go("look", "[data-testid='cw-instruction']");
     else if (key === "?") openHelp();
     else return false;
     return true;
@@ -96,6 +117,13 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
   root.addEventListener("keydown", (event) => {
     if (left(event)) return;
     event.stopPropagation();
+    if (event.key === "Escape" && isField(event.target) && !event.isComposing) {
+      root.focus({ preventScroll: true });
+      return;
+    }
+    if (event.key === "Escape" && store.state.sure) store.patch({ sure: false });
+    // What has the focus and is pressed by Enter is pressed, and nothing else.
+    if (event.key === "Enter" && focusedBeside(root)?.closest("button, a, summary")) return;
     if (isField(event.target) || event.altKey || root.querySelector("dialog[open]") !== null) return;
     if (event.ctrlKey || event.metaKey) {
       const key = event.key.toLowerCase();

@@ -1,27 +1,45 @@
-// The ledger: every intervention, newest first, each of which can be taken out again.
+// The ledger: every intervention, newest first, as its picture with the stroke, the map before and
+// after, what it came to, and a way to take it out again.
 
-import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
-import { value } from "./format";
-import { isReachable } from "./state";
+import { renderKnobs } from "./knobs";
+import { button, h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
+import type { LedgerItem } from "./protocol";
+import { fromRoi, pathOf, type Shape } from "./shapes";
+import { className, isReachable, type State } from "./state";
+import { showThumbnail } from "./thumbnails";
+import { briefly, CHIPS, figures, told } from "./verdict";
 import type { Context, Part } from "./view";
 
-export function createLedger({ store, actions, signal }: Context): Part {
+const shapes = new WeakMap<object, Shape | null>();
+
+/** Outline of a stroke in a picture of side 1; "" where it cannot be drawn. */
+function outline(roi: Record<string, unknown>): string {
+  if (!shapes.has(roi)) shapes.set(roi, fromRoi(roi));
+  const shape = shapes.get(roi) ?? null;
+  return shape === null ? "" : pathOf(shape).rim;
+}
+
+export function createLedger(context: Context): Part {
+  const { store, actions, signal } = context;
   const list = h("ol", { class: "cw-ledger-list", testid: "cw-ledger" });
-  const empty = h("p", { class: "cw-hint" }, "What you tell the training is listed here.");
+  const empty = h("p", { class: "cw-hint" }, "What you tell the training is listed here: its picture, the map before and after, and whether it helped.");
   const count = h("span", { class: "cw-note" });
-  const el = h("section", { class: "cw-panel cw-ledger", "aria-label": "Interventions" },
-    h("div", { class: "cw-panel-head" }, h("h3", { class: "cw-title" }, "Interventions"), count), empty, list);
+  const panel = h("div", { testid: "cw-knobs" });
+  const knobs = h("details", { class: "cw-knob-panel" }, h("summary", { class: "cw-title" }, "Knobs"), panel);
+  const el = h("section", { class: "cw-panel cw-ledger", testid: "cw-ledger-panel", "aria-label": "Ledger: what was told to the training" },
+    h("div", { class: "cw-panel-head" }, h("h3", { class: "cw-title" }, "Told so far"), count), knobs, empty, list);
 
   list.addEventListener("click", (event) => {
     const pressed = (event.target as Element).closest("button");
     const item = pressed?.closest<HTMLElement>("[data-id]");
     if (!pressed || !item) return;
+    const id = item.dataset["id"] ?? "";
     const sample = pressed.getAttribute("data-explain");
     if (pressed.classList.contains("cw-alike")) {
-      store.patch({ page: "alike" });
-      void actions.send({ kind: "similar", intervention: item.dataset["id"] ?? "" });
-    } else if (sample !== null) void actions.explain(Number(sample));
-    else void actions.undo(item.dataset["id"] ?? "");
+      store.patch({ page: "alike", tab: "list" });
+      void actions.send({ kind: "similar", intervention: id });
+    } else if (sample !== null) void actions.choose(Number(sample));
+    else void actions.undo(id);
   }, { signal });
 
   const point = (event: Event): void => {
@@ -34,45 +52,82 @@ export function createLedger({ store, actions, signal }: Context): Part {
   }, { signal });
 
   function make(): HTMLLIElement {
-    return h("li", { class: "cw-ledger-item", testid: "cw-ledger-item" },
-      h("span", { class: "cw-ledger-step" }),
-      h("div", { class: "cw-ledger-what" }, h("bdi", { class: "cw-ledger-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" })),
-      button("Find alike", { class: "cw-link cw-alike", title: "Search for other samples that show what is ignored here" }),
-      button("", { class: "cw-link" }), button("Undo", { class: "cw-button cw-small" }));
+    const picture = (name: string): HTMLElement => h("span", { class: `cw-crop ${name}` }, h("img", { alt: "", draggable: "false" }),
+      s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }));
+    return h("li", { class: "cw-entry", testid: "cw-ledger-item" },
+      button("", { class: "cw-crops" }, picture("cw-crop-told"), picture("cw-crop-before"), picture("cw-crop-after")),
+      h("div", { class: "cw-entry-head" }, h("span", { class: "cw-verdict" }), h("span", { class: "cw-entry-step" })),
+      h("bdi", { class: "cw-entry-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" }),
+      h("div", { class: "cw-entry-ends" },
+        button("Find alike", { class: "cw-link cw-alike", title: "Search for other samples that show what is ignored here" }),
+        button("", { class: "cw-link cw-jump" }), button("Undo", { class: "cw-button cw-small cw-undo" })));
+  }
+
+  function showCrops(crops: HTMLButtonElement, item: LedgerItem): void {
+    const [first, before, after] = crops.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+    for (const [one, png] of [[first, item.thumbnail ?? item.before ?? item.after], [before, item.before], [after, item.after]] as const) {
+      const [image, svg] = one.children as unknown as [HTMLImageElement, SVGSVGElement];
+      showThumbnail(image, png);
+      syncChildren(svg, item.strokes, () => s("path", { class: "cw-given-rim", "vector-effect": "non-scaling-stroke" }), (path, stroke) => {
+        setAttr(path, "d", outline(stroke.roi));
+        setAttr(path, "data-kind", stroke.kind);
+      });
+    }
+    setHidden(before, item.before === null);
+    setHidden(after, item.after === null);
+    setHidden(first, item.strokes.length === 0 && item.thumbnail === null);
+    setHidden(crops, item.strokes.length === 0 && item.thumbnail === null);
+    setAttr(before, "title", "Where the model looked before");
+    setAttr(after, "title", "Where the model looks since");
+    setAttr(crops, "data-explain", item.sample);
+    crops.disabled = item.sample === null;
+    const name = item.sample === null ? "Its places" : `Open sample ${item.sample}`;
+    setAttr(crops, "title", `${name}: ${item.text}`);
+    setAttr(crops, "aria-label", name);
+  }
+
+  function show(element: HTMLLIElement, item: LedgerItem, state: State): void {
+    const [crops, head, text, effect, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+    const [chip, step] = head.children as unknown as [HTMLElement, HTMLElement];
+    const [alike, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
+    const reachable = isReachable(state);
+    setAttr(element, "data-pointed", item.id === state.entry);
+    setAttr(element, "data-id", item.id);
+    setAttr(element, "data-undone", item.undone);
+    showCrops(crops, item);
+    const [word, tone] = item.undone ? ["undone", "none"] : item.effect === null ? [item.measured ? "measuring" : "", "none"] : CHIPS[item.effect.verdict];
+    setText(chip, word);
+    setAttr(chip, "data-verdict", tone);
+    setAttr(chip, "title", item.effect === null && item.measured && !item.undone ? "What it came to is measured some steps after it" : null);
+    setText(step, `${item.id} · step ${item.step}`); // the name that other entries and alarms call it by
+    setText(text, told(item, (index) => className(state, index)));
+    setAttr(text, "title", item.strength === null ? item.text : `${item.text} · strength ${item.strength.toFixed(2)}`);
+    setText(effect, item.effect === null || item.undone ? "" : briefly(item.effect));
+    setAttr(effect, "data-verdict", item.effect?.verdict ?? null);
+    setAttr(effect, "title", item.effect === null ? null : `${item.effect.text}\n${figures(item.effect)}`);
+    setHidden(alike, item.sample === null || item.undone || !item.strokes.some((one) => one.kind === "ignore"));
+    alike.disabled = !reachable;
+    setText(jump, item.sample === null ? "" : `#${item.sample}`);
+    setAttr(jump, "data-explain", item.sample);
+    setAttr(jump, "title", item.sample === null ? null : `Open sample ${item.sample}`);
+    setHidden(jump, item.sample === null);
+    setHidden(undo, item.undone);
+    setAttr(undo, "aria-label", `Undo: ${item.text}`);
+    undo.disabled = !reachable || state.undoing.includes(item.id);
   }
 
   return {
     el,
-    keys: ["ledger", "undoing", "connection", "entry"],
+    keys: ["ledger", "undoing", "connection", "entry", "knobs", "status"],
     update(state, changed) {
+      setHidden(knobs, state.knobs === null);
+      renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
+      if (!["ledger", "undoing", "connection", "entry"].some((key) => changed.has(key as keyof State))) return;
       const items = [...state.ledger].reverse();
-      const reachable = isReachable(state);
       setHidden(empty, items.length > 0);
       setText(count, items.length === 0 ? "" : String(items.length));
       syncChildren(list, items, make, (element, item) => {
-        const [step, what, alike, link, undo] = element.children as unknown as [HTMLElement, HTMLElement, HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
-        const [text, effect] = what.children as unknown as [HTMLElement, HTMLElement];
-        const searchable = item.sample !== null && !item.undone && item.strokes.some((one) => one.kind === "ignore");
-        setHidden(alike, !searchable);
-        alike.disabled = !reachable;
-        setText(effect, item.effect?.text ?? "");
-        setHidden(effect, item.effect === null);
-        setAttr(effect, "data-verdict", item.effect?.verdict ?? null);
-        setAttr(effect, "title", item.effect?.measures.map((one) => `${one.name}: ${value(one.before)} → ${value(one.after)} (change ${value(one.low)} to ${value(one.high)})`).join("\n") ?? null);
-        setAttr(element, "data-pointed", item.id === state.entry);
-        setAttr(element, "data-id", item.id);
-        setAttr(element, "data-undone", item.undone);
-        setText(step, `${item.id} · step ${item.step}`); // the name that other entries and alarms call it by
-        setText(text, item.text);
-        setAttr(text, "title", item.strength === null ? item.text : `${item.text} · strength ${item.strength.toFixed(2)}`);
-        setText(link, item.sample === null ? "" : `#${item.sample}`);
-        setAttr(link, "data-explain", item.sample);
-        setAttr(link, "title", item.sample === null ? null : `Explain sample ${item.sample}`);
-        link.disabled = !reachable;
-        setHidden(link, item.sample === null);
-        setText(undo, item.undone ? "undone" : "Undo");
-        setAttr(undo, "aria-label", item.undone ? null : `Undo: ${item.text}`);
-        undo.disabled = item.undone || !reachable || state.undoing.includes(item.id);
+        show(element, item, state);
       });
       if (!changed.has("entry") || list.matches(":hover")) return;
       const pointed = list.querySelector<HTMLElement>("[data-pointed]");

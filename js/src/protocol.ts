@@ -85,6 +85,7 @@ export interface Candidate {
   wrong_now: boolean;
   doubtful: boolean;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The forecast queue, riskiest first: two lists, told apart by `wrong_now`. */
@@ -92,6 +93,7 @@ export interface Queue {
   due: number;
   onset: boolean;
   parted: boolean;
+  wrong: number | null;
   items: Candidate[];
 }
 
@@ -156,6 +158,22 @@ export interface Hits {
   items: Hit[];
 }
 
+/** A sample that was right once and is wrong now; the pictures are PNGs. */
+export interface Lost {
+  index: number;
+  target: number;
+  predicted: number;
+  times: number;
+  thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
+}
+
+/** Samples that were right once and are wrong now, most often forgotten first. */
+export interface Forgotten {
+  count: number;
+  items: Lost[];
+}
+
 /** A sample whose label may be wrong; `judged` is empty until somebody said something. */
 export interface Suspect {
   index: number;
@@ -164,6 +182,7 @@ export interface Suspect {
   suggested: number;
   judged: string;
   thumbnail: Uint8Array | null;
+  map: Uint8Array | null;
 }
 
 /** The most doubtful labels, most doubtful first. */
@@ -214,6 +233,10 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  measured: boolean;
+  thumbnail: Uint8Array | null;
+  before: Uint8Array | null;
+  after: Uint8Array | null;
 }
 
 /** One value of the optimizer, in each of its groups. */
@@ -288,6 +311,7 @@ export interface Update {
   timeline?: Timeline;
   shelf?: Explanation[];
   hits?: Hits;
+  forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
   knobs?: Knobs;
@@ -337,6 +361,7 @@ export type Command =
   | { kind: "leave_out"; index: number[] }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
+  | { kind: "save_page" }
   | { kind: "close_others" };
 
 /** What the browser says of its screen; the id is the browser's own name. */

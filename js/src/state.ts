@@ -2,9 +2,10 @@
 
 import type { Point } from "./geometry";
 import type {
-  Alarm, Candidate, Explanation, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Advice, Alarm, Explanation, Forgotten, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
+import { shortNames } from "./names";
 import { Series } from "./series";
 import type { Shape } from "./shapes";
 
@@ -30,9 +31,16 @@ export type MapName = keyof Explanation["maps"];
 
 export type MapView = MapName | "all" | "off";
 
+/** Which samples are listed. */
+export type Page = "wrong" | "risk" | "forgotten" | "suspects" | "alike";
+
+/** What a narrow view shows of the four parts that stand side by side in a wide one. */
+export type Tab = "look" | "list" | "charts" | "ledger";
+
 export type Tool = "box" | "polygon" | "brush" | "eraser";
 
 export interface Echo {
+  sample?: number | null; // that it is about, where it is about one
   text: string;
   level: "info" | "error" | "busy";
 }
@@ -48,14 +56,17 @@ export interface State {
   timeline: Timeline | null;
   shelf: ReadonlyMap<string, Explanation>; // recorded explanations at hand, by `shelfKey`
   hits: Hits | null;
+  forgotten: Forgotten | null;
   suspects: Suspects | null;
   ledger: readonly LedgerItem[];
   knobs: Knobs | null;
   alarms: readonly Alarm[];
+  advice: Advice | null;
   notices: readonly Notice[];
   // of this page
   connection: Connection;
-  asked: "pause" | "resume" | "stop" | "advance" | null; // sent, and the state has not changed yet
+  asked: "pause" | "resume" | "stop" | "advance" | "continue" | null; // sent, and the state has not changed yet
+  sure: boolean; // Stop was pressed once, and asks
   explaining: number | null; // sample whose maps were asked for
   problem: string | null; // why the last request failed
   dismissed: string | null; // key of the newest notice that was put away
@@ -65,10 +76,11 @@ export interface State {
   threshold: number; // map values below it are not drawn
   palette: string;
   at: number | null; // step of the recorded map that is looked at; null: the newest
-  page: "risk" | "suspects" | "alike";
+  page: Page | null; // null: the first that has something in it
+  tab: Tab;
   chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
   onset: boolean | null; // the queue that was asked for, until it is there
-  filter: string; // of the queue: "" or a class's number
+  filter: string; // of the lists: a part of a class's name, or a sample's number
   unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
   drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
   edits: Readonly<Record<number, Edits>>; // by sample
@@ -93,10 +105,10 @@ const SHELF = 64; // recorded explanations kept at hand, beside those that came 
 export function initialState(): State {
   return {
     status: null, metrics: new Map(), markers: [], window: null, queue: null, explanation: null,
-    timeline: null, shelf: new Map(), hits: null, suspects: null,
-    ledger: [], knobs: null, alarms: [], notices: [], connection: "connecting", asked: null, explaining: null, problem: null,
+    timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
+    ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
-    at: null, page: "risk", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
+    at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
@@ -151,14 +163,6 @@ export function isReachable(state: State): boolean {
   return ["live", "silent", "behind"].includes(state.connection);
 }
 
-/** The queue as the person wants to see it: those at risk, then those wrong now. */
-export function filtered(state: State): readonly Candidate[] {
-  const { filter } = state;
-  const wanted = (state.queue?.items ?? []).filter((one) =>
-    filter === "" || (one.target < 0 ? one.predicted : one.target) === Number(filter));
-  return [...wanted.filter((one) => !one.wrong_now), ...wanted.filter((one) => one.wrong_now)];
-}
-
 /** Whether the queue holds only samples that are still right, or soon will. */
 export function showsOnset(state: State): boolean {
   return state.onset ?? state.queue?.onset === true;
@@ -170,7 +174,7 @@ export function strengthOf(state: State): number {
 
 export function className(state: State, index: number | null): string {
   if (index === null) return "?";
-  return state.status?.classes[index] ?? `class ${index}`;
+  return shortNames(state.status?.classes ?? [])[index] ?? `class ${index}`;
 }
 
 export function noticeKey(notice: Notice): string {
@@ -182,8 +186,11 @@ export function reduce(state: State, update: Update): Partial<State> {
   const patch: Partial<State> = {};
   const { status, metrics, explanation } = update;
   if (status) {
-    patch.status = status;
+    const known = state.status?.classes ?? [];
+    const same = known.length === status.classes.length && known.every((name, i) => name === status.classes[i]);
+    patch.status = same ? { ...status, classes: known } : status; // names that are cut and listed once
     if (state.asked !== null && state.status?.state !== status.state) patch.asked = null;
+    if (state.sure && state.status?.state !== status.state) patch.sure = false;
     if (state.status !== null && state.status.focus !== status.focus) patch.strength = null;
   }
   if (metrics || update.full) {
@@ -197,6 +204,7 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (explanation && !heldBack(state, explanation)) {
     patch.explanation = explanation;
+    if (state.explanation !== null && state.explanation.index !== explanation.index && state.echo?.level !== "busy") patch.echo = null;
     if (state.explanation?.index !== explanation.index) Object.assign(patch, { selected: null, pending: [], cursor: null, at: null });
     const answered = explanation.failed !== null || hasMaps(explanation);
     if (state.explaining === explanation.index && answered) patch.explaining = null;
@@ -210,6 +218,7 @@ export function reduce(state: State, update: Update): Partial<State> {
     patch.hits = update.hits;
     if (state.hits?.intervention !== update.hits.intervention) patch.unpicked = new Set();
   }
+  if (update.forgotten) patch.forgotten = update.forgotten;
   if (update.suspects) patch.suspects = update.suspects;
   if (update.markers) patch.markers = update.markers;
   if (update.window) patch.window = update.window;
@@ -219,9 +228,13 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (update.knobs) patch.knobs = update.knobs;
   if (update.alarms) patch.alarms = update.alarms;
+  if (update.advice !== undefined) patch.advice = update.advice;
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {
     patch.ledger = update.ledger;
+    // What came of it takes the place of the answer to it.
+    const [newest, before] = [update.ledger.at(-1), state.ledger.at(-1)];
+    if (newest?.effect && newest.id === before?.id && before.effect === null && state.echo?.level === "info") patch.echo = null;
     const undone = new Set(update.ledger.filter((item) => item.undone).map((item) => item.id));
     patch.undoing = state.undoing.filter((id) => !undone.has(id));
   }

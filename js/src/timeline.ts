@@ -7,7 +7,7 @@ import type { Context, Part } from "./view";
 export function createTimeline({ store, actions, signal }: Context): Part {
   const slider = h("input", { type: "range", min: 0, max: 0, step: 1, value: 0, class: "cw-range", testid: "cw-timeline", "aria-label": "Recorded maps of this sample, oldest to newest" });
   const label = h("output", { class: "cw-timeline-at", testid: "cw-timeline-at" });
-  const el = h("label", { class: "cw-labelled cw-timeline", title: "Where the model looked earlier (comma and full stop)" }, h("span", {}, "map"), slider, label);
+  const el = h("label", { class: "cw-labelled cw-timeline", title: "Where the model looked earlier (comma and full stop)" }, h("span", {}, "earlier"), slider, label);
 
   slider.addEventListener("input", () => {
     const entries = timelineOf(store.state);

@@ -13,6 +13,10 @@ export interface Context {
   root: HTMLElement;
   /** Say something to those who do not see it change. */
   announce: (text: string) => void;
+  /** Show a text that has no room in its line; `fixed` keeps its lines. */
+  read: (title: string, text: string, fixed?: string) => void;
+  /** Whether this view shows its lists in place of the picture, which stands behind another tab. */
+  narrow: () => boolean;
 }
 
 /** One part of the dashboard: an element, and what keeps it up to date. */

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { showThumbnail } from "../src/thumbnails";
 import { PATIENCE } from "../src/transport";
 import { buffers, raw, sentByBrowser } from "./fixtures";
-import { frame, get, lastOf, mountEach, press } from "./mounted";
+import { coach, frame, get, lastOf, mountEach, press } from "./mounted";
 import { settle } from "./model";
 
 const mounted = mountEach();
@@ -17,10 +17,11 @@ describe("what it shows", () => {
     expect(get("cw-agreement").textContent).toBe("0.71");
     expect(get("cw-model-step").textContent).toContain("870");
     expect(get("cw-connection").textContent).toBe("live");
-    expect(document.querySelectorAll("[data-testid='cw-queue-item']")).toHaveLength(2);
+    expect(document.querySelectorAll("[data-testid='cw-queue-item']")).toHaveLength(1);
     expect(document.body.textContent).toContain("At risk by epoch 10");
     expect(get("cw-gates").textContent).toContain("ranking not stable yet");
-    expect(get("cw-notice").textContent).toContain("No validation data");
+    expect(coach()).toBe("Since a1 the validation accuracy fell from 0.81 to 0.40.");
+    expect(get("cw-coach").textContent).toContain("1 of 2"); // the same alarm is said once; a notice waits
   });
 
   it("class names as text, never as markup", () => {
@@ -31,7 +32,7 @@ describe("what it shows", () => {
 
   it("keeps the nodes of a list when its content changes", async () => {
     const before = get("cw-ledger-item");
-    mounted.test.receive({ kind: "update", seq: 2, full: false, ledger: raw.updateFull.message.ledger.map((item) => ({ ...item, undone: true })) });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, ledger: raw.updateFull.message.ledger.map((item) => ({ ...item, undone: true })) }, buffers(raw.updateFull));
     await frame();
     expect(get("cw-ledger-item")).toBe(before);
     expect(before.hasAttribute("data-undone")).toBe(true);
@@ -50,10 +51,14 @@ describe("what it shows", () => {
   });
 
   it("the exception of a failed run", async () => {
-    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad" } });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad", trace: "Traceback: line 12", remedy: "Mend it." } });
     await frame();
-    expect(get("cw-error").textContent).toBe("ValueError: bad");
-    expect((get("cw-pause") as HTMLButtonElement).disabled).toBe(true);
+    expect(coach()).toBe("ValueError: bad. Mend it.");
+    get("cw-coach-act").click();
+    expect((get("cw-reader") as HTMLDialogElement).open).toBe(true);
+    expect(get("cw-reader").textContent).toContain("Traceback: line 12");
+    (get("cw-reader") as HTMLDialogElement).close();
+    expect(get("cw-pause").textContent).toBe("Continue");
   });
 });
 
@@ -198,15 +203,15 @@ describe("what it sends", () => {
     expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 311 });
     mounted.test.reply(false, "there are 100 samples");
     await frame();
-    expect(get("cw-notice").textContent).toBe("there are 100 samples");
+    expect(coach()).toBe("there are 100 samples");
   });
 
   it("an end of the kernel's other sessions, where that is offered", async () => {
-    const others = get("cw-close-others");
+    const others = get("cw-coach-act");
     const notice = { level: "info", text: "Still open in this kernel: run_001", step: 0 };
-    expect(others.hidden).toBe(true);
-    mounted.test.receive({ kind: "update", seq: 2, full: false, notices: [{ ...notice, offer: "close_others" }] });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, alarms: [], advice: null, notices: [{ ...notice, offer: "close_others" }] });
     await frame();
+    expect(coach()).toBe(notice.text);
     expect(others.hidden).toBe(false);
     others.click();
     expect(lastOf(mounted)).toEqual({ ...sentByBrowser.closeOthers.message, id: lastOf(mounted)["id"] });
@@ -215,80 +220,14 @@ describe("what it sends", () => {
     expect(others.hidden).toBe(true);
     mounted.test.receive({ kind: "update", seq: 3, full: false, notices: [{ ...notice, text: "of a newer kernel", offer: "anything else" }] });
     await frame();
-    expect(get("cw-notice").textContent).toBe("of a newer kernel");
+    expect(coach()).toBe("of a newer kernel");
     expect(others.hidden).toBe(true);
   });
 
   it("undo", async () => {
-    get("cw-ledger-item").querySelector<HTMLElement>("button:last-child")?.click();
+    get("cw-ledger-item").querySelector<HTMLElement>(".cw-undo")?.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "a1" });
     await frame();
-  });
-});
-
-describe("the two lists of the queue", () => {
-  const rows = (testid: string): (string | null)[] => [...get(testid).querySelectorAll("[data-index]")].map((one) => one.getAttribute("data-index"));
-  const queueOf = (change: object): object => ({ kind: "update", seq: 2, full: false, queue: { ...raw.updateFull.message.queue, ...change } });
-
-  it("those at risk first, those wrong now below, a suspected label marked", () => {
-    expect(rows("cw-queue")).toEqual(["12"]);
-    expect(rows("cw-queue-wrong")).toEqual(["4187"]);
-    const chips = [...document.querySelectorAll<HTMLElement>(".cw-chip")].filter((one) => !one.hidden);
-    expect(chips.map((one) => one.closest("[data-index]")?.getAttribute("data-index"))).toEqual(["4187"]);
-    expect(chips[0]?.closest("[data-index]")?.getAttribute("title")).toContain("its label is in doubt");
-    expect(get("cw-queue-empty").hidden).toBe(true);
-  });
-
-  it("arrow keys and n go through both, in the order they are shown in", async () => {
-    const first = get("cw-queue").querySelector("button");
-    first?.focus();
-    press(first as HTMLElement, "ArrowDown");
-    expect(document.activeElement?.getAttribute("data-index")).toBe("4187");
-    press(document.activeElement as HTMLElement, "ArrowUp");
-    expect(document.activeElement?.getAttribute("data-index")).toBe("12");
-    press(get("cw-root"), "n"); // 4187 is on the screen: after the last comes the first
-    await frame();
-    expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 12 });
-  });
-
-  it("says that nothing is at risk", async () => {
-    const items = raw.updateFull.message.queue.items.filter((item) => item.wrong_now);
-    mounted.test.receive(queueOf({ items }), buffers(raw.updateFull));
-    await frame();
-    expect(get("cw-queue-empty").hidden).toBe(false);
-    expect(get("cw-queue-empty").textContent).toBe("Nothing is at risk: no sample that is right now is likely to be wrong by epoch 10.");
-    expect(rows("cw-queue-wrong")).toEqual(["4187"]);
-    mounted.test.receive({ ...queueOf({ items: [] }), seq: 3 }, []);
-    await frame();
-    expect(get("cw-queue-empty").textContent).toContain("Nothing is at risk");
-  });
-
-  it("parts the one list of a run of before, and does not say of it that nothing is at risk", async () => {
-    const items = raw.updateFull.message.queue.items.map((item) => ({ ...item, wrong_now: undefined, doubtful: undefined }));
-    const before = { ...raw.updateFull.message.queue, parted: undefined };
-    mounted.test.receive({ kind: "update", seq: 2, full: false, queue: { ...before, items } }, buffers(raw.updateFull));
-    await frame();
-    expect([rows("cw-queue"), rows("cw-queue-wrong")]).toEqual([["12"], ["4187"]]);
-    mounted.test.receive({ kind: "update", seq: 3, full: false, queue: { ...before, items: items.slice(0, 1) } }, buffers(raw.updateFull));
-    await frame();
-    expect(get("cw-queue-empty").hidden).toBe(true);
-  });
-});
-
-describe("a regression's queue", () => {
-  it("says whether the error is large, and filters by that", async () => {
-    const { updateFull } = raw;
-    const items = updateFull.message.queue.items.map((item, i) => ({ ...item, target: -1, predicted: i, wrong_now: i === 1 }));
-    const status = { ...updateFull.message.status, classes: ["usual error", "large error"] };
-    mounted.test.receive({ kind: "update", seq: 2, full: false, status, queue: { ...updateFull.message.queue, items } }, buffers(updateFull));
-    await frame();
-    const names = (): (string | undefined)[] => [...document.querySelectorAll("[data-testid='cw-queue-item'] .cw-queue-classes")].map((one) => one.textContent);
-    expect(names()).toEqual(["usual error", "large error"]);
-    const filter = get("cw-filter") as HTMLSelectElement;
-    filter.value = "1";
-    filter.dispatchEvent(new Event("change"));
-    await frame();
-    expect(names()).toEqual(["large error"]);
   });
 });
 

@@ -159,12 +159,12 @@ describe("looking and drawing", () => {
     expect(lastOf(mounted)).toMatchObject({ kind: "feedback", instruction: "ignore borders" });
   });
 
-  it("asks for samples that fail soon, and for the review window", async () => {
-    expect(get("cw-onset").getAttribute("aria-pressed")).toBe("true");
+  it("asks for those wrong now where they are left out, and for a review", async () => {
+    get("cw-page-wrong").click();
+    await frame();
+    expect(get("cw-onset").hidden).toBe(false);
     get("cw-onset").click();
     expect(lastOf(mounted)).toEqual({ ...sentByBrowser.setQueue.message, id: lastOf(mounted)["id"] });
-    press(get("cw-root"), "f"); // pressed again before the kernel has ranked anew
-    expect(lastOf(mounted)).toMatchObject({ kind: "set_queue", onset: true });
     press(get("cw-root"), "o");
     expect(lastOf(mounted)).toEqual({ ...sentByBrowser.openWindow.message, id: lastOf(mounted)["id"] });
     mounted.test.reply(true, "The review window is open");
@@ -173,19 +173,18 @@ describe("looking and drawing", () => {
     expect(get("cw-echo").textContent).toBe("The review window is open");
   });
 
-  it("shows no list that is empty", async () => {
-    const { message } = raw.updateFull;
-    expect(get("cw-page-suspects").hidden).toBe(false);
-    mounted.test.receive({ ...message, seq: 2, suspects: { count: 0, items: [] } }, buffers(raw.updateFull));
+  /** Show the sample whose label is in doubt, large. */
+  async function openSuspect(seq: number): Promise<void> {
+    const { explanation } = raw.updateFull.message;
+    mounted.test.receive({ kind: "update", seq, full: false, explanation: { ...explanation, index: 12, purpose: "person" } }, buffers(raw.updateFull));
     await frame();
-    expect(get("cw-page-suspects").hidden).toBe(true);
-    expect(get("cw-page-alike").hidden).toBe(false);
-  });
+  }
 
-  it("sends what a person says of a label", async () => {
-    get("cw-page-suspects").click();
-    await frame();
-    get("cw-suspect").querySelector<HTMLElement>("[data-verdict='wrong']")?.click();
+  it("sends what a person says of a label, beside its picture", async () => {
+    expect(get("cw-judge").hidden).toBe(true);
+    await openSuspect(2);
+    expect(get("cw-judge").hidden).toBe(false);
+    get("cw-judge").querySelector<HTMLElement>("[data-verdict='wrong']")?.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "judge", index: 12, verdict: "wrong", label: 1 });
   });
 
@@ -196,32 +195,33 @@ describe("looking and drawing", () => {
       await frame();
     };
     const one = { doubt: 0.9, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3 };
-    const rows = (): string[] => [...document.querySelectorAll("[data-testid=cw-suspect]")].map((row) => row.getAttribute("data-index") ?? "");
+    const rows = (): string[] => [...document.querySelectorAll("[data-testid=cw-queue-item]")].map((row) => row.getAttribute("data-index") ?? "");
+    get("cw-page-suspects").click();
     await told(2, { ...one, index: 4 }, { ...one, index: 7 });
-    get("cw-suspects").dispatchEvent(new PointerEvent("pointerenter"));
+    get("cw-queue").dispatchEvent(new PointerEvent("pointerenter"));
     await told(3, { ...one, index: 9 }, { ...one, index: 7 }, { ...one, index: 4, judged: "right" });
     expect(rows()).toEqual(["4", "7"]);
-    expect(get("cw-suspect").textContent).toContain("judged: right");
-    get("cw-suspects").dispatchEvent(new PointerEvent("pointerleave"));
+    expect(get("cw-queue-item").textContent).toContain("right");
+    get("cw-queue").dispatchEvent(new PointerEvent("pointerleave"));
     await frame();
     expect(rows()).toEqual(["9", "7", "4"]);
   });
 
   it("offers the class that the row names, until a person chooses another", async () => {
-    const { message } = raw.updateFull;
-    const choose = (): HTMLSelectElement => get("cw-suspect").querySelector("select") as HTMLSelectElement;
+    const choose = (): HTMLSelectElement => get("cw-judge-class") as HTMLSelectElement;
+    await openSuspect(2);
     const told = async (seq: number, suggested: number): Promise<void> => {
       const items = [{ index: 12, doubt: 0.9, target: 0, suggested, judged: "", thumbnail_buffer: 3 }];
-      mounted.test.receive({ ...message, seq, suspects: { count: 1, items } }, buffers(raw.updateFull));
+      mounted.test.receive({ kind: "update", seq, full: false, suspects: { count: 1, items } }, buffers(raw.updateFull));
       await frame();
     };
-    await told(2, 0);
+    await told(3, 0);
     expect(choose().value).toBe("0");
-    await told(3, 1);
+    await told(4, 1);
     expect(choose().value).toBe("1");
     choose().value = "0";
     choose().dispatchEvent(new Event("change", { bubbles: true }));
-    await told(4, 1);
+    await told(5, 1);
     expect(choose().value).toBe("0");
   });
 });

@@ -112,39 +112,44 @@ it("numbers are written as people type them, and read so", () => {
 });
 
 describe("samples behind an alarm", () => {
-  it("are shown with their own loss and left out with one click", () => {
-    const send = vi.fn();
+  it("are small pictures that open them", () => {
     const explain = vi.fn();
-    const { el, update } = createBehind(send, explain);
+    const { el, update } = createBehind(explain);
     const many = Array.from({ length: 15 }, (_, i) => ({ index: i, value: i === 0 ? null : 2.5, thumbnail: null }));
     update(many, true);
-    expect(el.querySelectorAll("li").length).toBe(12);
-    expect(el.textContent).toContain("and 3 more");
-    expect(el.querySelector("li")?.textContent).toBe("#0");
-    expect(el.querySelectorAll("li")[1]?.textContent).toBe("#1 · loss 2.500");
-    el.querySelectorAll<HTMLButtonElement>("li button")[3]?.click();
+    const shown = [...el.querySelectorAll("button")];
+    expect(shown.map((one) => one.getAttribute("aria-label"))).toEqual(["Sample 0", "Sample 1, loss 2.500", "Sample 2, loss 2.500", "Sample 3, loss 2.500"]);
+    shown[3]?.click();
     expect(explain).toHaveBeenCalledWith(3);
-    el.querySelector<HTMLButtonElement>('[data-testid="cw-leave-out"]')?.click();
-    expect(send).toHaveBeenCalledWith({ kind: "leave_out", index: many.map(({ index }) => index) });
     update([], true);
     expect(el.hidden).toBe(true);
   });
 });
 
 const mounted = mountEach();
-it("both stand in the dashboard and send their commands", async () => {
+it("a spike's rows are left out with one click on the line under the header", async () => {
+  const spike = { kind: "spike", text: "The loss jumped to 41.2.", step: 870, intervention: null, samples: [{ index: 4187, value: 1204.5, thumbnail_buffer: 0 }, { index: 12, value: null, thumbnail_buffer: null }] };
+  mounted.test.receive({ kind: "update", seq: 2, full: false, advice: { key: "", text: "", button: null, does: null, sample: null, intervention: null }, alarms: [spike] }, [new DataView(new ArrayBuffer(8))]);
   await frame();
-  get("cw-leave-out"); // of the alarm without samples; it is hidden
-  const shown = [...document.querySelectorAll<HTMLElement>('[data-testid="cw-behind"]')].filter((one) => !one.hidden);
-  expect(shown.length).toBe(1);
-  shown[0]?.querySelector<HTMLButtonElement>('[data-testid="cw-leave-out"]')?.click();
+  for (let i = 0; i < 3 && get("cw-coach-text").textContent !== spike.text; i += 1) {
+    get("cw-coach-dismiss").click(); // the advice of the first update
+    await frame();
+  }
+  expect(get("cw-coach-text").textContent).toBe(spike.text);
+  expect(get("cw-behind").querySelectorAll("button").length).toBe(2);
+  expect(get("cw-coach-act").textContent).toBe("Leave 2 out");
+  get("cw-coach-act").click();
   await frame();
   expect(lastOf(mounted)).toMatchObject({ kind: "leave_out", index: [4187, 12] });
-  const rate = document.querySelector<HTMLInputElement>('[data-knob="lr"] input');
-  if (rate) {
-    rate.value = "0.5";
-    rate.dispatchEvent(new Event("change", { bubbles: true }));
-  }
+});
+
+it("the panel stands over the ledger and sends its commands", async () => {
+  await frame();
+  expect(get("cw-ledger-panel").contains(get("cw-knobs"))).toBe(true);
+  const rate = get("cw-knobs").querySelector<HTMLInputElement>('[data-knob="lr"] input');
+  if (!rate) throw new Error("no learning rate");
+  rate.value = "0.5";
+  rate.dispatchEvent(new Event("change", { bubbles: true }));
   await frame();
   expect(lastOf(mounted)).toMatchObject({ kind: "set_knobs", knobs: [{ name: "lr", value: [0.5] }] });
 });

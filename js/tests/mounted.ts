@@ -33,6 +33,11 @@ export function mountEach(): Mounted {
   return mounted;
 }
 
+/** What the line under the header says. */
+export function coach(): string {
+  return get("cw-coach-text").textContent;
+}
+
 export async function frame(): Promise<void> {
   await settle(40);
 }

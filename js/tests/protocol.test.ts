@@ -30,6 +30,13 @@ describe("decode", () => {
     expect(update.metrics).toHaveLength(1);
   });
 
+  it("tells an advice, that there is none any more, and that nothing is said of it", () => {
+    expect(fullUpdate().advice).toMatchObject({ key: "collapse:a1", does: "undo", sample: 4187 });
+    expect(metricsUpdate().advice).toBeNull();
+    const silent = decode({ kind: "update", seq: 4, full: false }, []);
+    expect(silent).not.toHaveProperty("advice");
+  });
+
   it("reads a reply", () => {
     expect(aReply()).toEqual({ kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 });
   });

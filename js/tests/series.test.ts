@@ -1,6 +1,7 @@
 // Chart data: appending, thinning without losing extremes, one axis for all lines of a chart.
 import { describe, expect, it } from "vitest";
-import { openSpans } from "../src/charts";
+import { gathered, robust } from "../src/ranges";
+import { openSpans } from "../src/marks";
 import { align, chartsOf, Series, smoothed, splitName, stretch, thin } from "../src/series";
 
 function series(name: string, ...pairs: number[]): Series {
@@ -136,5 +137,23 @@ describe("charts", () => {
     const at = (step: number, kind: "window_open" | "window_shut") => ({ step, kind, text: "", id: null });
     expect(openSpans([at(5, "window_open"), at(9, "window_shut"), at(12, "window_open")], 20)).toEqual([[5, 9], [12, 20]]);
     expect(openSpans([at(9, "window_shut")], 20)).toEqual([]);
+  });
+});
+
+describe("a chart's range", () => {
+  const steady = Array.from({ length: 100 }, (_, i) => 1 + (i % 10) / 10);
+
+  it("leaves out a few values that are far from all others, and nothing else", () => {
+    expect(robust([...steady, 80])).toEqual([1, 1.9]);
+    expect(robust([...steady, 80, -70])).toEqual([1, 1.9]);
+    expect(robust(steady)).toBeNull();
+    expect(robust([1, 2, 90])).toBeNull(); // too few to tell
+    expect(robust(Array.from({ length: 100 }, (_, i) => 2.3 * Math.exp(-i / 20)))).toBeNull(); // a loss that falls
+    expect(robust(Array.from({ length: 100 }, () => 5))).toBeNull();
+  });
+
+  it("gathers marks that would stand on one another", () => {
+    expect(gathered([10, 12, 19, 30], 10)).toEqual([{ at: 10, from: 0, to: 3 }, { at: 30, from: 3, to: 4 }]);
+    expect(gathered([], 10)).toEqual([]);
   });
 });

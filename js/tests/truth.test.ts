@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { axisLabels, distance, probability, value } from "../src/format";
 import { buffers, raw } from "./fixtures";
-import { frame, get, lastOf, mountEach, press } from "./mounted";
+import { coach, frame, get, lastOf, mountEach, press } from "./mounted";
 import { settle } from "./model";
 
 const full = raw.updateFull.message;
@@ -114,17 +114,20 @@ describe("rows of a regression", () => {
   it("say target, prediction and error", async () => {
     seq = 2;
     await show({ queue: row({ target_value: 0.41, predicted_value: 2.3, error: 1.89, risk: 0 }) });
-    expect(text()).toContain("target 0.41 predicted 2.30");
-    expect(text()).toContain("off by 1.89 · far above usual");
+    get("cw-page-wrong").click();
+    await frame();
+    expect(text()).toContain("0.41 → 2.30");
+    expect(get("cw-queue-item").title).toContain("off by 1.89 · far above usual");
     expect(text()).toContain("<0.01");
     expect(get("cw-queue-item").title).toContain("target 0.41, predicted 2.30, off by 1.89");
   });
 
   it("say the error alone where a sample has several values, and the old words for an old run", async () => {
     seq = 2;
+    get("cw-page-wrong").click();
     await show({ queue: row({ target_value: null, predicted_value: null, error: 0.5 }) });
     expect(text()).toContain("off by 0.500");
-    expect(text()).not.toContain("predicted");
+    expect(text()).not.toContain("→");
     await show({ queue: row({}), status: { ...full.status, classes: ["usual error", "large error"] } });
     expect(text()).toContain("large error");
   });
@@ -136,11 +139,13 @@ describe("without a kernel", () => {
     mounted.test.fire(mounted.test.controlHandlers, "comm_live_update");
     await frame();
     expect(["saved", "gone"]).toContain(get("cw-root").getAttribute("data-connection"));
-    const rows = document.querySelectorAll<HTMLElement>("[data-testid='cw-queue-item']");
-    expect(rows[1]?.textContent).not.toContain("no map kept");
-    expect(rows[0]?.textContent).toContain("no map kept");
-    expect(rows[0]?.title).toContain("No map of it was kept.");
-    rows[0]?.click();
+    get("cw-page-wrong").click();
+    await frame();
+    expect(get("cw-queue-item").title).not.toContain("No map of it was kept.");
+    get("cw-page-risk").click();
+    await frame();
+    expect(get("cw-queue-item").title).toContain("No map of it was kept.");
+    get("cw-queue-item").click();
     await frame();
     expect(document.querySelector("[data-level='error']")).toBeNull();
     expect(get("cw-placeholder").textContent).toContain("No map of sample 12 was kept");
@@ -154,28 +159,31 @@ describe("without a kernel", () => {
 describe("alarms", () => {
   it("stand in words with Undo beside them until they are over", async () => {
     seq = 2;
-    expect(get("cw-alarm").getAttribute("role")).toBe("alert");
-    expect(get("cw-alarm").textContent).toContain("0.81 before, 0.40 now");
+    await show({ advice: null });
+    expect(get("cw-coach").getAttribute("role")).toBe("alert");
+    expect(coach()).toContain("0.81 before, 0.40 now");
     expect(get("cw-ledger-item").textContent).toContain("a1"); // what it names is found in the list
-    get("cw-alarm").dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    get("cw-coach").dispatchEvent(new PointerEvent("pointerenter"));
     await frame();
     expect(get("cw-ledger-item").hasAttribute("data-pointed")).toBe(true);
-    get("cw-alarm-undo").click();
+    const undo = get("cw-coach-act") as HTMLButtonElement;
+    expect(undo.textContent).toBe("Undo a1");
+    undo.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "a1" });
     await frame();
-    expect((get("cw-alarm-undo") as HTMLButtonElement).disabled).toBe(true);
+    expect(undo.disabled).toBe(true);
     await show({ alarms: [] });
-    expect(document.querySelector("[data-testid='cw-alarm']")).toBeNull();
-    expect(get("cw-alarms").hidden).toBe(true);
+    expect(coach()).not.toContain("0.81 before");
   });
 
   it("can be put away, and one of the same kind that comes later is shown", async () => {
     seq = 2;
-    get("cw-alarm").querySelector<HTMLElement>(".cw-quiet")?.click();
+    await show({ advice: null, notices: [] });
+    get("cw-coach-dismiss").click();
     await frame();
-    expect(get("cw-alarms").hidden).toBe(true);
+    expect(coach()).toBe("");
     await show({ alarms: [{ ...full.alarms[0], step: 900, intervention: null }] });
-    expect(get("cw-alarms").hidden).toBe(false);
-    expect(get("cw-alarm-undo").hidden).toBe(true);
+    expect(coach()).toContain("0.81 before");
+    expect(get("cw-coach-act").hidden).toBe(true);
   });
 });

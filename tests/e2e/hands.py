@@ -64,10 +64,11 @@ def looks(page, part, run):
     queued = settled_queue(part)
     sample = next(i for i in range(len(queued) + 1) if i not in queued)
     part.look_at(sample)
-    names = ["livecam", "smoothgrad", "consensus", "all", "off"]
+    names = ["map-livecam", "map-smoothgrad", "map-consensus", "view-all", "view-off"]
     for key, name in enumerate(names, 1):
         part.view.press(str(key))
-        eventually(lambda n=name: pressed(part(f"map-{n}")), what=f"the map {name}")
+        eventually(lambda n=name: pressed(part(n)), what=f"the map {name}")
+    part("looks").click()
     part("map-livecam").click()
     eventually(lambda: pressed(part("map-livecam")))
     picture = lambda: part.view.locator(".cw-picture canvas").evaluate("e => e.toDataURL()")  # noqa: E731
@@ -85,6 +86,8 @@ def looks(page, part, run):
         eventually(lambda n=name, v=value: part(n).input_value() == v, what=f"{name} {value}")
         eventually(lambda b=before: picture() != b, what=f"a picture with {name} {value}")
 
+    page.keyboard.press("Escape")
+    part("map-livecam").wait_for(state="hidden")
     for act, index in (
         (part("next").click, queued[0]),
         (lambda: part.view.press("n"), queued[1]),
@@ -93,22 +96,18 @@ def looks(page, part, run):
         act()
         part.view.locator(f".cw-focus[data-sample='{index}']").wait_for(timeout=60_000)
     part("queue-item").first.focus()
-    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     part.view.locator(f".cw-focus[data-sample='{queued[1]}']").wait_for(timeout=60_000)
     asked = [e["data"] for e in recorded(run, "overlay")]
     assert {sample, *queued[:2]} <= {one["index"] for one in asked if one["purpose"] == "person"}
 
-    part("filter").select_option("1")
-    eventually(
-        lambda: (
-            part("queue")
-            .locator(".cw-strong")
-            .evaluate_all("all => new Set(all.map((one) => one.textContent)).size <= 1")
-        ),
-        what="a queue of one class",
-    )
-    part("filter").select_option("")
+    texts = lambda: part("queue").locator(".cw-card-classes").all_inner_texts()  # noqa: E731
+    name = part("queue").locator(".cw-strong").first.inner_text()
+    part("search").fill(name)
+    eventually(lambda: all(name in text for text in texts()), what="a list of one class")
+    part("search").press("Escape")
+    eventually(lambda: part("search").input_value() == "", what="an empty search")
 
 
 def strokes(page, part, run):
@@ -194,7 +193,9 @@ def ledger(page, part, run):
 
 
 def settled_queue(part):
-    """The samples in the queue, once what was underway when training was held is ranked."""
+    """The samples in the longer list, once what was underway when training was held is ranked."""
+    count = lambda page: int(part(f"page-{page}").locator(".cw-stat-count").inner_text())  # noqa: E731
+    part(f"page-{max(('risk', 'wrong'), key=count)}").click()
     named = lambda: part("queue-item").evaluate_all("all => all.map((one) => one.dataset.index)")  # noqa: E731
     queue, since = named(), time.monotonic()
 

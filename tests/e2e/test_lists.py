@@ -88,10 +88,10 @@ def test_labels_alike_maps_window_finger_and_pen(tmp_path):
 
 def window(page, part, run):
     """The review window is opened by its key."""
-    shut = lambda: part("window").inner_text() == "review window shut"  # noqa: E731
+    shut = lambda: part("window").get_attribute("data-open") is None  # noqa: E731
     eventually(shut, what="a shut review window")
     part.view.press("o")
-    part("window").get_by_text("opened by hand").wait_for(timeout=15_000)
+    part("window").get_by_text("by hand").wait_for(timeout=15_000)
     assert recorded(run, "command")[-1]["data"]["command"] == "open window"
     assert recorded(run, "window")[-1]["data"]["by_hand"]
 
@@ -131,40 +131,48 @@ def maps(page, part, run):
 def labels(page, part, run):
     """A label is right, wrong, to be left out; and one verdict is taken back."""
     part("page-suspects").click()
-    rows = part("suspect").evaluate_all("all => all.map((one) => Number(one.dataset.index))")
+    rows = part("queue-item").evaluate_all("all => all.map((one) => Number(one.dataset.index))")
     one, other, third, fourth = rows[:4]
-    row = lambda index: part.view.locator(  # noqa: E731
-        f"[data-testid=cw-suspect][data-index='{index}']"
-    )
-    button = lambda index, verdict: row(index).locator(f"[data-verdict='{verdict}']")  # noqa: E731
+
+    def open_sample(index):
+        """Its picture, large, with the question beside it."""
+        part.view.locator(f".cw-card[data-index='{index}']").click()
+        part.view.locator(f"[data-testid=cw-judge][data-index='{index}']").wait_for(timeout=60_000)
+
+    button = lambda verdict: part("judge").locator(f"[data-verdict='{verdict}']")  # noqa: E731
     before = recorded(run, "suspects")[-1]["data"]
     label = dict(zip(before["index"], before["target"], strict=True))
 
     def judged(index, verdict):
-        row(index).get_by_text(f"judged: {verdict}").wait_for(timeout=15_000)
+        part("judge").get_by_text(f"judged: {verdict}").wait_for(timeout=15_000)
+        part.view.locator(f".cw-card[data-index='{index}']").get_by_text(verdict).wait_for()
         said = [e["data"] for e in recorded(run, "judged")][-1]
         assert (said["index"], said["verdict"]) == (index, verdict)
         return said
 
-    button(one, "right").click()
+    open_sample(one)
+    button("right").click()
     assert judged(one, "right")["label"] == label[one]
     part("echo").get_by_text(f"Sample {one}: right").wait_for(timeout=5_000)
-    button(other, "leave out").focus()
+    open_sample(other)
+    button("leave out").focus()
     page.keyboard.press("Enter")
     assert judged(other, "leave out")["label"] is None
-    choose = row(third).locator("select")
-    choose.select_option(str(1 - label[third]))
-    button(third, "wrong").focus()
+    open_sample(third)
+    part("judge-class").select_option(str(1 - label[third]))
+    button("wrong").focus()
     page.keyboard.press("Space")
     said = judged(third, "wrong")
     assert (said["label"], said["before"]) == (1 - label[third], label[third])
-    row(fourth).locator("select").focus()
+    open_sample(fourth)
+    part("judge-class").focus()
     page.keyboard.press("Home")  # the first class
-    button(fourth, "wrong").click()
+    button("wrong").click()
     assert judged(fourth, "wrong")["label"] == 0
 
-    button(third, "undo").click()
-    button(third, "right").wait_for(timeout=15_000)
+    open_sample(third)
+    button("undo").click()
+    button("right").wait_for(timeout=15_000)
     assert recorded(run, "judged")[-1]["data"]["verdict"] == "undo"
     after = recorded(run, "suspects")[-1]["data"]
     on_disk = {i: word for i, word in zip(after["index"], after["judged"], strict=True) if word}

@@ -153,6 +153,9 @@ def sidebar(page, run):
 
 def stop_and_close(page, part, run):
     """Stop writes a checkpoint; closing leaves the dashboard readable."""
+    part("stop").click()  # asks once
+    part("coach-text").get_by_text("Press Stop again").wait_for()
+    assert part("state").inner_text() == "Training"
     part("stop").click()
     part("state").get_by_text("Stopped").wait_for(timeout=20_000)
     saved = eventually(lambda: recorded(run, "checkpoint"))

@@ -81,13 +81,13 @@ def test_it_shows_the_run_and_asks_nobody(saved, browser, width, scheme):
     part("explain-index").fill("200")
     page.keyboard.press("Enter")
     part("placeholder").get_by_text("No map of sample 200 was kept").wait_for(timeout=5_000)
-    assert not part("notice").is_visible()
+    assert part("coach").get_attribute("data-level") == "info"
     part("explain-index").fill("9")
     page.keyboard.press("Enter")
     page.locator("[data-sample='9']").wait_for(timeout=5_000)
 
     # the three maps beside each other, and the list of keys
-    part("map-all").click()
+    part("view-all").click()
     part("side-by-side").wait_for()
     page.keyboard.press("?")
     part("help-dialog").wait_for()

@@ -101,23 +101,16 @@ def test_reload_second_browser_reopening_restart(lab):
 
 
 def controls(page, part, run):
-    """Which queue is ranked, the review window, the chart's stretch: by mouse and by keys."""
+    """When to review, the chart's stretch: by mouse and by keys."""
     part("queue-item").first.wait_for(timeout=60_000)
     eventually(lambda: part("tool-cost").inner_text().startswith("tool "), what="the tool's cost")
-    part("onset").click()
-    part("echo").get_by_text("Listed: only samples").wait_for(timeout=15_000)
-    part.view.press("f")
-    part("echo").get_by_text("Listed: all samples").wait_for(timeout=15_000)
+    part("window").click()
     part("open-window").click()
-    part("echo").get_by_text("a good time to look").wait_for(timeout=15_000)
-    part("window").get_by_text("opened by hand").wait_for()
+    part("echo").get_by_text("The review window is open").wait_for(timeout=15_000)
+    part("window").get_by_text("by hand").wait_for()
     assert not part("open-window").is_visible()
     said = [e["data"]["command"] for e in recorded(run, "command")]
-    assert said == [
-        "queue: only samples that are right now and will probably be wrong",
-        "queue: all samples that will probably be wrong",
-        "open window",
-    ]
+    assert said == ["open window"]
     assert recorded(run, "window")[-1]["data"]["by_hand"]
 
     # held, so that only the person moves the chart

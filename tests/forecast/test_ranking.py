@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from coflect_widget.forecast.ranking import (
     count_suspects,
+    forgotten,
     is_suspected,
     rank,
     reasons,
@@ -85,6 +86,16 @@ def test_suspects_come_in_order_of_doubt() -> None:
     store.error[:] = [0.9, 0.9, 0.9, 0, 0.1]  # most are wrong: no label tells anything yet
     assert suspects(store, 10).tolist() == []
     assert count_suspects(store) == 0
+
+
+def test_forgotten_samples_come_by_how_often_and_all_of_them_are_counted() -> None:
+    store = scored([1, 2, 3, 4, 5, 6])
+    store.forgotten[:] = [1, 3, 0, 3, 2, 5]
+    store.correct[4] = True  # right again
+    store.flags[5] = LEFT_OUT
+    rows, count = forgotten(store, 2)
+    assert (rows.tolist(), count) == ([3, 1], 3)
+    assert forgotten(store, 10)[0].tolist() == [3, 1, 0]
 
 
 def test_rank_refuses_nonsense() -> None:

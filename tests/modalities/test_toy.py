@@ -12,6 +12,7 @@ from torch import nn
 
 import coflect_widget as coflect
 from coflect_widget.modalities import IMAGE, Rendering, Units, registry
+from coflect_widget.session.drawing import stroked
 from tests.conftest import eventually, tiny_cnn
 
 COUNT, LEAK = 8, 6
@@ -126,6 +127,9 @@ def test_metrics_queue_map_stroke_undo_and_effect(make_session):
     assert effect.verdict == "helped"
     assert "of other rows to its class" in effect.text
     assert effect.explainer == "smoothgrad"
+    drawn = stroked(np.zeros((8, 64, 3), np.uint8), stroke.record.strokes, Numbers(), (COUNT,))
+    assert np.flatnonzero(drawn.any((0, 2))).tolist() == list(range(8 * LEAK, 8 * LEAK + 8))
+    assert "sample 3" in session.effects._repr_html_()
     # what the numbers have in words, too
     look = session.feedback(instruction="focus number 0", scope="everywhere")
     assert look.understood == "focus number 0 on every sample, strength 0.30"

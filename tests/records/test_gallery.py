@@ -1,12 +1,14 @@
+import io
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from coflect_widget.config import DisplayConfig
 from coflect_widget.modalities import IMAGE
 from coflect_widget.records import pictures
-from coflect_widget.records.pictures import MAPS, Gallery
+from coflect_widget.records.pictures import MAPS, THUMBNAIL_SIDE, Gallery, warmed
 
 
 def drawn(read):
@@ -42,3 +44,25 @@ def test_only_the_newest_maps_stay_in_memory(tmp_path, monkeypatch):
     files = [gallery.save(explained(index, 20))[0] for index in range(5)]
     assert list(gallery._newest) == files[2:]
     assert all("map" in gallery.load(file) for file in files)
+
+
+def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    gallery = Gallery(tmp_path, drawn(lambda _: np.full((3, 8, 8), 0.25, np.float32)))
+    heat = np.zeros((8, 8), np.float32)
+    heat[:4, :4] = 1
+    maps = SimpleNamespace(
+        index=3, model_step=7, map=heat, livecam=heat, smoothgrad=heat, consensus=heat
+    )
+    file, _ = gallery.save(maps)
+    shown = np.asarray(Image.open(io.BytesIO(gallery.glimpse(file))))
+    assert shown.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)
+    warm, cold = shown[4, 4].astype(int), shown[-4, -4].astype(int)
+    assert cold.tolist() == [64, 64, 64]  # the picture itself
+    assert warm[0] > 150
+    assert warm[1] > 150
+    gallery.remove(file)
+    assert gallery.glimpse(file) is not None  # from memory
+    assert Gallery(tmp_path).glimpse(file) is None
+    small = warmed(np.zeros((6, 6, 3), np.uint8), np.full((3, 3), 255, np.uint8))
+    assert small.shape == (6, 6, 3)  # a coarser map is laid over the whole picture

@@ -262,6 +262,12 @@ def test_flipped_labels_are_named_with_their_classes(begin):
         f"#{index}, labelled {CLASSES[given[index]]!r}, looks like {CLASSES[labels[index]]!r}."
     )
     assert (said.does, said.button) == ("open", f"Show #{index}")
+    # the same in a cell
+    page = session.suspects[:3]._repr_html_()
+    assert page.count("<img") == 3
+    first = session.suspects[0]
+    label, other = CLASSES[given[first.index]], CLASSES[first.suggested]
+    assert f"labelled {label}; looks like {other}" in page
 
 
 def test_an_open_review_window_names_the_riskiest_sample(begin):

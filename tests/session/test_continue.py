@@ -147,3 +147,8 @@ def test_a_loop_of_ones_own_is_not_continued_by_a_button(make_session, shapes):
     assert session.state == "stopped"
     with pytest.raises(ValueError, match="no stopped training"):
         ask(session, events.Continue())
+    iterator = session.loop([0, 1])
+    next(iterator)  # held by a variable, so that nothing but the error ends it
+    with pytest.raises(KeyError), session:
+        raise KeyError("x")
+    assert "then run your loop again" in session.events("failure")[0].remedy

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coflect_widget import events
+from coflect_widget.modalities.base import Rendering
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.ui.inbox import Inbox
 from coflect_widget.ui.publisher import CREDIT, Publisher
@@ -342,6 +343,26 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
         {**rows, "target": [-1, -1], "predicted": [1, 0], "reason": ["", ""], "horizon": 4}
     )
     assert regression.wrong_now == [True, False]
+
+
+def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):
+    def gray(index):
+        return Rendering(np.full((4, 4, 3), 128, np.uint8))
+
+    view = View(Gallery(tmp_path, gray), "live", "r")
+    rows = {"index": [4, 9, 2], "risk": [0.9, 0.8, 0.1], "target": [1, 0, 1], "reason": [""] * 3}
+
+    def ranked(step, **more):
+        forecast = events.Forecast(**{**rows, "predicted": [0, 0, 1], "horizon": 4, **more})
+        view.apply(happened("forecast", step, 1, **forecast.model_dump()))
+        return view.update(full=True)[0]
+
+    update = ranked(10, wrong=31)
+    assert update["queue"]["wrong"] == 31
+    assert update["explanation"]["index"] == 9  # of those that are right now; 4 is wrong
+    assert ranked(11, index=[2, 4, 9])["explanation"]["index"] == 9  # it stays under the eye
+    view.select(2)
+    assert ranked(12)["explanation"]["index"] == 2
 
 
 @pytest.mark.parametrize(

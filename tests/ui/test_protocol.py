@@ -17,7 +17,7 @@ from tests.conftest import eventually
 EXAMPLES = Path(__file__).parent.parent / "protocol"
 COMMANDS = [
     "set_queue", "open_window", "similar", "confirm", "judge", "close_others", "dismiss",
-    "continue",
+    "continue", "save_page",
 ]  # fmt: skip
 UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
 REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))
@@ -80,7 +80,8 @@ def watched(make_session, shapes):
         publisher.event(event)
     session._parts.stream.subscribe(publisher.event)
     publisher.start()
-    controls = Inbox(Commands(session._parts), publisher)
+    save = lambda: session.save_html(session.run.path / "page.html")  # noqa: E731
+    controls = Inbox(Commands(session._parts, save), publisher)
     yield session, screen, lambda message: controls._receive(None, message, [])
     publisher.close()
 
@@ -103,6 +104,15 @@ def test_a_person_trains_looks_tells_and_undoes_by_messages_alone(watched):
     assert answer["ok"]
     assert answer["text"].startswith(f"Applied at step {session.metrics['step']}: ignore a box")
     assert answer["step"] == session.metrics["step"]
+    send({"kind": "save_page", "id": "v"})
+    saved = eventually(lambda: [r for r in screen.replies if r["id"] == "v"])[0]
+    assert (saved["ok"], saved["text"]) == (True, f"Saved {session.run.path / 'page.html'}")
+    assert b"coflect-saved" in (session.run.path / "page.html").read_bytes()
+    # the ledger's entry is a picture, with the map that the model had when it was told
+    entries, pictures = next((u["ledger"], b) for u, b in screen.updates if u.get("ledger"))
+    for name in ("thumbnail_buffer", "before_buffer"):
+        assert pictures[entries[0][name]].startswith(b"\x89PNG")
+    assert entries[0]["after_buffer"] is None
     send({"kind": "undo", "id": "u", "intervention": session.interventions[0].id})
     assert eventually(lambda: [r for r in screen.replies if r["id"] == "u"])[0]["ok"]
     eventually(lambda: [u for u, _ in screen.updates if "ledger" in u][-1]["ledger"][0]["undone"])

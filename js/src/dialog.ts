@@ -1,0 +1,44 @@
+// A dialog over the dashboard: the list of keys, a text that has no room in its line.
+
+import { button, h, setText } from "./dom";
+
+export interface Dialog {
+  el: HTMLDialogElement;
+  open: () => void;
+}
+
+export function createDialog(title: HTMLElement, testid: string, signal: AbortSignal, ...children: Node[]): Dialog {
+  const close = button("Close", { class: "cw-button" });
+  const el = h("dialog", { class: "cw-dialog", "aria-label": title.textContent, testid }, title, ...children, close);
+  close.addEventListener("click", () => {
+    el.close();
+  }, { signal });
+  el.addEventListener("click", (event) => {
+    if (event.target === el) el.close(); // the backdrop
+  }, { signal });
+  return {
+    el,
+    open: () => {
+      if (!el.open) el.showModal();
+    },
+  };
+}
+
+/** A dialog that shows one text; `fixed` keeps its lines, as those of a traceback. */
+export function createReader(signal: AbortSignal): { el: HTMLDialogElement; read: (title: string, text: string, fixed?: string) => void } {
+  const title = h("h3", { class: "cw-title" }, "The whole text");
+  const line = h("p", { class: "cw-read", dir: "auto" });
+  const lines = h("pre", { class: "cw-trace", tabindex: 0 });
+  const { el, open } = createDialog(title, "cw-reader", signal, line, lines);
+  return {
+    el,
+    read(heading, text, fixed = "") {
+      setText(title, heading);
+      el.setAttribute("aria-label", heading);
+      setText(line, text);
+      setText(lines, fixed);
+      lines.hidden = fixed === "";
+      open();
+    },
+  };
+}

@@ -1,0 +1,50 @@
+// Where there is no room side by side: the four parts behind tabs, the picture first.
+
+import { button, h, setAttr, setText } from "./dom";
+import { countOf, shownPage } from "./lists";
+import type { Tab } from "./state";
+import type { Context, Part } from "./view";
+
+const TABS: readonly Tab[] = ["look", "list", "charts", "ledger"];
+
+export function createTabs({ store, root, signal }: Context): Part {
+  const tabs = TABS.map((name) => {
+    const one = button("", { class: "cw-tab", testid: `cw-tab-${name}`, role: "tab" });
+    one.addEventListener("click", () => {
+      store.patch({ tab: name });
+    }, { signal });
+    return one;
+  });
+  const el = h("div", { class: "cw-tabs", role: "tablist", "aria-label": "Parts of the dashboard" }, ...tabs);
+  el.addEventListener("keydown", (event) => {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0) return;
+    const next = tabs[(tabs.indexOf(event.target as HTMLButtonElement) + by + tabs.length) % tabs.length];
+    next?.focus();
+    next?.click();
+    event.preventDefault();
+    event.stopPropagation();
+  }, { signal });
+  return {
+    el,
+    keys: ["tab", "page", "queue", "forgotten", "suspects", "hits", "ledger"],
+    update(state) {
+      const page = shownPage(state);
+      const words: Record<Tab, [string, number]> = {
+        look: ["Look & tell", 0],
+        list: [{ wrong: "Wrong", risk: "At risk", forgotten: "Forgotten", suspects: "Labels", alike: "Alike" }[page], countOf(state, page) ?? 0],
+        charts: ["Charts", 0],
+        ledger: ["Ledger", state.ledger.length],
+      };
+      TABS.forEach((name, i) => {
+        const tab = tabs[i];
+        if (!tab) return;
+        const [word, count] = words[name];
+        setText(tab, count > 0 ? `${word} ${count}` : word);
+        setAttr(tab, "aria-selected", String(name === state.tab));
+        setAttr(tab, "tabindex", name === state.tab ? null : -1);
+      });
+      setAttr(root, "data-tab", state.tab);
+    },
+  };
+}
