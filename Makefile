@@ -48,8 +48,8 @@ $(BENCH_VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 bench: $(BENCH_VENV)/.ready
-	$(BENCH_VENV)/bin/python benchmarks/overhead_woven.py --json build/overhead.json
-	$(BENCH_VENV)/bin/python benchmarks/overhead_scripts.py --rounds 3 --blocks 24 --json build/scripts.json
+	$(BENCH_VENV)/bin/python benchmarks/overhead/woven.py --json build/overhead.json
+	$(BENCH_VENV)/bin/python benchmarks/overhead/scripts.py --rounds 3 --blocks 24 --json build/scripts.json
 
 test: setup lint types front-end unit notebooks e2e
 

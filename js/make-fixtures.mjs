@@ -29,7 +29,7 @@ function png(width, height, rgb) {
 }
 
 const status = {
-  mode: "live", run_id: "run_001_20260101_1200", state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
+  mode: "live", run_id: "run_001_20260101_1200", others: ["run_000_20251231_0900"], state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
   steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
   overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null, trace: null, remedy: null, steps_left: null,
@@ -38,6 +38,7 @@ const maps = Array.from({ length: 16 }, (_, i) => i * 17);
 const full = {
   kind: "update", seq: 1, full: true, status,
   metrics: [{ name: "train/loss", points_buffer: 0 }, { name: "val/loss", points_buffer: 1 }, { name: "train/accuracy", points_buffer: 2 }],
+  behind: { run: "run_000_20251231_0900", metrics: [{ name: "train/loss", points_buffer: 1 }] },
   markers: [
     { step: 500, kind: "window_open", text: "a good time to look began", id: null },
     { step: 540, kind: "intervention", text: "ignore lower right", id: "a1" },
@@ -115,6 +116,7 @@ const fixtures = {
     },
   },
   undo: { message: { kind: "undo", id: "u1", intervention: "a1" } },
+  compare: { message: { kind: "compare", id: "c1", run: "run_000_20251231_0900" } },
   look: { message: { kind: "look", id: "c1", index: 4187, step: 400 } },
   ack: { message: { kind: "ack", id: "c1", seq: 2, seen: true, attended: true } },
   advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },

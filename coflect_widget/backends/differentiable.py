@@ -213,8 +213,18 @@ class Guided(Differentiable, Protocol):
     def reaches_weights(self, value: Callable[[], Any]) -> bool:
         """Whether a number () has a gradient by any weight; raises what computing that raises."""
 
-    def differentiate(self, term: Callable[[], Any], **how: Any) -> Checked:
-        """Value and gradients of a term; whatever its graph can raise, it raises here."""
+    def differentiate(
+        self,
+        term: Callable[[], Any],
+        *,
+        scale_loss: Callable[[Any], Any] | None = None,
+        clear: bool = True,
+    ) -> Checked:
+        """Value and gradients of a term; whatever its graph can raise, it raises here.
+
+        `scale_loss` scales the gradients as the optimizer scales those of the task loss, and with
+        `clear` those that are not finite become 0; a backend that does so elsewhere needs neither.
+        """
 
     def summand(self, checked: Checked) -> Any:
         """The term as a tensor () to add to a loss; its backward pass cannot fail."""

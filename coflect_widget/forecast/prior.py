@@ -1,6 +1,6 @@
 """Weights that the forecast starts from, fitted on trainings that were watched to their end.
 
-Printed by ``benchmarks/forecast.py --fit``; what each stands for is in `forecast.foresight`.
+Printed by ``benchmarks/forecast/evaluate.py --fit``; `forecast.foresight` says what each is.
 """
 
 FAILURE = (-0.949, -1.994, -1.501, 1.477, 0.951, -0.819)
@@ -9,6 +9,6 @@ TREND = 1.594
 OWN = 1.6
 SWING = 0.3
 #: Shift and stretch of the log-odds of samples that are listed, of those wrong now and of those
-#: right now: `forecast.queue`; printed by ``benchmarks/forecast.py --lists --fit``.
+#: right now: `forecast.queue`; printed by ``benchmarks/forecast/evaluate.py --lists --fit``.
 LISTED_WRONG = (-0.68, 0.92)
 LISTED_RIGHT = (0.77, 0.87)

@@ -3,7 +3,7 @@
 The C library gives large blocks back to the system when they are freed, and in threads other than
 the main one nearly all of them. The next step asks for the same again, and the system fills each
 page with zeros at its first touch: thousands of pages a step, a quarter of the time of a small
-convolutional network on a CPU and more of a larger one's (`benchmarks/overhead_scripts.py`). So
+convolutional network on a CPU and more of a larger one's (`benchmarks/overhead/scripts.py`). So
 while anything trains, freed memory stays, up to what a step has needed at its largest; when the
 last training ends it is given back.
 

@@ -3,9 +3,9 @@
 GNU's OpenMP, which PyTorch brings along on Linux, keeps a pool of helper threads for each thread
 that ever computed in parallel. As soon as there are more of them than processors, sleeping ones
 included, it no longer spins at barriers, and every operation of a training waits for the system
-to wake its helpers: a step of 0.4 ms becomes one of 1.6 ms (`benchmarks/openmp.py`). A notebook's
-main thread has such a pool as soon as one cell has used the model. To give it back costs nothing:
-it is made anew when it is needed.
+to wake its helpers: a step of 0.4 ms becomes one of 1.6 ms (`benchmarks/overhead/openmp.py`). A
+notebook's main thread has such a pool as soon as one cell has used the model. To give it back
+costs nothing: it is made anew when it is needed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A step of a training asks for the interpreter once for each of its operations, some hundred times,
 and a thread that computes in Python, such as another cell, gives it away after 5 ms, which is
 Python's own choice. A step of 50 ms then takes most of a second, and a pause as long to take
-hold (`benchmarks/dashboard.py --parts pause`).
+hold (`benchmarks/dashboard/measure.py --parts pause`).
 """
 
 from __future__ import annotations

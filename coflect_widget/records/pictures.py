@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coflect_widget.modalities.base import Rendering
+from coflect_widget.records.cells import over
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
@@ -24,14 +25,6 @@ MAX_PIXELS = 2**24  # of a picture or map; what a damaged or hostile file claims
 NEWEST_BYTES = 16_000_000  # of explanations that stay in memory once they are written
 THUMBNAIL_SIDE = 96  # pixels; small inputs are enlarged without blur, large ones reduced
 MAX_GLIMPSES = 256  # small pictures with a map that are kept in memory
-#: The colours of a map from cold to hot, evenly spaced (inferno).
-HEAT = np.array(
-    [
-        (0, 0, 4), (22, 11, 57), (66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84),
-        (221, 81, 58), (243, 120, 25), (252, 165, 10), (246, 215, 70), (252, 255, 164),
-    ],
-    dtype=np.float32,
-)  # fmt: skip
 
 
 class Maps(Protocol):
@@ -73,22 +66,6 @@ def _small(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def warmed(picture: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) under the colours of a map (h, w); what is cold stays as it is."""
-    height, width = picture.shape[:2]
-    heat = np.atleast_2d(heat)  # a map of one axis lies along the columns
-    if heat.shape != (height, width):
-        image = Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR)
-        heat = np.asarray(image)
-    share = heat.astype(np.float32) / 255
-    at = share * (len(HEAT) - 1)
-    low = at.astype(np.intp).clip(0, len(HEAT) - 2)
-    colours = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (at - low)[..., None]
-    opacity = 0.7 * np.sqrt(share)[..., None]
-    blend: NDArray[np.uint8] = (picture * (1 - opacity) + colours * opacity).astype(np.uint8)
-    return blend
-
-
 def to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Map of values in [0, 1] as bytes."""
     clipped: NDArray[np.uint8] = (values.clip(0, 1) * 255).round().astype(np.uint8)
@@ -115,8 +92,8 @@ class Gallery:
         self.path = path
         self._render = render
         self._thumbnails: dict[int, bytes] = {}
-        self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._glimpses: dict[str, bytes] = {}  # by the maps' file, oldest first
+        self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -167,7 +144,9 @@ class Gallery:
             found = self.load(maps)
         except (OSError, ValueError):
             return None
-        made = _small(warmed(found["picture"], found["map"]))
+        picture = found["picture"]
+        heat = laid_on(found["map"].astype(np.float32) / np.float32(255), picture.shape[:2])
+        made = _small(over(picture, heat))
         with self._lock:
             while len(self._glimpses) >= MAX_GLIMPSES:
                 del self._glimpses[next(iter(self._glimpses))]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from coflect_widget.events import Command, Explain
 from coflect_widget.ui.beside_cells import answer_beside_cells
-from coflect_widget.ui.protocol import FROM_BROWSER, Ack, Hello, Look
+from coflect_widget.ui.protocol import FROM_BROWSER, Ack, Compare, Hello, Look
 
 MAX_ID = 64  # characters of a message's id
 
@@ -39,6 +39,9 @@ class Answers(Protocol):
 
     def look(self, index: int, step: int | None) -> None:
         """A person looks at an earlier map of a sample; with None at the sample itself."""
+
+    def compare(self, run: str) -> None:
+        """Draw another run behind the charts; "" for none."""
 
     def select(self, index: int) -> None:
         """A person wants to see this sample."""
@@ -110,6 +113,8 @@ class Inbox(ipywidgets.Widget):  # type: ignore[misc]
                 self._answers.ack(client, message.seq, seen=message.seen, attended=message.attended)
             case Look():
                 self._answers.look(message.index, message.step)
+            case Compare():
+                self._answers.compare(message.run)
             case _:
                 return False
         return True

@@ -80,6 +80,7 @@ class Status(TypedDict):
 
     mode: Annotated[Literal["live", "replay"], older("live")]
     run_id: str
+    others: Annotated[list[str], older([])]  # runs beside this one, to be drawn behind it
     state: ShownState
     step: int
     epoch: int  # epochs completed
@@ -112,6 +113,13 @@ class SeriesPoints(TypedDict):
 
     name: str  # "train/loss", "val/accuracy", ...
     points_buffer: Annotated[int, binary("pairs")]
+
+
+class Behind(TypedDict):
+    """Another run, whose lines are drawn faintly behind this one's."""
+
+    run: str  # "" for none
+    metrics: list[SeriesPoints]
 
 
 class Marker(TypedDict):
@@ -349,6 +357,7 @@ class Update(TypedDict):
     full: bool
     status: NotRequired[Status]
     metrics: NotRequired[list[SeriesPoints]]  # appended; with full: replaces
+    behind: NotRequired[Behind]
     markers: NotRequired[list[Marker]]
     window: NotRequired[ReviewWindow]
     queue: NotRequired[Queue]
@@ -410,7 +419,14 @@ class Look(_ScreenMessage):
     step: int | None = Field(ge=0, le=LARGEST)
 
 
-ScreenMessage = Annotated[Hello | Ack | Look, Field(discriminator="kind")]
+class Compare(_ScreenMessage):
+    """Draw another run behind the charts, by its name; "" for none."""
+
+    kind: Literal["compare"] = "compare"
+    run: str = Field(max_length=255)
+
+
+ScreenMessage = Annotated[Hello | Ack | Look | Compare, Field(discriminator="kind")]
 FromKernel = Annotated[Update | Reply, Field(discriminator="kind")]
 #: Checks what comes from a browser, without its id.
 FROM_BROWSER: TypeAdapter[Any] = TypeAdapter(

@@ -149,6 +149,10 @@ class Publisher:
         self._hurry()
         self._settled.wait(seconds)
 
+    def compare(self, run: str) -> None:
+        """Draw another run of the folder behind the charts; "" for none."""
+        self._do(lambda: self._view.compare(run))
+
     def close(self) -> None:
         """Send what waits, refresh what a saved notebook shows, and end the thread.
 

@@ -17,6 +17,7 @@ from coflect_widget.forecast.scoreboard import sentence
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.run import Run
 from coflect_widget.ui import protocol
+from coflect_widget.ui.behind import lines_of, others
 from coflect_widget.ui.decimate import decimate
 
 MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
@@ -25,8 +26,8 @@ MAX_PICTURED = 12  # samples of an alarm that come with a picture
 _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why_not")
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
-    "status", "metrics", "markers", "window", "queue", "explanation", "timeline", "shelf", "hits",
-    "forgotten", "suspects", "ledger", "knobs", "alarms", "advice", "notices",
+    "status", "metrics", "behind", "markers", "window", "queue", "explanation", "timeline",
+    "shelf", "hits", "forgotten", "suspects", "ledger", "knobs", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -47,6 +48,7 @@ class View:
         self._dirty: set[str] = set()
         self._series: dict[str, array[float]] = {}
         self._sent: dict[str, int] = {}
+        self._behind: tuple[str, dict[str, Any]] | None = None  # another run and its lines
         self._selected: int | None = None
         self._shown: events.Overlay | events.OverlayFailed | None = (
             None  # the overlay, or its failure, on the screen
@@ -70,6 +72,7 @@ class View:
         self._status: dict[str, Any] = {
             "mode": mode,
             "run_id": run_id,
+            "others": [],
             "state": "idle",
             "step": 0,
             "epoch": 0,
@@ -152,6 +155,17 @@ class View:
             self._looks = [*self._looks, self._overlays[index][step]][-MAX_LOOKS:]
             self._dirty.add("shelf")
 
+    def compare(self, run: str) -> None:
+        """Draw another run of the folder behind the charts, or none with ""."""
+        lines: dict[str, Any] = {}
+        if run in self._status["others"]:
+            try:
+                lines = lines_of(self._gallery.path.parent / run)
+            except (OSError, ValueError) as error:
+                self.notice("warning", f"{run} cannot be read: {error}")
+        self._behind = (run if lines else "", lines)
+        self._dirty.add("behind")
+
     def notice(self, level: str, text: str) -> None:
         """Say something that is no event of the run, such as a fault of the view itself."""
         self._notices.append({"level": level, "text": text, "step": self._status["step"]})
@@ -173,6 +187,8 @@ class View:
         )
         if data.focus is not None:
             self._status["focus"] = data.focus
+        if self._gallery is not None:
+            self._status["others"] = others(self._gallery.path)
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch
@@ -491,6 +507,8 @@ class View:
             return dict(self._status)
         if name == "metrics":
             return self._metrics_section(buffers, full=full)
+        if name == "behind":
+            return None if self._behind is None else self._behind_section(*self._behind, buffers)
         if name == "window":
             return self._window_section()
         if name == "queue":
@@ -535,6 +553,15 @@ class View:
             section.append({"name": name, "points_buffer": len(buffers)})
             buffers.append(decimate(points, MAX_POINTS).tobytes())
         return section
+
+    def _behind_section(
+        self, run: str, lines: dict[str, Any], buffers: list[bytes]
+    ) -> protocol.Behind:
+        metrics: list[protocol.SeriesPoints] = []
+        for name, points in lines.items():
+            metrics.append({"name": name, "points_buffer": len(buffers)})
+            buffers.append(decimate(points, MAX_POINTS).tobytes())
+        return {"run": run, "metrics": metrics}
 
     def _window_section(self) -> dict[str, Any] | None:
         if self._window is None and self._score is None:

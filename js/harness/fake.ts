@@ -165,6 +165,12 @@ export class FakeKernel {
         this.#emit({ status: this.#status() }, [], false);
         reply(true, "");
         return;
+      case "compare": {
+        const pairs: number[] = [];
+        for (let step = 2; step <= 800; step += 4) pairs.push(step, this.#curve("train/loss", step) + 0.08);
+        this.#emit({ behind: { run: message["run"], metrics: [{ name: "train/loss", points_buffer: 0 }] } }, [bytes(pairs)], false);
+        return;
+      }
       case "look": {
         const buffers: Uint8Array[] = [];
         const explanation = { ...this.#explanation(buffers), model_step: message["step"], quality: "reliable", quality_reason: null };
@@ -212,12 +218,13 @@ export class FakeKernel {
   #status(): Sections {
     const failed = this.#state === "failed";
     return {
-      mode: "live", run_id: "run_001", state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
+      mode: "live", run_id: "run_001", others: ["run_000_20260101_1200"], state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
       total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
       learning_rate: 0.01, device: "cpu", classes: this.options.many ? Array.from({ length: 1000 }, (_, i) => `n0${2000000 + i * 37}-species ${i}`) : this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
       overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, kernels: "numpy", focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
       trace: failed ? "Traceback (most recent call last):\n  File \"train.py\", line 12, in step\n    logits = self.head(x)\nRuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
+      steps_left: failed || this.#state === "stopped" ? TOTAL - this.#step : null,
       remedy: failed ? "Mend the cause in its cell, then press Continue: it goes on from step 874." : null,
     };
   }

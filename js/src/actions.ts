@@ -5,7 +5,7 @@ import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strength
 import { isFinal, withoutMaps } from "./kept";
 import { toRoi } from "./shapes";
 import type { Store } from "./store";
-import type { Command, Explanation, LedgerItem, Reply } from "./protocol";
+import type { Command, Explanation, LedgerItem, Reply, Status } from "./protocol";
 import type { Transport } from "./transport";
 
 const HISTORY = 50;
@@ -32,10 +32,9 @@ export class Actions {
   /** Train on after an end: what was left, or where nothing was one more epoch. */
   async goOn(): Promise<void> {
     const { status, asked } = this.store.state;
-    if (status === null || asked === "continue" || !["stopped", "finished", "failed"].includes(status.state)) return;
-    const left = status.total_steps !== null && status.total_steps > status.step;
+    if (status === null || asked === "continue" || !goesOn(status)) return;
     this.store.patch({ asked: "continue", problem: null });
-    const reply = await this.#ask({ kind: "continue", epochs: left ? null : 1 });
+    const reply = await this.#ask({ kind: "continue", epochs: status.state === "finished" ? 1 : null });
     if (reply?.ok !== true) this.store.patch({ asked: null });
   }
 
@@ -58,6 +57,11 @@ export class Actions {
     this.store.patch({ echo: { text: "Writing the page…", level: "busy" } });
     const reply = await this.#ask({ kind: "save_page" });
     this.store.patch({ echo: reply === null ? null : echoOf(reply) });
+  }
+
+  /** Draw another run behind the charts; "" for none. */
+  compare(run: string): void {
+    this.transport.compare(run);
   }
 
   /** Show one sample, and the picture where it stands behind a tab. */
@@ -303,6 +307,11 @@ export class Actions {
       return null;
     }
   }
+}
+
+/** Whether a button can train on: what a stop or a failure left, or after the end one more epoch. */
+export function goesOn({ state, steps_left: left }: Status): boolean {
+  return state === "finished" || ((state === "stopped" || state === "failed") && left !== null);
 }
 
 function echoOf(reply: Reply): { text: string; level: "info" | "error" } {

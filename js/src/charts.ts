@@ -38,7 +38,7 @@ function title(metric: string): string {
 }
 
 export function createCharts(context: Context): Part & { repaint: () => void } {
-  const { root, signal, store } = context;
+  const { root, signal, store, actions } = context;
   const sync = `cw-${views++}`;
   const list = h("div", { class: "cw-charts-list" });
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps of session.train(epochs=…).");
@@ -51,6 +51,10 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   }, { signal });
   const smooth = h("select", { class: "cw-input cw-select cw-small", testid: "cw-smooth", "aria-label": "Smoothing of the lines", title: "Exact: each value as it was; smooth: a running mean" },
     ...[["0", "exact"], ["0.6", "smooth"], ["0.9", "smoother"]].map(([value = "", label = ""]) => h("option", { value }, label)));
+  const other = h("select", { class: "cw-input cw-select cw-small cw-other", testid: "cw-behind", "aria-label": "Another run of this folder, drawn faintly behind", title: "Another run of this folder, drawn faintly behind" });
+  other.addEventListener("change", () => {
+    actions.compare(other.value);
+  }, { signal });
   const log = button("log", { class: "cw-button cw-small", testid: "cw-log", "aria-pressed": "false", title: "Logarithmic scale" });
   const reset = button("whole run", { class: "cw-button cw-small", testid: "cw-zoom-reset", title: "Show the whole run again (0, or double click)" });
   const set = (change: Partial<State["chart"]>): void => {
@@ -65,7 +69,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   reset.addEventListener("click", () => {
     set({ zoom: null });
   }, { signal });
-  key.append(h("div", { class: "cw-key-set" }, smooth, log), reset, keyIntervention, keyWindow);
+  key.append(h("div", { class: "cw-key-set" }, smooth, log), other, reset, keyIntervention, keyWindow);
 
   function open(entry: string): void {
     store.patch({ entry: null, tab: "ledger" });
@@ -81,7 +85,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   }
   const shownSpan = (): readonly [number, number] => store.state.chart.zoom ?? span;
   const el = h("section", { class: "cw-panel cw-charts", "aria-label": "Metrics" }, empty, list, key);
-  const { drawSpans, drawSingle, drawInterventions, drawOutliers } = plotMarks(root, store);
+  const { drawSpans, drawSingle, drawBehind, drawInterventions, drawOutliers } = plotMarks(root, store);
   const charts = new Map<string, Chart>();
   let markers: readonly Marker[] = [];
   let span: [number, number] = [0, 1];
@@ -147,12 +151,13 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
         { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 22, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
       ],
-      series: [{}, ...lines.map((_, i) => ({
+      series: [{}, ...lines.map(({ name }, i) => ({
+        label: name,
         stroke: () => colour(root, LINES[i % LINES.length] ?? "--cw-line-1"),
         width: 1.5, points: { show: false },
       }))],
       hooks: {
-        drawClear: [drawSpans],
+        drawClear: [drawSpans, drawBehind],
         draw: [drawInterventions, drawSingle, logarithmic ? () => undefined : drawOutliers],
         setSelect: [(u) => {
           const { left, width } = u.select;
@@ -249,6 +254,17 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     setHidden(keyWindow, !opened);
   }
 
+  let offered = "";
+  function showOthers({ status, behind }: State): void {
+    const names = status?.others ?? [];
+    setHidden(other, names.length === 0);
+    if (offered !== names.join()) {
+      offered = names.join();
+      other.replaceChildren(...["", ...names].map((name) => h("option", { value: name }, name === "" ? "compare with…" : name)));
+    }
+    if (other.value !== (behind?.run ?? "")) other.value = behind?.run ?? "";
+  }
+
   let drawnAt = -Infinity;
   let timer: ReturnType<typeof setTimeout> | null = null;
 
@@ -287,10 +303,12 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   return {
     el,
-    keys: ["metrics", "markers", "ledger", "chart"],
+    keys: ["metrics", "markers", "ledger", "chart", "behind", "status"],
     repaint,
     update(state, changed) {
       markers = state.markers;
+      if (changed.has("status") || changed.has("behind")) showOthers(state);
+      if (!["metrics", "markers", "ledger", "chart", "behind"].some((key) => changed.has(key as keyof State))) return;
       if (changed.has("chart")) {
         smooth.value = String(state.chart.smooth);
         setAttr(log, "aria-pressed", String(state.chart.log));

@@ -1,7 +1,7 @@
 // The one line under the header: what matters most now, in one sentence, with a button that does
 // something about it. It has its place whether there is anything to say or not.
 
-import { createBehind } from "./behind";
+import { createBlamed } from "./blamed";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import type { Advice, Alarm, AlarmSample, Notice } from "./protocol";
 import { isReachable, noticeKey, type Connection, type State } from "./state";
@@ -44,8 +44,8 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
   const count = h("span", { class: "cw-note cw-coach-count" });
   const act = button("", { class: "cw-button cw-small", testid: "cw-coach-act" });
   const dismiss = button("×", { class: "cw-button cw-icon cw-quiet", testid: "cw-coach-dismiss", "aria-label": "Put this away", title: "Put this away" });
-  const behind = createBehind((index) => void actions.choose(index));
-  const el = h("div", { class: "cw-coach", testid: "cw-coach", role: "status" }, mark, text, behind.el, h("span", { class: "cw-coach-ends" }, whole, count, act, dismiss));
+  const blamed = createBlamed((index) => void actions.choose(index));
+  const el = h("div", { class: "cw-coach", testid: "cw-coach", role: "status" }, mark, text, blamed.el, h("span", { class: "cw-coach-ends" }, whole, count, act, dismiss));
   let shown: Line = quiet(store.state);
 
   whole.addEventListener("click", () => {
@@ -184,7 +184,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
       setAttr(el, "data-level", shown.level);
       setText(text, shown.text);
       setAttr(text, "title", shown.text);
-      behind.update(shown.samples ?? [], isReachable(state));
+      blamed.update(shown.samples ?? [], isReachable(state));
       setHidden(mark, shown.kind === "quiet");
       setText(mark, shown.kind === "advice" ? "→" : shown.level === "info" ? "i" : "!");
       setText(count, all.length > 1 ? `1 of ${all.length}` : "");
@@ -215,7 +215,7 @@ function quiet(state: State): Line {
   switch (status.state) {
     case "idle": return say("session.train(epochs=…) in a cell begins the training.");
     case "finished": return say("The training is finished. Continue trains one more epoch.");
-    case "stopped": return say("The training was stopped and its weights are kept. Continue goes on from here.");
+    case "stopped": return say(`The training was stopped and its weights are kept.${status.steps_left === null ? "" : " Continue goes on from here."}`);
     case "paused": return say("Held. Draw on the picture what to look at or to ignore; it acts when you resume.");
     default: return say("");
   }

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events.py say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Candidate, Effect, Explanation, Forgotten, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -10,6 +10,7 @@ function readStatus(from: Fields): Status {
   return {
     mode: or(str, "live")(from, "mode") as "live" | "replay",
     run_id: str(from, "run_id"),
+    others: or(strings, [])(from, "others"),
     state: str(from, "state") as ShownState,
     step: num(from, "step"),
     epoch: num(from, "epoch"),
@@ -40,6 +41,13 @@ function readSeriesPoints(from: Fields, buffers: Buffers): SeriesPoints {
   return {
     name: str(from, "name"),
     points: pairs(buffers)(from, "points_buffer"),
+  };
+}
+
+function readBehind(from: Fields, buffers: Buffers): Behind {
+  return {
+    run: str(from, "run"),
+    metrics: list((one) => readSeriesPoints(one, buffers))(from, "metrics"),
   };
 }
 
@@ -341,6 +349,7 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   };
   if (given(from, "status")) made.status = object(readStatus)(from, "status");
   if (given(from, "metrics")) made.metrics = list((one) => readSeriesPoints(one, buffers))(from, "metrics");
+  if (given(from, "behind")) made.behind = object((one) => readBehind(one, buffers))(from, "behind");
   if (given(from, "markers")) made.markers = list(readMarker)(from, "markers");
   if (given(from, "window")) made.window = object(readReviewWindow)(from, "window");
   if (given(from, "queue")) made.queue = object((one) => readQueue(one, buffers))(from, "queue");

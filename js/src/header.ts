@@ -1,5 +1,6 @@
 // The top line: state, position, what matters now, and the buttons that hold or end training.
 
+import { goesOn } from "./actions";
 import { CONNECTION } from "./coach";
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
 import { duration, plural, rate, speed, value } from "./format";
@@ -13,9 +14,6 @@ import type { Context, Part } from "./view";
 const STATE_WORDS: Record<ShownState, string> = {
   idle: "Idle", interrupted: "Interrupted", training: "Training", paused: "Paused", stopped: "Stopped", finished: "Finished", failed: "Failed",
 };
-/** States from which a button trains on. */
-export const OVER: readonly ShownState[] = ["stopped", "finished", "failed"];
-
 /** "epoch 7 of 20": the epoch being trained, or the last one where training is over. */
 export function epochText(status: Status): string {
   const { epoch, total_epochs: epochs, state } = status;
@@ -123,7 +121,7 @@ export function createHeader({ actions, signal, announce, store }: Context, scre
     const reachable = isReachable(state);
     const paused = run === "paused";
     const steerable = reachable && (paused || run === "training");
-    const over = reachable && OVER.includes(run);
+    const over = reachable && state.status !== null && goesOn(state.status);
     const label = state.asked === "pause" ? "Pausing" : state.asked === "resume" ? "Resuming" : state.asked === "continue" ? "Starting" : paused ? "Resume" : over ? "Continue" : "Pause";
     const [mark, name] = pause.children as unknown as [SVGElement, HTMLElement];
     setText(name, label);

@@ -51,7 +51,7 @@ export function outliers({ data, scales }: uPlot): string | null {
 type Draw = (u: uPlot) => void;
 
 /** The drawing functions of one view's charts, in its colours. */
-export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "drawSingle" | "drawInterventions" | "drawOutliers", Draw> {
+export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "drawSingle" | "drawBehind" | "drawInterventions" | "drawOutliers", Draw> {
   function drawSpans(u: uPlot): void {
     const end = u.scales["x"]?.max ?? 0;
     u.ctx.save();
@@ -141,5 +141,34 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
     });
   }
 
-  return { drawSpans, drawSingle, drawInterventions, drawOutliers };
+  /** The same lines of another run, faint; what lies outside the shown stretch is cut. */
+  function drawBehind(u: uPlot): void {
+    const { behind } = store.state;
+    if (behind === null) return;
+    u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+    u.ctx.clip();
+    u.ctx.globalAlpha = 0.4;
+    u.ctx.lineWidth = 1.5 * devicePixelRatio;
+    u.ctx.setLineDash([2 * devicePixelRatio, 2 * devicePixelRatio]);
+    u.series.slice(1).forEach(({ label }, i) => {
+      const line = typeof label === "string" ? behind.metrics.get(label) : undefined;
+      if (line === undefined) return;
+      u.ctx.strokeStyle = colour(root, LINES[i % LINES.length] ?? "");
+      u.ctx.beginPath();
+      let drawing = false;
+      for (let k = 0; k < line.length; k++) {
+        const known = Number.isFinite(line.values[k]);
+        const [x, y] = [u.valToPos(line.steps[k] ?? 0, "x", true), u.valToPos(line.values[k] ?? 0, "y", true)];
+        if (known && drawing) u.ctx.lineTo(x, y);
+        else if (known) u.ctx.moveTo(x, y);
+        drawing = known;
+      }
+      u.ctx.stroke();
+    });
+    u.ctx.restore();
+  }
+
+  return { drawSpans, drawSingle, drawBehind, drawInterventions, drawOutliers };
 }

@@ -15,6 +15,7 @@ export type Roi = number[] | { polygon: number[][] } | { mask: { height: number;
 export interface Status {
   mode: "live" | "replay";
   run_id: string;
+  others: string[];
   state: ShownState;
   step: number;
   epoch: number;
@@ -44,6 +45,12 @@ export interface Status {
 export interface SeriesPoints {
   name: string;
   points: Float64Array;
+}
+
+/** Another run, whose lines are drawn faintly behind this one's. */
+export interface Behind {
+  run: string;
+  metrics: SeriesPoints[];
 }
 
 /** A moment worth a line in the charts. */
@@ -304,6 +311,7 @@ export interface Update {
   full: boolean;
   status?: Status;
   metrics?: SeriesPoints[];
+  behind?: Behind;
   markers?: Marker[];
   window?: ReviewWindow;
   queue?: Queue;
@@ -368,4 +376,5 @@ export type Command =
 export type ScreenMessage =
   | { kind: "hello"; page?: string }
   | { kind: "ack"; seq: number; seen: boolean; attended: boolean }
-  | { kind: "look"; index: number; step: number | null };
+  | { kind: "look"; index: number; step: number | null }
+  | { kind: "compare"; run: string };

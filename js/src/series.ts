@@ -9,6 +9,12 @@ export class Series {
 
   constructor(readonly name: string) {}
 
+  static of(name: string, pairs: Float64Array): Series {
+    const made = new Series(name);
+    made.append(pairs);
+    return made;
+  }
+
   /** Add pairs (step, value); points older than the newest are dropped, the same step replaces. */
   append(pairs: Float64Array): void {
     for (let i = 0; i + 1 < pairs.length; i += 2) {

@@ -49,6 +49,7 @@ export interface State {
   // from the kernel
   status: Status | null;
   metrics: ReadonlyMap<string, Series>;
+  behind: { run: string; metrics: ReadonlyMap<string, Series> } | null; // another run, behind the charts
   markers: readonly Marker[];
   window: ReviewWindow | null;
   queue: Queue | null;
@@ -104,7 +105,7 @@ const SHELF = 64; // recorded explanations kept at hand, beside those that came 
 
 export function initialState(): State {
   return {
-    status: null, metrics: new Map(), markers: [], window: null, queue: null, explanation: null,
+    status: null, metrics: new Map(), behind: null, markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
     ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
@@ -201,6 +202,10 @@ export function reduce(state: State, update: Update): Partial<State> {
       series.set(name, one);
     }
     patch.metrics = series;
+  }
+  if (update.behind) {
+    const { run, metrics: lines } = update.behind;
+    patch.behind = run === "" ? null : { run, metrics: new Map(lines.map(({ name, points }) => [name, Series.of(name, points)])) };
   }
   if (explanation && !heldBack(state, explanation)) {
     patch.explanation = explanation;

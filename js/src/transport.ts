@@ -114,6 +114,11 @@ export class Transport {
     return this.connected && this.#say({ kind: "look", index, step });
   }
 
+  /** Draw another run behind the charts; "" for none. */
+  compare(run: string): void {
+    if (this.connected) this.#say({ kind: "compare", run });
+  }
+
   /** A view came into sight, or left it. */
   seen(view: object, visible: boolean): void {
     const before = this.#seen;

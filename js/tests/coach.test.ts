@@ -40,12 +40,15 @@ describe("the line under the header", () => {
     get("cw-stop").click();
     get("cw-stop").click();
     expect(lastOf(mounted)["kind"]).toBe("stop");
-    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...status, state: "stopped" } });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...status, state: "stopped", steps_left: 1626 } });
     await frame();
     expect(get("cw-pause").textContent).toBe("Continue");
     get("cw-pause").click();
     expect(lastOf(mounted)).toMatchObject({ kind: "continue", epochs: null });
-    mounted.test.receive({ kind: "update", seq: 3, full: false, status: { ...status, step: 2500, state: "finished" } });
+    mounted.test.receive({ kind: "update", seq: 3, full: false, status: { ...status, state: "stopped", steps_left: null } });
+    await frame();
+    expect((get("cw-pause") as HTMLButtonElement).disabled).toBe(true); // as of a loop of one's own
+    mounted.test.receive({ kind: "update", seq: 4, full: false, status: { ...status, step: 2500, state: "finished" } });
     await frame();
     get("cw-pause").click();
     expect(lastOf(mounted)).toMatchObject({ kind: "continue", epochs: 1 });

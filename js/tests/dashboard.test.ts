@@ -51,7 +51,7 @@ describe("what it shows", () => {
   });
 
   it("the exception of a failed run", async () => {
-    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad", trace: "Traceback: line 12", remedy: "Mend it." } });
+    mounted.test.receive({ kind: "update", seq: 2, full: false, status: { ...raw.updateFull.message.status, state: "failed", error: "ValueError: bad", trace: "Traceback: line 12", remedy: "Mend it.", steps_left: 12 } });
     await frame();
     expect(coach()).toBe("ValueError: bad. Mend it.");
     get("cw-coach-act").click();
@@ -88,6 +88,25 @@ describe("charts", () => {
 
   it("draws a point between two gaps", async () => {
     expect(await drawn([1, NaN, 2, 0.5, 3, NaN, 4, 0.5, 5, NaN])).toBeGreaterThan(0);
+  });
+
+  it("draws another run behind, which is asked for by its name", async () => {
+    const other = get("cw-behind") as HTMLSelectElement;
+    expect([...other.options].map((one) => one.value)).toEqual(["", "run_000_20251231_0900"]);
+    expect(other.value).toBe("run_000_20251231_0900"); // it stands there already
+    const { metrics } = raw.updateFull.message.behind;
+    const before = await drawn([1, 0.5, 500, 0.5]);
+    mounted.test.receive({ kind: "update", seq: 3, full: false, behind: { run: "run_000_20251231_0900", metrics: [{ ...metrics[0], name: "test/loss", points_buffer: 0 }] } },
+      [new DataView(new Float64Array([1, 0.45, 500, 0.55]).buffer)]);
+    await settle(400);
+    const canvas = document.querySelector<HTMLCanvasElement>(".cw-chart canvas");
+    const pixels = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+    const faint = [...pixels.keys()].filter((i) => i % 4 === 3 && (pixels[i] ?? 0) > 60 && (pixels[i] ?? 0) < 140).length;
+    expect(before).toBeGreaterThan(0.5);
+    expect(faint).toBeGreaterThan(50);
+    other.value = "";
+    other.dispatchEvent(new Event("change"));
+    expect(lastOf(mounted)).toMatchObject({ kind: "compare", run: "" });
   });
 
   it("says why a logarithmic scale shows nothing", async () => {

@@ -1,6 +1,6 @@
 // The panel for knobs, and the samples behind an alarm.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createBehind } from "../src/behind";
+import { createBlamed } from "../src/blamed";
 import { renderKnobs, typed, written, type KnobState } from "../src/knobs";
 import type { Command } from "../src/protocol";
 import { fullUpdate } from "./fixtures";
@@ -114,7 +114,7 @@ it("numbers are written as people type them, and read so", () => {
 describe("samples behind an alarm", () => {
   it("are small pictures that open them", () => {
     const explain = vi.fn();
-    const { el, update } = createBehind(explain);
+    const { el, update } = createBlamed(explain);
     const many = Array.from({ length: 15 }, (_, i) => ({ index: i, value: i === 0 ? null : 2.5, thumbnail: null }));
     update(many, true);
     const shown = [...el.querySelectorAll("button")];
@@ -136,7 +136,7 @@ it("a spike's rows are left out with one click on the line under the header", as
     await frame();
   }
   expect(get("cw-coach-text").textContent).toBe(spike.text);
-  expect(get("cw-behind").querySelectorAll("button").length).toBe(2);
+  expect(get("cw-blamed").querySelectorAll("button").length).toBe(2);
   expect(get("cw-coach-act").textContent).toBe("Leave 2 out");
   get("cw-coach-act").click();
   await frame();

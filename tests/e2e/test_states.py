@@ -106,7 +106,7 @@ def controls(page, part, run):
     eventually(lambda: part("tool-cost").inner_text().startswith("tool "), what="the tool's cost")
     part("window").click()
     part("open-window").click()
-    part("echo").get_by_text("The review window is open").wait_for(timeout=15_000)
+    part("echo").get_by_text("a good time to look").wait_for(timeout=15_000)
     part("window").get_by_text("by hand").wait_for()
     assert not part("open-window").is_visible()
     said = [e["data"]["command"] for e in recorded(run, "command")]

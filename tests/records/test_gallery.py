@@ -8,7 +8,7 @@ from PIL import Image
 from coflect_widget.config import DisplayConfig
 from coflect_widget.modalities import IMAGE
 from coflect_widget.records import pictures
-from coflect_widget.records.pictures import MAPS, THUMBNAIL_SIDE, Gallery, warmed
+from coflect_widget.records.pictures import MAPS, THUMBNAIL_SIDE, Gallery
 
 
 def drawn(read):
@@ -64,5 +64,3 @@ def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
     gallery.remove(file)
     assert gallery.glimpse(file) is not None  # from memory
     assert Gallery(tmp_path).glimpse(file) is None
-    small = warmed(np.zeros((6, 6, 3), np.uint8), np.full((3, 3), 255, np.uint8))
-    assert small.shape == (6, 6, 3)  # a coarser map is laid over the whole picture

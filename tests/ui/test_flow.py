@@ -345,11 +345,34 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
     assert regression.wrong_now == [True, False]
 
 
-def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):
-    def gray(index):
-        return Rendering(np.full((4, 4, 3), 128, np.uint8))
+def test_another_run_of_the_folder_is_drawn_behind_and_none_from_elsewhere(tmp_path):
+    for name, losses in (("run_001", (0.9, 0.5)), ("run_002", (0.8,))):
+        (tmp_path / name).mkdir()
+        metrics = [
+            happened("metrics", 10 * k, 1, values={"loss": loss, "learning_rate": 0.1})
+            for k, loss in enumerate(losses, 1)
+        ]
+        lines = [e.model_copy(update={"seq": k}).model_dump_json() for k, e in enumerate(metrics)]
+        (tmp_path / name / "events.jsonl").write_text("\n".join(lines) + "\n")
+    view = View(Gallery(tmp_path / "run_002"), "live", "run_002")
+    view.apply(happened("run_started", 0, 0))
+    update, _ = view.update(full=True)
+    assert update["status"]["others"] == ["run_001"]
+    assert "behind" not in update
+    view.compare("run_001")
+    update, buffers = view.update(full=False)
+    (line,) = update["behind"]["metrics"]
+    assert (update["behind"]["run"], line["name"]) == ("run_001", "train/loss")
+    points = np.frombuffer(buffers[line["points_buffer"]]).reshape(-1, 2)
+    assert points.tolist() == [[10, 0.9], [20, 0.5]]
+    for name in ("../run_001", "/etc", "run_002", ""):
+        view.compare(name)
+        assert view.update(full=False)[0]["behind"] == {"run": "", "metrics": []}
 
-    view = View(Gallery(tmp_path, gray), "live", "r")
+
+def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):
+    gray = Rendering(np.full((4, 4, 3), 128, np.uint8))
+    view = View(Gallery(tmp_path, lambda _: gray), "live", "r")
     rows = {"index": [4, 9, 2], "risk": [0.9, 0.8, 0.1], "target": [1, 0, 1], "reason": [""] * 3}
 
     def ranked(step, **more):

@@ -1,0 +1,1 @@
+"""What a person waits for, and what the browser and the record take."""

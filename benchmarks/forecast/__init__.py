@@ -1,0 +1,1 @@
+"""How well the forecast foretells, and what it takes."""

@@ -1,0 +1,1 @@
+"""What strokes do, and what they cost."""
