@@ -357,6 +357,31 @@ class Found(Record):
     box: list[tuple[float, ...]]  #: corners in fractions, of a picture x0, y0, x1, y1
 
 
+class KnobTurn(Record):
+    """One knob that a person turned, beside what its optimizer's groups had.
+
+    `value` is what was given: one number for all groups, or one for each, null where a group keeps
+    its own; empty where a `factor` or `layers` were given.
+    """
+
+    name: str  #: "lr", another value of the optimizer's groups, "freeze", "unfreeze", "batch_size"
+    value: list[float | None] = []
+    factor: float | None = None
+    layers: list[str] = []
+    before: list[float] = []  #: of each group
+    after: list[float] = []
+    at: list[float] = []  #: what each group would have had then without any knob
+
+
+class DataChange(Record):
+    """What a person did to the training data; a sample's index never changes."""
+
+    kind: Literal["add", "drop", "relabel"]
+    index: list[int]
+    label: list[int] = []  #: of "relabel", one for each index
+    file: str = ""  #: of "add", npz of inputs and targets, relative to the run folder
+
+
 class InterventionRecord(Payload):
     """What a person told the training, and what was understood."""
 
@@ -375,6 +400,53 @@ class InterventionRecord(Payload):
     scope: Scope | None = None  #: as said; None: as drawn
     found: Found | None = None  #: the same artefact in other samples
     loss: str = ""  #: the loss terms it became
+    knobs: list[KnobTurn] = []
+    data: DataChange | None = None
+
+    @property
+    def guides(self) -> bool:
+        """Whether it is about the loss: strokes, their strength, or an end to them."""
+        return not self.knobs and self.data is None
+
+
+class KnobValue(Record):
+    """One value of the optimizer, in each of its groups."""
+
+    name: str
+    values: list[float]
+    scheduled: bool = False  #: whether a schedule moves it
+
+
+class LayerState(Record):
+    """A layer with weights, and how much of it is held."""
+
+    name: str
+    weights: int
+    frozen: float  #: share of its weights, 0 to 1
+
+
+class KnobsInForce(Payload):
+    """What a person may turn, as it is now; written at the start and after each change."""
+
+    values: list[KnobValue] = []
+    layers: list[LayerState] = []  #: the outer ones
+    batch_size: int = 0
+    next_batch_size: int = 0  #: from the next epoch on
+    num_train: int = 0
+    why_not: str = ""  #: why nothing can be turned, if so
+
+
+class Spike(Payload):
+    """A step's loss far above the usual, and the samples that carry it.
+
+    A loss that is NaN or infinite is null, as in `value`.
+    """
+
+    loss: float | None  #: of the step's batch
+    usual: tuple[float, float]  #: where nearly all losses of the steps before lie
+    index: list[int] = []  #: largest loss first; empty where no few samples carry it
+    value: list[float | None] = []  #: each one's own loss in that step
+    text: str = ""
 
 
 class Undone(Payload):
@@ -434,7 +506,8 @@ class Effect(Payload):
     """What an intervention did, measured some steps after it."""
 
     intervention: Annotated[str, OPTIONAL]
-    verdict: Literal["helped", "looks there more", "no measurable effect", "harmed"]
+    #: "no verdict" where the figures cannot tell what it did, as after a knob that was turned
+    verdict: Literal["helped", "looks there more", "no measurable effect", "harmed", "no verdict"]
     text: str  #: the verdict in a sentence, with its figures
     from_step: Annotated[int, OPTIONAL]
     to_step: Annotated[int, OPTIONAL]
@@ -564,6 +637,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "intervention": InterventionRecord,
     "undo": Undone,
     "lapsed": Lapsed,
+    "knobs": KnobsInForce,
+    "spike": Spike,
     "hits": Hits,
     "effect": Effect,
     "command": CommandReceived,
@@ -703,10 +778,11 @@ class Resume(Command):
 
 
 class Advance(Command):
-    """Train one step, or to the end of the epoch, then hold."""
+    """Train some steps, or to the end of the epoch, then hold."""
 
     kind: Literal["advance"] = "advance"
     unit: Literal["step", "epoch"] = "step"
+    steps: int = Field(default=1, ge=1, le=LARGEST)  #: how many, where the unit is a step
 
 
 class Stop(Command):
@@ -820,6 +896,29 @@ class Judge(Command):
     label: int | None = Field(default=None, ge=0)  #: with "wrong"; None takes the suggested class
 
 
+class KnobInput(Command):
+    """One knob: a value, or one for each group; or a factor; or layers by name."""
+
+    name: str = Field(max_length=64)
+    value: list[float | None] = Field(default=[], max_length=1024)
+    factor: float | None = None
+    layers: list[str] = Field(default=[], max_length=1024)
+
+
+class SetKnobs(Command):
+    """Turn knobs, all of them or none."""
+
+    kind: Literal["set_knobs"] = "set_knobs"
+    knobs: list[KnobInput] = Field(min_length=1, max_length=32)
+
+
+class LeaveOut(Command):
+    """Leave samples out of the training, as one intervention."""
+
+    kind: Literal["leave_out"] = "leave_out"
+    index: list[int] = Field(min_length=1, max_length=100_000)
+
+
 class OpenWindow(Command):
     """Open the review window by hand."""
 
@@ -858,6 +957,8 @@ AnyCommand = Annotated[
     | Explain
     | SetQueue
     | Judge
+    | SetKnobs
+    | LeaveOut
     | OpenWindow
     | Dismiss
     | SavePage

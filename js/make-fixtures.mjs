@@ -71,14 +71,25 @@ const full = {
   suspects: { count: 3, items: [{ index: 12, doubt: 0.91, target: 0, suggested: 1, judged: "", thumbnail_buffer: 3, map_buffer: null }] },
   ledger: [{
     id: "a1", step: 540, epoch: 4, text: "ignore lower right, strength 0.30", author: "ada", sample: 4187,
-    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187, label: null, spreads: true }], strength: 0.3, undone: false,
+    strokes: [{ kind: "ignore", roi: { box: [0.66, 0.66, 1, 1] }, sample: 4187, label: null, spreads: true }], strength: 0.3, undone: false, measured: true,
     effect: {
       intervention: "a1", verdict: "helped", text: "helped: val accuracy +2.1 points", from_step: 540, to_step: 740, explainer: "",
       measures: [{ name: "val accuracy", before: 0.79, after: 0.81, change: 0.021, low: 0.004, high: 0.038 }],
     },
     thumbnail_buffer: 3, before_buffer: 3, after_buffer: null,
   }],
-  alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1" }],
+  knobs: {
+    values: [{ name: "lr", values: [0.01], scheduled: true }, { name: "momentum", values: [0.9], scheduled: false }, { name: "dampening", values: [0], scheduled: false }, { name: "weight_decay", values: [0.001, 0], scheduled: false }],
+    layers: [{ name: "layer1", weights: 1216, frozen: 1 }, { name: "layer1.<b>", weights: 16, frozen: 0.5 }, { name: "head", weights: 2570, frozen: 0 }],
+    batch_size: 64, next_batch_size: 32, num_train: 10000, why_not: "",
+  },
+  alarms: [
+    { kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] },
+    {
+      kind: "spike", text: "The loss jumped to 41.2; it is usually from 0.31 to 0.62.", step: 870, intervention: null,
+      samples: [{ index: 4187, value: 1204.5, thumbnail_buffer: 3 }, { index: 12, value: null, thumbnail_buffer: null }],
+    },
+  ],
   advice: { key: "collapse:a1", text: "Since a1 the validation accuracy fell from 0.81 to 0.40.", button: "Undo a1", does: "undo", sample: 4187, intervention: "a1" },
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
@@ -118,6 +129,8 @@ const fixtures = {
   similar: { message: { kind: "similar", id: "a1", intervention: "a1" } },
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },
   judge: { message: { kind: "judge", id: "j1", index: 12, verdict: "wrong", label: 1 } },
+  set_knobs: { message: { kind: "set_knobs", id: "k1", knobs: [{ name: "lr", factor: 0.5 }, { name: "weight_decay", value: [0.01, null] }, { name: "freeze", layers: ["layer1"] }] } },
+  leave_out: { message: { kind: "leave_out", id: "k2", index: [4187, 12] } },
   explain: { message: { kind: "explain", id: "e1", index: 311 } },
 };
 

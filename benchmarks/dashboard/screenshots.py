@@ -23,8 +23,7 @@ from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Width of the widget and size of the window: a wide cell, one beside the file browser, a panel.
-SIZES = {
-    "between": (960, 800),"wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
+SIZES = {"between": (960, 800), "wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
 Act = Callable[[Any, Callable[[str], Any]], None]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Guided
+from coflect_widget.backends.knobs import Knobs
 from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records.trees import Arrays
@@ -99,6 +100,12 @@ def batch_cuts(length: int, batch_size: int) -> tuple[tuple[int, int], ...]:
     return tuple(cuts)
 
 
+def epoch_order(seed: int, epoch: int, members: range | NDArray[np.int64]) -> NDArray[np.int64]:
+    """The samples of an epoch, `members` or all of a range from 0, as (seed, epoch) orders them."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(members))
+    return order if isinstance(members, range) else members[order]
+
+
 def class_weights(given: Mapping[int, float], classes: int) -> NDArray[np.float32]:
     """Weight of each class (classes,), 1 where none is given.
 
@@ -149,6 +156,12 @@ class Backend(Protocol):
     num_train: int
     num_val: int
     batch_size: int
+    #: * samples that an epoch goes over, None for all; set between two epochs
+    members: NDArray[np.int64] | None
+    #: * what a person may turn; None where that is nothing
+    knobs: Knobs | None
+    #: * whether a loop of the user's own steps the optimizer that `knobs` turns
+    shares_optimizer: bool
     #: * what an input is, where the backend knows; else the session finds out
     modality: Modality | None
     #: True where reading a sample moves the random numbers that training draws
@@ -337,6 +350,25 @@ class Backend(Protocol):
         """* One training sample's input, read anew until `enough` says so.
 
         [] where each reading gives the same.
+        """
+
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """* What a person gave as samples: inputs (n, ...), targets (n,) or (n, D); any thread.
+
+        Raises ValueError where they do not fit, or the data cannot grow.
+        """
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        """* Put what `rows_to_add` gave after the last sample, at a step boundary.
+
+        It can be read at once, and is trained on once it is among `members`.
+        """
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
+        """* Loss of each row (B,) by itself, in eval mode; None where that is not known.
+
+        At a step boundary; nothing of the model changes. One row that is NaN spoils all of a batch
+        that is normalised together.
         """
 
     def forget_read(self) -> None:

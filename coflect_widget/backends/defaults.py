@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Backend, Sample, StepOutput, unknown_order
+from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.state import Memory, TrainingState, weights_alone
 from coflect_widget.modalities.base import Modality
@@ -29,6 +29,9 @@ class BackendDefaults:
     modality: Modality | None = None
     takes_labels = reads_val = False
     fills_processors: Any = False
+    members: NDArray[np.int64] | None = None
+    knobs: Any = None
+    shares_optimizer: bool = False
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -103,6 +106,18 @@ class BackendDefaults:
 
     def read_val_sample(self, index: int) -> Sample:
         raise IndexError("this backend reads no validation samples")
+
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        raise ValueError(
+            "this backend takes no samples while it trains; add them to the data and make a new "
+            "Session"
+        )
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        raise ValueError("this backend takes no samples while it trains")
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
+        return None
 
     def structure(self) -> bytes:
         raise TypeError("this backend has no structure(), from which a worker would rebuild it")

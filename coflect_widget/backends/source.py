@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import batch_cuts
+from coflect_widget.backends.added import Added, rows_to_add
 from coflect_widget.backends.progress import shown
 from coflect_widget.backends.random_state import random_state_kept
 
@@ -34,6 +34,8 @@ class Source:
         The map-style data set; None where the data are arrays.
     draws_random_numbers : bool
         Whether reading a sample moves a global random generator, as augmentation does.
+    added : Added or None
+        Samples that a person has put after those of the data.
     """
 
     length: int
@@ -42,6 +44,7 @@ class Source:
         self.argument = argument
         self.dataset: Any = None
         self.draws_random_numbers = False
+        self.added: Added | None = None
         #: of a data set: what was read of the probes, until `forget_read`, and their targets
         self._read: dict[int, Any] = {}
         self._probed: list[Any] = []
@@ -73,10 +76,26 @@ class Source:
         """The input of a sample that `of_dataset` gave, in memory of its own."""
         raise NotImplementedError
 
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """Shape of an input, and numbers of a target in regression, else 0, of a sample to add.
+
+        Raises
+        ------
+        ValueError
+            If none can be added.
+        """
+        raise NotImplementedError
+
+    def of_added(self, x: NDArray[np.float32], y: Any) -> Any:
+        """One sample that was added."""
+        raise NotImplementedError
+
     # --- reading ---------------------------------------------------------------------------------
 
     def item(self, index: int) -> Any:
         """A sample for another purpose than training, which changes nothing."""
+        if self.added is not None and index >= self.added.first:
+            return self.of_added(*self.added.item(index))
         if index in self._read:
             return self._read[index]
         if self.dataset is None:
@@ -107,13 +126,27 @@ class Source:
         self._read = {}
 
     def probes(self) -> list[int]:
-        """Indices spread evenly over the data."""
-        count = min(PROBES, self.length)
-        return [int(i) for i in np.linspace(0, self.length - 1, count).round()]
+        """Indices spread evenly over the data, without what was added."""
+        length = self.length if self.added is None else self.added.first
+        return [int(i) for i in np.linspace(0, length - 1, min(PROBES, length)).round()]
 
-    def steps(self, batch_size: int) -> int:
-        """Batches an epoch."""
-        return len(batch_cuts(self.length, batch_size))
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """What a person gave as samples, for `add`: inputs (n, ...) and targets (n,) or (n, D).
+
+        Raises
+        ------
+        ValueError
+            If they do not fit the data, or these cannot grow.
+        """
+        return rows_to_add(x, y, *self.form_to_add())
+
+    def add(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        """Put samples after the last one; at a step boundary."""
+        if self.added is None:
+            self.added = Added(self.length, inputs, targets)
+        else:
+            self.added = self.added.and_(inputs, targets)
+        self.length += len(inputs)
 
     def look(self) -> None:
         """Read the probes of a data set, whose random numbers are as before afterwards."""

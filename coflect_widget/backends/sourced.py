@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Sample
+from coflect_widget.backends.base import Sample, batch_cuts, epoch_order
 from coflect_widget.backends.defaults import BackendDefaults
 from coflect_widget.backends.differentiable import Others, WorkerModel
 from coflect_widget.backends.judged import JudgedLabels
@@ -48,7 +48,11 @@ class SourcedBackend(BackendDefaults):
 
     @property
     def steps_per_epoch(self) -> int:
-        return int(self.train_source.steps(self.batch_size))
+        return len(batch_cuts(len(self._in_epoch), self.batch_size))
+
+    @property
+    def _in_epoch(self) -> range | NDArray[np.int64]:
+        return range(self.num_train) if self.members is None else self.members
 
     @property
     def reads_at_boundary(self) -> bool:
@@ -60,7 +64,16 @@ class SourcedBackend(BackendDefaults):
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Indices of the training data in the order of an epoch."""
-        return np.random.default_rng([self.seed, epoch]).permutation(self.num_train)
+        return epoch_order(self.seed, epoch, self._in_epoch)
+
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        rows: tuple[NDArray[np.float32], NDArray[Any]] = self.train_source.rows_to_add(x, y)
+        return rows
+
+    def add_samples(self, inputs: NDArray[np.float32], targets: NDArray[Any]) -> None:
+        if self.members is None:  # the epoch that is under way goes over those of before
+            self.members = np.arange(self.num_train)
+        self.train_source.add(inputs, targets)
 
     def as_sample(self, found: Any) -> Sample:
         """What a source gives as the session sees it."""

@@ -110,6 +110,8 @@ class Forecaster(Closing):
     on_ranking : OnRanking
     on_non_finite : callable (step, output), optional
         A step's logits or loss were NaN or infinite; called for the first of several such in a row.
+    on_losses : callable (items, losses), optional
+        Steps were taken in: (number, step, epoch, output) of each, and their losses (S,).
     on_error : callable (exception), optional
         Called once for each kind of failure; later ones of that kind are only counted.
     backlog : int
@@ -137,6 +139,7 @@ class Forecaster(Closing):
         on_metrics: Callable[[dict[str, float], int, int], None],
         on_ranking: OnRanking,
         on_non_finite: Callable[[int, StepOutput], None] | None = None,
+        on_losses: Callable[[Sequence[Item], NDArray[np.float64]], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         onset: bool = False,
         backlog: int = 1024,
@@ -152,6 +155,7 @@ class Forecaster(Closing):
         self._on_metrics = on_metrics
         self._on_ranking = on_ranking
         self._on_non_finite = on_non_finite
+        self._on_losses = on_losses
         self._faults = Faults(on_error)
         self._rest = rest
         self._backlog = Backlog(backlog)
@@ -380,6 +384,8 @@ class Forecaster(Closing):
         )
         for window in done:
             self._faults.guard("on_metrics", partial(self._on_metrics, *window))
+        if self._on_losses is not None:
+            self._faults.guard("on_losses", partial(self._on_losses, items, loss))
         broken = (taken.non_finite > 0) | ~np.isfinite(loss)
         before = np.concatenate([[self._non_finite], broken[:-1]])
         self._non_finite = bool(broken[-1])

@@ -8,6 +8,7 @@ docs/instructions.md says it with examples::
     focus center                focus top left corner       ignore borders and bottom left
     ignore left at 50%          ignore borders for all cats focus center only this one
     focus x0=.2 y0=.2 x1=.8 y1=.8                           x=.2 y=.2 w=.6 h=.6
+    lr x 0.5     lr 0.001    weight decay 0.01   freeze layer1   batch size 32
     pause  resume  stop  undo  undo i3  explain 123  slower overlays  faster overlays
 
 "Increase focus by 10%" adds 0.10 to the strength: 0.30 becomes 0.40. What is not in the
@@ -22,6 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from coflect_widget.events import KnobInput
+from coflect_widget.guidance.knobs import read_knobs
+from coflect_widget.guidance.knobs import words as knob_words
 from coflect_widget.guidance.state import Kind, Scope
 from coflect_widget.modalities.base import Modality, Region
 
@@ -29,8 +33,8 @@ DEFAULT_STEP = 0.10
 MAX_LENGTH = 500
 
 Action = Literal["change", "set", "region", "clear", "pause", "resume", "stop", "undo", "explain",
-                 "overlays"]  # fmt: skip
-#: Actions that change nothing in the loss: they are obeyed at once.
+                 "overlays", "knobs"]  # fmt: skip
+#: Actions that change nothing in the training: they are obeyed at once.
 ORDERS = ("pause", "resume", "stop", "undo", "explain", "overlays")
 
 #: What is typed of any kind of input; the examples of the kind stand between the two.
@@ -44,6 +48,13 @@ _STRENGTHS = (
 )
 _ORDERS = (
     "stop focus",
+    "lr x 0.5",
+    "lr 0.001",
+    "weight decay 0.01",
+    "momentum 0.9",
+    "freeze layer1",
+    "unfreeze layer1",
+    "batch size 32",
     "pause",
     "resume",
     "stop",
@@ -90,8 +101,9 @@ class Understood:
     Attributes
     ----------
     action : str
-        "change", "set", "region" and "clear" are about the loss; "pause", "resume", "stop",
-        "undo", "explain" and "overlays" are orders that are obeyed at once.
+        "change", "set", "region" and "clear" are about the loss; "knobs" is about the optimizer;
+        "pause", "resume", "stop", "undo", "explain" and "overlays" are orders that are obeyed at
+        once.
     delta : float
         For "change": what is added to the strength, in [-1, 1].
     value : float
@@ -114,6 +126,8 @@ class Understood:
         For "explain": the sample.
     faster : bool
         For "overlays".
+    knobs : tuple of KnobInput
+        For "knobs".
     """
 
     action: Action
@@ -129,6 +143,7 @@ class Understood:
     intervention: str = ""
     index: int = 0
     faster: bool = False
+    knobs: tuple[KnobInput, ...] = ()
 
     def echo(self) -> str:
         """What was understood, as a sentence that means the same when typed again."""
@@ -142,6 +157,8 @@ class Understood:
                 return "stop focus"
             case "region":
                 return self._region()
+            case "knobs":
+                return knob_words(self.knobs)
             case "undo":
                 return f"undo {self.intervention}".rstrip()
             case "explain":
@@ -214,6 +231,11 @@ def parse(text: str, modality: Modality, classes: Sequence[str] = ()) -> Underst
         if isinstance(value, str):
             return _not_understood(text, value, modality)
         return Understood("set", value=value)
+    knobs = read_knobs(text)
+    if isinstance(knobs, str):
+        return _not_understood(text, knobs, modality)
+    if knobs is not None:
+        return Understood("knobs", knobs=knobs)
     return _region(text, modality, classes)
 
 

@@ -301,7 +301,7 @@ def _instruction(feedback: Feedback, said: Understood | NotUnderstood | None) ->
     assert said is not None  # noqa: S101 - there is an instruction
     if isinstance(said, NotUnderstood):
         raise ValueError(said.message)
-    if said.action in ORDERS:
+    if said.action in (*ORDERS, "knobs"):
         raise ValueError(
             f"instruction={said.echo()!r} is an order: give it alone, without strokes or strength"
         )

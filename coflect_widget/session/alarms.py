@@ -108,10 +108,8 @@ class Alarms:
         self._chance = chance
         self._task = task
         self._every = every
-        self._windows = max(WINDOWS, math.ceil(SAMPLES / (every * batch_size)))
-        self._samples = self._windows * every * batch_size
-        self._steps_per_epoch = steps_per_epoch
         self._num_val = num_val
+        self.resized(batch_size, steps_per_epoch)
         self._trained: deque[tuple[int, float]] = deque(maxlen=max(_KEPT, 2 * self._windows))
         self._losses: deque[float] = deque(maxlen=self._windows)
         self._validated: deque[tuple[int, float]] = deque(maxlen=64)
@@ -121,6 +119,12 @@ class Alarms:
         self._apart = 0  # ends of epochs in a row with a wide gap
         self._parted = False  # whether that is said at the moment
         self._close_at: int | None = None  # newest end of an epoch without a gap
+
+    def resized(self, batch_size: int, steps_per_epoch: int) -> None:
+        """Steps are of so many samples from now on, and epochs of so many steps."""
+        self._windows = max(WINDOWS, math.ceil(SAMPLES / (self._every * batch_size)))
+        self._samples = self._windows * self._every * batch_size
+        self._steps_per_epoch = steps_per_epoch
 
     # --- what is measured ------------------------------------------------------------------
 

@@ -26,9 +26,11 @@ from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.coach import Coach
+from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.keeping import Keeping, saved
+from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.observer import Observer
@@ -36,8 +38,10 @@ from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
+from coflect_widget.session.spikes import Spikes
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
+from coflect_widget.studies.knob_effect import KnobWatch
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.checkpoints import ALARM, CheckpointKeeper
@@ -94,11 +98,13 @@ def build(
     observer = Observer(tell, newest)
     loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
-    holding = Holding(backend, task, controls, own_loop, samples, tell)
+    store = SampleStore(backend.num_train, task)
+    spikes = Spikes(backend, task, store, tell, lambda index: gallery.thumbnail(index))
+    holding = Holding(backend, task, controls, own_loop, samples, tell, spikes.not_finite)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
         Foresight(
-            SampleStore(backend.num_train, task),
+            store,
             config.forecast.horizon_epochs,
             seed=config.seed,
         ),
@@ -110,6 +116,7 @@ def build(
         on_ranking=observer.on_ranking,
         onset=config.forecast.onset,
         on_non_finite=holding.outputs,
+        on_losses=spikes.look,
         on_error=lambda error: tell.notice("error", f"The forecast met an error: {error!r}"),
         # Compiled kernels take so little of the processors that a rest would cost more.
         rest=controls.rest if backend.fills_processors and kernels().module is None else None,
@@ -150,6 +157,24 @@ def build(
         forecaster,
         tell,
         labels_changed=steering.labels_changed,
+    )
+    knobs = KnobBoard(
+        backend,
+        controls,
+        loop,
+        own_loop,
+        steering,
+        tell,
+        KnobWatch(
+            config.guidance.effect_after,
+            task.metrics()[1],
+            backend.num_val,
+            steering.measured,
+        ),
+        before_knob=lambda: checkpoints.now("knob"),
+    )
+    data = DataChanges(
+        path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
     checkpoints = CheckpointKeeper(
         path,
@@ -208,6 +233,8 @@ def build(
         controls,
         steering,
         labels,
+        knobs,
+        data,
         forecaster,
         overlays,
         holding,
@@ -241,6 +268,8 @@ def build(
         overlays=overlays,
         steering=steering,
         labels=labels,
+        knobs=knobs,
+        data=data,
         alarms=alarms,
         coach=coach,
         holding=holding,

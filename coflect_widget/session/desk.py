@@ -20,7 +20,9 @@ from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
 from coflect_widget.session.coach import DISMISS
+from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.holding import Holding
+from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.samples import Samples
@@ -54,7 +56,7 @@ class Desk:
 
     Parameters
     ----------
-    loop, controls, steering, labels, forecaster, overlays, holding, samples, tell
+    loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, tell
         Who carries them out.
     modality : Modality
         Which words name regions.
@@ -77,6 +79,8 @@ class Desk:
         controls: Controls,
         steering: Steering,
         labels: Labels,
+        knobs: KnobBoard,
+        data: DataChanges,
         forecaster: Forecaster,
         overlays: Overlays,
         holding: Holding,
@@ -91,6 +95,8 @@ class Desk:
         self._controls = controls
         self._steering = steering
         self._labels = labels
+        self._knobs = knobs
+        self._data = data
         self._forecaster = forecaster
         self._overlays = overlays
         self._holding = holding
@@ -118,9 +124,11 @@ class Desk:
                     raise ValueError(_NOTHING_TRAINS)
                 return _at_once(command.kind, self._loop.step)
             case events.Advance():
-                if not self.advance(command.unit):
+                if not self.advance(command.unit, command.steps):
                     raise ValueError(_NOTHING_TRAINS)
-                return _at_once(f"one {command.unit}", self._loop.step)
+                several = command.unit == "step" and command.steps > 1
+                said = f"{command.steps} steps" if several else f"one {command.unit}"
+                return _at_once(said, self._loop.step)
             case events.Continue():
                 return self._continue(command.epochs)
             case events.Feedback():
@@ -143,6 +151,10 @@ class Desk:
                 return _at_once(_LOOK, self._loop.step)
             case events.Judge():
                 return _later(self.judge(command), _said_of_verdict)
+            case events.SetKnobs():
+                return _later(self._knobs.set(command.knobs), _said_of)
+            case events.LeaveOut():
+                return _later(self._data.drop(command.index), _said_of)
             case events.Dismiss():
                 # The coach hears of it as of everything else: from the record.
                 self._tell.command(f"{DISMISS}{command.key}")
@@ -180,16 +192,16 @@ class Desk:
         getattr(self._controls, kind)()
         return True
 
-    def advance(self, unit: Literal["step", "epoch"]) -> bool:
-        """Train one step, or to the end of the epoch, then hold; False if nothing trains."""
+    def advance(self, unit: Literal["step", "epoch"], steps: int = 1) -> bool:
+        """Train some steps, or to the end of the epoch, then hold; False if nothing trains."""
         loop = self._loop
         if not loop.running:
             return False
-        self._tell.command(unit)
+        self._tell.command(unit if unit == "epoch" or steps == 1 else f"{steps} steps")
         step, epoch = loop.step, loop.epoch
         self._holding.broken = None
         self._controls.resume(
-            (lambda: loop.step > step) if unit == "step" else lambda: loop.epoch > epoch
+            (lambda: loop.step >= step + steps) if unit == "step" else lambda: loop.epoch > epoch
         )
         return True
 
@@ -235,6 +247,8 @@ class Desk:
             alone = not feedback.strokes and feedback.strength is None
             if said.action in ORDERS and alone:
                 return self._obey(said)
+            if said.action == "knobs" and alone:
+                return self._knobs.set(said.knobs, said.echo())
             if said.scope == "sample" and feedback.sample is None:  # the one that is looked at
                 feedback = feedback.model_copy(update={"sample": self._overlays.looked_at})
         return self._steering.feedback(feedback, said)
@@ -251,7 +265,9 @@ class Desk:
 
     def undo(self, intervention: str) -> Future[Intervention]:
         """Take one intervention out at the next step boundary."""
-        return self._steering.undo(intervention)
+        record = self._steering.ledger[intervention].record
+        owner = self._data if record.data is not None else self._steering
+        return self._knobs.undo(intervention) if record.knobs else owner.undo(intervention)
 
     def _obey(self, order: Understood) -> Future[Intervention]:
         words = order.echo()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.backends.base import NonFiniteLossError, StepOutput
+from coflect_widget.backends.base import Batch, NonFiniteLossError, StepOutput
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling
 from coflect_widget.tasks.base import Task, to_numpy
 from coflect_widget.training.controls import Controls
-from coflect_widget.training.non_finite import Culprits, find_culprits, remedy
+from coflect_widget.training.non_finite import Culprits, alone, find_culprits, remedy
 from coflect_widget.training.own_loop import OwnLoop
 
 READ_AGAIN = 256  # samples of a batch whose loss is not finite that are read again, at most
@@ -40,6 +41,13 @@ class Holding:
         The dashboard, once one was made.
     broken : NonFiniteLossError or None
         Why training holds, where a loss was not finite.
+
+    Parameters
+    ----------
+    backend, task, controls, own_loop, samples, tell
+        What it acts on.
+    not_finite : callable (step, Culprits)
+        Shows the samples behind such a loss.
     """
 
     def __init__(
@@ -50,6 +58,7 @@ class Holding:
         own_loop: OwnLoop,
         samples: Samples,
         tell: Telling,
+        not_finite: Callable[[int, Culprits], None],
     ) -> None:
         self.screen: Shown | None = None
         self.broken: NonFiniteLossError | None = None
@@ -59,6 +68,7 @@ class Holding:
         self._own_loop = own_loop
         self._samples = samples
         self._tell = tell
+        self._not_finite = not_finite
         self._said: set[str] = set()
 
     @property
@@ -80,7 +90,26 @@ class Holding:
             found = find_culprits(
                 batch.indices, batch.inputs, batch.targets, error.logits, task=self._task
             )
+            if not found.in_data:
+                found = self._alone(batch) or found
         self._say(step, str(error), found)
+
+    def _alone(self, batch: Batch) -> Culprits | None:
+        """The rows whose loss is not finite by itself, where they are not all of a batch.
+
+        Where rows are normalised together one of them spoils all.
+        """
+        if not 1 < len(batch.indices) <= READ_AGAIN:
+            return None
+        try:
+            losses = self._backend.losses_alone(batch)
+            odd = np.flatnonzero(~np.isfinite([] if losses is None else losses))
+        except Exception:  # noqa: BLE001 - a model that fails on one row tells nothing
+            return None
+        if not 0 < len(odd) < len(batch.indices):
+            return None
+        samples = tuple(int(k) for k in batch.indices[odd])
+        return Culprits(samples, alone(samples), in_data=True)
 
     def outputs(self, step: int, output: StepOutput) -> None:
         """As `loss`, where a step does not look: a device, or a loop of the user's own."""
@@ -105,6 +134,7 @@ class Holding:
 
     def _say(self, step: int, what: str, found: Culprits) -> None:
         """Tell the person, and whoever waits."""
+        self._not_finite(step, found)
         may_judge = self._backend.takes_labels and self._task.labelled
         advice = remedy(found, may_judge=may_judge)
         who = f" {found.sentence}." if found.sentence else ""

@@ -60,6 +60,8 @@ class Taken:
     facts: Mapping[str, Any]
     inexact: list[str]
     open_effects: list[str]
+    knobs: dict[str, Any]
+    data: dict[str, Any]
 
     def contents(self) -> tuple[Contents, Mapping[str, str], Mapping[str, Any]]:
         """Wait for what others copy; on the thread that writes."""
@@ -82,6 +84,8 @@ class Taken:
             "telemetry": telemetry,
             "verdicts": self.verdicts,
             "coming": self.coming,
+            "knobs": self.knobs,
+            "data": self.data,
         }
         more = {
             "seq": self.seq,
@@ -157,17 +161,23 @@ class Keeping:
                 f"the effect of {name}, which was being measured"
                 for name in parts.steering.effects.open
             ],
+            knobs=parts.knobs.kept(),
+            data=parts.data.kept(),
         )
 
     def put_back(self, contents: Contents) -> None:
         """Put a checkpoint of the same model and data into the parts; before anything trains."""
         parts, tree = self._parts, contents.tree
         place, rest = tree["place"], tree["state"]
+        parts.loop.take(place)
+        if "data" in tree:  # checkpoints of before have none
+            parts.data.take(tree["data"])
         parts.labels.take(tree["verdicts"])
         if not place["begun"]:
             rest = {**(rest or {}), "random": None}
         parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())
-        parts.loop.take(place)
+        if "knobs" in tree:
+            parts.knobs.take(tree["knobs"])
         if tree["telemetry"] is not None:
             self._put_telemetry(tree["telemetry"])
 

@@ -121,76 +121,93 @@ class Labels:
             If it cannot be used; nothing has changed then.
         """
         self._samples.check(command.index)
-        if not self._task.labelled:
-            raise ValueError(f"a {self._task.name} has no labels to judge")
+        self.check_able()
         label = command.label
         if command.verdict == "wrong":
             if label is None:
                 label = int(self._forecaster.store.predicted[command.index])
-            if not self._task.has_label(label):
-                raise ValueError(
-                    f"label={label} is no class; the model has {self._task.groups}, counted from 0"
-                )
+            self.check_label(label)
         elif label is not None:
             raise ValueError(f'a label is given with "wrong" only, not with {command.verdict!r}')
-        if not self._backend.takes_labels:
-            raise ValueError(
-                f"the {self._backend.name} backend cannot change labels while it trains"
-            )
         recorded: Future[events.Judged] = Future()
         apply = partial(self._judge, command.index, command.verdict, label, recorded)
         when_applied(self._controls.submit(apply), recorded)
         return recorded
 
+    def check_able(self) -> None:
+        """Raise ValueError where training takes no other labels than the data set's."""
+        if not self._task.labelled:
+            raise ValueError(f"a {self._task.name} has no labels to judge")
+        if not self._backend.takes_labels:
+            raise ValueError(
+                f"the {self._backend.name} backend cannot change labels while it trains"
+            )
+
+    def check_label(self, label: int) -> None:
+        """Raise ValueError where a label is no class."""
+        if not self._task.has_label(label):
+            raise ValueError(
+                f"label={label} is no class; the model has {self._task.groups}, counted from 0"
+            )
+
+    # --- at a step boundary, on the thread that trains ------------------------------------------
+
     def _judge(
         self, index: int, verdict: events.Verdict, label: int | None, recorded: Future[Any]
     ) -> None:
-        """At a step boundary, on the thread that trains."""
-        own = int(self._backend.label_of(index))
-        earlier = self.verdicts.get(index)
-        before = own if earlier is None or earlier.label is None else earlier.label
-        if verdict in ("right", "undo"):
-            label = own
-        data = events.Judged(
-            index=index, verdict=verdict, label=label, before=before, author=self._tell.author
-        )
-        self._put(data)
-        self._tell.durably(data, recorded, data)
-
-    def replay(self, data: events.Judged) -> None:
-        """What was said at this step before the run was interrupted; it is on record already."""
-        self._put(data)
-
-    def _put(self, data: events.Judged) -> None:
-        index = data.index
-        verdicts = {**self.verdicts, index: data}
-        if data.verdict == "undo":
-            del verdicts[index]
-        # First what can fail: the log has only what training took.
-        try:
-            self._backend.set_labels(labels_of(verdicts))
-            self._labels_changed({index})
-        except Exception:
-            self._backend.set_labels(labels_of(self.verdicts))
-            raise
-        self.verdicts = verdicts
+        data = self.verdict_on(index, verdict, label)
+        self.put([data])
         if self._own_loop.open and not self._own_loop.judges:
             self._tell.warn(
                 f"The batches of a loop of your own come as your loader gives them: sample {index} "
                 "is trained as judged only where your loop sees to it."
             )
-        self._forecaster.mark(partial(self._mark, index, data.verdict, data.label))
+        self._tell.durably(data, recorded, data)
 
-    def _mark(self, index: int, verdict: events.Verdict, label: int | None) -> None:
+    def replay(self, data: events.Judged) -> None:
+        """What was said at this step before the run was interrupted; it is on record already."""
+        self.put([data])
+
+    def verdict_on(self, index: int, verdict: events.Verdict, label: int | None) -> events.Judged:
+        """A verdict beside the one in force; nothing changes."""
+        own = int(self._backend.label_of(index))
+        earlier = self.verdicts.get(index)
+        before = own if earlier is None or earlier.label is None else earlier.label
+        if verdict in ("right", "undo"):
+            label = own
+        return events.Judged(
+            index=index, verdict=verdict, label=label, before=before, author=self._tell.author
+        )
+
+    def put(self, judged: Sequence[events.Judged]) -> None:
+        """Have these verdicts in force, each in the place of the sample's earlier one."""
+        verdicts = {**self.verdicts}
+        for one in judged:
+            verdicts[one.index] = one
+            if one.verdict == "undo":
+                del verdicts[one.index]
+        # First what can fail: the log has only what training took.
+        try:
+            self._backend.set_labels(labels_of(verdicts))
+            self._labels_changed({one.index for one in judged})
+        except Exception:
+            self._backend.set_labels(labels_of(self.verdicts))
+            raise
+        self.verdicts = verdicts
+        self._forecaster.mark(partial(self._mark, list(judged)))
+
+    def _mark(self, judged: Sequence[events.Judged]) -> None:
         store = self._forecaster.store
-        store.flags[index] &= ~np.uint8(JUDGED | LEFT_OUT)
-        if verdict != "undo":
-            store.flags[index] |= LEFT_OUT if verdict == "leave out" else JUDGED
-        if label is not None and label != store.target[index]:
-            suggested = store.predicted[index]
-            store.forget(index)  # its history was another label's
-            store.target[index], store.predicted[index] = label, suggested  # for the list
-        self._forecaster.foresight.update(np.array([index]))
+        for one in judged:
+            index, label = one.index, one.label
+            store.flags[index] &= ~np.uint8(JUDGED | LEFT_OUT)
+            if one.verdict != "undo":
+                store.flags[index] |= LEFT_OUT if one.verdict == "leave out" else JUDGED
+            if label is not None and label != store.target[index]:
+                suggested = store.predicted[index]
+                store.forget(index)  # its history was another label's
+                store.target[index], store.predicted[index] = label, suggested  # for the list
+        self._forecaster.foresight.update(np.array([one.index for one in judged], np.int64))
         self._tell.emit(self.listed())
         self._forecaster.rank_again()
 

@@ -104,12 +104,28 @@ class Observer:
                 {f"val_{name}": value for name, value in validation.items()}
             )
             self._tell.at(step, epoch, events.Metrics(values=values), "val")
+            self._parts.knobs.watch.validated(validation, step)
             if "accuracy" in validation:
                 self._parts.steering.effects.validated(validation["accuracy"])
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
         score = validation.get(self._parts.task.metrics()[1])
         forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
+
+    def resized(self) -> None:
+        """The epochs to come have another number of steps, or batches of another size."""
+        parts = self._parts
+        backend, loop = parts.backend, parts.loop
+        parts.alarms.resized(backend.batch_size, backend.steps_per_epoch)
+        if loop.running:
+            self._tell.emit(
+                events.TrainStarted(
+                    total_steps=loop.target_step,
+                    steps_per_epoch=backend.steps_per_epoch,
+                    batch_size=backend.batch_size,
+                )
+            )
+        self._tell.emit(parts.knobs.shown())
 
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was NaN or infinite: hold, and say of which samples."""
@@ -146,6 +162,7 @@ class Observer:
 
     def _measure_effects(self) -> None:
         try:
+            self._parts.knobs.watch.ended()
             self._parts.steering.effects.ended(self._parts.loop.step)
         except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
             self._tell.notice("error", f"Effects could not be measured: {error}")

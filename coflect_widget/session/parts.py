@@ -23,9 +23,11 @@ from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
 from coflect_widget.session.coach import Coach
+from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.keeping import Keeping
+from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
@@ -74,6 +76,8 @@ class Parts:
     overlays: Overlays
     steering: Steering
     labels: Labels
+    knobs: KnobBoard
+    data: DataChanges
     alarms: Alarms
     coach: Coach
     holding: Holding

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -246,12 +246,19 @@ class Replaying:
     """Does again, at its step, what a person did after the checkpoint; on the training thread."""
 
     def __init__(
-        self, acts: list[Event], place: Boundary, steering: Steered, labels: Steered, warn: Any
+        self,
+        acts: list[Event],
+        place: Boundary,
+        steering: Steered,
+        labels: Steered,
+        follow: Callable[[str], None],
+        warn: Any,
     ) -> None:
         self._acts = list(acts)
         self._place = place
         self._steering = steering
         self._labels = labels
+        self._follow = follow
         self._warn = warn
 
     def coming(self) -> list[int]:
@@ -265,6 +272,8 @@ class Replaying:
             labels = isinstance(event.data, events.Judged)
             try:
                 (self._labels if labels else self._steering).replay(event.data)
+                if isinstance(event.data, events.InterventionRecord | events.Undone):
+                    self._follow(event.data.id)
             except Exception as error:  # noqa: BLE001 - no stroke of before ends a training
                 self._warn(
                     f"What was said at step {event.step} could not be put into force again: {error}"
@@ -345,7 +354,15 @@ def go_on(resumed: Resume, parts: Parts) -> None:
     steering.restore(resumed.ledger(parts.config.guidance.strength, parts.modality))
     if resumed.contents is not None:
         parts.keeping.put_back(resumed.contents)
-    replaying = Replaying(resumed.acts, parts.loop, steering, parts.labels, parts.tell.warn)
+
+    def follow(intervention: str) -> None:
+        entry = steering.ledger[intervention]
+        if entry.record.knobs:
+            parts.knobs.replay()
+        if entry.record.data is not None:
+            parts.data.replay(entry)
+
+    replaying = Replaying(resumed.acts, parts.loop, steering, parts.labels, follow, parts.tell.warn)
     parts.keeping.coming = replaying.coming
     parts.keeping.inexact = list(resumed.inexact)
     if resumed.acts:

@@ -25,6 +25,7 @@ from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
+from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_method, structure_of
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
@@ -46,7 +47,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
+class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -238,6 +239,7 @@ class Session(Waits, Looks, Guides, Reviews, OwnLoops, Shows):
                 go_on(resumed, self._parts)
             else:
                 self._parts.tell.emit(started)
+            self._parts.tell.emit(self._parts.knobs.shown())
             if guidance is not None:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance, modality)
                 self._parts.steering.adopt(told)

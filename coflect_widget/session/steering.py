@@ -117,7 +117,7 @@ class Steering:
             extent,
             config.guidance.effect_after if able else 0,
             config.seed,
-            self._measured,
+            self.measured,
             tell.warn,
         )
 
@@ -131,7 +131,8 @@ class Steering:
         self.effects.close()
         self._worker.close()
 
-    def _measured(self, effect: events.Effect) -> None:
+    def measured(self, effect: events.Effect) -> None:
+        """What an intervention did is known; any thread."""
         self.ledger.measured(effect)
         self._tell.emit(effect)
 
@@ -243,7 +244,8 @@ class Steering:
                 f"guidance= is about inputs of the kind {ledger.modality.name!r}, and these are "
                 f"{modality.name!r}; a ledger fits only the training data it was written for"
             )
-        for entry in ledger.interventions:
+        guiding = [entry for entry in ledger.interventions if entry.record.guides]
+        for entry in guiding:
             record = entry.record
             named = [s.sample for s in record.strokes if s.sample is not None]
             named += record.found.index if record.found is not None else []
@@ -258,7 +260,7 @@ class Steering:
             for stroke in record.strokes:
                 modality.region(stroke.roi, f"guidance= {entry.id!r}", self.extent)
         adopted = Ledger(ledger.focus, modality)
-        for entry in ledger.interventions:
+        for entry in guiding:
             adopted.append(entry.record, 0, entry.when)
             if entry.undone:
                 adopted.undo(entry.id)
@@ -270,6 +272,14 @@ class Steering:
             self._places.drawn(entry.record, training=False)
             if entry.undone:
                 emit(events.Undone(id=entry.id, understood=entry.understood, focus=focus))
+        left = [e.id for e in ledger.interventions if not e.record.guides and not e.undone]
+        if left:
+            self._tell.notice(
+                "info",
+                f"Of guidance= the knobs and changes of the data, {', '.join(left)}, are not taken "
+                "over: they belong to the training in which they were made. session.set() turns "
+                "knobs.",
+            )
 
     def restore(self, ledger: Ledger) -> None:
         """Take the ledger of a checkpoint, whose guidance the backend has in force already."""

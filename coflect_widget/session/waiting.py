@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.process.ending import wait_for_the_end
+from coflect_widget.session.arguments import count
 from coflect_widget.session.held import Held
 
 if TYPE_CHECKING:
@@ -51,10 +52,14 @@ class Waits(Held):
             lambda state: state != "paused" or parts.loop.changes > changes or parts.controls.paused
         )
 
-    def step(self, unit: Literal["step", "epoch"] = "step") -> None:
-        """Train one step, or to the end of the epoch, then hold; returns when it holds.
+    def step(self, unit: Literal["step", "epoch"] | int = "step") -> None:
+        """Train one step, or to the end of the epoch, or so many steps, then hold.
 
-        It returns as well where somebody resumes meanwhile.
+        Returns when it holds, and as well where somebody resumes meanwhile.
+
+        Parameters
+        ----------
+        unit : {"step", "epoch"} or int
 
         Raises
         ------
@@ -62,14 +67,21 @@ class Waits(Held):
             If nothing is training: `train` decides how long, `step` only divides it.
         """
         if unit not in ("step", "epoch"):
-            raise ValueError(f'unit={unit!r}; expected "step" or "epoch"')
+            try:
+                unit = count(unit, "unit")
+            except ValueError:
+                raise ValueError(
+                    f'unit={unit!r}; expected "step", "epoch" or a number of steps'
+                ) from None
         parts = self._open()
         controls = parts.controls
-        if not parts.desk.advance(unit):
+        steps = unit if isinstance(unit, int) else 1
+        if not parts.desk.advance("epoch" if unit == "epoch" else "step", steps):
             raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
         # A loss that is not finite holds training without a step.
         self._until(
-            lambda state: not controls.advancing and (state == "paused" or not controls.paused)
+            lambda state: not controls.advancing and (state == "paused" or not controls.paused),
+            60 if steps == 1 else math.inf,
         )
 
     def stop(self) -> None:

@@ -170,6 +170,18 @@ class SampleStore:
             self.margin_fast[rows], self.margin[rows], self.margin_mean[rows], self.times_seen[rows]
         )
 
+    def grow(self, num_samples: int) -> None:
+        """Have room for more samples, `num_samples` in all; what is known of the others stays."""
+        if num_samples <= self.num_samples:
+            return
+        larger = type(self)(num_samples, self.task)
+        for name, array in self.arrays.items():
+            getattr(larger, name)[: self.num_samples] = array
+        if self.values is not None and larger.values is not None:
+            larger.values.take(self.values)
+        larger._means = self._means
+        vars(self).update(vars(larger))  # at once: other threads read beside this one
+
     def forget(self, index: int) -> None:
         """Start one sample's history anew; its flags stay."""
         fresh = SampleStore(1, self.task)

@@ -38,6 +38,10 @@ class LastValues:
         """Remember those of samples `rows`, in numpy; of a sample that comes twice the last."""
         self.target[rows], self.output[rows], self.error[rows] = values
 
+    def take(self, others: LastValues) -> None:
+        """Remember what is known of the first samples."""
+        self.table[: len(others.table)] = others.table
+
     def of(
         self, rows: NDArray[np.int64]
     ) -> tuple[list[float | None], list[float | None], list[float | None]]:

@@ -47,7 +47,7 @@ PACE = 20.0
 #: Notices are an alarm of this kind, which is over once a checkpoint is on disk again.
 ALARM = "checkpoint"
 
-Reason = Literal["time", "epoch", "best", "asked", "finished", "stopped", "failed"]
+Reason = Literal["time", "epoch", "best", "asked", "knob", "finished", "stopped", "failed"]
 
 
 class Copied(Protocol):
@@ -180,6 +180,11 @@ class CheckpointKeeper:
             for job in self._jobs:
                 job.due = 0.0
         return self._taken(reason)
+
+    def now(self, reason: Reason) -> None:
+        """Keep the state as it is, at this step boundary, or while nothing trains."""
+        self._look_at_folder()
+        self._taken(reason)
 
     # --- any thread --------------------------------------------------------------------------
 

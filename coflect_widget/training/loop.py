@@ -72,6 +72,9 @@ class Observer(Protocol):
     def epoch_counted(self, validation: dict[str, float]) -> None:
         """And the loop counts it as completed now."""
 
+    def resized(self) -> None:
+        """The epochs to come have another number of steps, or batches of another size."""
+
     def non_finite(self, step: int, error: NonFiniteLossError) -> None:
         """A loss was NaN or infinite; the loop holds at the next boundary."""
 
@@ -144,6 +147,8 @@ class TrainingLoop:
         self._done.set()
         self._thread: threading.Thread | None = None
         self._one_writer = threading.Lock()
+        self._for_next_epoch: list[Callable[[], None]] = []
+        self._validating = False
         self._snapshot_failed = False  # and a person was told so
         self.group: Group = group or Alone()
         self._several = self.group.size > 1  # then each step's end is a boundary
@@ -195,6 +200,26 @@ class TrainingLoop:
         """Whether all batches of the present epoch are done, and its validation is to come."""
         return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
 
+    def at_next_epoch(self, change: Callable[[], None]) -> None:
+        """Have `change()` done before the next epoch's first batch; at once between two epochs.
+
+        It may change how many steps an epoch has. At a step boundary, or while nothing trains.
+        """
+        self._for_next_epoch.append(change)
+        if not self._batch_in_epoch and not self._validating:
+            self._change()
+
+    def _change(self) -> None:
+        if not self._for_next_epoch:
+            return
+        epochs = (self.target_step - self.step) / self.backend.steps_per_epoch
+        changes, self._for_next_epoch = self._for_next_epoch, []
+        for change in changes:
+            change()
+        if self.whole_epochs and self.running:
+            self.target_step = self.step + round(epochs * self.backend.steps_per_epoch)
+        self.observer.resized()
+
     def wait_for_stop(self) -> bool:
         """Wait for a training that was told to stop; False where it does not come to its end.
 
@@ -233,7 +258,7 @@ class TrainingLoop:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
         self.whole_epochs, self.ours = whole_epochs, True
-        self._taken_up = False
+        self._taken_up = self._validating = False
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -352,12 +377,15 @@ class TrainingLoop:
 
     def _train(self) -> RunState:
         backend, controls, snapshots = self.backend, self.controls, self.snapshots
-        per_epoch, several = backend.steps_per_epoch, self._several
+        several = self._several
         if not self._boundary():
             return "stopped"
-        if self._batch_in_epoch == per_epoch and not self._end_epoch():
+        if self.ends_epoch and not self._end_epoch():
             return "stopped"
         while self.step < self.target_step:
+            if not self._batch_in_epoch:
+                self._change()
+            per_epoch = backend.steps_per_epoch
             for batch in backend.train_batches(self.epoch, skip=self._batch_in_epoch):
                 try:
                     output = backend.train_step(batch)
@@ -389,11 +417,13 @@ class TrainingLoop:
     def _end_epoch(self) -> bool:
         """Validate and count the epoch; one that is stopped meanwhile is to be validated again."""
         self._tell()
+        self._validating = True
         validation = self.backend.evaluate(self._boundary)
         if validation is None:
             return False
         self.backend.end_epoch(validation)
         self.epoch_done(validation)
+        self._validating = False
         return self._boundary()
 
     def _tell(self) -> None:

@@ -105,6 +105,11 @@ def find_culprits(
     )
 
 
+def alone(samples: Sequence[int]) -> str:
+    """What to say of samples whose loss is not finite by itself."""
+    return f"{_named(samples)} a loss that is NaN or infinite by itself"
+
+
 def remedy(found: Culprits, *, may_judge: bool) -> str:
     """What to do, in a sentence; `may_judge` says whether single samples can be left out."""
     go_on = "session.resume() or the Resume button goes on without this batch"

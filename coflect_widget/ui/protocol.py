@@ -44,6 +44,8 @@ from coflect_widget.events import (
     Doing,
     Effect,
     GateStatus,
+    KnobValue,
+    LayerState,
     RunState,
     StrokeRecord,
 )
@@ -292,6 +294,7 @@ class LedgerItem(TypedDict):
     strength: float | None
     undone: bool
     effect: Effect | None
+    measured: Annotated[bool, older(True)]  # whether an effect may come; none of changed data
     thumbnail_buffer: Png  # of its sample
     before_buffer: Png  # the same with the map that the model had when it was told ...
     after_buffer: Png  # ... and with the newest one since
@@ -306,6 +309,14 @@ class Notice(TypedDict):
     offer: NotRequired[Literal["close_others"]]  # a button beside it sends that command
 
 
+class AlarmSample(TypedDict):
+    """A sample behind an alarm, and its own loss; null where that is not finite, or not known."""
+
+    index: int
+    value: float | None
+    thumbnail_buffer: Png
+
+
 class Alarm(TypedDict):
     """Something that is wrong at present; it goes when it is over."""
 
@@ -313,6 +324,18 @@ class Alarm(TypedDict):
     text: str
     step: int
     intervention: str | None  # to be undone
+    samples: Annotated[list[AlarmSample], older([])]  # to be left out, with one command
+
+
+class Knobs(TypedDict):
+    """What a person may turn of the training, as it is now."""
+
+    values: list[KnobValue]
+    layers: list[LayerState]
+    batch_size: int
+    next_batch_size: int  # from the next epoch on
+    num_train: int
+    why_not: str  # why nothing can be turned; else empty
 
 
 class Advice(TypedDict):
@@ -345,6 +368,7 @@ class Update(TypedDict):
     forgotten: NotRequired[Forgotten]
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
+    knobs: NotRequired[Knobs]
     alarms: NotRequired[list[Alarm]]
     advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]

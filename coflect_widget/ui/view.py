@@ -22,10 +22,12 @@ from coflect_widget.ui.decimate import decimate
 
 MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixels
 MAX_NOTICES = 20
+MAX_PICTURED = 12  # samples of an alarm that come with a picture
+_KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why_not")
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "behind", "markers", "window", "queue", "explanation", "timeline",
-    "shelf", "hits", "forgotten", "suspects", "ledger", "alarms", "advice", "notices",
+    "shelf", "hits", "forgotten", "suspects", "ledger", "knobs", "alarms", "advice", "notices",
 )  # fmt: skip
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
@@ -62,6 +64,7 @@ class View:
         self._markers: list[protocol.Marker] = []
         self._ledger: dict[str, dict[str, Any]] = {}
         self._notices: list[protocol.Notice] = []
+        self._knobs: events.KnobsInForce | None = None
         self._alarms: dict[str, protocol.Alarm] = {}  # those that hold, by kind
         self._advice: protocol.Advice | None = None
         self._validation = 0.0  # seconds that the newest one took
@@ -105,6 +108,8 @@ class View:
             events.ForecastScored: self._scored,
             events.Overlay: self._overlay,
             events.OverlayFailed: self._overlay,
+            events.KnobsInForce: self._knobs_changed,
+            events.Spike: self._spike,
             events.InterventionRecord: self._intervention,
             events.Undone: self._undone,
             events.Lapsed: self._lapsed,
@@ -300,7 +305,10 @@ class View:
             "strength": data.strength,
             "undone": False,
             "effect": None,
+            "measured": data.data is None,
         }
+        if data.data is not None and data.data.kind == "drop":
+            self._left_out(data.data.index)
         if data.focus is not None:
             self._status["focus"] = data.focus
         self._mark(event, "intervention", data.understood, data.id)
@@ -361,6 +369,8 @@ class View:
             if item["index"] == data.index:
                 item["judged"] = "" if data.verdict == "undo" else data.verdict
                 self._dirty.add("suspects")
+        if data.verdict == "leave out":
+            self._left_out([data.index])
 
     def _notice(self, event: Event, data: events.Notice) -> None:
         if data.alarm:
@@ -382,8 +392,37 @@ class View:
                 "text": data.text,
                 "step": event.step,
                 "intervention": data.intervention,
+                "samples": [],
             }
         self._dirty.add("alarms")
+
+    def _spike(self, event: Event, data: events.Spike) -> None:
+        self._alarms["spike"] = {
+            "kind": "spike",
+            "text": data.text,
+            "step": event.step,
+            "intervention": None,
+            "samples": [
+                {"index": index, "value": value, "thumbnail_buffer": None}
+                for index, value in zip(data.index, data.value, strict=True)
+            ],
+        }
+        self._dirty.add("alarms")
+
+    def _left_out(self, indices: Iterable[int]) -> None:
+        """What an alarm is about is done with once all of its samples are left out."""
+        gone = set(indices)
+        for kind, alarm in list(self._alarms.items()):
+            left = [one for one in alarm["samples"] if one["index"] not in gone]
+            if alarm["samples"] and not left:
+                del self._alarms[kind]
+            alarm["samples"] = left
+            self._dirty.add("alarms")
+
+    def _knobs_changed(self, _: Event, data: events.KnobsInForce) -> None:
+        self._knobs = data
+        self._status["num_train"] = data.num_train
+        self._dirty.add("knobs")
 
     def _advised(self, _: Event, data: events.Advice) -> None:
         self._advice = None
@@ -511,8 +550,11 @@ class View:
             )
         if name == "ledger":
             return self._ledger_section(buffers)
+        if name == "knobs":
+            known = self._knobs
+            return None if known is None else {n: known.model_dump()[n] for n in _KNOBS}
         if name == "alarms":
-            return list(self._alarms.values())
+            return [self._alarm_section(alarm, buffers) for alarm in self._alarms.values()]
         if name == "advice":
             return self._advice
         return list(self._markers) if name == "markers" else list(self._notices)
@@ -680,6 +722,13 @@ class View:
             for item in suspects["items"]
         ]
         return {"count": suspects["count"], "items": items}
+
+    def _alarm_section(self, alarm: protocol.Alarm, buffers: list[bytes]) -> protocol.Alarm:
+        samples: list[protocol.AlarmSample] = [
+            {**one, "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(one["index"]))}
+            for one in alarm["samples"][:MAX_PICTURED]
+        ]
+        return {**alarm, "samples": [*samples, *alarm["samples"][MAX_PICTURED:]]}
 
     def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
         shown = self._shown

@@ -1,8 +1,9 @@
 // The one line under the header: what matters most now, in one sentence, with a button that does
 // something about it. It has its place whether there is anything to say or not.
 
+import { createBlamed } from "./blamed";
 import { button, h, setAttr, setHidden, setText } from "./dom";
-import type { Advice, Alarm, Notice } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Notice } from "./protocol";
 import { isReachable, noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
 
@@ -29,6 +30,7 @@ interface Line {
   title?: string;
   off?: boolean;
   intervention?: string | null;
+  samples?: readonly AlarmSample[];
   dismiss?: () => void;
   act?: () => void;
 }
@@ -42,7 +44,8 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
   const count = h("span", { class: "cw-note cw-coach-count" });
   const act = button("", { class: "cw-button cw-small", testid: "cw-coach-act" });
   const dismiss = button("×", { class: "cw-button cw-icon cw-quiet", testid: "cw-coach-dismiss", "aria-label": "Put this away", title: "Put this away" });
-  const el = h("div", { class: "cw-coach", testid: "cw-coach", role: "status" }, mark, text, h("span", { class: "cw-coach-ends" }, whole, count, act, dismiss));
+  const blamed = createBlamed((index) => void actions.choose(index));
+  const el = h("div", { class: "cw-coach", testid: "cw-coach", role: "status" }, mark, text, blamed.el, h("span", { class: "cw-coach-ends" }, whole, count, act, dismiss));
   let shown: Line = quiet(store.state);
 
   whole.addEventListener("click", () => {
@@ -131,10 +134,15 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
   }
 
   function alarmed(state: State, alarm: Alarm): Line {
-    const { intervention } = alarm;
+    const { intervention, samples } = alarm;
+    const leave = samples.length === 0 ? {} : {
+      button: samples.length === 1 ? "Leave it out" : `Leave ${samples.length} out`, off: !isReachable(state),
+      title: `Train without ${samples.map(({ index }) => `#${index}`).slice(0, 12).join(", ")}; Undo in the ledger brings them back (Y)`,
+      act: () => void actions.send({ kind: "leave_out", index: samples.map(({ index }) => index) }),
+    };
     const entry = state.ledger.find((one) => one.id === intervention);
     return {
-      kind: "alarm", key: alarmKey(alarm), level: "warning", text: alarm.text, intervention,
+      kind: "alarm", key: alarmKey(alarm), level: "warning", text: alarm.text, intervention, samples, ...leave,
       ...(intervention === null || entry?.undone === true ? {} : {
         button: `Undo ${intervention}`, act: () => void actions.undo(intervention), off: !isReachable(state) || isGone(state, intervention),
         title: entry === undefined ? "Take it out (Y)" : `Take out: ${entry.text} (Y)`,
@@ -176,6 +184,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
       setAttr(el, "data-level", shown.level);
       setText(text, shown.text);
       setAttr(text, "title", shown.text);
+      blamed.update(shown.samples ?? [], isReachable(state));
       setHidden(mark, shown.kind === "quiet");
       setText(mark, shown.kind === "advice" ? "→" : shown.level === "info" ? "i" : "!");
       setText(count, all.length > 1 ? `1 of ${all.length}` : "");

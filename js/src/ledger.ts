@@ -1,6 +1,7 @@
 // The ledger: every intervention, newest first, as its picture with the stroke, the map before and
 // after, what it came to, and a way to take it out again.
 
+import { renderKnobs } from "./knobs";
 import { button, h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
 import type { LedgerItem } from "./protocol";
 import { fromRoi, pathOf, type Shape } from "./shapes";
@@ -23,8 +24,10 @@ export function createLedger(context: Context): Part {
   const list = h("ol", { class: "cw-ledger-list", testid: "cw-ledger" });
   const empty = h("p", { class: "cw-hint" }, "What you tell the training is listed here: its picture, the map before and after, and whether it helped.");
   const count = h("span", { class: "cw-note" });
+  const panel = h("div", { testid: "cw-knobs" });
+  const knobs = h("details", { class: "cw-knob-panel" }, h("summary", { class: "cw-title" }, "Knobs"), panel);
   const el = h("section", { class: "cw-panel cw-ledger", testid: "cw-ledger-panel", "aria-label": "Ledger: what was told to the training" },
-    h("div", { class: "cw-panel-head" }, h("h3", { class: "cw-title" }, "Told so far"), count), empty, list);
+    h("div", { class: "cw-panel-head" }, h("h3", { class: "cw-title" }, "Told so far"), count), knobs, empty, list);
 
   list.addEventListener("click", (event) => {
     const pressed = (event.target as Element).closest("button");
@@ -92,10 +95,10 @@ export function createLedger(context: Context): Part {
     setAttr(element, "data-id", item.id);
     setAttr(element, "data-undone", item.undone);
     showCrops(crops, item);
-    const [word, tone] = item.undone ? ["undone", "none"] : item.effect === null ? ["measuring", "none"] : CHIPS[item.effect.verdict];
+    const [word, tone] = item.undone ? ["undone", "none"] : item.effect === null ? [item.measured ? "measuring" : "", "none"] : CHIPS[item.effect.verdict];
     setText(chip, word);
     setAttr(chip, "data-verdict", tone);
-    setAttr(chip, "title", item.effect === null && !item.undone ? "What it came to is measured some steps after it" : null);
+    setAttr(chip, "title", item.effect === null && item.measured && !item.undone ? "What it came to is measured some steps after it" : null);
     setText(step, `${item.id} · step ${item.step}`); // the name that other entries and alarms call it by
     setText(text, told(item, (index) => className(state, index)));
     setAttr(text, "title", item.strength === null ? item.text : `${item.text} · strength ${item.strength.toFixed(2)}`);
@@ -115,8 +118,11 @@ export function createLedger(context: Context): Part {
 
   return {
     el,
-    keys: ["ledger", "undoing", "connection", "entry"],
+    keys: ["ledger", "undoing", "connection", "entry", "knobs", "status"],
     update(state, changed) {
+      setHidden(knobs, state.knobs === null);
+      renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
+      if (!["ledger", "undoing", "connection", "entry"].some((key) => changed.has(key as keyof State))) return;
       const items = [...state.ledger].reverse();
       setHidden(empty, items.length > 0);
       setText(count, items.length === 0 ? "" : String(items.length));

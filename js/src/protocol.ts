@@ -220,7 +220,7 @@ export interface Measure {
 /** What an intervention did, measured some steps after it. */
 export interface Effect {
   intervention?: string;
-  verdict: "helped" | "looks there more" | "no measurable effect" | "harmed";
+  verdict: "helped" | "looks there more" | "no measurable effect" | "harmed" | "no verdict";
   text: string;
   from_step?: number;
   to_step?: number;
@@ -240,9 +240,41 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  measured: boolean;
   thumbnail: Uint8Array | null;
   before: Uint8Array | null;
   after: Uint8Array | null;
+}
+
+/** One value of the optimizer, in each of its groups. */
+export interface KnobValue {
+  name: string;
+  values: number[];
+  scheduled: boolean;
+}
+
+/** A layer with weights, and how much of it is held. */
+export interface LayerState {
+  name: string;
+  weights: number;
+  frozen: number;
+}
+
+/** What a person may turn of the training, as it is now. */
+export interface Knobs {
+  values: KnobValue[];
+  layers: LayerState[];
+  batch_size: number;
+  next_batch_size: number;
+  num_train: number;
+  why_not: string;
+}
+
+/** A sample behind an alarm, and its own loss; null where that is not finite, or not known. */
+export interface AlarmSample {
+  index: number;
+  value: number | null;
+  thumbnail: Uint8Array | null;
 }
 
 /** Something that is wrong at present; it goes when it is over. */
@@ -251,6 +283,7 @@ export interface Alarm {
   text: string;
   step: number;
   intervention: string | null;
+  samples: AlarmSample[];
 }
 
 /** What a person may want to do next; its button does `does`. */
@@ -289,6 +322,7 @@ export interface Update {
   forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
+  knobs?: Knobs;
   alarms?: Alarm[];
   advice?: Advice | null;
   notices?: Notice[];
@@ -309,11 +343,19 @@ export interface StrokeInput {
   roi: Roi;
 }
 
+/** One knob: a value, or one for each group; or a factor; or layers by name. */
+export interface KnobInput {
+  name: string;
+  value?: (number | null)[];
+  factor?: number | null;
+  layers?: string[];
+}
+
 /** What the browser may ask; `id` is added by the transport. */
 export type Command =
   | { kind: "pause" }
   | { kind: "resume" }
-  | { kind: "advance"; unit?: "step" | "epoch" }
+  | { kind: "advance"; unit?: "step" | "epoch"; steps?: number }
   | { kind: "stop" }
   | { kind: "continue"; epochs?: number | null }
   | { kind: "feedback"; sample?: number | null; strokes?: StrokeInput[]; instruction?: string | null; strength?: number | null; scope?: Scope | null }
@@ -323,6 +365,8 @@ export type Command =
   | { kind: "explain"; index: number }
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
+  | { kind: "set_knobs"; knobs: KnobInput[] }
+  | { kind: "leave_out"; index: number[] }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }

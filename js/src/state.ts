@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Advice, Alarm, Explanation, Forgotten, Hits, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Advice, Alarm, Explanation, Forgotten, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { shortNames } from "./names";
@@ -60,6 +60,7 @@ export interface State {
   forgotten: Forgotten | null;
   suspects: Suspects | null;
   ledger: readonly LedgerItem[];
+  knobs: Knobs | null;
   alarms: readonly Alarm[];
   advice: Advice | null;
   notices: readonly Notice[];
@@ -106,7 +107,7 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), behind: null, markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
-    ledger: [], alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
+    ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
@@ -230,6 +231,7 @@ export function reduce(state: State, update: Update): Partial<State> {
     patch.queue = update.queue;
     if (update.queue.onset === state.onset) patch.onset = null;
   }
+  if (update.knobs) patch.knobs = update.knobs;
   if (update.alarms) patch.alarms = update.alarms;
   if (update.advice !== undefined) patch.advice = update.advice;
   if (update.notices) patch.notices = update.notices;

@@ -9,6 +9,7 @@ export const CHIPS: Record<Effect["verdict"], readonly [string, string]> = {
   "looks there more": ["looks there", "good"],
   "no measurable effect": ["no effect", "none"],
   "harmed": ["harmed", "bad"],
+  "no verdict": ["no verdict", "none"],
 };
 
 /** The sentence without the verdict before it: that stands beside it. */

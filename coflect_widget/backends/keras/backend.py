@@ -29,6 +29,7 @@ from coflect_widget.backends.keras.checks import (
 )
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
+from coflect_widget.backends.keras.knobs import KerasKnobs
 from coflect_widget.backends.keras.loss import (
     check_loss,
     find_head,
@@ -86,6 +87,7 @@ class KerasBackend(KeepsState, SourcedBackend):
     name = "keras"
     explainer = "coflect_widget.backends.keras.methods:load"
     load = staticmethod(load)
+    shares_optimizer = True  # a loop of the user's own steps the model's, too
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         check_names(num_classes, self.num_classes)
         check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
+        self.knobs = KerasKnobs(model, scheduler, self.recompile)
         self._class_weight = (
             None if class_weight is None else class_weights(class_weight, self.num_classes)
         )
@@ -195,6 +198,11 @@ class KerasBackend(KeepsState, SourcedBackend):
             self.targets(labels),
             self._outputs() if outputs is None else outputs,
         )
+
+    def recompile(self) -> None:
+        """Have each way of making a step compiled anew: what it has taken in has changed."""
+        self._steps.clear()
+        self._compiled = []  # and looked at when the next epoch begins
 
     def _first(self) -> list[int]:
         source = self.train_source
@@ -264,6 +272,8 @@ class KerasBackend(KeepsState, SourcedBackend):
         """
         if weights is None:
             weights = np.ones(len(indices), np.float32)
+        if self.knobs.values.any:  # a callback of ``fit`` may have set a value
+            self.knobs.values.settle()
         guidance, extra = self.guiding, None
         if guidance is None:
             logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
@@ -387,7 +397,8 @@ class KerasBackend(KeepsState, SourcedBackend):
     def end_epoch(self, validation: dict[str, float]) -> None:
         if self.scheduler is not None:
             optimizer = self.keras_model.optimizer
-            optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
+            with self.knobs.values.beneath():
+                optimizer.learning_rate = self.scheduler(self._epoch + 1, self.learning_rate())
 
     def finish(self) -> None:
         """Called once a training has ended without an error, as at the end of ``fit``."""
@@ -419,6 +430,17 @@ class KerasBackend(KeepsState, SourcedBackend):
 
     def guided(self) -> KerasGuided:
         return KerasGuided(self.model, self.read_rows)
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
+        model, inputs = self.keras_model, np.asarray(batch.inputs)
+        targets = self.targets(np.asarray(batch.targets))
+        parts = [slice(row, row + 1) for row in range(len(batch.indices))]
+        outputs = [model(inputs[part], training=False) for part in parts]
+        losses = [
+            model.compute_loss(inputs[part], targets[part], output, None, training=False)
+            for part, output in zip(parts, outputs, strict=True)
+        ]
+        return np.array([float(loss) for loss in losses], np.float32)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""

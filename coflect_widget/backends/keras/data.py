@@ -94,7 +94,7 @@ class Source(source.Source):
 
     def target(self, index: int) -> int:
         """Class number of one sample."""
-        return self.item(index)[1] if self.targets is None else int(self.targets[index])
+        return int(self.item(index)[1])
 
     def labels(self) -> NDArray[np.int64]:
         """All class numbers where they are known without reading every sample; else the probes'."""
@@ -109,13 +109,13 @@ class Source(source.Source):
 
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
-        cuts = batch_cuts(self.length, batch_size)
+        cuts = batch_cuts(len(order), batch_size)
         if self._anew is not None:
             yield from self._read_anew(order, [b - a for a, b in cuts], skip)
             return
         for first, last in cuts[skip:]:
             group = order[first:last]
-            if self.inputs is not None and self.targets is not None:
+            if self.inputs is not None and self.targets is not None and self.added is None:
                 yield Batch(group, self._turned(self.inputs[group]), self.targets[group])
             else:
                 items = [self._read_alone(int(i)) for i in group]
@@ -168,6 +168,19 @@ class Source(source.Source):
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
         return inputs[index], int(targets[index])
+
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """See `source.Source`."""
+        if self._anew is not None:
+            raise ValueError(
+                f"{self.argument} is read anew in each epoch, in an order of its own; give the "
+                "session arrays or a map-style data set to add samples while it trains"
+            )
+        return self.item(0)[0].shape, 0
+
+    def of_added(self, x: NDArray[np.float32], y: Any) -> tuple[NDArray[np.float32], int]:
+        """See `source.Source`."""
+        return x, int(y)
 
     def of_dataset(self, index: int) -> tuple[NDArray[np.float32], int]:
         """See `source.Source`."""
@@ -226,6 +239,10 @@ class Source(source.Source):
         return array.astype(np.float32, copy=False)
 
     def _read_alone(self, index: int) -> tuple[NDArray[np.float32], int]:
+        added = self.added is not None and index >= self.added.first
+        if added or self.dataset is None:
+            found: tuple[NDArray[np.float32], int] = self.item(index)
+            return found
         with self._lock:
             return self.of_dataset(index)
 

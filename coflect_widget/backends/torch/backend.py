@@ -19,6 +19,7 @@ from coflect_widget.backends.base import (
     NonFiniteLossError,
     StepOutput,
     WeightSpec,
+    batch_cuts,
     processors,
 )
 from coflect_widget.backends.items import check_labels
@@ -31,8 +32,9 @@ from coflect_widget.backends.torch.checks import (
     find_outputs,
     rehearse_step,
 )
-from coflect_widget.backends.torch.data import Source, as_judged
+from coflect_widget.backends.torch.data import Source, as_judged, one_row
 from coflect_widget.backends.torch.guidance import TorchGuided
+from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss
 from coflect_widget.backends.torch.methods import load, structure
@@ -147,6 +149,8 @@ class TorchBackend(KeepsState, SourcedBackend):
         self.loss, self._class_weights = made
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
+        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
+        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, self._try_batch)
         self._each_batch, self._unit_known = schedule_of_batches(
             self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
         )
@@ -247,7 +251,8 @@ class TorchBackend(KeepsState, SourcedBackend):
             self._scaler.step(self.optimizer)
             self._scaler.update()
         if self._each_batch is not None:
-            self._each_batch.step()
+            with self.knobs.values.beneath():
+                self._each_batch.step()
         if extra is None and found is not None:
             # `data` is `detach()` in half its time.
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
@@ -335,7 +340,8 @@ class TorchBackend(KeepsState, SourcedBackend):
 
     def end_epoch(self, validation: dict[str, float]) -> None:
         if self._each_batch is None:
-            step_epoch(self.scheduler, validation)
+            with self.knobs.values.beneath():
+                step_epoch(self.scheduler, validation)
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
         # One array for all: each call costs its time, and on a device each copy a wait.
@@ -420,6 +426,21 @@ class TorchBackend(KeepsState, SourcedBackend):
             self._judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)
         ]
         return inputs, torch.tensor(labels, device=self._device)
+
+    def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
+        with evaluating(self.model), self._autocast():
+            rows = [one_row(batch, row) for row in range(len(batch.indices))]
+            losses = [float(self.loss(self._forward(x), y)) for x, y in rows]
+        return np.array(losses, np.float32)
+
+    def _try_batch(self, batch_size: int) -> None:
+        """Take a step of one sample on a copy of the model, where such a batch would come."""
+        if min(b - a for a, b in batch_cuts(len(self._in_epoch), batch_size)) > 1:
+            return
+        rehearse_step(
+            self.model, self.loss, self.train_source, 1, self._outputs,
+            frozen=self._frozen, autocast=self._autocast,
+        )  # fmt: skip
 
     # --- weights ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from coflect_widget.backends import source
+from coflect_widget.backends.added import Added, Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import (
     check_finite,
@@ -135,6 +136,19 @@ class Source(source.Source):
         target = 0 if self.regression else class_number(y, self.argument, index)
         return to_sample(x, target, self.argument)
 
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """See `source.Source`."""
+        if len(self.shapes) > 1:
+            raise ValueError(
+                "samples of several inputs cannot be added; add them to the data and make a new "
+                "Session"
+            )
+        return self.shapes[0], self.values().shape[1] if self.regression else 0
+
+    def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
+        """See `source.Source`."""
+        return to_sample(x, 0 if self.regression else int(y), self.argument)
+
     def picture(self, item: Sample) -> NDArray[np.float32]:
         """See `source.Source`."""
         return item.input.copy()
@@ -180,9 +194,14 @@ class Source(source.Source):
         `seed` is what a DataLoader's processes get, so that it takes none from the global
         generator, which dropout uses.
         """
-        groups = [order[a:b] for a, b in batch_cuts(self.length, batch_size)[skip:]]
+        groups = [order[a:b] for a, b in batch_cuts(len(order), batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
             inputs, targets = self.inputs, self.targets
+            if self.added is not None and not isinstance(inputs, list):
+                for group in groups:
+                    x, y = _with_added(group, inputs, targets, self.added)
+                    yield Batch(group, x.to(device), y.to(device))
+                return
             if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
                 for group in groups:  # quicker than `inputs[picked]`, and each step pays it
                     picked = torch.from_numpy(group)
@@ -196,8 +215,9 @@ class Source(source.Source):
                 wanted = targets[picked].to(device, non_blocking=True)
                 yield Batch(group, _moved(rows, device), wanted)
             return
+        dataset = self.dataset if self.added is None else Grown(self.dataset, self.added)
         loader = DataLoader(
-            _Numbered(self, self.dataset),
+            _Numbered(self, dataset),
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
@@ -376,6 +396,21 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         return len(self.dataset)
 
 
+def _with_added(
+    group: NDArray[np.int64], inputs: torch.Tensor, targets: torch.Tensor, added: Added
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of arrays, some of them perhaps added ones."""
+    old = group < added.first
+    places = torch.from_numpy(old)
+    rows = inputs.new_empty((len(group), *inputs.shape[1:]))
+    wanted = targets.new_empty((len(group), *targets.shape[1:]))
+    later = group[~old] - added.first
+    for filled, data, more in ((rows, inputs, added.inputs), (wanted, targets, added.targets)):
+        filled[places] = data[torch.from_numpy(group[old])]
+        filled[~places] = torch.from_numpy(more[later]).to(filled)
+    return rows, wanted
+
+
 def _moved(x: Any, device: torch.device) -> Any:
     if isinstance(x, tuple | list):
         return tuple(each.to(device, non_blocking=True) for each in x)
@@ -385,6 +420,13 @@ def _moved(x: Any, device: torch.device) -> Any:
 def _in_rows(*arrays: torch.Tensor) -> bool:
     """Whether all lie in this machine's memory, row after row."""
     return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
+
+
+def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
+    """Inputs and target of one row, as a batch of one."""
+    part, x = slice(row, row + 1), batch.inputs
+    several = isinstance(x, tuple | list)
+    return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
 
 
 def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
