@@ -108,7 +108,7 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "labels": ("", page_of("suspects")),
     "suspect": ("", suspect),
     "alike": ("", page_of("alike")),
-    "review": ("window=shut", lambda page, part: (tab("list")(page, part), part("window").click())),
+    "gates": ("window=shut", lambda page, part: (tab("list")(page, part), part("window").click())),
     "charts": ("spike", tab("charts")),
     "behind": (
         "",

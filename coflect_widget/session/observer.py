@@ -282,8 +282,10 @@ class Observer:
             self._tell.at(step, epoch, notice)
 
     def _keep_thumbnails(self) -> None:
-        """Have the run folder show the queue without its data; a screen makes its own in time."""
-        for index in self._newest.forecast.index if self._newest.forecast is not None else ():
+        """Have the run folder show queue and ledger without data; a screen makes its own."""
+        queued = self._newest.forecast.index if self._newest.forecast is not None else []
+        told = [entry.record.sample for entry in self._parts.steering.ledger.interventions]
+        for index in dict.fromkeys([*queued, *(one for one in told if one is not None)]):
             self._parts.gallery.thumbnail(index)
         self._thumbnails_at = time.monotonic()
 

@@ -25,7 +25,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
   ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
   [", .", "earlier, later map of this sample"],
-  ["O", "review now, whatever the lists wait for"],
+  ["O", "look now, whatever the lists wait for"],
   ["/", "go to the line for a sentence; F to the search"],
   ["Esc", "leave a field, a panel, what is being drawn"],
   ["?", "this list"],

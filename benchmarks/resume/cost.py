@@ -1,6 +1,6 @@
 """What a checkpoint every ten seconds costs a training of ResNet-18's size.
 
-`benchmarks/resume.py --parts cost` calls it.
+`benchmarks/resume/kills.py --parts cost` calls it.
 """
 
 from __future__ import annotations

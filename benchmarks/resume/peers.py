@@ -1,6 +1,6 @@
 """The same training with Lightning, Keras and Hugging Face's Trainer, each with its defaults.
 
-`benchmarks/resume.py --parts peers` kills each of them and starts it again. A child trains, says
+`kills.py --parts peers` kills each of them and starts it again. A child trains, says
 each step, and writes a digest of its final weights; where its folder has a checkpoint it goes on
 from there.
 """

@@ -1,6 +1,8 @@
 """Whether a run that is killed loses anything, and what checkpoints cost.
 
-``python benchmarks/resume.py --parts kills`` kills a training with SIGKILL at ten random moments
+    python benchmarks/resume/kills.py [--parts kills keras ledger cost peers]
+
+``--parts kills`` kills a training with SIGKILL at ten random moments
 (in a batch, in a validation, while a checkpoint is written), resumes it each time, and compares its
 end with that of a training that was left alone. ``--parts keras`` does the same with Keras,
 ``--parts ledger`` kills a hundred processes in which somebody draws strokes and counts what was
@@ -28,7 +30,7 @@ EPOCHS, ROWS, BATCH = 6, 640, 32
 #: (step, what is said there)
 SAID = ((15, "ignore"), (42, "judge"), (55, "look"), (70, "undo"))
 HERE = Path(__file__).resolve()
-sys.path.insert(0, str(HERE.parents[1]))
+sys.path.insert(0, str(HERE.parents[2]))
 
 
 # --- a training that is killed and goes on ------------------------------------------------------
@@ -346,7 +348,7 @@ def ledger_kills(count, seed=0):
 
 def peers(at, only=""):
     """Kill each at a step, start it again; where it goes on, and whether it ends the same."""
-    from benchmarks.resume_peers import PEERS, STEPS
+    from benchmarks.resume.peers import PEERS, STEPS
 
     print(f"killed (SIGKILL) at step {at} of {STEPS}, 20 an epoch, and started again:")
     print("| | goes on at step | steps lost | final weights as without the kill |")
@@ -376,7 +378,7 @@ def peers(at, only=""):
 
 def main():
     if len(sys.argv) == 4 and sys.argv[1] == "peer":
-        from benchmarks import resume_peers
+        from benchmarks.resume import peers as resume_peers
 
         resume_peers.child(sys.argv[2], Path(sys.argv[3]))
         return
@@ -399,7 +401,7 @@ def main():
         elif part == "peers":
             peers(given.count or 730, given.only)
         elif part == "cost":
-            from benchmarks.resume_cost import cost
+            from benchmarks.resume.cost import cost
 
             cost(given.count or 8)
 
