@@ -109,7 +109,8 @@ class ProcessConfig(_Section):
     """What a session may set for the whole process it runs in."""
 
     #: while a training runs: freed memory is kept, threads take short turns at the interpreter,
-    #: and OpenMP's idle helpers are given back; false leaves all three as they are
+    #: and OpenMP's idle helpers are given back. On SIGTERM, trainings end with a checkpoint before
+    #: the process does. False leaves all four as they are
     touch: bool = True
 
 
@@ -138,6 +139,8 @@ class Config(_Section):
     schedule_unit: Literal["auto", "batch", "epoch"] = "auto"
     #: processes that a torch DataLoader may use; 0 reads samples on the training thread
     loader_workers: int = Field(default=0, ge=0)
+    #: minutes between two checkpoints of a training; 0 takes them only at its end, and the best
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
     #: name that the ledger gives as author; None takes the user name of the machine
     author: str | None = None
     forecast: ForecastConfig = ForecastConfig()

@@ -523,10 +523,30 @@ class CommandReceived(Payload):
 
 
 class CheckpointSaved(Payload):
-    """Weights were written, relative to the run folder."""
+    """A checkpoint is on disk: its folder, relative to the run folder."""
 
-    path: str
-    reason: str = ""
+    path: str  #: in runs of before, the file of the weights
+    reason: str = ""  #: "time", "epoch", "best", "asked", "finished", "stopped" or "failed"
+    name: str = ""  #: that a person gave it
+    metric: str = ""  #: of the validation by which it is the best so far; "" where it is not
+    direction: str = ""  #: "higher" or "lower" is better
+    value: float | None = None
+    megabytes: float = 0.0
+    copy_seconds: float = 0.0  #: of the training thread
+    lacks: list[str] = []  #: what could not be kept
+
+
+class Resumed(Payload):
+    """The run goes on from a checkpoint: metrics of later steps hold no longer.
+
+    Interventions and verdicts of later steps hold, from those steps on.
+    """
+
+    checkpoint: str = ""  #: its folder, relative to the run folder; "" where the run had none
+    seq: int = 0  #: the checkpoint has taken in the events before this one
+    validated: int = 0  #: newest step whose validation counts
+    lacks: list[str] = []  #: what the checkpoint does not have
+    inexact: list[str] = []  #: why the rest may differ from a run that was not interrupted
 
 
 class Cost(Payload):
@@ -623,6 +643,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "effect": Effect,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
+    "resumed": Resumed,
     "cost": Cost,
     "notice": Notice,
     "non_finite": NonFinite,
@@ -642,6 +663,7 @@ DURABLE = frozenset(
         "lapsed",
         "command",
         "checkpoint",
+        "resumed",
         "failure",
         "judged",
     }

@@ -23,7 +23,7 @@ from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Width of the widget and size of the window: a wide cell, one beside the file browser, a panel.
-SIZES = {"wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
+SIZES = {"between": (960, 800), "wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
 Act = Callable[[Any, Callable[[str], Any]], None]
 
 
@@ -108,7 +108,7 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "labels": ("", page_of("suspects")),
     "suspect": ("", suspect),
     "alike": ("", page_of("alike")),
-    "review": ("window=shut", lambda page, part: (tab("list")(page, part), part("window").click())),
+    "gates": ("window=shut", lambda page, part: (tab("list")(page, part), part("window").click())),
     "charts": ("spike", tab("charts")),
     "behind": (
         "",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,7 +18,9 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.knobs import Knobs
+from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.modalities.base import Modality
+from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks.base import Task
 
 
@@ -227,8 +228,25 @@ class Backend(Protocol):
     def finish(self) -> None:
         """* Called once a training has ended without an error."""
 
-    def save_checkpoint(self, path: Path) -> Path:
-        """Write the weights as safetensors or npz beside `path`; returns the file."""
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        """* Copy all that the next step depends on; at a step boundary, and quickly.
+
+        Weights, buffers, optimizer, schedule, random states, guidance in force. `own_loop`: the
+        steps are those of a loop that the backend does not make. Where it is missing, a checkpoint
+        has the weights alone.
+        """
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        """* Put back what `state` gave, into a model of the same names and shapes.
+
+        `guidance` is the GuidanceState that was in force. The random states are put back by the
+        next `begin`.
+
+        Raises
+        ------
+        ValueError
+            If something does not fit, or the backend cannot.
+        """
 
     # --- telemetry, and loops of the user's own ------------------------------------------------
 
@@ -296,6 +314,9 @@ class Backend(Protocol):
         Where a device only begins to copy, what is returned waits for it and fills
         `destination`; it is called on another thread.
         """
+
+    def lasting_names(self) -> list[str]:
+        """* Names of the same weights that another process gives them too; [] where all last."""
 
     def structure(self) -> bytes:
         """* What `explainer` rebuilds the model from, but for its weights.

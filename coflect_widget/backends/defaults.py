@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
+from coflect_widget.backends.state import Memory, TrainingState, weights_alone
 from coflect_widget.modalities.base import Modality
+from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks.base import Task
 
 
@@ -61,6 +63,18 @@ class BackendDefaults:
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return np.concatenate([np.asarray(part) for part in parts])
+
+    def lasting_names(self) -> list[str]:
+        return []
+
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        return weights_alone(self, memory)
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        raise ValueError(
+            "this backend has no state() and restore(), so its runs cannot be gone on with; the "
+            "weights are in the checkpoint"
+        )
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
         return unknown_order(loader)

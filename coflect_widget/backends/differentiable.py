@@ -243,3 +243,9 @@ class Guided(Differentiable, Protocol):
 
     def fits(self) -> None:
         """A term was sound."""
+
+    def kept(self) -> dict[str, Any]:
+        """What its passes have learned of the model, as plain values, for a checkpoint."""
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Take what `kept` gave."""

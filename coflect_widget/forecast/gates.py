@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,6 +111,33 @@ class ReviewWindow:
         """State of the window and of each gate, as it is recorded and shown."""
         with self._lock:
             return Window(open=self._open, gates=list(self._gates), by_hand=self._by_hand)
+
+    def kept(self) -> dict[str, Any]:
+        """What it has taken in, for a checkpoint."""
+        with self._lock:
+            return {
+                "chance": self.chance,
+                "passed_at": dict(self.passed_at),
+                "opened_at": list(self.opened_at),
+                "epoch": self._epoch,
+                "accuracy": list(self._accuracy),
+                "top": self._top,
+                "overlaps": list(self._overlaps),
+                "intervened": self._intervened,
+                "open": self._open,
+                "by_hand": self._by_hand,
+            }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        with self._lock:
+            self.chance = kept["chance"]
+            self.passed_at, self.opened_at = dict(kept["passed_at"]), list(kept["opened_at"])
+            self._epoch, self._accuracy = kept["epoch"], list(kept["accuracy"])
+            self._top, self._overlaps = kept["top"], list(kept["overlaps"])
+            self._intervened = kept["intervened"]
+            self._open, self._by_hand = kept["open"], kept["by_hand"]
+            self._judge()
 
     def _judge(self) -> None:
         self._gates = [

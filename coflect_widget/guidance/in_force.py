@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
 
 from coflect_widget.guidance.lapses import Lapse, parts, reason, take_out
+from coflect_widget.guidance.plan import ReadRows
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import WORDS, kinds_of
 
@@ -28,6 +33,7 @@ class InForce:
         self.lapses: list[Lapse] = []
         self._state = GuidanceState()
         self._fills_outside = False  # "look" was turned into "ignore the rest"
+        self._read_rows: ReadRows
 
     def set_state(self, state: GuidanceState) -> str:
         """Use `state` from the next step on.
@@ -38,6 +44,31 @@ class InForce:
             The loss terms it becomes, for a person, with what could not be done as asked; ""
             where nothing is in force.
         """
+        raise NotImplementedError
+
+    def kept(self) -> dict[str, Any]:
+        """What of it is no consequence of its state alone, as arrays and plain values."""
+        raise NotImplementedError
+
+    def restore(self, state: GuidanceState, kept: Mapping[str, Any] | None) -> None:
+        """Go on with `state` where `kept` was; None where nothing was in force.
+
+        The samples that strokes are drawn on come from `kept`: a data set that draws random
+        numbers would give others now.
+        """
+        plan = None if kept is None else kept["plan"]
+        read = self._read_rows
+        if plan is not None:
+            self._read_rows = partial(_rows_of, plan, read)
+        try:
+            self.set_state(state)
+        finally:
+            self._read_rows = read
+        if kept is not None and self.active:
+            self._take(kept)
+
+    def _take(self, kept: Mapping[str, Any]) -> None:
+        """Take what `kept` gave; the state is in force already."""
         raise NotImplementedError
 
     def _nothing_in_force(self) -> None:
@@ -75,3 +106,12 @@ class InForce:
             self._state, self.active = GuidanceState(), False
             self._nothing_in_force()
         self.lapses += lapses
+
+
+def _rows_of(plan: Mapping[str, Any], read: ReadRows, indices: Sequence[int]) -> tuple[Any, Any]:
+    """Rows as they were kept; others as `read` gives them."""
+    known = {int(index): place for place, index in enumerate(np.asarray(plan["samples"]))}
+    places = [known.get(int(index)) for index in indices]
+    if None in places:
+        return read(indices)
+    return plan["inputs"][places], plan["labels"][places]

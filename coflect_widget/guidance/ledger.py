@@ -67,27 +67,54 @@ class Ledger:
         self._entries: list[Intervention] = []
         self._places: dict[str, int] = {}  # of each id in the entries
         self._state = GuidanceState(focus=focus)  # what follows from the entries
+        self._coming: list[Intervention] = []
         self._issued = 0
         self._lock = threading.Lock()
 
     @property
     def interventions(self) -> tuple[Intervention, ...]:
-        """All entries, oldest first, undone ones too."""
+        """All entries, oldest first, undone ones too, and those that are to come."""
+        with self._lock:
+            return (*self._entries, *self._coming)
+
+    @property
+    def taken(self) -> tuple[Intervention, ...]:
+        """Those that have come into force."""
         with self._lock:
             return tuple(self._entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + len(self._coming)
 
     def __getitem__(self, intervention: str) -> Intervention:
         with self._lock:
-            return self._entries[self._find(intervention)]
+            coming = self._expected(intervention)
+            return self._entries[self._find(intervention)] if coming is None else coming
+
+    # A resumed training goes back to its checkpoint. What a person said after that is on record
+    # with its step, and comes into force again at that step.
+
+    def expect(self, record: InterventionRecord, step: int, when: str = "") -> None:
+        """On record, and in force once training has come to `step` again."""
+        with self._lock:
+            self._coming.append(Intervention(record, step, when=when))
+
+    def arrived(self, intervention: str) -> Intervention | None:
+        """Take what was expected off that list, for `append`; None where it is not on it."""
+        with self._lock:
+            coming = self._expected(intervention)
+            if coming is not None:
+                self._coming.remove(coming)
+            return coming
+
+    def _expected(self, intervention: str) -> Intervention | None:
+        return next((entry for entry in self._coming if entry.id == intervention), None)
 
     def new_id(self) -> str:
         """An id that no entry has: "i1", "i2", ..."""
         with self._lock:
             self._issued += 1
-            while f"i{self._issued}" in self._places:
+            while f"i{self._issued}" in self._places or self._expected(f"i{self._issued}"):
                 self._issued += 1
             return f"i{self._issued}"
 
@@ -119,6 +146,11 @@ class Ledger:
             If there is none of that id, or it is undone already.
         """
         with self._lock:
+            coming = self._expected(intervention)
+            if coming is not None:
+                undone = replace(coming, undone=True)
+                self._coming[self._coming.index(coming)] = undone
+                return undone
             position = self._find(intervention)
             entry = self._entries[position]
             if entry.undone:
@@ -150,25 +182,9 @@ class Ledger:
     def save(self, path: str | Path) -> Path:
         """Write the ledger as JSON, for another session's ``guidance=``; returns the path."""
         file = Path(path).expanduser()
-        entries = [
-            {
-                "step": entry.step,
-                "when": entry.when,
-                "undone": entry.undone,
-                "lapsed": dict(entry.lapsed),
-                "record": entry.record.model_dump(mode="json"),
-                "effect": None if entry.effect is None else entry.effect.model_dump(mode="json"),
-            }
-            for entry in self.interventions
-        ]
-        content = {
-            "format": FORMAT,
-            "inputs": self.modality.name,
-            "focus": self._focus,
-            "interventions": entries,
-        }
         part = file.with_name(file.name + ".part")
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        text = as_text(self.interventions, self._focus, self.modality.name)
+        part.write_text(text, encoding="utf-8")
         part.replace(file)
         return file
 
@@ -187,8 +203,14 @@ class Ledger:
             If the file is none, or something in it is no guidance.
         FileNotFoundError
         """
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+        return cls.from_text(text, str(path), modality)
+
+    @classmethod
+    def from_text(cls, text: str, path: str, modality: Modality | None = None) -> Ledger:
+        """The same of a text that was read from `path`."""
         try:
-            content: Any = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+            content: Any = json.loads(text)
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
             # of before there were other inputs it says nothing
@@ -206,9 +228,9 @@ class Ledger:
                 if raw["undone"]:
                     ledger.undo(entry.id)
         except (ValidationError, KeyError, TypeError, ValueError) as error:
-            text = str(error).splitlines()[0]
+            problem = str(error).splitlines()[0]
             raise ValueError(
-                f"guidance={str(path)!r} is no ledger that can be read ({text}); write one with "
+                f"guidance={path!r} is no ledger that can be read ({problem}); write one with "
                 "session.ledger.save(path)"
             ) from None
         return ledger
@@ -249,6 +271,23 @@ class Ledger:
             hint = nearest(intervention, ids) if ids else "the ledger is empty"
             raise ValueError(f"there is no intervention {intervention!r}; {hint}")
         return position
+
+
+def as_text(entries: Iterable[Intervention], focus: float, inputs: str) -> str:
+    """Entries of a ledger as JSON; `inputs` is the name of their modality."""
+    content = [
+        {
+            "step": entry.step,
+            "when": entry.when,
+            "undone": entry.undone,
+            "lapsed": dict(entry.lapsed),
+            "record": entry.record.model_dump(mode="json"),
+            "effect": None if entry.effect is None else entry.effect.model_dump(mode="json"),
+        }
+        for entry in entries
+    ]
+    whole = {"format": FORMAT, "inputs": inputs, "focus": focus, "interventions": content}
+    return json.dumps(whole, indent=1)
 
 
 def fold(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
@@ -127,6 +127,30 @@ class GuidanceLosses(InForce):
         self.active = bool(chosen.terms)
         said = self.warnings[known:]
         return ", ".join(chosen.words) + (f" ({'; '.join(said)})" if said else "")
+
+    def kept(self) -> dict[str, Any]:
+        """See `InForce.kept`; tensors are not copied."""
+        plan = self._plan
+        return {
+            "rows": self._rows.kept(),
+            "steps": self._steps,
+            "held": self._held,
+            "passes": self._passes.kept(),
+            "model": self.model.kept(),
+            "plan": None
+            if plan is None or not len(plan.samples)
+            else {
+                "samples": [int(index) for index in plan.samples],
+                "inputs": plan.inputs,
+                "labels": plan.labels,
+            },
+        }
+
+    def _take(self, kept: Mapping[str, Any]) -> None:
+        self._rows.take(kept["rows"])
+        self._steps, self._held = kept["steps"], kept["held"]
+        self._passes.take(kept["passes"])
+        self.model.take(kept["model"])
 
     def _nothing_in_force(self) -> None:
         self._plan, self._terms = None, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from coflect_widget.attribution.methods import evidence
@@ -60,6 +61,15 @@ class GuidedPasses:
 
     def _cells(self) -> dict[str, Cell]:
         return {"task": self._task, **self._firsts}
+
+    def kept(self) -> dict[str, Any]:
+        """What the task loss was, and the energies at first, for a checkpoint."""
+        return {name: cell.value for name, cell in self._cells().items()}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Take what `kept` gave."""
+        for name, cell in self._cells().items():
+            cell.assign(kept[name])
 
     def anew(self) -> GuidedPasses:
         """Passes of their own on the same model, with the same task loss so far."""

@@ -7,6 +7,7 @@ batch, annotated samples, groups, margins, like places, and the axes of the exte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
@@ -60,6 +61,15 @@ class RowChooser:
     def restart(self) -> None:
         """Begin the sequence anew."""
         self._random = np.random.default_rng(self._seed)
+
+    def kept(self) -> dict[str, Any]:
+        """Where the sequence is, for a checkpoint."""
+        state: dict[str, Any] = dict(self._random.bit_generator.state)
+        return state
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on where `kept` was."""
+        self._random.bit_generator.state = dict(kept)
 
     def marked(
         self, plan: Plan[Any], kind: str, inputs: Any, targets: Any, count: int, least: int = 0

@@ -78,7 +78,14 @@ class _Hooks:
         source.dataloader = followed
         self._resources.callback(lambda: vars(source).pop("dataloader", None))
 
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: Any) -> None:
+        """Lightning saves what is its own; what is the session's is saved beside it."""
+        if self._own.open:
+            self._own.save()
+
     def on_train_start(self, trainer: Any, module: Any) -> None:
+        if trainer.global_step and trainer.accumulate_grad_batches == 1:
+            self._own.at_step(trainer.global_step)
         going_on = self._own.begin(
             steps=_whole(trainer.num_training_batches) * max(trainer.max_epochs or 0, 0),
             steps_per_epoch=_whole(trainer.num_training_batches),

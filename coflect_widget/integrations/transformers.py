@@ -55,6 +55,8 @@ class _Hooks:
                 "the session's model is not the one that the Trainer trains; make the session "
                 "from the same model, Session(model, ...) and Trainer(model, ...)"
             )
+        if state.global_step and args.gradient_accumulation_steps == 1:
+            self._own.at_step(state.global_step)
         per_epoch = -(-state.max_steps // max(1, round(state.num_train_epochs or 1)))
         if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
             control.should_training_stop = True
@@ -113,6 +115,10 @@ class _Hooks:
             tap.forget()
         if not self._own.step_done():
             control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if self._own.open:
+            self._own.save()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         if self._own.open and not self._own.epoch_done():

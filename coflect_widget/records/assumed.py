@@ -27,7 +27,9 @@ def note_assumed(path: Path, sentences: Sequence[str]) -> None:
         raise ValueError(f"{file} is no YAML ({error})") from error
     if not isinstance(facts, dict):
         raise ValueError(f"{file} is no mapping")
-    if "assumed" in facts and not sentences:
+    known = facts.get("assumed", [])
+    new = [sentence for sentence in sentences if sentence not in known]  # of a run gone on with
+    if "assumed" in facts and not new:
         return
-    facts["assumed"] = [*facts.get("assumed", []), *sentences]
+    facts["assumed"] = [*known, *new]
     write_whole(file, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))

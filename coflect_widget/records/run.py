@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from numpy.typing import NDArray
 
-from coflect_widget.events import SCHEMA_VERSION, Event, read_event
+from coflect_widget.events import SCHEMA_VERSION, Event, Metrics, Resumed, read_event
+from coflect_widget.records.checkpoint_files import Checkpoints, find_checkpoints
 from coflect_widget.records.inside import TABLE_BYTES, is_there, open_inside, read_text, whole_lines
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.scalars import read_scalars
@@ -92,6 +93,24 @@ class Run:
                     self.newer = max(self.newer or 0, event.schema_version)
                 if type is None or event.type == type:
                     yield event
+
+    def iter_metrics(self) -> Iterator[tuple[Event, dict[str, float | None]]]:
+        """Metrics that hold: where the run was resumed, later ones of before are left out."""
+        held: list[Event] = []
+        for event in self.iter_events():
+            if isinstance(event.data, Metrics):
+                held.append(event)
+            elif isinstance(event.data, Resumed):
+                limits = {"val": event.data.validated}
+                held = [one for one in held if one.step <= limits.get(one.split or "", event.step)]
+        for event in held:
+            if isinstance(event.data, Metrics):
+                yield event, event.data.values
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints on disk, oldest first; ``.last``, ``.best``, or by a name: ``["a"]``."""
+        return find_checkpoints(self.path)
 
     def scalars(self) -> dict[str, NDArray[Any]]:
         """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.

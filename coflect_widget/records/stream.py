@@ -15,7 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from coflect_widget.events import DURABLE, TYPE_OF, Event, Metrics, Notice, Payload, Split
+from coflect_widget.events import (
+    DURABLE,
+    TYPE_OF,
+    Event,
+    Metrics,
+    Notice,
+    Payload,
+    Resumed,
+    Split,
+)
 from coflect_widget.records.journal import Journal, remedy
 from coflect_widget.records.run import Run
 from coflect_widget.records.scalars import ScalarsFile
@@ -38,6 +47,8 @@ class EventStream:
     ----------
     path : Path
         The run folder.
+    first : int
+        Number of the next event; more than 0 where the run is gone on with.
 
     Notes
     -----
@@ -46,10 +57,10 @@ class EventStream:
     disk yet.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, first: int = 0) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._next_seq = 0
+        self._next_seq = first
         self._waiting: deque[tuple[Event, Recorded | None]] = deque()
         self._wake = threading.Event()
         self._soon = threading.Event()  # for all but metrics, which come several at once
@@ -102,6 +113,11 @@ class EventStream:
         else:
             self._hurry()
         return seq
+
+    @property
+    def next_seq(self) -> int:
+        """Number that the next event will have."""
+        return self._next_seq
 
     def _hurry(self) -> None:
         self._soon.set()
@@ -186,6 +202,8 @@ class EventStream:
         for event, on_recorded in written:
             if isinstance(event.data, Metrics):
                 self._scalars.add(event.step, event.epoch, event.split, event.data.values)
+            elif isinstance(event.data, Resumed) and error is None:
+                self._scalars = _scalars_of(self.path)
             self._hand_on(event, on_recorded, error)
         if self._journal.renewed:
             self._journal.renewed = False
@@ -260,9 +278,8 @@ class EventStream:
 def _scalars_of(path: Path) -> ScalarsFile:
     """The spreadsheet of all metrics in the stream, to be written anew."""
     scalars = ScalarsFile(path / "scalars.csv")
-    for event in Run(path).iter_events("metrics"):
-        if isinstance(event.data, Metrics):
-            scalars.add(event.step, event.epoch, event.split, event.data.values)
+    for event, values in Run(path).iter_metrics():
+        scalars.add(event.step, event.epoch, event.split, values)
     return scalars
 
 

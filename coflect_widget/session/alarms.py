@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coflect_widget.events import Notice
 from coflect_widget.guidance.ledger import Intervention
@@ -143,6 +143,37 @@ class Alarms:
             return []
         self._validated.append((step, score))
         return [*self._look(step), *self._compare(values, step)]
+
+    # --- for a checkpoint -------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """What it has taken in and said."""
+        collapse = self._collapse
+        return {
+            "trained": [list(one) for one in self._trained],
+            "losses": list(self._losses),
+            "validated": [list(one) for one in self._validated],
+            "in_force": sorted(self._in_force),
+            "changed_at": self._changed_at,
+            "collapse": None
+            if collapse is None
+            else [collapse.intervention, collapse.step, [list(one) for one in collapse.before]],
+            "apart": self._apart,
+            "parted": self._parted,
+            "close_at": self._close_at,
+        }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        self._trained.extend((int(step), float(value)) for step, value in kept["trained"])
+        self._losses.extend(kept["losses"])
+        self._validated.extend((int(step), float(value)) for step, value in kept["validated"])
+        self._in_force, self._changed_at = frozenset(kept["in_force"]), kept["changed_at"]
+        if kept["collapse"] is not None:
+            name, step, (validated, trained) = kept["collapse"]
+            self._collapse = _Collapse(name, step, (validated, trained))
+        self._apart, self._parted = kept["apart"], kept["parted"]
+        self._close_at = kept["close_at"]
 
     # --- collapse after an intervention ------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
+from coflect_widget.session.keeping import Keeping, saved
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
@@ -43,10 +44,10 @@ from coflect_widget.session.telling import Telling
 from coflect_widget.studies.knob_effect import KnobWatch
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
+from coflect_widget.training.checkpoints import ALARM, CheckpointKeeper
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
-from coflect_widget.training.saving import Saving
 
 
 def build(
@@ -60,6 +61,8 @@ def build(
     *,
     first: Sample,
     executor: Executor | None = None,
+    facts: Mapping[str, Any] | None = None,
+    first_event: int = 0,
 ) -> Parts:
     """Make the parts of a session and tie them.
 
@@ -79,11 +82,14 @@ def build(
         Any one: its shape is that of all, and a worker rehearses with it.
     executor : concurrent.futures.Executor, optional
         Where overlays are computed; this machine's own workers if left out.
+    facts : mapping, optional
+        As of `keeping.Keeping`.
+    first_event : int
+        Number of the first event; more than 0 where a run is gone on with.
     """
     parts: Parts  # the end of this function; what is late-bound below sees it then
-    saving: Saving
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
-    stream = EventStream(path)
+    stream = EventStream(path, first_event)
     controls = Controls()
     process = ProcessSettings(touch=config.process.touch)
     samples = Samples(backend, controls, process)
@@ -151,7 +157,6 @@ def build(
         forecaster,
         tell,
         labels_changed=steering.labels_changed,
-        memory_failed=lambda error: saving.memory_failed(error),
     )
     knobs = KnobBoard(
         backend,
@@ -166,22 +171,24 @@ def build(
             backend.num_val,
             steering.measured,
         ),
-        before_knob=lambda: None,
+        before_knob=lambda: checkpoints.now("knob"),
     )
     data = DataChanges(
         path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
-    saving = Saving(
-        backend,
-        path / "checkpoints",
+    checkpoints = CheckpointKeeper(
+        path,
         controls,
+        lambda memory: parts.keeping.copy(memory),
         step=lambda: loop.step,
-        announce=lambda file, reason: tell.emit(
-            events.CheckpointSaved(path=f"checkpoints/{file.name}", reason=reason)
+        minutes=config.checkpoint_minutes,
+        announce=lambda one, seconds: tell.at(one.step, one.epoch, saved(one, seconds)),
+        alarm=lambda text, over: tell.emit(
+            events.Notice(level="info" if over else "warning", text=text, alarm=ALARM, over=over)
         ),
-        save_memory=labels.save,
-        notice=tell.notice,
+        settle=stream.flush,
     )
+    own_loop.save = checkpoints.take
     kept = config.attribution
     gallery = Gallery(path, _weak_renderer(samples, modality, config.display))
     shelf = Shelf(path, kept.maps_per_sample, kept.maps_megabytes)
@@ -252,7 +259,7 @@ def build(
         snapshots=snapshots,
         loop=loop,
         own_loop=own_loop,
-        saving=saving,
+        checkpoints=checkpoints,
         forecaster=forecaster,
         window=window,
         scoreboard=scoreboard,
@@ -269,6 +276,7 @@ def build(
         newest=newest,
         desk=desk,
     )
+    parts.keeping = Keeping(parts, observer, facts or {})
     observer.follow(parts)
     return parts
 

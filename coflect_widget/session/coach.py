@@ -241,7 +241,11 @@ def _helped(now: Situation) -> Advice | None:
         return None
     figures = next((m for m in told.effect.measures if m.name.endswith(" accuracy")), None)
     if figures is not None and figures.after > figures.before:
-        text = f"Helped: {_accuracy(told)} since {_named(told)}{_others(now, told)}."
+        newest = now.validated.get("accuracy")
+        later = ""
+        if newest is not None and _rate(newest) != _rate(figures.after):
+            later = f", {_rate(newest)} now"
+        text = f"Helped: {_accuracy(told)} since {_named(told)}{_others(now, told)}{later}."
     else:
         what = told.effect.text.split(";")[0].capitalize()
         text = f"{what}, since {_named(told)}{_others(now, told)}."

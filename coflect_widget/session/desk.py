@@ -170,7 +170,7 @@ class Desk:
     def _continue(self, epochs: int | None) -> Future[Answer]:
         if self._loop.running:
             raise ValueError("training is under way; Resume goes on after a pause")
-        if epochs is None and not self._loop.left[0]:
+        if epochs is None and not (self._loop.left[0] or self._loop.ends_epoch):
             raise ValueError(NOTHING_LEFT)
         self._tell.command("continue" if epochs is None else f"continue: {epochs} epochs")
 

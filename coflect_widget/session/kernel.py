@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable
 
+from coflect_widget.process.ending import before_the_end
 from coflect_widget.session.held import Held
 
 #: Sessions that are not closed.
@@ -25,6 +26,8 @@ def join(session: Held) -> None:
     parts.desk.close_others = close_others
     earlier = _by_name(_open)
     _open.add(session)
+    if parts.config.process.touch:
+        before_the_end(close_all)
     for other in earlier:
         other._made().spare = True
     if earlier:

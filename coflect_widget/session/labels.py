@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.forecast import state
+from coflect_widget.forecast import memory
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.ranking import count_suspects, suspects
+from coflect_widget.records.checkpoint_files import Contents
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
 from coflect_widget.tasks.base import Task
@@ -57,8 +57,6 @@ class Labels:
         What it acts on.
     labels_changed : callable (set of int)
         Told which samples were judged, at a step boundary; what was drawn on them follows.
-    memory_failed : callable (exception)
-        What is remembered of samples could not be written.
     """
 
     def __init__(
@@ -71,7 +69,6 @@ class Labels:
         forecaster: Forecaster,
         tell: Telling,
         labels_changed: Callable[[set[int]], None],
-        memory_failed: Callable[[Exception], None],
     ) -> None:
         self._backend = backend
         self._task = task
@@ -81,7 +78,6 @@ class Labels:
         self._forecaster = forecaster
         self._tell = tell
         self._labels_changed = labels_changed
-        self._memory_failed = memory_failed
         self.verdicts: dict[int, events.Judged] = {}  # the one in force, of each sample judged
 
     # --- suspected labels ------------------------------------------------------------------------
@@ -168,6 +164,10 @@ class Labels:
             )
         self._tell.durably(data, recorded, data)
 
+    def replay(self, data: events.Judged) -> None:
+        """What was said at this step before the run was interrupted; it is on record already."""
+        self.put([data])
+
     def verdict_on(self, index: int, verdict: events.Verdict, label: int | None) -> events.Judged:
         """A verdict beside the one in force; nothing changes."""
         own = int(self._backend.label_of(index))
@@ -213,29 +213,35 @@ class Labels:
 
     # --- state -----------------------------------------------------------------------------------
 
-    def save(self, file: Path) -> None:
-        """Have what is known of the samples written beside a checkpoint; any thread."""
+    def kept(self) -> list[dict[str, Any]]:
+        """The verdicts in force, for a checkpoint."""
+        return [verdict.model_dump() for verdict in self.verdicts.values()]
 
-        def write() -> None:
-            try:
-                state.save(file, self._forecaster.foresight, labels_of(self.verdicts))
-            except OSError as error:
-                self._tell.warn(f"The forecast's memory could not be written: {error}")
-                self._memory_failed(error)
+    def take(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        """Put verdicts of a checkpoint into force; while nothing trains.
 
-        self._forecaster.mark(write)
-
-    def restore(self, file: Path) -> None:
-        """Go on from what `save` wrote; at a step boundary or while nothing trains."""
-        kept = state.load(file)
-        kept.check(self._forecaster.foresight)
-        if kept.labels:
-            for index, label in kept.labels.items():
-                verdict: events.Verdict = "leave out" if label is None else "wrong"
-                self.verdicts[index] = events.Judged(index=index, verdict=verdict, label=label)
+        The samples' flags are those of the forecast's memory.
+        """
+        found = [events.Judged.model_validate(one) for one in kept]
+        self.verdicts = {verdict.index: verdict for verdict in found}
+        if self.verdicts:
             self._backend.set_labels(labels_of(self.verdicts))
-            self._labels_changed(set(kept.labels))
-        self._forecaster.mark(partial(kept.apply, self._forecaster.foresight))
+
+    def remember(self, contents: Contents) -> None:
+        """Go on from what another session's checkpoint knows of the samples.
+
+        Raises
+        ------
+        ValueError
+            If it is of other training data.
+        """
+        kept = contents.tree["telemetry"]
+        if kept is None:
+            raise ValueError("the checkpoint has no memory of the samples")
+        memory.check(kept["forecast"], self._forecaster.store)
+        self.take(contents.tree["verdicts"])
+        self._labels_changed(set(self.verdicts))
+        self._forecaster.mark(partial(memory.restore_samples, self._forecaster, kept["forecast"]))
 
 
 def labels_of(verdicts: Mapping[int, events.Judged]) -> dict[int, int | None]:

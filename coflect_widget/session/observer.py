@@ -6,7 +6,8 @@ Each method says on which thread it runs. The training thread only ever appends 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,12 @@ from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.ranking import forgotten, is_suspected
 from coflect_widget.guidance.lapses import Lapse
 from coflect_widget.session.cost import cost
+from coflect_widget.session.keeping import ENDS, score_of
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.remedies import remedy_of
 from coflect_widget.session.telling import Telling
+from coflect_widget.training.checkpoints import PATIENCE
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
 SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
@@ -52,6 +55,22 @@ class Observer:
     def follow(self, parts: Parts) -> None:
         """From now on these are the parts of the session; called once, before anything happens."""
         self._parts = parts
+
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: the newest figures; on the forecaster's thread."""
+        shown, forecast = self._gates_shown, self._newest.forecast
+        return {
+            "last": dict(self._newest.metrics),
+            "forecast": None if forecast is None else forecast.model_dump(),
+            "gates_shown": None if shown is None else shown.model_dump(),
+        }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        newest, forecast, shown = self._newest, kept["forecast"], kept["gates_shown"]
+        newest.metrics = dict(kept["last"])
+        newest.forecast = None if forecast is None else events.Forecast.model_validate(forecast)
+        self._gates_shown = None if shown is None else events.Window.model_validate(shown)
 
     # --- on the training thread ---------------------------------------------------------------
 
@@ -124,26 +143,33 @@ class Observer:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
         forecaster = self._parts.forecaster
         forecaster.flush()
-        forecaster.mark(self._keep_thumbnails)
         if state != "failed":
-            self._keep_results(state)
+            self._measure_effects()
+        # What it keeps is copied by the next mark: after it come thumbnails, whose samples may
+        # have to be read by this very thread.
+        written = self._keep_state(state)
+        forecaster.mark(self._keep_thumbnails)
+        if written is not None:
+            self._parts.controls.serve(written.done, PATIENCE, _nothing)
         forecaster.drain(LAST_TELEMETRY)
 
-    def _keep_results(self, state: RunState) -> None:
-        parts = self._parts
+    def _keep_state(self, state: RunState) -> Future[Any] | None:
+        try:
+            return self._parts.checkpoints.ended(ENDS[state])
+        except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
+            self._tell.notice("error", f"The checkpoint could not be taken: {error!r}")
+            return None
 
-        def measure() -> None:
-            parts.knobs.watch.ended()
-            parts.steering.effects.ended(parts.loop.step)
+    def _measure_effects(self) -> None:
+        try:
+            self._parts.knobs.watch.ended()
+            self._parts.steering.effects.ended(self._parts.loop.step)
+        except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
+            self._tell.notice("error", f"Effects could not be measured: {error}")
 
-        for what, do in (
-            ("Effects could not be measured", measure),
-            ("The checkpoint could not be written", partial(parts.saving.write, state)),
-        ):
-            try:
-                do()
-            except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
-                self._tell.notice("error", f"{what}: {error}")
+    def epoch_counted(self, validation: dict[str, float]) -> None:
+        """An epoch is completed: time for a checkpoint, where it is the best so far."""
+        self._parts.checkpoints.epoch_done(score_of(validation, self._parts.task))
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
@@ -256,8 +282,10 @@ class Observer:
             self._tell.at(step, epoch, notice)
 
     def _keep_thumbnails(self) -> None:
-        """Have the run folder show the queue without its data; a screen makes its own in time."""
-        for index in self._newest.forecast.index if self._newest.forecast is not None else ():
+        """Have the run folder show queue and ledger without data; a screen makes its own."""
+        queued = self._newest.forecast.index if self._newest.forecast is not None else []
+        told = [entry.record.sample for entry in self._parts.steering.ledger.interventions]
+        for index in dict.fromkeys([*queued, *(one for one in told if one is not None)]):
             self._parts.gallery.thumbnail(index)
         self._thumbnails_at = time.monotonic()
 
@@ -294,3 +322,7 @@ class Observer:
             self._parts.task.guess(chance),
             trained=self._newest.metrics.get("accuracy"),
         )
+
+
+def _nothing() -> None:
+    """While the disk is waited for there is nothing to do but what others ask for."""

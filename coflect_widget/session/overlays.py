@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
+from typing import Any
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
@@ -51,6 +53,20 @@ class Overlays:
         self._every = max(1, min(1_000_000, round(self._every * factor)))
         self._due = min(self._due, step + self._every)
         return self._every
+
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: which samples were explained when, and when the next is due."""
+        return {
+            "every": self._every,
+            "due": self._due,
+            "explained_at": dict(self._explained_at),
+            "looked_at": self.looked_at,
+        }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        self._every, self._due = kept["every"], kept["due"]
+        self._explained_at, self.looked_at = dict(kept["explained_at"]), kept["looked_at"]
 
     def periodically(self, step: int, forecast: events.Forecast | None) -> None:
         """Explain the sample on the screen if it is time; else the riskiest, else the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
 from coflect_widget.session.holding import Holding
+from coflect_widget.session.keeping import Keeping
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
@@ -35,10 +36,10 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.tasks.base import Task
+from coflect_widget.training.checkpoints import CheckpointKeeper
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
-from coflect_widget.training.saving import Saving
 
 
 @dataclass(eq=False)
@@ -66,7 +67,7 @@ class Parts:
     snapshots: Snapshots
     loop: TrainingLoop
     own_loop: OwnLoop
-    saving: Saving
+    checkpoints: CheckpointKeeper
     forecaster: Forecaster
     window: ReviewWindow
     scoreboard: Scoreboard
@@ -82,6 +83,7 @@ class Parts:
     holding: Holding
     newest: Newest
     desk: Desk
+    keeping: Keeping = field(init=False)
     spare: bool = False
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
@@ -109,6 +111,7 @@ class Parts:
                 own_loop=own_loop,
             )
         )
+        self.checkpoints.began()
         self.scheduler.start()
 
     def command(self, kind: Literal["pause", "resume", "stop"]) -> bool:
@@ -137,6 +140,6 @@ class Parts:
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another
             for close in (
                 self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
-                self.scheduler.close, self.steering.close, self.saving.close,
+                self.scheduler.close, self.steering.close, self.checkpoints.close,
             ):  # fmt: skip
                 closing.callback(close)

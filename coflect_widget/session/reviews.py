@@ -8,6 +8,12 @@ from pathlib import Path
 
 from coflect_widget import events
 from coflect_widget.records.cells import Pictured
+from coflect_widget.records.checkpoint_files import (
+    Checkpoint,
+    look_at,
+    read_checkpoint,
+    run_of,
+)
 from coflect_widget.session.arguments import whole_number
 from coflect_widget.session.drawing import suspected
 from coflect_widget.session.held import Held
@@ -82,17 +88,24 @@ class Reviews(Held):
         """Open the review window by hand; the next intervention shuts it."""
         self._open().desk.open_window()
 
-    def restore_forecast(self, file: str | Path) -> None:
-        """Let the forecast go on from the memory that another session of this model kept.
+    def restore_forecast(self, checkpoint: Checkpoint | str | Path) -> None:
+        """Let the forecast begin with what a checkpoint of another session knows of the samples.
 
-        It stands beside each checkpoint: ``checkpoints/step_00000420.forecast.npz``.
+        For a new training of the same data; ``Session(..., resume=run)`` goes on with all of it.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint or path
+            Such as ``coflect.open_run(path).checkpoints.last``.
 
         Raises
         ------
         ValueError
-            If it is no such file, or of other training data.
+            If it is no checkpoint, or of other training data.
         """
         parts = self._open()
-        restore = partial(parts.labels.restore, Path(file).expanduser())
-        parts.controls.submit(restore).result(60)
+        path = checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint
+        folder, name = run_of(Path(path).expanduser())
+        remember = partial(parts.labels.remember, read_checkpoint(look_at(folder, name)))
+        parts.controls.submit(remember).result(60)
         parts.forecaster.drain(60)

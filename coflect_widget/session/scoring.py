@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget import events
 from coflect_widget.attribution.snapshots import Snapshots
+from coflect_widget.forecast import memory
 from coflect_widget.forecast.forecaster import Forecaster
 from coflect_widget.forecast.label_noise import HeldOut
 from coflect_widget.forecast.scoreboard import Scoreboard
@@ -57,6 +59,21 @@ class Scoring:
         self._most = min(probes, max(64, num_train // 8)) if probes else 0
         self._noise_said = False
         self._ended = -1  # step of the newest epoch's end that had probes
+
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: how rankings came out so far, and what is named."""
+        return {
+            "scores": [score.model_dump() for score in self.scores],
+            "noise_said": self._noise_said,
+            "ended": self._ended,
+            "board": memory.keep_scores(self._board),
+        }
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        self.scores[:] = [events.ForecastScored.model_validate(one) for one in kept["scores"]]
+        self._noise_said, self._ended = kept["noise_said"], kept["ended"]
+        memory.restore_scores(self._board, kept["board"])
 
     def keep_weights(self, step: int, epoch: int) -> None:
         """Have a snapshot of an epoch's end taken where a score needs it; at that boundary."""

@@ -19,6 +19,7 @@ from coflect_widget.guidance.losses import GuidanceLosses
 from coflect_widget.modalities import Modality, find_modality, recognise
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
+from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
@@ -27,9 +28,11 @@ from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_method, structure_of
 from coflect_widget.session.guiding import Guides
+from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
@@ -40,6 +43,7 @@ from coflect_widget.workers.pool import check_executor
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
     "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
+    "resume",
 ]  # fmt: skip
 
 
@@ -91,6 +95,11 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
     inputs : str or Modality, optional
         What an input is: "image", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
+    resume : Run, Checkpoint or path, optional
+        A run to go on with, in its own folder, from its last checkpoint, or one of its checkpoints.
+        Model, data, batch size and seed must be those that it was begun with; settings and names
+        of classes are the run's, where they are not given. `train` without arguments goes on to
+        where it was to end.
 
     Raises
     ------
@@ -116,6 +125,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
+        resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -123,8 +133,18 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
-        checked = Config.from_mapping(config)
+        if resume is not None and guidance is not None:
+            raise ValueError(
+                "guidance= is for a new run; the one that is resumed has a ledger of its own"
+            )
+        resumed = None if resume is None else Resume.of(resume)
+        if resumed is not None and config is None:
+            checked = resumed.config()
+        else:
+            checked = Config.from_mapping(config)
         names = class_names(classes)
+        if names is None and resumed is not None:
+            names = resumed.classes()
         batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
         check_executor(executor)
@@ -169,18 +189,25 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         guided = engine.guided() if task.labelled else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
-        path = make_run_folder(Path(run_dir))
-        write_facts(
-            path,
-            checked,
-            {
-                "fingerprint": fingerprint(engine.labels(), probes),
-                "num_train": engine.num_train,
-                "num_val": engine.num_val,
-                "classes": self.classes,
-            },
-        )
+        facts = facts_of(engine, task, self.classes, checked.seed)
+        if resumed is None:
+            path = make_run_folder(Path(run_dir))
+            write_facts(
+                path,
+                checked,
+                {
+                    "fingerprint": fingerprint(engine.labels(), probes),
+                    "num_train": engine.num_train,
+                    "num_val": engine.num_val,
+                    "classes": self.classes,
+                },
+            )
+        else:
+            resumed.check(facts, engine)
+            resumed.read()
+            path = resumed.path
         self._told = 0  # of the backend's assumptions
+        self._resumed = resumed is not None
         self._backend = engine
         self._parts = build(
             engine,
@@ -192,29 +219,33 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             self.classes,
             first=first,
             executor=executor,
+            facts=facts,
+            first_event=0 if resumed is None else resumed.next_seq,
         )
         self._run = Run(path)
-        self._parts.tell.emit(
-            events.RunStarted(
-                classes=self.classes,
-                num_train=engine.num_train,
-                num_val=engine.num_val,
-                backend=engine.name,
-                device=engine.device,
-                focus=checked.guidance.strength,
-                guidance=guided is not None and not first.others,
-                kernels=kernels().used,
-                inputs=modality.name,
-            )
+        started = events.RunStarted(
+            classes=self.classes,
+            num_train=engine.num_train,
+            num_val=engine.num_val,
+            backend=engine.name,
+            device=engine.device,
+            focus=checked.guidance.strength,
+            guidance=guided is not None and not first.others,
+            kernels=kernels().used,
+            inputs=modality.name,
         )
-        self._parts.tell.emit(self._parts.knobs.shown())
-        if guidance is not None:
-            try:
+        try:
+            if resumed is not None:
+                go_on(resumed, self._parts)
+            else:
+                self._parts.tell.emit(started)
+            self._parts.tell.emit(self._parts.knobs.shown())
+            if guidance is not None:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance, modality)
                 self._parts.steering.adopt(told)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
         self._starter = Starter(
             self._parts, self._tell_assumptions, partial(kernel.say_who_trains, self)
         )
@@ -247,8 +278,8 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         Parameters
         ----------
         epochs, steps : int, optional
-            How long; give one of them. With neither, a training that was stopped, or that failed,
-            goes on for the steps that it has left, beginning with the batch at which it ended.
+            How long; give one of them. With neither, a training that was stopped, that failed or
+            that was resumed goes on for the steps that it has left.
 
         Raises
         ------
@@ -264,6 +295,32 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             None if epochs is None else count(epochs, "epochs"),
             None if steps is None else count(steps, "steps"),
         )
+
+    def checkpoint(self, name: str | None = None, timeout: float = 600.0) -> Path:
+        """Write a checkpoint at the next step boundary; training goes on meanwhile.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of letters, digits, "-", "_" and "."; a checkpoint with a name is never removed.
+
+        Returns
+        -------
+        Path
+            Its folder: ``weights.safetensors`` and what else the training needs to go on.
+
+        Raises
+        ------
+        ValueError
+            If the name cannot be used, or another checkpoint of this run has it.
+        OSError
+            If the disk refuses; it is tried again.
+        """
+        parts = self._open()
+        taken = parts.checkpoints.take(checkpoint_name(name, self._run.checkpoints))
+        written: Checkpoint = self._wait_for(taken, timeout, "checkpoint()")
+        parts.stream.flush()
+        return written.path
 
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"

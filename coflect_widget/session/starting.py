@@ -58,12 +58,13 @@ class Starter:
                 steps = parts.loop.steps_for_epochs(epochs)
             elif steps is None:
                 steps, whole = parts.loop.left
-                if not steps:
+                if not (steps or parts.loop.ends_epoch):
                     raise ValueError(NOTHING_LEFT)
             backend.expect(steps)
             self._tell_assumptions()
             parts.announce(steps, backend.steps_per_epoch, backend.batch_size, parts.loop.begun)
             parts.process.release_helpers()
+            parts.own_loop.used = False
             parts.loop.start(steps, whole_epochs=whole)
         self._say_who_trains()
         return steps

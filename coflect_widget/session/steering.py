@@ -281,6 +281,45 @@ class Steering:
                 "knobs.",
             )
 
+    def restore(self, ledger: Ledger) -> None:
+        """Take the ledger of a checkpoint, whose guidance the backend has in force already."""
+        self.ledger = ledger
+
+    def replay(self, data: events.InterventionRecord | events.Undone) -> None:
+        """What was said at this step before the run was interrupted; at a step boundary.
+
+        It is on record already, and what it does is measured anew.
+        """
+        step = self._step()
+        if isinstance(data, events.Undone):
+            self._take_out(data.id)
+            return
+        coming = self.ledger.arrived(data.id)
+        if coming is None:
+            return
+        if not coming.undone:
+            entry = Intervention(coming.record, step)
+            self._backend.set_guidance(fold((entry,), self.ledger.state(), self._modality))
+        self.ledger.append(coming.record, step, coming.when)
+        if coming.undone:
+            self.ledger.undo(data.id)
+            return
+        self.effects.applied(coming.record, step)
+        self._places.drawn(coming.record, training=True)
+        self._intervened()
+
+    def _take_out(self, intervention: str) -> Intervention:
+        """Out of force, in the loss first and then in the ledger."""
+        before = self.ledger[intervention]
+        undone = replace(before, undone=True)
+        entries = [undone if e.id == undone.id else e for e in self.ledger.taken]
+        if not before.undone and undone in entries:
+            state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
+            self._backend.set_guidance(state)
+        entry = self.ledger.undo(intervention)
+        self.effects.undone(intervention, self._step())
+        return entry
+
     # --- at a step boundary ------------------------------------------------------------------
 
     def _apply_feedback(self, checked: Checked, recorded: Future[Intervention]) -> None:
@@ -330,15 +369,10 @@ class Steering:
         )
 
     def _apply_undo(self, intervention: str, recorded: Future[Intervention]) -> None:
-        undone = replace(self.ledger[intervention], undone=True)
-        entries = [undone if e.id == undone.id else e for e in self.ledger.interventions]
-        state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
-        if not self.ledger[intervention].undone:
-            self._backend.set_guidance(state)  # first what can fail, as in `_apply`
-        entry = self.ledger.undo(intervention)
-        self.effects.undone(intervention, self._step())
+        entry = self._take_out(intervention)
+        focus = self.ledger.state().focus
         data = events.Undone(
-            id=entry.id, author=self._tell.author, understood=entry.understood, focus=state.focus
+            id=entry.id, author=self._tell.author, understood=entry.understood, focus=focus
         )
         self._tell.durably(data, recorded, entry)
 

@@ -12,6 +12,7 @@ from concurrent.futures import wait as wait_for_any
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.process.ending import wait_for_the_end
 from coflect_widget.session.arguments import count
 from coflect_widget.session.held import Held
 
@@ -95,7 +96,7 @@ class Waits(Held):
             if not parts.own_loop.close():
                 parts.await_end()
         else:
-            parts.saving.retry()
+            parts.checkpoints.retry()
         self._settle(parts)
         self._say_unsaved(parts)
 
@@ -132,6 +133,7 @@ class Waits(Held):
         except KeyboardInterrupt:
             self.stop()
             raise
+        wait_for_the_end()
         parts.forecaster.drain(30)
         self._settle(parts)
         error = parts.loop.error
@@ -152,7 +154,7 @@ class Waits(Held):
         return self._made().loop.state
 
     def _say_unsaved(self, parts: Parts) -> None:
-        if (text := parts.saving.unsaved) is not None:
+        if (text := parts.checkpoints.unsaved) is not None:
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:

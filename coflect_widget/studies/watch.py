@@ -167,6 +167,11 @@ class EffectWatch:
         self._accuracies.append(accuracy)
 
     @property
+    def open(self) -> list[str]:
+        """Interventions whose effect is still to be measured."""
+        return [waiting.record.id for waiting in self._waiting]
+
+    @property
     def _swing(self) -> float:
         """Largest fall of the accuracy from one epoch to the next."""
         falls = [a - b for a, b in itertools.pairwise(self._accuracies)]

@@ -29,10 +29,10 @@ class LastValues:
     """
 
     def __init__(self, num_samples: int) -> None:
-        self._table = np.full((num_samples, 3), np.nan, np.float32)
-        self.target: NDArray[np.float32] = self._table[:, 0]
-        self.output: NDArray[np.float32] = self._table[:, 1]
-        self.error: NDArray[np.float32] = self._table[:, 2]
+        self.table = np.full((num_samples, 3), np.nan, np.float32)
+        self.target: NDArray[np.float32] = self.table[:, 0]
+        self.output: NDArray[np.float32] = self.table[:, 1]
+        self.error: NDArray[np.float32] = self.table[:, 2]
 
     def note(self, rows: NDArray[np.int64], values: Values) -> None:
         """Remember those of samples `rows`, in numpy; of a sample that comes twice the last."""
@@ -40,7 +40,7 @@ class LastValues:
 
     def take(self, others: LastValues) -> None:
         """Remember what is known of the first samples."""
-        self._table[: len(others._table)] = others._table
+        self.table[: len(others.table)] = others.table
 
     def of(
         self, rows: NDArray[np.int64]
@@ -48,6 +48,6 @@ class LastValues:
         """Target, output and error of each of `rows`; None where there is no finite number."""
         target, output, error = (
             [float(f"{v:.7g}") if np.isfinite(v) else None for v in column.tolist()]
-            for column in self._table[rows].T
+            for column in self.table[rows].T
         )
         return target, output, error

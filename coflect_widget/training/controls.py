@@ -76,6 +76,7 @@ class Controls:
         self._pausing = False
         self._stopping = False
         self._until: Callable[[], bool] | None = None  # hold again once this is true
+        self._look: Callable[[], bool] | None = None  # at each boundary, while this is true
         self.attention = False
         self._rests: list[Rest] = []
         self._no_rest_before = 0.0
@@ -134,6 +135,15 @@ class Controls:
                 self._stopping = True
                 self.attention = True
                 self._condition.notify_all()
+
+    def look(self, look: Callable[[], bool]) -> None:
+        """Have `look()` called at each step boundary from now on, until it says False.
+
+        While nothing trains it waits for the training that comes. It must be quick.
+        """
+        with self._condition:
+            self._look = look
+            self.attention = True
 
     def rest(self, most: float, begun: Callable[[], None] | None = None) -> Rest:
         """Let training rest from its next step boundary on, inside ``with``, at most `most` s.
@@ -244,6 +254,8 @@ class Controls:
         """
         if not self.attention:
             return True
+        if self._look is not None and not self._look():
+            self._look = None
         holding = False
         rested = 0.0
         while True:
@@ -261,7 +273,9 @@ class Controls:
                         resting = True
                         rested += self._rest_a_while()
                     else:
-                        self.attention = bool(self._rests) or self._until is not None
+                        self.attention = bool(
+                            self._rests or self._until is not None or self._look is not None
+                        )
                         break
                 item = self._queue.popleft() if self._queue else None
             # Outside the lock: a command may take its time and others may submit meanwhile.

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -68,6 +68,9 @@ class Observer(Protocol):
 
     def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
+
+    def epoch_counted(self, validation: dict[str, float]) -> None:
+        """And the loop counts it as completed now."""
 
     def resized(self) -> None:
         """The epochs to come have another number of steps, or batches of another size."""
@@ -137,7 +140,8 @@ class TrainingLoop:
         self._together = 1  # how many are told of next
         self._batch_in_epoch = 0
         self._begun = False
-        self._whole_epochs = False
+        self.whole_epochs = False
+        self._taken_up = False  # a place that was not gone on from yet
         self.ours = True  # whether the newest training was in a thread of this loop
         self._done = threading.Event()
         self._done.set()
@@ -157,18 +161,44 @@ class TrainingLoop:
 
     @property
     def left(self) -> tuple[int, bool]:
-        """Steps that a stopped or failed training has left, and whether it counts whole epochs.
+        """Steps that a stopped, failed or resumed training has left, and whether in whole epochs.
 
         0 while one is running, and of a loop of the user's own, which only that loop can go on.
         """
-        if self.running or not self.ours or self.state not in ("stopped", "failed"):
+        ended = self.state in ("stopped", "failed") or self._taken_up
+        if self.running or not self.ours or not ended:
             return 0, False
-        return max(0, self.target_step - self.step), self._whole_epochs
+        return max(0, self.target_step - self.step), self.whole_epochs
 
     @property
     def begun(self) -> int:
-        """Batches that the present epoch has had already."""
+        """Batches that the present epoch has had already; all, where its validation is to come."""
         return self._batch_in_epoch
+
+    def place(self) -> dict[str, Any]:
+        """Where the training is, at a step boundary, for a checkpoint."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self._batch_in_epoch,
+            "begun": self._begun,
+            "per_epoch": self.backend.steps_per_epoch,
+            "target": self.target_step,
+            "whole_epochs": self.whole_epochs,
+        }
+
+    def take(self, place: Mapping[str, Any]) -> None:
+        """Go on from the place of a checkpoint; while nothing trains."""
+        self.step, self.epoch = int(place["step"]), int(place["epoch"])
+        self._batch_in_epoch = int(place["batch"])
+        self.target_step = int(place["target"])
+        self.whole_epochs = bool(place["whole_epochs"])
+        self._taken_up = True
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether all batches of the present epoch are done, and its validation is to come."""
+        return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
 
     def at_next_epoch(self, change: Callable[[], None]) -> None:
         """Have `change()` done before the next epoch's first batch; at once between two epochs.
@@ -186,7 +216,7 @@ class TrainingLoop:
         changes, self._for_next_epoch = self._for_next_epoch, []
         for change in changes:
             change()
-        if self._whole_epochs and self.running:
+        if self.whole_epochs and self.running:
             self.target_step = self.step + round(epochs * self.backend.steps_per_epoch)
         self.observer.resized()
 
@@ -227,7 +257,8 @@ class TrainingLoop:
         if self.running:
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         self.target_step = self.step + steps
-        self._whole_epochs, self._validating, self.ours = whole_epochs, False, True
+        self.whole_epochs, self.ours = whole_epochs, True
+        self._taken_up = self._validating = False
         self.error = None
         self._done.clear()
         ready = threading.Event()
@@ -301,6 +332,7 @@ class TrainingLoop:
         self._batch_in_epoch = 0
         self.observer.epoch_ended(self.step, self.epoch + 1, validation)
         self.epoch += 1  # last: who sees the number finds the epoch's figures
+        self.observer.epoch_counted(validation)
         self.time.turn("training")
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
@@ -348,6 +380,8 @@ class TrainingLoop:
         several = self._several
         if not self._boundary():
             return "stopped"
+        if self.ends_epoch and not self._end_epoch():
+            return "stopped"
         while self.step < self.target_step:
             if not self._batch_in_epoch:
                 self._change()
@@ -357,7 +391,7 @@ class TrainingLoop:
                     output = backend.train_step(batch)
                 except NonFiniteLossError as error:
                     self._batch_in_epoch += 1  # the batch is left out; no weight has changed
-                    if self._whole_epochs:
+                    if self.whole_epochs:
                         self.target_step -= 1
                     controls.pause()
                     error.batch = error.batch or batch
@@ -381,14 +415,16 @@ class TrainingLoop:
         return "finished"
 
     def _end_epoch(self) -> bool:
-        self._batch_in_epoch = 0
+        """Validate and count the epoch; one that is stopped meanwhile is to be validated again."""
         self._tell()
         self._validating = True
         validation = self.backend.evaluate(self._boundary)
-        self.backend.end_epoch(validation or {})
-        self.epoch_done(validation or {})
+        if validation is None:
+            return False
+        self.backend.end_epoch(validation)
+        self.epoch_done(validation)
         self._validating = False
-        return validation is not None and self._boundary()
+        return self._boundary()
 
     def _tell(self) -> None:
         """Tell of the steps done since the last time."""

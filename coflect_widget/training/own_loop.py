@@ -74,13 +74,17 @@ class OwnLoop:
         self._begun = 0  # loops so far
         self._in_body = False  # of a `for`, which would have closed it had it been left
         self.judges = False
+        self.used = False  #: the newest training was of a loop of the user's own
+        #: a library saves its own checkpoint: time for ours
+        self.save: Callable[[], object] = list
+        #: a library goes on at this step: so shall a resumed session
+        self.at_step: Callable[[int], object] = int
         self._latest: Indices | None = None  # of the batch that came last
         self._observed: tuple[Indices, Any, Any, Any] | None = None
         self._guidance: Any = None
         self._whole: StepOutput | None = None
         # Of this loop: steps so far, whether one was recorded, and what to say if none was.
-        self._steps = 0
-        self._recorded = False
+        self._steps, self._recorded = 0, False
         self._silence: str | None = None
         self._pieces: Pieces | None = None  # of the batch that came last, once one was seen
 
@@ -137,7 +141,7 @@ class OwnLoop:
         self._forget()
         self._announce(steps, steps_per_epoch, batch_size or self.backend.batch_size)
         self._loop.enter(steps)
-        self._open = True
+        self._open = self.used = True
         self.judges = judges
         self._begun += 1
         self._steps, self._recorded, self._silence = 0, False, _NOTHING_SEEN

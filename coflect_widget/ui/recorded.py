@@ -7,7 +7,10 @@ from typing import Any
 
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
+from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.run import Run
+from coflect_widget.session import Session
+from coflect_widget.session.resuming import Resume
 
 
 class RecordedRun(Run):
@@ -24,6 +27,34 @@ class RecordedRun(Run):
         states = self.events("state")
         last = states[-1].data["state"] if states else "idle"
         return "interrupted" if last in ("training", "paused") else str(last)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was told to the training, as its record has it; for another's ``guidance=`` too."""
+        started = self.events("run_started")
+        focus = started[0].data["focus"] if started else None
+        return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus)
+
+    def resume(
+        self, model: Any, train_data: Any, val_data: Any = None, **arguments: Any
+    ) -> Session:
+        """A session that goes on with this run, in its own folder, from its last checkpoint.
+
+        Parameters
+        ----------
+        model, train_data, val_data, **arguments
+            As of `Session`, equal to those that the run was begun with; the batch size is the
+            run's, where it is not given.
+
+        Raises
+        ------
+        ValueError
+            If the run is being written, or something differs; the message names it.
+        """
+        if "batch_size" not in arguments:
+            size = Resume.of(self).batch_size()
+            arguments |= {} if size is None else {"batch_size": size}
+        return Session(model, train_data, val_data, resume=self, **arguments)
 
     def timeline(self, index: int) -> list[Explanation]:
         """Where the model looked on one sample over the run, oldest first; see `Session`."""

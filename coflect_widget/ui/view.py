@@ -50,6 +50,7 @@ class View:
         self._sent: dict[str, int] = {}
         self._behind: tuple[str, dict[str, Any]] | None = None  # another run and its lines
         self._selected: int | None = None
+        self._opened: int | None = None  # the sample that is open unasked
         self._shown: events.Overlay | events.OverlayFailed | None = (
             None  # the overlay, or its failure, on the screen
         )
@@ -122,6 +123,7 @@ class View:
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
+            events.Resumed: self._resumed,
         }
 
     # --- in: events and what a person selects ----------------------------------------------
@@ -142,9 +144,7 @@ class View:
     def select(self, index: int) -> None:
         """Show this sample from now on, with its newest maps if there are any."""
         self._selected = index
-        recorded = self._overlays.get(index, {})
-        kept = [step for step, overlay in recorded.items() if self._gallery.has(overlay.maps)]
-        self._shown = recorded[max(kept)] if kept else None
+        self._shown = self._newest(index)
         self._dirty |= {"explanation", "timeline"}
 
     def look(self, index: int, step: int | None) -> None:
@@ -176,6 +176,9 @@ class View:
         """Nothing more will come: what still trains then was interrupted."""
         if self._status["state"] in ("training", "paused"):
             self._status["state"] = "interrupted"
+        if self._selected is None:
+            self._shown = None
+            self._open_riskiest()
 
     def _run_started(self, _: Event, data: events.RunStarted) -> None:
         self._status.update(
@@ -189,6 +192,21 @@ class View:
             self._status["focus"] = data.focus
         if self._gallery is not None:
             self._status["others"] = others(self._gallery.path)
+
+    def _resumed(self, event: Event, data: events.Resumed) -> None:
+        """The run goes on from there: what it had done after that is done again."""
+        for name, series in self._series.items():
+            limit = data.validated if name.startswith("val/") else event.step
+            points = np.array(series).reshape(-1, 2)
+            self._series[name] = array("d", points[points[:, 0] <= limit].ravel().tolist())
+        self._sent.clear()
+        self._markers = [
+            one for one in self._markers if one["step"] <= event.step or one["id"] is not None
+        ]
+        self._status.update(
+            state="idle", step=event.step, epoch=event.epoch, error=None, seconds_left=None
+        )
+        self._dirty |= {"status", "metrics", "markers"}
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch
@@ -241,10 +259,30 @@ class View:
     def _ranking(self, event: Event, data: events.Forecast) -> None:
         self._forecast = event
         self._dirty.add("queue")
-        if self._selected is None and data.index:
-            # The riskiest sample is open unasked, and stays until a person chooses another.
-            at_risk = (i for i, wrong in zip(data.index, data.wrong_now, strict=True) if not wrong)
-            self.select(next(at_risk, data.index[0]))
+        self._open_riskiest()
+
+    def _open_riskiest(self) -> None:
+        """Until a person chooses a sample: show the riskiest that has a map, and stay with it."""
+        if self._selected is not None or self._forecast is None:
+            return
+        data: Any = self._forecast.data
+        rows = list(zip(data.index, data.wrong_now, strict=True))
+        order = [i for i, wrong in rows if not wrong] + [i for i, wrong in rows if wrong]
+        shown = self._shown
+        if not order or (isinstance(shown, events.Overlay) and shown.index in order):
+            return
+        explained = next((i for i in order if self._newest(i) is not None), None)
+        if explained is not None:
+            self._opened, self._shown = explained, self._newest(explained)
+        elif shown is None and self._opened not in order:
+            self._opened = order[0]
+        self._dirty |= {"explanation", "timeline"}
+
+    def _newest(self, index: int) -> events.Overlay | None:
+        """The newest explanation of a sample that is kept."""
+        recorded = self._overlays.get(index, {})
+        kept = [step for step, overlay in recorded.items() if self._gallery.has(overlay.maps)]
+        return recorded[max(kept)] if kept else None
 
     def _window_changed(self, event: Event, data: events.Window) -> None:
         was_open = self._window is not None and self._window.open
@@ -273,9 +311,14 @@ class View:
         if data.purpose == "person":
             self._selected = data.index
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
-        if self._selected in (None, data.index):
+        shown = self._shown
+        of_queue = shown is not None and self._forecast is not None and self._selected is None
+        if of_queue and shown is not None and shown.index != data.index:
+            self._open_riskiest()  # it may be the first of the queue that has a map
+        elif self._selected in (None, data.index):
             self._shown = data
             self._dirty |= {"explanation", "timeline"}
+            self._open_riskiest()
 
     def _intervention(self, event: Event, data: events.InterventionRecord) -> None:
         self._ledger[data.id] = {
@@ -476,9 +519,16 @@ class View:
         """The sections without pictures; what `update` owes stays owed."""
         return self._sections(["status", "metrics", "ledger", "alarms", "advice"], full=True)
 
+    @property
+    def _at(self) -> int | None:
+        """The sample that is shown."""
+        if self._shown is not None:
+            return self._shown.index
+        return self._opened if self._selected is None else self._selected
+
     def _worth_keeping(self) -> Iterable[events.Overlay]:
         """Recorded explanations, the most wanted first."""
-        shown = self._selected if self._shown is None else self._shown.index
+        shown = self._at
         asked: list[int] = [] if shown is None else [shown]
         if self._forecast is not None:
             asked += self._forecast.data["index"]
@@ -613,7 +663,7 @@ class View:
         }
 
     def _timeline_section(self) -> protocol.Timeline | None:
-        index = self._selected if self._shown is None else self._shown.index
+        index = self._at
         if index is None:
             return None
         recorded = sorted(self._overlays.get(index, {}).items())
@@ -716,7 +766,7 @@ class View:
 
     def _explanation_section(self, buffers: list[bytes]) -> dict[str, Any] | None:
         shown = self._shown
-        index = self._selected if shown is None else shown.index
+        index = self._at
         return None if index is None else self._explained(index, shown, buffers)
 
     def _explained(

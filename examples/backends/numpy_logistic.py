@@ -14,6 +14,7 @@ import pickle
 import numpy as np
 
 from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec
+from coflect_widget.backends.state import TrainingState, copied
 
 
 class Logistic:
@@ -113,10 +114,12 @@ class NumpyBackend:
     def probes(self):
         return list(self.images[:8])
 
-    def save_checkpoint(self, path):
-        file = path.with_suffix(".npz")
-        np.savez(file, weights=self.model.weights)
-        return file
+    def state(self, memory, *, own_loop=False):
+        weights = copied(memory, "weights", self.model.weights)
+        return TrainingState({"weights": weights}, {"random": None})
+
+    def restore(self, weights, rest, guidance):
+        self.model.weights[:] = weights["weights"]
 
     def structure(self):
         return pickle.dumps(self.model.weights.shape)

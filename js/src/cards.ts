@@ -49,13 +49,13 @@ export function createCards(label: string, testid: string, signal: AbortSignal, 
     return h("li", {}, button("", { class: "cw-card", testid: "cw-queue-item" },
       h("span", { class: "cw-card-picture" },
         h("img", { class: "cw-thumb", alt: "", draggable: "false" }), h("img", { class: "cw-thumb cw-thumb-map", alt: "", draggable: "false" }), h("span", { class: "cw-chip" })),
-      h("span", { class: "cw-card-line" },
-        h("span", { class: "cw-card-classes" }, isolated("cw-class cw-strong"), h("span", { class: "cw-muted" }), isolated("cw-class")), h("span", { class: "cw-card-figure" }))));
+      h("span", { class: "cw-card-line", "aria-hidden": "true" },
+        h("span", { class: "cw-card-classes" }, isolated("cw-class cw-strong"), h("span", { class: "cw-muted" }), isolated("cw-class")), h("span", { class: "cw-card-figure" })), h("span", { class: "cw-sr" })));
   }
 
   function showCard(row: HTMLLIElement, item: Card): void {
     const card = row.firstElementChild as HTMLElement;
-    const [picture, line] = card.children as unknown as [HTMLElement, HTMLElement];
+    const [picture, line, spoken] = card.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     const [image, map, chip] = picture.children as unknown as [HTMLImageElement, HTMLImageElement, HTMLElement];
     const [classes, figure] = line.children as unknown as [HTMLElement, HTMLElement];
     showThumbnail(image, item.thumbnail);
@@ -69,7 +69,7 @@ export function createCards(label: string, testid: string, signal: AbortSignal, 
     setAttr(card, "data-index", item.index);
     setAttr(card, "aria-current", item.index === chosen ? "true" : null);
     setAttr(card, "aria-busy", item.index === busy ? "true" : null);
-    setAttr(card, "aria-label", item.sentence);
+    setText(spoken, item.sentence);
     setAttr(card, "title", item.sentence);
   }
 

@@ -44,7 +44,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps of session.train(epochs=…).");
   const key = h("div", { class: "cw-chart-key" });
   const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry", title: "Go to it in the list of interventions" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
-  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "time to review");
+  const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "good time to look");
   keyIntervention.addEventListener("click", () => {
     const last = markers.filter((one) => one.kind === "intervention").at(-1);
     if (last?.id) open(last.id);

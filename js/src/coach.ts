@@ -125,7 +125,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
     };
     return {
       kind: "advice", key: advice.key, level: "info", text: advice.text, intervention,
-      off: !isReachable(state) || (does === "undo" && intervention !== null && isGone(state, intervention)),
+      off: (!isReachable(state) && does !== "open" && does !== "look") || (does === "undo" && intervention !== null && isGone(state, intervention)),
       ...(does === null ? {} : { button: advice.button ?? BUTTONS[does], act: run[does], title: "Do this (Y)" }),
       dismiss: () => {
         actions.dismiss(advice.key);

@@ -1,4 +1,4 @@
-// Whether it is a good moment to review, as one small button; behind it what that waits for.
+// Whether it is a good time to look, as one small button; behind it what that waits for.
 
 import { button, h, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
 import { createPopover } from "./popover";
@@ -13,11 +13,11 @@ export function ordered(gates: readonly GateStatus[]): GateStatus[] {
 
 export function createGates({ actions, signal, announce }: Context): Part {
   const badge = button("", { class: "cw-button cw-badge", testid: "cw-window" });
-  const open = button("Review now anyway (O)", { class: "cw-button cw-small", testid: "cw-open-window", title: "Take this for a good moment, whatever it waits for (O)" });
+  const open = button("Look now anyway (O)", { class: "cw-button cw-small", testid: "cw-open-window", title: "Take this for a good time, whatever it waits for (O)" });
   open.addEventListener("click", () => void actions.send({ kind: "open_window" }), { signal });
-  const help = h("p", { class: "cw-note" }, "A good moment to review: the lists have settled, and earlier ones came true. Before that they may still change a lot.");
+  const help = h("p", { class: "cw-note" }, "A good time to look: the lists have settled, and earlier ones came true. Before that they may still change a lot.");
   const list = h("ul", { class: "cw-gates-list" });
-  const { el, panel } = createPopover(badge, "When to review", "cw-gates", signal, help, list, open);
+  const { el, panel } = createPopover(badge, "When to look", "cw-gates", signal, help, list, open);
   setAttr(panel, "data-testid", "cw-gates");
   let known: boolean | null = null;
 
@@ -33,12 +33,12 @@ export function createGates({ actions, signal, announce }: Context): Part {
       const { window } = state;
       badge.disabled = window === null;
       const missing = window?.gates.filter((gate) => !gate.passed).length ?? 0;
-      setText(badge, window?.by_hand ? "review: by hand" : window?.open ? "review: now" : window === null || missing === 0 ? "review: not yet" : `review: ${window.gates.length - missing} of ${window.gates.length}`);
-      setAttr(badge, "title", window?.open ? "A good moment to review: the lists have settled" : "Not yet a good moment to review; press to see what it waits for");
+      setText(badge, window?.by_hand ? "look: by hand" : window?.open ? "look: now" : window === null || missing === 0 ? "look: not yet" : `look: ${window.gates.length - missing} of ${window.gates.length}`);
+      setAttr(badge, "title", window?.open ? "A good time to look: the lists have settled" : "Not yet a good time to look; press to see what it waits for");
       setAttr(badge, "data-open", window?.open ?? false);
       setHidden(open, (window?.open ?? true) || !isReachable(state));
       if (window === null) return;
-      if (known !== null && known !== window.open) announce(window.open ? "A good moment to review" : "No longer a good moment to review");
+      if (known !== null && known !== window.open) announce(window.open ? "A good time to look" : "No longer a good time to look");
       known = window.open;
       syncChildren(list, ordered(window.gates), make, (row, gate) => {
         const [mark, sentence, meter] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];

@@ -25,7 +25,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
   ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
   [", .", "earlier, later map of this sample"],
-  ["O", "review now, whatever the lists wait for"],
+  ["O", "look now, whatever the lists wait for"],
   ["/", "go to the line for a sentence; F to the search"],
   ["Esc", "leave a field, a panel, what is being drawn"],
   ["?", "this list"],
@@ -68,10 +68,11 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     if (map === "off" || (explanation !== null && (map === "all" ? hasMaps(explanation) : explanation.maps[map] !== null))) store.patch({ map });
   };
   /** Go to a part of the view, and bring it out where it stands behind a tab. */
-  const go = (tab: Tab, where: string): void => {
+  const go = (tab: Tab, ...where: readonly string[]): void => {
     store.patch({ tab });
     store.flush();
-    root.querySelector<HTMLElement>(where)?.focus();
+    const found = where.map((one) => root.querySelector<HTMLElement>(one)).find((one) => one !== null);
+    found?.focus();
   };
   const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
@@ -82,7 +83,7 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else if (key === "i") store.patch({ meaning: "ignore" });
     else if (key === "a") click("cw-add-box");
     else if (key === "d") go("look", "[data-testid='cw-picture']");
-    else if (key === "q") go("list", ".cw-cards [data-index]:not([tabindex='-1']), .cw-hit, [data-testid='cw-search']");
+    else if (key === "q") go("list", ".cw-cards:not([hidden]) [data-index]:not([tabindex='-1'])", ".cw-alike-page:not([hidden]) .cw-hit", "[data-testid='cw-search']");
     else if (key === "f") go("list", "[data-testid='cw-search']");
     else if (key === "c") go("charts", ".cw-chart");
     else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");

@@ -96,6 +96,8 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
     u.ctx.save();
     u.ctx.lineWidth = pixel;
     u.ctx.setLineDash([3 * pixel, 3 * pixel]);
+    u.ctx.textAlign = "left";
+    u.ctx.textBaseline = "bottom";
     u.ctx.font = `${9 * pixel}px ${getComputedStyle(root).fontFamily}`;
     const shown = store.state.markers.filter((one) => one.kind === "intervention").map((one) => ({ x: u.valToPos(one.step, "x", true), id: one.id }))
       .filter(({ x }) => x >= u.bbox.left && x <= u.bbox.left + u.bbox.width); // others are zoomed out of sight
@@ -113,7 +115,7 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
       u.ctx.lineTo(x + 4 * pixel, top - 6 * pixel);
       u.ctx.lineTo(x, top + pixel);
       u.ctx.fill();
-      if (mine.length > 1) u.ctx.fillText(String(mine.length), x + 6 * pixel, top);
+      if (mine.length > 1) u.ctx.fillText(String(mine.length), x + 6 * pixel, top + 2 * pixel);
     }
     u.ctx.restore();
   }

@@ -20,7 +20,8 @@ export function explained(effect: Effect): string {
 
 /** The last of its figures, which is the accuracy. */
 export function briefly(effect: Effect): string {
-  return explained(effect).split("; ").at(-1) ?? "";
+  const last = explained(effect).split("; ").at(-1) ?? "";
+  return last.charAt(0).toUpperCase() + last.slice(1);
 }
 
 function arrows(text: string): string {

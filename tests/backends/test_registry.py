@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import coflect_widget as coflect
 from coflect_widget.backends import registry
@@ -60,7 +61,7 @@ def test_a_backend_of_another_package_has_all_but_guidance(logistic, digits, mak
     eventually(lambda: (session.metrics.get("val_accuracy") or 0) > 0.5)
     assert len(session.candidates) == 10
     session.stop()
-    saved = np.load(session.run.path / session.events("checkpoint")[-1].data["path"])
+    saved = load_file(session.run.checkpoints.last.weights)
     assert np.array_equal(saved["weights"], weights)
     assert session.events("run_started")[0].data["backend"] == "numpy"
 

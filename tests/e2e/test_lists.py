@@ -145,7 +145,9 @@ def labels(page, part, run):
 
     def judged(index, verdict):
         part("judge").get_by_text(f"judged: {verdict}").wait_for(timeout=15_000)
-        part.view.locator(f".cw-card[data-index='{index}']").get_by_text(verdict).wait_for()
+        part.view.locator(f".cw-card[data-index='{index}']").locator(".cw-chip").get_by_text(
+            verdict
+        ).wait_for()
         said = [e["data"] for e in recorded(run, "judged")][-1]
         assert (said["index"], said["verdict"]) == (index, verdict)
         return said

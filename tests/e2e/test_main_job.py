@@ -159,7 +159,7 @@ def stop_and_close(page, part, run):
     part("stop").click()
     part("state").get_by_text("Stopped").wait_for(timeout=20_000)
     saved = eventually(lambda: recorded(run, "checkpoint"))
-    assert (run / saved[-1]["data"]["path"]).stat().st_size > 0
+    assert (run / saved[-1]["data"]["path"] / "weights.safetensors").stat().st_size > 0
     run_cell(page, 3)
     page.locator(".jp-OutputArea").get_by_text("closed", exact=True).wait_for(timeout=30_000)
     seqs = [e["seq"] for e in recorded(run)]

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 import coflect_widget as coflect
-from coflect_widget.forecast.foresight import Foresight
-from coflect_widget.forecast.state import load, save
+from coflect_widget.forecast.memory import VERSION, check, keep_store
 from coflect_widget.tasks import Classification
 from coflect_widget.telemetry.store import SampleStore
 from tests.conftest import eventually
@@ -345,10 +344,9 @@ def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> No
     first.judge(1, "leave out")
     first.train(epochs=1)
     settled(first)
-    (*_, file) = sorted((first.run.path / "checkpoints").glob("*.forecast.npz"))
-    assert file.stat().st_size < 160 * 64 + 10_000
+    last = first.run.checkpoints.last
     second = make()
-    second.restore_forecast(file)
+    second.restore_forecast(last)
     old, new = (s._parts.forecaster.store for s in (first, second))
     assert np.array_equal(new.margin_mean, old.margin_mean)
     assert np.array_equal(new.score, old.score)
@@ -359,14 +357,14 @@ def test_another_session_goes_on_from_the_memory(make: Callable[..., Any]) -> No
     assert trained_labels(second, 1) == []
 
 
-def test_a_memory_of_other_data_or_none_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "x.npz"
-    save(file, Foresight(SampleStore(10, Classification(2)), 4), {})
+def test_a_memory_of_other_data_or_another_version_is_refused() -> None:
+    store = SampleStore(10, Classification(2))
+    kept = {"version": VERSION, "store": keep_store(store)}
+    check(kept, store)
     with pytest.raises(ValueError, match="other training data"):
-        load(file).check(Foresight(SampleStore(11, Classification(2)), 4))
-    file.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="holds no memory"):
-        load(file)
+        check(kept, SampleStore(11, Classification(2)))
+    with pytest.raises(ValueError, match="memory of version 1"):
+        check({**kept, "version": 1}, store)
 
 
 def test_a_loss_of_ones_own_changes_no_part_of_the_contract(make: Callable[..., Any]) -> None:

@@ -205,7 +205,8 @@ def trainer_of(model, pairs, callbacks, folder, **more):
 
     arguments = TrainingArguments(
         str(folder), per_device_train_batch_size=32, learning_rate=1e-3, use_cpu=True,
-        report_to=[], save_strategy="no", disable_tqdm=True, logging_strategy="no", **more,
+        report_to=[], disable_tqdm=True, logging_strategy="no",
+        **{"save_strategy": "no", **more},
     )  # fmt: skip
     trainer = Trainer(model, arguments, train_dataset=Items(pairs), callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)

@@ -28,7 +28,7 @@ def test_a_training_with_pause_stroke_overlay_undo_stop_and_checkpoint(make_sess
     session.train(steps=100_000)
     steer(session)
     assert session.state == "stopped"
-    saved = load_file(session.run.path / session.events("checkpoint")[-1].data["path"])
+    saved = load_file(session.run.checkpoints.last.weights)
     model = session._backend.keras_model
     for weight in model.weights:
         assert np.array_equal(saved[weight.path], weight.numpy())
@@ -203,7 +203,7 @@ def test_a_training_ends_with_the_average_weights_of_its_optimizer(make_session)
     averages = optimizer._model_variables_moving_average
     for weight, average in zip(model.trainable_weights, averages, strict=True):
         assert np.array_equal(weight.numpy(), average.numpy())
-    saved = load_file(session.run.path / session.events("checkpoint")[-1].data["path"])
+    saved = load_file(session.run.checkpoints.last.weights)
     for weight in model.weights:
         assert np.array_equal(saved[weight.path], weight.numpy())
 

@@ -90,7 +90,7 @@ code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 print(code, time.monotonic() - began, session.state)
 print(session.explain(4).index)  # the process that forks workers is still there
 session.close()
-print(session.state, len(session.run.events("checkpoint")))
+print(session.state, session.run.checkpoints.last.reason)
 """
 
 
@@ -106,7 +106,7 @@ def test_in_a_forked_child_nothing_waits_and_the_parent_goes_on(tmp_path):
     assert (code, state) == ("7", "training"), done.stderr
     assert float(seconds) < 20
     assert explained == "4"
-    assert last == "stopped 1"
+    assert last == "stopped stopped"
 
 
 IN_A_LOOP = """
@@ -127,7 +127,7 @@ with coflect.Session(model, data, run_dir={runs!r}) as session:
                 sys.exit(7)  # out of the loop and the block
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             print(code, time.monotonic() - began, flush=True)
-print(session.state, session.metrics["step"], len(session.run.events("checkpoint")))
+print(session.state, session.metrics["step"], session.run.checkpoints.last.reason)
 """
 
 
@@ -140,7 +140,7 @@ def test_a_child_forked_within_a_loop_leaves_it_to_its_parent(tmp_path):
     assert done.returncode == 0, done.stderr
     first, last = done.stdout.splitlines()
     assert first.split()[0] == "7"
-    assert last == "finished 4 1"
+    assert last == "finished 4 finished"
 
 
 # --- a cell that is run again ---------------------------------------------------------------------

@@ -36,6 +36,9 @@ class Notes:
     def epoch_ended(self, step, epoch, validation):
         self.told.append((f"epoch {epoch}", len(self.steps)))
 
+    def epoch_counted(self, validation):
+        self.told.append((f"counted {validation}", len(self.steps)))
+
     def non_finite(self, step, error):
         raise AssertionError(error)
 
@@ -85,7 +88,8 @@ def test_every_step_is_told_of_once_before_its_epoch_ends(made, monkeypatch):
     assert per_epoch == 28
     assert [s[:2] for s in notes.steps] == [(i + 1, i // per_epoch) for i in range(70)]
     assert notes.told == [
-        ("training", 0), ("epoch 1", 28), ("epoch 2", 56), ("ended finished", 70), ("finished", 70),
+        ("training", 0), ("epoch 1", 28), ("counted {}", 28), ("epoch 2", 56), ("counted {}", 56),
+        ("ended finished", 70), ("finished", 70),
     ]  # fmt: skip
     groups = {at for _, _, at in notes.steps}
     assert len(groups) < 70  # of several at once

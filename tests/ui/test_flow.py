@@ -384,8 +384,23 @@ def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_
     assert update["queue"]["wrong"] == 31
     assert update["explanation"]["index"] == 9  # of those that are right now; 4 is wrong
     assert ranked(11, index=[2, 4, 9])["explanation"]["index"] == 9  # it stays under the eye
+
+    def explained(step, index):
+        (tmp_path / f"{index}.npz").touch()
+        fields = {"target": 1, "predicted": 1, "top_classes": [1], "top_probs": [0.5]}
+        more = {"agreement": 0.5, "focus_bbox": None, "method": "consensus"}
+        overlay = events.Overlay(
+            index=index, model_step=step, maps=f"{index}.npz", purpose="candidate", **fields, **more
+        )
+        view.apply(happened("overlay", step, 1, **overlay.model_dump()))
+        return view.update(full=True)[0]["explanation"]["index"]
+
+    assert explained(12, 7) == 7  # a map of any sample, before one of the queue has one
+    assert explained(13, 4) == 4
+    assert explained(14, 9) == 4  # nothing flips under the eye
+    assert ranked(15, index=[2, 9, 8])["explanation"]["index"] == 9  # 4 has left the queue
     view.select(2)
-    assert ranked(12)["explanation"]["index"] == 2
+    assert ranked(16)["explanation"]["index"] == 2
 
 
 @pytest.mark.parametrize(

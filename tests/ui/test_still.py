@@ -184,7 +184,13 @@ def test_effects_show_the_stroke(make_session, shapes):
     eventually(lambda: session.effects, 60)
     page = session.effects._repr_html_()
     (picture,) = pictures(page).values()
-    frame = picture[31:34, 31:97]
-    assert drawn(frame, (198, 40, 40)) > 60
+    side = len(picture)
+    red = np.abs(picture - (198, 40, 40)).sum(-1) < 30
+    for axis in (0, 1):
+        marked = np.flatnonzero(red.any(axis)) / side
+        assert abs(marked.min() - 0.25) < 0.03
+        assert abs(marked.max() - 0.75) < 0.03
+    assert red.sum() > 2 * side, "no frame"
+    assert not red[side // 2 - 9 : side // 2 + 9, side // 2 - 9 : side // 2 + 9].any()
     assert session.effects[0].verdict in page
     assert isinstance(session.effects[:1]._repr_html_(), str)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from coflect_widget.backends.keras.loss import (
     target_form,
 )
 from coflect_widget.backends.keras.methods import load, structure
-from coflect_widget.backends.keras.model import Classifier, save_weights, weight_specs
+from coflect_widget.backends.keras.model import Classifier, weight_specs
 from coflect_widget.backends.keras.pictures import (
     ModelInput,
     check_strip,
@@ -48,6 +47,7 @@ from coflect_widget.backends.keras.pictures import (
     pictures_only,
 )
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
+from coflect_widget.backends.keras.state import KeepsState, seed_generators
 from coflect_widget.backends.keras.step import (
     finite_where_left_out,
     make_evaluation,
@@ -68,7 +68,7 @@ from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 
 
-class KerasBackend(SourcedBackend):
+class KerasBackend(KeepsState, SourcedBackend):
     """Implements `backends.base.Backend` for Keras on TensorFlow.
 
     Parameters
@@ -213,8 +213,9 @@ class KerasBackend(SourcedBackend):
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
         self.forget_read()
-        keys = [v for v in self.keras_model.non_trainable_variables if "seed_generator" in v.path]
-        for number, key in enumerate(keys):
+        if self.random_goes_on():
+            return
+        for number, key in enumerate(seed_generators(self.keras_model)):
             key.assign(np.array([self.seed, number], dtype=np.uint32))
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
@@ -465,6 +466,3 @@ class KerasBackend(SourcedBackend):
 
     def structure(self) -> bytes:
         return structure(self.model)
-
-    def save_checkpoint(self, path: Path) -> Path:
-        return save_weights(self.keras_model, path)

@@ -102,6 +102,11 @@ class Source(source.Source):
             return self.targets
         return np.array(self._probed, dtype=np.int64)
 
+    @property
+    def reads_anew(self) -> bool:
+        """Whether each epoch reads a pipeline again."""
+        return self._anew is not None
+
     def batches(self, order: NDArray[np.int64], batch_size: int, skip: int = 0) -> Iterator[Batch]:
         """Batches in the given order; inputs float32 (B, ...) and targets int64 (B,)."""
         cuts = batch_cuts(len(order), batch_size)

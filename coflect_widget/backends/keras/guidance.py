@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -134,3 +134,9 @@ class KerasGuided(KerasGradients):
 
     def fits(self) -> None:
         self._overflows = 0
+
+    def kept(self) -> dict[str, Any]:
+        return {"overflows": self._overflows}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        self._overflows = kept["overflows"]

@@ -39,7 +39,7 @@ class KerasWorkerModel(WorkerModel):
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self._weights = dict(
-            zip(weight_names(classifier.model), classifier.model.weights, strict=True)
+            zip(weight_names(classifier.model.weights), classifier.model.weights, strict=True)
         )
 
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:

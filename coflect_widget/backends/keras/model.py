@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from coflect_widget.backends.base import WeightSpec
-from coflect_widget.records.durable import replacing
 
 #: Where the channels of an input are; "none": the input is (H, W).
 Layout = Literal["last", "first", "none"]
@@ -21,6 +20,7 @@ Layout = Literal["last", "first", "none"]
 Head = Literal["logits", "softmax", "sigmoids", "logit", "sigmoid"]
 
 _TINY = 1e-12
+_COUNTED = re.compile(r"_\d+(?=_|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,24 @@ class Classifier:
         return x if self.layout == "first" else x[..., 0, :, :]
 
 
-def weight_names(model: Any) -> list[str]:
-    """A name of its own for each of ``model.weights``: its path, numbered where that is shared."""
+def weight_names(variables: Sequence[Any]) -> list[str]:
+    """A name of its own for each variable: its path, numbered where that is shared."""
+    return _numbered([str(variable.path) for variable in variables])
+
+
+def lasting_names(variables: Sequence[Any]) -> list[str]:
+    """The same without the numbers that Keras gives to each further layer of a process."""
+    paths = (str(variable.path).split("/") for variable in variables)
+    return _numbered(["/".join(_COUNTED.sub("", part) for part in path) for path in paths])
+
+
+def _numbered(paths: Sequence[str]) -> list[str]:
     names: list[str] = []
-    for weight in model.weights:
-        name = str(weight.path)
-        number = 1
+    for path in paths:
+        name, number = path, 1
         while name in names:
             number += 1
-            name = f"{weight.path}#{number}"
+            name = f"{path}#{number}"
         names.append(name)
     return names
 
@@ -83,15 +92,5 @@ def weight_specs(model: Any) -> list[WeightSpec]:
     return [
         # numpy has no bfloat16; float32 holds each of its values
         WeightSpec(name, tuple(w.shape), "float32" if w.dtype == "bfloat16" else str(w.dtype))
-        for name, w in zip(weight_names(model), model.weights, strict=True)
+        for name, w in zip(weight_names(model.weights), model.weights, strict=True)
     ]
-
-
-def save_weights(model: Any, path: Path) -> Path:
-    """Write the weights as safetensors beside `path`; returns the file."""
-    file = path.with_suffix(".safetensors")
-    named = zip(weight_names(model), model.weights, strict=True)
-    arrays = {name: np.ascontiguousarray(weight.numpy()) for name, weight in named}
-    with replacing(file) as temporary:
-        save_file(arrays, temporary)
-    return file

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -54,9 +53,10 @@ from coflect_widget.backends.torch.schedules import (
     step_epoch,
     unit_of,
 )
+from coflect_widget.backends.torch.state import KeepsState
 from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
-from coflect_widget.backends.torch.weights import WeightCopies, save, specs
+from coflect_widget.backends.torch.weights import WeightCopies, specs
 from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
 
@@ -65,7 +65,7 @@ Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend(SourcedBackend):
+class TorchBackend(KeepsState, SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -192,7 +192,10 @@ class TorchBackend(SourcedBackend):
 
         The seed is that of all global generators which augmentation in a data set may draw from,
         those of torch, numpy and Python. The processes of a loader have torch seed their own.
+        A training that is gone on with draws its next numbers.
         """
+        if self.random_goes_on():
+            return
         torch.manual_seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
         random.seed(self.seed)
@@ -453,9 +456,6 @@ class TorchBackend(SourcedBackend):
 
     def structure(self) -> bytes:
         return structure(self.model)
-
-    def save_checkpoint(self, path: Path) -> Path:
-        return save(self.model, path)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self._amp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -151,6 +151,12 @@ class TorchGuided(TorchGradients):
 
     def fits(self) -> None:
         pass
+
+    def kept(self) -> dict[str, Any]:
+        return {"whole": self._whole, "scale": self._scale}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        self._whole, self._scale = kept["whole"], kept["scale"]
 
     def _in_half(self) -> bool:
         kind = self._device.type

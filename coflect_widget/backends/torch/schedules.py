@@ -58,12 +58,14 @@ class BatchSchedule:
     scheduler : LRScheduler
     warnings : list of str
         Gets a line where training outlasts it.
+    past : int
+        Steps that it has outlasted it by already.
     """
 
-    def __init__(self, scheduler: LRScheduler, warnings: list[str]) -> None:
+    def __init__(self, scheduler: LRScheduler, warnings: list[str], past: int = 0) -> None:
         self._scheduler = scheduler
         self._warnings = warnings
-        self._steps_past = 0
+        self._steps_past = past
 
     def step(self) -> None:
         """A batch was trained on."""

@@ -1,18 +1,15 @@
-"""A torch model's weights, copied out for others: into shared memory, and to disk."""
+"""A torch model's weights, copied out for others into shared memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file, save_model
 
 from coflect_widget.backends.base import WeightSpec
-from coflect_widget.records.durable import replacing
 
 
 def specs(model: torch.nn.Module) -> list[WeightSpec]:
@@ -104,19 +101,6 @@ class WeightCopies:
             self._pinned.append(memory)
 
         return finish
-
-
-def save(model: torch.nn.Module, path: Path) -> Path:
-    """See `Backend.save_checkpoint`."""
-    file = path.with_suffix(".safetensors")
-    tensors = _tensors(model)
-    with replacing(file) as temporary:
-        if len(tensors) == len(model.state_dict()):
-            save_model(model, str(temporary))
-        else:  # safetensors knows tensors alone, and takes no memory twice
-            copies = {name: weight.detach().clone() for name, weight in tensors.items()}
-            save_file(copies, str(temporary))
-    return file
 
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""What a run that was killed goes on from, and what that costs."""

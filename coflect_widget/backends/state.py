@@ -1,0 +1,88 @@
+"""What a training's next step depends on, copied out of a framework and put back.
+
+Arrays are copied into memory that is used again, so that a copy at a step boundary costs little
+more than the bytes that it moves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.records.trees import Arrays
+
+#: Memory of earlier copies by name; a backend keeps in it what it copies to.
+Memory = dict[str, Any]
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """The state of a training at a step boundary; its arrays are the memory's.
+
+    Attributes
+    ----------
+    weights : dict of arrays
+        Parameters and buffers by the model's own names.
+    rest : Any
+        Optimizer, schedule, random states and so on, as `records.trees` takes them.
+    aliases : dict of str to str
+        Weights that are the same memory as another one, which is in `weights`.
+    finish : callable, optional
+        Waits for a device that only began to copy; called on another thread, before anything of
+        it is read.
+    lacks, inexact : list of str
+        What could not be copied, and why a training that goes on from it will differ.
+    """
+
+    weights: Arrays
+    rest: Any = None
+    aliases: dict[str, str] = field(default_factory=dict)
+    finish: Callable[[], None] | None = None
+    lacks: list[str] = field(default_factory=list)
+    inexact: list[str] = field(default_factory=list)
+
+
+def copied(memory: Memory, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """The values, copied into the array that `memory` has under this name."""
+    kept = memory.get(name)
+    if not isinstance(kept, np.ndarray) or (kept.shape, kept.dtype) != (values.shape, values.dtype):
+        kept = memory[name] = np.empty(values.shape, values.dtype)
+    np.copyto(kept, values)
+    return kept
+
+
+def weights_alone(backend: Any, memory: Memory) -> TrainingState:
+    """The state of a backend that can only copy its weights, as one that a user wrote may be."""
+    specs = backend.weight_specs()
+    arrays: Arrays = {}
+    for spec in specs:
+        kept = memory.get(spec.name)
+        if kept is None or (kept.shape, str(kept.dtype)) != (spec.shape, spec.dtype):
+            kept = memory[spec.name] = np.empty(spec.shape, spec.dtype)
+        arrays[spec.name] = kept
+    finish = backend.copy_weights([memory[spec.name] for spec in specs])
+    lacks = [f"all but the weights: the {backend.name} backend has no state()"]
+    return TrainingState(arrays, finish=finish, lacks=lacks)
+
+
+def process_random_state() -> dict[str, Any]:
+    """The generators of Python and numpy that users draw from."""
+    name, key, place, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the users' own
+    version, numbers, following = random.getstate()
+    return {
+        "python": [version, np.array(numbers, np.uint64), following],
+        "numpy": [name, np.array(key), int(place), int(has_gauss), float(gauss)],
+    }
+
+
+def put_process_random_state(kept: Mapping[str, Any]) -> None:
+    """Put back what `process_random_state` gave."""
+    version, numbers, following = kept["python"]
+    random.setstate((version, tuple(int(n) for n in numbers), following))
+    name, key, place, has_gauss, gauss = kept["numpy"]
+    np.random.set_state((name, np.array(key, np.uint32), place, has_gauss, gauss))  # noqa: NPY002

@@ -1,0 +1,26 @@
+"""Processes that are killed for good, and resumed; `benchmarks/resume.py` does it more often."""
+
+import sys
+
+import pytest
+
+from benchmarks.resume import kills, ledger_kills
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and killed"),
+    pytest.mark.timeout(600),
+]
+
+
+def test_killed_in_a_batch_a_validation_and_a_checkpoint_it_ends_the_same():
+    done, equal, most, differs = kills("torch", 3, seed=2)
+    assert len(done) == 3
+    assert {moment for moment, _, _ in done} == {"batch", "validation", "writing"}
+    assert equal, most
+    assert differs == []
+
+
+def test_what_was_acknowledged_is_on_disk():
+    acknowledged, lost = ledger_kills(3)
+    assert acknowledged > 3
+    assert lost == []
