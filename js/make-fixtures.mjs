@@ -83,13 +83,7 @@ const full = {
     layers: [{ name: "layer1", weights: 1216, frozen: 1 }, { name: "layer1.<b>", weights: 16, frozen: 0.5 }, { name: "head", weights: 2570, frozen: 0 }],
     batch_size: 64, next_batch_size: 32, num_train: 10000, why_not: "",
   },
-  alarms: [
-    { kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] },
-    {
-      kind: "spike", text: "The loss jumped to 41.2; it is usually from 0.31 to 0.62.", step: 870, intervention: null,
-      samples: [{ index: 4187, value: 1204.5, thumbnail_buffer: 3 }, { index: 12, value: null, thumbnail_buffer: null }],
-    },
-  ],
+  alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] }],
   advice: { key: "collapse:a1", text: "Since a1 the validation accuracy fell from 0.81 to 0.40.", button: "Undo a1", does: "undo", sample: 4187, intervention: "a1" },
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
