@@ -157,7 +157,7 @@ class Candidate(TypedDict):
     ]  # when it was last seen; else it is right now, and at risk
     doubtful: Annotated[bool, older(False)]  # its label is suspected
     thumbnail_buffer: Png
-    map_buffer: Png  # the same with its newest map; null where none was made or sent
+    map_buffer: Png  # the same with its newest map; null where none was made, or it was sent before
 
 
 class Queue(TypedDict):

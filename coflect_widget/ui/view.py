@@ -50,6 +50,7 @@ class View:
         self._sent: dict[str, int] = {}
         self._behind: tuple[str, dict[str, Any]] | None = None  # another run and its lines
         self._selected: int | None = None
+        self._mapped: dict[int, str] = {}  # by sample: the file of the map that lists last showed
         self._opened: int | None = None  # the sample that is open unasked
         self._shown: events.Overlay | events.OverlayFailed | None = (
             None  # the overlay, or its failure, on the screen
@@ -562,7 +563,7 @@ class View:
         if name == "window":
             return self._window_section()
         if name == "queue":
-            return self._queue_section(buffers)
+            return self._queue_section(buffers, full=full)
         if name == "explanation":
             return self._explanation_section(buffers)
         if name == "timeline":
@@ -576,12 +577,12 @@ class View:
             return (
                 None
                 if self._forgotten is None
-                else self._forgotten_section(self._forgotten, buffers)
+                else self._forgotten_section(self._forgotten, buffers, full=full)
             )
         if name == "suspects":
-            return (
-                None if self._suspects is None else self._suspects_section(self._suspects, buffers)
-            )
+            if self._suspects is None:
+                return None
+            return self._suspects_section(self._suspects, buffers, full=full)
         if name == "ledger":
             return self._ledger_section(buffers)
         if name == "knobs":
@@ -626,7 +627,7 @@ class View:
             else score.sentence or sentence(score),  # runs of before have no sentence
         }
 
-    def _queue_section(self, buffers: list[bytes]) -> protocol.Queue | None:
+    def _queue_section(self, buffers: list[bytes], *, full: bool) -> protocol.Queue | None:
         if self._forecast is None:
             return None
         data = self._forecast.data
@@ -650,7 +651,7 @@ class View:
                 "wrong_now": wrong_now,
                 "doubtful": index in doubtful,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
-                "map_buffer": self._glimpse(index, buffers),
+                "map_buffer": self._map_of(index, buffers, full=full),
             }
             for index, risk, target, predicted, reason, wanted, given, error, wrong_now in rows
         ]
@@ -700,7 +701,7 @@ class View:
         }
 
     def _forgotten_section(
-        self, forgotten: events.Forgotten, buffers: list[bytes]
+        self, forgotten: events.Forgotten, buffers: list[bytes], *, full: bool
     ) -> protocol.Forgotten:
         columns = (forgotten.index, forgotten.target, forgotten.predicted, forgotten.times)
         return {
@@ -712,7 +713,7 @@ class View:
                     "predicted": predicted,
                     "times": times,
                     "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(index)),
-                    "map_buffer": self._glimpse(index, buffers),
+                    "map_buffer": self._map_of(index, buffers, full=full),
                 }
                 for index, target, predicted, times in zip(*columns, strict=True)
             ],
@@ -730,6 +731,15 @@ class View:
                 return _add(buffers, found)
         return None
 
+    def _map_of(self, index: int, buffers: list[bytes], *, full: bool) -> int | None:
+        """The newest map of a sample in a list, small; None where a browser has it already."""
+        newest = self._newest(index)
+        if newest is None or (not full and self._mapped.get(index) == newest.maps):
+            return None
+        if not full:
+            self._mapped[index] = newest.maps
+        return _add(buffers, self._gallery.glimpse(newest.maps))
+
     def _ledger_section(self, buffers: list[bytes]) -> list[dict[str, Any]]:
         section: list[dict[str, Any]] = []
         for item in self._ledger.values():
@@ -746,12 +756,14 @@ class View:
             section.append({**item, **pictures})
         return section
 
-    def _suspects_section(self, suspects: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
+    def _suspects_section(
+        self, suspects: dict[str, Any], buffers: list[bytes], *, full: bool
+    ) -> dict[str, Any]:
         items = [
             {
                 **item,
                 "thumbnail_buffer": _add(buffers, self._gallery.thumbnail(item["index"])),
-                "map_buffer": self._glimpse(item["index"], buffers),
+                "map_buffer": self._map_of(item["index"], buffers, full=full),
             }
             for item in suspects["items"]
         ]

@@ -81,7 +81,7 @@ function allCards(state: State, page: Page): Card[] {
       return {
         index: one.index, first, middle: first === "" ? "" : " → ", last, figure: times, chip: "", names: names(first, last),
         sentence: `Sample ${one.index}: ${first === "" ? last : `${first}, seen as ${last}`}, forgotten ${one.times === 1 ? "once" : `${one.times} times`}`,
-        thumbnail: one.thumbnail, map: one.map,
+        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null,
       };
     });
     case "suspects": return (suspects?.items ?? []).map((one) => {
@@ -89,7 +89,7 @@ function allCards(state: State, page: Page): Card[] {
       return {
         index: one.index, first, middle: " → ", last, figure: share(one.doubt), chip: one.judged, names: names(first, last),
         sentence: `Sample ${one.index}: ${first} looks like ${last}, doubt ${share(one.doubt)}${one.judged === "" ? "" : `, judged: ${one.judged}`}`,
-        thumbnail: one.thumbnail, map: one.map,
+        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null,
       };
     });
     case "alike": return [];
@@ -101,7 +101,7 @@ function ofCandidate(state: State, item: Candidate): Card {
   const middle = verb === " still right" || verb === "" ? "" : " → "; // what was wanted, what was given
   return {
     index: item.index, first, middle, last, figure: probability(item.risk), chip: item.doubtful ? "label?" : "", names: names(first, last),
-    sentence: `${sentence(state, item)} ${because({ ...state, explaining: null }, item)}`, thumbnail: item.thumbnail, map: item.map,
+    sentence: `${sentence(state, item)} ${because({ ...state, explaining: null }, item)}`, thumbnail: item.thumbnail, map: item.map ?? state.glimpses.get(item.index) ?? null,
   };
 }
 

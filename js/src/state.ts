@@ -82,6 +82,7 @@ export interface State {
   chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
   onset: boolean | null; // the queue that was asked for, until it is there
   filter: string; // of the lists: a part of a class's name, or a sample's number
+  glimpses: ReadonlyMap<number, Uint8Array>; // small pictures with a map, by sample: each is sent once
   unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
   drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
   edits: Readonly<Record<number, Edits>>; // by sample
@@ -109,7 +110,7 @@ export function initialState(): State {
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
     ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
-    at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
+    at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
@@ -225,6 +226,8 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (update.forgotten) patch.forgotten = update.forgotten;
   if (update.suspects) patch.suspects = update.suspects;
+  const glimpses = withGlimpses(state.glimpses, update);
+  if (glimpses !== state.glimpses) patch.glimpses = glimpses;
   if (update.markers) patch.markers = update.markers;
   if (update.window) patch.window = update.window;
   if (update.queue) {
@@ -244,6 +247,21 @@ export function reduce(state: State, update: Update): Partial<State> {
     patch.undoing = state.undoing.filter((id) => !undone.has(id));
   }
   return patch;
+}
+
+const GLIMPSES = 256; // small maps that are kept
+
+/** The small maps at hand, with those that an update brings. */
+function withGlimpses(known: ReadonlyMap<number, Uint8Array>, update: Update): ReadonlyMap<number, Uint8Array> {
+  const lists = [update.queue?.items, update.forgotten?.items, update.suspects?.items];
+  const fresh = lists.flatMap((items) => (items ?? []).flatMap(({ index, map }) => (map === null ? [] : [[index, map] as const])));
+  if (fresh.length === 0) return known;
+  const all = new Map(known);
+  for (const [index, map] of fresh) {
+    all.delete(index); // to the end: the oldest go first
+    all.set(index, map);
+  }
+  return new Map([...all].slice(-GLIMPSES));
 }
 
 /** A picture that is being drawn on changes only when a person asked for another one. */

@@ -67,6 +67,17 @@ describe("the lists", () => {
     await settle(400);
   });
 
+  it("keep the small map that was sent once", async () => {
+    await show("wrong");
+    const source = (): string | null => get("cw-queue-item").querySelectorAll("img")[1]?.getAttribute("src") ?? null;
+    const before = source();
+    expect(before).toContain("data:image/png");
+    const items = raw.updateFull.message.queue.items.map((item) => ({ ...item, map_buffer: null }));
+    mounted.test.receive(queueOf({ items }), buffers(raw.updateFull));
+    await frame();
+    expect(source()).toBe(before);
+  });
+
   it("say that nothing is at risk, and why", async () => {
     const items = raw.updateFull.message.queue.items.filter((item) => item.wrong_now);
     mounted.test.receive(queueOf({ items }), buffers(raw.updateFull));

@@ -395,6 +395,7 @@ def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_
         view.apply(happened("overlay", step, 1, **overlay.model_dump()))
         return view.update(full=True)[0]["explanation"]["index"]
 
+    view.update(full=False)
     assert explained(12, 7) == 7  # a map of any sample, before one of the queue has one
     assert explained(13, 4) == 4
     assert explained(14, 9) == 4  # nothing flips under the eye
