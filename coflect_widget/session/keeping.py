@@ -259,11 +259,10 @@ def draws_by_itself(backend: Any) -> bool:
 
     It is read again for it, so only where something hangs on the answer, and nothing trains.
     """
-    readings = getattr(backend, "readings", None)
-    if readings is None or backend.reads_at_boundary:
+    if backend.reads_at_boundary:
         return False
     try:
-        found = readings(0, lambda read: len(read) >= 2)
+        found = backend.readings(0, lambda read: len(read) >= 2)
     except Exception:  # noqa: BLE001 - who cannot be read twice is not judged
         return False
     return len(found) > 1 and not np.array_equal(found[0], found[1])
