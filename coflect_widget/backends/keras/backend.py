@@ -50,9 +50,11 @@ from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehear
 from coflect_widget.backends.keras.state import KeepsState, seed_generators
 from coflect_widget.backends.keras.step import (
     finite_where_left_out,
+    losses_alone,
     make_evaluation,
     make_step,
     make_test,
+    other_metrics,
     refuse_compiled,
     scales_loss,
 )
@@ -149,8 +151,6 @@ class KerasBackend(KeepsState, SourcedBackend):
             self._steps.clear()
         self._assume(said_of_layout, outputs)
 
-    # --- shape of the task -----------------------------------------------------------------
-
     @property
     def fills_processors(self) -> bool:
         threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: as many as there are
@@ -207,8 +207,6 @@ class KerasBackend(KeepsState, SourcedBackend):
     def _first(self) -> list[int]:
         source = self.train_source
         return (source.read_so_far() or source.probes())[:8]
-
-    # --- training --------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Called once, on the training thread, before the first step."""
@@ -373,13 +371,8 @@ class KerasBackend(KeepsState, SourcedBackend):
             loss, right = self._evaluation(batch.inputs, self.targets(batch.targets), batch.targets)
             total += float(loss) * len(batch.indices)
             hits += float(right)
-        named = {
-            name: float(value)
-            for name, value in model.get_metrics_result().items()
-            if np.ndim(value) == 0 and name not in ("loss", "accuracy", "acc")
-        }
-        model.reset_metrics()
-        return {"loss": total / source.length, "accuracy": hits / source.length, **named}
+        found = {"loss": total / source.length, "accuracy": hits / source.length}
+        return found | other_metrics(model)
 
     def test_function(self, iterator: Any) -> Any:
         """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing.
@@ -404,8 +397,6 @@ class KerasBackend(KeepsState, SourcedBackend):
         """Called once a training has ended without an error, as at the end of ``fit``."""
         model = self.keras_model
         model.optimizer.finalize_variable_values(model.trainable_variables)
-
-    # --- loops of the user's own ---------------------------------------------------------------
 
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
@@ -432,23 +423,14 @@ class KerasBackend(KeepsState, SourcedBackend):
         return KerasGuided(self.model, self.read_rows)
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
-        model, inputs = self.keras_model, np.asarray(batch.inputs)
         targets = self.targets(np.asarray(batch.targets))
-        parts = [slice(row, row + 1) for row in range(len(batch.indices))]
-        outputs = [model(inputs[part], training=False) for part in parts]
-        losses = [
-            model.compute_loss(inputs[part], targets[part], output, None, training=False)
-            for part, output in zip(parts, outputs, strict=True)
-        ]
-        return np.array([float(loss) for loss in losses], np.float32)
+        return losses_alone(self.keras_model, np.asarray(batch.inputs), targets)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Inputs (n, ...) as the model takes them, and labels (n,), -1 of those left out."""
         samples = [self.train_source.sample(int(i)) for i in indices]
         labels = [self._judged.label(int(i), y) for i, (_, y) in zip(indices, samples, strict=True)]
         return np.stack([x for x, _ in samples]), np.array(labels)
-
-    # --- weights ---------------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
         return weight_specs(self.keras_model)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.model import Classifier
 
@@ -133,3 +134,25 @@ def finite_where_left_out(inputs: Any, weights: Any) -> Any:
     given = given.copy()
     given[left_out] = np.where(np.isfinite(given[left_out]), given[left_out], 0)
     return given
+
+
+def losses_alone(model: Any, inputs: Any, targets: Any) -> NDArray[np.float32]:
+    """The compiled loss of each row (B,) by itself, in inference mode."""
+    parts = [slice(row, row + 1) for row in range(len(inputs))]
+    outputs = [model(inputs[part], training=False) for part in parts]
+    losses = [
+        model.compute_loss(inputs[part], targets[part], output, None, training=False)
+        for part, output in zip(parts, outputs, strict=True)
+    ]
+    return np.array([float(loss) for loss in losses], np.float32)
+
+
+def other_metrics(model: Any) -> dict[str, float]:
+    """The compiled metrics besides loss and accuracy, which begin anew then."""
+    named = {
+        name: float(value)
+        for name, value in model.get_metrics_result().items()
+        if np.ndim(value) == 0 and name not in ("loss", "accuracy", "acc")
+    }
+    model.reset_metrics()
+    return named

@@ -27,6 +27,7 @@ from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.checks import (
     check_alike,
     check_channels,
+    check_guidable,
     check_model,
     choose_device,
     find_outputs,
@@ -36,15 +37,17 @@ from coflect_widget.backends.torch.data import Source, as_judged, one_row
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
-from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss
+from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import (
+    as_floats,
     forward_names,
     gives_several,
     logits_of,
     note_width,
+    one_after_the_other,
 )
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
@@ -185,8 +188,6 @@ class TorchBackend(KeepsState, SourcedBackend):
         if found.unit == "batch":
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
-    # --- training --------------------------------------------------------------------------
-
     def begin(self) -> None:
         """Called once, on the training thread, before the first step.
 
@@ -321,8 +322,9 @@ class TorchBackend(KeepsState, SourcedBackend):
         source = self.val_source
         if source is None:
             return {}
-        total = TotalLoss(self.loss, self._class_weights, self.batch_size, self._metric_device())
-        tally = (Explained if self.regression else Hits)(self._metric_device())
+        where = metric_device(self._device)
+        total = TotalLoss(self.loss, self._class_weights, self.batch_size, where)
+        tally = (Explained if self.regression else Hits)(where)
         order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
             for batch in source.batches(order, size, self._device):
@@ -344,34 +346,16 @@ class TorchBackend(KeepsState, SourcedBackend):
                 step_epoch(self.scheduler, validation)
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        # One array for all: each call costs its time, and on a device each copy a wait.
-        logits = torch.cat([o.logits for o in outputs]).float()
-        targets = torch.cat([o.targets for o in outputs])
-        if logits.device.type != "cpu":
-            return logits, targets  # reduced where they are: only a few numbers a sample travel
-        return logits.numpy(), targets.cpu().numpy()
+        return one_after_the_other(outputs)
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
-        if all(isinstance(value, float) for value in values):
-            return list(values)
-        try:
-            found: list[float] = torch.stack(list(values)).view(len(values)).tolist()
-        except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
-            return [float(value) for value in values]
-        return found
+        return as_floats(values)
 
     def guided(self) -> TorchGuided:
         return TorchGuided(self.model, self.read_rows, self._device)
 
     def set_guidance(self, guidance: Any) -> str:
-        if self.regression:
-            raise ValueError(
-                "strokes and focus need a classifier: they say what should speak for a class"
-            )
-        if len(self.train_source.shapes) > 1:
-            raise ValueError(
-                "strokes and focus need a model with one input, a picture; this one has several"
-            )
+        check_guidable(self.train_source)
         return super().set_guidance(guidance)
 
     def step_output(
@@ -442,8 +426,6 @@ class TorchBackend(KeepsState, SourcedBackend):
             frozen=self._frozen, autocast=self._autocast,
         )  # fmt: skip
 
-    # --- weights ---------------------------------------------------------------------------
-
     def weight_specs(self) -> list[WeightSpec]:
         return specs(self.model)
 
@@ -464,7 +446,3 @@ class TorchBackend(KeepsState, SourcedBackend):
             "AbstractContextManager[Any]",
             torch.autocast(self._device.type, dtype=self._amp_type),
         )
-
-    def _metric_device(self) -> torch.device:
-        # Apple's GPUs have no float64.
-        return torch.device("cpu") if self._device.type == "mps" else self._device

@@ -86,6 +86,18 @@ def check_alike(sources: Sequence[Source]) -> None:
         same_shapes(one_or_all(train.shapes), one_or_all(other.shapes))
 
 
+def check_guidable(source: Source) -> None:
+    """Raise ValueError where strokes and focus would mean nothing."""
+    if source.regression:
+        raise ValueError(
+            "strokes and focus need a classifier: they say what should speak for a class"
+        )
+    if len(source.shapes) > 1:
+        raise ValueError(
+            "strokes and focus need a model with one input, a picture; this one has several"
+        )
+
+
 class Outputs(NamedTuple):
     """How many outputs a model has, and what was guessed to find out."""
 

@@ -142,6 +142,11 @@ def make_loss(
     return partial(F.cross_entropy, weight=weights), weights
 
 
+def metric_device(device: torch.device) -> torch.device:
+    """Where sums in float64 are made: Apple's GPUs have none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 class TotalLoss:
     """Adds up the losses of batches, without a wait for the device.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, allclose, nn
+from torch import Tensor, allclose, cat, nn, stack
+
+from coflect_widget.backends.base import StepOutput
 
 #: What models call their logits: Hugging Face's and most, then torchvision's segmentation.
 _NAMES = ("logits", "out")
@@ -230,3 +232,24 @@ def forward_names(model: nn.Module) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(inner.forward).parameters.values()
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
+def one_after_the_other(outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+    """Logits and targets of some steps; see `Backend.telemetry_arrays`."""
+    # One array for all: each call costs its time, and on a device each copy a wait.
+    logits = cat([output.logits for output in outputs]).float()
+    targets = cat([output.targets for output in outputs])
+    if logits.device.type != "cpu":
+        return logits, targets  # reduced where they are: only a few numbers a sample travel
+    return logits.numpy(), targets.cpu().numpy()
+
+
+def as_floats(values: Sequence[Any]) -> list[float]:
+    """Scalar tensors, or numbers, as floats; waits for the device once."""
+    if all(isinstance(value, float) for value in values):
+        return list(values)
+    try:
+        found: list[float] = stack(list(values)).view(len(values)).tolist()
+    except (RuntimeError, TypeError):  # none, no tensors, or of several kinds
+        return [float(value) for value in values]
+    return found
