@@ -45,8 +45,10 @@ class LiveDashboard:
         self._kept = figures(view)
         publisher.start()
 
+        stream = parts.stream  # alone: what is still shown shall not keep model and data
+
         def save() -> Path:
-            parts.stream.flush()  # everything so far is on disk afterwards
+            stream.flush()  # everything so far is on disk afterwards
             return save_html(run, run.path / PAGE)
 
         self.inbox = Inbox(Commands(parts, save), publisher)
