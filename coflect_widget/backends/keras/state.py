@@ -136,6 +136,8 @@ class KeepsState:
         backend: Any = self
         restore_state(backend, weights, rest)
         self._random = rest["random"]
+        if self._random is not None:  # strokes before the first step read samples by it, too
+            put_process_random_state(self._random)
         if backend._guidance is not None:
             backend._guidance.restore(guidance, rest["guidance"])
 

@@ -255,6 +255,8 @@ class KeepsState:
         backend: Any = self
         restore_state(backend, weights, rest)
         self._random = rest["random"]
+        if self._random is not None:  # strokes before the first step read samples by it, too
+            put_random_state(backend, self._random)
         if backend._guidance is not None:
             kept = rest["guidance"]
             backend._guidance.restore(guidance, kept and from_tree(kept, backend._device))
