@@ -130,6 +130,25 @@ def ready(page, address):
     page.wait_for_selector(idle, state="attached", timeout=90_000)
 
 
+def sessions(address, token, method="GET", identifier=""):
+    asked = urllib.request.Request(
+        f"{address}/api/sessions{identifier}",
+        headers={"Authorization": f"token {token}"},
+        method=method,
+    )
+    return urllib.request.urlopen(asked, timeout=60).read()
+
+
+def has_kernel(address, token, path):
+    """Whether the notebook has a kernel that answered its page."""
+    return any(
+        one["path"] == path
+        and one["kernel"]["connections"]
+        and one["kernel"]["execution_state"] == "idle"
+        for one in json.loads(sessions(address, token))
+    )
+
+
 def run_cell(page, number):
     """Run one cell with Shift+Enter, as a person would."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)

@@ -4,13 +4,21 @@ import contextlib
 import json
 import shutil
 import time
-import urllib.request
 
 import pytest
 
 from tests import standin_data
 from tests.conftest import eventually
-from tests.e2e.lab import HERE, Parts, chromium, jupyterlab, recorded, write_notebook
+from tests.e2e.lab import (
+    HERE,
+    Parts,
+    chromium,
+    has_kernel,
+    jupyterlab,
+    recorded,
+    sessions,
+    write_notebook,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -91,25 +99,6 @@ def opened(server, browser, front, name):
     finally:
         page.close()
         end_kernels(address, token)
-
-
-def sessions(address, token, method="GET", identifier=""):
-    asked = urllib.request.Request(
-        f"{address}/api/sessions{identifier}",
-        headers={"Authorization": f"token {token}"},
-        method=method,
-    )
-    return urllib.request.urlopen(asked, timeout=60).read()
-
-
-def has_kernel(address, token, path):
-    """Whether the notebook has a kernel that answered its page."""
-    return any(
-        one["path"] == path
-        and one["kernel"]["connections"]
-        and one["kernel"]["execution_state"] == "idle"
-        for one in json.loads(sessions(address, token))
-    )
 
 
 def end_kernels(address, token):

@@ -10,6 +10,7 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
+    has_kernel,
     jupyterlab,
     open_notebook,
     recorded,
@@ -65,6 +66,8 @@ def test_the_whole_job_on_one_screen(lab):
     root, address, token = lab
     with chromium(1600, 900) as page:
         open_notebook(page, address, token, "bench.ipynb")
+        # The page may call a kernel idle before it has one, and asks which to take.
+        eventually(lambda: has_kernel(address, token, "bench.ipynb"), 90, "a kernel")
         run_cell(page, 0)
         part = Parts(page.locator(".jp-Notebook [data-testid=cw-root]").first)
         part.view.wait_for(timeout=60_000)
