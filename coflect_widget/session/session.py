@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -246,8 +247,11 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         except BaseException:
             self.close()
             raise
+        mine = weakref.ref(self)  # a dashboard that is still shown keeps the parts, and no session
         self._starter = Starter(
-            self._parts, self._tell_assumptions, partial(kernel.say_who_trains, self)
+            self._parts,
+            partial(_of, mine, Session._tell_assumptions),
+            partial(_of, mine, kernel.say_who_trains),
         )
         self._parts.desk.begin = self._starter.begin
         kernel.join(self)
@@ -365,3 +369,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             note_assumed(self._run.path, new)
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
             self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
+
+
+def _of(session: weakref.ref[Session], do: Callable[[Session], None]) -> None:
+    """Do it, while there is a session."""
+    found = session()
+    if found is not None:
+        do(found)
