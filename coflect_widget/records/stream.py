@@ -152,6 +152,8 @@ class EventStream:
         self._hurry()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            self._listeners.clear()  # whoever still knows the stream keeps none of them
 
     # --- on the writer's thread ----------------------------------------------------------
 
