@@ -1,10 +1,10 @@
-"""Processes that are killed for good, and resumed; `benchmarks/resume.py` does it more often."""
+"""Processes that are killed for good, and resumed; `benchmarks/resume/kills.py` does it more often."""
 
 import sys
 
 import pytest
 
-from benchmarks.resume import kills, ledger_kills
+from benchmarks.resume.kills import kills, ledger_kills
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and killed"),
