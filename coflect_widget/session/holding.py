@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,7 +92,10 @@ class Holding:
                 batch.indices, batch.inputs, batch.targets, error.logits, task=self._task
             )
             if not found.in_data:
-                found = self._alone(batch) or found
+                rows = self._alone(batch)
+                if rows is not None and found.in_outputs:  # which says more than the loss does
+                    rows = replace(rows, sentence=found.sentence, samples=found.samples)
+                found = rows or found
         self._say(step, str(error), found)
 
     def _alone(self, batch: Batch) -> Culprits | None:

@@ -32,6 +32,7 @@ class Culprits:
     samples: tuple[int, ...] = ()
     sentence: str = ""
     in_data: bool = False
+    in_outputs: bool = False
 
 
 def find_culprits(
@@ -86,7 +87,8 @@ def find_culprits(
         )
     if broken.any():
         found = _first(np.flatnonzero(broken), indices)
-        return Culprits(found, f"{_named(found)} outputs of the model that are NaN or infinite")
+        text = f"{_named(found)} outputs of the model that are NaN or infinite"
+        return Culprits(found, text, in_outputs=True)
     if aims is None:
         return Culprits()
     try:

@@ -177,9 +177,10 @@ class View:
         """Nothing more will come: what still trains then was interrupted."""
         if self._status["state"] in ("training", "paused"):
             self._status["state"] = "interrupted"
-        if self._selected is None:
-            self._shown = None
+        if self._selected is None and self._forecast is not None:
+            last, self._shown = self._shown, None
             self._open_riskiest()
+            self._shown = self._shown or last
 
     def _run_started(self, _: Event, data: events.RunStarted) -> None:
         self._status.update(

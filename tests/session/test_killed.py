@@ -1,4 +1,4 @@
-"""Processes that are killed for good, and resumed; `benchmarks/resume/kills.py` does it more often."""
+"""Processes that are killed for good, and resumed; `benchmarks/resume` does it more often."""
 
 import sys
 

@@ -257,9 +257,9 @@ def test_a_command_that_another_one_takes_back_returns(make_session, monkeypatch
     method = "advance" if call == "step" else "order"
     sent = getattr(parts.desk, method)
 
-    def both(kind):
+    def both(*asked):
         with parts.controls._condition:  # training sees the second one alone
-            done = sent(kind)
+            done = sent(*asked)
             parts.controls.resume() if against == "resume" else parts.controls.pause()
         return done
 

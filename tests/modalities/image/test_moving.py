@@ -1,5 +1,6 @@
 """A stroke is kept as a place: data sets whose pictures move at each reading are told apart."""
 
+import itertools
 import random
 
 import numpy as np
@@ -121,8 +122,9 @@ def by_torch():
     return int(torch.randint(0, 9, ()))
 
 
-OWN = random.Random(0)
-DRAWS = {"torch": by_torch, "python": lambda: random.randrange(9), "own": lambda: OWN.randrange(9)}
+#: Numbers that nobody else sees; in turn, because maps in the background read samples too.
+OWN = itertools.cycle((0, 1, 4, 7, 2, 5, 8, 3, 6))
+DRAWS = {"torch": by_torch, "python": lambda: random.randrange(9), "own": lambda: next(OWN)}
 
 
 def said(session):
@@ -136,7 +138,6 @@ def test_the_first_stroke_on_a_picture_that_moves_says_so(make_session, shapes, 
     assert said(session) == []
     torch.manual_seed(0)  # six readings that happen to be the same would tell nothing
     random.seed(0)
-    OWN.seed(0)
     state = torch.get_rng_state(), random.getstate()
     session.feedback(sample=5, ignore=(0, 0, 0.2, 0.2))
     (text,) = said(session)
