@@ -50,6 +50,7 @@ class View:
         self._sent: dict[str, int] = {}
         self._behind: tuple[str, dict[str, Any]] | None = None  # another run and its lines
         self._selected: int | None = None
+        self._asked: set[int] = set()  # clicked, and not answered yet
         self._mapped: dict[int, str] = {}  # by sample: the file of the map that lists last showed
         self._opened: int | None = None  # the sample that is open unasked
         self._shown: events.Overlay | events.OverlayFailed | None = (
@@ -145,6 +146,7 @@ class View:
     def select(self, index: int) -> None:
         """Show this sample from now on, with its newest maps if there are any."""
         self._selected = index
+        self._asked.add(index)
         self._shown = self._newest(index)
         self._dirty |= {"explanation", "timeline"}
 
@@ -310,8 +312,10 @@ class View:
             self._dirty.add("status")
             if any(item["sample"] == data.index for item in self._ledger.values()):
                 self._dirty.add("ledger")  # which shows its map
-        if data.purpose == "person":
+        # What was clicked is answered later, when another sample may have been clicked.
+        if data.purpose == "person" and data.index not in self._asked:
             self._selected = data.index
+        self._asked.discard(data.index)
         # A picture that a person looks at, and may be drawing on, changes only for its own maps.
         shown = self._shown
         of_queue = shown is not None and self._forecast is not None and self._selected is None
