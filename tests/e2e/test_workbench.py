@@ -31,7 +31,8 @@ CELLS = [
 TALLEST, SHARE = 720, 0.85  # pixels, and of the window
 #: Places that may move or grow with what is in them: text in a slot, rows of a list, strokes.
 WITHIN = (
-    ".cw-coach *, .cw-answer *, .cw-slot *, .cw-list-note, .cw-evidence *, .cw-bars *, .cw-cards *,"
+    ".cw-coach *, .cw-answer *, .cw-slot *, .cw-list-note, .cw-evidence *, .cw-bars *, .cw-cards,"
+    " .cw-cards *,"
     " .cw-ledger-list *, .cw-strokes *, .cw-seen *, .cw-facts *, .cw-legend *, .uplot *"
 )
 #: Remembers where each visible element stands; asked again, tells which have moved or grown.
