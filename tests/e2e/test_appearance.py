@@ -22,7 +22,8 @@ CELLS = [
     "import coflect_widget as coflect\n"
     "from tests.conftest import tiny_cnn\n"
     "data = coflect.data.synthetic(n=256)\n"
-    f"session = coflect.Session(tiny_cnn(), data, data, classes=[{HOSTILE!r}, 'b', 'c', 'd'])\n"
+    f"names = [letter + {HOSTILE!r} for letter in 'abcd']\n"
+    "session = coflect.Session(tiny_cnn(), data, data, classes=names)\n"
     "session.train(epochs=20)\n"
     "session",
     "session.wait(); session.explain(3)\n"
@@ -60,10 +61,7 @@ def test_dark_narrow_hostile_and_without_a_kernel(lab):
         # a class name is text, whatever it says
         assert page.title() != "broken into"
         assert view.locator("img[src='x']").count() == 0
-        said = view.get_by_text("<img src=x", exact=False).count()
-        said += view.locator("[title*='<img src=x'], [aria-label*='<img src=x']").count()
-        said += view.locator("option", has_text="<img src=x").count()
-        assert said > 0
+        assert view.get_by_text("<img src=x", exact=False).count() > 0
 
         # the same run, opened from disk: read-only, nothing to press
         cell = run_cell(page, 2)
