@@ -67,7 +67,7 @@ class EventStream:
         self._closing = False
         self._listeners: list[Listener] = []
         self._idle = threading.Condition()
-        self._handled = 0  # events that went through the writer
+        self._handled = first  # number up to which events went through the writer
         self._asked = self._answered = 0  # times that everything was to be in the files
         self._ended = False
         self._journal = Journal(path)

@@ -249,3 +249,10 @@ def test_flush_writes_the_spreadsheet_too(folder):
         assert Run(folder).scalars()["step"].tolist() == list(range(1, step + 1))
     stream.close()
     assert stream.flush(0)
+
+
+def test_a_stream_that_goes_on_from_a_number_is_flushed_at_once(tmp_path):
+    stream = EventStream(tmp_path, 40)
+    stream.emit(events.Notice(level="info", text="here"), 1, 1)
+    assert stream.flush(10)
+    stream.close()
