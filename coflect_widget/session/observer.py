@@ -5,6 +5,7 @@ Each method says on which thread it runs. The training thread only ever appends 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -151,7 +152,10 @@ class Observer:
         forecaster.mark(self._keep_thumbnails)
         if written is not None:
             self._parts.controls.serve(written.done, PATIENCE, _nothing)
-        forecaster.drain(LAST_TELEMETRY)
+        taken_in = threading.Event()
+        forecaster.mark(taken_in.set)
+        # Served meanwhile: a thumbnail's sample may be read by this thread alone.
+        self._parts.controls.serve(taken_in.is_set, LAST_TELEMETRY, _nothing)
 
     def _keep_state(self, state: RunState) -> Future[Any] | None:
         try:
