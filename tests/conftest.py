@@ -30,6 +30,12 @@ def eventually(condition, seconds=30.0, what="it"):
         time.sleep(0.01)
 
 
+def to_step(session, step):
+    """Have a training that is held make single steps until it has made so many."""
+    while session.metrics["step"] < step:
+        session.step()
+
+
 @pytest.fixture(scope="session")
 def shapes():
     return coflect.data.synthetic(n=256)

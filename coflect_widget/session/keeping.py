@@ -170,14 +170,12 @@ class Keeping:
         parts, tree = self._parts, contents.tree
         place, rest = tree["place"], tree["state"]
         parts.loop.take(place)
-        if "data" in tree:  # checkpoints of before have none
-            parts.data.take(tree["data"])
+        parts.data.take(tree["data"])
         parts.labels.take(tree["verdicts"])
         if not place["begun"]:
             rest = {**(rest or {}), "random": None}
         parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())
-        if "knobs" in tree:
-            parts.knobs.take(tree["knobs"])
+        parts.knobs.take(tree["knobs"])
         if tree["telemetry"] is not None:
             self._put_telemetry(tree["telemetry"])
 

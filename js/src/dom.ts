@@ -34,6 +34,21 @@ export function button(label: string, attributes: Attributes = {}, ...children: 
   return h("button", { type: "button", ...attributes }, ...(label === "" ? [] : [label]), ...children);
 }
 
+/** Tabs in a row; the arrow keys go round them and open the one they come to. */
+export function tablist(tabs: readonly HTMLButtonElement[], className: string, label: string, signal: AbortSignal): HTMLElement {
+  const el = h("div", { class: className, role: "tablist", "aria-label": label }, ...tabs);
+  el.addEventListener("keydown", (event) => {
+    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0) return;
+    const next = tabs[(tabs.indexOf(event.target as HTMLButtonElement) + by + tabs.length) % tabs.length];
+    next?.focus();
+    next?.click();
+    event.preventDefault();
+    event.stopPropagation();
+  }, { signal });
+  return el;
+}
+
 /** Text of foreign origin, kept apart from the writing direction of what is around it. */
 export function isolated(className = ""): HTMLElement {
   return h("bdi", className === "" ? { dir: "auto" } : { dir: "auto", class: className });

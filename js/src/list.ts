@@ -1,7 +1,7 @@
 // The lists of samples as pictures: one switch with counts, a search, and the forecast's own word.
 
 import { createCards, type Cards } from "./cards";
-import { button, h, setAttr, setHidden, setText } from "./dom";
+import { button, h, setAttr, setHidden, setText, tablist } from "./dom";
 import { createGates } from "./gates";
 import { createHits, hitsText } from "./hits";
 import { cardsOf, countOf, PAGES, shownPage } from "./lists";
@@ -33,16 +33,7 @@ export function createList(context: Context): Part {
     }, { signal });
     return one;
   });
-  const tablist = h("div", { class: "cw-stats", role: "tablist", "aria-label": "Lists of samples" }, ...tabs);
-  tablist.addEventListener("keydown", (event) => {
-    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (by === 0) return;
-    const next = tabs[(tabs.indexOf(event.target as HTMLButtonElement) + by + tabs.length) % tabs.length];
-    next?.focus();
-    next?.click();
-    event.preventDefault();
-    event.stopPropagation();
-  }, { signal });
+  const switcher = tablist(tabs, "cw-stats", "Lists of samples", signal);
 
   const search = h("input", {
     type: "search", class: "cw-input cw-search", testid: "cw-search", "aria-label": "Search: class or number; Enter opens a number", placeholder: "Class or number", autocomplete: "off", spellcheck: "false", dir: "auto",
@@ -81,7 +72,7 @@ export function createList(context: Context): Part {
   const hits = createHits(context);
   const panel = h("div", { class: "cw-list-panel", role: "tabpanel", "aria-label": "Samples" }, empty, onset, cards.el, hits.el);
   const el = h("section", { class: "cw-panel cw-list", testid: "cw-list", "aria-label": "Samples to look at" },
-    tablist, h("div", { class: "cw-find" }, search, gates.el), note, panel);
+    switcher, h("div", { class: "cw-find" }, search, gates.el), note, panel);
 
   function showNote(state: State, page: Page): void {
     const help = PAGES.find(([name]) => name === page)?.[2] ?? "";

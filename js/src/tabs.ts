@@ -1,6 +1,6 @@
 // Where there is no room side by side: the four parts behind tabs, the picture first.
 
-import { button, h, setAttr, setText } from "./dom";
+import { button, setAttr, setText, tablist } from "./dom";
 import { countOf, shownPage } from "./lists";
 import type { Tab } from "./state";
 import type { Context, Part } from "./view";
@@ -15,16 +15,7 @@ export function createTabs({ store, root, signal }: Context): Part {
     }, { signal });
     return one;
   });
-  const el = h("div", { class: "cw-tabs", role: "tablist", "aria-label": "Parts of the dashboard" }, ...tabs);
-  el.addEventListener("keydown", (event) => {
-    const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (by === 0) return;
-    const next = tabs[(tabs.indexOf(event.target as HTMLButtonElement) + by + tabs.length) % tabs.length];
-    next?.focus();
-    next?.click();
-    event.preventDefault();
-    event.stopPropagation();
-  }, { signal });
+  const el = tablist(tabs, "cw-tabs", "Parts of the dashboard", signal);
   return {
     el,
     keys: ["tab", "page", "queue", "forgotten", "suspects", "hits", "ledger"],

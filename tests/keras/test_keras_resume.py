@@ -1,11 +1,11 @@
 """A Keras run that is interrupted goes on where it was."""
 
+import keras
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
-
-import coflect_widget as coflect  # noqa: E402 - after the framework was chosen
+import coflect_widget as coflect
+from tests.conftest import to_step
 
 
 class Drawing:
@@ -54,11 +54,6 @@ def make(tmp_path):
     yield session
     for one in made:
         one.close()
-
-
-def to_step(session, step):
-    while session.metrics["step"] < step:
-        session.step()
 
 
 def test_resumed_in_mid_epoch_it_ends_as_if_it_had_never_been_interrupted(make):

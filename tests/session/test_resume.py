@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import coflect_widget as coflect
 from coflect_widget.records.checkpoint_files import find_checkpoints
-from tests.conftest import eventually, tiny_cnn
+from tests.conftest import eventually, tiny_cnn, to_step
 
 
 class Augmented(Dataset):
@@ -65,11 +65,6 @@ def make(tmp_path):
     yield session
     for one in made:
         one.close()
-
-
-def to_step(session, step):
-    while session.metrics["step"] < step:
-        session.step()
 
 
 def steered(session, name=None):
