@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -311,8 +312,14 @@ def ledger_kills(count, seed=0):
     rng = random.Random(seed)
     said, undone = set(), set()
     lost = []
+
+    def keep(line):
+        words = line.split()
+        if len(words) == 2:
+            (said if words[0] == "said" else undone).add(words[1])
+
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(count):
+        for number in range(count):
             reads, writes = os.pipe()
             process = os.fork()
             if process == 0:
@@ -328,13 +335,14 @@ def ledger_kills(count, seed=0):
                 first = pipe.readline().split()
                 assert first, "the process ended by itself"
                 lost += sorted(said - set(first[1:]))
-                time.sleep(rng.random() * 0.8)
+                # Some are killed before anything was said, some after much.
+                for line in islice(pipe, rng.randrange(12) if number else 4):
+                    keep(line)
+                time.sleep(rng.random() * 0.1)
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
-                for line in pipe.read().split("\n"):
-                    words = line.split()
-                    if len(words) == 2:
-                        (said if words[0] == "said" else undone).add(words[1])
+                for line in pipe:
+                    keep(line)
         [run] = Path(folder).glob("run_*")
         ledger = coflect.open_run(run).ledger
         by_name = {one.id: one for one in ledger.interventions}

@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint
 from typing import Any
 
 from coflect_widget.backends.base import MissingFrameworkError
@@ -28,8 +27,8 @@ class BackendParts:
     Attributes
     ----------
     backend
-        Makes a `Backend`: an import path ("module:name"), the thing itself, or an entry point; see
-        `register_backend`.
+        Makes a `Backend`: an import path ("module:name"), or the thing itself; see
+        `register_backend`. None where `entry` gives it.
     explainer
         `Backend.explainer`, which workers import while the backend is made; "" where not known yet.
     imports
@@ -39,14 +38,17 @@ class BackendParts:
         Whether a model is for it; None where its class tells, or nobody knows.
     package, install
         What must be importable, and how to get it.
+    entry
+        Imports the factory of an installed package, which is not done before it is asked for.
     """
 
-    backend: str | Callable[..., Any] | EntryPoint
+    backend: str | Callable[..., Any] | None
     explainer: str = ""
     imports: tuple[str, ...] = ()
     recognises: Callable[[object], bool] | None = None
     package: str = ""
     install: str = ""
+    entry: Callable[[], Any] | None = None
 
     @classmethod
     def of(cls, factory: Callable[..., Any]) -> BackendParts:
@@ -156,23 +158,25 @@ def _recognised(model: object) -> tuple[str, BackendParts]:
 def _entry_points() -> dict[str, BackendParts]:
     """Backends of installed packages; none of them is imported before it is asked for."""
     return {
-        entry.name: BackendParts(entry, recognises=partial(_recognised_by, entry))
+        entry.name: BackendParts(
+            None, recognises=partial(_recognised_by, entry.load), entry=entry.load
+        )
         for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)
         if entry.name not in BACKENDS
     }
 
 
-def _recognised_by(entry: EntryPoint, model: object) -> bool:
+def _recognised_by(entry: Callable[[], Any], model: object) -> bool:
     try:
-        recognises = BackendParts.of(entry.load()).recognises
+        recognises = BackendParts.of(entry()).recognises
         return recognises is not None and bool(recognises(model))
     except Exception:  # noqa: BLE001 - another package's fault must not stop this session
         return False
 
 
 def _installed(name: str, parts: BackendParts) -> BackendParts:
-    if isinstance(parts.backend, EntryPoint):
-        return BackendParts.of(parts.backend.load())
+    if parts.entry is not None:
+        return BackendParts.of(parts.entry())
     if not parts.package:
         return parts
     try:

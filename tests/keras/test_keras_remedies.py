@@ -144,7 +144,7 @@ def test_a_fit_of_another_model_or_of_steps_at_once_says_what_to_do(fitted, exec
 def closed_callback(session):
     from coflect_widget.integrations.keras import make_callback
 
-    return make_callback(session._parts)
+    return make_callback(session._parts.own_loop)
 
 
 def test_weights_that_look_like_places_name_two_ways(fitted):
