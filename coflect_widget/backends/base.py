@@ -166,6 +166,8 @@ class Backend(Protocol):
     modality: Modality | None
     #: True where reading a sample moves the random numbers that training draws
     reads_at_boundary: bool
+    #: * the same for samples of the validation data
+    val_reads_at_boundary: bool
     #: * what is right and wrong, where `num_classes` does not tell
     task: Task | None
     #: * import path "module:function" that a worker process calls with the model's structure; it

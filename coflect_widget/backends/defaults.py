@@ -28,6 +28,7 @@ class BackendDefaults:
     task: Task | None = None
     modality: Modality | None = None
     takes_labels = reads_val = False
+    val_reads_at_boundary: Any = False
     fills_processors: Any = False
     members: NDArray[np.int64] | None = None
     knobs: Any = None

@@ -58,6 +58,10 @@ class SourcedBackend(BackendDefaults):
     def reads_at_boundary(self) -> bool:
         return bool(self.train_source.draws_random_numbers)
 
+    @property
+    def val_reads_at_boundary(self) -> bool:
+        return self.val_source is not None and bool(self.val_source.draws_random_numbers)
+
     def sources(self) -> list[Any]:
         """Those that there are."""
         return [source for source in (self.train_source, self.val_source) if source is not None]

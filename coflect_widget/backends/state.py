@@ -86,3 +86,57 @@ def put_process_random_state(kept: Mapping[str, Any]) -> None:
     random.setstate((version, tuple(int(n) for n in numbers), following))
     name, key, place, has_gauss, gauss = kept["numpy"]
     np.random.set_state((name, np.array(key, np.uint32), place, has_gauss, gauss))  # noqa: NPY002
+
+
+class Generators:
+    """The part of a backend that knows which random numbers its training draws next."""
+
+    _random: Any = None  # where the generators are to go on
+    _before: Any = None  # where they were as the validation that is under way began
+
+    def draw_states(self) -> dict[str, Any]:
+        """Of all generators that the data and the steps draw from."""
+        return process_random_state()
+
+    def put_draw_states(self, kept: Mapping[str, Any]) -> None:
+        """Put back what `draw_states` gave."""
+        put_process_random_state(kept)
+
+    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        """As `evaluate`, which calls it."""
+        raise NotImplementedError
+
+    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        """See `backends.base.Backend`.
+
+        A validation that does not come to its end is made anew, in this process or a later one.
+        So the generators are put back, and a checkpoint of meanwhile has them as they were.
+        """
+        self._before = self.draw_states()
+        try:
+            found = self.validate(boundary)
+            if found is None:
+                self.put_draw_states(self._before)
+        finally:
+            self._before = None
+        return found
+
+    def random_state(self) -> Any:
+        """What a checkpoint of now keeps of them."""
+        return self._before or self.draw_states()
+
+    def random_is_put(self, kept: Any) -> None:
+        """Take what a checkpoint kept, for now and for the first step; None: they begin anew.
+
+        Strokes before the first step read samples by them, too.
+        """
+        self._random = kept
+        if kept is not None:
+            self.put_draw_states(kept)
+
+    def random_goes_on(self) -> bool:
+        """Put the generators where a checkpoint had them, once; False where there is none."""
+        kept, self._random = self._random, None
+        if kept is not None:
+            self.put_draw_states(kept)
+        return kept is not None

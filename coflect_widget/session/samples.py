@@ -35,16 +35,22 @@ class Samples:
         Where nothing trains it is read at once and the generators are put back, which disturbs
         whoever draws from them at that moment: close a session before seeding the next model.
         """
-        read = partial(_read, self._backend.read_sample, index)
-        if not self._backend.reads_at_boundary:
-            sample = read()
-            self._process.release_helpers()  # large pictures are prepared in parallel
-            return sample
-        return submit_between_steps(self._controls, read).result(60)
+        backend = self._backend
+        return self._taken(backend.read_sample, index, at_boundary=backend.reads_at_boundary)
 
     def val(self, index: int) -> Sample:
-        """One validation sample."""
-        return _read(self._backend.read_val_sample, index)
+        """One validation sample, read as one of `train` is."""
+        backend = self._backend
+        return self._taken(
+            backend.read_val_sample, index, at_boundary=backend.val_reads_at_boundary
+        )
+
+    def _taken(self, read: Callable[[int], Any], index: int, *, at_boundary: bool) -> Sample:
+        if at_boundary:
+            return submit_between_steps(self._controls, partial(_read, read, index)).result(60)
+        sample = _read(read, index)
+        self._process.release_helpers()  # large pictures are prepared in parallel
+        return sample
 
     def check(self, index: int) -> None:
         """Raise IndexError where the training data have no such sample."""

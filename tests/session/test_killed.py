@@ -16,11 +16,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.xfail(
-    reason="a known fault: with strokes, a verdict and a data set that draws, weights differ after "
-    "three kills in torch; docs/checkpoints.md says so",
-    strict=False,
-)
 def test_killed_in_a_batch_a_validation_and_a_checkpoint_it_ends_the_same():
     done, equal, most, differs = kills("torch", 3, seed=2)
     assert len(done) == 3

@@ -354,7 +354,7 @@ class KerasBackend(KeepsState, SourcedBackend):
             return labels[:, None].astype(np.float32)
         return labels
 
-    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
         if source is None:
             return {}
@@ -371,14 +371,13 @@ class KerasBackend(KeepsState, SourcedBackend):
             loss, right = self._evaluation(batch.inputs, self.targets(batch.targets), batch.targets)
             total += float(loss) * len(batch.indices)
             hits += float(right)
-        found = {"loss": total / source.length, "accuracy": hits / source.length}
-        return found | other_metrics(model)
+        mean = {"loss": total / source.length, "accuracy": hits / source.length}
+        return mean | other_metrics(model)
 
     def test_function(self, iterator: Any) -> Any:
         """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing.
 
-        With ``validation_split`` the indices that ``fit`` was given come here as well. Whole
-        numbers of which each is there once are taken for such.
+        With ``validation_split`` its indices come here as well: whole numbers, each there once.
         """
         if self._test_step is None:
             self._test_step = make_test(self.keras_model)

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.model import lasting_names, weight_names
 from coflect_widget.backends.state import (
+    Generators,
     Memory,
     TrainingState,
     copied,
-    process_random_state,
-    put_process_random_state,
 )
 from coflect_widget.records.trees import Arrays, Bits
 
@@ -39,7 +38,7 @@ def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState
             else {},
         },
         "seeds": _variables(memory, "seeds", seed_generators(model)),
-        "random": process_random_state(),
+        "random": backend.random_state(),
         "guidance": None if guidance is None or not guidance.active else _plain(guidance.kept()),
     }
     inexact = []
@@ -120,11 +119,10 @@ def _assign(variable: Any, value: NDArray[Any] | Bits) -> None:
         variable.assign(np.array(value))
 
 
-class KeepsState:
+class KeepsState(Generators):
     """The part of a `KerasBackend` that checkpoints need."""
 
     keras_model: Any
-    _random: Any = None  # where the generators are to go on
 
     def lasting_names(self) -> list[str]:
         return lasting_names(self.keras_model.weights)
@@ -135,18 +133,6 @@ class KeepsState:
     def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
         backend: Any = self
         restore_state(backend, weights, rest)
-        self._random = rest["random"]
-        if self._random is not None:  # strokes before the first step read samples by it, too
-            put_process_random_state(self._random)
+        self.random_is_put(rest["random"])  # those of layers are variables, and among the weights
         if backend._guidance is not None:
             backend._guidance.restore(guidance, rest["guidance"])
-
-    def random_goes_on(self) -> bool:
-        """Put the generators where a checkpoint had them, once; False where there is none.
-
-        Those of layers are variables, and put back with the weights.
-        """
-        kept, self._random = self._random, None
-        if kept is not None:
-            put_process_random_state(kept)
-        return kept is not None

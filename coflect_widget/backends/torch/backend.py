@@ -318,7 +318,7 @@ class TorchBackend(KeepsState, SourcedBackend):
             return ""
         return f"makes the task loss {task_loss.item()}"
 
-    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
         if source is None:
             return {}

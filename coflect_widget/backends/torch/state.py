@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from coflect_widget.backends.state import (
+    Generators,
     Memory,
     TrainingState,
     copied,
@@ -143,7 +144,7 @@ def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState
             if name not in state
         },
         "fixed": [name for name, p in model.named_parameters() if not p.requires_grad],
-        "random": _random_state(backend),
+        "random": backend.random_state(),
         "guidance": _guidance(backend, copier),
     }
     rest |= _steps(backend, copier)
@@ -178,28 +179,6 @@ def _steps(backend: Any, copier: Copier) -> dict[str, Any]:
     }
 
 
-def _random_state(backend: Any) -> dict[str, Any]:
-    device = backend._device
-    on_device = getattr(torch, device.type, None) if device.type != "cpu" else None
-    which = (device,) if device.type == "cuda" else ()
-    return {
-        **process_random_state(),
-        "torch": torch.get_rng_state().numpy().copy(),
-        "device": None if on_device is None else on_device.get_rng_state(*which).numpy().copy(),
-    }
-
-
-def put_random_state(backend: Any, kept: Mapping[str, Any]) -> None:
-    """Put the generators that training draws from where they were."""
-    put_process_random_state(kept)
-    torch.set_rng_state(torch.from_numpy(np.array(kept["torch"], np.uint8)))
-    device = backend._device
-    if kept.get("device") is not None and device.type != "cpu":
-        which = (device,) if device.type == "cuda" else ()
-        state = torch.from_numpy(np.array(kept["device"], np.uint8))
-        getattr(torch, device.type).set_rng_state(state, *which)
-
-
 def _guidance(backend: Any, copier: Copier) -> Any:
     guidance = backend._guidance
     if guidance is None or not guidance.active:
@@ -210,7 +189,7 @@ def _guidance(backend: Any, copier: Copier) -> Any:
 def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> None:
     """Put a state back into `backend` (a TorchBackend); names and shapes are known to fit.
 
-    The random states are put back by `put_random_state`, and the guidance by
+    The random states are put back by `Generators.random_is_put`, and the guidance by
     `guidance.in_force.InForce.restore`.
     """
     model = backend.model
@@ -243,10 +222,28 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
         backend._each_batch = BatchSchedule(backend.scheduler, backend.warnings, past)
 
 
-class KeepsState:
+class KeepsState(Generators):
     """The part of a `TorchBackend` that checkpoints need."""
 
-    _random: Any = None  # where the generators are to go on
+    _device: torch.device
+
+    def draw_states(self) -> dict[str, Any]:
+        device = self._device
+        return {
+            **process_random_state(),
+            "torch": torch.get_rng_state().numpy().copy(),
+            "device": None
+            if device.type == "cpu"
+            else getattr(torch, device.type).get_rng_state(*_which(device)).numpy().copy(),
+        }
+
+    def put_draw_states(self, kept: Mapping[str, Any]) -> None:
+        put_process_random_state(kept)
+        torch.set_rng_state(torch.from_numpy(np.array(kept["torch"], np.uint8)))
+        device = self._device
+        if kept.get("device") is not None and device.type != "cpu":
+            state = torch.from_numpy(np.array(kept["device"], np.uint8))
+            getattr(torch, device.type).set_rng_state(state, *_which(device))
 
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         return copy_state(self, memory, own_loop=own_loop)
@@ -254,16 +251,11 @@ class KeepsState:
     def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
         backend: Any = self
         restore_state(backend, weights, rest)
-        self._random = rest["random"]
-        if self._random is not None:  # strokes before the first step read samples by it, too
-            put_random_state(backend, self._random)
+        self.random_is_put(rest["random"])
         if backend._guidance is not None:
             kept = rest["guidance"]
             backend._guidance.restore(guidance, kept and from_tree(kept, backend._device))
 
-    def random_goes_on(self) -> bool:
-        """Put the generators where a checkpoint had them, once; False where there is none."""
-        kept, self._random = self._random, None
-        if kept is not None:
-            put_random_state(self, kept)
-        return kept is not None
+
+def _which(device: torch.device) -> tuple[torch.device, ...]:
+    return (device,) if device.type == "cuda" else ()
