@@ -105,6 +105,35 @@ class Modality(Protocol):
             If it cannot be of this kind; the message names `argument` and says what to do.
         """
 
+    def unpacked(self, inputs: Any, argument: str) -> tuple[Modality, Any]:
+        """All inputs as one array, where they come in what is none, such as a DataFrame.
+
+        The kind that is given back knows what such a thing says of them.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be of this kind; the message names `argument` and says what to do.
+        """
+
+    def fitted(
+        self, inputs: Sequence[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Modality:
+        """The kind with what some samples' inputs tell of the data; mostly itself.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray (...)
+            Of all samples, or of some. Those of the training data come first.
+        numbers : sequence of int, optional
+            Which samples they are; all of them if left out.
+
+        Raises
+        ------
+        ValueError
+            If one of them cannot be used; the message names `argument` and the sample.
+        """
+
     def assumed(self, x: Array) -> str:
         """What is taken for granted of one sample's input and could be wrong; mostly nothing."""
 
@@ -203,6 +232,12 @@ class Modality(Protocol):
 
     # --- maps ----------------------------------------------------------------------------------
 
+    def spread(self, x: Array, share: float) -> Any:
+        """Standard deviation of SmoothGrad's noise on `x`: `share` of what its values vary by.
+
+        A float, or float32 that broadcasts with `x`.
+        """
+
     def parts(self, method: str) -> tuple[str, ...]:
         """Methods of an explainer whose maps are needed for `method`: two that are compared.
 
@@ -272,6 +307,9 @@ class Modality(Protocol):
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """What a screen shows of one sample."""
 
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """What the browser draws in place of a picture, as JSON; None where the picture is all."""
+
 
 class Units:
     """Kinds of input whose extent is the last `axes` axes of the input.
@@ -300,6 +338,18 @@ class Units:
                 f"{argument} has inputs of shape {tuple(x.shape)}; an input needs at least "
                 f"{self.axes} axes"
             )
+
+    def unpacked(self, inputs: Any, argument: str) -> tuple[Any, Any]:
+        """As they are."""
+        del argument
+        return self, inputs
+
+    def fitted(
+        self, inputs: Sequence[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Any:
+        """As it is."""
+        del inputs, argument, numbers
+        return self
 
     def assumed(self, x: Array) -> str:
         """Nothing."""
@@ -381,6 +431,10 @@ class Units:
         changed: Array = inputs + float(np.ptp(inputs)) * share * noise
         return changed
 
+    def spread(self, x: Array, share: float) -> Any:
+        """By the range of all values."""
+        return share * float(x.max() - x.min())
+
     def parts(self, method: str) -> tuple[str, ...]:
         """The method alone."""
         return (method,)
@@ -431,6 +485,11 @@ class Units:
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """See `Modality.render`."""
         raise NotImplementedError
+
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """The picture is all."""
+        del x, display
+        return None
 
 
 def over(mask: Any, x: Any) -> Any:
