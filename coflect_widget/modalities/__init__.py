@@ -3,13 +3,16 @@
 from coflect_widget.modalities.base import Modality, Region, Rendering, Units
 from coflect_widget.modalities.image import IMAGE, Image
 from coflect_widget.modalities.registry import find_modality, recognise, register_modality
+from coflect_widget.modalities.series import SERIES, Series
 
 __all__ = [
     "IMAGE",
+    "SERIES",
     "Image",
     "Modality",
     "Region",
     "Rendering",
+    "Series",
     "Units",
     "find_modality",
     "recognise",

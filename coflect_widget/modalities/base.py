@@ -111,6 +111,12 @@ class Modality(Protocol):
     def extent(self, x: Any) -> tuple[int, ...]:
         """Lengths of the axes of which a mask of `x` is an array."""
 
+    def without_layers(self) -> Modality | None:
+        """The same kind for a model of which no layer's output can be a map of the input.
+
+        None where a person has to say what then, as with pictures.
+        """
+
     # --- what a person marks -------------------------------------------------------------------
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
@@ -272,6 +278,9 @@ class Modality(Protocol):
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """What a screen shows of one sample."""
 
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """What the browser draws in place of a picture, as JSON; None where the picture is all."""
+
 
 class Units:
     """Kinds of input whose extent is the last `axes` axes of the input.
@@ -309,6 +318,10 @@ class Units:
     def extent(self, x: Any) -> tuple[int, ...]:
         """See `Modality.extent`."""
         return tuple(int(side) for side in x.shape[len(x.shape) - self.axes :])
+
+    def without_layers(self) -> Modality | None:
+        """A person has to say."""
+        return None
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
         """See `Modality.region`."""
@@ -431,6 +444,11 @@ class Units:
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """See `Modality.render`."""
         raise NotImplementedError
+
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """The picture is all."""
+        del x, display
+        return None
 
 
 def over(mask: Any, x: Any) -> Any:
