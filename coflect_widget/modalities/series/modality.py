@@ -165,11 +165,16 @@ class Series(Units):
         return ("gradcam" if method == "gradcam" else "livecam", "smoothgrad")
 
     def smooth(self, values: Map) -> Map:
-        """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length."""
+        """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length.
+
+        Each channel counts by its share of the step's largest value, for a layer's map, which this
+        one is multiplied with, has one value for all channels.
+        """
         from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
         smoothed = ndimage.gaussian_filter1d(values, values.shape[1] / 32, axis=1, mode="nearest")
-        found: Map = smoothed.astype(np.float32)
+        largest = np.maximum(smoothed.max(0), np.finfo(np.float32).tiny)
+        found: Map = (smoothed * (smoothed / largest)).astype(np.float32)
         return found
 
     def focus(self, values: Map) -> Corners | None:

@@ -243,8 +243,8 @@ def _check(region: Span, argument: str, extent: tuple[int, ...]) -> None:
     if isinstance(region, Box):
         return
     if region.channel is not None and region.channel >= channels:
-        known = "only channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
-        raise ValueError(f"{argument}: there is no channel {region.channel}; there is {known}")
+        known = "there is channel 0 alone" if channels == 1 else f"they are 0 to {channels - 1}"
+        raise ValueError(f"{argument}: there is no channel {region.channel}; {known}")
     if isinstance(region, Steps) and region.stop > length:
         raise ValueError(
             f"{argument}: steps {region.start}-{region.stop - 1} leave the series, whose steps are "

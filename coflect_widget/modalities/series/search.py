@@ -20,7 +20,7 @@ LONGEST = 64
 #: A hand marks a little too much: that share of a shape's ends is left out.
 EDGE = 1 / 16
 #: Score from which a stretch looks the same, near the place that was marked and elsewhere.
-SAME_THERE, SAME_ANYWHERE = 0.55, 0.65
+SAME_THERE, SAME_ANYWHERE = 0.40, 0.45
 
 
 @dataclass(frozen=True, slots=True)
