@@ -125,6 +125,7 @@ EXPLAINED_PICTURES = {
     "attribution/timeline.py": "runs of before other inputs are of pictures",
     "attribution/worker.py": "what a model takes where nobody says",
     "backends/keras/layers.py": "which layers' outputs are maps of a picture",
+    "backends/keras/kinds.py": "which of its inputs are pictures, and where their channels are",
     "backends/keras/pictures.py": "where a Keras model has its channels",
     "backends/keras/pipeline.py": "what a pipeline calls its pictures",
     "backends/layers.py": "which layers' outputs are maps of a picture",

@@ -84,8 +84,6 @@ class Differentiable(Protocol):
     """A model whose scores have gradients; `x` are inputs (B, ...) as it takes them."""
 
     ops: Ops
-    #: axis of the inputs' channels, None where they have none
-    input_channels: int | None
 
     def own(self, x: Any) -> Any:
         """Inputs (B, C, H, W) as the model takes them."""
@@ -96,6 +94,9 @@ class Differentiable(Protocol):
         An array of numpy or of the array API, detached. Inputs that are no pictures are as they
         are.
         """
+
+    def in_order(self, x: Any) -> Any:
+        """As `chw`, but a tensor of the framework through which derivatives go."""
 
     def logits(self, x: Any) -> Any:
         """(B, classes)."""

@@ -29,6 +29,7 @@ class Layer:
     layout : {"channels first", "channels last", "tokens"}
         (B, C, h, w), (B, h, w, C) or (B, extra + h * w, C).
     grid : (h, w)
+        (1, w) of a layer along a series, whose output has no axis of rows: (B, C, w) or (B, w, C).
     extra : int
         Tokens before the patches: class, distillation, registers.
     """
@@ -38,8 +39,14 @@ class Layer:
     grid: tuple[int, int]
     extra: int = 0
 
+    @property
+    def along(self) -> bool:
+        """Whether its output has one axis of places."""
+        return self.grid[0] == 1
+
     def __str__(self) -> str:
-        return f"{self.name!r} ({self.grid[0]} x {self.grid[1]})"
+        size = f"{self.grid[1]} steps" if self.along else f"{self.grid[0]} x {self.grid[1]}"
+        return f"{self.name!r} ({size})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,9 @@ class Output:
     projection : bool
         Whether it is a linear projection inside a block, such as of queries and keys.
     row : bool
-        Whether it is (2, C, places): no tokens.
+        Whether it is (2, C, places), or with `last` (2, places, C), by its kind: no tokens.
+    mixes : bool
+        Whether each of its places depends on all of the input, as behind attention.
     """
 
     name: str
@@ -63,6 +72,7 @@ class Output:
     last: bool = False
     projection: bool = False
     row: bool = False
+    mixes: bool = False
 
 
 def spatial(
@@ -106,6 +116,32 @@ def spatial(
         found.append((layer, output))
     # Projections inside a block are maps only for want of better.
     return [pair for pair in found if not pair[1].projection] or found
+
+
+def along(outputs: Sequence[Output], length: int) -> list[tuple[Layer, Output]]:
+    """Those of the outputs, in the order of computing, that are maps of a series of that length.
+
+    They come from convolutions along it and what keeps their shape. A layer of a recurrent net or a
+    transformer is none: its steps know of one another, and a map of them points nowhere.
+    """
+    found: list[tuple[Layer, Output]] = []
+    newest: Output | None = None  # that told where its places are
+    for output in outputs:
+        if output.mixes:
+            break
+        shape = tuple(output.value.shape)
+        if output.row and len(shape) == 3:
+            newest = output
+        elif newest is None or shape != tuple(newest.value.shape):
+            continue
+        places = shape[1] if newest.last else shape[2]
+        if not 2 <= places <= length:
+            continue
+        layout: Layout = "channels last" if newest.last else "channels first"
+        # A container passes its last child's output on: name the container, once.
+        found = [(f, o) for f, o in found if o.value is not output.value]
+        found.append((Layer(output.name, layout, (1, places)), output))
+    return found
 
 
 def _flattened(shape: tuple[int, ...], grids: list[tuple[int, int]]) -> bool:
@@ -173,7 +209,7 @@ def choose(
             f"no {kind} of the model gives a map of at least 2 x 2, so LiveCAM has nothing to "
             'read; set config["attribution"]["method"] = "smoothgrad", which needs none'
         )
-    large = [layer for layer in useful if min(layer.grid) >= SMALLEST_MAP]
+    large = [layer for layer in useful if min(layer.grid[layer.along :]) >= SMALLEST_MAP]
     if large:
         return large[-1]
     most = max(math.prod(layer.grid) for layer in useful)

@@ -127,14 +127,13 @@ class GuidedPasses:
         The gradient is that of the summed log probabilities. The sum over all classes is that of
         Ross et al., 2017: a unit that moves any class counts.
         """
-        ops, axis = self.model.ops, self.model.input_channels
+        ops = self.model.ops
         logits, gradient = self.model.input_gradient(
             inputs, lambda logits: ops.sum(ops.log_softmax(logits))
         )
-        energy = ops.square(ops.real(gradient))
-        if axis is None or len(energy.shape) - 1 == self._modality.axes:
-            return energy, logits
-        return ops.sum(energy, axis=axis), logits
+        energy = ops.square(ops.real(self.model.in_order(gradient)))
+        others = tuple(range(1, len(energy.shape) - self._modality.axes))
+        return (ops.sum(energy, axis=others) if others else energy), logits
 
     def maps(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """Evidence (B, h, w) for the target class at each place, and the logits.

@@ -8,15 +8,18 @@ from coflect_widget.modalities.registry import (
     recognise,
     register_modality,
 )
+from coflect_widget.modalities.series import SERIES, Series
 from coflect_widget.modalities.table import TABLE, Table
 
 __all__ = [
     "IMAGE",
+    "SERIES",
     "TABLE",
     "Image",
     "Modality",
     "Region",
     "Rendering",
+    "Series",
     "Table",
     "Units",
     "container",

@@ -140,6 +140,12 @@ class Modality(Protocol):
     def extent(self, x: Any) -> tuple[int, ...]:
         """Lengths of the axes of which a mask of `x` is an array."""
 
+    def without_layers(self) -> Modality | None:
+        """The same kind for a model of which no layer's output can be a map of the input.
+
+        None where a person has to say what then, as with pictures.
+        """
+
     # --- what a person marks -------------------------------------------------------------------
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
@@ -359,6 +365,10 @@ class Units:
     def extent(self, x: Any) -> tuple[int, ...]:
         """See `Modality.extent`."""
         return tuple(int(side) for side in x.shape[len(x.shape) - self.axes :])
+
+    def without_layers(self) -> Modality | None:
+        """A person has to say."""
+        return None
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
         """See `Modality.region`."""

@@ -8,6 +8,7 @@ from typing import Any
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.modalities.table import TABLE, is_frame
+from coflect_widget.modalities.series import SERIES
 
 #: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
 ENTRY_POINTS = "coflect.modalities"
@@ -15,6 +16,7 @@ ENTRY_POINTS = "coflect.modalities"
 BUILT_IN: dict[str, Modality] = {
     IMAGE.name: IMAGE,
     TABLE.name: TABLE,
+    SERIES.name: SERIES,
 }
 
 _registered: dict[str, Modality] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coflect_widget.backends.base import Backend, Sample
+from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 
@@ -33,21 +34,33 @@ def fit_method(config: Config, modality: Modality) -> Config:
     return config.model_copy(update={"attribution": fitting})
 
 
-def structure_of(
-    engine: Backend, sample: Sample, config: Config, modality: Modality
-) -> bytes | Exception:
-    """The model for the workers, or why it cannot be sent: training goes on without overlays.
+def structure_of(engine: Backend) -> bytes | Exception:
+    """The model for the workers, or why it cannot be sent: training goes on without overlays."""
+    try:
+        return engine.structure()
+    except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        return error
+
+
+def fit_layer(
+    engine: Backend, structure: bytes, sample: Sample, config: Config, modality: Modality
+) -> Modality:
+    """The kind of input with the maps that this model can give of it.
 
     Raises
     ------
     NoSuitableLayerError
         If the layer that the user named is not in the model, or the model has none to read.
     """
+    wanted, without = config.attribution, modality.without_layers()
+    needs_none = wanted.layer is None and wanted.method == "smoothgrad"
+    if not modality.layers or (needs_none and without is None):
+        return modality
     try:
-        structure = engine.structure()
-    except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
-        return error
-    wanted = config.attribution
-    if modality.layers and (wanted.layer is not None or wanted.method != "smoothgrad"):
         engine.check_layer(structure, sample, wanted.layer)
-    return structure
+    except NoSuitableLayerError:
+        asked = wanted.layer is not None or "method" in wanted.model_fields_set
+        if without is None or (asked and not needs_none):
+            raise
+        return without
+    return modality

@@ -27,7 +27,7 @@ from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
-from coflect_widget.session.checks import fit_method, structure_of
+from coflect_widget.session.checks import fit_layer, fit_method, structure_of
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
@@ -179,6 +179,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         )
         first = engine.read_sample(0)
         modality = engine.modality or named or recognise(first.input)
+        fitting = fit_method(checked, modality)
+        structure = structure_of(engine)
+        if isinstance(structure, bytes):
+            modality = fit_layer(engine, structure, first, fitting, modality)
         checked = fit_method(checked, modality)
         task = task_of(engine, error_quantile=checked.forecast.error_quantile)
         self.classes = task.outcomes(names)
@@ -186,7 +190,6 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        structure = structure_of(engine, first, checked, modality)
         guided = engine.guided() if task.labelled else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))

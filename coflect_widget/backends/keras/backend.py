@@ -29,6 +29,7 @@ from coflect_widget.backends.keras.checks import (
 )
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
+from coflect_widget.backends.keras.kinds import find_kind, find_layout
 from coflect_widget.backends.keras.knobs import KerasKnobs
 from coflect_widget.backends.keras.loss import (
     check_loss,
@@ -39,13 +40,7 @@ from coflect_widget.backends.keras.loss import (
 )
 from coflect_widget.backends.keras.methods import load, structure
 from coflect_widget.backends.keras.model import Classifier, weight_specs
-from coflect_widget.backends.keras.pictures import (
-    ModelInput,
-    check_strip,
-    find_layout,
-    fit_channels,
-    pictures_only,
-)
+from coflect_widget.backends.keras.pictures import ModelInput, fit_channels
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
 from coflect_widget.backends.keras.state import KeepsState, seed_generators
 from coflect_widget.backends.keras.step import (
@@ -109,12 +104,11 @@ class KerasBackend(KeepsState, SourcedBackend):
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
-        self.modality = pictures_only(modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = find_device(config.device)
-        takes = ModelInput.of(model)
+        takes = ModelInput.of(model, modality)
         self.train_source: Source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:
@@ -122,13 +116,16 @@ class KerasBackend(KeepsState, SourcedBackend):
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         shape = self.train_source.input(0).shape
-        layout, said_of_layout = find_layout(shape, model)
-        check_strip(shape, layout, "train_data")
+        self.modality = find_kind(shape, "f", "train_data", takes)
+        layout, said_of_layout = find_layout(shape, model, takes)
+        axes = len(shape) + (layout == "none")
+        first = Classifier(model, layout, "logits", axes).chw(self.train_source.input(0))
+        self.modality.check(first, "train_data")
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         last = last_activation(model)
         head = find_head(outputs, model.loss, last)
-        self.model = Classifier(model, layout, head)
+        self.model = Classifier(model, layout, head, axes)
         self.num_classes = max(2, int(outputs.shape[1]))
         check_names(num_classes, self.num_classes)
         check_scheduler(scheduler, model.optimizer)

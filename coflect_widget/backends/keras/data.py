@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from coflect_widget.backends import source
 from coflect_widget.backends.base import Batch, batch_cuts
 from coflect_widget.backends.items import check_item, has_own_items, name_index
-from coflect_widget.backends.keras.pictures import ModelInput, Turn, check_picture, scaled_remedy
+from coflect_widget.backends.keras.kinds import find_kind
+from coflect_widget.backends.keras.pictures import ModelInput, Turn, scaled_remedy
 from coflect_widget.backends.keras.pipeline import (
     Batched,
     batched,
@@ -201,7 +202,7 @@ class Source(source.Source):
         if said and said not in self.assumptions:
             self.assumptions.append(said)
         array = np.asarray(inputs)
-        check_picture(array.shape, array.dtype.kind, self.argument, self._takes)
+        find_kind(array.shape, array.dtype.kind, self.argument, self._takes)
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> int:
@@ -320,7 +321,7 @@ def _checked_arrays(x: Any, y: Any, argument: str, takes: ModelInput) -> tuple[A
             f"{argument} has inputs of several shapes, such as {inputs[0].shape}; resize them to "
             "one, and numpy.stack makes one array of a list"
         )
-    check_picture(inputs.shape[1:], inputs.dtype.kind, argument, takes)
+    find_kind(inputs.shape[1:], inputs.dtype.kind, argument, takes)
     given = labels.shape[0] if labels.ndim else 1
     if not labels.ndim or len(inputs) != given:
         raise ValueError(

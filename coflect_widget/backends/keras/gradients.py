@@ -30,13 +30,18 @@ class KerasGradients:
     def __init__(self, classifier: Classifier, *, training: bool = False) -> None:
         self.classifier = classifier
         self._training = training
-        self.input_channels: int | None = {"last": -1, "first": 1, "none": None}[classifier.layout]
 
     def own(self, x: Any) -> Any:
         return self.classifier.own(x)
 
     def chw(self, x: Any) -> Any:
         return self.classifier.chw(np.asarray(x))
+
+    def in_order(self, x: Any) -> Any:
+        layout, axes = self.classifier.layout, len(x.shape)
+        if layout == "last":
+            return tf.transpose(x, (0, axes - 1, *range(1, axes - 1)))
+        return x if layout == "first" else tf.expand_dims(x, 1)
 
     def logits(self, x: Any) -> Any:
         return self.classifier.logits(self.classifier.model(x, training=self._training))

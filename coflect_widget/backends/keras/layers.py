@@ -11,11 +11,21 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.backends.keras.model import Classifier
-from coflect_widget.backends.layers import Layer, Output, choose, spatial
+from coflect_widget.backends.layers import Layer, Output, along, choose, spatial
+
+#: Layers each of whose outputs' places depends on all places of their input.
+_MIXING = (
+    keras.layers.RNN, keras.layers.Bidirectional, keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention, keras.layers.Attention, keras.layers.AdditiveAttention,
+)  # fmt: skip
 
 
 def as_maps(layer: Layer, output: Any) -> Any:
-    """A layer's output as (B, h, w, C)."""
+    """A layer's output as (B, h, w, C); of a layer along a series h is 1."""
+    if layer.along:
+        return (output if layer.layout == "channels last" else tf.transpose(output, (0, 2, 1)))[
+            :, None
+        ]
     if layer.layout == "channels last":
         return output
     if layer.layout == "channels first":
@@ -83,7 +93,7 @@ def tapped(layers: dict[str, Any], keep: Callable[[str, Any], None]) -> Iterator
 def find_layer(
     classifier: Classifier, input_shape: Sequence[int], name: str | None = None
 ) -> Layer:
-    """See `backends.layers.choose`; `input_shape` is (C, H, W)."""
+    """See `backends.layers.choose`; `input_shape` is (C, H, W) or (C, L)."""
     layers = _spatial_layers(classifier, tuple(input_shape))
     return choose(layers, name, "layer", lambda: named_layers(classifier.model))
 
@@ -103,7 +113,14 @@ def _spatial_layers(
         outputs.pop(name, None)  # of a layer called twice the last call counts
         first = getattr(layers[name], "data_format", None) == "channels_first"
         dense = isinstance(layers[name], keras.layers.Dense)
-        outputs[name] = Output(name, value, last=not first, projection=dense)
+        outputs[name] = Output(
+            name,
+            value,
+            last=not first,
+            projection=dense,
+            row=hasattr(layers[name], "data_format") and len(value.shape) == 3,
+            mixes=isinstance(layers[name], _MIXING),
+        )
 
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -111,9 +128,12 @@ def _spatial_layers(
             logits = classifier.logits(classifier.model(x, training=False))
         mixture = tf.constant(generator.standard_normal(logits.shape), tf.float32)
         score = tf.reduce_sum(logits * mixture)
-    channels, height, width = input_shape
-    own = {(channels, height, width), (height, width, channels)}
-    found = spatial(list(outputs.values()), (height, width), own)
+    channels, *places = input_shape
+    if len(places) == 1:
+        found = along(list(outputs.values()), places[0])
+    else:
+        own = {(channels, *places), (*places, channels)}
+        found = spatial(list(outputs.values()), (places[0], places[1]), own)
     gradients = tape.gradient(score, [output.value for _, output in found])
     result = []
     for (layer, _), gradient in zip(found, gradients, strict=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import WeightSpec
 
-#: Where the channels of an input are; "none": the input is (H, W).
+#: Where the channels of an input are; "none": it has no axis of them.
 Layout = Literal["last", "first", "none"]
 #: What the model's outputs are; "logit" and "sigmoid" have one for two classes, and "sigmoids" are
 #: probabilities that do not sum to 1.
@@ -30,6 +30,7 @@ class Classifier:
     model: Any  # keras.Model
     layout: Layout
     head: Head
+    axes: int = 3  # of one input with its channels
 
     def logits(self, outputs: Any) -> Any:
         """Logits (B, classes) float32 from what the model gave.
@@ -53,16 +54,19 @@ class Classifier:
         return outputs
 
     def chw(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Inputs (..., H, W, C), (..., C, H, W) or (..., H, W) as (..., C, H, W)."""
+        """Inputs (..., H, W, C), (..., C, H, W) or (..., H, W) as (..., C, H, W).
+
+        So with series, (..., L, C), (..., C, L) or (..., L) as (..., C, L).
+        """
         if self.layout == "last":
-            return np.ascontiguousarray(np.moveaxis(x, -1, -3))
-        return x if self.layout == "first" else np.expand_dims(x, -3)
+            return np.ascontiguousarray(np.moveaxis(x, -1, -self.axes))
+        return x if self.layout == "first" else np.expand_dims(x, -self.axes)
 
     def own(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """The way back from `chw`: (..., C, H, W) as the model takes it."""
         if self.layout == "last":
-            return np.ascontiguousarray(np.moveaxis(x, -3, -1))
-        return x if self.layout == "first" else x[..., 0, :, :]
+            return np.ascontiguousarray(np.moveaxis(x, -self.axes, -1))
+        return x if self.layout == "first" else np.squeeze(x, -self.axes)
 
 
 def weight_names(variables: Sequence[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether a Keras model's inputs are pictures, and where their channels are."""
+"""What a Keras model says of its input, and where the channels of pictures are to be."""
 
 from __future__ import annotations
 
@@ -10,32 +10,19 @@ from typing import Any, Literal
 import keras
 from numpy.typing import NDArray
 
-from coflect_widget.backends.keras.model import Layout
 from coflect_widget.backends.sourced import same_shapes
-from coflect_widget.modalities import IMAGE, Modality
-from coflect_widget.modalities.image.inputs import PICTURES_ONLY
+from coflect_widget.modalities import Modality
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
-#: A side below this is a series' channels, or the width of a strip.
-_SMALLEST_SIDE = 4
-_TEXT = ("Embedding", "TextVectorization", "StringLookup", "IntegerLookup", "Hashing")
-_SERIES = (
+#: First layers that tell texts, and those that tell series.
+TEXT = ("Embedding", "TextVectorization", "StringLookup", "IntegerLookup", "Hashing")
+SERIES = (
     "Conv1D", "SeparableConv1D", "DepthwiseConv1D", "LSTM", "GRU", "SimpleRNN", "RNN",
     "Bidirectional", "ConvLSTM1D", "MaxPooling1D", "AveragePooling1D", "GlobalAveragePooling1D",
-    "GlobalMaxPooling1D", "ZeroPadding1D",
+    "GlobalMaxPooling1D", "ZeroPadding1D", "MultiHeadAttention", "GroupedQueryAttention",
 )  # fmt: skip
-
-
-def pictures_only(named: Modality | None) -> Modality:
-    """Pictures; raises ValueError where a person says that the inputs are of another kind."""
-    if named is not None and named.name != IMAGE.name:
-        raise ValueError(
-            f"inputs={named.name!r}: Keras models take pictures only, so far; leave inputs= out, "
-            "or pass a torch model"
-        )
-    return IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +39,19 @@ class ModelInput:
         Whether the model scales its inputs itself, so that nobody is told to do it.
     first : str
         Class of the first layer that tells texts and series from pictures, or "".
+    named : Modality or None
+        What a person says that the input is.
     """
 
     shape: Shape | None = None
     name: str = ""
     scales: bool = False
     first: str = ""
+    named: Modality | None = None
 
     @classmethod
-    def of(cls, model: Any) -> ModelInput:
-        """Read from a model.
+    def of(cls, model: Any, named: Modality | None = None) -> ModelInput:
+        """Read from a model; `named` is what a person says that its input is.
 
         Raises
         ------
@@ -73,7 +63,7 @@ class ModelInput:
             if len(shape) > 1:
                 raise ValueError(
                     f"model takes {len(shape)} inputs ({', '.join(_names(model))}); the Keras "
-                    "backend trains models of one input, a picture, so far: make one array and one "
+                    "backend trains models of one input so far: make one array and one "
                     "keras.Input of them, whose parts the model takes apart itself"
                 )
             [shape] = shape.values() if isinstance(shape, dict) else shape
@@ -84,6 +74,7 @@ class ModelInput:
             name=next(iter(_names(model)), ""),
             scales=any(isinstance(layer, scaling) for layer in layers),
             first=_telling(layers),
+            named=named,
         )
 
     def pick(self, inputs: Any, argument: str) -> tuple[Any, str]:
@@ -138,79 +129,11 @@ def _names(model: Any) -> list[str]:
 def _telling(layers: list[Any]) -> str:
     for layer in layers:
         kind = type(layer).__name__
-        if kind in _TEXT or kind in _SERIES:
+        if kind in TEXT or kind in SERIES:
             return kind
         if kind in ("Flatten", "Reshape", "Permute") or kind.endswith(("2D", "3D")):
             return ""
     return ""
-
-
-def check_picture(shape: Shape, kind: str, argument: str, takes: ModelInput) -> None:
-    """Raise ValueError unless inputs of this shape can be pictures (H, W), (H, W, C) or (C, H, W).
-
-    Parameters
-    ----------
-    shape : tuple
-        Of one input.
-    kind : str
-        Its dtype's kind, as numpy has it.
-    """
-    found = _not_a_picture(shape, kind, takes)
-    if found is None:
-        return
-    looks, remedy = found
-    sides = "".join(f", {side}" for side in shape)
-    raise ValueError(
-        f"{PICTURES_ONLY}: {argument} has inputs (N{sides or ','}), which look like {looks}, "
-        f"and a session cannot train on them yet{remedy}"
-    )
-
-
-def _not_a_picture(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str] | None:
-    first = f"{takes.first} first in the model"
-    if kind in "OSU":
-        return "texts", ""
-    if len(shape) == 0:
-        return "a table of one column", ""
-    if len(shape) == 1:
-        if takes.first in _TEXT or (kind in "iu" and takes.first in _SERIES):
-            return f"token ids ({first})", ""
-        if takes.first in _SERIES:
-            return f"series ({first})", ""
-        if kind in "iu":
-            return "token ids or a table", _FLATTENED
-        return "a table", _FLATTENED
-    if len(shape) == 2:
-        if takes.first in _TEXT:
-            return f"token ids ({first})", ""
-        if min(side for side in (*shape, 64) if side is not None) < _SMALLEST_SIDE:
-            return "series (N, length, channels)", ""
-        if takes.first in _SERIES:
-            sides = f"{shape[0]}, {shape[1]}"
-            return (
-                f"series ({first})",
-                f"; rows of pictures are read where they are passed as (N, {sides}, 1) and the "
-                f"model begins with keras.layers.Reshape(({sides}))",
-            )
-    if len(shape) > 3:
-        return "volumes or films", ""
-    return None
-
-
-_FLATTENED = (
-    "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
-    "begins with keras.layers.Flatten()"
-)
-
-
-def check_strip(shape: tuple[int, ...], layout: Layout, argument: str) -> None:
-    """Raise ValueError for an input that is one pixel wide or high."""
-    height, width = shape if layout == "none" else shape[:2] if layout == "last" else shape[1:]
-    if min(height, width) == 1:
-        raise ValueError(
-            f"{PICTURES_ONLY}: {argument} has inputs of {height} x {width} pixels, which "
-            "look like series or a table put in as a strip, and a session cannot train on them yet"
-        )
 
 
 Turn = Literal["", "last", "first"]
@@ -241,6 +164,8 @@ def find_turn(found: tuple[int, ...], takes: ModelInput, *, promised_first: bool
         remedy = (
             f"give grey pictures its channels: numpy.repeat(images[..., None], {wanted[-1]}, -1)"
         )
+    elif len(found) == 2 and _fits(found[::-1], wanted):
+        remedy = "turn them with series.transpose(0, 2, 1): Keras takes series as (steps, channels)"
     else:
         remedy = f"resize the pictures to that, or make the model with keras.Input({found})"
     raise ValueError(
@@ -283,36 +208,12 @@ def _one_channel(found: tuple[int, ...], wanted: Shape) -> bool:
     return len(found) == 3 and len(wanted) == 2 and found[-1] == 1 and _fits(found[:2], wanted)
 
 
-def find_layout(shape: tuple[int, ...], model: Any) -> tuple[Layout, str]:
-    """Where the channels of inputs of this shape are, and what was guessed, or "".
-
-    A side of 1, 3 or 4 says it; where both ends have one or none, the model's own layers do.
-
-    Raises
-    ------
-    ValueError
-        If the inputs are no images.
-    """
-    if len(shape) == 2:
-        return "none", ""
-    if len(shape) != 3:
-        raise ValueError(f"train_data has inputs of shape {shape}; expected images (H, W, C)")
-    first, last = (shape[place] in (1, 3, 4) for place in (0, -1))
-    if first != last:
-        return ("first", "") if first else ("last", "")
-    layout: Layout = "last"
-    for layer in model._flatten_layers(include_self=False):
-        said = getattr(layer, "data_format", None)
-        if said in ("channels_last", "channels_first") and hasattr(layer, "kernel_size"):
-            layout = "last" if said == "channels_last" else "first"
-            break
-    return layout, f"The channels of inputs {shape} were taken to stand {layout}."
-
-
 def scaled_remedy(array: Array, place: str, takes: ModelInput) -> str:
     """How to make floating point of inputs that are whole numbers."""
-    by = ""
-    if not takes.scales and array.dtype.kind in "iu" and array.size:
+    by, name = "", "images"
+    if takes.first in SERIES or len(takes.shape or (0, 0)) == 1:
+        name = "x"
+    elif not takes.scales and array.dtype.kind in "iu" and array.size:
         highest = int(array.max())
         top = 255 if highest <= 255 else 2 ** math.ceil(math.log2(highest + 1)) - 1
         by = f" / {top}"
@@ -320,4 +221,4 @@ def scaled_remedy(array: Array, place: str, takes: ModelInput) -> str:
         return f"data.map(lambda x, y: (tf.cast(x, tf.float32){by}, y))"
     if place == "items":
         return f"give x.astype('float32'){by} in each item"
-    return f"images.astype('float32'){by}"
+    return f"{name}.astype('float32'){by}"

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.items import name_index
-from coflect_widget.backends.keras.pictures import ModelInput, check_picture
+from coflect_widget.backends.keras.kinds import find_kind
+from coflect_widget.backends.keras.pictures import ModelInput
 from coflect_widget.backends.keras.targets import Place
 from coflect_widget.backends.progress import shown
 from coflect_widget.backends.rereading import second_look
@@ -135,7 +136,7 @@ class TfBatches(Batched):
             raise ValueError(f"{argument} is a tf.data.Dataset of (x, y, weight), and {_WEIGHTS}")
         self._batched = _is_batched(x.shape, y.shape, takes)
         shape = tuple(x.shape[1:] if self._batched else x.shape)
-        check_picture(shape, np.dtype(x.dtype.as_numpy_dtype).kind, argument, takes)
+        find_kind(shape, np.dtype(x.dtype.as_numpy_dtype).kind, argument, takes)
         self._check_length()
         self.count = int(data.cardinality())
         self.unit = "batches" if self._batched else "samples"
@@ -226,7 +227,7 @@ class PyBatches(Batched):
                     f"{where} has inputs of shape {inputs.shape} and labels of shape "
                     f"{labels.shape}; expected a batch, one label for each input"
                 )
-            check_picture(inputs.shape[1:], inputs.dtype.kind, self.argument, self.takes)
+            find_kind(inputs.shape[1:], inputs.dtype.kind, self.argument, self.takes)
             place = self._first.setdefault(number, first)
             yield place, inputs, labels
             first = place + len(inputs)
@@ -281,7 +282,7 @@ def _is_batched(x: Any, y: Any, takes: ModelInput) -> bool:
         return False
     if len(x) >= 4:
         return True
-    if wanted is not None and len(wanted) == len(x) == 3:
+    if wanted is not None and len(wanted) == len(x):
         fits = all(a is None or b is None or a == b for a, b in zip(x, wanted, strict=True))
         if fits and x[-1] == wanted[-1]:
             return False

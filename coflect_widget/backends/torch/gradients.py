@@ -23,11 +23,10 @@ class TorchGradients:
     model : torch.nn.Module
         In eval mode, on the CPU.
     call : callable, optional
-        Runs the model on inputs (B, C, H, W), where ``model(x)`` does not.
+        Runs the model on inputs (B, ...), where ``model(x)`` does not.
     """
 
     ops = cast("Ops", TorchOps)
-    input_channels: int | None = 1
 
     def __init__(self, model: nn.Module, call: Callable[[Tensor], Any] | None = None) -> None:
         self.model = model
@@ -38,6 +37,9 @@ class TorchGradients:
 
     def chw(self, x: Tensor) -> Tensor:
         return x.detach()
+
+    def in_order(self, x: Tensor) -> Tensor:
+        return x
 
     def logits(self, x: Tensor) -> Tensor:
         # The copy keeps an in-place first layer from changing the input, or failing on it.

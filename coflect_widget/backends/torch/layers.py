@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from coflect_widget.backends.layers import Layer, Output, choose, spatial
+from coflect_widget.backends.layers import Layer, Output, along, choose, spatial
 from coflect_widget.backends.torch.outputs import logits_of
 
 #: Modules whose outputs (B, C, n) have their channels before their places.
@@ -18,10 +18,14 @@ _CHANNELS_FIRST = (
     nn.Flatten, nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d,
     nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
 )  # fmt: skip
+#: Modules each of whose outputs' places depends on all places of their input.
+_MIXING = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 
 def as_maps(layer: Layer, output: Tensor) -> Tensor:
-    """A module's output as (B, C, h, w)."""
+    """A module's output as (B, C, h, w); of a layer along a series h is 1."""
+    if layer.along:
+        return output[:, :, None]
     if layer.layout == "channels first":
         return output
     if layer.layout == "channels last":
@@ -74,7 +78,7 @@ def find_layer(
     ----------
     model : torch.nn.Module
         In eval mode, on the CPU.
-    input_shape : (C, H, W)
+    input_shape : (C, H, W) or (C, L)
     name : str, optional
         Take this module instead.
     call : callable, optional
@@ -113,8 +117,11 @@ def _spatial_layers(
     finally:
         for handle in handles:
             handle.remove()
-    height, width = input_shape[1:]
-    found = spatial(list(outputs.values()), (height, width), {input_shape}, flattens=True)
+    places, seen = input_shape[1:], list(outputs.values())
+    if len(places) == 1:
+        found = along(seen, places[0])
+    else:
+        found = spatial(seen, (places[0], places[1]), {input_shape}, flattens=True)
     if logits is None or not logits.requires_grad or not found:
         return [(layer, False) for layer, _ in found]
     # A random mixture, because the sum over probabilities has no gradient.
@@ -133,6 +140,7 @@ def _told(name: str, module: nn.Module, value: Tensor) -> Output:
         last=isinstance(module, nn.LayerNorm | nn.Linear),
         projection=isinstance(module, nn.Linear),
         row=isinstance(module, _CHANNELS_FIRST) and value.ndim == 3,
+        mixes=isinstance(module, _MIXING),
     )
 
 

@@ -1,0 +1,150 @@
+"""Of which kind a Keras model's inputs are, and how they are turned to channels first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from coflect_widget.backends.keras.model import Layout
+from coflect_widget.backends.keras.pictures import SERIES as SERIES_LAYERS
+from coflect_widget.backends.keras.pictures import TEXT as TEXT_LAYERS
+from coflect_widget.backends.keras.pictures import ModelInput, Shape
+from coflect_widget.modalities import IMAGE, SERIES, Modality, recognise
+from coflect_widget.modalities.image.inputs import PICTURES_ONLY
+
+#: A side below this is a series' channels, or the width of a strip.
+_SMALLEST_SIDE = 4
+_FLATTENED = (
+    "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
+    "begins with keras.layers.Flatten()"
+)
+
+
+def find_kind(shape: Shape, kind: str, argument: str, takes: ModelInput) -> Modality:
+    """What inputs of this shape are: what a person says, or what shape and model tell.
+
+    Pictures are (H, W), (H, W, C) or (C, H, W), series (L, C) or (L,), rows of a table (F,).
+
+    Parameters
+    ----------
+    shape : tuple
+        Of one input.
+    kind : str
+        Its dtype's kind, as numpy has it.
+
+    Raises
+    ------
+    ValueError
+        If they are of no kind that is known.
+    """
+    if takes.named is not None and takes.named.name != IMAGE.name:
+        return takes.named
+    looks, remedy = _unknown(shape, kind, takes)
+    if not looks and takes.named is not None and len(shape) > 1:
+        return takes.named
+    if not looks and len(shape) == 1 and takes.first not in SERIES_LAYERS:
+        sides = [2 if side is None else side for side in shape]
+        found = recognise(np.zeros(sides, np.float32))
+        looks, remedy = ("", "") if found.name != IMAGE.name else ("a table", _FLATTENED)
+        if not looks:
+            return found
+    if looks:
+        sides_ = "".join(f", {side}" for side in shape)
+        raise ValueError(
+            f"{PICTURES_ONLY}: {argument} has inputs (N{sides_ or ','}), which look like {looks}, "
+            f"and a session cannot train on them yet{remedy}"
+        )
+    if len(shape) == 3:
+        return IMAGE
+    narrow = min(side for side in (*shape, 64) if side is not None) < _SMALLEST_SIDE
+    return SERIES if narrow or takes.first in SERIES_LAYERS else IMAGE
+
+
+def _unknown(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str]:
+    """What inputs look like that are of no kind that is known, and a way out; "" and ""."""
+    first = f"{takes.first} first in the model"
+    if kind in "OSU":
+        return "texts", ""
+    if len(shape) == 0:
+        return "a table of one column", ""
+    if len(shape) < 3 and takes.first in TEXT_LAYERS:
+        return f"token ids ({first})", ""
+    if len(shape) == 1 and kind in "iu":
+        if takes.first in SERIES_LAYERS:
+            return f"token ids ({first})", ""
+        return "token ids or a table", _FLATTENED
+    return ("volumes or films", "") if len(shape) > 3 else ("", "")
+
+
+def find_layout(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:
+    """Where the channels of inputs of this shape are, and what was guessed, or "".
+
+    Raises
+    ------
+    ValueError
+        If the inputs are none of their kind.
+    """
+    kind = find_kind(shape, "f", "train_data", takes)
+    return _LAYOUTS.get(kind.name, _as_they_are)(shape, model, takes)
+
+
+def _of_picture(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:
+    """A side of 1, 3 or 4 says it; where both ends have one or none, the model's layers do."""
+    if len(shape) == 2:
+        _check_strip(*shape)
+        return "none", ""
+    if len(shape) != 3:
+        raise ValueError(f"train_data has inputs of shape {shape}; expected images (H, W, C)")
+    first, last = (shape[place] in (1, 3, 4) for place in (0, -1))
+    layout: Layout = "first" if first else "last"
+    said = ""
+    if first == last:
+        layout = _said_by_layers(model)
+        said = f"The channels of inputs {shape} were taken to stand {layout}."
+    _check_strip(*(shape[:2] if layout == "last" else shape[1:]))
+    return layout, said
+
+
+def _check_strip(height: int, width: int) -> None:
+    """Raise ValueError for an input that is one pixel wide or high."""
+    if min(height, width) == 1:
+        raise ValueError(
+            f"{PICTURES_ONLY}: train_data has inputs of {height} x {width} pixels, which look like "
+            "series or a table put in as a strip; pass series as (N, steps, channels) and tables "
+            "as (N, columns), to a model that takes them so"
+        )
+
+
+def _of_series(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:
+    if len(shape) == 1:
+        return "none", ""
+    layout = _said_by_layers(model)
+    if min(shape) < _SMALLEST_SIDE:
+        return layout, ""
+    order = "steps and channels" if layout == "last" else "channels and steps"
+    why = f"because {takes.first} stands first in the model" if takes.named is None else "as told"
+    return layout, (
+        f"Inputs of shape {shape} are taken as series, {order}, {why}; of pictures say "
+        "inputs='image'."
+    )
+
+
+def _as_they_are(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:
+    del shape, model, takes
+    return "first", ""
+
+
+def _said_by_layers(model: Any) -> Layout:
+    for layer in model._flatten_layers(include_self=False):
+        said = getattr(layer, "data_format", None)
+        if said in ("channels_last", "channels_first") and hasattr(layer, "kernel_size"):
+            return "last" if said == "channels_last" else "first"
+    return "last"
+
+
+_LAYOUTS: dict[str, Callable[[tuple[int, ...], Any, ModelInput], tuple[Layout, str]]] = {
+    IMAGE.name: _of_picture,
+    SERIES.name: _of_series,
+}
