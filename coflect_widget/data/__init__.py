@@ -2,6 +2,7 @@
 
 from coflect_widget.data.cifar10 import cifar10_catsdogs
 from coflect_widget.data.decoy_digits import decoy_digits
+from coflect_widget.data.reviews import reviews
 from coflect_widget.data.synthetic import synthetic
 
-__all__ = ["cifar10_catsdogs", "decoy_digits", "synthetic"]
+__all__ = ["cifar10_catsdogs", "decoy_digits", "reviews", "synthetic"]

@@ -7,11 +7,15 @@ from typing import Any
 
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
+from coflect_widget.modalities.text import TEXT
 
 #: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
 ENTRY_POINTS = "coflect.modalities"
 
-BUILT_IN: dict[str, Modality] = {IMAGE.name: IMAGE}
+BUILT_IN: dict[str, Modality] = {
+    IMAGE.name: IMAGE,
+    TEXT.name: TEXT,
+}
 
 _registered: dict[str, Modality] = {}
 
