@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.attribution import entered
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
 from coflect_widget.backends.differentiable import Differentiable, Noise, Ops, Others, WorkerModel
 from coflect_widget.backends.layers import Layer
@@ -157,9 +158,11 @@ class ModelExplainer:
         Parameters
         ----------
         x : ndarray (1, ...) float32
+            Where the modality's inputs are whole numbers, int64.
         target : int or None
             The class to explain; the predicted one if None.
-        methods : sequence of {"livecam", "gradcam", "smoothgrad"}
+        methods : sequence of {"livecam", "gradcam", "integrated", "smoothgrad"}
+            "integrated" is of whole numbers, which a model looks up.
         samples : int
             Noisy copies for SmoothGrad, which takes fewer where its map converges early.
         sigma : float
@@ -190,7 +193,7 @@ class ModelExplainer:
         NoSuitableLayerError
             If LiveCAM has nothing to read.
         """
-        x = np.array(x, dtype=np.float32)
+        x = np.array(x, dtype=np.int64 if modality.whole else np.float32)
         model = self.model.bound(others, place)
         inputs = model.own(x)
         with self.model.seeded(seed) as noise:
@@ -214,7 +217,13 @@ class ModelExplainer:
                 cam = CAMS[method](model.ops, *maps)
                 result[method] = model.ops.resized(cam, modality.extent(x[0]))
                 result["layer"] = read.name
-            if "smoothgrad" in methods:
+            if "integrated" in methods:
+                result["integrated"] = entered.integrated(model, inputs, explained, modality)
+            if "smoothgrad" in methods and modality.whole:
+                result["smoothgrad"], result["samples_used"] = entered.smoothgrad(
+                    model, inputs, explained, samples, noise, sigma, modality
+                )
+            elif "smoothgrad" in methods:
                 spread = modality.spread(x[0], sigma)
                 if not isinstance(spread, float):  # of each value its own
                     noise, spread = _wide(noise, model.own(spread[None])), 1.0

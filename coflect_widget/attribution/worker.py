@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,7 +194,7 @@ def load_warm(model: Model, input_shape: tuple[int, ...] | None) -> None:
     explainer = load(model)
     if input_shape is None:
         return
-    blank = np.linspace(0, 1, math.prod(input_shape), dtype=np.float32).reshape(input_shape)
+    blank = _modalities[model.id].blank(input_shape)
     job = Job(
         model_id=model.id, model=None, weights={}, step=0, task=ANY_TASK, input=blank, target=0,
         method=_modalities[model.id].methods[0], samples=consensus.NOISE_BATCH, sigma=0.1,

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located, masks
-from coflect_widget.modalities.base import BoolArray, Modality, over
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Kind, Located, masks
+from coflect_widget.modalities.base import BoolArray, Modality, Pattern, over
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -74,6 +74,16 @@ class Places(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What is marked in each row that has it, wherever it is there; see `Modality.pattern`."""
+
+    kind: Kind
+    pattern: Pattern
+    strength: float
+    label: int | None  # the class that it is about
+
+
+@dataclass(frozen=True, slots=True)
 class Plan(Generic[A]):
     """A GuidanceState as arrays; N annotated samples, M margins, K like places."""
 
@@ -93,6 +103,7 @@ class Plan(Generic[A]):
     ignores: bool  # anything is to be ignored
     reaches_others: bool  # anything is to be ignored in samples that nobody drew on
     found_all: bool  # all that is to be ignored was found, sample by sample
+    carried: tuple[Carried, ...] = ()
 
 
 def make_plan(
@@ -110,15 +121,19 @@ def make_plan(
         samples = [s for s, label in zip(samples, labels, strict=True) if label >= 0]
         inputs, labels = read_rows(samples or [0])
     extent = modality.extent(inputs[0])
+    rows = [_plain(inputs[k]) for k in range(len(samples))]
     own = [
-        masks([s for s in strokes if s.concerns(sample, int(label))], modality, extent)
-        for sample, label in zip(samples, labels, strict=False)
+        masks([s for s in strokes if s.concerns(sample, int(label))], modality, extent, x)
+        for sample, label, x in zip(samples, labels, rows, strict=False)
     ]
+    carried: list[Carried] = []
     general = _general(strokes, modality, extent)
     found_elsewhere = {entry.of for entry in located}
     places: dict[bytes, BoolArray] = {}
     like_strength = 0.0
     for stroke in strokes:
+        if stroke.sample is None:
+            carried += _carried(stroke, modality, None)
         if stroke.kind != "ignore" or stroke.sample is None:
             continue
         if stroke.id in found_elsewhere:  # of several, the first is what was searched for
@@ -130,8 +145,10 @@ def make_plan(
                 if s.sample == stroke.sample and (s.kind == "look" or s is stroke)
             ]
             drawn = masks(there, modality, extent)
-            like_strength = max(like_strength, stroke.strength)
+            if stroke.sample in samples:
+                carried += _carried(stroke, modality, rows[samples.index(stroke.sample)])
             for place in modality.alike(drawn.ignore):
+                like_strength = max(like_strength, stroke.strength)
                 places.setdefault(place.tobytes(), place & ~general.look[0])
 
     def stack(values: Sequence[BoolArray]) -> BoolArray:
@@ -141,7 +158,9 @@ def make_plan(
     like = stack([place for place in places.values() if place.any()])
     look_strength = np.array([m.look_strength for m in own], np.float32)
     ignore_strength = np.array([m.ignore_strength for m in own], np.float32)
-    reaches_others = like_strength > 0 or bool(located) or bool((general.ignore_strength > 0).any())
+    everywhere = bool((general.ignore_strength > 0).any())
+    ignored_elsewhere = any(each.kind == "ignore" for each in carried)
+    reaches_others = like_strength > 0 or bool(located) or everywhere or ignored_elsewhere
     return Plan(
         samples=np.array(samples, dtype=np.int64),
         inputs=inputs[: len(samples)],
@@ -155,11 +174,28 @@ def make_plan(
         like_strength=like_strength,
         general=general,
         located=located_places(located, extent),
-        looks=bool((look_strength > 0).any() or (general.look_strength > 0).any()),
+        looks=bool((look_strength > 0).any() or (general.look_strength > 0).any())
+        or any(each.kind == "look" for each in carried),
         ignores=bool((ignore_strength > 0).any()) or reaches_others,
         reaches_others=reaches_others,
-        found_all=bool(located) and like_strength == 0 and not (general.ignore_strength > 0).any(),
+        found_all=bool(located) and like_strength == 0 and not everywhere and not ignored_elsewhere,
+        carried=tuple(carried),
     )
+
+
+def _plain(x: Any) -> NDArray[Any]:
+    """A row of a framework's inputs in numpy."""
+    found: NDArray[Any] = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    return found
+
+
+def _carried(
+    stroke: ActiveStroke, modality: Modality, x: NDArray[Any] | None
+) -> tuple[Carried, ...]:
+    pattern = modality.pattern(stroke.region, x)
+    if pattern is None:
+        return ()
+    return (Carried(stroke.kind, pattern, stroke.strength, stroke.label),)
 
 
 def mapped(plan: Plan[NDArray[Any]], move: Callable[[NDArray[Any]], Any]) -> Plan[Any]:

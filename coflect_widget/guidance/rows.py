@@ -24,6 +24,7 @@ from coflect_widget.guidance.plan import (
     Places,
     Plan,
 )
+from coflect_widget.guidance.state import Kind
 from coflect_widget.modalities.base import Modality, over
 
 
@@ -91,6 +92,9 @@ class RowChooser:
         )
         group = _group(xp, general, targets)
         wide, wide_strength = wide[group], wide_strength[group]
+        here, carried = self._carried(xp, plan, "look" if look else "ignore", inputs, targets)
+        if here is not None:
+            wide, wide_strength = wide | here, xp.maximum(wide_strength, carried)
         few = count
         if kind == "ignore" and plan.like_strength > 0:
             # half of the rows for places that only other samples may show it at
@@ -136,6 +140,9 @@ class RowChooser:
         batch = len(inputs)
         margin = int(self._random.integers(len(MARGINS)))
         place, strength, known, box = self._ordinary(xp, plan, inputs, targets, indices, margin)
+        here, carried = self._carried(xp, plan, "ignore", inputs, targets)
+        if here is not None:
+            place, strength = place | here, xp.maximum(strength, carried)
         helpful = strength > 0
         few = max(1, round(ANNOTATED_SHARE * count)) if bool(xp.any(helpful)) else count
         a = self._some(inputs, plan.ignore_strength != 0, min(few, count))
@@ -156,6 +163,9 @@ class RowChooser:
             other = inputs[donor]
             if bool(xp.any(known)):
                 other = self._from_known(xp, other, donor, o, len(a), known, box)
+            other = self._modality.laid_out(other, x)
+            if here is not None:
+                swap = swap | self._carried(xp, plan, "ignore", other, targets[donor])[0]
         b = self._beside(inputs, least - len(x))
         return Swapped(
             original=xp.concat([x, inputs[b]]),
@@ -187,10 +197,39 @@ class RowChooser:
         other = inputs[donor]
         if bool(xp.any(known)):
             other = self._from_known(xp, other, donor, rows, 0, known, box)
+        other = self._modality.laid_out(other, inputs)
+        # A row takes what is carried there from its donor too: to be seen with any class it must
+        # come as often as it goes.
+        for values, labels in ((inputs, targets), (other, targets[donor])):
+            at, carried = self._carried(xp, plan, "ignore", values, labels)
+            if at is not None:
+                place, strength = place | at, xp.maximum(strength, carried)
         drawn = _to(inputs, self._random.random(batch))
         taking_part = drawn < 1 - (1 - strength) ** TAKING_PART
         swap = place & over(taking_part, place)
         return self._modality.exchange(swap, inputs, other)
+
+    def _carried(
+        self, xp: Any, plan: Plan[Any], kind: Kind, inputs: Any, targets: Any
+    ) -> tuple[Any, Any]:
+        """Where rows (B, ...) carry what is marked, (B, E), and how strongly it is, (B,).
+
+        None and None where nothing of that kind is carried.
+        """
+        labels = targets if targets.ndim == 1 else xp.argmax(targets, axis=1)
+        found: Any = None
+        strength: Any = None
+        for each in plan.carried:
+            if each.kind != kind:
+                continue
+            at = self._modality.occurrences(each.pattern, inputs)
+            if each.label is not None:
+                at = at & over(labels == each.label, at)
+            has = xp.any(xp.reshape(at, (len(at), -1)), axis=1)
+            own = xp.astype(has, xp.float32) * each.strength
+            found = at if found is None else found | at
+            strength = own if strength is None else xp.maximum(strength, own)
+        return found, strength
 
     def _ordinary(
         self, xp: Any, plan: Plan[Any], inputs: Any, targets: Any, indices: Any, margin: int

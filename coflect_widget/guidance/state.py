@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.modalities.base import BoolArray, Corners, Modality, Region
+from coflect_widget.modalities.base import Array, BoolArray, Corners, Modality, Region
 
 Kind = events.StrokeKind
 Scope = events.Scope
@@ -100,21 +100,29 @@ class SampleMasks:
     ignore_strength: float
 
 
-def union(regions: Sequence[Region], modality: Modality, extent: tuple[int, ...]) -> BoolArray:
-    """All that is in one of the regions (E)."""
+def union(
+    regions: Sequence[Region], modality: Modality, extent: tuple[int, ...], x: Array | None = None
+) -> BoolArray:
+    """All that is in one of the regions (E), of the sample's input `x` where it is known."""
     found = np.zeros(extent, np.bool_)
     for region in regions:
-        found |= modality.mask(region, extent)
+        found |= modality.mask(region, extent) if x is None else modality.mask_in(region, x)
     return found
 
 
 def masks(
-    strokes: Sequence[ActiveStroke], modality: Modality, extent: tuple[int, ...]
+    strokes: Sequence[ActiveStroke],
+    modality: Modality,
+    extent: tuple[int, ...],
+    x: Array | None = None,
 ) -> SampleMasks:
-    """Masks of strokes that concern one sample; where kinds contradict, the later one wins."""
+    """Masks of strokes that concern one sample; where kinds contradict, the later one wins.
+
+    `x` is the sample's input, where it is known.
+    """
     owner = np.full(extent, -1, dtype=np.int64)
     for number, stroke in enumerate(strokes):
-        owner[modality.mask(stroke.region, extent)] = number
+        owner[union([stroke.region], modality, extent, x)] = number
     found: dict[Kind, tuple[BoolArray, float]] = {}
     for kind in ("look", "ignore"):
         kept = [

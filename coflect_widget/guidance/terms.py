@@ -110,7 +110,8 @@ def choose(
                 warn("no second derivative for the input gradient, fill used instead")
         terms.insert(0, term)
         if OUTSIDE not in words:
-            fill = FILL if plan.like_strength > 0 or plan.located else FILL_HERE
+            further = plan.like_strength > 0 or plan.located or plan.carried
+            fill = FILL if further else FILL_HERE
             words.insert(0, fill if term == "fill" else GRADIENT)
     return Chosen(plan, terms, words)
 

@@ -10,20 +10,24 @@ from coflect_widget.modalities.registry import (
 )
 from coflect_widget.modalities.series import SERIES, Series
 from coflect_widget.modalities.table import TABLE, Table
+from coflect_widget.modalities.text import TEXT, Text, with_tokenizer
 
 __all__ = [
     "IMAGE",
     "SERIES",
     "TABLE",
+    "TEXT",
     "Image",
     "Modality",
     "Region",
     "Rendering",
     "Series",
     "Table",
+    "Text",
     "Units",
     "container",
     "find_modality",
     "recognise",
     "register_modality",
+    "with_tokenizer",
 ]

@@ -25,6 +25,8 @@ _FLAT = 1e-6
 #: A box in an extent, in fractions of its axes: the low corner and then the high one, each with
 #: the last axis first, as x stands before y.
 Corners = tuple[float, ...]
+#: What can be told from a sample's values wherever it is, such as the ids of a word.
+Pattern = Any
 
 
 class Region(Protocol):
@@ -68,6 +70,9 @@ class Modality(Protocol):
         Maps that a person may ask for, the default first.
     layers : bool
         Whether a layer's output can be a map of it: a class-activation map.
+    whole : bool
+        Whether inputs are whole numbers, which a model looks up: they enter it through an
+        embedding, and maps and gradients are by what that gives.
     reach : tuple of float
         How far past a mark an exchange may go along each axis of the extent, because a hand is not
         exact: at most this share of the longest axis, 0 where neighbours have nothing to do with
@@ -86,6 +91,7 @@ class Modality(Protocol):
     axes: int
     methods: tuple[str, ...]
     layers: bool
+    whole: bool
     reach: tuple[float, ...]
     examples: tuple[str, ...]
     synonyms: Mapping[str, str]
@@ -132,6 +138,29 @@ class Modality(Protocol):
         ------
         ValueError
             If one of them cannot be used; the message names `argument` and the sample.
+        """
+
+    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
+        """Look at many samples' inputs (n, ...), of numpy or a framework.
+
+        Parameters
+        ----------
+        first : int
+            Index of the first one, for messages.
+
+        Raises
+        ------
+        ValueError
+            If one cannot be used; the message names its index and says what to do.
+        """
+
+    def numbered(self, count: int) -> Modality:
+        """The same kind, told that whole numbers go from 0 to `count` - 1.
+
+        Raises
+        ------
+        ValueError
+            If that does not fit what is known of them.
         """
 
     def assumed(self, x: Array) -> str:
@@ -197,13 +226,34 @@ class Modality(Protocol):
     # --- masks ---------------------------------------------------------------------------------
 
     def mask(self, region: Region, extent: tuple[int, ...]) -> BoolArray:
-        """The units (E) that belong to a region; at least one."""
+        """The units (E) that belong to a region; at least one.
+
+        None where that depends on a sample's values: see `mask_in`.
+        """
+
+    def mask_in(self, region: Region, x: Array) -> BoolArray:
+        """The units (E) of one sample's input that belong to a region; maybe none."""
 
     def overlap(self, one: Region, other: Region) -> bool:
         """Whether two regions share a unit."""
 
     def alike(self, mask: BoolArray) -> list[BoolArray]:
         """Places (E) of other samples at which what is marked in one may be; maybe none."""
+
+    def pattern(self, region: Region, x: Array | None) -> Pattern | None:
+        """What is marked, by its values and not by its place; None where the place is meant.
+
+        Parameters
+        ----------
+        x : ndarray or None
+            The sample that it was marked in, where there is one.
+        """
+
+    def occurrences(self, pattern: Pattern, x: Any) -> Any:
+        """The units (B, E) of rows (B, ...), of numpy or a framework, at which a pattern is."""
+
+    def laid_out(self, other: Any, x: Any) -> Any:
+        """Rows `other` laid out as `x` (B, ...), where samples have lengths of their own."""
 
     def exchange(self, mask: Any, x: Any, other: Any) -> Any:
         """Rows with what is marked taken from others: of the exchange, deletion, pull, placebo.
@@ -232,6 +282,9 @@ class Modality(Protocol):
 
     def baseline(self, x: Array) -> Array:
         """What stands for "nothing there" in `x`, an array that broadcasts with it."""
+
+    def blank(self, shape: Sequence[int]) -> Array:
+        """An input of that shape that a model can run on, whatever it shows."""
 
     def jitter(self, inputs: Array, share: float, rng: np.random.Generator) -> Array:
         """Inputs (B, ...) changed a little: by `share` of the range of their values."""
@@ -327,6 +380,7 @@ class Units:
     axes = 1
     methods: tuple[str, ...] = ("smoothgrad",)
     layers = False
+    whole = False
     reach: tuple[float, ...] = (0.0,)
     examples: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = {}
@@ -356,6 +410,17 @@ class Units:
         """As it is."""
         del inputs, argument, numbers
         return self
+
+    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
+        """Any values will do."""
+        del rows, argument, first
+
+    def numbered(self, count: int) -> Modality:
+        """As it is."""
+        del count
+        same: Any = self
+        known: Modality = same
+        return known
 
     def assumed(self, x: Array) -> str:
         """Nothing."""
@@ -397,6 +462,10 @@ class Units:
         """See `Modality.mask`."""
         raise NotImplementedError
 
+    def mask_in(self, region: Region, x: Array) -> BoolArray:
+        """The same units in all samples."""
+        return self.mask(region, self.extent(x))
+
     def overlap(self, one: Region, other: Region) -> bool:
         """Regions are different things, or the same."""
         return one == other
@@ -404,6 +473,20 @@ class Units:
     def alike(self, mask: BoolArray) -> list[BoolArray]:
         """The same place."""
         return [mask] if mask.any() else []
+
+    def pattern(self, region: Region, x: Array | None) -> Pattern | None:
+        """The place is meant."""
+        del region, x
+        return None
+
+    def occurrences(self, pattern: Pattern, x: Any) -> Any:
+        """Nothing is known by its values."""
+        raise NotImplementedError
+
+    def laid_out(self, other: Any, x: Any) -> Any:
+        """As it is: samples are of one size."""
+        del x
+        return other
 
     def exchange(self, mask: Any, x: Any, other: Any) -> Any:
         """See `Modality.exchange`; axes before those of the extent are exchanged together."""
@@ -434,6 +517,11 @@ class Units:
         axes = tuple(range(x.ndim - self.axes, x.ndim))
         mean: Array = x.mean(axes, keepdims=True)
         return mean
+
+    def blank(self, shape: Sequence[int]) -> Array:
+        """A slope."""
+        values = np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32)
+        return values.reshape(tuple(shape))
 
     def jitter(self, inputs: Array, share: float, rng: np.random.Generator) -> Array:
         """Gaussian noise."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
-from coflect_widget.modalities.table import TABLE, is_frame
 from coflect_widget.modalities.series import SERIES
+from coflect_widget.modalities.table import TABLE, is_frame
+from coflect_widget.modalities.text import TEXT
 
 #: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
 ENTRY_POINTS = "coflect.modalities"
@@ -17,6 +18,7 @@ BUILT_IN: dict[str, Modality] = {
     IMAGE.name: IMAGE,
     TABLE.name: TABLE,
     SERIES.name: SERIES,
+    TEXT.name: TEXT,
 }
 
 _registered: dict[str, Modality] = {}

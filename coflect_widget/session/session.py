@@ -17,7 +17,7 @@ from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config, nearest
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.modalities import Modality, find_modality, recognise
+from coflect_widget.modalities import Modality, find_modality, recognise, with_tokenizer
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
@@ -44,7 +44,7 @@ from coflect_widget.workers.pool import check_executor
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
     "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
-    "resume",
+    "tokenizer", "resume",
 ]  # fmt: skip
 
 
@@ -94,8 +94,11 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         What another session was told (its `ledger`, or the file it was saved to): in force from
         the first step on.
     inputs : str or Modality, optional
-        What an input is: "image", the name of what `register_modality` was given, or a
+        What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
+    tokenizer : optional
+        Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
+        words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
     resume : Run, Checkpoint or path, optional
         A run to go on with, in its own folder, from its last checkpoint, or one of its checkpoints.
         Model, data, batch size and seed must be those that it was begun with; settings and names
@@ -126,6 +129,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
+        tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
     ) -> None:
@@ -160,6 +164,8 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
                 "out, or let the backend take class_weight"
             )
         named = None if inputs is None else find_modality(inputs)
+        if tokenizer is not None:
+            named = with_tokenizer(named, tokenizer)
         more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
         if takes(factory, "modality"):
             more["modality"] = named

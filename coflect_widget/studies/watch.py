@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
 from coflect_widget.guidance.state import Kind, union
-from coflect_widget.modalities.base import BoolArray, Modality
+from coflect_widget.modalities.base import BoolArray, Modality, Region
 from coflect_widget.studies.effect import compare
 from coflect_widget.studies.measuring import measure
 from coflect_widget.studies.readings import Readings, Request
@@ -29,6 +29,8 @@ from coflect_widget.workers.idle_worker import IdleWorker
 #: Samples that receive an annotated region, and annotated samples that give theirs.
 RECEIVERS = 200
 DONORS = 16
+#: Samples that are looked at for such.
+MOST_READ = 50 * DONORS
 #: Interventions that come in this share of the steps of a measurement are measured from the
 #: first one's step: what five boxes did, drawn one after the other, none of them did alone.
 TOGETHER = 0.1
@@ -341,17 +343,27 @@ class EffectWatch:
             drawn = [union([modality.region(box, "found")], modality, extent) for box in boxes]
         else:
             strokes = [stroke for stroke in record.strokes if stroke.kind == kind]
-            mask = union([modality.region(s.roi, kind) for s in strokes], modality, extent)
+            regions = [modality.region(s.roi, kind) for s in strokes]
             samples = [s.sample for s in strokes if s.sample is not None][:1]
             if not samples:
-                everyone = rng.permutation(self._counts["train"])
-                label = strokes[0].label
-                samples = [int(k) for k in everyone[:DONORS]]
-                if label is not None:
-                    few = everyone[: 50 * DONORS]
-                    samples = [k for k in few.tolist() if self._read["train"](k).target == label]
-                    samples = samples[:DONORS]
-            drawn = [mask] * len(samples)
+                samples = self._carriers(regions, strokes[0].label, rng)
+            drawn = [
+                union(regions, modality, extent, self._read["train"](int(k)).input) for k in samples
+            ]
         if not samples:
-            raise ValueError("no sample of that class was found")
+            raise ValueError("no sample of that class, or with what is marked, was found")
         return [self._read["train"](int(k)) for k in samples], drawn
+
+    def _carriers(
+        self, regions: list[Region], label: int | None, rng: np.random.Generator
+    ) -> list[int]:
+        """Some samples, of the class where one is named, that have what is marked."""
+        found: list[int] = []
+        for k in rng.permutation(self._counts["train"])[:MOST_READ].tolist():
+            if len(found) == DONORS:
+                break
+            sample = self._read["train"](k)
+            marked = union(regions, self._modality, self._extent, sample.input)
+            if label in (None, sample.target) and marked.any():
+                found.append(k)
+        return found

@@ -34,10 +34,11 @@ def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
     )
 
 
-def to_sample(x: Any, target: int, argument: str) -> Sample:
-    """One sample with its input, or its several inputs, as float32."""
+def to_sample(x: Any, target: int, argument: str, *, whole: bool = False) -> Sample:
+    """One sample with its input, or its several inputs, as float32; int64 where it is `whole`."""
     if not isinstance(x, tuple | list):
-        return Sample(input=as_float(x, argument).numpy(), target=target)
+        values = as_whole(x) if whole else as_float(x, argument)
+        return Sample(input=values.numpy(), target=target)
     place = place_of_picture([a.shape for a in x], argument)
     arrays = [as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
     return Sample(arrays.pop(place), target, tuple(arrays), place)
@@ -95,6 +96,11 @@ def are_words(labels: Any) -> bool:
         return np.asarray(labels).dtype.kind in "US" or any(isinstance(y, str) for y in labels)
     except (TypeError, ValueError):
         return False
+
+
+def as_whole(x: Any) -> torch.Tensor:
+    """`x`, whole numbers, as int64."""
+    return torch.as_tensor(x).detach().long()
 
 
 def as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:

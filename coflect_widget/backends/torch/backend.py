@@ -34,6 +34,7 @@ from coflect_widget.backends.torch.checks import (
     rehearse_step,
 )
 from coflect_widget.backends.torch.data import Source, as_judged, one_row
+from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
@@ -139,6 +140,8 @@ class TorchBackend(KeepsState, SourcedBackend):
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._buffers = Buffers()
+        if modality.whole:
+            self._look_up()
         outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
         self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
@@ -173,6 +176,15 @@ class TorchBackend(KeepsState, SourcedBackend):
         if several:  # in eval mode it may have given the logits alone
             note_width(self.model, outputs)
         self._copies = WeightCopies(self._device)
+
+    def _look_up(self) -> None:
+        """Find out which whole numbers the model takes, and whether the data have others."""
+        x = torch.from_numpy(self.train_source.sample(0).input)[None].to(self._device)
+        with evaluating(self.model):
+            count = Entry(self.model).rows(x, self.model)
+        self.modality = self.train_source.modality.numbered(count)
+        for source in self.sources():
+            source.set_numbers(count, self.modality)
 
     @property
     def fills_processors(self) -> bool:

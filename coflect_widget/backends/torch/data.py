@@ -35,6 +35,7 @@ from coflect_widget.backends.torch.arrays import (
     arguments,
     as_arrays,
     as_float,
+    as_whole,
     is_floating,
     place_of_picture,
     shape_of,
@@ -97,6 +98,7 @@ class Source(source.Source):
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
+        self.numbers: int | None = None  # likewise of whole numbers that are looked up
         arrays = as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -129,13 +131,16 @@ class Source(source.Source):
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
         x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
-        return to_sample(x, 0 if self.regression else int(targets[index]), self.argument)
+        return self._sample(x, 0 if self.regression else int(targets[index]))
 
     def of_dataset(self, index: int) -> Sample:
         """See `source.Source`."""
         x, y, *_ = self.dataset[index]
         target = 0 if self.regression else class_number(y, self.argument, index)
-        return to_sample(x, target, self.argument)
+        return self._sample(x, target)
+
+    def _sample(self, x: Any, target: int) -> Sample:
+        return to_sample(x, target, self.argument, whole=self.modality.whole)
 
     def form_to_add(self) -> tuple[tuple[int, ...], int]:
         """See `source.Source`."""
@@ -148,7 +153,7 @@ class Source(source.Source):
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
-        return to_sample(x, 0 if self.regression else int(y), self.argument)
+        return self._sample(x, 0 if self.regression else int(y))
 
     def picture(self, item: Sample) -> NDArray[np.float32]:
         """See `source.Source`."""
@@ -232,6 +237,24 @@ class Source(source.Source):
 
     # --- checking --------------------------------------------------------------------------
 
+    def set_numbers(self, count: int, modality: Modality) -> None:
+        """Inputs are whole numbers that the model looks up among `count`; what they are by that.
+
+        Raises
+        ------
+        ValueError
+            If there are others, as far as is known without reading every sample.
+        """
+        self.numbers, self._modality = count, modality
+        if isinstance(self.inputs, torch.Tensor):
+            check_numbers(self.inputs, count, self.argument)
+            modality.check_rows(self.inputs, self.argument)
+            return
+        for index in self.read_so_far():
+            x = torch.from_numpy(self.sample(index).input)
+            check_numbers(x[None], count, self.argument, index)
+            modality.check_rows(x[None], self.argument, index)
+
     def _checked_arrays(
         self, x: Any, y: Any
     ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
@@ -247,7 +270,11 @@ class Source(source.Source):
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
-        return as_float(x, self.argument), self._checked_targets(y)
+        if not self.modality.whole:
+            return as_float(x, self.argument), self._checked_targets(y)
+        inputs = as_whole(x)
+        self.modality.check_rows(inputs, self.argument)
+        return inputs, self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
@@ -347,7 +374,9 @@ class Source(source.Source):
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
             raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
-        sample = to_sample(x, 0, self.argument)
+        sample = self._sample(x, 0)
+        if self.modality.whole:
+            self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
         label = 0 if self.regression else target
@@ -388,6 +417,7 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
         self.num_classes = source.num_classes
         self.regression = source.regression
+        self.whole, self.numbers = source.modality.whole, source.numbers
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
         self.lock = source._lock if source.loader_workers == 0 else None
 
@@ -404,10 +434,37 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
                 raise ValueError(label_error(self.argument, index, target, self.num_classes))
         if isinstance(x, tuple | list):
             return tuple(as_float(each, self.argument) for each in x), target, index
-        return as_float(x, self.argument), target, index
+        if not self.whole:
+            return as_float(x, self.argument), target, index
+        values = as_whole(x)
+        if self.numbers is not None:
+            check_numbers(values[None], self.numbers, self.argument, index)
+        return values, target, index
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+def check_numbers(x: torch.Tensor, count: int, argument: str, first: int = 0) -> None:
+    """Raise ValueError unless the rows (n, ...) hold numbers from 0 to `count` - 1 alone.
+
+    `first` is the index of the first row.
+    """
+    low, high = torch.aminmax(x)
+    if int(low) >= 0 and int(high) < count:
+        return
+    row, *place = torch.nonzero((x < 0) | (x >= count))[0].tolist()
+    found = int(x[(row, *place)])
+    at = place[0] if len(place) == 1 else tuple(place)
+    wanted = "from 0 on" if found < 0 else f"an embedding of at least {found + 1} rows"
+    raise ValueError(
+        f"{argument} has the id {found} at index {first + row}, place {at}, but the model's "
+        f"embedding has rows for 0 to {count - 1}: give ids {wanted}"
+        if found < 0
+        else f"{argument} has the id {found} at index {first + row}, place {at}, but the model's "
+        f"embedding has rows for 0 to {count - 1}: give the model {wanted}, or ids that belong to "
+        "it"
+    )
 
 
 def _with_added(

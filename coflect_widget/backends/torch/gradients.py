@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from coflect_widget.backends.differentiable import Ops
 from coflect_widget.backends.layers import Layer
 from coflect_widget.backends.torch import outputs
+from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
 from coflect_widget.backends.torch.ops import TorchOps
 
@@ -24,13 +25,21 @@ class TorchGradients:
         In eval mode, on the CPU.
     call : callable, optional
         Runs the model on inputs (B, ...), where ``model(x)`` does not.
+    entry : Entry, optional
+        Where whole numbers enter the model, as far as it is known.
     """
 
     ops = cast("Ops", TorchOps)
 
-    def __init__(self, model: nn.Module, call: Callable[[Tensor], Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        call: Callable[[Tensor], Any] | None = None,
+        entry: Entry | None = None,
+    ) -> None:
         self.model = model
         self._call = call or model
+        self._entry = entry or Entry(model)
 
     def own(self, x: Any) -> Tensor:
         return torch.as_tensor(x)
@@ -50,6 +59,29 @@ class TorchGradients:
         with torch.enable_grad():
             logits = self.logits(x)
             (gradient,) = torch.autograd.grad(score(logits), x)
+        return logits, gradient
+
+    def entered(self, x: Tensor) -> Tensor | None:
+        if x.is_floating_point():
+            return None
+        seen: list[Tensor] = []
+
+        def keep(output: Tensor) -> Tensor:
+            seen.append(output.detach())
+            return output
+
+        with torch.no_grad(), self._entry.given(x, self._call, keep):
+            self.logits(x)
+        return seen[0]
+
+    def entry_gradient(
+        self, x: Tensor, entered: Tensor, score: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        leaf = entered.detach().clone().requires_grad_()
+        rows = x.expand(len(leaf), *x.shape[1:])
+        with torch.enable_grad(), self._entry.given(x, self._call, lambda _: leaf.clone()):
+            logits = self.logits(rows)
+            (gradient,) = torch.autograd.grad(score(logits), leaf)
         return logits, gradient
 
     def layer_gradient(

@@ -80,11 +80,28 @@ class TorchGuided(TorchGradients):
     # Attention is differentiated twice, which its fast forms do not offer.
 
     def input_gradient(self, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        if not x.is_floating_point():
+            return self._entry_gradient(x, score)
         x = x.detach().requires_grad_()
         with sdpa_kernel(SDPBackend.MATH):
             logits = self.logits(x).float()
         (gradient,) = torch.autograd.grad(score(logits), x, create_graph=True)
         return logits, gradient
+
+    def _entry_gradient(
+        self, x: Tensor, score: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """By what looked-up numbers (B, E) became, (B, D, E)."""
+        leaves: list[Tensor] = []
+
+        def keep(output: Tensor) -> Tensor:
+            leaves.append(output if output.requires_grad else output.requires_grad_())
+            return output
+
+        with self._entry.given(x, self.model, keep), sdpa_kernel(SDPBackend.MATH):
+            logits = self.logits(x).float()
+        (gradient,) = torch.autograd.grad(score(logits), leaves[0], create_graph=True)
+        return logits, gradient.movedim(-1, 1)
 
     def layer_gradient(
         self, x: Tensor, score: Callable[[Tensor], Tensor], layer: Layer

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
+from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
 from coflect_widget.backends.torch.outputs import forward_names
 from coflect_widget.backends.torch.structure import rebuild, structure
@@ -47,6 +48,7 @@ class TorchWorkerModel(WorkerModel):
         self.model = model
         self._weights = weights
         self._known = known
+        self._entry = Entry(model)
 
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
         """Copy weights, by name of the state dict, into the model.
@@ -100,7 +102,7 @@ class TorchWorkerModel(WorkerModel):
         _settle(self.model)
 
     def bound(self, others: Others = (), place: int = 0) -> TorchGradients:
-        return TorchGradients(self.model, _call(self.model, others, place))
+        return TorchGradients(self.model, _call(self.model, others, place), self._entry)
 
     def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
         """Softmax, unless the model has applied it already."""
