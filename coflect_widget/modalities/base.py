@@ -272,6 +272,9 @@ class Modality(Protocol):
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """What a screen shows of one sample."""
 
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """What the browser draws in place of a picture, as JSON; None where the picture is all."""
+
 
 class Units:
     """Kinds of input whose extent is the last `axes` axes of the input.
@@ -431,6 +434,11 @@ class Units:
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """See `Modality.render`."""
         raise NotImplementedError
+
+    def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
+        """The picture is all."""
+        del x, display
+        return None
 
 
 def over(mask: Any, x: Any) -> Any:
