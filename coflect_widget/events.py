@@ -791,35 +791,14 @@ class Stop(Command):
     kind: Literal["stop"] = "stop"
 
 
-_POINT = {"type": "array", "items": {"type": "number"}}
-_COUNT = {"type": "integer"}
-#: The three forms of a region as a browser sends them: corners of a box, polygon, mask.
+#: A region as a browser sends it: corners of a box on a picture, or an object that names its form.
 RoiForm = Annotated[
     Any,  # checked by Modality.region
     WithJsonSchema(
         {
             "anyOf": [
-                _POINT,
-                {
-                    "type": "object",
-                    "properties": {"polygon": {"type": "array", "items": _POINT}},
-                    "required": ["polygon"],
-                },
-                {
-                    "type": "object",
-                    "properties": {
-                        "mask": {
-                            "type": "object",
-                            "properties": {
-                                "height": _COUNT,
-                                "width": _COUNT,
-                                "rle": {"type": "array", "items": _COUNT},
-                            },
-                            "required": ["height", "width", "rle"],
-                        }
-                    },
-                    "required": ["mask"],
-                },
+                {"type": "array", "items": {"type": "number"}},
+                {"type": "object", "additionalProperties": True},
             ]
         }
     ),
@@ -834,7 +813,7 @@ class Continue(Command):
 
 
 class StrokeInput(Command):
-    """A region drawn or named by a person; coordinates are fractions of width and height."""
+    """A region that a person marked; coordinates are fractions of the sample's sides."""
 
     kind: StrokeKind
     roi: RoiForm

@@ -32,7 +32,7 @@ const status = {
   mode: "live", run_id: "run_001_20260101_1200", others: ["run_000_20251231_0900"], state: "training", step: 874, epoch: 6, total_steps: 2500, total_epochs: 20,
   steps_per_second: 34.2, seconds_left: 47.5, learning_rate: 0.01, device: "cpu",
   classes: ["cat", "<img src=x onerror=alert(1)>", "قطة"], num_train: 10000, overlays_made: 12, overlays_skipped: 3,
-  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, kernels: "native 0.1.0", error: null, trace: null, remedy: null, steps_left: null,
+  overlay_seconds: 1.4, rest_seconds: 0.4, cost_percent: 0.4, focus: 0.4, guidance: true, inputs: "image", kernels: "native 0.1.0", error: null, trace: null, remedy: null, steps_left: null,
 };
 const maps = Array.from({ length: 16 }, (_, i) => i * 17);
 const full = {
@@ -63,7 +63,7 @@ const full = {
     index: 4187, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }],
     agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
     purpose: "periodic", width: 4, height: 2, picture_buffer: 4, map_width: 4, map_height: 4, livecam_buffer: 5,
-    smoothgrad_buffer: null, consensus_buffer: 5,
+    smoothgrad_buffer: null, consensus_buffer: 5, content: null,
   },
   timeline: { index: 4187, entries: [{ step: 400, agreement: 0.5, quality: null }, { step: 870, agreement: 0.71, quality: "reliable" }] },
   hits: { intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "", items: [{ index: 77, score: 0.97, box: [0.6, 0.6, 0.9, 0.9], thumbnail_buffer: 3 }] },
@@ -78,6 +78,7 @@ const full = {
     },
     thumbnail_buffer: 3, before_buffer: 3, after_buffer: null,
   }],
+  glances: [{ index: 555, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, cells_buffer: 5 }],
   knobs: {
     values: [{ name: "lr", values: [0.01], scheduled: true }, { name: "momentum", values: [0.9], scheduled: false }, { name: "dampening", values: [0], scheduled: false }, { name: "weight_decay", values: [0.001, 0], scheduled: false }],
     layers: [{ name: "layer1", weights: 1216, frozen: 1 }, { name: "layer1.<b>", weights: 16, frozen: 0.5 }, { name: "head", weights: 2570, frozen: 0 }],

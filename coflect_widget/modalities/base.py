@@ -46,10 +46,13 @@ class Rendering:
         RGB. A map of one axis lies along its columns, one of two axes all over it.
     thumbnail : bytes or None
         A small PNG for lists; None where the picture, made smaller, is one.
+    content : mapping or None
+        What `Modality.content` says, once somebody has asked; `Modality.render` leaves it None.
     """
 
     picture: NDArray[np.uint8]
     thumbnail: bytes | None = None
+    content: Mapping[str, Any] | None = None
 
 
 class Modality(Protocol):

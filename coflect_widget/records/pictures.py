@@ -1,4 +1,7 @@
-"""What a run shows of samples: PNG thumbnails, explanations as maps (npz) and a PNG beside it."""
+"""What a run shows of samples: PNG thumbnails, explanations as maps (npz) and a PNG beside it.
+
+Of samples that a browser draws otherwise than as a picture, what it draws is kept as JSON.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from PIL import Image
 
 from coflect_widget.modalities.base import Rendering
 from coflect_widget.records.cells import over
+from coflect_widget.records.contents import Contents
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
@@ -94,6 +98,7 @@ class Gallery:
         self._thumbnails: dict[int, bytes] = {}
         self._glimpses: dict[str, bytes] = {}  # by the maps' file, oldest first
         self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
+        self._contents = Contents(path)
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -103,7 +108,20 @@ class Gallery:
     def _rendering(self, index: int) -> Rendering:
         if self._render is None:
             raise NoDataError("a run opened from disk has no data to make pictures from")
-        return self._render(index)
+        rendering = self._render(index)
+        self._contents.take(index, rendering.content)
+        return rendering
+
+    def content(self, index: int, most: int | None = None) -> dict[str, Any] | None:
+        """What a browser draws in place of one sample's picture, as JSON.
+
+        None where the picture is all, where nobody has it any more, or where its text has more
+        than `most` bytes.
+        """
+        if self._render is not None and not self._contents.knows(index):
+            with contextlib.suppress(NoDataError):
+                self._rendering(index)
+        return self._contents.of(index, most)
 
     def thumbnail(self, index: int) -> bytes | None:
         """One sample as PNG, from memory, disk or data; None if it is in none of them."""

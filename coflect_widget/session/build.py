@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,7 @@ def _weak_renderer(
         found = known()
         if found is None:
             raise NoDataError("the session is gone, and its data with it")
-        return modality.render(found.train(index).input, display)
+        x = found.train(index).input
+        return replace(modality.render(x, display), content=modality.content(x, display))
 
     return render

@@ -100,6 +100,7 @@ class Status(TypedDict):
     cost_percent: float | None  # of the training thread: what went to the tool; null: not known
     focus: float  # strength of new strokes, 0 to 1
     guidance: Annotated[bool, older(True)]  # whether this training can take strokes
+    inputs: Annotated[str, older("image")]  # the kind of input, a `Modality.name`
     #: of the forecast: "native 0.1.0" or "numpy"; "" where that is not known
     kernels: Annotated[str, older("")]
     error: str | None  # last line of the exception, where state is "failed"
@@ -183,6 +184,8 @@ class Explanation(TypedDict):
     """Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255.
 
     The browser colours, scales and thresholds. Where ``failed`` is set the rest is null.
+    ``content`` is what it draws in place of the picture (`Modality.content`), null where the
+    picture is all.
     """
 
     index: int
@@ -206,6 +209,15 @@ class Explanation(TypedDict):
     livecam_buffer: Cells
     smoothgrad_buffer: Cells
     consensus_buffer: Cells
+    content: dict[str, Any] | None
+
+
+class Glance(TypedDict):
+    """What lists draw of a sample in place of its thumbnail, and its newest map in bytes."""
+
+    index: int
+    content: dict[str, Any]
+    cells_buffer: Annotated[int | None, binary("bytes")]  # unit by unit, the last axis first
 
 
 class TimelineEntry(TypedDict):
@@ -368,6 +380,7 @@ class Update(TypedDict):
     forgotten: NotRequired[Forgotten]
     suspects: NotRequired[Suspects]
     ledger: NotRequired[list[LedgerItem]]
+    glances: NotRequired[list[Glance]]  # added to those the browser has
     knobs: NotRequired[Knobs]
     alarms: NotRequired[list[Alarm]]
     advice: NotRequired[Advice | None]  # null: there is none now

@@ -27,8 +27,12 @@ _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why
 _HEADER_METRICS = ("learning_rate", "steps_per_second")  # shown as numbers, not as charts
 SECTIONS = (
     "status", "metrics", "behind", "markers", "window", "queue", "explanation", "timeline",
-    "shelf", "hits", "forgotten", "suspects", "ledger", "knobs", "alarms", "advice", "notices",
+    "shelf", "hits", "forgotten", "suspects", "ledger", "glances", "knobs", "alarms", "advice",
+    "notices",
 )  # fmt: skip
+#: Where samples are listed: with them go the contents that a browser has not yet.
+_LISTS = {"queue", "hits", "forgotten", "suspects", "ledger", "explanation"}
+GLANCE_BYTES = 20_000  # of one content in a list; for a larger one its thumbnail serves
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
 
 
@@ -52,6 +56,7 @@ class View:
         self._selected: int | None = None
         self._asked: set[int] = set()  # clicked, and not answered yet
         self._mapped: dict[int, str] = {}  # by sample: the file of the map that lists last showed
+        self._glanced: dict[int, str] = {}  # by sample: the same of contents that lists show
         self._opened: int | None = None  # the sample that is open unasked
         self._shown: events.Overlay | events.OverlayFailed | None = (
             None  # the overlay, or its failure, on the screen
@@ -94,6 +99,7 @@ class View:
             "cost_percent": None,
             "focus": 0.3,
             "guidance": True,
+            "inputs": "",
             "kernels": "",
             "error": None,
             "trace": None,
@@ -190,6 +196,7 @@ class View:
             num_train=data.num_train,
             device=data.device,
             guidance=data.guidance,
+            inputs=data.inputs,
             kernels=data.kernels,
         )
         if data.focus is not None:
@@ -490,6 +497,8 @@ class View:
 
     def update(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """Sections that changed (or all, if `full`), and the buffers they refer to."""
+        if self._dirty & _LISTS:
+            self._dirty.add("glances")
         names = SECTIONS if full else [name for name in SECTIONS if name in self._dirty]
         self._dirty.clear()
         update, buffers = self._sections(names, full=full)
@@ -590,6 +599,8 @@ class View:
             return self._suspects_section(self._suspects, buffers, full=full)
         if name == "ledger":
             return self._ledger_section(buffers)
+        if name == "glances":
+            return self._glances_section(buffers, full=full) or None
         if name == "knobs":
             known = self._knobs
             return None if known is None else {n: known.model_dump()[n] for n in _KNOBS}
@@ -761,6 +772,41 @@ class View:
             section.append({**item, **pictures})
         return section
 
+    def _glances_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.Glance]:
+        section: list[protocol.Glance] = []
+        for index in self._listed():
+            newest = self._newest(index)
+            maps = "" if newest is None else newest.maps
+            if not full and self._glanced.get(index) == maps:
+                continue
+            content = self._gallery.content(index, GLANCE_BYTES)
+            if not full:
+                self._glanced[index] = maps
+            if content is not None:
+                cells = self._cells(maps) if maps else None
+                section.append(
+                    {"index": index, "content": content, "cells_buffer": _add(buffers, cells)}
+                )
+        return section
+
+    def _listed(self) -> list[int]:
+        """Samples that any list names."""
+        found: list[int | None] = [self._at]
+        if self._forecast is not None:
+            found += self._forecast.data["index"]
+        for one in (self._forgotten, self._hits):
+            found += [] if one is None else one.index
+        found += [] if self._suspects is None else [s["index"] for s in self._suspects["items"]]
+        found += [item["sample"] for item in self._ledger.values()]
+        return list(dict.fromkeys(index for index in found if index is not None))
+
+    def _cells(self, maps: str) -> bytes | None:
+        """A map as bytes; None where it cannot be read."""
+        try:
+            return self._gallery.load(maps)["map"].tobytes()
+        except (OSError, ValueError):
+            return None
+
     def _suspects_section(
         self, suspects: dict[str, Any], buffers: list[bytes], *, full: bool
     ) -> dict[str, Any]:
@@ -814,6 +860,7 @@ class View:
             "livecam_buffer": None,
             "smoothgrad_buffer": None,
             "consensus_buffer": None,
+            "content": self._gallery.content(index),
         }
         if isinstance(shown, events.OverlayFailed):
             section.update(failed=shown.reason, purpose=shown.purpose)

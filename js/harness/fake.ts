@@ -1,5 +1,6 @@
 // A made-up run for the harness: a kernel in the page that sends what a real one would.
 
+import { sampleOf, type Sample } from "./samples";
 import type { DashboardModel, ControlsModel } from "../src/transport";
 
 type Sections = Record<string, unknown>;
@@ -74,6 +75,7 @@ export interface Options {
   advice: boolean;
   spike: boolean; // one loss far above all others
   many: boolean; // a thousand classes
+  kind: string; // of input
 }
 
 /** The model that the widget gets, and the kernel behind it. */
@@ -221,7 +223,7 @@ export class FakeKernel {
       mode: "live", run_id: "run_001", others: ["run_000_20260101_1200"], state: this.#state, step: this.#step, epoch: Math.floor(this.#step / EACH),
       total_steps: TOTAL, total_epochs: TOTAL / EACH, steps_per_second: 34.2, seconds_left: (TOTAL - this.#step) / 34.2,
       learning_rate: 0.01, device: "cpu", classes: this.options.many ? Array.from({ length: 1000 }, (_, i) => `n0${2000000 + i * 37}-species ${i}`) : this.options.classes.length > 0 ? this.options.classes : NAMES, num_train: 10000,
-      overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, kernels: "numpy", focus: 0.4,
+      inputs: this.options.kind, overlays_made: 12, overlays_skipped: 3, overlay_seconds: 1.4, rest_seconds: 0.3, cost_percent: 0.4, kernels: "numpy", focus: 0.4,
       error: failed ? "RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
       trace: failed ? "Traceback (most recent call last):\n  File \"train.py\", line 12, in step\n    logits = self.head(x)\nRuntimeError: mat1 and mat2 shapes cannot be multiplied (64x512 and 256x10)" : null,
       steps_left: failed || this.#state === "stopped" ? TOTAL - this.#step : null,
@@ -270,6 +272,10 @@ export class FakeKernel {
         score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
       },
       queue: { due: 12, parted: true, onset: false, wrong: 1284, items },
+      glances: [...items.map((one) => Number(one["index"])), 311, 4518, ...Array.from({ length: 24 }, (_, i) => 100 + i), ...Array.from({ length: 6 }, (_, i) => 900 + i)].flatMap((index) => {
+        const sample = this.#sample(index);
+        return sample === null ? [] : [{ index, content: sample.content, cells_buffer: buffers.push(sample.cells) - 1 }];
+      }),
       forgotten: { count: 37, items: items.slice(12).map((one, i) => ({ ...one, times: 1 + (i % 4) })) },
       explanation: this.#explanation(buffers),
       timeline: { index: this.#selected ?? 4187, entries: [60, 180, 300, 420, 540, 700, 874].map((step) => ({ step, agreement: 0.6, quality: null })) },
@@ -294,13 +300,21 @@ export class FakeKernel {
     const put = (data: Uint8Array): number => buffers.push(data) - 1;
     const livecam = blob(26, 26, 6, 0);
     const smoothgrad = blob(24, 24, 7, 0.8);
+    const sample = this.#sample(index);
     return {
+      ...(sample === null ? {} : { content: sample.content }),
       index, failed: null, target: 0, predicted: index % 2, top: [{ index: index % 2, probability: 0.63 }, { index: 1 - (index % 2), probability: 0.36 }, { index: 2, probability: 0.01 }],
-      agreement: 0.71, ...this.#quality(), bbox: [0.66, 0.66, 0.97, 0.97], model_step: this.#step, method: "consensus",
+      agreement: 0.71, ...this.#quality(), bbox: sample === null ? [0.66, 0.66, 0.97, 0.97] : sample.bbox, model_step: this.#step, method: "consensus",
       seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
-      map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
-      consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),
+      ...(sample === null ? {
+        map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
+        consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),
+      } : { map_width: sample.cells.length / sample.rows, map_height: sample.rows, consensus_buffer: put(sample.cells) }),
     };
+  }
+
+  #sample(index: number): Sample | null {
+    return sampleOf(this.options.kind, index);
   }
 
   #quality(): Sections {

@@ -3,6 +3,7 @@
 import { walk } from "./lists";
 import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
+import { shownKind } from "./modalities/kinds";
 import { toRoi } from "./shapes";
 import type { Store } from "./store";
 import type { Command, Explanation, LedgerItem, Reply, Status } from "./protocol";
@@ -124,11 +125,12 @@ export class Actions {
   async judgeReason(right: boolean): Promise<void> {
     const { state } = this.store;
     const explanation = shownExplanation(state);
-    const region = explanation?.bbox ?? null;
-    if (explanation === null || region === null || !isReachable(state) || this.#judged === explanation.index) return;
+    const box = explanation?.bbox ?? null;
+    const roi = explanation === null || box === null ? null : shownKind(state).focus(explanation, box);
+    if (explanation === null || roi === null || !isReachable(state) || this.#judged === explanation.index) return;
     this.#judged = explanation.index;
     await this.#tell({
-      kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi: [...region] }],
+      kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi }],
       instruction: null, strength: strengthOf(state), ...(state.scope === null ? {} : { scope: state.scope }),
     });
     this.#judged = null;

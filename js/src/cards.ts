@@ -3,6 +3,7 @@
 
 import { button, focusedBeside, h, isolated, setAttr, setHidden, setText, syncChildren } from "./dom";
 import type { Card } from "./lists";
+import { showGlance } from "./modalities/kinds";
 import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
 
@@ -48,7 +49,7 @@ export function createCards(label: string, testid: string, signal: AbortSignal, 
   function make(): HTMLLIElement {
     return h("li", {}, button("", { class: "cw-card", testid: "cw-queue-item" },
       h("span", { class: "cw-card-picture" },
-        h("img", { class: "cw-thumb", alt: "", draggable: "false" }), h("img", { class: "cw-thumb cw-thumb-map", alt: "", draggable: "false" }), h("span", { class: "cw-chip" })),
+        h("img", { class: "cw-thumb", alt: "", draggable: "false" }), h("img", { class: "cw-thumb cw-thumb-map", alt: "", draggable: "false" }), h("span", { class: "cw-glance" }), h("span", { class: "cw-chip" })),
       h("span", { class: "cw-card-line", "aria-hidden": "true" },
         h("span", { class: "cw-card-classes" }, isolated("cw-class cw-strong"), h("span", { class: "cw-muted" }), isolated("cw-class")), h("span", { class: "cw-card-figure" })), h("span", { class: "cw-sr" })));
   }
@@ -56,10 +57,12 @@ export function createCards(label: string, testid: string, signal: AbortSignal, 
   function showCard(row: HTMLLIElement, item: Card): void {
     const card = row.firstElementChild as HTMLElement;
     const [picture, line, spoken] = card.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-    const [image, map, chip] = picture.children as unknown as [HTMLImageElement, HTMLImageElement, HTMLElement];
+    const [image, map, glance, chip] = picture.children as unknown as [HTMLImageElement, HTMLImageElement, HTMLElement, HTMLElement];
     const [classes, figure] = line.children as unknown as [HTMLElement, HTMLElement];
-    showThumbnail(image, item.thumbnail);
-    showThumbnail(map, item.map);
+    const instead = showGlance(glance, item.glance);
+    showThumbnail(image, instead ? null : item.thumbnail);
+    showThumbnail(map, instead ? null : item.map);
+    setAttr(row, "data-kind", instead ? glance.getAttribute("data-kind") : null);
     setText(chip, item.chip);
     setHidden(chip, item.chip === "");
     [item.first, item.middle, item.last].forEach((text, i) => {

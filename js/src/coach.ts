@@ -216,7 +216,7 @@ function quiet(state: State): Line {
     case "idle": return say("session.train(epochs=…) in a cell begins the training.");
     case "finished": return say("The training is finished. Continue trains one more epoch.");
     case "stopped": return say(`The training was stopped and its weights are kept.${status.steps_left === null ? "" : " Continue goes on from here."}`);
-    case "paused": return say("Held. Draw on the picture what to look at or to ignore; it acts when you resume.");
+    case "paused": return say("Held. Mark what to look at or to ignore; it acts when you resume.");
     default: return say("");
   }
 }

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events.py say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -29,6 +29,7 @@ function readStatus(from: Fields): Status {
     cost_percent: maybe(num)(from, "cost_percent"),
     focus: num(from, "focus"),
     guidance: or(bool, true)(from, "guidance"),
+    inputs: or(str, "image")(from, "inputs"),
     kernels: or(str, "")(from, "kernels"),
     error: maybe(str)(from, "error"),
     trace: maybe(str)(from, "trace"),
@@ -143,6 +144,7 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
       smoothgrad: maybe(plane(buffers, map_width * map_height))(from, "smoothgrad_buffer"),
       consensus: maybe(plane(buffers, map_width * map_height))(from, "consensus_buffer"),
     },
+    content: maybe(record)(from, "content"),
   };
 }
 
@@ -274,6 +276,14 @@ function readLedgerItem(from: Fields, buffers: Buffers): LedgerItem {
   };
 }
 
+function readGlance(from: Fields, buffers: Buffers): Glance {
+  return {
+    index: num(from, "index"),
+    content: record(from, "content"),
+    cells: maybe(bytes(buffers))(from, "cells_buffer"),
+  };
+}
+
 function readKnobValue(from: Fields): KnobValue {
   return {
     name: str(from, "name"),
@@ -360,6 +370,7 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   if (given(from, "forgotten")) made.forgotten = object((one) => readForgotten(one, buffers))(from, "forgotten");
   if (given(from, "suspects")) made.suspects = object((one) => readSuspects(one, buffers))(from, "suspects");
   if (given(from, "ledger")) made.ledger = list((one) => readLedgerItem(one, buffers))(from, "ledger");
+  if (given(from, "glances")) made.glances = list((one) => readGlance(one, buffers))(from, "glances");
   if (given(from, "knobs")) made.knobs = object(readKnobs)(from, "knobs");
   if (given(from, "alarms")) made.alarms = list((one) => readAlarm(one, buffers))(from, "alarms");
   if (from["advice"] !== undefined) made.advice = maybe(object(readAdvice))(from, "advice");

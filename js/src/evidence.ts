@@ -5,6 +5,7 @@ import { button, h, isolated, setAttr, setHidden, setText, setVar, syncChildren 
 import { probability, share } from "./format";
 import { createJudge } from "./judge";
 import { keptInstead } from "./kept";
+import { shownKind } from "./modalities/kinds";
 import type { Explanation } from "./protocol";
 import { className, hasMaps, isReachable, shownExplanation, type State } from "./state";
 import { createTimeline } from "./timeline";
@@ -25,7 +26,8 @@ export function createEvidence(context: Context): Part {
     return one;
   };
   const reasons = [reason(true), reason(false)];
-  const judging = h("div", { class: "cw-reasons" }, h("span", { class: "cw-note", title: "The yellow frame shows where the model looks most" }, "Should it go by the yellow frame?"), ...reasons);
+  const question = h("span", { class: "cw-note", title: "The frame shows where the model looks most" });
+  const judging = h("div", { class: "cw-reasons" }, question, ...reasons);
   const timeline = createTimeline(context);
   const judge = createJudge(context);
   const caution = h("p", { class: "cw-caution", testid: "cw-caution" });
@@ -59,6 +61,7 @@ export function createEvidence(context: Context): Part {
 
   function showText(state: State): void {
     const explanation = shownExplanation(state);
+    setText(question, shownKind(state).question);
     for (const one of reasons) one.disabled = (explanation?.bbox ?? null) === null || !isReachable(state);
     const failed = explanation?.failed ?? null;
     const kept = keptInstead(state);

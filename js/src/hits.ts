@@ -3,6 +3,7 @@
 
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import type { Hits } from "./protocol";
+import { showGlance } from "./modalities/kinds";
 import { isReachable } from "./state";
 import { showThumbnail } from "./thumbnails";
 import type { Context, Part } from "./view";
@@ -33,7 +34,7 @@ export function createHits({ store, actions, signal }: Context): Part {
 
   return {
     el,
-    keys: ["hits", "unpicked", "connection"],
+    keys: ["hits", "unpicked", "connection", "glances"],
     update(state) {
       const { hits, unpicked } = state;
       if (hits === null) return;
@@ -41,8 +42,11 @@ export function createHits({ store, actions, signal }: Context): Part {
       setText(apply, count === 1 ? "Ignore it there too" : `Ignore it in these ${count} too`);
       apply.disabled = count === 0 || !isReachable(state);
       setHidden(apply, hits.items.length === 0);
-      syncChildren(grid, hits.items, () => button("", { class: "cw-hit", testid: "cw-hit" }, h("img", { class: "cw-thumb", alt: "" })), (one, item) => {
-        showThumbnail(one.firstElementChild as HTMLImageElement, item.thumbnail);
+      syncChildren(grid, hits.items, () => button("", { class: "cw-hit", testid: "cw-hit" }, h("img", { class: "cw-thumb", alt: "" }), h("span", { class: "cw-glance" })), (one, item) => {
+        const [image, glance] = one.children as unknown as [HTMLImageElement, HTMLElement];
+        const instead = showGlance(glance, state.glances.get(item.index));
+        showThumbnail(image, instead ? null : item.thumbnail);
+        setAttr(one, "data-kind", instead ? glance.getAttribute("data-kind") : null);
         setAttr(one, "data-index", item.index);
         setAttr(one, "aria-pressed", String(!unpicked.has(item.index)));
         setAttr(one, "aria-label", `Sample ${item.index}, alike ${item.score.toFixed(2)}`);

@@ -23,6 +23,7 @@ export function withoutMaps(state: State, index: number): Explanation {
     index, failed: null, target: known ? row.target : null, predicted: known ? row.predicted : null, top: [], agreement: null,
     quality: null, quality_reason: null, bbox: null, model_step: null, method: "", seconds: null, purpose: "person",
     width: 0, height: 0, picture: null, map_width: 0, map_height: 0, maps: { livecam: null, smoothgrad: null, consensus: null },
+    content: state.glances.get(index)?.content ?? null,
   };
 }
 
@@ -42,7 +43,7 @@ export function keptInstead(state: State): string | null {
   if (explanation === null || explanation.failed !== null || hasMaps(explanation) || !isFinal(state)) return null;
   const { index } = explanation;
   const of = [
-    thumbnailOf(state, index) === null ? "" : "its small picture",
+    explanation.content !== null ? "what it is" : thumbnailOf(state, index) === null ? "" : "its small picture",
     state.queue?.items.some((one) => one.index === index) ? "its row in the list" : "",
   ].filter((one) => one !== "").join(" and ");
   const others = new Set([...state.shelf.values()].filter(hasMaps).map((one) => one.index)).size;

@@ -13,7 +13,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["P", "pause, resume, or train on after an end"],
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
   ["N", "next sample of the list; with Shift: the one before"],
-  ["D Q C K", "go to the picture, the list, the charts, the ledger"],
+  ["D Q C K", "go to the sample, the list, the charts, the ledger"],
   ["Y", "do what the line under the header offers"],
   ["L I", "strokes say “look here”, “ignore this”"],
   ["B G U E", "box, polygon, brush, eraser"],
@@ -30,6 +30,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Esc", "leave a field, a panel, what is being drawn"],
   ["?", "this list"],
   ["Arrows", "on the picture: lead the tool; Space sets it down and lifts it, Enter closes a polygon"],
+  ["Arrows", "on words, curves, features: move; Shift or Space chooses several, Space marks, Delete takes a mark away"],
   ["Arrows", "on a stroke: move it; with Shift: resize a box; Delete removes it"],
   ["Arrows", "in a list: step; Enter opens the sample"],
   ["Up Down", "in the line for a sentence: earlier ones"],
@@ -82,7 +83,7 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else if (key === "l") store.patch({ meaning: "look" });
     else if (key === "i") store.patch({ meaning: "ignore" });
     else if (key === "a") click("cw-add-box");
-    else if (key === "d") go("look", "[data-testid='cw-picture']");
+    else if (key === "d") go("look", ".cw-place:not([hidden]) [tabindex='0']");
     else if (key === "q") go("list", ".cw-cards:not([hidden]) [data-index]:not([tabindex='-1'])", ".cw-alike-page:not([hidden]) .cw-hit", "[data-testid='cw-search']");
     else if (key === "f") go("list", "[data-testid='cw-search']");
     else if (key === "c") go("charts", ".cw-chart");

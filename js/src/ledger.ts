@@ -3,6 +3,7 @@
 
 import { renderKnobs } from "./knobs";
 import { button, h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
+import { showGlance } from "./modalities/kinds";
 import type { LedgerItem } from "./protocol";
 import { fromRoi, pathOf, type Shape } from "./shapes";
 import { className, isReachable, type State } from "./state";
@@ -57,26 +58,27 @@ export function createLedger(context: Context): Part {
     return h("li", { class: "cw-entry", testid: "cw-ledger-item" },
       button("", { class: "cw-crops" }, picture("cw-crop-told"), picture("cw-crop-before"), picture("cw-crop-after")),
       h("div", { class: "cw-entry-head" }, h("span", { class: "cw-verdict" }), h("span", { class: "cw-entry-step" })),
-      h("bdi", { class: "cw-entry-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" }),
+      h("div", { class: "cw-glance" }), h("bdi", { class: "cw-entry-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" }),
       h("div", { class: "cw-entry-ends" },
         button("Find alike", { class: "cw-link cw-alike", title: "Search for other samples that show what is ignored here" }),
         button("", { class: "cw-link cw-jump" }), button("Undo", { class: "cw-button cw-small cw-undo" })));
   }
 
   function showCrops(crops: HTMLButtonElement, item: LedgerItem): void {
+    const drawn = item.strokes.filter((one) => outline(one.roi) !== ""); // on a picture
     const [first, before, after] = crops.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     for (const [one, png] of [[first, item.thumbnail ?? item.before ?? item.after], [before, item.before], [after, item.after]] as const) {
       const [image, svg] = one.children as unknown as [HTMLImageElement, SVGSVGElement];
       showThumbnail(image, png);
-      syncChildren(svg, item.strokes, () => s("path", { class: "cw-given-rim", "vector-effect": "non-scaling-stroke" }), (path, stroke) => {
+      syncChildren(svg, drawn, () => s("path", { class: "cw-given-rim", "vector-effect": "non-scaling-stroke" }), (path, stroke) => {
         setAttr(path, "d", outline(stroke.roi));
         setAttr(path, "data-kind", stroke.kind);
       });
     }
     setHidden(before, item.before === null);
     setHidden(after, item.after === null);
-    setHidden(first, item.strokes.length === 0 && item.thumbnail === null);
-    setHidden(crops, item.strokes.length === 0 && item.thumbnail === null);
+    setHidden(first, drawn.length === 0 && item.thumbnail === null);
+    setHidden(crops, drawn.length === 0 && item.thumbnail === null);
     setAttr(before, "title", "Where the model looked before");
     setAttr(after, "title", "Where the model looks since");
     setAttr(crops, "data-explain", item.sample);
@@ -87,14 +89,16 @@ export function createLedger(context: Context): Part {
   }
 
   function show(element: HTMLLIElement, item: LedgerItem, state: State): void {
-    const [crops, head, text, effect, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+    const [crops, head, glance, text, effect, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
     const [chip, step] = head.children as unknown as [HTMLElement, HTMLElement];
     const [alike, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
     const reachable = isReachable(state);
     setAttr(element, "data-pointed", item.id === state.entry);
     setAttr(element, "data-id", item.id);
     setAttr(element, "data-undone", item.undone);
-    showCrops(crops, item);
+    const instead = showGlance(glance, item.sample === null ? undefined : state.glances.get(item.sample), item.strokes);
+    if (instead) setHidden(crops, true);
+    else showCrops(crops, item);
     const [word, tone] = item.undone ? ["undone", "none"] : item.effect === null ? [item.measured ? "measuring" : "", "none"] : CHIPS[item.effect.verdict];
     setText(chip, word);
     setAttr(chip, "data-verdict", tone);
@@ -118,11 +122,11 @@ export function createLedger(context: Context): Part {
 
   return {
     el,
-    keys: ["ledger", "undoing", "connection", "entry", "knobs", "status"],
+    keys: ["ledger", "undoing", "connection", "entry", "knobs", "status", "glances"],
     update(state, changed) {
       setHidden(knobs, state.knobs === null);
       renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
-      if (!["ledger", "undoing", "connection", "entry"].some((key) => changed.has(key as keyof State))) return;
+      if (!["ledger", "undoing", "connection", "entry", "glances"].some((key) => changed.has(key as keyof State))) return;
       const items = [...state.ledger].reverse();
       setHidden(empty, items.length > 0);
       setText(count, items.length === 0 ? "" : String(items.length));

@@ -90,7 +90,7 @@ export function createList(context: Context): Part {
   let last: Page | null = null;
   return {
     el,
-    keys: [...new Set<keyof State>(["queue", "forgotten", "suspects", "explanation", "explaining", "status", "filter", "onset", "page", ...gates.keys, ...hits.keys])],
+    keys: [...new Set<keyof State>(["queue", "forgotten", "suspects", "explanation", "explaining", "status", "filter", "onset", "page", "glances", ...gates.keys, ...hits.keys])],
     update(state, changed) {
       const page = shownPage(state);
       tabs.forEach((tab, i) => {

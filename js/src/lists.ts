@@ -2,7 +2,7 @@
 
 import { probability, share } from "./format";
 import { because, headline, sentence } from "./rows";
-import type { Candidate } from "./protocol";
+import type { Candidate, Glance } from "./protocol";
 import { className, type Page, type State } from "./state";
 
 /** One sample in a list. */
@@ -21,6 +21,8 @@ export interface Card {
   names: string;
   thumbnail: Uint8Array | null;
   map: Uint8Array | null;
+  /** What is drawn in place of the two, where it is no picture. */
+  glance: Glance | undefined;
 }
 
 export const PAGES: readonly (readonly [Page, string, string])[] = [
@@ -81,7 +83,7 @@ function allCards(state: State, page: Page): Card[] {
       return {
         index: one.index, first, middle: first === "" ? "" : " → ", last, figure: times, chip: "", names: names(first, last),
         sentence: `Sample ${one.index}: ${first === "" ? last : `${first}, seen as ${last}`}, forgotten ${one.times === 1 ? "once" : `${one.times} times`}`,
-        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null,
+        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null, glance: state.glances.get(one.index),
       };
     });
     case "suspects": return (suspects?.items ?? []).map((one) => {
@@ -89,7 +91,7 @@ function allCards(state: State, page: Page): Card[] {
       return {
         index: one.index, first, middle: " → ", last, figure: share(one.doubt), chip: one.judged, names: names(first, last),
         sentence: `Sample ${one.index}: ${first} looks like ${last}, doubt ${share(one.doubt)}${one.judged === "" ? "" : `, judged: ${one.judged}`}`,
-        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null,
+        thumbnail: one.thumbnail, map: one.map ?? state.glimpses.get(one.index) ?? null, glance: state.glances.get(one.index),
       };
     });
     case "alike": return [];
@@ -101,7 +103,7 @@ function ofCandidate(state: State, item: Candidate): Card {
   const middle = verb === " still right" || verb === "" ? "" : " → "; // what was wanted, what was given
   return {
     index: item.index, first, middle, last, figure: probability(item.risk), chip: item.doubtful ? "label?" : "", names: names(first, last),
-    sentence: `${sentence(state, item)} ${because({ ...state, explaining: null }, item)}`, thumbnail: item.thumbnail, map: item.map ?? state.glimpses.get(item.index) ?? null,
+    sentence: `${sentence(state, item)} ${because({ ...state, explaining: null }, item)}`, thumbnail: item.thumbnail, map: item.map ?? state.glimpses.get(item.index) ?? null, glance: state.glances.get(item.index),
   };
 }
 

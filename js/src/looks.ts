@@ -2,16 +2,14 @@
 // one button which map, how strongly, and in which colours.
 
 import { PALETTES } from "./colormap";
-import { button, focusedBeside, h, setAttr, setVar } from "./dom";
+import { button, focusedBeside, h, setAttr, setText, setVar } from "./dom";
 import { icon } from "./icons";
+import { shownKind } from "./modalities/kinds";
 import { createPopover } from "./popover";
-import { hasMaps, shownExplanation, shownMap, type MapName, type MapView, type State } from "./state";
+import { hasMaps, MAP_NAMES, shownExplanation, shownMap, type MapView, type State } from "./state";
 import type { Context, Part } from "./view";
 
-export const NAMES: readonly (readonly [MapName, string])[] = [
-  ["livecam", "LiveCAM"], ["smoothgrad", "SmoothGrad"], ["consensus", "Consensus"],
-];
-export const MAPS: readonly (readonly [MapView, string])[] = [...NAMES, ["all", "Compare"], ["off", "Picture"]];
+export const MAPS: readonly (readonly [MapView, string])[] = [...MAP_NAMES, ["all", "Compare"], ["off", "Picture"]];
 /** The buttons in the order they stand in: the first means the map that was chosen last. */
 const VIEWS: readonly (readonly [MapView | "map", string, string])[] = [
   ["off", "Picture", "The picture alone (5)"], ["map", "Map", "With the map over it (1, 2, 3)"], ["all", "Compare", "The three maps beside each other (4)"],
@@ -27,7 +25,7 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
   });
   const el = h("div", { class: "cw-segments cw-views", role: "group", "aria-label": "Picture or map" }, ...views);
 
-  const segments = NAMES.map(([name, label], i) => {
+  const segments = MAP_NAMES.map(([name, label], i) => {
     const one = button(label, { class: "cw-segment", testid: `cw-map-${name}`, "aria-pressed": "false", title: `${label} (${i + 1})` });
     one.addEventListener("click", () => {
       store.patch({ map: name });
@@ -53,14 +51,16 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
     h("div", { class: "cw-segments cw-maps", role: "group", "aria-label": "Which map" }, ...segments),
     h("label", { class: "cw-labelled" }, h("span", {}, "opacity"), opacity),
     h("label", { class: "cw-labelled", title: "Places weaker than this share of the strongest are not drawn" }, h("span", {}, "hide weaker"), threshold),
-    h("label", { class: "cw-labelled" }, h("span", {}, "colours"), palette));
+    h("label", { class: "cw-labelled cw-colours" }, h("span", {}, "colours"), palette));
 
   return {
     el,
     menu: menu.el,
-    keys: ["explanation", "map", "opacity", "threshold", "palette", "at", "shelf"],
+    keys: ["explanation", "status", "map", "opacity", "threshold", "palette", "at", "shelf"],
     update(state: State) {
       const explanation = shownExplanation(state);
+      const [first] = views;
+      if (first) setText(first, shownKind(state).plain);
       const shown = shownMap(state);
       const view = shown === "off" || shown === "all" ? shown : "map";
       VIEWS.forEach(([name], i) => {
@@ -69,7 +69,7 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
         setAttr(one, "aria-pressed", String(name === view));
         one.disabled = name !== "off" && (explanation === null || !hasMaps(explanation));
       });
-      NAMES.forEach(([name], i) => {
+      MAP_NAMES.forEach(([name], i) => {
         const one = segments[i];
         if (!one) return;
         setAttr(one, "aria-pressed", String(name === shown));

@@ -4,7 +4,7 @@
 import type { Actions } from "./actions";
 import { boxBetween, moveBox, resizeBox, type Handle, type Point } from "./geometry";
 import type { Box } from "./protocol";
-import { brush, closed, isEmpty, MAX_CORNERS, moveShape, rasterise, type Mask, type Shape } from "./shapes";
+import { brush, closed, drawn, isEmpty, MAX_CORNERS, moveShape, rasterise, type Mask, type Shape } from "./shapes";
 import { draftsOf, shownExplanation, type Stroke } from "./state";
 import type { Store } from "./store";
 
@@ -42,8 +42,8 @@ export class Pen {
     return this.#gesture !== null;
   }
 
-  find(id: number | null): Stroke | undefined {
-    return id === null ? undefined : draftsOf(this.store.state).find((one) => one.id === id);
+  find(id: number | null): Stroke<Shape> | undefined {
+    return id === null ? undefined : drawn(draftsOf(this.store.state)).find((one) => one.id === id);
   }
 
   begin(at: Point, hit: Hit): void {
@@ -174,7 +174,7 @@ export class Pen {
 
   #erase(from: Point, to: Point): void {
     const { width, height } = this.#raster();
-    for (const stroke of draftsOf(this.store.state)) {
+    for (const stroke of drawn(draftsOf(this.store.state))) {
       const before = rasterise(stroke.shape, width, height);
       const after = brush(before, from, to, this.store.state.radius, 0);
       if (after.cells.every((cell, i) => cell === before.cells[i])) continue;

@@ -9,7 +9,7 @@ export type Scope = "sample" | "class" | "everywhere";
 
 export type Box = readonly [number, number, number, number];
 
-export type Roi = number[] | { polygon: number[][] } | { mask: { height: number; width: number; rle: number[] } };
+export type Roi = number[] | Record<string, unknown>;
 
 /** The header. ``mode`` is "live" with a kernel, "replay" for a run opened from disk. */
 export interface Status {
@@ -34,6 +34,7 @@ export interface Status {
   cost_percent: number | null;
   focus: number;
   guidance: boolean;
+  inputs: string;
   kernels: string;
   error: string | null;
   trace: string | null;
@@ -131,6 +132,7 @@ export interface Explanation {
   map_width: number;
   map_height: number;
   maps: { livecam: Uint8Array | null; smoothgrad: Uint8Array | null; consensus: Uint8Array | null };
+  content: Record<string, unknown> | null;
 }
 
 /** One recorded explanation of a sample, without its maps. */
@@ -246,6 +248,13 @@ export interface LedgerItem {
   after: Uint8Array | null;
 }
 
+/** What lists draw of a sample in place of its thumbnail, and its newest map in bytes. */
+export interface Glance {
+  index: number;
+  content: Record<string, unknown>;
+  cells: Uint8Array | null;
+}
+
 /** One value of the optimizer, in each of its groups. */
 export interface KnobValue {
   name: string;
@@ -322,6 +331,7 @@ export interface Update {
   forgotten?: Forgotten;
   suspects?: Suspects;
   ledger?: LedgerItem[];
+  glances?: Glance[];
   knobs?: Knobs;
   alarms?: Alarm[];
   advice?: Advice | null;
@@ -337,7 +347,7 @@ export interface Reply {
   step: number | null;
 }
 
-/** A region drawn or named by a person; coordinates are fractions of width and height. */
+/** A region that a person marked; coordinates are fractions of the sample's sides. */
 export interface StrokeInput {
   kind: StrokeKind;
   roi: Roi;

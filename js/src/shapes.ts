@@ -3,12 +3,19 @@
 
 import { boxBetween, clamp, moveBox, tidy, type Point } from "./geometry";
 import type { Box, Roi } from "./protocol";
+import type { Stroke } from "./state";
 
 export interface Mask {
   form: "mask";
   width: number;
   height: number;
   cells: Uint8Array; // row by row, 1 inside
+}
+
+/** A region of what is no picture, as its message says it. */
+export interface Mark {
+  form: "mark";
+  roi: Record<string, unknown>;
 }
 
 export type Shape =
@@ -54,7 +61,8 @@ export function runs(cells: Uint8Array): number[] {
   return lengths;
 }
 
-export function toRoi(shape: Shape): Roi {
+export function toRoi(shape: Shape | Mark): Roi {
+  if (shape.form === "mark") return shape.roi;
   if (shape.form === "box") return [...shape.box];
   if (shape.form === "polygon") return { polygon: shape.points.map(({ x, y }) => [x, y]) };
   return { mask: { height: shape.height, width: shape.width, rle: runs(shape.cells) } };
@@ -77,6 +85,11 @@ export function fromRoi(roi: Record<string, unknown>): Shape | null {
     at += length;
   });
   return { form: "mask", width: mask.width, height: mask.height, cells };
+}
+
+/** Those that are drawn on a picture. */
+export function drawn(strokes: readonly Stroke[]): Stroke<Shape>[] {
+  return strokes.filter((one): one is Stroke<Shape> => one.shape.form !== "mark");
 }
 
 const n = (value: number): string => String(tidy(value));

@@ -2,21 +2,21 @@
 
 import type { Point } from "./geometry";
 import type {
-  Advice, Alarm, Explanation, Forgotten, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Advice, Alarm, Explanation, Forgotten, Glance, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { shortNames } from "./names";
 import { Series } from "./series";
-import type { Shape } from "./shapes";
+import type { Mark, Shape } from "./shapes";
 
 /** "busy": a kernel is there and has not answered yet; "saved": shown from the notebook, no kernel is there;
  *  "silent": a request got no answer; "behind": updates were lost and are being sent again. */
 export type Connection = "connecting" | "busy" | "live" | "behind" | "silent" | "saved" | "gone" | "replay";
 
-export interface Stroke {
+export interface Stroke<Of = Shape | Mark> {
   id: number;
   kind: StrokeKind;
-  shape: Shape;
+  shape: Of;
 }
 
 export type Strokes = readonly Stroke[];
@@ -30,6 +30,10 @@ export interface Edits {
 export type MapName = keyof Explanation["maps"];
 
 export type MapView = MapName | "all" | "off";
+
+export const MAP_NAMES: readonly (readonly [MapName, string])[] = [
+  ["livecam", "LiveCAM"], ["smoothgrad", "SmoothGrad"], ["consensus", "Consensus"],
+];
 
 /** Which samples are listed. */
 export type Page = "wrong" | "risk" | "forgotten" | "suspects" | "alike";
@@ -82,6 +86,7 @@ export interface State {
   chart: { smooth: number; log: boolean; zoom: readonly [number, number] | null };
   onset: boolean | null; // the queue that was asked for, until it is there
   filter: string; // of the lists: a part of a class's name, or a sample's number
+  glances: ReadonlyMap<number, Glance>; // what lists draw of samples that are no pictures: each is sent once
   glimpses: ReadonlyMap<number, Uint8Array>; // small pictures with a map, by sample: each is sent once
   unpicked: ReadonlySet<number>; // hits that the stroke shall not be applied to
   drafts: Readonly<Record<number, Strokes>>; // strokes not yet submitted, by sample
@@ -110,7 +115,7 @@ export function initialState(): State {
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
     ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
-    at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
+    at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glances: new Map(), glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
@@ -138,7 +143,7 @@ export function timelineOf(state: State): readonly TimelineEntry[] {
     .sort((a, b) => a.step - b.step);
 }
 
-/** The strokes drawn on the sample that is shown. */
+/** The strokes drawn or marked on the sample that is shown. */
 export function draftsOf(state: State): Strokes {
   return state.explanation === null ? [] : (state.drafts[state.explanation.index] ?? []);
 }
@@ -151,13 +156,15 @@ export function hasMaps(explanation: Explanation): boolean {
 /** The map that is drawn: the person's choice, else the kernel's, else the first there is. */
 export function shownMap(state: State): MapView {
   const maps = shownExplanation(state)?.maps;
-  if (state.map === "off" || state.map === "all") return state.map;
-  if (maps === undefined) return state.map ?? "consensus";
-  const wanted = [state.map, state.explanation?.method.toLowerCase(), "consensus", "livecam", "smoothgrad"];
+  if (state.map === "off") return "off";
+  const wish = shownExplanation(state)?.content ? "consensus" : state.map; // only of pictures several maps are compared
+  if (wish === "all") return "all";
+  if (maps === undefined) return wish ?? "consensus";
+  const wanted = [wish, state.explanation?.method.toLowerCase(), "consensus", "livecam", "smoothgrad"];
   for (const name of wanted) {
     if ((name === "livecam" || name === "smoothgrad" || name === "consensus") && maps[name] !== null) return name;
   }
-  return state.map ?? "consensus";
+  return wish ?? "consensus";
 }
 
 /** Whether somebody can be asked. */
@@ -226,6 +233,7 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (update.forgotten) patch.forgotten = update.forgotten;
   if (update.suspects) patch.suspects = update.suspects;
+  if (update.glances) patch.glances = withGlances(state.glances, update.glances);
   const glimpses = withGlimpses(state.glimpses, update);
   if (glimpses !== state.glimpses) patch.glimpses = glimpses;
   if (update.markers) patch.markers = update.markers;
@@ -250,6 +258,15 @@ export function reduce(state: State, update: Update): Partial<State> {
 }
 
 const GLIMPSES = 256; // small maps that are kept
+
+function withGlances(known: ReadonlyMap<number, Glance>, fresh: readonly Glance[]): ReadonlyMap<number, Glance> {
+  const all = new Map(known);
+  for (const one of fresh) {
+    all.delete(one.index); // to the end: the oldest go first
+    all.set(one.index, one);
+  }
+  return new Map([...all].slice(-GLIMPSES));
+}
 
 /** The small maps at hand, with those that an update brings. */
 function withGlimpses(known: ReadonlyMap<number, Uint8Array>, update: Update): ReadonlyMap<number, Uint8Array> {

@@ -5,7 +5,7 @@ import { h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { clamp, handleAt, HANDLES, placeName, resizeBox, type Point } from "./geometry";
 import { Pen, type Hit } from "./pen";
 import type { StrokeKind } from "./protocol";
-import { boundsOf, fromRoi, moveShape, pathOf, type Shape } from "./shapes";
+import { boundsOf, drawn, fromRoi, moveShape, pathOf, type Shape } from "./shapes";
 import { draftsOf, shownExplanation, type State, type Stroke } from "./state";
 import { showThumbnail } from "./thumbnails";
 import type { Context } from "./view";
@@ -104,7 +104,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
   }, { signal });
 
   /** Keys on a stroke: move it, resize it, remove it. */
-  function editKey(stroke: Stroke, event: KeyboardEvent): boolean {
+  function editKey(stroke: Stroke<Shape>, event: KeyboardEvent): boolean {
     const arrow = ARROWS[event.key];
     if (arrow) {
       const { shape } = stroke;
@@ -159,7 +159,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     svg.querySelector<SVGElement>(`[data-stroke="${id}"]`)?.focus({ preventScroll: true });
   }
 
-  function describe(stroke: Stroke | undefined): string {
+  function describe(stroke: Stroke<Shape> | undefined): string {
     return stroke ? `${FORM_WORDS[stroke.shape.form]}, ${KIND_WORDS[stroke.kind]}, ${placeName(boundsOf(stroke.shape))}` : "";
   }
 
@@ -174,7 +174,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     return known;
   }
 
-  function show(group: SVGGElement, stroke: Stroke, selected: number | null): void {
+  function show(group: SVGGElement, stroke: Stroke<Shape>, selected: number | null): void {
     setAttr(group, "data-stroke", stroke.id);
     setAttr(group, "data-kind", stroke.kind);
     setAttr(group, "data-selected", stroke.id === selected);
@@ -187,7 +187,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     if (rimPath) setAttr(rimPath, "d", rim);
   }
 
-  function showLabel(label: SVGTextElement, stroke: Stroke): void {
+  function showLabel(label: SVGTextElement, stroke: Stroke<Shape>): void {
     const [x0, y0, x1, y1] = boundsOf(stroke.shape);
     const above = y0 > 0.06;
     const left = x0 + x1 < 1; // the words run towards the picture's middle, and are not cut
@@ -198,7 +198,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     setText(label, KIND_WORDS[stroke.kind]);
   }
 
-  function gripsOf(stroke: Stroke | undefined): { at: Point; handle: string }[] {
+  function gripsOf(stroke: Stroke<Shape> | undefined): { at: Point; handle: string }[] {
     if (stroke?.shape.form === "box") {
       const { box } = stroke.shape;
       return HANDLES.map((handle) => ({ at: handleAt(box, handle), handle }));
@@ -233,7 +233,7 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     pen,
     focusStroke,
     update(state) {
-      const drafts = draftsOf(state);
+      const drafts = drawn(draftsOf(state));
       syncChildren(shapes, drafts, make, (group, stroke) => {
         show(group, stroke, state.selected);
       });

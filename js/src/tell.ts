@@ -3,6 +3,7 @@
 
 import { button, h, setAttr, setHidden, setText, setVar } from "./dom";
 import { plural, share } from "./format";
+import { shownKind } from "./modalities/kinds";
 import type { Scope, StrokeKind } from "./protocol";
 import { draftsOf, isReachable, strengthOf, type State } from "./state";
 import { CHIPS, explained } from "./verdict";
@@ -75,7 +76,7 @@ export function createTell(context: Context): Part {
     setText(echo, text);
     setAttr(echo, "title", text === "" ? null : text);
     setAttr(echo, "data-level", state.echo?.level ?? (told === null ? null : told.undone ? "busy" : "info"));
-    setAttr(echo, "data-hint", text !== "" ? null : drafts > 0 ? "Enter submits; Ctrl+Z takes back." : "Draw on the picture, or say it in words. Enter submits.");
+    setAttr(echo, "data-hint", text !== "" ? null : drafts > 0 ? "Enter submits; Ctrl+Z takes back." : shownKind(state).hint);
     setHidden(undo, told === null || told.undone || busy);
     setAttr(undo, "title", told === null ? null : `Take out again (X): ${told.text}`);
     undo.disabled = !isReachable(state) || (told !== null && state.undoing.includes(told.id));
@@ -93,6 +94,7 @@ export function createTell(context: Context): Part {
       if (Number(strength.value) !== now) strength.value = String(now);
       setVar(strength, "--cw-at", now.toFixed(3));
       setText(strengthValue, share(now));
+      setAttr(input, "placeholder", `or in words: “${shownKind(state).example}”`);
       if (input.value !== state.instruction) input.value = state.instruction;
       submit.disabled = !actions.canSubmit() || !isReachable(state);
       setAttr(submit, "aria-label", drafts.length === 0 ? "Submit" : `Submit ${plural(drafts.length, "stroke")}`);
@@ -105,7 +107,7 @@ export function createTell(context: Context): Part {
 function instructionLine({ store, actions, signal }: Context): HTMLInputElement {
   const input = h("input", {
     type: "text", class: "cw-input", testid: "cw-instruction", "aria-label": "Instruction to the training", maxlength: 500,
-    placeholder: "or in words: “ignore borders”", autocomplete: "off", spellcheck: "false", dir: "auto", title: "A sentence to the training; Up recalls earlier ones (/)",
+    autocomplete: "off", spellcheck: "false", dir: "auto", title: "A sentence to the training; Up recalls earlier ones (/)",
   });
   let back = 0; // how far the arrows have gone into the history
   input.addEventListener("input", () => {

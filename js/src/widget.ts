@@ -4,6 +4,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import "./parts.css";
+import "./kinds.css";
 import { Actions } from "./actions";
 import { mount } from "./dashboard";
 import { savedModel } from "./saved";
