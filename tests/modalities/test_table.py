@@ -140,7 +140,9 @@ def with_cell(data, row, column, value):
 def test_empty_cells_are_refused_with_row_and_column(make_session, value):
     table = TRAIN.modality
     broken = with_cell(TRAIN, 7, SUGAR, value)
-    with pytest.raises(ValueError, match=r"train_data has cells .* 1 in all.* row 7, column 'sugar'\. Fill"):
+    with pytest.raises(
+        ValueError, match=r"train_data has cells .* 1 in all.* row 7, column 'sugar'\. Fill"
+    ):
         make_session(network(), broken, inputs=table)
     with pytest.raises(ValueError, match=r"val_data has cells .* row 9, column 'region'"):
         make_session(network(), TRAIN, with_cell(TEST, 9, REGION[0], value))
