@@ -7,7 +7,7 @@ array of the extent. Where this file says B and E: rows of a batch, and the axes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -126,13 +126,13 @@ class Modality(Protocol):
         """
 
     def fitted(
-        self, inputs: Sequence[Array], argument: str, numbers: Sequence[int] | None = None
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
     ) -> Modality:
         """The kind with what some samples' inputs tell of the data; mostly itself.
 
         Parameters
         ----------
-        inputs : sequence of ndarray (...)
+        inputs : ndarray (N, ...) or iterable of ndarray (...)
             Of all samples, or of some. Those of the training data come first.
         numbers : sequence of int, optional
             Which samples they are; all of them if left out.
@@ -408,7 +408,7 @@ class Units:
         return self, inputs
 
     def fitted(
-        self, inputs: Sequence[Array], argument: str, numbers: Sequence[int] | None = None
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
     ) -> Any:
         """As it is."""
         del inputs, argument, numbers

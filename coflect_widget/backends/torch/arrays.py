@@ -68,7 +68,8 @@ def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any]
         return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
     if isinstance(data, tuple | list) and len(data) == 2:
         inputs, labels = data
-        labels = labels.to_numpy() if hasattr(labels, "to_numpy") else labels  # a column of pandas
+        if hasattr(labels, "to_numpy"):  # a column of pandas, which cannot be written to
+            labels = np.array(labels.to_numpy())
         labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
         if labelled and isinstance(inputs, Mapping | set | frozenset):
             inputs = in_order(inputs, names, f"{argument}[0]")

@@ -111,7 +111,8 @@ class Source(source.Source):
         self.look()
         first = self.sample(0)
         self._check_kind(first.input)
-        self._fit()
+        if not isinstance(self.inputs, list):
+            self._modality = self.fitted(self.modality, self.inputs)
         self.shapes = [tuple(x.shape) for x in arguments(first)]
         self.input_shape: tuple[int, ...] = first.input.shape
 
@@ -329,16 +330,6 @@ class Source(source.Source):
         values = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
         self._modality = self._modality or recognise(values)
         self._modality.check(values, self.argument)
-
-    def _fit(self) -> None:
-        """Let the kind of input know what all rows say, or those that have been looked at."""
-        if isinstance(self.inputs, torch.Tensor):
-            rows: Any = self.inputs.cpu().numpy()
-            self._modality = self.modality.fitted(rows, self.argument)
-        elif self.inputs is None:
-            numbers = list(self._read)
-            rows = [self._read[index].input for index in numbers]
-            self._modality = self.modality.fitted(rows, self.argument, numbers)
 
     def _checked_dataset(self, data: Any) -> Any:
         if isinstance(data, DataLoader):

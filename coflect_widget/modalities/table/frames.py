@@ -95,7 +95,8 @@ def cells(frame: Any, argument: str, columns: Sequence[str], features: Sequence[
         for place in places:
             if columns[place] not in names:
                 raise ValueError(
-                    f"{argument} has no column {feature.name!r}; {nearest(feature.name, names)}"
+                    f"{argument} has no column {feature.name!r}, which the model was given; it has "
+                    f"{listed(names)}"
                 )
             used.add(columns[place])
             column = frame.iloc[:, names.index(columns[place])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import array_api_compat as compat
@@ -92,6 +92,19 @@ class Table(Units):
         if len(columns):
             self._take(tuple(str(name) for name in columns))
 
+    @classmethod
+    def of(cls, frame: Any, *, codes: Mapping[str, Sequence[Any]] | None = None) -> Table:
+        """What a DataFrame is taken for; `columns` are the inputs of its model.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be trained on.
+        """
+        if not frames.is_frame(frame):
+            raise ValueError(f"frame={type(frame).__name__}: expected a DataFrame of pandas")
+        return cls(codes=codes).unpacked(frame, "frame")[0]
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of the features."""
@@ -164,10 +177,10 @@ class Table(Units):
         return table, frames.cells(inputs, argument, table.columns, table.features)
 
     def fitted(
-        self, inputs: Sequence[Array], argument: str, numbers: Sequence[int] | None = None
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
     ) -> Table:
         """With names and ranges of the columns; validation data are looked through alone."""
-        rows = np.asarray(inputs)
+        rows = inputs if isinstance(inputs, np.ndarray) else np.stack(list(inputs))
         table = self
         if not self.columns:
             table = self._copy(tuple(str(k) for k in range(rows.shape[1])))
@@ -266,7 +279,8 @@ class Table(Units):
             others = np.arange(len(marked))
         drawn = np.zeros_like(marked)
         drawn[rng.choice(others, count, replace=False)] = True
-        return self._by_column(drawn[None], len(mask))[0]
+        found: BoolArray = self._by_column(drawn[None], len(mask))[0]
+        return found
 
     def moves(
         self, extent: tuple[int, ...], count: int, rng: np.random.Generator

@@ -74,9 +74,9 @@ def check_cells(
         where = sorted({f.name for f in features if bad[:, list(f.columns)].any()})
         raise ValueError(
             f"{argument} has cells that are NaN or infinite, {int(bad.sum())} in all, in "
-            f"{listed(where)}; the first is {what}, row {_number(row, numbers)}, {_called(name)}. Fill them, for "
-            "example numpy.where(numpy.isfinite(rows), rows, numpy.nanmedian(rows, 0)), or leave "
-            "these rows out"
+            f"{listed(where)}; the first is {what}, row {_number(row, numbers)}, {_called(name)}. "
+            "Fill them, for example numpy.where(numpy.isfinite(rows), rows, "
+            "numpy.nanmedian(rows, 0)), or leave these rows out"
         )
     for feature in features:
         if not feature.coded:
