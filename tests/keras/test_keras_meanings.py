@@ -239,14 +239,6 @@ def first_layers(*given, shape, dtype=None):
 IDS = RNG.integers(0, 50, (N, 12))
 SERIES = RNG.normal(size=(N, 32, 1)).astype(np.float32)
 NO_PICTURES = {
-    "series": (lambda: first_layers(layers.Conv1D(4, 3), layers.GlobalAveragePooling1D(),
-                                    shape=(32, 1)), SERIES, "series"),
-    "series of sensors": (lambda: first_layers(layers.LSTM(4), shape=(32, 9)),
-                          RNG.normal(size=(N, 32, 9)).astype(np.float32), "series"),
-    "a series of one channel": (lambda: first_layers(layers.Reshape((32, 1)), layers.LSTM(4),
-                                                     shape=(32,)), SERIES[..., 0], "table"),
-    "a series, flat model": (lambda: first_layers(layers.Flatten(), shape=(32, 1)), SERIES,
-                             "series"),
     "a table": (lambda: first_layers(layers.Dense(8), shape=(8,)),
                 RNG.normal(size=(N, 8)).astype(np.float32), "table"),
     "a table of integers": (lambda: first_layers(layers.Dense(8), shape=(12,)), IDS, "token ids"),
@@ -276,14 +268,6 @@ def test_what_is_no_picture_is_refused_first(kind, way):
         backend_of(make(), WAYS[way](x, Y))
     assert looks in str(found.value)
     assert "astype" not in str(found.value)
-
-
-def test_series_are_refused_whatever_the_method_of_maps(make_session):
-    model = first_layers(layers.Conv1D(4, 3), layers.GlobalAveragePooling1D(), shape=(32, 1))
-    with pytest.raises(ValueError, match=r"^pictures only, so far"):
-        make_session(
-            model=model, data=(SERIES, Y), config={"attribution": {"method": "smoothgrad"}}
-        )
 
 
 def test_gray_pictures_without_a_channel_are_pictures():

@@ -14,7 +14,6 @@ from keras import layers
 import coflect_widget as coflect
 from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.backends.keras import pipeline as keras_pipeline
-from coflect_widget.modalities import Units
 from tests.keras.remedy_cases import (
     CASES,
     FROM_LOGITS,
@@ -252,11 +251,6 @@ def test_another_engine_of_keras_says_which_works(tmp_path):
     assert state == "finished"
 
 
-def test_inputs_of_another_kind_are_refused_and_pictures_may_be_named(tmp_path):
-    class Rows(Units):
-        name = "rows"
-
-    with pytest.raises(ValueError, match=r"inputs='rows': Keras models take pictures only.*leave"):
-        coflect.Session(net(), (X, Y), inputs=Rows(), run_dir=tmp_path)
+def test_pictures_may_be_named(tmp_path):
     with coflect.Session(net(), (X, Y), inputs="image", run_dir=tmp_path) as session:
         assert session._parts.modality.name == "image"

@@ -30,7 +30,7 @@ def twins(shapes):
     model = compiled(sequential())
     x = shapes.images.transpose(0, 2, 3, 1)
     model.fit(x, shapes.labels, batch_size=32, epochs=2, verbose=0, shuffle=False)
-    return Classifier(model, "last", "logits"), torch_twin(model).eval()
+    return Classifier(model, "last", "logits", 3), torch_twin(model).eval()
 
 
 @pytest.mark.parametrize("index", [0, 3, 11])
@@ -78,7 +78,7 @@ def plain_twins():
     right; the second, which penalties of the input gradient need, is not that of Torch.
     """
     model = compiled(sequential(norm=False))
-    return Classifier(model, "last", "logits"), torch_twin(model)
+    return Classifier(model, "last", "logits", 3), torch_twin(model)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ class Classifier:
     model: Any  # keras.Model
     layout: Layout
     head: Head
-    axes: int = 3  # of one input with its channels
+    axes: int  # of one input with its channels
 
     def logits(self, outputs: Any) -> Any:
         """Logits (B, classes) float32 from what the model gave.

@@ -203,7 +203,7 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 def _one_channel(found: tuple[int, ...], wanted: Shape) -> bool:
     """Whether Keras adds or takes away a last axis of one itself."""
-    if len(found) == 2 and len(wanted) == 3:
+    if len(found) in (1, 2) and len(wanted) == len(found) + 1:
         return _fits((*found, 1), wanted)
     return len(found) == 3 and len(wanted) == 2 and found[-1] == 1 and _fits(found[:2], wanted)
 

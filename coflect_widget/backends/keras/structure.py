@@ -46,7 +46,7 @@ def structure(classifier: Classifier) -> bytes:
     for how in (_described, _pickled):
         try:
             body = how(model)
-            sent = dumps((how.__name__, body, classifier.layout, classifier.head))
+            sent = dumps((how.__name__, body, classifier.layout, classifier.head, classifier.axes))
             copy, modules = _rebuild(sent)
             found = [tuple(weight.shape) for weight in copy.model.weights]
             lost = next((name for name in sorted(modules) if not findable(name)), None)
@@ -71,12 +71,12 @@ def rebuild(data: bytes) -> Classifier:
 
 def _rebuild(data: bytes) -> tuple[Classifier, set[str]]:
     """The model, and the names of the modules that were imported for it."""
-    how, body, layout, head = ByValueUnpickler(io.BytesIO(data)).load()
+    how, body, layout, head, axes = ByValueUnpickler(io.BytesIO(data)).load()
     content = (ByValueUnpickler if how == "_described" else _Unpickler)(io.BytesIO(body))
     model = content.load()
     if how == "_described":
         model = _from_description(*model)
-    return Classifier(model, layout, head), content.modules
+    return Classifier(model, layout, head, axes), content.modules
 
 
 # --- described ---------------------------------------------------------------------------------
