@@ -84,9 +84,7 @@ def smoothgrad(
     return _units(mean, model, inputs, modality), used
 
 
-def _gradients(
-    model: Differentiable, inputs: Any, rows: Any, target: int
-) -> NDArray[np.float32]:
+def _gradients(model: Differentiable, inputs: Any, rows: Any, target: int) -> NDArray[np.float32]:
     """(n, E, D) of rows (n, E, D)."""
     ops = model.ops
     _, gradient = model.entry_gradient(inputs, rows, lambda logits: ops.sum(logits[:, target]))

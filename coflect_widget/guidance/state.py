@@ -111,7 +111,10 @@ def union(
 
 
 def masks(
-    strokes: Sequence[ActiveStroke], modality: Modality, extent: tuple[int, ...], x: Array | None = None
+    strokes: Sequence[ActiveStroke],
+    modality: Modality,
+    extent: tuple[int, ...],
+    x: Array | None = None,
 ) -> SampleMasks:
     """Masks of strokes that concern one sample; where kinds contradict, the later one wins.
 
