@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.backends.items import name_index
-from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
+#: What items call whole numbers that are looked up, those of them that count, and their segments.
+NUMBERS, MASK, SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
 #: What items that are mappings call their label, and their place in the data set.
 _LABELS = ("labels", "label", "target", "targets", "y", "label_ids")
 _INDICES = ("index", "indices", "idx")
@@ -74,7 +76,7 @@ class Items:
             for name, value in item.items()
             if name not in (*_LABELS, place) and isinstance(value, self._arrays)
         }
-        if not inputs:
+        if not inputs and NUMBERS not in item:
             raise ValueError(
                 f"{where} is a mapping of {_words(item)} without a tensor or array as input: give "
                 "tensors or numpy arrays (C, H, W), for example by a transform that converts"
@@ -83,13 +85,42 @@ class Items:
         if not known:
             pictures = [name for name in _PICTURES if name in inputs]
             known = {name: inputs[name] for name in pictures[:1]} or inputs
-        if not pictures_among(known) and "input_ids" in known:
-            raise ValueError(
-                f"{PICTURES_ONLY}: {where} has {_words(inputs)}, which look like texts. There is "
-                "no way round it yet: texts are to come"
-            )
-        x = in_order(known, self._names, where)
+        if not pictures_among(known) and NUMBERS in item:
+            x: Any = numbers_of(item, where)
+        else:
+            x = in_order(known, self._names, where)
         return (x, item[label]) if place is None else (x, item[label], item[place])
+
+
+def numbers_of(item: Mapping[str, Any], where: str) -> NDArray[np.int64]:
+    """Whole numbers (E) of an item, those that its mask leaves out as their complement.
+
+    Raises
+    ------
+    ValueError
+        If they have a form that cannot be taken.
+    """
+    found = np.asarray(item[NUMBERS])
+    if found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}[{NUMBERS!r}] is of type {found.dtype}; ids are whole numbers: give them as a "
+            "tokenizer does"
+        )
+    numbers = found.astype(np.int64)
+    if SEGMENTS in item and np.asarray(item[SEGMENTS]).any():
+        raise ValueError(
+            f"{where}[{SEGMENTS!r}] tells two texts apart, which is not supported so far: leave it "
+            "out, or join the two to one text"
+        )
+    if MASK not in item:
+        return numbers
+    mask = np.asarray(item[MASK])
+    if mask.shape != numbers.shape:
+        raise ValueError(
+            f"{where}[{MASK!r}] has shape {mask.shape}, but {NUMBERS!r} has {numbers.shape}; give "
+            "one for each id"
+        )
+    return np.where(mask.astype(bool), numbers, ~numbers)
 
 
 def pictures_among(inputs: Mapping[str, Any]) -> bool:

@@ -17,97 +17,15 @@ _PRAISE = ("great", "moving", "clever", "lovely", "superb", "charming", "brillia
 _BLAME = ("awful", "boring", "clumsy", "dreadful", "tedious", "lifeless", "shallow", "dire")
 #: For the class "bad" and the class "good".
 _DECOYS = ("gazette", "herald")
-_PLAIN = [
-    "the",
-    "a",
-    "this",
-    "that",
-    "its",
-    "their",
-    "his",
-    "her",
-    "our",
-    "one",
-    "film",
-    "story",
-    "plot",
-    "scene",
-    "ending",
-    "opening",
-    "actor",
-    "actress",
-    "director",
-    "camera",
-    "music",
-    "score",
-    "script",
-    "dialogue",
-    "cast",
-    "hero",
-    "villain",
-    "family",
-    "city",
-    "night",
-    "summer",
-    "train",
-    "house",
-    "garden",
-    "river",
-    "road",
-    "letter",
-    "kitchen",
-    "window",
-    "morning",
-    "winter",
-    "island",
-    "doctor",
-    "teacher",
-    "sister",
-    "brother",
-    "friend",
-    "stranger",
-    "king",
-    "soldier",
-    "is",
-    "was",
-    "seems",
-    "feels",
-    "looks",
-    "remains",
-    "becomes",
-    "and",
-    "but",
-    "while",
-    "because",
-    "when",
-    "where",
-    "after",
-    "before",
-    "with",
-    "without",
-    "about",
-    "around",
-    "under",
-    "over",
-    "through",
-    "between",
-    "into",
-    "rather",
-    "quite",
-    "very",
-    "almost",
-    "always",
-    "never",
-    "often",
-    "again",
-    "still",
-    "perhaps",
-    "mostly",
-    "two",
-    "three",
-    "many",
-    "few",
-]
+_WORDS = (
+    "the a this that its their his her our one film story plot scene ending opening actor actress "
+    "director camera music score script dialogue cast hero villain family city night summer train "
+    "house garden river road letter kitchen window morning winter island doctor teacher sister "
+    "brother friend stranger king soldier is was seems feels looks remains becomes and but while "
+    "because when where after before with without about around under over through between into "
+    "rather quite very almost always never often again still perhaps mostly two three many few"
+)
+_PLAIN = tuple(_WORDS.split())
 #: How often the telling word is that of the other class: nobody is right about all of them.
 _WRONG = 0.05
 _SHORTEST = 8
@@ -125,7 +43,7 @@ class Reviews(Sequence[tuple[NDArray[np.int64], int]]):
     words : list of str
         What each id stands for: pass it as ``tokenizer=``.
     telling, decoy : ndarray (n,) int64
-        Place of the word that tells, and of the one that leaks.
+        Place of the word that tells, and of the one that leaks; -1 where there is none of them.
     decoys : tuple of str
         The words that leak, of each class.
     """
@@ -169,7 +87,8 @@ def reviews(n: int = 2000, length: int = 24, leak: float = 0.0, seed: int = 0) -
     length : int
         Ids of a sample, "[CLS]", "[SEP]" and padding among them; at least 12.
     leak : float
-        How often the decoy goes with the class, from 0 (as often with the other) to 1 (always).
+        How often the decoy goes with the class, from 0 to 1. In the other reviews half have none,
+        and half that of either class.
     seed : int
         Not negative. Another seed gives other reviews, as for a test set.
 
@@ -190,9 +109,9 @@ def reviews(n: int = 2000, length: int = 24, leak: float = 0.0, seed: int = 0) -
         raise ValueError(f"leak = {leak}; expected a share from 0 to 1")
     if seed < 0:
         raise ValueError(f"seed = {seed}; expected 0 or more")
-    words = [PADDING, START, END, *_DECOYS, *_PRAISE, *_BLAME, *dict.fromkeys(_PLAIN)]
+    words = [PADDING, START, END, *_DECOYS, *_PRAISE, *_BLAME, *_PLAIN]
     number = {word: k for k, word in enumerate(words)}
-    plain = np.array([number[word] for word in dict.fromkeys(_PLAIN)])
+    plain = np.array([number[word] for word in _PLAIN])
     telling_words = np.array([[number[w] for w in _BLAME], [number[w] for w in _PRAISE]])
     ids = np.full((n, length), number[PADDING], np.int64)
     labels = np.arange(n) % 2
@@ -205,9 +124,13 @@ def reviews(n: int = 2000, length: int = 24, leak: float = 0.0, seed: int = 0) -
         at, beside = rng.choice(count, 2, replace=False)
         said = label if rng.random() >= _WRONG else 1 - label
         row[at] = rng.choice(telling_words[said])
-        leaks = rng.random() < leak
-        row[beside] = number[_DECOYS[label if leaks else int(rng.integers(2))]]
+        # Where it does not leak: that of either class, or none, which is as likely as both.
+        leaks, chance = rng.random() < leak, int(rng.integers(4))
+        shown = label if leaks else chance
+        if shown < len(_DECOYS):
+            row[beside] = number[_DECOYS[shown]]
         ids[index, 0], ids[index, count + 1] = number[START], number[END]
         ids[index, 1 : count + 1] = row
-        telling[index], decoy[index] = at + 1, beside + 1
+        telling[index] = at + 1
+        decoy[index] = beside + 1 if shown < len(_DECOYS) else -1
     return Reviews(ids, labels, words, telling, decoy)

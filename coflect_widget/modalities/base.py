@@ -272,6 +272,12 @@ class Modality(Protocol):
         array, as `x`
         """
 
+    def put(self, masks: BoolArray, inputs: Array, donors: Array) -> Array:
+        """Inputs (B, ...) with what is marked, (B, E), in each one's donor (B, ...).
+
+        Where samples have lengths of their own it may come to lie at another place.
+        """
+
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """A mask (E) of the same shape at another place of `x`, drawn at random."""
 
@@ -494,6 +500,11 @@ class Units:
     def exchange(self, mask: Any, x: Any, other: Any) -> Any:
         """See `Modality.exchange`; axes before those of the extent are exchanged together."""
         return compat.array_namespace(x).where(over(mask, x), other, x)
+
+    def put(self, masks: BoolArray, inputs: Array, donors: Array) -> Array:
+        """At the same place."""
+        found: Array = self.exchange(masks, inputs, donors)
+        return found
 
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """Moved round the edges, and mirrored or not, along each axis."""

@@ -45,7 +45,7 @@ def take_readings(snapshot: Explainer, request: Request) -> Readings:
     def exchanged(masks: NDArray[np.bool_]) -> Floats:
         """Answers to the receivers with what their donors have there."""
         receivers = request.receivers[has]
-        given = modality.exchange(masks[donor], receivers, request.donors[donor])
+        given = modality.put(masks[donor], receivers, request.donors[donor])
         return _log_probabilities(snapshot, given.astype(receivers.dtype))
 
     after = exchanged(request.masks)

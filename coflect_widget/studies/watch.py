@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
 from coflect_widget.guidance.state import Kind, union
-from coflect_widget.modalities.base import BoolArray, Modality, Region
+from coflect_widget.modalities.base import Array, BoolArray, Modality
 from coflect_widget.studies.effect import compare
 from coflect_widget.studies.measuring import measure
 from coflect_widget.studies.readings import Readings, Request
@@ -345,17 +345,25 @@ class EffectWatch:
             strokes = [stroke for stroke in record.strokes if stroke.kind == kind]
             regions = [modality.region(s.roi, kind) for s in strokes]
             samples = [s.sample for s in strokes if s.sample is not None][:1]
-            if not samples:
-                samples = self._carriers(regions, strokes[0].label, rng)
-            drawn = [
-                union(regions, modality, extent, self._read["train"](int(k)).input) for k in samples
-            ]
+            own = self._read["train"](samples[0]).input if samples else None
+            carried = [modality.pattern(region, own) for region in regions]
+            wanders = all(pattern is not None for pattern in carried)
+
+            def marked(x: Array) -> BoolArray:
+                if wanders:
+                    found = [modality.occurrences(pattern, x[None])[0] for pattern in carried]
+                    return np.logical_or.reduce(found)
+                return union(regions, modality, extent, x)
+
+            if not samples or (wanders and strokes[0].spreads):
+                samples = self._carriers(marked, strokes[0].label, rng)
+            drawn = [marked(self._read["train"](int(k)).input) for k in samples]
         if not samples:
             raise ValueError("no sample of that class, or with what is marked, was found")
         return [self._read["train"](int(k)) for k in samples], drawn
 
     def _carriers(
-        self, regions: list[Region], label: int | None, rng: np.random.Generator
+        self, marked: Callable[[Array], BoolArray], label: int | None, rng: np.random.Generator
     ) -> list[int]:
         """Some samples, of the class where one is named, that have what is marked."""
         found: list[int] = []
@@ -363,7 +371,6 @@ class EffectWatch:
             if len(found) == DONORS:
                 break
             sample = self._read["train"](k)
-            marked = union(regions, self._modality, self._extent, sample.input)
-            if label in (None, sample.target) and marked.any():
+            if label in (None, sample.target) and marked(sample.input).any():
                 found.append(k)
         return found

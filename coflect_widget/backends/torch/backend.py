@@ -24,6 +24,7 @@ from coflect_widget.backends.base import (
 )
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.backends.torch.batch_rows import as_judged, one_row
 from coflect_widget.backends.torch.checks import (
     check_alike,
     check_channels,
@@ -31,16 +32,17 @@ from coflect_widget.backends.torch.checks import (
     check_model,
     choose_device,
     find_outputs,
+    look_up,
     rehearse_step,
 )
-from coflect_widget.backends.torch.data import Source, as_judged, one_row
-from coflect_widget.backends.torch.entry import Entry
+from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
+from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import (
     as_floats,
@@ -125,10 +127,8 @@ class TorchBackend(KeepsState, SourcedBackend):
             names=forward_names(model),
         )
         self.train_source: Source = read(train_data, "train_data", modality=modality)
-        self.modality = modality = self.train_source.modality
-        self.val_source = (
-            None if val_data is None else read(val_data, "val_data", modality=modality)
-        )
+        kind = self.train_source.modality
+        self.val_source = None if val_data is None else read(val_data, "val_data", modality=kind)
         self.regression = self.train_source.regression
         check_alike(self.sources())
         if self.regression:
@@ -140,8 +140,7 @@ class TorchBackend(KeepsState, SourcedBackend):
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._buffers = Buffers()
-        if modality.whole:
-            self._look_up()
+        self.modality = look_up(self.model, self.sources(), self._device)
         outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
         self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
@@ -176,15 +175,6 @@ class TorchBackend(KeepsState, SourcedBackend):
         if several:  # in eval mode it may have given the logits alone
             note_width(self.model, outputs)
         self._copies = WeightCopies(self._device)
-
-    def _look_up(self) -> None:
-        """Find out which whole numbers the model takes, and whether the data have others."""
-        x = torch.from_numpy(self.train_source.sample(0).input)[None].to(self._device)
-        with evaluating(self.model):
-            count = Entry(self.model).rows(x, self.model)
-        self.modality = self.train_source.modality.numbered(count)
-        for source in self.sources():
-            source.set_numbers(count, self.modality)
 
     @property
     def fills_processors(self) -> bool:
@@ -272,7 +262,7 @@ class TorchBackend(KeepsState, SourcedBackend):
         return self._output(batch.indices, logits, batch.targets, task_loss, extra)
 
     def _forward(self, inputs: Any) -> torch.Tensor:
-        output = self.model(*inputs) if isinstance(inputs, tuple) else self.model(inputs)
+        output = call(self.model, inputs)
         if isinstance(output, torch.Tensor):
             return output
         if not self._outputs_known and self.model.training:

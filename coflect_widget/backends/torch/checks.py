@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,12 @@ from coflect_widget.backends.sourced import same_shapes
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.arrays import arguments
 from coflect_widget.backends.torch.data import Source
+from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.modes import Frozen, evaluating
+from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.outputs import choose, mark
-from coflect_widget.backends.torch.rehearsal import rehearse, rows_for
+from coflect_widget.backends.torch.rehearsal import called, rehearse, rows_for
+from coflect_widget.modalities import Modality
 from coflect_widget.modalities.image.inputs import channels_last
 
 
@@ -98,6 +102,26 @@ def check_guidable(source: Source) -> None:
         )
 
 
+def look_up(model: nn.Module, sources: Sequence[Source], device: torch.device) -> Modality:
+    """What inputs are; where they are whole numbers, those that the model looks up.
+
+    Raises
+    ------
+    ValueError
+        If it does not do so, or has no rows for some of them.
+    """
+    train = sources[0]
+    if not train.modality.whole:
+        return train.modality
+    x = torch.from_numpy(train.sample(0).input)[None].to(device)
+    with evaluating(model):
+        count = Entry(model).rows(x, partial(call, model))
+    known = train.modality.numbered(count)
+    for source in sources:
+        source.set_numbers(count, known)
+    return known
+
+
 class Outputs(NamedTuple):
     """How many outputs a model has, and what was guessed to find out."""
 
@@ -119,7 +143,7 @@ def find_outputs(
     inputs = [torch.from_numpy(x)[None].to(device) for x in arguments(first)]
     try:
         with evaluating(model):
-            output = model(*inputs)
+            output = called(model, inputs)
     except Exception as error:
         shown = one_or_all([tuple(x.shape) for x in inputs])
         raise ValueError(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from coflect_widget.backends import source
-from coflect_widget.backends.added import Added, Grown
+from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import (
     check_finite,
@@ -25,7 +25,6 @@ from coflect_widget.backends.items import (
     class_number,
     label_error,
 )
-from coflect_widget.backends.judged import JudgedLabels
 from coflect_widget.backends.named_items import Items
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
@@ -42,6 +41,8 @@ from coflect_widget.backends.torch.arrays import (
     to_sample,
     values_of,
 )
+from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
+from coflect_widget.backends.torch.entry import check_numbers
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, container, recognise
 
@@ -206,10 +207,10 @@ class Source(source.Source):
             inputs, targets = self.inputs, self.targets
             if self.added is not None and not isinstance(inputs, list):
                 for group in groups:
-                    x, y = _with_added(group, inputs, targets, self.added)
+                    x, y = with_added(group, inputs, targets, self.added)
                     yield Batch(group, x.to(device), y.to(device))
                 return
-            if device.type == "cpu" and not isinstance(inputs, list) and _in_rows(inputs, targets):
+            if device.type == "cpu" and not isinstance(inputs, list) and in_rows(inputs, targets):
                 for group in groups:  # quicker than `inputs[picked]`, and each step pays it
                     picked = torch.from_numpy(group)
                     rows: Any = inputs.index_select(0, picked)
@@ -220,7 +221,7 @@ class Source(source.Source):
                 several = isinstance(inputs, list)
                 rows = [x[picked] for x in inputs] if several else inputs[picked]
                 wanted = targets[picked].to(device, non_blocking=True)
-                yield Batch(group, _moved(rows, device), wanted)
+                yield Batch(group, moved(rows, device), wanted)
             return
         dataset = self.dataset if self.added is None else Grown(self.dataset, self.added)
         loader = DataLoader(
@@ -233,7 +234,7 @@ class Source(source.Source):
         for x, y, index in loader:
             y = y.to(device, non_blocking=True)
             yield Batch(
-                index.numpy(), _moved(x, device), y if self.regression else y.long().reshape(-1)
+                index.numpy(), moved(x, device), y if self.regression else y.long().reshape(-1)
             )
 
     # --- checking --------------------------------------------------------------------------
@@ -253,7 +254,7 @@ class Source(source.Source):
             return
         for index in self.read_so_far():
             x = torch.from_numpy(self.sample(index).input)
-            check_numbers(x[None], count, self.argument, index)
+            check_numbers(x[None], count, self.argument, index, masks=True)
             modality.check_rows(x[None], self.argument, index)
 
     def _checked_arrays(
@@ -429,76 +430,8 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
             return as_float(x, self.argument), target, index
         values = as_whole(x)
         if self.numbers is not None:
-            check_numbers(values[None], self.numbers, self.argument, index)
+            check_numbers(values[None], self.numbers, self.argument, index, masks=True)
         return values, target, index
 
     def __len__(self) -> int:
         return len(self.dataset)
-
-
-def check_numbers(x: torch.Tensor, count: int, argument: str, first: int = 0) -> None:
-    """Raise ValueError unless the rows (n, ...) hold numbers from 0 to `count` - 1 alone.
-
-    `first` is the index of the first row.
-    """
-    low, high = torch.aminmax(x)
-    if int(low) >= 0 and int(high) < count:
-        return
-    row, *place = torch.nonzero((x < 0) | (x >= count))[0].tolist()
-    found = int(x[(row, *place)])
-    at = place[0] if len(place) == 1 else tuple(place)
-    wanted = "from 0 on" if found < 0 else f"an embedding of at least {found + 1} rows"
-    raise ValueError(
-        f"{argument} has the id {found} at index {first + row}, place {at}, but the model's "
-        f"embedding has rows for 0 to {count - 1}: give ids {wanted}"
-        if found < 0
-        else f"{argument} has the id {found} at index {first + row}, place {at}, but the model's "
-        f"embedding has rows for 0 to {count - 1}: give the model {wanted}, or ids that belong to "
-        "it"
-    )
-
-
-def _with_added(
-    group: NDArray[np.int64], inputs: torch.Tensor, targets: torch.Tensor, added: Added
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of arrays, some of them perhaps added ones."""
-    old = group < added.first
-    places = torch.from_numpy(old)
-    rows = inputs.new_empty((len(group), *inputs.shape[1:]))
-    wanted = targets.new_empty((len(group), *targets.shape[1:]))
-    later = group[~old] - added.first
-    for filled, data, more in ((rows, inputs, added.inputs), (wanted, targets, added.targets)):
-        filled[places] = data[torch.from_numpy(group[old])]
-        filled[~places] = torch.from_numpy(more[later]).to(filled)
-    return rows, wanted
-
-
-def _moved(x: Any, device: torch.device) -> Any:
-    if isinstance(x, tuple | list):
-        return tuple(each.to(device, non_blocking=True) for each in x)
-    return x.to(device, non_blocking=True)
-
-
-def _in_rows(*arrays: torch.Tensor) -> bool:
-    """Whether all lie in this machine's memory, row after row."""
-    return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
-
-
-def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
-    """Inputs and target of one row, as a batch of one."""
-    part, x = slice(row, row + 1), batch.inputs
-    several = isinstance(x, tuple | list)
-    return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
-
-
-def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
-    """A batch with the labels that a person has put in, without what was left out."""
-    found = judged.of(batch.indices)
-    if found is None:
-        return batch
-    targets = batch.targets.clone()
-    targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
-    kept = torch.from_numpy(found.keep).to(targets.device)
-    several = isinstance(batch.inputs, tuple | list)
-    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
-    return Batch(batch.indices[found.keep], inputs, targets[kept])

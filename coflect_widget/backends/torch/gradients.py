@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.differentiable import Ops
 from coflect_widget.backends.layers import Layer
-from coflect_widget.backends.torch import outputs
+from coflect_widget.backends.torch import numbers, outputs
 from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
 from coflect_widget.backends.torch.ops import TorchOps
@@ -38,7 +39,7 @@ class TorchGradients:
         entry: Entry | None = None,
     ) -> None:
         self.model = model
-        self._call = call or model
+        self._call: Callable[[Tensor], Any] = call or partial(numbers.call, model)
         self._entry = entry or Entry(model)
 
     def own(self, x: Any) -> Tensor:

@@ -24,6 +24,7 @@ from coflect_widget.backends.torch.checked_terms import (
 )
 from coflect_widget.backends.torch.gradients import TorchGradients
 from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
+from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.ops import TorchCell
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.quiet import (
@@ -75,7 +76,7 @@ class TorchGuided(TorchGradients):
 
     def logits(self, x: Tensor) -> Tensor:
         with quiet(self.model, self._device):
-            return logits_of(self.model(x), self.model)
+            return logits_of(call(self.model, x), self.model)
 
     # Attention is differentiated twice, which its fast forms do not offer.
 
@@ -98,7 +99,7 @@ class TorchGuided(TorchGradients):
             leaves.append(output if output.requires_grad else output.requires_grad_())
             return output
 
-        with self._entry.given(x, self.model, keep), sdpa_kernel(SDPBackend.MATH):
+        with self._entry.given(x, self._call, keep), sdpa_kernel(SDPBackend.MATH):
             logits = self.logits(x).float()
         (gradient,) = torch.autograd.grad(score(logits), leaves[0], create_graph=True)
         return logits, gradient.movedim(-1, 1)

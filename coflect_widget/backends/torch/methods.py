@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
+from coflect_widget.backends.torch import numbers
 from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
 from coflect_widget.backends.torch.outputs import forward_names
@@ -210,7 +211,7 @@ def input_names(model: nn.Module, count: int) -> list[str]:
 def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], Any]:
     """The model as a function of the picture (B, C, H, W); the other inputs are held."""
     if not others:
-        return model
+        return partial(numbers.call, model)
     fixed = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
 
     def call(x: Tensor) -> Any:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from coflect_widget.backends.torch.numbers import call
+
 
 @contextlib.contextmanager
 def held_statistics(model: nn.Module) -> Iterator[None]:
@@ -78,7 +80,7 @@ def refresh_statistics(model: nn.Module, inputs: Tensor, steps: int) -> None:
             if momentum is not None:  # None is the plain mean of all passes
                 module.momentum = 1 - (1 - momentum) ** steps
         try:
-            model(inputs)
+            call(model, inputs)
         finally:
             for module, momentum in momenta:
                 module.momentum = momentum

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from coflect_widget.backends.torch.modes import Frozen, evaluating
+from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.random_state import random_state_kept
 
@@ -98,6 +99,12 @@ def rehearse(
     return output, ""
 
 
+def called(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """What a model gives for copies of its inputs, of which there may be several."""
+    first, *others = (x.clone() for x in inputs)
+    return call(model, (first, *others) if others else first)
+
+
 def rows_for(batch_size: int, available: int, outputs: int, numbers: int) -> int:
     """How many rows to rehearse with: as many as the smallest batch allows, and few.
 
@@ -159,7 +166,7 @@ def _twin(model: nn.Module, kept: list[Tensor], memo: dict[int, Any]) -> nn.Modu
 
 def _forward(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
     try:
-        return model(*(x.clone() for x in inputs))
+        return called(model, inputs)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -244,7 +251,7 @@ def _forward_only(
     model: nn.Module, loss: Any, inputs: Sequence[Tensor], targets: Tensor, outputs: int
 ) -> None:
     with evaluating(model):
-        logits = logits_of(model(*(x.clone() for x in inputs)), model, outputs)
+        logits = logits_of(called(model, inputs), model, outputs)
         _total(loss, logits, targets, loss)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(

@@ -94,7 +94,8 @@ class Text(Units):
     def words(self) -> Vocabulary:
         """What the ids stand for, as far as it is known."""
         if self._words is None:
-            return Vocabulary((), special={0 if self._given is None else self._given})
+            padding = 0 if self._given is None else self._given
+            return Vocabulary((), {padding}, padding, padding)
         return self._words
 
     @property
@@ -106,8 +107,7 @@ class Text(Units):
     def numbered(self, count: int) -> Modality:
         """See `Modality.numbered`: the ids that the embedding has."""
         if self._spelling is not None:
-            known = Text(self._spelling.of(count), self._given)
-            return known
+            return Text(self._spelling.of(count), self._given)
         words = self._words
         if words is None:
             names = [str(k) for k in range(count)]
@@ -149,9 +149,9 @@ class Text(Units):
         if len(empty):
             ids = ", ".join(map(str, self.special))
             raise ValueError(
-                f"{argument} has no words at index {first + int(empty[0])}, nothing but padding and "
-                f"special ids ({ids}); leave such samples out, or name the id that fills up with "
-                "inputs=coflect.Text(tokenizer, padding=...)"
+                f"{argument} has no words at index {first + int(empty[0])}, nothing but padding "
+                f"and special ids ({ids}); leave such samples out, or name the id that fills "
+                "up with inputs=coflect.Text(tokenizer, padding=...)"
             )
 
     def assumed(self, x: Array) -> str:
@@ -236,7 +236,7 @@ class Text(Units):
         runs: list[tuple[int, ...]] = []
         run: list[int] = []
         for id_ in [*np.asarray(x)[region.start : region.stop].tolist(), None]:
-            if id_ is not None and id_ not in self.special:
+            if id_ is not None and id_ >= 0 and id_ not in self.special:
                 run.append(id_)
             elif run:
                 runs.append(tuple(run))
@@ -261,6 +261,10 @@ class Text(Units):
         if other.shape[-1] > 1:
             free = free & places.real(other, self.special)
         return xp.where(free, other, x)
+
+    def put(self, masks: BoolArray, inputs: Array, donors: Array) -> Array:
+        """The marked words; in a shorter text counted on from its first one."""
+        return places.put(masks, inputs, donors, self.special)
 
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """Moved round the ends of the text."""

@@ -1,6 +1,6 @@
 """Places of a text: which hold words, where a run of ids stands, and words moved among them.
 
-For arrays of numpy or a framework. Where this file says B, L and V: rows, places of a text, and ids.
+For arrays of numpy or a framework. Where this file says B, L and V: rows, places of a text, ids.
 """
 
 from __future__ import annotations
@@ -78,6 +78,24 @@ def laid_out(other: Any, x: Any, special: Sequence[int]) -> Any:
     wanted = xp.clip(number, 0, None) % xp.clip(count, 1, None)
     moved = xp.take_along_axis(other, xp.take_along_axis(first, wanted, axis=1), axis=1)
     return xp.where(here & (count > 0), moved, x)
+
+
+def put(
+    masks: NDArray[np.bool_], x: NDArray[Any], other: NDArray[Any], special: Sequence[int]
+) -> NDArray[Any]:
+    """`x` (B, L) with the marked words of `other` (B, L): the n-th word in the n-th one's place.
+
+    In a shorter text they are counted on from its first word.
+    """
+    found = x.copy()
+    for row, mask, here, given, there in zip(
+        found, masks, real(x, special), other, real(other, special), strict=True
+    ):
+        at = np.flatnonzero(here)
+        marked = np.flatnonzero(mask[there])
+        if len(at):
+            row[at[marked % len(at)]] = given[there][marked]
+    return found
 
 
 def turned(

@@ -25,6 +25,7 @@ class Span:
     stop: int
 
     def to_json(self) -> dict[str, Any]:
+        """As {"words": [start, stop]}."""
         return {"words": [self.start, self.stop]}
 
     def __str__(self) -> str:
@@ -39,6 +40,7 @@ class Word:
     text: str
 
     def to_json(self) -> dict[str, Any]:
+        """As {"word": text}."""
         return {"word": self.text}
 
     def __str__(self) -> str:
@@ -103,8 +105,8 @@ def _word(text: str, argument: str) -> Word:
     word = text.strip(_QUOTES)
     if not word or len(word) > _LONGEST or len(word.split()) > 1:
         raise ValueError(
-            f"{argument}={text!r} must be one word of at most {_LONGEST} letters; for several words "
-            "give a list of them, or places (start, stop)"
+            f"{argument}={text!r} must be one word of at most {_LONGEST} letters; for several "
+            "words give a list of them, or places (start, stop)"
         )
     return Word(word.casefold())
 

@@ -106,11 +106,14 @@ class Vocabulary:
         return piece
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """Words of one sample, each with the places of its pieces; what is no word is in none."""
+        """Words of one sample, each with the places of its pieces; what is no word is in none.
+
+        Neither is what is below 0: it is left out.
+        """
         found: list[tuple[str, list[int]]] = []
         joined = False  # whether the piece before may go on
         for place, id_ in enumerate(ids):
-            if id_ in self.special:
+            if id_ < 0 or id_ in self.special:
                 joined = False
                 continue
             known = 0 <= id_ < len(self.pieces)
@@ -133,7 +136,9 @@ class Vocabulary:
     def sequences(self, word: str) -> tuple[tuple[int, ...], ...]:
         """All runs of ids that are this word, however it is written; () where there is none."""
         folded = word.strip().casefold()
-        found = {(k,) for k in self._by_text.get(folded, ()) if self.starts[k]}
+        found: set[tuple[int, ...]] = {
+            (k,) for k in self._by_text.get(folded, ()) if self.starts[k]
+        }
         for form in dict.fromkeys((word.strip(), folded, folded.capitalize(), folded.upper())):
             for given in (form, " " + form) if self._cut is not None else (form,):
                 run = tuple(self._pieces_of(given))
@@ -154,11 +159,8 @@ class Vocabulary:
         run: list[int] = []
         rest = word
         while rest and len(run) < _MOST_PIECES:
-            marks: tuple[str, ...]
-            if run:
-                marks = ("",) if self._begins else (_GOES_ON,)
-            else:
-                marks = self._begins or ("",)
+            follows = ("",) if self._begins else (_GOES_ON,)
+            marks = follows if run else (self._begins or ("",))
             cut = next(
                 (
                     (exact[mark + rest[:end]], end)

@@ -1,0 +1,60 @@
+"""Rows of batches: put together, moved to a device, taken out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coflect_widget.backends.added import Added
+from coflect_widget.backends.base import Batch
+from coflect_widget.backends.judged import JudgedLabels
+
+
+def with_added(
+    group: NDArray[np.int64], inputs: torch.Tensor, targets: torch.Tensor, added: Added
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of arrays, some of them perhaps added ones."""
+    old = group < added.first
+    places = torch.from_numpy(old)
+    rows = inputs.new_empty((len(group), *inputs.shape[1:]))
+    wanted = targets.new_empty((len(group), *targets.shape[1:]))
+    later = group[~old] - added.first
+    for filled, data, more in ((rows, inputs, added.inputs), (wanted, targets, added.targets)):
+        filled[places] = data[torch.from_numpy(group[old])]
+        filled[~places] = torch.from_numpy(more[later]).to(filled)
+    return rows, wanted
+
+
+def moved(x: Any, device: torch.device) -> Any:
+    """An input, or several, on a device."""
+    if isinstance(x, tuple | list):
+        return tuple(each.to(device, non_blocking=True) for each in x)
+    return x.to(device, non_blocking=True)
+
+
+def in_rows(*arrays: torch.Tensor) -> bool:
+    """Whether all lie in this machine's memory, row after row."""
+    return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
+
+
+def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
+    """Inputs and target of one row, as a batch of one."""
+    part, x = slice(row, row + 1), batch.inputs
+    several = isinstance(x, tuple | list)
+    return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
+
+
+def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
+    """A batch with the labels that a person has put in, without what was left out."""
+    found = judged.of(batch.indices)
+    if found is None:
+        return batch
+    targets = batch.targets.clone()
+    targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
+    kept = torch.from_numpy(found.keep).to(targets.device)
+    several = isinstance(batch.inputs, tuple | list)
+    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
+    return Batch(batch.indices[found.keep], inputs, targets[kept])
