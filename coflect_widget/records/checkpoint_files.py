@@ -40,6 +40,8 @@ _NAME = re.compile(r"step_\d{8,}(?:-\d+)?$")
 _PART = re.compile(r"\.step_[\d-]+\.[0-9a-f]+\.part$")
 #: Bytes of a text and of arrays that are read: what a file claims is not believed.
 _MOST_TEXT, MOST_BYTES = 4 * TEXT_BYTES, 2**36
+#: Checkpoints beside the best and the named ones that stay.
+KEPT = 2
 
 
 class NoCheckpointError(ValueError):
@@ -343,3 +345,13 @@ def run_of(path: Path) -> tuple[Path, str]:
     if path.parent.name == FOLDER and is_there(path.parent.parent, "events.jsonl"):
         return path.parent.parent, path.name
     return path, ""
+
+
+def needless(found: Checkpoints) -> list[Checkpoint]:
+    """Those that need not be kept: all but the last few steps, the best and the named ones."""
+    best = found.best
+    newest: list[Checkpoint] = []
+    for one in reversed(found):
+        if len(newest) < KEPT and one.step not in [kept.step for kept in newest]:
+            newest.append(one)
+    return [one for one in found if not (one.name or one is best or one in newest)]

@@ -179,7 +179,7 @@ class DataChanges:
 
     def take(self, kept: Mapping[str, Any]) -> None:
         """Go on from what `kept` gave; the ledger and the loop's place are back, no verdict yet."""
-        for entry in self._steering.ledger.interventions:
+        for entry in self._steering.ledger.taken:
             if entry.record.data is not None and entry.record.data.kind == "add":
                 self._backend.add_samples(*self._read(entry.record.data))
         self._forecaster.mark(partial(self._grow, self._backend.num_train))

@@ -143,7 +143,7 @@ class KnobBoard:
                 )
 
     def _in_force(self, without: str = "") -> list[KnobTurn]:
-        entries = self._steering.ledger.interventions
+        entries = self._steering.ledger.taken
         return [
             turn
             for entry in entries

@@ -20,10 +20,10 @@ from typing import Any, Literal, Protocol
 from coflect_widget.backends.state import Memory
 from coflect_widget.records.checkpoint_files import (
     Checkpoint,
-    Checkpoints,
     Contents,
     Score,
     find_checkpoints,
+    needless,
     remove,
     sweep,
     write_checkpoint,
@@ -39,8 +39,6 @@ PATIENCE = 60.0
 OFTEN = 10.0
 #: Copies that may be in memory: one is written, one waits, one is the best and waits its turn.
 COPIES = 3
-#: Checkpoints beside the best and the named ones that stay.
-KEPT = 2
 #: The best one waits until this many times what the last one took to write has passed, so that
 #: epochs which are shorter than a write do not keep the disk busy all the time.
 PACE = 20.0
@@ -399,7 +397,7 @@ class CheckpointKeeper:
             self._alarm("Checkpoints can be written again; what waited is on disk.", True)
         if not job.written.done():
             job.written.set_result(checkpoint)
-        remove(set_aside(find_checkpoints(self._run)))
+        remove(needless(find_checkpoints(self._run)))
 
     def _written(self, job: _Job) -> Checkpoint:
         contents, aliases, more = job.copied.contents()
@@ -431,16 +429,6 @@ class CheckpointKeeper:
             sweep(self._run)
             best = find_checkpoints(self._run).best
             self._best = self._best or (None if best is None else best.score)
-
-
-def set_aside(found: Checkpoints) -> list[Checkpoint]:
-    """Those that need not be kept: all but the last few steps, the best and the named ones."""
-    best = found.best
-    newest: list[Checkpoint] = []
-    for one in reversed(found):
-        if len(newest) < KEPT and one.step not in [kept.step for kept in newest]:
-            newest.append(one)
-    return [one for one in found if not (one.name or one is best or one in newest)]
 
 
 def _pass_on(done: Future[Checkpoint], to: Future[Checkpoint]) -> None:

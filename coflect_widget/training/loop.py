@@ -8,15 +8,10 @@ times as long as it does alone.
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.distributed.alone import Alone
@@ -24,71 +19,18 @@ from coflect_widget.distributed.group import Group
 from coflect_widget.events import RunState
 from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls
+from coflect_widget.training.listeners import Observer, SnapshotSlots
+from coflect_widget.training.stopping import wait_for_stop
 from coflect_widget.training.thread_time import ThreadTime
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 32, 0.5
-
-#: Seconds that a training is given to come to its end; the first where it reads one batch all
-#: the while, or so many steps of the speed until now.
-SHORT, LONG, STEPS = 4.0, 60.0, 5
-#: Names of the functions that read, in backends, data and a loop of the user's own.
-_READS = frozenset({"train_batches", "batches", "read_sample", "read_val_sample", "_over"})
 
 _NO_SNAPSHOT = (
     "The weights cannot be copied for maps and effects any more ({error}); training goes on "
     "without. If the model's structure was changed, as by pruning or with a new last layer, make a "
     "new Session of it."
 )
-
-
-class SnapshotSlots(Protocol):
-    """What the loop needs of attribution.snapshots.Snapshots."""
-
-    wanted: bool
-
-    def write(
-        self, step: int, copy: Callable[[Sequence[NDArray[Any]]], Callable[[], None] | None]
-    ) -> bool:
-        """Copy the weights into the free slot; False if it is being read."""
-
-
-class Observer(Protocol):
-    """What the loop tells; each method is called on the training thread and must be quick."""
-
-    @property
-    def due(self) -> float:
-        """The next step that it must be told of before another one is done; others may wait."""
-
-    def observe(self, step: int, epoch: int, *outputs: StepOutput) -> None:
-        """Steps of one epoch were done, the last of them `step`."""
-
-    def state_changed(self, state: RunState, by: str) -> None:
-        """The loop went into another state."""
-
-    def epoch_ended(self, step: int, epoch: int, validation: dict[str, float]) -> None:
-        """An epoch was trained and validated."""
-
-    def epoch_counted(self, validation: dict[str, float]) -> None:
-        """And the loop counts it as completed now."""
-
-    def resized(self) -> None:
-        """The epochs to come have another number of steps, or batches of another size."""
-
-    def non_finite(self, step: int, error: NonFiniteLossError) -> None:
-        """A loss was NaN or infinite; the loop holds at the next boundary."""
-
-    def notice(self, level: str, text: str) -> None:
-        """A person should know this."""
-
-    def lapsed(self, lapses: Sequence[Any]) -> None:
-        """Guidance (guidance.lapses.Lapse) went out of force by itself."""
-
-    def ended(self, state: RunState) -> None:
-        """The thread is about to end in this state."""
-
-    def failed(self, error: BaseException, text: str) -> None:
-        """Training met an exception; `text` is its traceback."""
 
 
 class TrainingLoop:
@@ -221,29 +163,8 @@ class TrainingLoop:
         self.observer.resized()
 
     def wait_for_stop(self) -> bool:
-        """Wait for a training that was told to stop; False where it does not come to its end.
-
-        A step that computes, a command, or an end that writes weights is given a minute; the
-        reading of one batch, which may never return, some seconds, or as long as some steps take.
-        """
-        until = time.monotonic() + LONG
-        held, since = self._reading(), time.monotonic()
-        while not self.wait(0.1):
-            now, read = time.monotonic(), self._reading()
-            if read is None or read is not held:
-                held, since = read, now
-            speed = self.time.speed
-            if now >= until or now - since >= max(SHORT, STEPS / speed if speed else 0):
-                return False
-        return True
-
-    def _reading(self) -> FrameType | None:
-        """What the thread that trains calls to read a batch or a sample; None if it does not."""
-        owner, called = self.controls.owner, None
-        frame = None if owner is None else sys._current_frames().get(owner.ident or 0)
-        while frame is not None and frame.f_code.co_name not in _READS:
-            called, frame = frame, frame.f_back
-        return None if frame is None else called
+        """Wait for a training that was told to stop; False where it does not come to its end."""
+        return wait_for_stop(self.wait, lambda: self.controls.owner, lambda: self.time.speed)
 
     def steps_for_epochs(self, epochs: int) -> int:
         """Steps from here to the end of `epochs` epochs; a begun one counts as the first."""

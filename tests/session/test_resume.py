@@ -199,6 +199,54 @@ def test_killed_before_the_first_checkpoint_nothing_said_is_lost(make, tmp_path)
         same(outcome(resumed), wanted)
 
 
+def turned(session, name=None):
+    """Knobs and changes of the data at fixed steps; with `name` a checkpoint after the first."""
+    session.train(epochs=4)
+    session.pause()
+    to_step(session, 2)
+    slow = session.set(lr=0.01)
+    to_step(session, 4)
+    if name:
+        session.checkpoint(name)
+    session.set(momentum=0.5, freeze="0")
+    session.drop([7, 11])
+    to_step(session, 6)
+    session.undo(slow)
+    session.relabel([9], [3])
+    session.add(np.ones((2, 3, 32, 32), np.float32), [1, 2])
+    to_step(session, 7)
+
+
+@pytest.mark.parametrize("at", ["early", None])
+def test_knobs_and_changed_data_come_into_force_again(make, tmp_path, at):
+    whole = make()
+    turned(whole)
+    whole.resume()
+    assert whole.wait(60)
+    wanted, groups = outcome(whole), knobs_of(whole)
+    whole.close()
+    killed = make("others")
+    turned(killed, at)
+    killed.step(1)
+    folder = copied_as_killed(killed, tmp_path)
+    killed.stop()
+    killed.close()
+    found = find_checkpoints(folder)
+    resumed = make(resume=found[at] if at else found.last)
+    resumed.train()
+    assert resumed.wait(60)
+    same(outcome(resumed), wanted)
+    assert knobs_of(resumed) == groups
+    assert not any("could not be put" in e.data.text for e in resumed.events("notice"))
+
+
+def knobs_of(session):
+    group = session._backend.optimizer.param_groups[0]
+    fixed = [n for n, p in session._backend.model.named_parameters() if not p.requires_grad]
+    changed = session._parts.labels.kept(), session._backend.members.tolist()
+    return group["lr"], group["momentum"], fixed, changed
+
+
 def test_what_was_said_but_not_reached_again_is_kept_through_a_second_kill(make, tmp_path):
     first = make()
     steered(first, "early")
