@@ -85,6 +85,14 @@ def test_columns_may_stand_in_another_order_in_validation(make_session):
     assert session._backend.read_val_sample(0).input[0] == pytest.approx(val["age"].iloc[0])
 
 
+def test_names_are_of_both_or_of_none(make_session):
+    numbers = X[["age", "children"]]
+    rows, labels = numbers.to_numpy(dtype="float32"), Y.to_numpy()
+    with pytest.raises(ValueError, match=r"val_data is a DataFrame, and .* have no names"):
+        make_session(network(2), (rows, labels), (numbers, Y))
+    assert make_session(network(2), (numbers, Y), (rows, labels))
+
+
 def test_codes_leave_a_category_one_column_for_an_embedding(make_session):
     table = coflect.Table(codes={"city": CITIES[::-1]})
     session = make_session(network(WIDTH - 2), (X, Y), inputs=table)

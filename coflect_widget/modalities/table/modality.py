@@ -168,8 +168,13 @@ class Table(Units):
             raise ValueError(
                 f"{argument} is a DataFrame of shape {inputs.shape}; it needs a row and a column"
             )
+        if self._nameless:
+            raise ValueError(
+                f"{argument} is a DataFrame, and the columns of train_data have no names; give "
+                "both as DataFrames, or both as arrays, frame.to_numpy(dtype='float32')"
+            )
         table = self
-        if not self.columns or self._nameless:
+        if not self.columns:
             if self._groups:
                 table = self._copy(tuple(str(name) for name in inputs.columns))
             else:
