@@ -1,1 +1,1 @@
-"""Whether maps show what they should, and what they cost."""
+"""Figures of the kinds of input that are no pictures."""

@@ -111,6 +111,11 @@ def smoothgrad(
     return flat(total / used)[0], used
 
 
+def _wide(noise: Noise, by: Any) -> Noise:
+    """Noise that is so many times as wide."""
+    return lambda shape, spread: noise(shape, spread) * by
+
+
 class ModelExplainer:
     """Maps by a worker's own copy of a model; see `attribution.worker.Explainer`."""
 
@@ -210,7 +215,9 @@ class ModelExplainer:
                 result[method] = model.ops.resized(cam, modality.extent(x[0]))
                 result["layer"] = read.name
             if "smoothgrad" in methods:
-                spread = sigma * float(x.max() - x.min())
+                spread = modality.spread(x[0], sigma)
+                if not isinstance(spread, float):  # of each value its own
+                    noise, spread = _wide(noise, model.own(spread[None])), 1.0
                 found, used = smoothgrad(
                     model, inputs, explained, samples, noise, spread, modality=modality
                 )

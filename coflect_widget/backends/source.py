@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.added import Added, rows_to_add
 from coflect_widget.backends.progress import shown
 from coflect_widget.backends.random_state import random_state_kept
+from coflect_widget.modalities.base import Modality
 
 PROBES = 64  # samples of a map-style data set that are looked at before training
 MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
@@ -164,6 +165,13 @@ class Source:
                 if index == 0 or room > 0:
                     self._read[index] = sample
             self.draws_random_numbers = moved()
+
+    def fitted(self, modality: Modality, inputs: Any) -> Modality:
+        """A kind of input with what `inputs` (N, ...) tell; None of samples that were looked at."""
+        if inputs is not None:
+            return modality.fitted(np.asarray(inputs), self.argument)
+        looked_at = map(self.picture, self._read.values())
+        return modality.fitted(looked_at, self.argument, list(self._read))
 
 
 def other_shape(argument: str, index: int, shape: Any, first: int, other: Any) -> str:

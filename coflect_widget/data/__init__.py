@@ -2,7 +2,8 @@
 
 from coflect_widget.data.cifar10 import cifar10_catsdogs
 from coflect_widget.data.decoy_digits import decoy_digits
+from coflect_widget.data.patients import patients
 from coflect_widget.data.signals import signals
 from coflect_widget.data.synthetic import synthetic
 
-__all__ = ["cifar10_catsdogs", "decoy_digits", "signals", "synthetic"]
+__all__ = ["cifar10_catsdogs", "decoy_digits", "patients", "signals", "synthetic"]

@@ -44,7 +44,7 @@ class ArrayDataset:
         boxes: ArrayLike | None = None,
     ) -> None:
         self.images: NDArray[np.float32] = _images(images)
-        self.labels: NDArray[np.int64] = _labels(labels, len(self.images), len(classes))
+        self.labels: NDArray[np.int64] = checked_labels(labels, len(self.images), len(classes))
         self.classes: list[str] = [str(name) for name in classes]
         self.boxes: NDArray[np.float32] | None = None
         if boxes is not None:
@@ -81,11 +81,14 @@ def _images(values: ArrayLike) -> NDArray[np.float32]:
     return images
 
 
-def _labels(values: ArrayLike, num_images: int, num_classes: int) -> NDArray[np.int64]:
+def checked_labels(
+    values: ArrayLike, samples: int, num_classes: int, noun: str = "image"
+) -> NDArray[np.int64]:
+    """Labels (samples,) as class numbers; raises ValueError where they are none."""
     given = np.asarray(values)
-    if given.shape != (num_images,):
+    if given.shape != (samples,):
         raise ValueError(
-            f"labels has shape {given.shape}; expected ({num_images},), one for each image"
+            f"labels has shape {given.shape}; expected ({samples},), one for each {noun}"
         )
     labels = given.astype(np.int64)
     if not np.array_equal(labels, given):

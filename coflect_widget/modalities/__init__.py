@@ -2,18 +2,27 @@
 
 from coflect_widget.modalities.base import Modality, Region, Rendering, Units
 from coflect_widget.modalities.image import IMAGE, Image
-from coflect_widget.modalities.registry import find_modality, recognise, register_modality
+from coflect_widget.modalities.registry import (
+    container,
+    find_modality,
+    recognise,
+    register_modality,
+)
 from coflect_widget.modalities.series import SERIES, Series
+from coflect_widget.modalities.table import TABLE, Table
 
 __all__ = [
     "IMAGE",
     "SERIES",
+    "TABLE",
     "Image",
     "Modality",
     "Region",
     "Rendering",
     "Series",
+    "Table",
     "Units",
+    "container",
     "find_modality",
     "recognise",
     "register_modality",

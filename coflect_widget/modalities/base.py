@@ -7,7 +7,7 @@ array of the extent. Where this file says B and E: rows of a batch, and the axes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +103,35 @@ class Modality(Protocol):
         ------
         ValueError
             If it cannot be of this kind; the message names `argument` and says what to do.
+        """
+
+    def unpacked(self, inputs: Any, argument: str) -> tuple[Modality, Any]:
+        """All inputs as one array, where they come in what is none, such as a DataFrame.
+
+        The kind that is given back knows what such a thing says of them.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be of this kind; the message names `argument` and says what to do.
+        """
+
+    def fitted(
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Modality:
+        """The kind with what some samples' inputs tell of the data; mostly itself.
+
+        Parameters
+        ----------
+        inputs : ndarray (N, ...) or iterable of ndarray (...)
+            Of all samples, or of some. Those of the training data come first.
+        numbers : sequence of int, optional
+            Which samples they are; all of them if left out.
+
+        Raises
+        ------
+        ValueError
+            If one of them cannot be used; the message names `argument` and the sample.
         """
 
     def assumed(self, x: Array) -> str:
@@ -209,6 +238,12 @@ class Modality(Protocol):
 
     # --- maps ----------------------------------------------------------------------------------
 
+    def spread(self, x: Array, share: float) -> Any:
+        """Standard deviation of SmoothGrad's noise on `x`: `share` of what its values vary by.
+
+        A float, or float32 that broadcasts with `x`.
+        """
+
     def parts(self, method: str) -> tuple[str, ...]:
         """Methods of an explainer whose maps are needed for `method`: two that are compared.
 
@@ -310,6 +345,18 @@ class Units:
                 f"{self.axes} axes"
             )
 
+    def unpacked(self, inputs: Any, argument: str) -> tuple[Any, Any]:
+        """As they are."""
+        del argument
+        return self, inputs
+
+    def fitted(
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Any:
+        """As it is."""
+        del inputs, argument, numbers
+        return self
+
     def assumed(self, x: Array) -> str:
         """Nothing."""
         del x
@@ -393,6 +440,10 @@ class Units:
         noise = rng.standard_normal(inputs.shape, dtype=np.float32)
         changed: Array = inputs + float(np.ptp(inputs)) * share * noise
         return changed
+
+    def spread(self, x: Array, share: float) -> Any:
+        """By the range of all values."""
+        return share * float(x.max() - x.min())
 
     def parts(self, method: str) -> tuple[str, ...]:
         """The method alone."""

@@ -8,6 +8,7 @@ from typing import Any
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.modalities.series import SERIES
+from coflect_widget.modalities.table import TABLE, is_frame
 
 #: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
 ENTRY_POINTS = "coflect.modalities"
@@ -15,6 +16,7 @@ ENTRY_POINTS = "coflect.modalities"
 BUILT_IN: dict[str, Modality] = {
     IMAGE.name: IMAGE,
     SERIES.name: SERIES,
+    TABLE.name: TABLE,
 }
 
 _registered: dict[str, Modality] = {}
@@ -24,7 +26,7 @@ def register_modality(modality: Modality) -> None:
     """Let sessions train on another kind of input.
 
     ``Session(..., inputs=modality.name)`` takes it then; without ``inputs=`` it is taken for
-    samples that ``modality.recognises(x)`` is true for, if no built-in kind does so. A package may
+    samples that ``modality.recognises(x)`` is true for, before any built-in kind. A package may
     name an object, or a class without arguments, in the entry-point group ``coflect.modalities``
     instead.
 
@@ -75,9 +77,9 @@ def find_modality(inputs: Any) -> Modality:
 def recognise(x: Any) -> Modality:
     """The first kind of input that recognises one sample's input; pictures where none does.
 
-    What is installed beside is asked last: asking imports it.
+    What a person registered is asked first, and what is installed beside last: asking imports it.
     """
-    for modality in (*BUILT_IN.values(), *_registered.values()):
+    for modality in (*_registered.values(), *BUILT_IN.values()):
         if modality.recognises(x):
             return modality
     for name in _named():
@@ -85,6 +87,14 @@ def recognise(x: Any) -> Modality:
         if found is not None and found.recognises(x):
             return found
     return IMAGE
+
+
+def container(inputs: Any) -> Modality | None:
+    """The kind of what inputs come in, such as a DataFrame or a data set that says it; or None."""
+    if is_frame(inputs):
+        return TABLE
+    said = getattr(inputs, "modality", None)
+    return said if hasattr(said, "extent") else None
 
 
 def _named() -> list[str]:

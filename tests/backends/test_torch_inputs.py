@@ -34,7 +34,6 @@ IDS = RNG.integers(0, 50, (N, 24))
     [
         (SERIES[:, None], "strips that look like"),
         (SERIES.repeat(3, 1)[:, :, :, None], "strips that look like series of several channels"),
-        (TABLE, "rows of a table"),
         (TABLE[:, None, None], "strips that look like rows of a table"),
         (IDS, "token ids"),
         (IDS.astype(np.float32), "token ids"),

@@ -183,7 +183,8 @@ def test_an_entry_point_names_a_kind(make_session, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     importlib.invalidate_caches()
     data = rows(60, 1, leaking=True)
-    assert make_session(network(), data)._parts.modality.name == "numbers"
+    assert make_session(network(), data, inputs="numbers")._parts.modality.name == "numbers"
+    assert make_session(network(), data)._parts.modality.name == "table"  # what is built in first
     with pytest.raises(ValueError, match="inputs='broken' is not known; known are: 'image', "):
         make_session(network(), data, inputs="broken")
 

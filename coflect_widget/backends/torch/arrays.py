@@ -14,6 +14,7 @@ from coflect_widget.backends.base import Sample
 from coflect_widget.backends.items import has_own_items
 from coflect_widget.backends.named_items import in_order
 from coflect_widget.data.arrays import ArrayDataset
+from coflect_widget.data.tables import TableDataset
 from coflect_widget.modalities.image.inputs import PICTURES_ONLY, float_remedy, is_picture
 
 
@@ -60,10 +61,14 @@ def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any]
     """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
     if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
         return data.images, data.labels
+    if isinstance(data, TableDataset) and not has_own_items(data, TableDataset):
+        return data.rows, data.labels
     if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
         return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
     if isinstance(data, tuple | list) and len(data) == 2:
         inputs, labels = data
+        if hasattr(labels, "to_numpy"):  # a column of pandas, which cannot be written to
+            labels = np.array(labels.to_numpy())
         labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
         if labelled and isinstance(inputs, Mapping | set | frozenset):
             inputs = in_order(inputs, names, f"{argument}[0]")

@@ -42,7 +42,7 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.random_state import random_state_kept
-from coflect_widget.modalities import Modality, recognise
+from coflect_widget.modalities import Modality, container, recognise
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 
@@ -88,7 +88,7 @@ class Source(source.Source):
         modality: Modality | None = None,
     ) -> None:
         super().__init__(argument)
-        self._modality = modality
+        self._modality = modality or container(data)
         self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
@@ -109,6 +109,8 @@ class Source(source.Source):
         self.look()
         first = self.sample(0)
         self._check_kind(first.input)
+        if not isinstance(self.inputs, list):
+            self._modality = self.fitted(self.modality, self.inputs)
         self.shapes = [tuple(x.shape) for x in arguments(first)]
         self.input_shape: tuple[int, ...] = first.input.shape
 
@@ -240,6 +242,9 @@ class Source(source.Source):
             self._check_lengths(arrays, y)
             inputs = [as_float(each, self.argument, further=k != place) for k, each in enumerate(x)]
             return inputs, self._checked_targets(y)
+        known = self._modality or container(x)
+        if known is not None:
+            self._modality, x = known.unpacked(x, self.argument)
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))

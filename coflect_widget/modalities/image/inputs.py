@@ -56,8 +56,12 @@ def no_picture(
         what = "rows of a table or series of one channel"
         if whole:
             what = "token ids or categories"
+            if len(shape) == 1:
+                later = '; rows of a table of whole numbers train with inputs="table"'
         elif sum(side > 1 for side in shape) == 2:
             what = "series of several channels"
+        elif len(shape) == 3:
+            later = "; rows of a table have one dimension, inputs.reshape(len(inputs), -1)"
         if len(shape) == 3:
             return f"{found}, strips that look like {what}; a picture is higher and wider{later}"
     else:
