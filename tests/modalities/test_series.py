@@ -193,6 +193,9 @@ def test_gaps_are_named_with_their_place(make_session):
     x[0, 1, 7] = np.nan
     with pytest.raises(ValueError, match="nan in channel 1 at step 7; fill gaps first, for exam"):
         make_session(convolutional(), (x, np.arange(40) % 2))
+    x[0, 1, 7], x[30, 0, 3] = 0, np.inf
+    with pytest.raises(ValueError, match=r"train_data\[30\] has a series with inf in"):
+        make_session(convolutional(), (x, np.arange(40) % 2))
 
 
 @pytest.mark.parametrize(

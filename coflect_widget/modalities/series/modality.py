@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -84,6 +84,15 @@ class Series(Units):
                 "of several lengths or pad them with 0 to one"
             )
 
+    def fitted(
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Series:
+        """As it is; a gap in a series is named."""
+        for place, x in enumerate(inputs):
+            if not np.isfinite(x).all():
+                self.check(x, f"{argument}[{place if numbers is None else numbers[place]}]")
+        return self
+
     def assumed(self, x: Array) -> str:
         """Which axis was taken for time, where it could be the other, or a picture's height."""
         channels, length = x.shape
@@ -158,6 +167,11 @@ class Series(Units):
         return changed
 
     # --- maps ----------------------------------------------------------------------------------
+
+    def spread(self, x: Array, share: float) -> Any:
+        """By the range of each channel (C, 1): they may be of different scales."""
+        wide: Array = (share * np.ptp(x, axis=1, keepdims=True)).astype(np.float32)
+        return wide
 
     def parts(self, method: str) -> tuple[str, ...]:
         """A class-activation map, where the model has one, and SmoothGrad."""
