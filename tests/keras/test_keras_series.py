@@ -274,8 +274,10 @@ def test_maps_of_rows_are_those_of_torch():
     for row in train.rows[:3]:
         noise = 0.1 * np.random.default_rng(0).standard_normal((8, 13)).astype(np.float32)
         found, expected = (
-            smoothgrad(bound, bound.own(row[None]), 1, 8,
-                       lambda shape, _, own=bound.own, noise=noise: own(noise), 1.0, 0, train.modality)[0]
+            smoothgrad(
+                bound, bound.own(row[None]), 1, 8,
+                lambda shape, _, own=bound.own, noise=noise: own(noise), 1.0, 0, train.modality,
+            )[0]
             for bound in (KerasGradients(classifier), TorchGradients(twin))
         )  # fmt: skip
         assert np.abs(found - expected).max() < 1e-4
