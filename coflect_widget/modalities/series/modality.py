@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
@@ -178,6 +179,14 @@ class Series(Units):
         if not self.layers:
             return ("smoothgrad",)
         return ("gradcam" if method == "gradcam" else "livecam", "smoothgrad")
+
+    def to_units(self, values: Any, inputs: Any) -> Any:
+        """Gradient magnitudes times how far each value lies from its channel's mean.
+
+        A gradient alone says where a change would matter, also where the curve is flat.
+        """
+        mean = compat.array_namespace(inputs).mean(inputs, axis=-1, keepdims=True)
+        return values * abs(inputs - mean)
 
     def smooth(self, values: Map) -> Map:
         """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length.
