@@ -166,11 +166,18 @@ class Source:
                     self._read[index] = sample
             self.draws_random_numbers = moved()
 
-    def fitted(self, modality: Modality, inputs: Any) -> Modality:
-        """A kind of input with what `inputs` (N, ...) tell; None of samples that were looked at."""
+    def fitted(
+        self, modality: Modality, inputs: Any, ordered: Callable[[Any], Any] | None = None
+    ) -> Modality:
+        """A kind of input with what `inputs` (N, ...) tell; None of samples that were looked at.
+
+        `ordered` turns an input as the model takes it to one as `modality` takes it.
+        """
         if inputs is not None:
-            return modality.fitted(np.asarray(inputs), self.argument)
-        looked_at = map(self.picture, self._read.values())
+            given: Any = np.asarray(inputs) if ordered is None else map(ordered, inputs)
+            return modality.fitted(given, self.argument)
+        looked_at: Any = map(self.picture, self._read.values())
+        looked_at = looked_at if ordered is None else map(ordered, looked_at)
         return modality.fitted(looked_at, self.argument, list(self._read))
 
 

@@ -32,8 +32,6 @@ IDS = RNG.integers(0, 50, (N, 24))
 @pytest.mark.parametrize(
     ("inputs", "looks"),
     [
-        (SERIES, "series of one channel"),
-        (RNG.normal(size=(N, 12, 500)).astype(np.float32), "series of 12 channels"),
         (SERIES[:, None], "strips that look like"),
         (SERIES.repeat(3, 1)[:, :, :, None], "strips that look like series of several channels"),
         (TABLE[:, None, None], "strips that look like rows of a table"),

@@ -239,8 +239,6 @@ def first_layers(*given, shape, dtype=None):
 IDS = RNG.integers(0, 50, (N, 12))
 SERIES = RNG.normal(size=(N, 32, 1)).astype(np.float32)
 NO_PICTURES = {
-    "a table": (lambda: first_layers(layers.Dense(8), shape=(8,)),
-                RNG.normal(size=(N, 8)).astype(np.float32), "table"),
     "a table of integers": (lambda: first_layers(layers.Dense(8), shape=(12,)), IDS, "token ids"),
     "token ids": (lambda: first_layers(layers.Embedding(50, 4), layers.GlobalAveragePooling1D(),
                                        shape=(12,)), IDS, "token ids"),

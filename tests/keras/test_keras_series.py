@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from keras import layers
@@ -13,14 +14,22 @@ from coflect_widget.backends.keras.backend import KerasBackend
 from coflect_widget.backends.keras.gradients import KerasGradients
 from coflect_widget.backends.keras.methods import KerasWorkerModel
 from coflect_widget.backends.keras.model import Classifier
+from coflect_widget.backends.torch.gradients import TorchGradients
 from coflect_widget.backends.torch.methods import TorchWorkerModel
 from coflect_widget.config import Config
-from coflect_widget.data import signals
+from coflect_widget.data import patients, signals
 from coflect_widget.modalities import SERIES, registry
 from tests.keras.keras_models import compiled
 from tests.modalities.test_toy import LEAK, Numbers, rows
 
 LENGTH = 128
+RNG = np.random.default_rng(0)
+Y = np.arange(24) % 3
+
+
+def net(*first, shape):
+    model = keras.Sequential([keras.Input(shape), *first, layers.Flatten(), layers.Dense(3)])
+    return compiled(model)
 
 
 def convolutional(shape=(LENGTH, 2), classes=2, rate=0.1):
@@ -100,7 +109,7 @@ def test_a_guided_training_on_series(make):
         )
         assert len(session.similar(stroke)) > 150
         session.confirm(stroke)
-    session.train(epochs=10)
+    session.train(epochs=7)
     session.wait(120)
     assert session.metrics["val_accuracy"] > spoiled + 0.1
     look = session.feedback(instruction="look at the first half of channel 0", sample=2)
@@ -152,6 +161,45 @@ def test_a_guided_training_on_rows_of_another_kind(make, monkeypatch):
     session.wait(120)
     assert session.metrics["val_accuracy"] > max(0.8, spoiled + 0.1)
     assert not session.events("lapsed")
+
+
+def test_tables_are_called_as_in_torch(make):
+    train, val = patients(600), patients(300, invoice="random", seed=1)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((13,)), layers.Dense(32, "relu"), layers.Dense(2)])
+    compiled(model, optimizer=keras.optimizers.Adam(0.01))
+    session = make(model, train, val, classes=train.classes)
+    assert session._parts.modality.names == train.modality.names
+    stroke = session.feedback(sample=3, ignore="invoice")
+    assert stroke.understood == "ignore invoice on sample 3, strength 0.30"
+    session.train(epochs=1)
+    session.wait(120)
+    assert session.explain(3).map.shape == (13,)
+    assert not session.events("lapsed")
+
+
+@pytest.mark.parametrize("given", ["array", "frame", "items"])
+def test_rows_are_rows_whatever_they_come_in(given):
+    x = RNG.normal(size=(24, 3)).astype(np.float32)
+    data = {
+        "array": (x, Y),
+        "frame": (pd.DataFrame(x, columns=["age", "sex", "sugar"]), Y),
+        "items": [(row, int(label)) for row, label in zip(x, Y, strict=True)],
+    }[given]
+    backend = backend_of(net(shape=(3,)), data)
+    assert backend.modality.name == "table"
+    names = ("age", "sex", "sugar") if given == "frame" else ("0", "1", "2")
+    assert backend.modality.names == names
+    assert (backend.read_sample(5).input == x[5]).all()
+    said = " ".join(backend.assumptions)
+    assert ("columns are called 0 to 2" in said) == (given != "frame")
+
+
+def test_a_gap_anywhere_in_the_data_is_named():
+    x = RNG.normal(size=(24, 32, 3)).astype(np.float32)
+    x[20, 7, 1] = np.inf
+    with pytest.raises(ValueError, match=r"train_data\[20\] has a series with inf in"):
+        backend_of(net(layers.Conv1D(4, 3), shape=(32, 3)), (x, Y))
 
 
 # --- the same in torch ---------------------------------------------------------------------------
@@ -209,19 +257,35 @@ def test_maps_are_those_of_torch():
         )  # fmt: skip
         inputs = torch.from_numpy(x + noise).requires_grad_()
         (gradient,) = torch.autograd.grad(theirs.model.model(inputs)[:, 1].sum(), inputs)
-        assert np.abs(smooth - gradient.abs().mean(0).numpy()).max() < 1e-4
+        far = np.abs(x[0] - x[0].mean(1, keepdims=True))
+        assert np.abs(smooth - far * gradient.abs().mean(0).numpy()).max() < 1e-4
         assert smooth.max() > 1e-3
 
 
+def test_maps_of_rows_are_those_of_torch():
+    train = patients(60)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((13,)), layers.Dense(16, "relu"), layers.Dense(2)])
+    twin = nn.Sequential(nn.Linear(13, 16), nn.ReLU(), nn.Linear(16, 2))
+    with torch.no_grad():
+        for ours, theirs in zip((twin[0], twin[2]), model.layers, strict=True):
+            ours.weight.copy_(torch.from_numpy(theirs.kernel.numpy().T.copy()))
+            ours.bias.copy_(torch.from_numpy(theirs.bias.numpy()))
+    classifier = Classifier(model, "first", "logits", 1)
+    for row in train.rows[:3]:
+        noise = 0.1 * np.random.default_rng(0).standard_normal((8, 13)).astype(np.float32)
+        found, expected = (
+            smoothgrad(
+                bound, bound.own(row[None]), 1, 8,
+                lambda shape, _, own=bound.own, noise=noise: own(noise), 1.0, 0, train.modality,
+            )[0]
+            for bound in (KerasGradients(classifier), TorchGradients(twin))
+        )  # fmt: skip
+        assert np.abs(found - expected).max() < 1e-4
+        assert found.max() > 1e-3
+
+
 # --- which kind, and which axis ------------------------------------------------------------------
-
-RNG = np.random.default_rng(0)
-Y = np.arange(24) % 3
-
-
-def net(*first, shape):
-    model = keras.Sequential([keras.Input(shape), *first, layers.Flatten(), layers.Dense(3)])
-    return compiled(model)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from coflect_widget.backends.keras.checks import (
 )
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
-from coflect_widget.backends.keras.kinds import find_kind, find_layout
+from coflect_widget.backends.keras.kinds import assumed, find_kind, find_layout
 from coflect_widget.backends.keras.knobs import KerasKnobs
 from coflect_widget.backends.keras.loss import (
     check_loss,
@@ -112,15 +112,21 @@ class KerasBackend(KeepsState, SourcedBackend):
         self.train_source: Source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:
+            takes = self.train_source.takes
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         shape = self.train_source.input(0).shape
-        self.modality = find_kind(shape, "f", "train_data", takes)
-        layout, said_of_layout = find_layout(shape, model, takes)
+        takes = self.train_source.takes
+        kind = find_kind(shape, "f", "train_data", takes)
+        layout, said = find_layout(shape, model, takes)
         axes = len(shape) + (layout == "none")
-        first = Classifier(model, layout, "logits", axes).chw(self.train_source.input(0))
-        self.modality.check(first, "train_data")
+        ordered = Classifier(model, layout, "logits", axes).chw
+        kind.check(ordered(self.train_source.input(0)), "train_data")
+        for source in self.sources():
+            kind = source.fitted(kind, source.inputs, ordered)
+        self.modality = kind
+        said = said or assumed(kind, ordered(self.train_source.input(0)))
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         last = last_activation(model)
@@ -146,7 +152,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         rehearse(model, self.train_source, batch_size, self.train_step, self.targets)
         if any(draws_on(step) for step in self._steps.values()):
             self._steps.clear()
-        self._assume(said_of_layout, outputs)
+        self._assume(said, outputs)
 
     @property
     def fills_processors(self) -> bool:

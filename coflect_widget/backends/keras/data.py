@@ -7,6 +7,7 @@ backend, but for data that are read anew in each epoch and have no room in memor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from coflect_widget.backends.keras.targets import Form, Place, read_labels
 from coflect_widget.backends.rereading import OrderChangedError, in_order
 from coflect_widget.backends.source import other_shape
 from coflect_widget.data.arrays import ArrayDataset
+from coflect_widget.data.tables import TableDataset
+from coflect_widget.modalities import Modality, container
 
 Array = NDArray[Any]
 
@@ -67,7 +70,8 @@ class Source(source.Source):
         #: whether samples are (C, H, W) by their data set's own promise
         self.channels_first = isinstance(data, ArrayDataset)
         self.turn: Turn = ""  # put the channels there
-        self._takes = takes or ModelInput()
+        #: what the model takes, and what the data set says that its inputs are
+        self.takes = takes or ModelInput()
         self._anew: Batched | None = None
         self._shape: tuple[int, ...] | None = None  # of the first item
         arrays = self._as_arrays(data, anew=anew)
@@ -76,7 +80,7 @@ class Source(source.Source):
             self.dataset = _checked_dataset(data, argument)
             self.length = len(data)
         else:
-            inputs, labels = _checked_arrays(*arrays, argument, self._takes)
+            inputs, labels = _checked_arrays(*arrays, argument, self.takes)
             self.length = len(inputs)
             self.inputs = self._as_float(inputs)
             self.fractional = labels.dtype.kind == "f"
@@ -198,11 +202,11 @@ class Source(source.Source):
                 f"(item[{x!r}], item[{y!r}]) for each index"
             )
         check_item(item, self.argument, index)
-        inputs, said = self._takes.pick(item[0], self.argument)
+        inputs, said = self.takes.pick(item[0], self.argument)
         if said and said not in self.assumptions:
             self.assumptions.append(said)
         array = np.asarray(inputs)
-        find_kind(array.shape, array.dtype.kind, self.argument, self._takes)
+        find_kind(array.shape, array.dtype.kind, self.argument, self.takes)
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> int:
@@ -235,7 +239,7 @@ class Source(source.Source):
         if array.dtype.kind not in "fV":  # bfloat16 is of kind V
             raise ValueError(
                 f"{self.argument} has inputs of type {array.dtype}; the model needs floating "
-                f"point: {scaled_remedy(array, self.place, self._takes)}"
+                f"point: {scaled_remedy(array, self.place, self.takes)}"
             )
         return array.astype(np.float32, copy=False)
 
@@ -260,14 +264,24 @@ class Source(source.Source):
             raise ValueError(other_shape(self.argument, index, x.shape, 0, self._shape))
         return (x.copy(), y), y, x.nbytes
 
+    def _name(self, kind: Modality | None) -> None:
+        self.takes = replace(self.takes, named=kind)
+
     def _as_arrays(self, data: Any, *, anew: bool) -> tuple[Any, Any] | None:
+        self._name(self.takes.named or container(data))
         if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
             return data.images, data.labels
+        if isinstance(data, TableDataset) and not has_own_items(data, TableDataset):
+            return data.rows, data.labels
         if isinstance(data, tuple | list) and _is_pair(data):
-            inputs, said = self._takes.pick(data[0], self.argument)
+            inputs, said = self.takes.pick(data[0], self.argument)
             self.assumptions += [said] if said else []
+            known = self.takes.named or container(inputs)
+            if known is not None:
+                known, inputs = known.unpacked(inputs, self.argument)
+                self._name(known)
             return inputs, data[1]
-        batches = batched(data, self.argument, self._takes)
+        batches = batched(data, self.argument, self.takes)
         if batches is None:
             return None
         self.place = batches.place

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.model import Layout
 from coflect_widget.backends.keras.pictures import SERIES as SERIES_LAYERS
@@ -14,12 +15,14 @@ from coflect_widget.backends.keras.pictures import ModelInput, Shape
 from coflect_widget.modalities import IMAGE, SERIES, Modality, recognise
 from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
+Array = NDArray[Any]
 #: A side below this is a series' channels, or the width of a strip.
 _SMALLEST_SIDE = 4
 _FLATTENED = (
     "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
     "begins with keras.layers.Flatten()"
 )
+_WHOLE = "; rows of a table of whole numbers train as floating point with inputs='table'"
 
 
 def find_kind(shape: Shape, kind: str, argument: str, takes: ModelInput) -> Modality:
@@ -74,8 +77,13 @@ def _unknown(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str]:
     if len(shape) == 1 and kind in "iu":
         if takes.first in SERIES_LAYERS:
             return f"token ids ({first})", ""
-        return "token ids or a table", _FLATTENED
+        return "token ids or a table", _WHOLE + _FLATTENED
     return ("volumes or films", "") if len(shape) > 3 else ("", "")
+
+
+def assumed(kind: Modality, x: Array) -> str:
+    """What is taken for granted of an input, of kinds whose layout tells nothing of it."""
+    return "" if kind.name in _LAYOUTS else kind.assumed(x)
 
 
 def find_layout(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:

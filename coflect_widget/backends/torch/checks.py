@@ -146,9 +146,10 @@ def find_outputs(
             output = called(model, inputs)
     except Exception as error:
         shown = one_or_all([tuple(x.shape) for x in inputs])
+        assumed = source.modality.assumed(first.input)
         raise ValueError(
             f"model fails on a batch of shape {shown} made from train_data[0]: "
-            f"{error}{_of_another_type(model)}"
+            f"{error}{_of_another_type(model)}{f'. {assumed}' if assumed else ''}"
         ) from error
     exactly = source.values().shape[1] if source.regression else num_classes
     largest = 0 if source.regression else int(source.labels().max())

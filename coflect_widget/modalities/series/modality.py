@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,6 +85,15 @@ class Series(Units):
                 "of several lengths or pad them with 0 to one"
             )
 
+    def fitted(
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Series:
+        """As it is; a gap in a series is named."""
+        for place, x in enumerate(inputs):
+            if not np.isfinite(x).all():
+                self.check(x, f"{argument}[{place if numbers is None else numbers[place]}]")
+        return self
+
     def assumed(self, x: Array) -> str:
         """Which axis was taken for time, where it could be the other, or a picture's height."""
         channels, length = x.shape
@@ -97,8 +107,9 @@ class Series(Units):
         if channels > 1 and length <= _SQUARE * channels:
             return (
                 f"Inputs of shape {(channels, length)} are taken as series of {channels} channels "
-                f"and {length} steps (C, L). Gray pictures need their channel, for example "
-                "images[:, None]; series with their steps first need series.transpose(0, 2, 1)."
+                f"and {length} steps (C, L); of gray pictures add the channel, for example "
+                "images[:, None], and turn series with their steps first with "
+                "series.transpose(0, 2, 1)."
             )
         return ""
 
@@ -158,11 +169,24 @@ class Series(Units):
 
     # --- maps ----------------------------------------------------------------------------------
 
+    def spread(self, x: Array, share: float) -> Any:
+        """By the range of each channel (C, 1): they may be of different scales."""
+        wide: Array = (share * np.ptp(x, axis=1, keepdims=True)).astype(np.float32)
+        return wide
+
     def parts(self, method: str) -> tuple[str, ...]:
         """A class-activation map, where the model has one, and SmoothGrad."""
         if not self.layers:
             return ("smoothgrad",)
         return ("gradcam" if method == "gradcam" else "livecam", "smoothgrad")
+
+    def to_units(self, values: Any, inputs: Any) -> Any:
+        """Gradient magnitudes times how far each value lies from its channel's mean.
+
+        A gradient alone says where a change would matter, also where the curve is flat.
+        """
+        mean = compat.array_namespace(inputs).mean(inputs, axis=-1, keepdims=True)
+        return values * abs(inputs - mean)
 
     def smooth(self, values: Map) -> Map:
         """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length.

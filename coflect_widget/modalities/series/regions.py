@@ -107,7 +107,7 @@ def parse(value: Any, argument: str, extent: tuple[int, ...] | None) -> Span:
             raise ValueError(f"{argument}={value!r}: a slice has a first and a last step; {_FORMS}")
         value = {"steps": [value.start, value.stop]}
     if isinstance(value, tuple | np.ndarray):
-        value = _of_pair(value, argument)
+        value = _of_pair(list(value), argument)
     if not isinstance(value, Mapping):
         raise ValueError(f"{argument}={value!r} is no region of a series; {_FORMS}")
     found = _of_json(value, argument)
@@ -174,7 +174,7 @@ def _units(low: float, high: float, side: int) -> tuple[int, int]:
 def _of_pair(value: Sequence[Any], argument: str) -> dict[str, Any]:
     numbers = [_number(one) for one in value]
     if len(numbers) != 2 or None in numbers:
-        raise ValueError(f"{argument}={value!r} is no first and last step; {_FORMS}")
+        raise ValueError(f"{argument}={tuple(value)!r} is no first and last step; {_FORMS}")
     whole = all(isinstance(number, int) for number in numbers)
     return {"steps" if whole else "interval": numbers}
 
@@ -227,11 +227,9 @@ def _shares(values: Any, count: int, argument: str) -> list[float]:
 
 def _steps(values: Any, argument: str) -> tuple[int, int]:
     listed = list(values) if isinstance(values, Sequence) else []
-    found = [_number(one) for one in listed]
-    if len(found) == 2 and isinstance(found[0], int) and isinstance(found[1], int):
-        start, stop = found
-        if 0 <= start < stop <= LONGEST:
-            return start, stop
+    found = [number for number in map(_number, listed) if isinstance(number, int)]
+    if len(found) == len(listed) == 2 and 0 <= found[0] < found[1] <= LONGEST:
+        return found[0], found[1]
     raise ValueError(
         f"{argument}: steps {values!r} must be two whole numbers from 0, the first below the "
         "second, as in a slice: (20, 36) is steps 20 to 35"
