@@ -163,7 +163,7 @@ class RowChooser:
             other = inputs[donor]
             if bool(xp.any(known)):
                 other = self._from_known(xp, other, donor, o, len(a), known, box)
-            other = self._modality.fitted(other, x)
+            other = self._modality.laid_out(other, x)
             if here is not None:
                 swap = swap | self._carried(xp, plan, "ignore", other, targets[donor])[0]
         b = self._beside(inputs, least - len(x))
@@ -197,7 +197,7 @@ class RowChooser:
         other = inputs[donor]
         if bool(xp.any(known)):
             other = self._from_known(xp, other, donor, rows, 0, known, box)
-        other = self._modality.fitted(other, inputs)
+        other = self._modality.laid_out(other, inputs)
         # A row takes what is carried there from its donor too: to be seen with any class it must
         # come as often as it goes.
         for values, labels in ((inputs, targets), (other, targets[donor])):

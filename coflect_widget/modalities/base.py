@@ -217,7 +217,7 @@ class Modality(Protocol):
     def occurrences(self, pattern: Pattern, x: Any) -> Any:
         """The units (B, E) of rows (B, ...), of numpy or a framework, at which a pattern is."""
 
-    def fitted(self, other: Any, x: Any) -> Any:
+    def laid_out(self, other: Any, x: Any) -> Any:
         """Rows `other` laid out as `x` (B, ...), where samples have lengths of their own."""
 
     def exchange(self, mask: Any, x: Any, other: Any) -> Any:
@@ -432,7 +432,7 @@ class Units:
         """Nothing is known by its values."""
         raise NotImplementedError
 
-    def fitted(self, other: Any, x: Any) -> Any:
+    def laid_out(self, other: Any, x: Any) -> Any:
         """As it is: samples are of one size."""
         del x
         return other

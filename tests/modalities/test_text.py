@@ -114,7 +114,7 @@ def test_an_exchange_leaves_padding_and_special_ids_alone():
         everywhere = give(np.ones(x.shape, bool))
         swapped = text.exchange(everywhere, give(x), give(other))
         assert np.asarray(swapped).tolist() == [[2, 6, 6, 10, 3, 0, ~5]]
-        fitted = text.fitted(give(other), give(x))  # two words for three places
+        fitted = text.laid_out(give(other), give(x))  # two words for three places
         assert np.asarray(fitted).tolist() == [[2, 6, 6, 6, 3, 0, ~5]]
     nothing = text.exchange(np.ones(x.shape, bool), x, text.baseline(x[0])[None])
     assert nothing.tolist() == [[2, 4, 4, 4, 3, 0, ~5]]

@@ -56,6 +56,11 @@ def no_picture(
         what = "rows of a table or series of one channel"
         if whole:
             what = "token ids or categories"
+            if len(shape) == 1:
+                return (
+                    f"{found}, which look like {what}; pass token ids as whole numbers, "
+                    "ids.astype('int64'), or of a tensor ids.long()"
+                )
         elif sum(side > 1 for side in shape) == 2:
             what = "series of several channels"
         if len(shape) == 3:

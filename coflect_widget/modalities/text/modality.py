@@ -247,9 +247,9 @@ class Text(Units):
         """See `Modality.occurrences`; a word begins and ends where a run does."""
         return places.occurrences(pattern or (), x, self.words.starts)
 
-    def fitted(self, other: Any, x: Any) -> Any:
+    def laid_out(self, other: Any, x: Any) -> Any:
         """The words of `other` in the places of those of `x`, again from the first if too few."""
-        return places.fitted(other, x, self.special)
+        return places.laid_out(other, x, self.special)
 
     def exchange(self, mask: Any, x: Any, other: Any) -> Any:
         """See `Modality.exchange`; padding and special ids stay, and come from nowhere.

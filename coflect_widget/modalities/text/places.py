@@ -64,7 +64,7 @@ def _starts_of(xp: Any, x: Any, starts: NDArray[np.bool_]) -> Any:
     return xp.concat([begins, after], axis=1)
 
 
-def fitted(other: Any, x: Any, special: Sequence[int]) -> Any:
+def laid_out(other: Any, x: Any, special: Sequence[int]) -> Any:
     """`other` (B, L) or (1, L) with its words, in their order, where `x` (B, L) has words.
 
     Where it has fewer, they begin again; all other places are as in `x`.

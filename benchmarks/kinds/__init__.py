@@ -1,0 +1,1 @@
+"""Whether maps show what they should, and what they cost."""
