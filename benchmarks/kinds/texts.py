@@ -1,10 +1,10 @@
-"""Real texts with a planted word: do maps find it, and do strokes cure a model of it?
+"""Real texts with a planted word: how well maps find it, and how well strokes cure a model of it.
 
     python benchmarks/kinds/texts.py --data DIR --seeds 0 1 2 --nets convolutions transformer
 
-DIR has ``movieReviewSnippets_GroundTruth.txt``: snippets of reviews rated from -4 to 4 (C. Hutto and
-E. Gilbert, ICWSM 2014). Those above 0.4 are good and those below -0.4 bad. One of two words of no
-meaning is put into each training snippet, at a random place: which one gives the class away.
+DIR has ``movieReviewSnippets_GroundTruth.txt``: snippets of reviews rated from -4 to 4 (C. Hutto
+and E. Gilbert, ICWSM 2014). Those above 0.4 are good and those below -0.4 bad. One of two words of
+no meaning is put into each training snippet, at a random place: which one gives the class away.
 
 Localisation: share of a map's mass on the planted word, and how often it is the strongest, over 200
 test snippets with the word of their class. Rescue: accuracy on test snippets with either of the two
