@@ -252,6 +252,23 @@ def test_ids_that_cannot_be_used(make_session, texts, spoil, says, form):
         make_session(Net(len(texts.words)), data, tokenizer=texts.words)
 
 
+def test_what_nobody_said_is_assumed_and_told(make_session, texts):
+    session = make_session(Net(len(texts.words)), (texts.ids, texts.labels))
+    assert "taken for texts whose ids have no words" in session._backend.assumptions[0]
+    told = make_session(Net(len(texts.words)), (texts.ids, texts.labels), tokenizer=texts.words)
+    assert not told._backend.assumptions
+
+
+def test_texts_that_are_added_are_checked(make_session, texts):
+    session = make_session(Net(len(texts.words)), (texts.ids, texts.labels), tokenizer=texts.words)
+    backend = session._backend
+    with pytest.raises(ValueError, match="x has the id 999 at index 0, place 3"):
+        backend.rows_to_add(changed(texts.ids[:1], 0, 3, 999), texts.labels[:1])
+    backend.add_samples(*backend.rows_to_add(texts.ids[:2], texts.labels[:2]))
+    assert backend.read_sample(61).input.tolist() == texts.ids[1].tolist()
+    assert backend.read_sample(61).input.dtype == np.int64
+
+
 def test_ids_below_0_are_refused(make_session, texts):
     with pytest.raises(ValueError, match=r"the id -1 at index 7, place 3, .* counted from 0"):
         make_session(Net(len(texts.words)), (changed(texts.ids, 7, 3, -1), texts.labels))

@@ -151,6 +151,15 @@ class Source(source.Source):
             )
         return self.shapes[0], self.values().shape[1] if self.regression else 0
 
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """See `source.Source`."""
+        inputs, targets = super().rows_to_add(x, y)
+        if self.numbers is not None:
+            rows = torch.from_numpy(inputs).long()
+            check_numbers(rows, self.numbers, "x")
+            self.modality.check_rows(rows, "x")
+        return inputs, targets
+
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
         return self._sample(x, 0 if self.regression else int(y))
