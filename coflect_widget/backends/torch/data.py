@@ -140,7 +140,9 @@ class Source(source.Source):
         return self._sample(x, target)
 
     def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self.modality.whole)
+        known = self._modality  # not yet, where there are several inputs
+        whole = known is not None and known.whole
+        return to_sample(x, target, self.argument, whole=whole)
 
     def form_to_add(self) -> tuple[tuple[int, ...], int]:
         """See `source.Source`."""
@@ -153,12 +155,15 @@ class Source(source.Source):
 
     def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """See `source.Source`."""
-        inputs, targets = super().rows_to_add(x, y)
-        if self.numbers is not None:
-            rows = torch.from_numpy(inputs).long()
+        if self.numbers is None:
+            return super().rows_to_add(x, y)
+        given = torch.as_tensor(x).detach().cpu()
+        if given.ndim:
+            rows = given[None] if given.ndim == len(self.shapes[0]) else given
+            self.modality.check(rows[0].numpy(), "x")
             check_numbers(rows, self.numbers, "x")
-            self.modality.check_rows(rows, "x")
-        return inputs, targets
+            self.modality.check_rows(rows.long(), "x")
+        return super().rows_to_add(given.numpy().astype(np.float32), y)
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
@@ -278,9 +283,9 @@ class Source(source.Source):
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.modality.whole:
             return as_float(x, self.argument), self._checked_targets(y)
-        inputs = as_whole(x)
-        self.modality.check_rows(inputs, self.argument)
-        return inputs, self._checked_targets(y)
+        numbers = as_whole(x)
+        self.modality.check_rows(numbers, self.argument)
+        return numbers, self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:

@@ -272,7 +272,9 @@ class Text(Units):
 
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """Moved round the ends of the text."""
-        return places.turned(mask[None], x[None], int(rng.integers(1, 1 << 30)), self.special)[0]
+        by = int(rng.integers(1, 1 << 30))
+        found: BoolArray = places.turned(mask[None], x[None], by, self.special)[0]
+        return found
 
     def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
         """Round the ends of each text."""
