@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
-from coflect_widget.backends.differentiable import Differentiable, Noise
+from coflect_widget.backends.differentiable import LooksUp, Noise
 from coflect_widget.modalities.base import Map, Modality
 
 #: Steps from nothing to the input: so many as one batch of noisy copies has, twice.
 STEPS = 16
 
 
-def integrated(model: Differentiable, inputs: Any, target: int, modality: Modality) -> Map:
+def integrated(model: LooksUp, inputs: Any, target: int, modality: Modality) -> Map:
     """Integrated gradients from nothing, all zeros, to what the input is looked up as.
 
     M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017; what speaks
@@ -46,7 +46,7 @@ def integrated(model: Differentiable, inputs: Any, target: int, modality: Modali
 
 
 def smoothgrad(
-    model: Differentiable,
+    model: LooksUp,
     inputs: Any,
     target: int,
     samples: int,
@@ -84,21 +84,19 @@ def smoothgrad(
     return _units(mean, model, inputs, modality), used
 
 
-def _gradients(model: Differentiable, inputs: Any, rows: Any, target: int) -> NDArray[np.float32]:
+def _gradients(model: LooksUp, inputs: Any, rows: Any, target: int) -> NDArray[np.float32]:
     """(n, E, D) of rows (n, E, D)."""
     ops = model.ops
     _, gradient = model.entry_gradient(inputs, rows, lambda logits: ops.sum(logits[:, target]))
     return ops.numpy(gradient)
 
 
-def _positive(
-    model: Differentiable, gradient: Any, entered: Any, inputs: Any, modality: Modality
-) -> Map:
+def _positive(model: LooksUp, gradient: Any, entered: Any, inputs: Any, modality: Modality) -> Map:
     values = (gradient * model.ops.numpy(entered)).sum(-1)
     return _units(values, model, inputs, modality)
 
 
-def _units(values: Any, model: Differentiable, inputs: Any, modality: Modality) -> Map:
+def _units(values: Any, model: LooksUp, inputs: Any, modality: Modality) -> Map:
     """Values (1, ...) of either sign as a map (E)."""
     kept = np.maximum(values, 0).astype(np.float32)
     found: Map = np.asarray(modality.to_units(kept, np.asarray(model.chw(inputs))), np.float32)[0]

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution import entered
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
-from coflect_widget.backends.differentiable import Differentiable, Noise, Ops, Others, WorkerModel
+from coflect_widget.backends.differentiable import (
+    Differentiable,
+    LooksUp,
+    Noise,
+    Ops,
+    Others,
+    WorkerModel,
+)
 from coflect_widget.backends.layers import Layer
 from coflect_widget.modalities import IMAGE, Modality
 from coflect_widget.modalities.base import Map
@@ -218,10 +225,11 @@ class ModelExplainer:
                 result[method] = model.ops.resized(cam, modality.extent(x[0]))
                 result["layer"] = read.name
             if "integrated" in methods:
-                result["integrated"] = entered.integrated(model, inputs, explained, modality)
+                looks_up = cast("LooksUp", model)
+                result["integrated"] = entered.integrated(looks_up, inputs, explained, modality)
             if "smoothgrad" in methods and modality.whole:
                 result["smoothgrad"], result["samples_used"] = entered.smoothgrad(
-                    model, inputs, explained, samples, noise, sigma, modality
+                    cast("LooksUp", model), inputs, explained, samples, noise, sigma, modality
                 )
             elif "smoothgrad" in methods:
                 spread = modality.spread(x[0], sigma)

@@ -107,21 +107,6 @@ class Differentiable(Protocol):
         Of whole numbers (B, E), which a model looks up, it is by what it looks up, (B, D, E).
         """
 
-    def entered(self, x: Any) -> Any:
-        """What whole numbers (B, E) are looked up as, (B, E, D); None of other inputs.
-
-        Raises
-        ------
-        ValueError
-            If no module looks each of them up.
-        """
-
-    def entry_gradient(self, x: Any, entered: Any, score: Score) -> tuple[Any, Any]:
-        """Logits of rows (n, E, D) in the place of what `x` (1, E) is looked up as.
-
-        And the gradient (n, E, D) of their score by these rows.
-        """
-
     def layer_gradient(self, x: Any, score: Score, layer: Layer) -> tuple[Any, Any]:
         """A layer's output and the gradient of the score by it, as maps.
 
@@ -135,6 +120,25 @@ class Differentiable(Protocol):
         ------
         NoSuitableLayerError
             If no output is spatial, or if the named one is not there or not spatial.
+        """
+
+
+class LooksUp(Differentiable, Protocol):
+    """One whose inputs may be whole numbers (B, E), which it looks up."""
+
+    def entered(self, x: Any) -> Any:
+        """What whole numbers (B, E) are looked up as, (B, E, D).
+
+        Raises
+        ------
+        ValueError
+            If no module looks each of them up.
+        """
+
+    def entry_gradient(self, x: Any, entered: Any, score: Score) -> tuple[Any, Any]:
+        """Logits of rows (n, E, D) in the place of what `x` (1, E) is looked up as.
+
+        And the gradient (n, E, D) of their score by these rows.
         """
 
 

@@ -102,7 +102,7 @@ class Plan(Generic[A]):
     looks: bool  # anything is to be looked at
     ignores: bool  # anything is to be ignored
     reaches_others: bool  # anything is to be ignored in samples that nobody drew on
-    found_all: bool  # all that is to be ignored was found, sample by sample
+    found_all: bool  # all that is to be ignored was found, sample by sample, or is carried
     carried: tuple[Carried, ...] = ()
 
 
@@ -178,7 +178,7 @@ def make_plan(
         or any(each.kind == "look" for each in carried),
         ignores=bool((ignore_strength > 0).any()) or reaches_others,
         reaches_others=reaches_others,
-        found_all=bool(located) and like_strength == 0 and not everywhere and not ignored_elsewhere,
+        found_all=(bool(located) or ignored_elsewhere) and like_strength == 0 and not everywhere,
         carried=tuple(carried),
     )
 

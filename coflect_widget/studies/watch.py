@@ -351,8 +351,9 @@ class EffectWatch:
 
             def marked(x: Array) -> BoolArray:
                 if wanders:
-                    found = [modality.occurrences(pattern, x[None])[0] for pattern in carried]
-                    return np.logical_or.reduce(found)
+                    each = [modality.occurrences(pattern, x[None])[0] for pattern in carried]
+                    found: BoolArray = np.logical_or.reduce(each)
+                    return found
                 return union(regions, modality, extent, x)
 
             if not samples or (wanders and strokes[0].spreads):

@@ -889,7 +889,7 @@ class View:
             **_verdict(shown.quality),
             bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),
             model_step=shown.model_step,
-            method="livecam" if shown.method == "gradcam" else shown.method,
+            method="livecam" if shown.method in ("gradcam", "integrated") else shown.method,
             seconds=shown.seconds,
             purpose=shown.purpose,
         )

@@ -35,7 +35,6 @@ IDS = RNG.integers(0, 50, (N, 24))
         (SERIES[:, None], "strips that look like"),
         (SERIES.repeat(3, 1)[:, :, :, None], "strips that look like series of several channels"),
         (TABLE[:, None, None], "strips that look like rows of a table"),
-        (IDS, "token ids"),
         (IDS.astype(np.float32), "token ids"),
         (IDS.astype(np.float32)[:, None, None], "token ids"),
         (IMAGES[:, :, None], "volumes or videos"),
@@ -175,8 +174,12 @@ def test_mappings_that_cannot_be_read_say_what_is_missing():
 
     assert "without a label: call it 'labels'" in refused({"pixel_values": IMAGES[0]})
     assert "without a tensor or array" in refused({"image": "a.png", "labels": 0})
-    texts = {"input_ids": torch.tensor(IDS[0]), "attention_mask": torch.ones(24), "labels": 0}
-    assert refused(texts).startswith("pictures only, so far")
+    texts = {"input_ids": torch.tensor(IDS[0]), "token_type_ids": torch.ones(24), "labels": 0}
+    assert "tells two texts apart" in refused(texts)
+    short = {"input_ids": IDS[0], "attention_mask": torch.ones(23), "labels": 0}
+    assert "has shape (23,), but 'input_ids' has (24,)" in refused(short)
+    parts = {"input_ids": IDS[0] / 2, "labels": 0}
+    assert "ids are whole numbers" in refused(parts)
     two = {"left": IMAGES[0], "right": IMAGES[0], "labels": 0}
     assert "their order is not known" in refused(two, Described())
     assert "'cat'; a label must be one class number" in refused(

@@ -114,7 +114,7 @@ def test_an_exchange_leaves_padding_and_special_ids_alone():
         everywhere = give(np.ones(x.shape, bool))
         swapped = text.exchange(everywhere, give(x), give(other))
         assert np.asarray(swapped).tolist() == [[2, 6, 6, 10, 3, 0, ~5]]
-        fitted = text.fitted(give(other), give(x))  # two words for three places
+        fitted = text.laid_out(give(other), give(x))  # two words for three places
         assert np.asarray(fitted).tolist() == [[2, 6, 6, 6, 3, 0, ~5]]
     nothing = text.exchange(np.ones(x.shape, bool), x, text.baseline(x[0])[None])
     assert nothing.tolist() == [[2, 4, 4, 4, 3, 0, ~5]]
@@ -250,6 +250,23 @@ def test_ids_that_cannot_be_used(make_session, texts, spoil, says, form):
         data = [(torch.from_numpy(x), int(y)) for x, y in zip(ids, texts.labels, strict=True)]
     with pytest.raises(ValueError, match=says):
         make_session(Net(len(texts.words)), data, tokenizer=texts.words)
+
+
+def test_what_nobody_said_is_assumed_and_told(make_session, texts):
+    session = make_session(Net(len(texts.words)), (texts.ids, texts.labels))
+    assert "taken for texts whose ids have no words" in session._backend.assumptions[0]
+    told = make_session(Net(len(texts.words)), (texts.ids, texts.labels), tokenizer=texts.words)
+    assert not told._backend.assumptions
+
+
+def test_texts_that_are_added_are_checked(make_session, texts):
+    session = make_session(Net(len(texts.words)), (texts.ids, texts.labels), tokenizer=texts.words)
+    backend = session._backend
+    with pytest.raises(ValueError, match="x has the id 999 at index 0, place 3"):
+        backend.rows_to_add(changed(texts.ids[:1], 0, 3, 999), texts.labels[:1])
+    backend.add_samples(*backend.rows_to_add(texts.ids[:2], texts.labels[:2]))
+    assert backend.read_sample(61).input.tolist() == texts.ids[1].tolist()
+    assert backend.read_sample(61).input.dtype == np.int64
 
 
 def test_ids_below_0_are_refused(make_session, texts):

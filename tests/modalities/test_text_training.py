@@ -57,7 +57,7 @@ def test_a_decoy_is_seen_marked_and_gone(make_session, kind):
     session.train(epochs=10)
     session.wait(240)
     assert session.metrics["val_accuracy"] > 0.88  # of .95 that can be reached
-    assert share_on(session, data)[0] < 0.1
+    assert share_on(session, data)[0] < mass / 4
     assert not session.events("lapsed")
     effects = eventually(lambda: len(session.effects) == 2 and session.effects, what="effects")
     assert {effect.verdict for effect in effects} == {"helped"}, effects
@@ -97,7 +97,7 @@ def test_a_data_set_of_ids_and_what_others_were_told(make_session, tmp_path):
 
 def test_ids_and_masks_as_transformers_gives_them(make_session):
     transformers = pytest.importorskip("transformers")
-    data = coflect.data.reviews(160, LENGTH, leak=0.97)
+    data = coflect.data.reviews(400, LENGTH, leak=0.97)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = transformers.BertForSequenceClassification(
@@ -113,17 +113,21 @@ def test_ids_and_masks_as_transformers_gives_them(make_session):
     ]
     session = make_session(
         model, items, tokenizer=data.words, batch_size=20,
-        optimizer=torch.optim.Adam(model.parameters(), 0.003),
+        optimizer=torch.optim.Adam(model.parameters(), 0.005),
     )  # fmt: skip
     x = session._backend.read_sample(0).input
     assert (np.where(x < 0, ~x, x) == data.ids[0]).all()
     assert ((x < 0) == (data.ids[0] == 0)).all()
     session.train(epochs=6)
     session.wait(120)
-    assert session.metrics["accuracy"] > 0.85
-    mass, strongest = share_on(session, data, 4)
-    assert mass > 0.6
-    assert strongest > 0.7
+    assert session.metrics["accuracy"] > 0.9
+    # One word is enough to tell two classes apart: the other class shows by its absence.
+    shares = {0: [], 1: []}
+    for index in np.flatnonzero(data.decoy >= 0)[:10]:
+        values = session.explain(int(index)).map
+        assert (values[data.ids[index] < 3] == 0).all()
+        shares[data.labels[index]].append(values[data.decoy[index]] / values.sum())
+    assert max(np.mean(found) for found in shares.values()) > 0.6, shares
     # the session's outputs are the model's own with the mask
     ids = torch.from_numpy(data.ids[:20])
     model.eval()

@@ -191,7 +191,7 @@ def test_an_entry_point_names_a_kind(make_session, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "error", "says"),
-    [("text", ValueError, "inputs='text' is not known; known are: 'image'"),
+    [("speech", ValueError, "inputs='speech' is not known; known are: 'image'"),
      (Numbers, TypeError, "must be a name, such as 'image', or an object"), (3, TypeError, "name")],
 )  # fmt: skip
 def test_what_is_no_kind_of_input_is_refused(make_session, given, error, says):

@@ -54,10 +54,6 @@ class KerasGradients:
             value = score(logits)
         return logits, tape.gradient(value, x)
 
-    def entered(self, x: Any) -> None:
-        """Whole numbers are none of its inputs."""
-        del x
-
     def layer_gradient(self, x: Any, score: Callable[[Any], Any], layer: Layer) -> tuple[Any, Any]:
         x = tf.convert_to_tensor(x)
         captured: list[Any] = []

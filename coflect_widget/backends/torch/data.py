@@ -142,7 +142,12 @@ class Source(source.Source):
         return self._sample(x, target)
 
     def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self.modality.whole)
+        return to_sample(x, target, self.argument, whole=self._whole)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether inputs are whole numbers; of several inputs that is not so."""
+        return self._modality is not None and self._modality.whole
 
     def form_to_add(self) -> tuple[tuple[int, ...], int]:
         """See `source.Source`."""
@@ -152,6 +157,18 @@ class Source(source.Source):
                 "Session"
             )
         return self.shapes[0], self.values().shape[1] if self.regression else 0
+
+    def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """See `source.Source`."""
+        if self.numbers is None:
+            return super().rows_to_add(x, y)
+        given = torch.as_tensor(x).detach().cpu()
+        if given.ndim:
+            rows = given[None] if given.ndim == len(self.shapes[0]) else given
+            self.modality.check(rows[0].numpy(), "x")
+            check_numbers(rows, self.numbers, "x")
+            self.modality.check_rows(rows.long(), "x")
+        return super().rows_to_add(given.numpy().astype(np.float32), y)
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
@@ -272,11 +289,11 @@ class Source(source.Source):
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
-        if not self.modality.whole:
+        if not self._whole:
             return as_float(x, self.argument), self._checked_targets(y)
-        inputs = as_whole(x)
-        self.modality.check_rows(inputs, self.argument)
-        return inputs, self._checked_targets(y)
+        numbers = as_whole(x)
+        self.modality.check_rows(numbers, self.argument)
+        return numbers, self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
@@ -367,7 +384,7 @@ class Source(source.Source):
         elif shape_of(x) != self._first[0]:
             raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
-        if self.modality.whole:
+        if self._whole:
             self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
@@ -409,7 +426,7 @@ class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
         self.num_classes = source.num_classes
         self.regression = source.regression
-        self.whole, self.numbers = source.modality.whole, source.numbers
+        self.whole, self.numbers = source._whole, source.numbers
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
         self.lock = source._lock if source.loader_workers == 0 else None
 

@@ -62,9 +62,7 @@ class TorchGradients:
             (gradient,) = torch.autograd.grad(score(logits), x)
         return logits, gradient
 
-    def entered(self, x: Tensor) -> Tensor | None:
-        if x.is_floating_point():
-            return None
+    def entered(self, x: Tensor) -> Tensor:
         seen: list[Tensor] = []
 
         def keep(output: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.torch.outputs import forward_names
-
-MASK = "attention_mask"
 
 
 def takes_mask(model: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coflect_widget.backends.named_items import MASK, NUMBERS
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.tasks.base import Task
@@ -46,7 +47,7 @@ class ForwardTap:
     ) -> Any:
         if self._off or not module.training or not torch.is_grad_enabled():
             return None
-        given = next((a for a in (*arguments, *keywords.values()) if isinstance(a, Tensor)), None)
+        given = given_to(arguments, keywords)
         self.inputs, self.logits = given, logits_of(output, module)
         return None if self._on_forward is None else self._on_forward(given, keywords, output)
 
@@ -67,6 +68,15 @@ class ForwardTap:
         """Take the hook off the model."""
         self._handle.remove()
         self.forget()
+
+
+def given_to(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor | None:
+    """The input among what a model was called with, as a session's samples have it."""
+    numbers = keywords.get(NUMBERS)
+    if not isinstance(numbers, Tensor):
+        return next((a for a in (*arguments, *keywords.values()) if isinstance(a, Tensor)), None)
+    mask = keywords.get(MASK)
+    return torch.where(mask.bool(), numbers, ~numbers) if isinstance(mask, Tensor) else numbers
 
 
 def targets_of(backend: Any, task: Task, indices: Any) -> Tensor:

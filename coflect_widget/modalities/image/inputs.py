@@ -57,7 +57,11 @@ def no_picture(
         if whole:
             what = "token ids or categories"
             if len(shape) == 1:
-                later = '; rows of a table of whole numbers train with inputs="table"'
+                return (
+                    f"{found}, which look like {what}; pass token ids as whole numbers, "
+                    "ids.astype('int64'), or of a tensor ids.long(); rows of a table of whole "
+                    'numbers train with inputs="table"'
+                )
         elif sum(side > 1 for side in shape) == 2:
             what = "series of several channels"
         elif len(shape) == 3:

@@ -49,7 +49,7 @@ class Text(Units):
         id, a mapping of words to ids, or a function that gives the words of a list of ids. Ids are
         their own words if left out.
     padding : int, optional
-        The id that fills a text up; the tokenizer's if left out, and 0 where it has none.
+        The id that fills a text up; the tokenizer's if left out, and 0 without a tokenizer.
 
     Raises
     ------
@@ -66,6 +66,7 @@ class Text(Units):
 
     def __init__(self, tokenizer: Any = None, padding: int | None = None) -> None:
         self._given = padding
+        self._unsaid = False  # whether nobody has told words or padding
         self._spelling: Spelling | None = None
         self._words: Vocabulary | None = None
         if tokenizer is not None:
@@ -76,7 +77,7 @@ class Text(Units):
                 self._words = known
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_given": self._given, "_spelling": None, "_words": self._words}
+        return {**self.__dict__, "_spelling": None}
 
     # --- what ids stand for ----------------------------------------------------------------------
 
@@ -112,7 +113,9 @@ class Text(Units):
         if words is None:
             names = [str(k) for k in range(count)]
             padding = 0 if self._given is None else self._given
-            return Text(Vocabulary(names, {padding}, padding, padding))
+            known = Text(Vocabulary(names, {padding}, padding, padding), self._given)
+            known._unsaid = self._given is None
+            return known
         if len(words) > count:
             raise ValueError(
                 f"tokenizer= has {len(words)} words, but the model's embedding takes ids from 0 to "
@@ -155,13 +158,14 @@ class Text(Units):
             )
 
     def assumed(self, x: Array) -> str:
-        """Which id is padding, where nobody has said so."""
-        if self._given is not None or (self._words is not None and self._words.padding is not None):
-            return ""
+        """That there are texts, and which id is padding, where nobody has said anything."""
         del x
+        if not self._unsaid:
+            return ""
         return (
-            "Inputs are texts, and nobody said which id fills them up: 0 was taken. Where it is "
-            "another, pass inputs=coflect.Text(tokenizer, padding=...)."
+            "Inputs are whole numbers in a row, and were taken for texts whose ids have no words "
+            "and are filled up with 0. Pass tokenizer= for the words, and where another id fills "
+            "up, inputs=coflect.Text(tokenizer, padding=...)."
         )
 
     # --- what a person marks -------------------------------------------------------------------
@@ -268,7 +272,9 @@ class Text(Units):
 
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """Moved round the ends of the text."""
-        return places.turned(mask[None], x[None], int(rng.integers(1, 1 << 30)), self.special)[0]
+        by = int(rng.integers(1, 1 << 30))
+        found: BoolArray = places.turned(mask[None], x[None], by, self.special)[0]
+        return found
 
     def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
         """Round the ends of each text."""

@@ -36,7 +36,7 @@ class Vocabulary:
     special : set of int, optional
         Ids that are no words; by how they are written if left out.
     padding : int, optional
-        The id that fills up; by how it is written if left out, and 0 where nothing is written so.
+        The id that fills up; by how it is written if left out.
     nothing : int, optional
         The id that stands for a word that was taken out.
     cut : callable, optional
