@@ -138,7 +138,7 @@ function createTable(context: Context): Part {
         heat === null ? "" : `weight ${Math.round(part * 100)} %`, typeof row.at === "number" ? `${Math.round(row.at * 100)} % of the way from the least to the most` : "",
         draft?.kind ?? "", told === undefined ? "" : `told: ${told.kind}`,
       ].filter((part) => part !== "");
-      setAttr(one, "aria-label", [`${row.name}: ${row.text}`, ...said].join(", "));
+      setAttr(one, "aria-label", [`${row.name} ${row.text}`, ...said].join(", "));
       setAttr(one, "title", `${row.name}: ${row.text}`);
     });
     const others = all.length - few;
