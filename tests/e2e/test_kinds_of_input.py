@@ -1,4 +1,4 @@
-"""Texts, series and tables in a real Chromium: their saved pages, light and dark, wide and narrow."""
+"""Texts, series and tables in a real Chromium: saved pages, light and dark, wide and narrow."""
 
 import shutil
 
