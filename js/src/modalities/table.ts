@@ -107,7 +107,7 @@ function createTable(context: Context): Part {
   }
 
   const make = (): HTMLElement => h("div", { class: "cw-feature", role: "option" },
-    h("bdi", { class: "cw-feature-name", dir: "auto" }), h("span", { class: "cw-feature-bar" }), h("span", { class: "cw-feature-range" }), h("bdi", { class: "cw-feature-value", dir: "auto" }));
+    h("bdi", { class: "cw-feature-name", dir: "auto" }), h("span", { class: "cw-feature-bar" }), h("span", { class: "cw-feature-range" }), h("bdi", { class: "cw-feature-value", dir: "auto" }), h("span", { class: "cw-sr" }));
 
   function draw(state: State): void {
     const explanation = shownExplanation(state);
@@ -120,7 +120,7 @@ function createTable(context: Context): Part {
     const count = explanation?.map_width ?? 0;
     setAttr(el, "data-plain", heat === null);
     syncChildren(list, rows, make, (one, { row, share: part }) => {
-      const [name, bar, range, value] = one.children as unknown as [HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+      const [name, bar, range, value, spoken] = one.children as unknown as [HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
       const draft = drafts.filter((mark) => featuresOf(mark).includes(row.name)).at(-1);
       const told = given.filter((mark) => featuresOf(mark).includes(row.name)).at(-1);
       setAttr(one, "data-feature", row.name);
@@ -138,7 +138,7 @@ function createTable(context: Context): Part {
         heat === null ? "" : `weight ${Math.round(part * 100)} %`, typeof row.at === "number" ? `${Math.round(row.at * 100)} % of the way from the least to the most` : "",
         draft?.kind ?? "", told === undefined ? "" : `told: ${told.kind}`,
       ].filter((part) => part !== "");
-      setAttr(one, "aria-label", [`${row.name}: ${row.text}`, ...said].join(", "));
+      setText(spoken, said.length === 0 ? "" : `, ${said.join(", ")}`);
       setAttr(one, "title", `${row.name}: ${row.text}`);
     });
     const others = all.length - few;

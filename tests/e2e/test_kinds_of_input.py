@@ -1,0 +1,131 @@
+"""Texts, series and tables in a real Chromium: saved pages, light and dark, wide and narrow."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+import coflect_widget as coflect
+from tests.e2e.lab import FLAGS, serious_barriers
+from tests.kinds import HOSTILE, NAMES, Curve, Features, Words, session_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+KINDS = {
+    "text": (Words, {"word": "a"}),
+    "series": (Curve, {"interval": [0.75, 0.875]}),
+    "table": (Features, {"features": ["leak"]}),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A page for each kind: a run that was looked at and told something."""
+    folder = tmp_path_factory.mktemp("kinds")
+
+    def make(*args, **named):
+        return coflect.Session(*args, run_dir=folder / "runs", **named)
+
+    pages = {}
+    for name, (kind, stroke) in KINDS.items():
+        with session_of(make, kind()) as session:
+            session.train(epochs=6)
+            session.wait(120)
+            session.explain(5)
+            session.explain(3)
+            session.feedback(sample=3, ignore=stroke)
+            pages[name] = session.save_html(folder / f"{name}.html")
+    return pages
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "Chromium is missing; on Debian: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser, page, width, scheme="light", **more):
+    found = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+    problems = []
+    found.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    found.on("pageerror", lambda error: problems.append(str(error)))
+    found.goto(page.as_uri())
+    found.locator("[data-testid=cw-root]").wait_for(timeout=15_000)
+    return found, problems
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "scheme"), [(340, "light"), (760, "dark"), (1500, "light")])
+def test_a_saved_page_shows_what_it_is(saved, browser, kind, width, scheme):
+    page, problems = opened(browser, saved[kind], width, scheme)
+    part = lambda name: page.locator(f"[data-testid=cw-{name}]")  # noqa: E731
+    part("explain-index").fill("3")
+    page.keyboard.press("Enter")
+    page.locator(".cw-focus[data-sample='3']").wait_for(timeout=5_000)
+    part(kind).wait_for(timeout=5_000)
+    assert not page.locator(".cw-picture").is_visible()
+    # whatever the run says is text
+    assert page.title() != "broken into"
+    assert page.locator("img[src='x']").count() == 0
+    inside = part("root").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert inside[0] <= inside[1], "it scrolls sideways"
+    # what was told stands on the sample
+    given = page.locator(".cw-place:not([hidden]) [data-given=ignore]")
+    if kind == "text":
+        assert given.all_inner_texts() == ["a", "a"]
+        assert page.locator(".cw-words > .cw-token").all_inner_texts() == list(NAMES)
+    elif kind == "table":
+        assert given.count() == 1
+        assert given.get_attribute("data-feature") == "leak"
+        assert part("features").locator("[data-feature]").first.inner_text().startswith("leak")
+    else:
+        assert page.locator(".cw-interval[data-given]").count() == 1
+        assert page.locator(".cw-curves .cw-band").count() > 0
+        assert page.locator(".cw-curves .cw-curve-line").get_attribute("d")
+    # without the map nothing is coloured, framed or weighed
+    drawn = {
+        "text": "() => [...document.querySelectorAll('.cw-words [data-word]')]"
+        ".some((e) => e.style.getPropertyValue('--cw-heat') > 0)",
+        "series": "() => document.querySelector('.cw-curves .cw-band') !== null",
+        "table": "() => document.querySelector('.cw-wide[data-plain]') === null",
+    }[kind]
+    page.wait_for_function(drawn)
+    part("view-off").click()
+    page.wait_for_function(f"() => !({drawn})()")
+    part("view-map").click()
+    page.wait_for_function(drawn)
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_list_and_the_ledger_show_it(saved, browser, kind):
+    page, problems = opened(browser, saved[kind], 1500)
+    cards = page.locator("[data-testid=cw-queue] .cw-glance")
+    entry = page.locator("[data-testid=cw-ledger] .cw-glance").first
+    entry.wait_for(timeout=5_000)
+    assert cards.count() > 0 or page.locator("[data-testid=cw-queue-empty]").is_visible()
+    if kind == "text":
+        assert entry.locator("[data-kind=ignore]").all_inner_texts() == ["a", "a"]
+        assert HOSTILE in entry.inner_text()
+    elif kind == "table":
+        assert entry.locator("[data-kind=ignore] .cw-feature-name").inner_text() == "leak"
+        assert entry.locator(".cw-feature-name").count() == 3
+    else:
+        assert entry.locator(".cw-interval").get_attribute("data-kind") == "ignore"
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(saved, browser, kind, scheme):
+    # the policy of the page would keep the checker itself out
+    page, _ = opened(browser, saved[kind], 1200, scheme, bypass_csp=True)
+    page.locator(f"[data-testid=cw-{kind}]").wait_for(timeout=5_000)
+    assert serious_barriers(page) == []
+    page.close()
