@@ -114,8 +114,9 @@ def look_up(model: nn.Module, sources: Sequence[Source], device: torch.device) -
     if not train.modality.whole:
         return train.modality
     x = torch.from_numpy(train.sample(0).input)[None].to(device)
-    with evaluating(model):
-        count = Entry(model).rows(x, partial(call, model))
+    inner: nn.Module = getattr(model, "_orig_mod", model)  # what is compiled shows no modules
+    with evaluating(inner):
+        count = Entry(inner).rows(x, partial(call, inner))
     known = train.modality.numbered(count)
     for source in sources:
         source.set_numbers(count, known)

@@ -16,6 +16,7 @@ _SPECIAL = re.compile(r"\[(?!UNK)[A-Z_0-9]{2,12}\]|<(?!unk)[/|a-zA-Z_0-9]{1,16}>
 _PADDING = re.compile(r"\W*_?pad_?\W*", re.IGNORECASE)
 #: Pieces that may stand for a word that was taken out, the best one first.
 _NOTHING = re.compile(r"\W{1,2}mask\W{1,2}", re.IGNORECASE)
+_UNKNOWN = re.compile(r"\W{0,2}unk(nown)?\W{0,2}", re.IGNORECASE)
 #: How pieces that begin a word are written, where the others have no mark; and the reverse.
 _BEGINS, _GOES_ON = ("\u0120", "\u2581"), "##"
 #: A word is at most so many pieces, where the vocabulary alone tells how it is cut.
@@ -65,7 +66,8 @@ class Vocabulary:
             padding = next((k for k in sorted(special) if not pieces[k]), None)
         if nothing is None:
             named = (k for k, piece in enumerate(pieces) if _NOTHING.fullmatch(piece))
-            nothing = next(named, padding)
+            unknown = (k for k, piece in enumerate(pieces) if _UNKNOWN.fullmatch(piece))
+            nothing = next(named, padding if padding is not None else next(unknown, None))
         self.padding = padding
         self.nothing = 0 if nothing is None else nothing
         self.special = frozenset(special if padding is None else {*special, padding})
