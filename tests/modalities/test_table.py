@@ -30,12 +30,14 @@ def test_metrics_queue_map_strokes_effect_undo_and_page(make_session):
         config={"guidance": {"effect_after": 240}, "attribution": {"checks": True}},
     )  # fmt: skip
     session.train(epochs=6)
-    session.wait(60)
+    session.wait(240)
     assert session.events("run_started")[0].data.inputs == "table"
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
     assert spoiled < 0.75  # invoices have nothing to say there
-    assert session.candidates[0].thumbnail.startswith(b"\x89PNG")
+    assert eventually(lambda: session.candidates, 120, "a queue")[0].thumbnail.startswith(
+        b"\x89PNG"
+    )
     found = session.explain(3)
     assert found.map.shape == (len(COLUMNS),)
     assert found.method == "smoothgrad"
@@ -49,11 +51,11 @@ def test_metrics_queue_map_strokes_effect_undo_and_page(make_session):
     assert stroke.record.loss == "fill, at like places of other samples too"
     assert stroke.record.strokes[0].roi == {"features": ["invoice"]}
     session.train(epochs=20)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > max(0.85, spoiled + 0.15)
     assert session.explain(3).map.argmax() == SUGAR
     assert not session.events("lapsed")
-    effect = eventually(lambda: session.effects, what="the measurement")[0]
+    effect = eventually(lambda: session.effects, 120, "the measurement")[0]
     assert effect.verdict == "helped"
     assert "of other rows to its class" in effect.text
     drawn = stroked(np.zeros((8, 104, 3), np.uint8), stroke.record.strokes, TRAIN.modality, (13,))
@@ -68,7 +70,7 @@ def test_metrics_queue_map_strokes_effect_undo_and_page(make_session):
     assert session.undo(look).undone
     assert [s.region.names for s in session.ledger.state().strokes] == [("region", "invoice")]
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     with pytest.raises(ValueError, match="ignore='sugr': there is no such feature; did you mean"):
         session.feedback(ignore="sugr")
@@ -109,7 +111,7 @@ def test_rows_without_names_are_a_table_whose_columns_have_numbers(make_session,
     again = session.feedback(instruction="ignore features 2 and 12")
     assert again.understood.startswith("ignore feature 2 and feature 12 on every")
     session.train(steps=3)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["step"] == 3
     assert not session.events("lapsed")
 

@@ -61,14 +61,14 @@ def test_a_frame_trains_with_its_names(make_session):
     assert 0 < lines[0]["at"] < 1
     assert lines[2]["at"] is None
     session.train(epochs=30)
-    session.wait(60)
+    session.wait(240)
     # years tell, and the units of measurement do not matter
     assert session.metrics["val_accuracy"] > 0.8
     assert session.explain(4).map.argmax() == 0
     stroke = session.feedback(sample=4, instruction="ignore the city and children only this one")
     assert stroke.understood == "ignore city and children only on sample 4, strength 0.30"
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
 
 
