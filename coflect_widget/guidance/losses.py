@@ -110,10 +110,13 @@ class GuidanceLosses(InForce):
     def set_state(self, state: GuidanceState) -> str:
         """See `InForce.set_state`."""
         known = len(self.warnings)
+        plan = make_plan(state, self._read_rows, self._modality)
+        looks = [] if plan is None else [plan.look, plan.general.look]
+        told = all(self._modality.told_by_layers(masks) for masks in looks)
         chosen = choose(
-            make_plan(state, self._read_rows, self._modality),
+            plan,
             self._config,
-            self._find_layer,
+            self._find_layer if told else lambda: None,
             self._twice_differentiable,
             self._warn,
         )

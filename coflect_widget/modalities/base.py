@@ -178,6 +178,9 @@ class Modality(Protocol):
         None where a person has to say what then, as with pictures.
         """
 
+    def told_by_layers(self, masks: BoolArray) -> bool:
+        """Whether a layer's map can tell what masks (n, E) hold from what they do not."""
+
     # --- what a person marks -------------------------------------------------------------------
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
@@ -443,6 +446,11 @@ class Units:
     def without_layers(self) -> Modality | None:
         """A person has to say."""
         return None
+
+    def told_by_layers(self, masks: BoolArray) -> bool:
+        """Each unit has its place in a layer's map."""
+        del masks
+        return True
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
         """See `Modality.region`."""

@@ -114,6 +114,9 @@ def test_a_guided_training_on_series(make):
     assert session.metrics["val_accuracy"] > spoiled + 0.1
     look = session.feedback(instruction="look at the first half of channel 0", sample=2)
     assert look.understood == "focus first half of channel 0 on sample 2, strength 0.30"
+    assert "input gradient inside" in look.record.loss  # a layer's map does not know channels
+    session.undo(look)
+    look = session.feedback(instruction="look at the first half", sample=2)
     assert "class activation at deep" in look.record.loss
     session.train(epochs=1)
     session.wait(120)

@@ -122,6 +122,9 @@ def test_metrics_queue_map_stroke_search_undo_and_effect(make_session):
     assert look.understood.startswith("focus steps 20-36 on every sample, strength 0.30")
     assert "class activation at 7" in look.record.loss
     assert session.undo(look).undone
+    alone = session.feedback(instruction="look at channel 0", scope="everywhere")
+    assert "input gradient inside" in alone.record.loss  # a layer's map does not know channels
+    assert session.undo(alone).undone
     with pytest.raises(ValueError, match="there is no channel 2; they are 0 to 1"):
         session.feedback(sample=0, ignore={"channel": 2})
     with pytest.raises(ValueError, match=r"steps 100-199 leave the series, whose steps are 0 to"):

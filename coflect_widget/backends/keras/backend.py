@@ -29,7 +29,7 @@ from coflect_widget.backends.keras.checks import (
 )
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
-from coflect_widget.backends.keras.kinds import assumed, find_kind, find_layout
+from coflect_widget.backends.keras.kinds import find_inputs
 from coflect_widget.backends.keras.knobs import KerasKnobs
 from coflect_widget.backends.keras.loss import (
     check_loss,
@@ -116,22 +116,13 @@ class KerasBackend(KeepsState, SourcedBackend):
             self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
-        shape = self.train_source.input(0).shape
-        takes = self.train_source.takes
-        kind = find_kind(shape, "f", "train_data", takes)
-        layout, said = find_layout(shape, model, takes)
-        axes = len(shape) + (layout == "none")
-        ordered = Classifier(model, layout, "logits", axes).chw
-        kind.check(ordered(self.train_source.input(0)), "train_data")
-        for source in self.sources():
-            kind = source.fitted(kind, source.inputs, ordered)
-        self.modality = kind
-        said = said or assumed(kind, ordered(self.train_source.input(0)))
+        found = find_inputs(model, self.sources())
+        self.modality = found.modality
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         last = last_activation(model)
         head = find_head(outputs, model.loss, last)
-        self.model = Classifier(model, layout, head, axes)
+        self.model = Classifier(model, found.layout, head, found.axes)
         self.num_classes = max(2, int(outputs.shape[1]))
         check_names(num_classes, self.num_classes)
         check_scheduler(scheduler, model.optimizer)
@@ -152,7 +143,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         rehearse(model, self.train_source, batch_size, self.train_step, self.targets)
         if any(draws_on(step) for step in self._steps.values()):
             self._steps.clear()
-        self._assume(said, outputs)
+        self._assume(found.said, outputs)
 
     @property
     def fills_processors(self) -> bool:

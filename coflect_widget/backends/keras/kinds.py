@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from coflect_widget.backends.keras.model import Layout
+from coflect_widget.backends.keras.model import Classifier, Layout
 from coflect_widget.backends.keras.pictures import SERIES as SERIES_LAYERS
 from coflect_widget.backends.keras.pictures import TEXT as TEXT_LAYERS
 from coflect_widget.backends.keras.pictures import ModelInput, Shape
 from coflect_widget.modalities import IMAGE, SERIES, Modality, recognise
 from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
-Array = NDArray[Any]
 #: A side below this is a series' channels, or the width of a strip.
 _SMALLEST_SIDE = 4
 _FLATTENED = (
@@ -81,21 +79,35 @@ def _unknown(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str]:
     return ("volumes or films", "") if len(shape) > 3 else ("", "")
 
 
-def assumed(kind: Modality, x: Array) -> str:
-    """What is taken for granted of an input, of kinds whose layout tells nothing of it."""
-    return "" if kind.name in _LAYOUTS else kind.assumed(x)
+class Inputs(NamedTuple):
+    """What a model's inputs are, where their channels are, and how many axes one has with them."""
+
+    modality: Modality
+    layout: Layout
+    axes: int
+    said: str  # what was guessed, or ""
 
 
-def find_layout(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:
-    """Where the channels of inputs of this shape are, and what was guessed, or "".
+def find_inputs(model: Any, sources: Sequence[Any]) -> Inputs:
+    """What the inputs of the training data are and, as far as they tell, of the validation data.
 
     Raises
     ------
     ValueError
         If the inputs are none of their kind.
     """
-    kind = find_kind(shape, "f", "train_data", takes)
-    return _LAYOUTS.get(kind.name, _as_they_are)(shape, model, takes)
+    train = sources[0]
+    x = train.input(0)
+    kind = find_kind(x.shape, "f", "train_data", train.takes)
+    layout, said = _LAYOUTS.get(kind.name, _as_they_are)(x.shape, model, train.takes)
+    axes = x.ndim + (layout == "none")
+    ordered = Classifier(model, layout, "logits", axes).chw
+    kind.check(ordered(x), "train_data")
+    for source in sources:
+        kind = source.fitted(kind, source.inputs, ordered)
+    if kind.name not in _LAYOUTS:  # which tell nothing of it
+        said = kind.assumed(ordered(x))
+    return Inputs(kind, layout, axes, said)
 
 
 def _of_picture(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:

@@ -117,6 +117,10 @@ class Series(Units):
         """Of recurrent nets and transformers, whose layers have mixed the steps."""
         return Series(layers=False)
 
+    def told_by_layers(self, masks: BoolArray) -> bool:
+        """Where the channels are marked together: a layer's map has one value for them all."""
+        return bool((masks == masks[:, :1]).all())
+
     # --- what a person marks -------------------------------------------------------------------
 
     def region(self, value: Any, argument: str, extent: tuple[int, ...] | None = None) -> Region:
