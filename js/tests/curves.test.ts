@@ -102,6 +102,11 @@ it("gathers equal neighbours of a map, and keeps peaks between bins", () => {
 
 it("counts whole steps, the last one included", () => {
   expect(regionOf(9, 5, 20, 2)).toEqual({ interval: [0.25, 0.5], channel: 2 });
-  expect(intervalOf({ kind: "look", roi: { interval: [0.2] } })).toBeNull();
-  expect(intervalOf({ kind: "look", roi: { interval: [0.2, 0.4] } })).toEqual({ from: 0.2, to: 0.4, channel: null });
+  const shown = { channels: [{ name: "east", values: [] }, { name: "west", values: [] }], length: 20 };
+  const of = (roi: Record<string, unknown>): unknown => intervalOf({ kind: "look", roi }, shown);
+  expect(of({ interval: [0.2] })).toBeNull();
+  expect(of({ interval: [0.2, 0.4] })).toEqual({ from: 0.2, to: 0.4, channels: null });
+  expect(of({ steps: [5, 10], channel: 1 })).toEqual({ from: 0.25, to: 0.5, channels: [1, 2] });
+  expect(of({ channel: 0 })).toEqual({ from: 0, to: 1, channels: [0, 1] });
+  expect(of({ box: [0.1, 0.5, 0.2, 1] })).toEqual({ from: 0.1, to: 0.2, channels: [1, 2] });
 });
