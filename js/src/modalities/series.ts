@@ -31,19 +31,28 @@ function shownOf(content: Record<string, unknown> | null | undefined): Shown {
   return { channels: (content?.["channels"] ?? []) as Channel[], length: Number(content?.["length"] ?? 0) };
 }
 
-interface Interval {
+export interface Interval {
   from: number;
   to: number; // fractions of the length
-  channel: number | null; // null: all of them
+  channels: readonly [number, number] | null; // half open; null: all of them
 }
 
-/** The interval that a region marks; null where it is none. */
-export function intervalOf({ roi }: Marked): Interval | null {
-  const { interval, channel } = roi;
-  if (!Array.isArray(interval) || interval.length !== 2 || !interval.every((one) => typeof one === "number")) return null;
-  const [from = 0, to = 0] = interval;
-  return { from, to, channel: typeof channel === "number" ? channel : null };
+const isPair = (value: unknown): value is [number, number] => Array.isArray(value) && value.length === 2 && value.every((one) => typeof one === "number");
+
+/** The interval that a region marks, in any of its forms; null where it is none. */
+export function intervalOf({ roi }: Marked, { channels: all, length }: Pick<Shown, "channels" | "length">): Interval | null {
+  const { interval, steps, box, channel } = roi;
+  const channels = typeof channel === "number" ? ([channel, channel + 1] as const) : null;
+  if (isPair(interval)) return { from: interval[0], to: interval[1], channels };
+  if (isPair(steps) && length > 0) return { from: Math.min(steps[0] / length, 1), to: Math.min(steps[1] / length, 1), channels };
+  if (Array.isArray(box) && box.length === 4 && box.every((one) => typeof one === "number")) {
+    const [from = 0, low = 0, to = 1, high = 1] = box;
+    return { from, to, channels: [Math.round(low * all.length), Math.round(high * all.length)] };
+  }
+  return channels === null ? null : { from: 0, to: 1, channels };
 }
+
+const holds = ({ channels }: Interval, channel: number): boolean => channels === null || (channel >= channels[0] && channel < channels[1]);
 
 /** Whole steps, the last one included, as a region. */
 export function regionOf(one: number, other: number, length: number, channel: number | null): Record<string, unknown> {
@@ -51,12 +60,14 @@ export function regionOf(one: number, other: number, length: number, channel: nu
   return { interval: [from / length, to / length], ...(channel === null ? {} : { channel }) };
 }
 
-function say({ channels, length }: Shown, mark: Marked): string {
-  const found = intervalOf(mark);
+function say(shown: Shown, mark: Marked): string {
+  const found = intervalOf(mark, shown);
   if (found === null) return "a region";
+  const { channels, length } = shown;
   const [first, last] = [Math.round(found.from * length), Math.round(found.to * length) - 1];
-  const where = found.channel === null ? "" : ` of ${channels[found.channel]?.name ?? `channel ${found.channel}`}`;
-  return `${first >= last ? `step ${first}` : `steps ${first} to ${last}`}${where}`;
+  const of = (found.channels === null ? [] : channels.slice(...found.channels)).map(({ name }) => name).join(", ");
+  if (of !== "" && found.from === 0 && found.to === 1) return of;
+  return `${first >= last ? `step ${first}` : `steps ${first} to ${last}`}${of === "" ? "" : ` of ${of}`}`;
 }
 
 /** The part of a map that belongs to one channel; channels that are marked together share it. */
@@ -65,7 +76,7 @@ function heatAt(heat: Float32Array | null, rows: number, columns: number, channe
   return rows > 1 ? heat.subarray(channel * columns, (channel + 1) * columns) : heat;
 }
 
-const area = ({ from, to }: Interval): string => `M${from} 0H${to}V1H${from}Z`;
+const area = ({ from, to }: Pick<Interval, "from" | "to">): string => `M${from} 0H${to}V1H${from}Z`;
 const path = (name: string): SVGPathElement => s("path", { class: name, "vector-effect": "non-scaling-stroke" });
 const square = (...children: Element[]): SVGSVGElement => s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, ...children);
 
@@ -163,8 +174,8 @@ function createSeries(context: Context): Part {
     } else if (event.key === "Delete" || event.key === "Backspace") {
       const place = (at.step + 0.5) / shown.length;
       const found = marksOf(store.state).filter((one) => {
-        const interval = intervalOf(one);
-        return interval !== null && interval.from <= place && interval.to > place && (interval.channel ?? at.channel) === at.channel;
+        const interval = intervalOf(one, shown);
+        return interval !== null && interval.from <= place && interval.to > place && holds(interval, at.channel);
       }).at(-1);
       if (found === undefined) return;
       context.actions.removeStroke(found.id);
@@ -200,8 +211,8 @@ function createSeries(context: Context): Part {
     const mapRows = explanation?.map_height ?? 1;
     showBands(heat, heatAt(shownHeat(state), mapRows, columns, i), state);
     const inHere = (mark: Marked): Interval | null => {
-      const interval = intervalOf(mark);
-      return interval !== null && (interval.channel ?? i) === i ? interval : null;
+      const interval = intervalOf(mark, shown);
+      return interval !== null && holds(interval, i) ? interval : null;
     };
     const found = [...givenOf(state).map((mark) => ({ ...mark, id: null })), ...marksOf(state).map((mark) => ({ ...mark, pointed: false }))]
       .flatMap((mark) => {
@@ -215,12 +226,12 @@ function createSeries(context: Context): Part {
       setAttr(shape, "data-pointed", mark.pointed);
       setAttr(shape, "data-selected", mark.id !== null && mark.id === state.selected);
     });
-    const chosen = cursor !== null && anchor !== null && (channelOf(cursor.channel) ?? i) === i ? intervalOf({ kind: "look", roi: regionOf(anchor, cursor.step, shown.length, null) }) : null;
+    const chosen = cursor !== null && anchor !== null && (channelOf(cursor.channel) ?? i) === i ? intervalOf({ kind: "look", roi: regionOf(anchor, cursor.step, shown.length, null) }, shown) : null;
     setAttr(fresh, "d", chosen === null ? null : area(chosen));
     setAttr(fresh, "data-kind", state.meaning);
     const box = explanation?.bbox ?? null;
     const framed = box !== null && state.map !== "off" && (mapRows === 1 || (i >= Math.round(box[1] * mapRows) && i < Math.round(box[3] * mapRows)));
-    setAttr(frame, "d", framed ? area({ from: box[0], to: box[2], channel: null }) : null);
+    setAttr(frame, "d", framed ? area({ from: box[0], to: box[2] }) : null);
     setAttr(at, "d", cursor === null || cursor.channel !== i ? null : `M${(cursor.step + 0.5) / shown.length} 0V1`);
   }
 
@@ -277,17 +288,18 @@ export const SERIES: Kind = {
   draws: ({ channels, length }) => Array.isArray(channels) && channels.every(isChannel) && typeof length === "number" && length > 0,
   focus: ({ map_height: channels }, [x0, y0, x1]) => ({ interval: [x0, x1], ...(channels > 1 ? { channel: Math.round(y0 * channels) } : {}) }),
   glance(el, { content, cells }, marks) {
-    const { channels } = shownOf(content);
+    const shown = shownOf(content);
+    const { channels } = shown;
     const heat = cells === null ? null : heatOf(cells);
-    const rows = heat !== null && channels.length > 1 && heat.length % channels.length === 0 && heat.length > Number(content["length"]) ? channels.length : 1;
+    const rows = heat === null || heat.length % shown.length !== 0 ? 1 : heat.length / shown.length;
     const columns = heat === null ? 0 : heat.length / rows;
     const most = Math.max(0, heat === null ? 0 : Math.floor(heat.indexOf(Math.max(...heat)) / columns)); // the channel that the map marks most
     const group = s("g");
     showBands(group, heatAt(heat, rows, columns, most), { opacity: 0.7, threshold: 0 });
     const line = path("cw-curve-line");
-    setAttr(line, "d", curve(channels[most]?.values ?? []));
+    setAttr(line, "d", curve((channels[most] ?? channels[0])?.values ?? []));
     const shapes = marks.flatMap((mark) => {
-      const interval = intervalOf(mark);
+      const interval = intervalOf(mark, shown);
       return interval === null ? [] : [s("path", { class: "cw-interval", d: area(interval), "data-kind": mark.kind, "vector-effect": "non-scaling-stroke" })];
     });
     el.append(square(group, ...shapes, line));
