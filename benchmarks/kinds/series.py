@@ -1,5 +1,7 @@
 """Series: how much of a map lies on a planted burst, and what five strokes on bursts save.
 
+    python benchmarks/kinds/series.py [--series DIR]
+
 A burst that gives the class away is planted at a random place of each training series. Printed for
 three seeds: of the maps of series that were trained on, the share on the burst and how often the
 largest value is there; then the accuracy where bursts tell nothing, after a training that was left

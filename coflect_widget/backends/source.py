@@ -50,7 +50,7 @@ class Source:
         self._read: dict[int, Any] = {}
         self._probed: list[Any] = []
         # Pictures are read beside training; a data set may be no match for two readers at once.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     # --- what a framework says -----------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Source:
             return self.of_arrays(index)
         # Only where reading draws: putting back what training drew meanwhile would be wrong.
         keep = self.kept_random_state() if self.draws_random_numbers else contextlib.nullcontext()
-        with self._lock, keep:
+        with self.lock, keep:
             return self.of_dataset(index)
 
     def readings(
@@ -113,7 +113,7 @@ class Source:
         found: list[NDArray[np.float32]] = []
         if self.dataset is None:
             return found
-        with self._lock, self.kept_random_state():
+        with self.lock, self.kept_random_state():
             while not enough(found):
                 found.append(self.picture(self.of_dataset(index)))
         return found

@@ -1,6 +1,6 @@
 """Kinds of input: what a sample looks like, what can be marked on it, how a mark is a mask."""
 
-from coflect_widget.modalities.base import Modality, Region, Rendering, Units
+from coflect_widget.modalities.base import Modality, Region, Rendering
 from coflect_widget.modalities.image import IMAGE, Image
 from coflect_widget.modalities.registry import (
     container,
@@ -11,6 +11,7 @@ from coflect_widget.modalities.registry import (
 from coflect_widget.modalities.series import SERIES, Series
 from coflect_widget.modalities.table import TABLE, Table
 from coflect_widget.modalities.text import TEXT, Text, with_tokenizer
+from coflect_widget.modalities.units import Units
 
 __all__ = [
     "IMAGE",

@@ -248,7 +248,7 @@ class Source(source.Source):
         if added or self.dataset is None:
             found: tuple[NDArray[np.float32], int] = self.item(index)
             return found
-        with self._lock:
+        with self.lock:
             return self.of_dataset(index)
 
     def picture(self, item: tuple[NDArray[np.float32], int]) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -23,7 +22,6 @@ from coflect_widget.backends.items import (
     check_finite,
     check_item,
     class_number,
-    label_error,
 )
 from coflect_widget.backends.named_items import Items
 from coflect_widget.backends.source import other_shape
@@ -43,6 +41,7 @@ from coflect_widget.backends.torch.arrays import (
 )
 from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
 from coflect_widget.backends.torch.entry import check_numbers
+from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, container, recognise
 
@@ -142,10 +141,10 @@ class Source(source.Source):
         return self._sample(x, target)
 
     def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self._whole)
+        return to_sample(x, target, self.argument, whole=self.whole)
 
     @property
-    def _whole(self) -> bool:
+    def whole(self) -> bool:
         """Whether inputs are whole numbers; of several inputs that is not so."""
         return self._modality is not None and self._modality.whole
 
@@ -242,7 +241,7 @@ class Source(source.Source):
             return
         dataset = self.dataset if self.added is None else Grown(self.dataset, self.added)
         loader = DataLoader(
-            _Numbered(self, dataset),
+            Numbered(self, dataset),
             batch_sampler=[[int(i) for i in group] for group in groups],
             num_workers=self.loader_workers,
             pin_memory=device.type == "cuda",
@@ -289,7 +288,7 @@ class Source(source.Source):
         given = self._array(x, "inputs")
         self._check_lengths([given], y)
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
-        if not self._whole:
+        if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)
         numbers = as_whole(x)
         self.modality.check_rows(numbers, self.argument)
@@ -384,7 +383,7 @@ class Source(source.Source):
         elif shape_of(x) != self._first[0]:
             raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
-        if self._whole:
+        if self.whole:
             self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
@@ -415,40 +414,3 @@ class Source(source.Source):
         values = values_of(y).clone()
         check_finite(values.numpy(), self.argument, index)
         return values
-
-
-class _Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
-    """Adds the index to each sample of a map-style data set, and checks what was not probed."""
-
-    def __init__(self, source: Source, dataset: Any) -> None:
-        self.dataset = dataset
-        self.argument = source.argument
-        self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
-        self.num_classes = source.num_classes
-        self.regression = source.regression
-        self.whole, self.numbers = source._whole, source.numbers
-        # With processes of its own each has a data set of its own, and a lock cannot be sent.
-        self.lock = source._lock if source.loader_workers == 0 else None
-
-    def __getitem__(self, index: int) -> tuple[Any, Any, int]:
-        with self.lock or contextlib.nullcontext():
-            x, y, *_ = self.dataset[index]
-        if shape_of(x) != self.shape:
-            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self.shape))
-        if self.regression:
-            target: Any = values_of(y)
-        else:
-            target = class_number(y, self.argument, index)
-            if self.num_classes is not None and not 0 <= target < self.num_classes:
-                raise ValueError(label_error(self.argument, index, target, self.num_classes))
-        if isinstance(x, tuple | list):
-            return tuple(as_float(each, self.argument) for each in x), target, index
-        if not self.whole:
-            return as_float(x, self.argument), target, index
-        values = as_whole(x)
-        if self.numbers is not None:
-            check_numbers(values[None], self.numbers, self.argument, index, masks=True)
-        return values, target, index
-
-    def __len__(self) -> int:
-        return len(self.dataset)

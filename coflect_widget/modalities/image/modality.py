@@ -16,13 +16,13 @@ from coflect_widget.modalities.base import (
     Modality,
     Region,
     Rendering,
-    Units,
 )
 from coflect_widget.modalities.image import focus, moving, places, search, words
 from coflect_widget.modalities.image.inputs import is_picture, no_picture, unscaled
 from coflect_widget.modalities.image.regions import Roi, parse_roi, parse_rois, rasterise
 from coflect_widget.modalities.image.render import to_picture
 from coflect_widget.modalities.image.value_range import find_window
+from coflect_widget.modalities.units import Units
 
 #: Share of the picture up to which a place has mirror images.
 WIDEST_MIRROR = 0.1

@@ -18,11 +18,11 @@ from coflect_widget.modalities.base import (
     Modality,
     Region,
     Rendering,
-    Units,
     is_flat,
 )
 from coflect_widget.modalities.series import regions, render, search, words
 from coflect_widget.modalities.series.regions import Span
+from coflect_widget.modalities.units import Units
 
 #: The longer side of a gray picture is at most so many times the shorter.
 _SQUARE = 4

@@ -19,13 +19,13 @@ from coflect_widget.modalities.base import (
     Modality,
     Region,
     Rendering,
-    Units,
     is_flat,
 )
 from coflect_widget.modalities.table import frames, regions
 from coflect_widget.modalities.table.features import Feature, listed, make_features
 from coflect_widget.modalities.table.ranges import Ranges, check_cells, measured
 from coflect_widget.modalities.table.regions import Features
+from coflect_widget.modalities.units import Units
 
 #: Values of a column lie in so many standard deviations, as far as noise is concerned.
 _WIDE = 4

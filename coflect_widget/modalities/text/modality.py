@@ -18,12 +18,12 @@ from coflect_widget.modalities.base import (
     Pattern,
     Region,
     Rendering,
-    Units,
 )
 from coflect_widget.modalities.text import places
 from coflect_widget.modalities.text.regions import Span, Word, parse_region, read_regions
 from coflect_widget.modalities.text.render import strip
 from coflect_widget.modalities.text.vocabulary import Spelling, Vocabulary, vocabulary_of
+from coflect_widget.modalities.units import Units
 
 EXAMPLES = (
     'ignore "great"',
