@@ -130,7 +130,7 @@ EXPLAINED_PICTURES = {
     "backends/named_items.py": "what is said of texts",
     "backends/torch/arrays.py": "of several inputs one is a picture; whole numbers are scaled",
     "backends/torch/checks.py": "where a torch model has its channels",
-    "events.py": "runs of before other inputs are of pictures; the region that a browser draws",
+    "events/run.py": "runs of before other inputs are of pictures",
     "guidance/ledger.py": "ledgers of before other inputs are of pictures",
     "projects/demo_model.py": "makes a model of its own",
     "records/cells.py": "what a cell shows is a picture, whatever it is of",

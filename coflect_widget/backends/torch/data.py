@@ -6,6 +6,7 @@ epoch depends on (seed, epoch) alone, so that equal runs see equal batches.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -296,7 +297,9 @@ class Source(source.Source):
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
-            return torch.as_tensor(values)
+            with warnings.catch_warnings():  # pandas gives arrays that nobody may write into
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                return torch.as_tensor(values)
         except (TypeError, ValueError) as error:
             if what == "labels" and are_words(values):
                 raise ValueError(
