@@ -165,8 +165,8 @@ class Text(Units):
         return (
             "Inputs are whole numbers in a row, and were taken for texts whose ids have no words "
             "and are filled up with 0. Pass tokenizer= for the words, and where another id fills "
-            "up, inputs=coflect.Text(tokenizer, padding=...). Rows of a table of whole numbers train "
-            'with inputs="table".'
+            "up, inputs=coflect.Text(tokenizer, padding=...). Rows of a table of whole numbers "
+            'train with inputs="table".'
         )
 
     # --- what a person marks -------------------------------------------------------------------
