@@ -18,7 +18,7 @@ export function createEvidence(context: Context): Part {
   const agreement = h("span", { class: "cw-strong", testid: "cw-agreement" });
   const quality = h("span", { class: "cw-quality" });
   const modelStep = h("span", { testid: "cw-model-step" });
-  const facts = h("p", { class: "cw-evidence" }, "map ", quality, h("span", { title: "How far LiveCAM and SmoothGrad agree, from 0 (chance) to 1" }, "agreement ", agreement), modelStep);
+  const facts = h("p", { class: "cw-evidence" }, "map ", quality, h("span", { title: "How far the two maps agree, from 0 (chance) to 1" }, "agreement ", agreement), modelStep);
   const reason = (right: boolean): HTMLButtonElement => {
     const [word, does, key] = right ? ["Yes", "look at", "R"] : ["No, ignore it", "ignore", "W"];
     const one = button(`${word} `, { class: "cw-button cw-small", testid: right ? "cw-right-reason" : "cw-wrong-reason", title: `Tell the training to ${does} the framed place (${key})` }, h("span", { class: "cw-key", "aria-hidden": "true" }, key));

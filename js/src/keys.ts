@@ -23,7 +23,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["X", "undo what was told last"],
   ["R W", "the frame is the right reason, the wrong reason"],
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
-  ["1 2 3 4 5", "LiveCAM, SmoothGrad, Consensus, side by side, no map"],
+  ["1 2 3 4 5", "each map alone, their consensus, side by side, no map"],
   [", .", "earlier, later map of this sample"],
   ["O", "look now, whatever the lists wait for"],
   ["/", "go to the line for a sentence; F to the search"],

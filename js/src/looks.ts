@@ -46,8 +46,9 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
     store.patch({ palette: palette.value });
   }, { signal });
   const opener = button("", { class: "cw-button cw-icon", testid: "cw-looks", "aria-label": "Which map, and its colours", title: "Which map, and its colours" }, icon("gear"));
+  const about = h("p", { class: "cw-note" });
   const menu = createPopover(opener, "Which map, and its colours", "cw-looks", signal,
-    h("p", { class: "cw-note" }, "LiveCAM: which regions count. SmoothGrad: which pixels. Consensus: what both mark."),
+    about,
     h("div", { class: "cw-segments cw-maps", role: "group", "aria-label": "Which map" }, ...segments),
     h("label", { class: "cw-labelled" }, h("span", {}, "opacity"), opacity),
     h("label", { class: "cw-labelled", title: "Places weaker than this share of the strongest are not drawn" }, h("span", {}, "hide weaker"), threshold),
@@ -60,7 +61,9 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
     update(state: State) {
       const explanation = shownExplanation(state);
       const [first] = views;
-      if (first) setText(first, shownKind(state).plain);
+      const kind = shownKind(state);
+      if (first) setText(first, kind.plain);
+      setText(about, kind.about);
       const shown = shownMap(state);
       const view = shown === "off" || shown === "all" ? shown : "map";
       VIEWS.forEach(([name], i) => {
@@ -72,6 +75,10 @@ export function createLooks({ store, signal }: Context): Part & { menu: HTMLElem
       MAP_NAMES.forEach(([name], i) => {
         const one = segments[i];
         if (!one) return;
+        if (i === 0) {
+          setText(one, kind.first);
+          setAttr(one, "title", `${kind.first} (1)`);
+        }
         setAttr(one, "aria-pressed", String(name === shown));
         one.disabled = explanation === null || explanation.maps[name] === null;
       });

@@ -67,6 +67,8 @@ export function createImage(context: Context): Part & { layer: StrokeLayer } {
 export const IMAGE: Kind = {
   name: "image",
   plain: "Picture",
+  first: "LiveCAM",
+  about: "LiveCAM: which regions count. SmoothGrad: which pixels. Consensus: what both mark.",
   hint: "Draw on the picture, or say it in words. Enter submits.",
   example: "ignore borders",
   question: "Should it go by the yellow frame?",

@@ -14,6 +14,9 @@ export interface Kind {
   name: string;
   /** The button that shows a sample without its map. */
   plain: string;
+  /** What the first of the maps is called, and what the maps say. */
+  first: string;
+  about: string;
   /** In place of an answer: how something is marked. */
   hint: string;
   /** An instruction that names a region. */

@@ -281,6 +281,8 @@ function createSeries(context: Context): Part {
 export const SERIES: Kind = {
   name: "series",
   plain: "Curves",
+  first: "LiveCAM",
+  about: "LiveCAM: which stretches count. SmoothGrad: which steps. Consensus: what both mark.",
   hint: "Drag along the curve, or say it in words. Enter submits.",
   example: "ignore first half",
   question: "Should it go by the framed steps?",

@@ -164,6 +164,8 @@ function createTable(context: Context): Part {
 export const TABLE: Kind = {
   name: "table",
   plain: "Values",
+  first: "LiveCAM",
+  about: "SmoothGrad: how far each feature moves the class, as the mean over noisy copies of the row.",
   hint: "Click a feature, or say it in words. Enter submits.",
   example: "ignore age",
   question: "Should it go by the framed feature?",

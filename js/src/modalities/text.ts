@@ -227,6 +227,8 @@ function createText(context: Context): Part {
 export const TEXT: Kind = {
   name: "text",
   plain: "Words",
+  first: "Integrated",
+  about: "Integrated: the gradient summed up from no words to these. SmoothGrad: its mean over noisy copies. Consensus: what both mark.",
   hint: "Click a word, or drag over several; or say it. Enter submits.",
   example: "ignore \"great\"",
   question: "Should it go by the framed words?",
