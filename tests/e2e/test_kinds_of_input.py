@@ -1,12 +1,9 @@
 """Texts, series and tables in a real Chromium: saved pages, light and dark, wide and narrow."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 import coflect_widget as coflect
-from tests.e2e.lab import FLAGS, serious_barriers
+from tests.e2e.lab import serious_barriers
 from tests.kinds import HOSTILE, NAMES, Curve, Features, Words, session_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -36,16 +33,6 @@ def saved(tmp_path_factory):
             session.feedback(sample=3, ignore=stroke)
             pages[name] = session.save_html(folder / f"{name}.html")
     return pages
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "Chromium is missing; on Debian: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(browser, page, width, scheme="light", **more):

@@ -1,13 +1,10 @@
 """The page that save_html writes, in a real Chromium: no network, no kernel, no serious barrier."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 import coflect_widget as coflect
 from tests.conftest import tiny_cnn
-from tests.e2e.lab import FLAGS, serious_barriers
+from tests.e2e.lab import serious_barriers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -28,16 +25,6 @@ def saved(tmp_path_factory):
         session.explain(3)
         session.feedback(sample=3, look=(0.2, 0.2, 0.7, 0.7))
         return session.save_html(folder / "run.html")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "Chromium is missing; on Debian: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

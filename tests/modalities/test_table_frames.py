@@ -1,13 +1,12 @@
 """DataFrames as they are: names, categories, what a network could not be trained on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import coflect_widget as coflect
-
-pd = pytest.importorskip("pandas")
 
 CITIES = ["Aden", "Bern", "Cork"]
 

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from coflect_widget.modalities.base import Map, is_flat
+from coflect_widget.modalities.strongest import strongest
 
 Box = tuple[float, float, float, float]
 
@@ -52,9 +53,7 @@ def focus_bbox(values: Map, threshold: float = 0.5) -> Box | None:
     height, width = values.shape
     # Single noisy pixels must not decide where a region ends.
     smooth = ndimage.gaussian_filter(values, sigma=max(height, width) / 64, mode="nearest")
-    labels, count = ndimage.label(smooth >= threshold * smooth.max(), structure=np.ones((3, 3)))
-    mass = ndimage.sum_labels(smooth, labels, index=range(1, count + 1))
-    rows, columns = ndimage.find_objects(labels)[int(np.argmax(mass))]
+    rows, columns = strongest(smooth, threshold)
     return (
         columns.start / width,
         rows.start / height,

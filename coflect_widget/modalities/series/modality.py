@@ -22,6 +22,7 @@ from coflect_widget.modalities.base import (
 )
 from coflect_widget.modalities.series import regions, render, search, words
 from coflect_widget.modalities.series.regions import Span
+from coflect_widget.modalities.strongest import strongest
 from coflect_widget.modalities.units import Units
 
 #: The longer side of a gray picture is at most so many times the shorter.
@@ -213,9 +214,7 @@ class Series(Units):
             return None
         channels, length = values.shape
         smooth = ndimage.gaussian_filter1d(values, length / 64, axis=1, mode="nearest")
-        labels, count = ndimage.label(smooth >= _STRONG * smooth.max(), structure=np.ones((3, 3)))
-        mass = ndimage.sum_labels(smooth, labels, index=range(1, count + 1))
-        rows, steps = ndimage.find_objects(labels)[int(np.argmax(mass))]
+        rows, steps = strongest(smooth, _STRONG)
         return (
             steps.start / length,
             rows.start / channels,
