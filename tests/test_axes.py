@@ -137,7 +137,7 @@ EXPLAINED_PICTURES = {
     "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
     "ui/protocol.py": "a browser draws a picture with cells of a map on it, whatever it is of",
     "ui/still.py": "a chart is a picture, and a browser draws cells of a map on one",
-    "ui/view.py": "a browser draws a picture with cells of a map on it, whatever it is of",
+    "ui/explained.py": "a browser draws a picture with cells of a map on it, whatever it is of",
 }
 SIDES = {"height", "image_size", "picture_shape", "rasterise", "x0", "x1", "y0", "y1"}
 AXES = ((1, 2), (2, 3), (-2, -1))

@@ -129,8 +129,8 @@ def updates(
     """What the publisher sends when everything changes: metrics, status, ten thumbnails."""
     found = []
     forecast = kinds["forecast"]
-    total = view._status["num_train"]
-    step = view._status["step"]
+    total = view._now.status["num_train"]
+    step = view._now.status["step"]
     draw = np.random.default_rng(1)
     for index in draw.choice(total, (count, 10)).tolist():
         step += 1

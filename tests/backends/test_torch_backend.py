@@ -1,8 +1,6 @@
 """The Torch backend: what it refuses, and that equal seeds give equal runs."""
 
-import gc
 import random
-import weakref
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.config import Config
 from coflect_widget.data import synthetic
 from coflect_widget.data.arrays import ArrayDataset
-from coflect_widget.records.tensors import write_tensors
 
 
 def make_model(outputs=4, seed=0):
@@ -183,73 +180,6 @@ def test_an_optimizer_of_another_model_is_refused(data):
         make_backend(data, optimizer="adam")
     with pytest.raises(ValueError, match=r"LBFGS.*use another"):
         make_backend(data, optimizer=torch.optim.LBFGS)
-
-
-def test_a_schedule_steps_at_each_epochs_end(data):
-    schedulers = torch.optim.lr_scheduler
-    backend = make_backend(data, scheduler=lambda o: schedulers.StepLR(o, 1, gamma=0.1))
-    assert backend.learning_rate() == pytest.approx(1e-3)
-    backend.optimizer.step()
-    backend.end_epoch({})
-    assert backend.learning_rate() == pytest.approx(1e-4)
-    backend = make_backend(
-        data, val=data, scheduler=lambda o: schedulers.ReduceLROnPlateau(o, factor=0.1, patience=0)
-    )
-    for loss in (1.0, 1.0):
-        backend.end_epoch({"loss": loss})
-    assert backend.learning_rate() == pytest.approx(1e-4)
-
-
-def test_a_schedule_that_counts_in_batches_steps_after_each(data):
-    schedulers = torch.optim.lr_scheduler
-    make = lambda o: schedulers.OneCycleLR(o, max_lr=0.5, epochs=2, steps_per_epoch=7)  # noqa: E731
-    backend = make_backend(data, scheduler=make)
-    rates = []
-    for epoch in range(3):
-        for batch in backend.train_batches(epoch):
-            backend.train_step(batch)
-            rates.append(backend.learning_rate())
-        backend.end_epoch({})
-        assert len(backend.warnings) == (epoch == 2)  # it has ended
-    assert max(rates) == pytest.approx(0.5, rel=0.05)
-    assert rates[13] < 1e-4
-    assert rates[-1] == rates[13]
-    with pytest.raises(ValueError, match=r"OneCycleLR of 5 steps.*steps_per_epoch=7"):
-        make_backend(data, scheduler=lambda o: schedulers.OneCycleLR(o, 0.5, total_steps=5))
-
-
-def test_a_cyclic_schedule_goes_up_and_down_by_batches(data):
-    cyclic = torch.optim.lr_scheduler.CyclicLR
-    backend = make_backend(
-        data, scheduler=lambda o: cyclic(o, 0.01, 0.1, step_size_up=3, cycle_momentum=False)
-    )
-    rates = []
-    for batch in backend.train_batches(0):
-        backend.train_step(batch)
-        rates.append(backend.learning_rate())
-    backend.end_epoch({})
-    assert rates == pytest.approx([0.04, 0.07, 0.1, 0.07, 0.04, 0.01, 0.04])
-    assert backend.learning_rate() == rates[-1]
-
-
-def test_a_plateau_of_the_maximum_is_one_of_the_accuracy(data):
-    make = torch.optim.lr_scheduler.ReduceLROnPlateau
-    backend = make_backend(data, val=data, scheduler=lambda o: make(o, "max", 0.1, patience=0))
-    for loss, accuracy in ((2.0, 0.5), (1.0, 0.6), (0.5, 0.7)):
-        backend.end_epoch({"loss": loss, "accuracy": accuracy})
-    assert backend.learning_rate() == pytest.approx(1e-3)
-    backend.end_epoch({"loss": 3.0, "accuracy": 0.7})
-    assert backend.learning_rate() == pytest.approx(1e-4)
-
-
-def test_a_schedule_of_another_optimizer_is_refused(data):
-    other = torch.optim.SGD(make_model().parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="another optimizer"):
-        make_backend(data, scheduler=torch.optim.lr_scheduler.ConstantLR(other))
-    with pytest.raises(TypeError, match="function that makes one"):
-        make_backend(data, scheduler="cosine")
-    with pytest.raises(ValueError, match="give val_data"):
-        make_backend(data, scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 class Drawing(Pairs):
@@ -461,97 +391,3 @@ def test_evaluation_is_exact_and_gives_up_at_a_boundary(data):
     model.train()
     assert backend.evaluate(lambda: False) is None
     assert model.training
-
-
-def test_copied_weights_are_the_models(data):
-    backend = make_backend(data)
-    specs = backend.weight_specs()
-    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
-    backend.copy_weights(copies)
-    state = backend.model.state_dict()
-    for spec, copy in zip(specs, copies, strict=True):
-        assert np.array_equal(copy, state[spec.name].numpy())
-
-
-def test_copied_weights_are_the_models_also_after_others_took_their_place(data):
-    backend = make_backend(data)
-    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
-    backend.copy_weights(copies)
-    with torch.no_grad():
-        for number, weight in enumerate(backend.model.parameters()):
-            if number % 2:
-                weight.data = torch.full_like(weight, number)  # other memory
-            else:
-                weight.fill_(number)
-    backend.copy_weights(copies)
-    state = backend.model.state_dict().values()
-    for copy, weight in zip(copies, state, strict=True):
-        assert np.array_equal(copy, weight.numpy())
-
-
-class WithExtraState(nn.Linear):
-    def get_extra_state(self):
-        return {"version": 1}
-
-    def set_extra_state(self, state):
-        pass
-
-
-def test_what_is_no_tensor_or_of_eight_bits_does_not_stop_a_copy(data, tmp_path):
-    from safetensors.torch import load_file
-
-    model = make_model()
-    model[-1] = WithExtraState(8, 4)
-    model.register_buffer("scale", torch.full((3,), 1.5).to(torch.float8_e4m3fn))
-    backend = make_backend(data, model=model)
-    next(backend.train_batches(0))
-    specs = backend.weight_specs()
-    copies = [np.empty(spec.shape, spec.dtype) for spec in specs]
-    backend.copy_weights(copies)
-    copied = {spec.name: copy for spec, copy in zip(specs, copies, strict=True)}
-    assert (copied["scale"] == 1.5).all()
-    assert np.array_equal(copied["5.weight"], model[-1].weight.detach().numpy())
-    write_tensors(tmp_path / "a.safetensors", backend.state({}).weights)
-    loaded = load_file(tmp_path / "a.safetensors")
-    assert loaded.keys() == copied.keys()
-    assert torch.equal(loaded["scale"].float(), model.scale.float())
-
-
-def test_a_weight_of_another_shape_is_not_copied_into_the_place_of_the_old(data):
-    backend = make_backend(data)
-    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
-    backend.model[-1].bias = nn.Parameter(torch.zeros(1))
-    with pytest.raises(ValueError, match=r"5\.bias is now of shape \(1,\), not \(4,\)"):
-        backend.copy_weights(copies)
-
-
-def test_a_checkpoint_is_safetensors_and_loads_into_the_model(data, tmp_path):
-    from safetensors.torch import load_model
-
-    backend = make_backend(data)
-    file = tmp_path / "weights.safetensors"
-    state = backend.state({})
-    write_tensors(file, state.weights, state.aliases)
-    fresh = make_model(seed=5)
-    load_model(fresh, file)
-    pairs = zip(fresh.parameters(), backend.model.parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-
-
-def test_copied_weights_are_held_by_whoever_has_them_alone(data):
-    backend = make_backend(data)
-    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
-    backend.copy_weights(copies)
-    held = [weakref.ref(copy) for copy in copies]
-    del copies
-    gc.collect()
-    assert not any(copy() is not None for copy in held)
-
-
-def test_weights_of_a_type_that_numpy_lacks_are_copied(data):
-    backend = make_backend(data, model=make_model())
-    backend.model.to(torch.bfloat16)
-    copies = [np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()]
-    backend.copy_weights(copies)
-    for copy, weight in zip(copies, backend.model.state_dict().values(), strict=True):
-        assert np.array_equal(copy, weight.to(torch.from_numpy(copy).dtype).numpy())

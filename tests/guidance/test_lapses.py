@@ -13,26 +13,14 @@ import coflect_widget as coflect
 from coflect_widget import events
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.config import GuidanceConfig
-from coflect_widget.guidance.lapses import (
-    ATTEMPTS,
-    Lapse,
-    Part,
-    culprits,
-    only,
-    parts,
-    reason,
-    take_out,
-    told,
-    without,
-)
 from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.losses import GuidanceLosses
-from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Located
+from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.modalities import IMAGE
-from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.ui.view import View
 from tests.conftest import eventually
 from tests.guidance.guided_models import make
+from tests.guidance.test_culprits import stroke
 from tests.guidance.test_guided_matrix import (
     BATCH,
     LABELS,
@@ -129,92 +117,6 @@ def seeded(make_model, *arguments, **more):
 def notices(session):
     """What is wrong, in words: not how pictures are drawn, nor that other sessions are open."""
     return [e.data.text for e in session.events("notice") if e.data.level != "info"]
-
-
-# --- who it was --------------------------------------------------------------------------------
-
-
-def stroke(identifier, kind="look", sample=3, strength=0.3):
-    return ActiveStroke(kind, parse_roi(LEFT), sample, strength, identifier)
-
-
-def test_parts_are_interventions_by_kind():
-    found = Located((1, 2), ((0, 0, 0.1, 0.1),) * 2, 0.3, "i3", "i1")
-    state = GuidanceState(
-        (
-            stroke("i1"),
-            stroke("i1"),
-            stroke("i1", "ignore"),
-            stroke("i2"),
-            stroke("i4", strength=0),
-        ),
-        located=(found,),
-    )
-    i1, ignored, i2, i3 = parts(state)
-    assert (i1, ignored) == (Part("i1", "look", 3), Part("i1", "ignore", 3))
-    assert (i2, i3) == (Part("i2", "look", 3), Part("i3", "ignore", None))
-    left = without(state, [i1, i3])
-    assert [(s.id, s.kind) for s in left.strokes] == [("i1", "ignore"), ("i2", "look")]
-    assert left.located == ()
-    assert only(state, [i3]).located == (found,)
-    assert only(state, [i3]).strokes == ()
-
-
-@pytest.mark.parametrize("guilty", [{4}, {0, 1}, {2, 6}, set(range(9)), set()])
-def test_culprits_are_those_that_fail_alone(guilty):
-    suspects = [Part(f"i{k}", "look", k) for k in range(9)]
-    asked = []
-
-    def fails(some):
-        asked.append(some)
-        return any(part.sample in guilty for part in some)
-
-    found = {part.sample for part in culprits(suspects, fails)}
-    assert found == (guilty or set(range(9)))  # all of them where none is known to fail
-    assert len(asked) <= ATTEMPTS
-
-
-def test_who_is_not_tried_any_more_leaves_too():
-    suspects = [Part(f"i{k}", "look", k) for k in range(500)]
-    asked = []
-
-    def fails(some):
-        asked.append(some)
-        return True
-
-    assert len(culprits(suspects, fails)) == 500
-    assert len(asked) == ATTEMPTS
-
-
-def test_only_the_kinds_that_the_term_is_made_of_leave():
-    state = GuidanceState((stroke("i1"), stroke("i2", "ignore")))
-    left, lapses = take_out(state, ("ignore",), "fill", "is nan")
-    assert [s.id for s in left.strokes] == ["i1"]
-    assert lapses == [Lapse(Part("i2", "ignore", 3), "fill", "is nan")]
-    text = told(lapses)
-    assert "i2 (ignore on sample 3)" in text
-    assert "fill" in text
-    assert "is nan" in text
-    assert "undo" in text
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("", "raised ValueError"),
-        ("too large.\nmore", "raised ValueError: too large"),
-        (
-            "Exception encountered when calling A.call().\n\n\x1b[1mno rows\x1b[0m\n\nArguments: x",
-            "raised ValueError: no rows",
-        ),
-        (
-            "Graph execution error:\n\nDetected at node a defined at:\nno rows\n\t [[{{node a}}]]",
-            "raised ValueError: no rows",
-        ),
-    ],
-)
-def test_the_reason_is_the_line_that_has_the_cause(text, line):
-    assert reason(ValueError(text)) == line
 
 
 # --- in a training -----------------------------------------------------------------------------
@@ -515,7 +417,7 @@ def test_the_dashboard_shows_it_live_and_replayed(marked, executor, tmp_path):
     view = View(session._parts.gallery, "replay", session.run.id)
     for event in coflect.open_run(session.run.path).events():
         view.apply(event)
-    [item] = view._ledger.values()
+    [item] = view._now.ledger.values()
     assert "look out of force since step" in item["text"]
     assert "no kernel for this picture" in item["text"]
     assert item["strokes"] == []

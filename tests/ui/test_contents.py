@@ -11,8 +11,9 @@ from coflect_widget.records.contents import FOLDER, Contents
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.inbox import Inbox
+from coflect_widget.ui.listed import GLANCE_BYTES
 from coflect_widget.ui.publisher import Publisher, snapshot
-from coflect_widget.ui.view import GLANCE_BYTES, View, replay
+from coflect_widget.ui.view import View, replay
 from tests.conftest import eventually
 from tests.kinds import COUNT, HOSTILE, LEAK, Curve, Features, Words, session_of
 
