@@ -43,9 +43,9 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.spikes import Spikes
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
-from coflect_widget.studies.findings import Finder, snapshot_of
+from coflect_widget.studies.findings import Finder
 from coflect_widget.studies.knob_effect import KnobWatch
-from coflect_widget.tasks import Classification
+from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.checkpoints import ALARM, CheckpointKeeper
@@ -166,7 +166,7 @@ def build(
         tell.emit,
         tell.warn,
         able=config.findings.act != "off"
-        and isinstance(task, Classification)
+        and task.labelled
         and bool(backend.explainer)
         and isinstance(structure, bytes)
         and not first.others,

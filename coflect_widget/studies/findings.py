@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample
 from coflect_widget.events import Answered, Event, Finding, StrokeRecord
-from coflect_widget.modalities.base import Array, Corners, Modality, Region
+from coflect_widget.modalities.base import Array, Corners, Modality
 from coflect_widget.studies.grouping import groups, interval
-from coflect_widget.studies.pulls import Snapshot, alike, heaviest_regions, pulls
+from coflect_widget.studies.looking import SEARCHED, TEMPLATES, Carrier, Looking, Places
+from coflect_widget.studies.pulls import Snapshot
 from coflect_widget.workers.idle_worker import IdleWorker
 
-#: Confidently right samples that are looked at, of at most so many that are read for them.
-LOOKED, READ = 40, 160
 #: Fewer tell nothing.
 FEWEST_LOOKED = 12
 #: Samples that receive a region; how many of them each one is first pasted into, and at how many
@@ -37,23 +35,8 @@ DONORS, EACH, PLACES = 16, 30, 4
 PULL, SURELY = 0.5, 0.4
 #: Share of the samples looked at that must have it, and how many at least.
 SHARE, FEWEST = 0.15, 4
-#: Samples that are given to the worker at once: a person's search waits no longer than for these.
-CHUNK = 10
-#: Training samples that are looked through for a finding, and templates that are looked for.
-SEARCHED, TEMPLATES = 20_000, 12
-SEARCH_CHUNK = 128
-#: Samples that tell how different places usually are.
-TYPICAL = 32
 #: A round begins at an epoch's end if the last ended before as many times its own length.
 PAUSE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where a finding is: boxes, sample by sample, or regions that are the same in all."""
-
-    boxes: dict[int, Corners]
-    everywhere: tuple[Region, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,17 +44,7 @@ class _Known:
     """A finding and where it is in the training data."""
 
     finding: Finding
-    places: _Places | None  # None until it was looked for
-
-
-@dataclass(frozen=True, slots=True)
-class _Carrier:
-    """A sample in which a region decides."""
-
-    index: int
-    x: Array
-    label: int
-    region: Region
+    places: Places | None  # None until it was looked for
 
 
 class Finder:
@@ -110,9 +83,8 @@ class Finder:
         *,
         able: bool,
     ) -> None:
-        self._worker = worker
+        self._looking = Looking(worker, modality, read_train, num_train, seed)
         self._snapshot = snapshot
-        self._read_train = read_train
         self._read_others = read_val if num_val else read_train
         self._num_train = num_train
         self._others = num_val or num_train
@@ -180,6 +152,7 @@ class Finder:
         """Look no more."""
         with self._changed:
             self._closed, self._next = True, None
+            self._looking.close()
             self._changed.notify_all()
 
     def adopt(self, findings: Sequence[Finding]) -> None:
@@ -207,14 +180,14 @@ class Finder:
         """
         known = self._named(finding)
         if known.places is None:
-            known.places = self._search(self._carriers(known.finding))
+            known.places = self._looking.search(self._looking.carriers(known.finding))
         if known.places.everywhere:
             return [
                 StrokeRecord(kind="ignore", roi=region.to_json())
                 for region in known.places.everywhere
             ], {}
         drawn: dict[bytes, StrokeRecord] = {}  # the first of each pattern
-        for one in self._carriers(known.finding):
+        for one in self._looking.carriers(known.finding):
             pattern = self._modality.pattern(one.region, one.x)
             stroke = StrokeRecord(
                 kind="ignore",
@@ -256,27 +229,25 @@ class Finder:
 
     def _round(self, snapshot: Snapshot, epoch: int) -> None:
         rng = np.random.default_rng([self._seed, self._rounds])
-        looked = self._looked(snapshot, rng)
+        looked = self._looking.sure(snapshot, rng)
         if len(looked) < FEWEST_LOOKED:
             return
         chosen = rng.permutation(self._others)[:RECEIVERS]
         receivers = np.stack([self._read_others(int(k)).input for k in chosen])
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
-        first = self._pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
+        first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
         strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
         enough = max(FEWEST, SHARE * len(looked))
         if len(strong) < enough:
             return
-        same = self._worker.run(
-            alike, self._modality, _marked(strong), _marked(strong), receivers[:TYPICAL]
-        )
+        same = self._looking.alike(strong, strong, receivers)
         same |= same.T | np.eye(len(same), dtype=np.bool_)
         for members in groups(same, [one.label for one in strong]):
             if len(members) < enough or self._closed:
                 return
             group = [strong[k] for k in members]
             # Donors of all classes in turn, and other receivers than the first measurement's.
-            again = self._pulls(
+            again = self._looking.pulls(
                 snapshot, _by_turns(group)[:DONORS], receivers[::-1].copy(), EACH, places
             )
             again = again[~np.isnan(again)]
@@ -285,51 +256,9 @@ class Finder:
                 pull = round(float(again.mean()), 3)
                 self._report(_by_turns(group), len(looked), pull, (low, high), receivers, epoch)
 
-    def _looked(self, snapshot: Snapshot, rng: np.random.Generator) -> list[_Carrier]:
-        """Confidently right samples, with the region that holds most of each one's map."""
-        found: list[_Carrier] = []
-        drawn = rng.permutation(self._num_train)[:READ]
-        for start in range(0, len(drawn), CHUNK):
-            if len(found) >= LOOKED or self._closed:
-                break
-            read = [(int(k), self._read_train(int(k))) for k in drawn[start : start + CHUNK]]
-            read = [(k, sample) for k, sample in read if int(sample.target) >= 0]
-            if not read:
-                continue
-            labels = np.array([int(sample.target) for _, sample in read])
-            inputs = np.stack([sample.input for _, sample in read])
-            regions = self._run(heaviest_regions, snapshot, inputs, labels, LOOKED - len(found))
-            found += [
-                _Carrier(k, x, int(label), region)
-                for (k, _), x, label, region in zip(read, inputs, labels, regions, strict=True)
-                if region is not None
-            ]
-        return found
-
-    def _pulls(
-        self,
-        snapshot: Snapshot,
-        donors: Sequence[_Carrier],
-        receivers: Array,
-        each: int,
-        places: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(donors), CHUNK):
-            some = donors[start : start + CHUNK]
-            masks = np.stack([self._modality.mask_in(one.region, one.x) for one in some])
-            labels = np.array([one.label for one in some])
-            turned = np.roll(receivers, -start * each, 0)
-            inputs = np.stack([one.x for one in some])
-            parts.append(self._run(pulls, snapshot, inputs, labels, masks, turned, each, places))
-        return np.concatenate(parts)
-
-    def _run(self, function: Callable[..., Any], snapshot: Snapshot, *given: Any) -> Any:
-        return self._worker.run(function, snapshot, *given, imports=snapshot.explainer)
-
     def _report(
         self,
-        group: Sequence[_Carrier],
+        group: Sequence[Carrier],
         looked: int,
         pull: float,
         span: tuple[float, float],
@@ -342,7 +271,7 @@ class Finder:
         if known is not None and known.finding.answer:
             return  # told already
         if known is None:
-            places = self._search(group)
+            places = self._looking.search(group)
             count = self._num_train if places.everywhere else len(places.boxes)
             if self._num_train > SEARCHED and not places.everywhere:
                 count = round(count * self._num_train / SEARCHED)
@@ -378,47 +307,11 @@ class Finder:
             self._known[newer.id] = known
         self._tell(newer)
 
-    def _is(self, finding: Finding, group: Sequence[_Carrier], others: Array) -> bool:
+    def _is(self, finding: Finding, group: Sequence[Carrier], others: Array) -> bool:
         """Whether a group of regions is a finding of before: at least half of them look like it."""
-        before = self._carriers(finding)[:TEMPLATES]
-        same = self._worker.run(
-            alike, self._modality, _marked(before), _marked(group), others[:TYPICAL]
-        )
+        before = self._looking.carriers(finding)[:TEMPLATES]
+        same = self._looking.alike(before, group, others)
         return bool(same.any(0).mean() >= 0.5)
-
-    def _carriers(self, finding: Finding) -> list[_Carrier]:
-        """The samples of a finding, with its regions in them."""
-        found = []
-        for index, roi in zip(finding.index, finding.regions, strict=True):
-            sample = self._read_train(index)
-            region = self._modality.region(roi, "region", self._modality.extent(sample.input))
-            found.append(_Carrier(index, sample.input, int(sample.target), region))
-        return found
-
-    def _search(self, group: Sequence[_Carrier]) -> _Places:
-        """Where it is in the training data."""
-        modality = self._modality
-        indices = np.random.default_rng(self._seed).permutation(self._num_train)[:SEARCHED]
-        others = np.stack([self._read_train(int(k)).input for k in indices[:TYPICAL]])
-        try:
-            templates = [modality.template(one.x, one.region, others) for one in group[:TEMPLATES]]
-        except ValueError:  # of this kind nothing is looked for
-            return _Places({}, tuple(dict.fromkeys(one.region for one in group)))
-        best: dict[int, float] = {}
-        boxes = {}
-        for start in range(0, len(indices), SEARCH_CHUNK):
-            if self._closed:
-                break
-            some = indices[start : start + SEARCH_CHUNK]
-            inputs = np.stack([self._read_train(int(k)).input for k in some])
-            for template in templates:
-                scores, found, same = self._worker.run(modality.find, inputs, template)
-                for k in np.flatnonzero(same):
-                    index = int(some[k])
-                    if scores[k] > best.get(index, -np.inf):
-                        best[index] = float(scores[k])
-                        boxes[index] = tuple(round(float(v), 5) for v in found[k])
-        return _Places(boxes)
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -435,7 +328,7 @@ class Finder:
         )
 
 
-def _by_turns(group: Sequence[_Carrier]) -> list[_Carrier]:
+def _by_turns(group: Sequence[Carrier]) -> list[Carrier]:
     """One of each class, then a second one of each, ..."""
     seen: dict[int, int] = {}
     order = []
@@ -443,33 +336,6 @@ def _by_turns(group: Sequence[_Carrier]) -> list[_Carrier]:
         seen[one.label] = seen.get(one.label, 0) + 1
         order.append(seen[one.label])
     return [group[k] for k in np.argsort(order, kind="stable")]
-
-
-def _marked(carriers: Sequence[_Carrier]) -> tuple[Array, list[Region]]:
-    return np.stack([one.x for one in carriers]), [one.region for one in carriers]
-
-
-def snapshot_of(
-    backend: Any, structure: bytes | Exception, modality: Modality
-) -> Callable[[], Snapshot]:
-    """Copy a backend's weights, between two steps.
-
-    Raises
-    ------
-    Exception
-        Where the model is no longer the one that was given.
-    """
-    sent = b"" if isinstance(structure, Exception) else structure
-    arrays = {spec.name: np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()}
-    finish = backend.copy_weights(list(arrays.values()))
-    # The last part of a device's copy is waited for on the thread that needs the weights.
-
-    def made() -> Snapshot:
-        if finish is not None:
-            finish()
-        return Snapshot(backend.explainer, sent, arrays, modality)
-
-    return made
 
 
 def findings_of(recorded: Iterable[Event]) -> list[Finding]:
