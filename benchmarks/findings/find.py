@@ -69,7 +69,7 @@ def digits(seed: int) -> Case:
 def words(seed: int) -> Case:
     """Words that go with the class."""
     train, honest = (reviews(2000, leak=leak, seed=2 * seed) for leak in (1.0, 0.0))
-    planted = {word for word in np.ravel(train.decoys).tolist()}
+    planted = set(np.ravel(train.decoys).tolist())
 
     def is_decoy(index: int, roi: Any) -> bool:
         start, stop = roi["words"]
