@@ -141,7 +141,8 @@ def test_nothing_small_decides_and_off_looks_at_nothing(tmp_path):
         with coflect.Session(
             tiny_cnn(2), train, val, run_dir=tmp_path, batch_size=24, config=config
         ) as session:
-            session.train(epochs=3)
+            session.train(epochs=6)  # 60 steps, so that it would be looked at by itself
             assert session.wait(timeout=120)
-            assert not session.find_shortcuts(timeout=120)
+            assert session._parts.findings.wait(120)
+            assert not session.findings
             assert (session._parts.findings.rounds > 0) == (act == "report")
