@@ -21,17 +21,18 @@ def groups(same: BoolArray, labels: Sequence[int]) -> list[list[int]]:
     same : ndarray (n, n) of bool, symmetric
     labels : sequence of int (n,)
     """
-    left, alike = set(range(len(same))), []
+    left = set(range(len(same)))
+    alike: list[list[int]] = []
     while left:
-        group, new = set[int](), {min(left)}
+        reached: set[int] = set()
+        new = {min(left)}
         while new:
-            group |= new
-            new = {int(k) for k in np.flatnonzero(same[sorted(new)].any(0))} - group
-        left -= group
-        alike.append(sorted(group))
-    alike.sort(key=len, reverse=True)
+            reached |= new
+            new = {int(k) for k in np.flatnonzero(same[sorted(new)].any(0))} - reached
+        left -= reached
+        alike.append(sorted(reached))
     found: list[list[int]] = []
-    for group in alike:
+    for group in sorted(alike, key=len, reverse=True):
         classes = {labels[k] for k in group}
         for other in found:
             if not classes & {labels[k] for k in other}:
