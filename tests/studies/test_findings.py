@@ -133,6 +133,7 @@ def test_one_answer_ignores_what_decides(tmp_path, capsys):
         coflect.audit(path, train)
 
 
+@pytest.mark.slow
 def test_nothing_small_decides_and_off_looks_at_nothing(tmp_path):
     torch.manual_seed(0)
     train, val = patched(240, 1, planted=False), patched(120, 2, planted=False)
