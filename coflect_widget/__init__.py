@@ -7,6 +7,7 @@ from coflect_widget import data
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.config import Config
 from coflect_widget.modalities import Table, Text, register_modality
+from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
@@ -14,7 +15,7 @@ from coflect_widget.ui.recorded import open_run
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "close_all", "data", "demo", "open_run",
+    "Config", "Session", "Table", "Text", "audit", "close_all", "data", "demo", "open_run",
     "register_backend",
     "register_modality",
 ]  # fmt: skip

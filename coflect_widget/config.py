@@ -89,6 +89,13 @@ class GuidanceConfig(_Section):
     effect_after: int = Field(default=200, ge=0)
 
 
+class FindingsConfig(_Section):
+    """The search for small regions that decide by themselves."""
+
+    #: "ask" has the coach ask about each; "report" only records them; "off" looks for none
+    act: Literal["ask", "report", "off"] = "ask"
+
+
 class DisplayConfig(_Section):
     """How an input becomes a picture: pixel = value * std + mean, per channel; None finds out."""
 
@@ -146,6 +153,7 @@ class Config(_Section):
     forecast: ForecastConfig = ForecastConfig()
     attribution: AttributionConfig = AttributionConfig()
     guidance: GuidanceConfig = GuidanceConfig()
+    findings: FindingsConfig = FindingsConfig()
     display: DisplayConfig = DisplayConfig()
     process: ProcessConfig = ProcessConfig()
 

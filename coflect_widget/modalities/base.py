@@ -323,6 +323,9 @@ class Modality(Protocol):
     def focus(self, values: Map) -> Corners | None:
         """A box round the strongest connected region of a map (E); None for a flat one."""
 
+    def heaviest(self, values: Map) -> Region | None:
+        """The small region of a usual size that holds most of a map (E); None for a flat one."""
+
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> Any:

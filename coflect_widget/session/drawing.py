@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.events import Effect, StrokeRecord
+from coflect_widget.events import Effect, Finding, StrokeRecord
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
@@ -17,6 +17,7 @@ from coflect_widget.records.pictures import laid_on
 from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
+_EXAMPLES = 6  # pictures of a finding
 _LINE = 2  # pixels
 _COLOURS = {"look": (26, 127, 55), "ignore": (198, 40, 40)}
 _TONES: dict[str, Tone] = {"helped": "good", "looks there more": "good", "harmed": "bad"}
@@ -106,6 +107,45 @@ def effects(
         draw,
         lambda count: (
             f"What {_counted(count, 'intervention')} did" if count else "No effect is measured yet"
+        ),
+    )
+
+
+def findings(
+    found: Sequence[Finding],
+    thumbnail: Callable[[int], bytes | None],
+    modality: Modality,
+    extent: tuple[int, ...],
+) -> Pictured[Finding]:
+    """Each with up to six of its samples and the region in them."""
+
+    def draw(finding: Finding) -> str:
+        pictures = []
+        for index, roi in list(zip(finding.index, finding.regions, strict=True))[:_EXAMPLES]:
+            file = thumbnail(index)
+            if file is None:
+                continue
+            shown = cells.fitted(cells.pixels(file), _SIDE)
+            stroke = StrokeRecord(kind="ignore", roi=roi, sample=index)
+            drawn = stroked(shown, [stroke], modality, extent)
+            pictures.append(cells.picture_tag(cells.png(drawn), f"{finding.id} on #{index}"))
+        shares = [
+            f'<div style="display:inline-block;margin:0 4px 4px 0">{p}</div>' for p in pictures
+        ]
+        verdict = cells.chip(finding.answer, "quiet") if finding.answer else ""
+        return cells.tile(
+            "".join(shares), [finding.id, finding.text], verdict, width=3 * _SIDE + 24
+        )
+
+    return Pictured(
+        found,
+        draw,
+        lambda count: (
+            f"{_counted(count, 'small region')} that decides by itself"
+            if count == 1
+            else f"{count} small regions that decide by themselves"
+            if count
+            else "No small region decides by itself"
         ),
     )
 

@@ -25,6 +25,7 @@ from coflect_widget.records.folder import fingerprint, make_run_folder, write_fa
 from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
+from coflect_widget.session.asking import Asks
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_layer, fit_method, structure_of
@@ -38,6 +39,7 @@ from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
+from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
@@ -48,7 +50,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
+class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -247,6 +249,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         try:
             if resumed is not None:
                 go_on(resumed, self._parts)
+                self._parts.findings.adopt(findings_of(self._run.events()))
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())

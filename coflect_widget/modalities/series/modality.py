@@ -25,6 +25,8 @@ from coflect_widget.modalities.series.regions import Span
 from coflect_widget.modalities.strongest import strongest
 from coflect_widget.modalities.units import Units
 
+#: Share of the length that `Modality.heaviest` looks for.
+WINDOW = 1 / 12
 #: The longer side of a gray picture is at most so many times the shorter.
 _SQUARE = 4
 #: Share of its maximum that belongs to the strongest stretch of a map.
@@ -221,6 +223,10 @@ class Series(Units):
             steps.stop / length,
             rows.stop / channels,
         )
+
+    def window(self, extent: tuple[int, ...]) -> tuple[int, ...]:
+        """A twelfth of the length, of all channels."""
+        return extent[0], max(1, round(WINDOW * extent[1]))
 
     # --- the same in other samples ---------------------------------------------------------------
 
