@@ -92,8 +92,9 @@ class GuidanceConfig(_Section):
 class FindingsConfig(_Section):
     """The search for small regions that decide by themselves."""
 
-    #: "ask" has the coach ask about each; "report" only records them; "off" looks for none
-    act: Literal["ask", "report", "off"] = "ask"
+    #: "ask" looks after epochs and has the coach ask about each; "report" only records them; with
+    #: "off" `Session.find_shortcuts()` alone looks
+    act: Literal["ask", "report", "off"] = "off"
 
 
 class DisplayConfig(_Section):

@@ -48,9 +48,6 @@ def make_session(shapes, tmp_path):
 
     def make(model=None, data=None, val=None, **arguments):
         arguments.setdefault("run_dir", tmp_path / "runs")
-        if "resume" not in arguments and isinstance(given := arguments.get("config", {}), dict):
-            # each training would end with a look at it: seconds that tests/studies alone needs
-            arguments["config"] = {"findings": {"act": "off"}, **given}
         session = coflect.Session(model or tiny_cnn(), data or shapes, val, **arguments)
         made.append(session)
         return session

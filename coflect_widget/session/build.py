@@ -165,8 +165,8 @@ def build(
         config.seed,
         tell.emit,
         tell.warn,
-        able=config.findings.act != "off"
-        and task.labelled
+        by_itself=config.findings.act != "off",
+        able=task.labelled
         and bool(backend.explainer)
         and isinstance(structure, bytes)
         and not first.others,

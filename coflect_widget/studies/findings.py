@@ -63,6 +63,8 @@ class Finder:
     tell : callable (payload)
         Records a finding; called on this object's thread.
     problem : callable (text)
+    by_itself : bool
+        Whether it looks after epochs, and not only where it is asked to.
     able : bool
         Whether it looks at all.
     """
@@ -81,6 +83,7 @@ class Finder:
         tell: Callable[[Any], Any],
         problem: Callable[[str], Any],
         *,
+        by_itself: bool,
         able: bool,
     ) -> None:
         self._looking = Looking(worker, modality, read_train, num_train, seed)
@@ -94,6 +97,7 @@ class Finder:
         self._seed = seed
         self._tell = tell
         self._problem = problem
+        self._by_itself = by_itself
         self._able = able
         self._known: dict[str, _Known] = {}
         self._next: tuple[Callable[[], Snapshot], int] | None = None
@@ -104,6 +108,11 @@ class Finder:
         self._thread: threading.Thread | None = None
 
     # --- at a step boundary, on the training thread or while nothing trains --------------------
+
+    def ended(self, epoch: int, *, last: bool = False) -> None:
+        """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
+        if self._by_itself:
+            self.look(epoch, last=last)
 
     def look(self, epoch: int, *, last: bool = False) -> None:
         """Look at the model as it is now, unless that goes on; a `last` look is never left out."""

@@ -84,7 +84,11 @@ def patched(count, seed, *, planted=True):
 def test_one_answer_ignores_what_decides(tmp_path, capsys):
     torch.manual_seed(0)
     train, val = patched(240, 1), patched(120, 2)
-    config = {"guidance": {"effect_after": 0}, "attribution": {"budget": 0}}
+    config = {
+        "findings": {"act": "ask"},
+        "guidance": {"effect_after": 0},
+        "attribution": {"budget": 0},
+    }
     session = coflect.Session(
         tiny_cnn(2), train, val, run_dir=tmp_path, batch_size=24, config=config
     )
