@@ -31,6 +31,8 @@ SECTIONS = (
     "notices",
 )  # fmt: skip
 #: Where samples are listed: with them go the contents that a browser has not yet.
+#: Maps that stand in the place of another, for kinds or settings that have them instead.
+_FIRST = dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam")
 _LISTS = {"queue", "hits", "forgotten", "suspects", "ledger", "explanation"}
 GLANCE_BYTES = 20_000  # of one content in a list; for a larger one its thumbnail serves
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
@@ -889,7 +891,7 @@ class View:
             **_verdict(shown.quality),
             bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),
             model_step=shown.model_step,
-            method="livecam" if shown.method in ("gradcam", "integrated") else shown.method,
+            method=_FIRST.get(shown.method, shown.method),
             seconds=shown.seconds,
             purpose=shown.purpose,
         )

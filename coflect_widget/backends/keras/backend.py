@@ -117,7 +117,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         found = find_inputs(model, self.sources())
-        self.modality = found.modality
+        self.modality, self._entry = found.modality, found.entry
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         last = last_activation(model)
@@ -413,7 +413,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         return None if term is None else tf.cast(term, loss.dtype)
 
     def guided(self) -> KerasGuided:
-        return KerasGuided(self.model, self.read_rows)
+        return KerasGuided(self.model, self.read_rows, self._entry)
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
         targets = self.targets(np.asarray(batch.targets))

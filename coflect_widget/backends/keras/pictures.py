@@ -35,6 +35,8 @@ class ModelInput:
         Of one input, None where the model does not say.
     name : str
         "" where it has none.
+    looks_up : bool
+        Whether a layer of it looks whole numbers up.
     scales : bool
         Whether the model scales its inputs itself, so that nobody is told to do it.
     first : str
@@ -45,6 +47,7 @@ class ModelInput:
 
     shape: Shape | None = None
     name: str = ""
+    looks_up: bool = False
     scales: bool = False
     first: str = ""
     named: Modality | None = None
@@ -72,6 +75,7 @@ class ModelInput:
         return cls(
             shape=tuple(shape[1:]) if isinstance(shape, tuple) else None,
             name=next(iter(_names(model)), ""),
+            looks_up=any(isinstance(layer, keras.layers.Embedding) for layer in layers),
             scales=any(isinstance(layer, scaling) for layer in layers),
             first=_telling(layers),
             named=named,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from coflect_widget.backends.items import (
     check_item,
     class_number,
 )
+from coflect_widget.backends.lengths import Filled
+from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
-from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.source import OtherShapeError, other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
     are_several,
@@ -41,7 +44,6 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
-from coflect_widget.backends.torch.entry import check_numbers
 from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, container, recognise
@@ -100,6 +102,9 @@ class Source(source.Source):
         self.targets: torch.Tensor | None = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
         self.numbers: int | None = None  # likewise of whole numbers that are looked up
+        self.filled_to: int | None = None  # where inputs of a data set had several lengths
+        self.said = ""  # of that
+        self.shapes: list[tuple[int, ...]] = []
         arrays = as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -109,7 +114,13 @@ class Source(source.Source):
                 self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
             )
             self.length = len(data)
-        self.look()
+        try:
+            self.look()
+        except OtherShapeError:
+            if not self._fill_up():
+                raise
+            self._first, self._probed = None, []
+            self.look()
         first = self.sample(0)
         self._check_kind(first.input)
         if not isinstance(self.inputs, list):
@@ -167,7 +178,7 @@ class Source(source.Source):
             rows = given[None] if given.ndim == len(self.shapes[0]) else given
             self.modality.check(rows[0].numpy(), "x")
             check_numbers(rows, self.numbers, "x")
-            self.modality.check_rows(rows.long(), "x")
+            self.modality.fitted(rows.numpy(), "x")
         return super().rows_to_add(given.numpy().astype(np.float32), y)
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
@@ -264,15 +275,56 @@ class Source(source.Source):
         ValueError
             If there are others, as far as is known without reading every sample.
         """
-        self.numbers, self._modality = count, modality
+        self.numbers = count
         if isinstance(self.inputs, torch.Tensor):
             check_numbers(self.inputs, count, self.argument)
-            modality.check_rows(self.inputs, self.argument)
-            return
-        for index in self.read_so_far():
-            x = torch.from_numpy(self.sample(index).input)
-            check_numbers(x[None], count, self.argument, index, masks=True)
-            modality.check_rows(x[None], self.argument, index)
+        else:
+            for index in self.read_so_far():
+                x = torch.from_numpy(self.sample(index).input)
+                check_numbers(x[None], count, self.argument, index, masks=True)
+        self._modality = self.fitted(modality, self.inputs)
+
+    def _fill_up(self) -> bool:
+        """Bring inputs of several lengths to that of the longest; whether they are such."""
+        items, known = self.dataset, self._modality
+        if known is None:
+            return False
+        with self.kept_random_state():
+            shapes = [shape_of(items[index][0]) for index in range(self.length)]
+        if known.filled(np.zeros(shapes[0], np.int64), 0) is None:
+            return False
+        if len({shape[:-1] for shape in shapes}) > 1:
+            return False
+        self.fill_up_to(max(shape[-1] for shape in shapes))
+        shortest, longest = min(shapes)[-1], self.filled_to
+        self.said = (
+            f"{known.nouns.capitalize()} of {self.argument} have {shortest} to {longest} places, "
+            f"and were filled up to {longest} at their ends."
+        )
+        return True
+
+    def fill_up_to(self, length: int) -> None:
+        """Give all inputs this length, at least that of the longest one."""
+        items = self.dataset.items if isinstance(self.dataset, Filled) else self.dataset
+        self.dataset = Filled(items, self.modality, length)
+        self.filled_to = length
+        self._read = {
+            index: replace(sample, input=self.modality.filled(sample.input, length))
+            for index, sample in self._read.items()
+        }
+        if self.shapes:
+            self.shapes = [(*self.shapes[0][:-1], length)]
+            self.input_shape = self.shapes[0]
+
+    def as_long(self, x: Any) -> Any:
+        """A batch (B, ..., L) of another's loop, as long as this one's; other inputs as they are.
+
+        Loops fill up each batch to its own longest input.
+        """
+        length = self.input_shape[-1]
+        if not (self.whole or self.filled_to) or x.shape[-1] == length:
+            return x
+        return self.modality.filled(x[..., :length], length)
 
     def _checked_arrays(
         self, x: Any, y: Any
@@ -291,9 +343,7 @@ class Source(source.Source):
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)
-        numbers = as_whole(x)
-        self.modality.check_rows(numbers, self.argument)
-        return numbers, self._checked_targets(y)
+        return as_whole(x), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
@@ -384,10 +434,8 @@ class Source(source.Source):
                 self._check_kind(x)  # before anybody is told to convert it
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
-            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
+            raise OtherShapeError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
-        if self.whole:
-            self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
         label = 0 if self.regression else target

@@ -95,6 +95,12 @@ class Series(Units):
                 self.check(x, f"{argument}[{place if numbers is None else numbers[place]}]")
         return self
 
+    def filled(self, x: Any, length: int) -> Any:
+        """See `Modality.filled`: with 0."""
+        xp = compat.array_namespace(x)
+        shape = (*x.shape[:-1], max(0, length - x.shape[-1]))
+        return xp.concat([x, xp.zeros(shape, dtype=x.dtype, device=compat.device(x))], axis=-1)
+
     def assumed(self, x: Array) -> str:
         """Which axis was taken for time, where it could be the other, or a picture's height."""
         channels, length = x.shape
