@@ -27,6 +27,7 @@ from coflect_widget.backends.keras.checks import (
     compile_model,
     find_device,
 )
+from coflect_widget.backends.keras.columns import one_table
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
 from coflect_widget.backends.keras.kinds import find_inputs
@@ -104,6 +105,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
+        model, train_data, val_data, modality = one_table(model, train_data, val_data, modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
