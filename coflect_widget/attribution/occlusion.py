@@ -35,13 +35,14 @@ def occlusion(
     """
     extent = modality.extent(x[0])
     count = int(np.prod(extent))
-    units = np.eye(count, dtype=np.bool_).reshape(count, *extent)
+    alone = np.eye(count, dtype=np.bool_).reshape(count, *extent)
     nothing = modality.baseline(x[0])[None]
     before = outputs(x)[0, target]
     falls = np.zeros(count, np.float32)
     for start in range(0, count, _ROWS):
-        masks = units[start : start + _ROWS]
+        masks = alone[start : start + _ROWS]
         rows = modality.exchange(masks, np.repeat(x, len(masks), axis=0), nothing)
         falls[start : start + _ROWS] = before - outputs(rows)[:, target]
     found = np.maximum(falls, 0).reshape(1, *extent)
-    return np.asarray(modality.to_units(found, x), np.float32)[0]
+    units: Map = np.asarray(modality.to_units(found, x), np.float32)[0]
+    return units

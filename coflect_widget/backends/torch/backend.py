@@ -394,12 +394,9 @@ class TorchBackend(KeepsState, SourcedBackend):
         if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
-        inputs = self.train_source.as_long(inputs)
+        x, of = self.train_source.as_long(inputs.detach()), torch.as_tensor(loss).detach()
         with self._autocast():
-            term: torch.Tensor | None = guidance.loss(
-                inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
-            )
-        return term
+            return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from coflect_widget.backends import source
 from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import (
@@ -25,7 +23,7 @@ from coflect_widget.backends.items import (
     check_item,
     class_number,
 )
-from coflect_widget.backends.lengths import Filled
+from coflect_widget.backends.lengths import OfLengths
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
 from coflect_widget.backends.source import OtherShapeError, other_shape
@@ -51,7 +49,7 @@ from coflect_widget.modalities import Modality, container, recognise
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 
 
-class Source(source.Source):
+class Source(OfLengths):
     """Samples by index, and batches of an epoch.
 
     Parameters
@@ -93,7 +91,6 @@ class Source(source.Source):
     ) -> None:
         super().__init__(argument)
         self._modality = modality or container(data)
-        self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
@@ -102,9 +99,6 @@ class Source(source.Source):
         self.targets: torch.Tensor | None = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
         self.numbers: int | None = None  # likewise of whole numbers that are looked up
-        self.filled_to: int | None = None  # where inputs of a data set had several lengths
-        self.said = ""  # of that
-        self.shapes: list[tuple[int, ...]] = []
         arrays = as_arrays(data, argument, names)
         if arrays is not None:
             self.inputs, self.targets = self._checked_arrays(*arrays)
@@ -114,13 +108,7 @@ class Source(source.Source):
                 self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
             )
             self.length = len(data)
-        try:
-            self.look()
-        except OtherShapeError:
-            if not self._fill_up():
-                raise
-            self._first, self._probed = None, []
-            self.look()
+        self.look()
         first = self.sample(0)
         self._check_kind(first.input)
         if not isinstance(self.inputs, list):
@@ -283,48 +271,6 @@ class Source(source.Source):
                 x = torch.from_numpy(self.sample(index).input)
                 check_numbers(x[None], count, self.argument, index, masks=True)
         self._modality = self.fitted(modality, self.inputs)
-
-    def _fill_up(self) -> bool:
-        """Bring inputs of several lengths to that of the longest; whether they are such."""
-        items, known = self.dataset, self._modality
-        if known is None:
-            return False
-        with self.kept_random_state():
-            shapes = [shape_of(items[index][0]) for index in range(self.length)]
-        if known.filled(np.zeros(shapes[0], np.int64), 0) is None:
-            return False
-        if len({shape[:-1] for shape in shapes}) > 1:
-            return False
-        self.fill_up_to(max(shape[-1] for shape in shapes))
-        shortest, longest = min(shapes)[-1], self.filled_to
-        self.said = (
-            f"{known.nouns.capitalize()} of {self.argument} have {shortest} to {longest} places, "
-            f"and were filled up to {longest} at their ends."
-        )
-        return True
-
-    def fill_up_to(self, length: int) -> None:
-        """Give all inputs this length, at least that of the longest one."""
-        items = self.dataset.items if isinstance(self.dataset, Filled) else self.dataset
-        self.dataset = Filled(items, self.modality, length)
-        self.filled_to = length
-        self._read = {
-            index: replace(sample, input=self.modality.filled(sample.input, length))
-            for index, sample in self._read.items()
-        }
-        if self.shapes:
-            self.shapes = [(*self.shapes[0][:-1], length)]
-            self.input_shape = self.shapes[0]
-
-    def as_long(self, x: Any) -> Any:
-        """A batch (B, ..., L) of another's loop, as long as this one's; other inputs as they are.
-
-        Loops fill up each batch to its own longest input.
-        """
-        length = self.input_shape[-1]
-        if not (self.whole or self.filled_to) or x.shape[-1] == length:
-            return x
-        return self.modality.filled(x[..., :length], length)
 
     def _checked_arrays(
         self, x: Any, y: Any
