@@ -113,3 +113,17 @@ def test_what_cannot_be_read_is_refused_with_a_remedy():
     gap = {**X, "sugar": np.where(np.arange(24) == 5, np.nan, X["sugar"])}
     with pytest.raises(ValueError, match=r"train_data.*5.*sugar|sugar.*5"):
         backend_of(structured(NAMES), (gap, Y))
+
+
+def test_windows_of_a_long_series_as_keras_cuts_them():
+    long = RNG.normal(size=(60, 3)).astype(np.float32)
+    data = keras.utils.timeseries_dataset_from_array(
+        long, np.arange(60) % 2, sequence_length=12, batch_size=7
+    )
+    inputs = keras.Input((12, 3))
+    model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(8)(inputs)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
+    backend = backend_of(model, data)
+    assert backend.modality.name == "series"
+    assert backend.num_train == 49
+    assert np.allclose(backend.read_sample(9).input, long[9:21].T)

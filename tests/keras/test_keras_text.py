@@ -181,3 +181,22 @@ def test_what_is_no_text_is_refused_with_a_remedy(what):
     with pytest.raises(ValueError, match=message):
         backend_of(net("mean", len(data.words)), (change(data.ids), data.labels),
                    coflect.Text(data.words))  # fmt: skip
+
+
+def test_labels_of_each_word_are_refused():
+    data = coflect.data.reviews(60, LENGTH)
+    with pytest.raises(ValueError, match=r"labels"):
+        backend_of(net("mean", len(data.words)), (data.ids, data.ids), coflect.Text(data.words))
+
+
+def test_ids_without_words_and_a_model_that_looks_none_up():
+    data = coflect.data.reviews(60, LENGTH)
+    backend = backend_of(net("mean", len(data.words)), (data.ids, data.labels))
+    assert backend.modality.name == "text"
+    assert "whose ids have no words" in " ".join(backend.assumptions)
+    assert backend.read_sample(3).input.dtype == np.int64
+    assert (backend.read_sample(3).input == data.ids[3]).all()
+    inputs = keras.Input((LENGTH,))
+    model = compiled(keras.Model(inputs, layers.Dense(2)(inputs)))
+    with pytest.raises(ValueError, match=r"keras.layers.Embedding that is called with the ids"):
+        backend_of(model, (data.ids, data.labels), coflect.Text(data.words))
