@@ -110,7 +110,7 @@ class OfLengths(Source):
         length, known = self.input_shape[-1], self._modality
         if known is None or not (known.whole or self.filled_to) or x.shape[-1] == length:
             return x
-        return known.filled(x[..., :length], length)
+        return known.filled(x, length)[..., :length]
 
 
 def even(sources: Sequence[Any]) -> list[str]:

@@ -170,3 +170,16 @@ def test_longer_validation_texts_and_exchange_between_lengths(make_session):
     assert not np.isin(mixed[~kept], kind.special).any()
     assert (mixed[~kept] >= 0).all()
     assert (mixed != rows).any()
+
+
+def test_padding_goes_to_the_end_on_whichever_side_it_was():
+    kind = coflect.Text(["[PAD]", "[CLS]", "a", "b"])
+    rows = np.array([[-1, -1, 1, 2, 3], [1, 2, 3, 2, 2], [0, 0, 0, 1, 3], [1, 3, -1, -1, -1]])
+    wanted = [[1, 2, 3, -1, -1, -1], [1, 2, 3, 2, 2, -1], [1, 3, -1, 0, 0, 0], [1, 3] + 4 * [-1]]
+    found = kind.filled(rows, 6)
+    assert (found[[0, 1, 3]] == np.array(wanted)[[0, 1, 3]]).all()
+    assert found[2, :2].tolist() == [1, 3]
+    assert (kind.to_units(np.ones((1, 6)), found[2:3])[0] == [0, 1, 0, 0, 0, 0]).all()
+    assert (kind.filled(torch.from_numpy(rows), 6).numpy() == found).all()
+    assert kind.filled(rows[0], 6).tolist() == wanted[0]
+    assert (kind.filled(rows, 5)[1] == rows[1]).all()

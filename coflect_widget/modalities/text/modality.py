@@ -167,14 +167,8 @@ class Text(Units):
         return self
 
     def filled(self, x: Any, length: int) -> Any:
-        """See `Modality.filled`: with padding that is left out, as its complement."""
-        xp = compat.array_namespace(x)
-        padding = self.words.padding or 0
-        more = xp.full(
-            (*x.shape[:-1], max(0, length - x.shape[-1])), ~padding,
-            dtype=x.dtype, device=compat.device(x),
-        )  # fmt: skip
-        return xp.concat([x, more], axis=-1)
+        """See `Modality.filled`: with padding that is left out; such before the words goes too."""
+        return places.filled(x, length, 0 if self.words.padding is None else self.words.padding)
 
     def assumed(self, x: Array) -> str:
         """That there are texts, and which id is padding, where nobody has said anything."""
