@@ -68,7 +68,7 @@ def test_a_decoy_is_seen_marked_and_gone(make):
     assert (found.map[data.ids[at] < 3] == 0).all()  # padding, "[CLS]" and "[SEP]"
     assert found.map.argmax() == data.decoy[at]
     strokes = [session.feedback(instruction=f'ignore "{word}"') for word in data.decoys]
-    assert all(stroke.record.loss == "fill" for stroke in strokes), strokes[0].record.loss
+    assert all(stroke.record.loss.startswith("fill") for stroke in strokes)
     session.train(epochs=8)
     session.wait(120)
     assert session.metrics["val_accuracy"] > max(spoiled + 0.1, 0.8)

@@ -35,12 +35,11 @@ def one_table(model: Any, train_data: Any, val_data: Any, modality: Modality | N
     ValueError
         If a column cannot be read as numbers, or one is missing.
     """
-    inputs = getattr(model, "inputs", None) or []
-    widths = [tuple(one.shape[1:]) for one in inputs]
-    if len(inputs) < 2 or any(width not in ((), (1,)) for width in widths):
+    inputs = _inputs(model)
+    if len(inputs) < 2 or any(tuple(one.shape[1:]) not in ((), (1,)) for one in inputs.values()):
         return OneTable(model, train_data, val_data, modality)
-    names = input_names(model)
-    for name, one in zip(names, inputs, strict=True):
+    names = list(inputs)
+    for name, one in inputs.items():
         if one.dtype == "string":
             raise ValueError(
                 f"model takes words in its input {name!r}, and a session marks numbers: take "
@@ -55,19 +54,28 @@ def one_table(model: Any, train_data: Any, val_data: Any, modality: Modality | N
         )
     table = modality if modality is not None else Table(names)
     return OneTable(
-        _around(model, names, widths),
+        _around(model, inputs),
         _rows(train_data, names, "train_data"),
         None if val_data is None else _rows(val_data, names, "val_data"),
         table,
     )
 
 
-def _around(model: Any, names: list[str], widths: list[tuple[int, ...]]) -> Any:
+def _inputs(model: Any) -> dict[str, Any]:
+    """A model's inputs by their names."""
+    struct = getattr(model, "_inputs_struct", None)
+    if isinstance(struct, dict):
+        return {str(name): one for name, one in struct.items()}
+    inputs = getattr(model, "inputs", None) or []
+    return dict(zip(input_names(model), inputs, strict=True))
+
+
+def _around(model: Any, inputs: dict[str, Any]) -> Any:
     """A model of rows (N, F) that calls `model` with each column."""
-    rows = keras.Input((len(names),), name="rows")
+    rows = keras.Input((len(inputs),), name="rows")
     columns = {}
-    for place, (name, width, one) in enumerate(zip(names, widths, model.inputs, strict=True)):
-        column = rows[:, place : place + 1] if width else rows[:, place]
+    for place, (name, one) in enumerate(inputs.items()):
+        column = rows[:, place] if len(one.shape) == 1 else rows[:, place : place + 1]
         columns[name] = column if one.dtype == "float32" else keras.ops.cast(column, one.dtype)
     by_name = isinstance(model._inputs_struct, dict)
     outer = keras.Model(rows, model(columns if by_name else list(columns.values())))
