@@ -81,7 +81,7 @@ notebooks:
 	  --nbval-cell-timeout=600 --timeout=900 $(NOTEBOOKS)
 
 e2e:
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m "e2e and not slow"
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) node_modules runs build dist

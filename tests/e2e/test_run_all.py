@@ -158,8 +158,23 @@ def queued(page):
     return page.locator(".jp-Notebook .jp-InputPrompt").get_by_text("[*]:").count()
 
 
-@pytest.mark.parametrize("front", ["lab", "notebooks"])
-@pytest.mark.parametrize("name", EXAMPLES)
+#: Notebook 7 shares JupyterLab's front end: these two by every run of the tests, the rest by
+#: `make slow`.
+IN_BOTH = ("01_torch_quickstart", "03_keras_quickstart")
+
+
+@pytest.mark.parametrize(
+    ("front", "name"),
+    [
+        pytest.param(
+            front,
+            name,
+            marks=[pytest.mark.slow] if front == "notebooks" and name not in IN_BOTH else [],
+        )
+        for name in EXAMPLES
+        for front in ("lab", "notebooks")
+    ],
+)
 def test_an_example_by_run_all(server, browser, front, name):
     with opened(server, browser, front, name) as (page, folder):
         run_all(page, front)

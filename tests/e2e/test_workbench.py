@@ -112,8 +112,7 @@ def test_the_whole_job_on_one_screen(lab):
 
 def job(page, part, run):
     """Choose, see the map, draw, submit, read the answer, undo, go on and hold: nothing scrolls."""
-    part.view.evaluate("e => e.scrollIntoView({ block: 'center' })")
-    page.wait_for_timeout(400)
+    centred(page, part)
     window = page.viewport_size["height"]
     bench = part.view.bounding_box()
     assert bench["height"] <= min(TALLEST, SHARE * window) + 1
@@ -147,6 +146,19 @@ def job(page, part, run):
     part("state").get_by_text("Paused").wait_for(timeout=20_000)
     assert part.view.evaluate(STANDING) == [], "something moved"
     assert scrolled(page) == before
+
+
+def centred(page, part):
+    """Bring the dashboard to the middle, and wait until JupyterLab has done with its own layout."""
+    places = []
+
+    def stands():
+        part.view.evaluate("e => e.scrollIntoView({ block: 'center' })")
+        page.wait_for_timeout(100)
+        places.append((part.view.bounding_box(), scrolled(page)))
+        return len(places) > 10 and all(place == places[-1] for place in places[-10:])
+
+    eventually(stands, 30, "a page that stands still")
 
 
 def choose(page, part):

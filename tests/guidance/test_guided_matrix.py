@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import coflect_widget as coflect
 from tests.guidance.guided_models import MODELS, make
+from tests.thinned import thinned
 
 SAMPLES, BATCH, EPOCHS = 48, 16, 2
 rng = np.random.default_rng(0)
@@ -193,9 +194,9 @@ def trained(name, way, executor, run_dir, stroke=None):
         session.close()
 
 
-@pytest.mark.parametrize("stroke", STROKES)
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "way", "stroke"), thinned([(name, way) for name in MODELS for way in WAYS], STROKES)
+)
 def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     with trained(name, way, executor, tmp_path, stroke) as (session, [entry]):
         assert session.state == "finished"

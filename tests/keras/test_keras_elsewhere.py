@@ -85,9 +85,13 @@ MODELS = {
     "registered function": lambda parts: body(activation=parts.bent_more),
     "whole model": lambda parts: parts.Whole(body()),
 }
+EACH_TIME = ("function", "whole model")
 
 
-@pytest.mark.parametrize("how", MODELS)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(how, marks=[] if how in EACH_TIME else [pytest.mark.slow]) for how in MODELS],
+)
 def test_a_worker_makes_maps_of_it(how, parts, shapes):
     keras.utils.set_random_seed(1)
     model = MODELS[how](parts)

@@ -14,6 +14,7 @@ from keras import layers
 import coflect_widget as coflect
 from tests.conftest import eventually
 from tests.keras.guided_models import CLASSES, MODELS, make
+from tests.thinned import thinned
 
 SAMPLES, BATCH, EPOCHS = 48, 16, 2
 rng = np.random.default_rng(0)
@@ -101,8 +102,7 @@ def unguided(executor, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("stroke", STROKES)
-@pytest.mark.parametrize(("name", "way"), CASES)
+@pytest.mark.parametrize(("name", "way", "stroke"), thinned(CASES, STROKES))
 def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     given, loss, words = STROKES[stroke]
     session = session_of(make(name), tmp_path, executor, loss)

@@ -57,6 +57,7 @@ def trained(folder, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @on_glibc
 def test_a_step_finds_the_memory_of_the_one_before(tmp_path):
     kept = trained(tmp_path / "kept")
