@@ -55,10 +55,11 @@ def test_a_table_of_named_columns_is_trained_shown_and_marked(tmp_path, executor
         assert session.metrics["accuracy"] > 0.9
         spoiled = session.metrics["val_accuracy"]
         assert session.candidates
-        found = session.explain(3).map
+        ill = int(np.flatnonzero(train.labels == 1)[0])
+        found = session.explain(ill).map
         assert found.shape == (len(names),)
         assert session._parts.modality.names[found.argmax()] == "invoice"
-        session.feedback(sample=3, ignore="invoice", strength=0.6)
+        session.feedback(sample=ill, ignore="invoice", strength=0.6)
         session.train(epochs=10)
         session.wait(120)
         assert session.metrics["val_accuracy"] > spoiled + 0.1
