@@ -26,7 +26,8 @@ class Explanation:
         largest value 1 (all 0 if there is nothing).
     livecam, smoothgrad : ndarray float32 in [0, 1], as `map`
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
-        layer, which only ``method="smoothgrad"`` accepts. Of a text it is integrated gradients.
+        layer, which only ``method="smoothgrad"`` accepts. Of a text it is integrated gradients,
+        or occlusion where that is the method.
     consensus : ndarray (H, W) float32 in [0, 1]
         Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
@@ -41,7 +42,7 @@ class Explanation:
         output that was explained.
     model_step : int
         Training step of the weights that were explained.
-    method : {"livecam", "gradcam", "integrated", "smoothgrad", "consensus"}
+    method : {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"}
     modality_focus : dict of str to float, or None
         Share of each input modality; the shares sum to 1. None, not defined, where one of them
         cannot be measured.

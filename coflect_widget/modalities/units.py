@@ -65,9 +65,9 @@ class Units:
         del inputs, argument, numbers
         return self
 
-    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
-        """Any values will do."""
-        del rows, argument, first
+    def filled(self, x: Any, length: int) -> Any:
+        """None: inputs have one shape."""
+        del x, length
 
     def numbered(self, count: int) -> Modality:
         """As it is."""

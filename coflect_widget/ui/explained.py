@@ -11,6 +11,8 @@ from coflect_widget import events
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui import protocol
 
+#: Maps that stand in the place of another, for kinds or settings that have them instead.
+_FIRST = dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam")
 
 def explained(
     gallery: Gallery,
@@ -71,7 +73,7 @@ def _describe(
         **verdict(shown.quality),
         bbox=None if shown.focus_bbox is None else list(on_screen(shown.focus_bbox)),
         model_step=shown.model_step,
-        method="livecam" if shown.method in ("gradcam", "integrated") else shown.method,
+        method=_FIRST.get(shown.method, shown.method),
         seconds=shown.seconds,
         purpose=shown.purpose,
     )

@@ -23,6 +23,7 @@ from coflect_widget.backends.base import (
     processors,
 )
 from coflect_widget.backends.items import check_labels
+from coflect_widget.backends.lengths import even
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.batch_rows import as_judged, one_row
 from coflect_widget.backends.torch.checks import (
@@ -130,6 +131,7 @@ class TorchBackend(KeepsState, SourcedBackend):
         kind = self.train_source.modality
         self.val_source = None if val_data is None else read(val_data, "val_data", modality=kind)
         self.regression = self.train_source.regression
+        self.assumptions += even(self.sources())
         check_alike(self.sources())
         if self.regression:
             self.assumptions += check_regression(self.train_source, loss, num_classes, class_weight)
@@ -392,11 +394,9 @@ class TorchBackend(KeepsState, SourcedBackend):
         if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
+        x, of = self.train_source.as_long(inputs.detach()), torch.as_tensor(loss).detach()
         with self._autocast():
-            term: torch.Tensor | None = guidance.loss(
-                inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
-            )
-        return term
+            return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from coflect_widget.backends import source
 from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import (
@@ -24,8 +23,10 @@ from coflect_widget.backends.items import (
     check_item,
     class_number,
 )
+from coflect_widget.backends.lengths import OfLengths
+from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
-from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.source import OtherShapeError, other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
     are_several,
@@ -41,7 +42,6 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
-from coflect_widget.backends.torch.entry import check_numbers
 from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, container, recognise
@@ -49,7 +49,7 @@ from coflect_widget.modalities import Modality, container, recognise
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 
 
-class Source(source.Source):
+class Source(OfLengths):
     """Samples by index, and batches of an epoch.
 
     Parameters
@@ -91,7 +91,6 @@ class Source(source.Source):
     ) -> None:
         super().__init__(argument)
         self._modality = modality or container(data)
-        self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
         self._may_regress = may_regress
@@ -167,7 +166,7 @@ class Source(source.Source):
             rows = given[None] if given.ndim == len(self.shapes[0]) else given
             self.modality.check(rows[0].numpy(), "x")
             check_numbers(rows, self.numbers, "x")
-            self.modality.check_rows(rows.long(), "x")
+            self.modality.fitted(rows.numpy(), "x")
         return super().rows_to_add(given.numpy().astype(np.float32), y)
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
@@ -264,15 +263,14 @@ class Source(source.Source):
         ValueError
             If there are others, as far as is known without reading every sample.
         """
-        self.numbers, self._modality = count, modality
+        self.numbers = count
         if isinstance(self.inputs, torch.Tensor):
             check_numbers(self.inputs, count, self.argument)
-            modality.check_rows(self.inputs, self.argument)
-            return
-        for index in self.read_so_far():
-            x = torch.from_numpy(self.sample(index).input)
-            check_numbers(x[None], count, self.argument, index, masks=True)
-            modality.check_rows(x[None], self.argument, index)
+        else:
+            for index in self.read_so_far():
+                x = torch.from_numpy(self.sample(index).input)
+                check_numbers(x[None], count, self.argument, index, masks=True)
+        self._modality = self.fitted(modality, self.inputs)
 
     def _checked_arrays(
         self, x: Any, y: Any
@@ -291,9 +289,7 @@ class Source(source.Source):
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)
-        numbers = as_whole(x)
-        self.modality.check_rows(numbers, self.argument)
-        return numbers, self._checked_targets(y)
+        return as_whole(x), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
@@ -384,10 +380,8 @@ class Source(source.Source):
                 self._check_kind(x)  # before anybody is told to convert it
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
-            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
+            raise OtherShapeError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
-        if self.whole:
-            self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
         label = 0 if self.regression else target

@@ -97,6 +97,12 @@ class Series(Units):
                 self.check(x, f"{argument}[{place if numbers is None else numbers[place]}]")
         return self
 
+    def filled(self, x: Any, length: int) -> Any:
+        """See `Modality.filled`: with 0."""
+        xp = compat.array_namespace(x)
+        shape = (*x.shape[:-1], max(0, length - x.shape[-1]))
+        return xp.concat([x, xp.zeros(shape, dtype=x.dtype, device=compat.device(x))], axis=-1)
+
     def assumed(self, x: Array) -> str:
         """Which axis was taken for time, where it could be the other, or a picture's height."""
         channels, length = x.shape
@@ -190,10 +196,16 @@ class Series(Units):
     def to_units(self, values: Any, inputs: Any) -> Any:
         """Gradient magnitudes times how far each value lies from its channel's mean.
 
-        A gradient alone says where a change would matter, also where the curve is flat.
+        A gradient alone says where a change would matter, also where the curve is flat. Zeros that
+        fill a series up at its end have none.
         """
-        mean = compat.array_namespace(inputs).mean(inputs, axis=-1, keepdims=True)
-        return values * abs(inputs - mean)
+        xp = compat.array_namespace(inputs)
+        there = xp.flip(xp.any(inputs != 0, axis=-2, keepdims=True), axis=-1)
+        there = xp.flip(xp.cumulative_sum(xp.astype(there, xp.int64), axis=-1) > 0, axis=-1)
+        there = xp.astype(there, inputs.dtype)
+        steps = xp.clip(xp.sum(there, axis=-1, keepdims=True), 1, None)
+        mean = xp.sum(inputs * there, axis=-1, keepdims=True) / steps
+        return values * (abs(inputs - mean) * there)
 
     def smooth(self, values: Map) -> Map:
         """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length.
