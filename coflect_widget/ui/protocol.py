@@ -15,6 +15,9 @@ Kernel to browser: custom messages on the dashboard's model.
     "buffers": [bytes, ...]}`` so that a saved notebook shows the last state without a kernel.
 ``{"kind": "reply", "id": str, "ok": bool, "text": str, "step": int | null}``
     The answer to the browser's message with that id, sent after what it did is on disk.
+``{"kind": "lost", "text": str}``
+    From a notebook that shows a training of another process: that one is gone, and why. A later
+    update says that it is back.
 
 Browser to kernel: custom messages on the inbox (`ui.inbox`), which never publishes. Each is one of
 ``events.AnyCommand`` plus an ``id``, or about the screen (`Hello`, `Ack`, `Look`), with the
@@ -397,6 +400,13 @@ class Reply(TypedDict):
     step: int | None
 
 
+class Gone(TypedDict):
+    """What trains is in another process, and that one is not heard any more."""
+
+    kind: Literal["lost"]
+    text: str
+
+
 class _ScreenMessage(BaseModel):
     """Base of what a browser says of its screen; it changes nothing of the run."""
 
@@ -440,7 +450,7 @@ class Compare(_ScreenMessage):
 
 
 ScreenMessage = Annotated[Hello | Ack | Look | Compare, Field(discriminator="kind")]
-FromKernel = Annotated[Update | Reply, Field(discriminator="kind")]
+FromKernel = Annotated[Update | Reply | Gone, Field(discriminator="kind")]
 #: Checks what comes from a browser, without its id.
 FROM_BROWSER: TypeAdapter[Any] = TypeAdapter(
     Annotated[AnyCommand | ScreenMessage, Field(discriminator="kind")]
