@@ -257,7 +257,8 @@ class Hub:
             return {"state": session.state, "metrics": metrics}, []
         if what == "interventions":
             return [intervention_out(entry) for entry in session.interventions], []
-        listed, pictures = [], []
+        listed: list[dict[str, Any]] = []
+        pictures: list[bytes] = []
         for one in session.candidates:
             shown = {name: getattr(one, name) for name in one.__slots__ if name != "thumbnail"}
             shown["thumbnail"] = None if one.thumbnail is None else len(pictures)

@@ -149,7 +149,7 @@ class CommKernel:
         def send() -> None:
             self._session.send(
                 self._sockets["iopub"], kind, content,
-                ident=f"comm-{comm}".encode(), buffers=buffers,
+                ident=f"comm-{comm}".encode(), buffers=list(buffers or ()),
             )  # fmt: skip
 
         if not self._closing:

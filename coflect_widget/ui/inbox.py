@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from coflect_widget.events import Command, Explain
 from coflect_widget.ui.beside_cells import answer_beside_cells
-from coflect_widget.ui.protocol import FROM_BROWSER, Ack, Compare, Hello, Look
+from coflect_widget.ui.protocol import FROM_BROWSER
+from coflect_widget.ui.screen_messages import Ack, Compare, Hello, Look
 
 MAX_ID = 64  # characters of a message's id
 

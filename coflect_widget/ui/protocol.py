@@ -36,14 +36,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic refuses the one of typing on Python 3.11
 
 from coflect_widget.events import (
-    LARGEST,
     OPTIONAL,
     AnyCommand,
-    Command,
     Doing,
     Effect,
     GateStatus,
@@ -52,6 +50,7 @@ from coflect_widget.events import (
     RunState,
     StrokeRecord,
 )
+from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
 MarkerKind = Literal["intervention", "window_open", "window_shut"]
@@ -407,49 +406,6 @@ class Gone(TypedDict):
     text: str
 
 
-class _ScreenMessage(BaseModel):
-    """Base of what a browser says of its screen; it changes nothing of the run."""
-
-    model_config = Command.model_config
-
-
-class Hello(_ScreenMessage):
-    """A page shows the dashboard, or lost an update; it gets everything."""
-
-    kind: Literal["hello"] = "hello"
-    page: str = Field(default="", max_length=64)  #: Notebook 7 names its pages
-
-
-class Ack(_ScreenMessage):
-    """Update `seq` was shown.
-
-    Sent at each sixteenth update, or after eight seconds; every five seconds if nothing comes; when
-    `seen` changes; and when a person's hand comes back to the view, which `attended` tells for ten
-    seconds.
-    """
-
-    kind: Literal["ack"] = "ack"
-    seq: int = Field(ge=0, le=LARGEST)
-    seen: bool
-    attended: bool
-
-
-class Look(_ScreenMessage):
-    """Bring one recorded explanation onto the shelf; with null, show the sample."""
-
-    kind: Literal["look"] = "look"
-    index: int = Field(ge=0, le=LARGEST)
-    step: int | None = Field(ge=0, le=LARGEST)
-
-
-class Compare(_ScreenMessage):
-    """Draw another run behind the charts, by its name; "" for none."""
-
-    kind: Literal["compare"] = "compare"
-    run: str = Field(max_length=255)
-
-
-ScreenMessage = Annotated[Hello | Ack | Look | Compare, Field(discriminator="kind")]
 FromKernel = Annotated[Update | Reply | Gone, Field(discriminator="kind")]
 #: Checks what comes from a browser, without its id.
 FROM_BROWSER: TypeAdapter[Any] = TypeAdapter(

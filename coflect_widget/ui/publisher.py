@@ -135,7 +135,11 @@ class Publisher:
 
     def leave(self, client: str) -> None:
         """A page went and will acknowledge nothing more."""
-        self._do(lambda: self._clients.pop(client, None))
+
+        def drop() -> None:
+            self._clients.pop(client, None)
+
+        self._do(drop)
 
     def look(self, index: int, step: int | None) -> None:
         """Show one recorded explanation of a sample, or with None its newest."""

@@ -1,7 +1,6 @@
-"""A training in a script that the tests serve: arguments are the run folder and how it is served."""
+"""A training in a script that the tests serve: given are the run folder and how it is served."""
 
 import sys
-from pathlib import Path
 
 import coflect_widget as coflect
 from tests.conftest import tiny_cnn
