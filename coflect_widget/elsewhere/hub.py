@@ -60,6 +60,7 @@ class Hub:
     def __init__(self, session: Session) -> None:
         parts, run = session._open(), session.run
         self.malformed = 0
+        self._closed = False
         self._session: Session | None = session
         self._parts = parts
         self._guests: dict[str, Guest] = {}
@@ -68,7 +69,7 @@ class Hub:
         view = View(parts.gallery, "live", run.id)
         self._publisher = Publisher(view, self)
         stream = parts.stream
-        stream.subscribe(self._publisher.event)
+        stream.subscribe(self._happened)
         stream.flush()
         for event in run.iter_events():
             view.apply(event)
@@ -95,11 +96,16 @@ class Hub:
 
     def close(self) -> None:
         """Tell those who are connected that the training has ended; no thread is left."""
+        self._closed = True
         connection.remove(self.path)
         self._publisher.close()
         self._kernel.close("ended")
         self._work.shutdown(wait=False, cancel_futures=True)
         self._session = None
+
+    def _happened(self, event: events.Event) -> None:
+        if not self._closed:
+            self._publisher.event(event)
 
     # --- to those who show the dashboard; on the publisher's thread -----------------------------
 
