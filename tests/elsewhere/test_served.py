@@ -85,6 +85,26 @@ def test_a_training_is_steered_from_plain_python(served):
         eventually(lambda: session.metrics["step"] > held + 2, what="further steps")
 
 
+def test_the_messages_of_a_page_go_there_and_back(served):
+    _, run = served
+    sent = []
+    with coflect.connect(run, by="ada") as session:
+        widget = session.dashboard()
+        widget.send = lambda content, buffers=None: sent.append((content, buffers))
+        eventually(lambda: widget._snapshot, what="what a saved notebook shows")
+        session._relay._take({"kind": "hello", "id": "page", "page": ""})
+        full = eventually(lambda: next((c for c, _ in sent if c.get("full")), None), what="all")
+        assert full["status"]["run_id"] == run.name
+        session._relay._take({"kind": "pause", "id": "p1"})
+        replies = lambda: [c for c, _ in sent if c["kind"] == "reply" and c["id"] == "p1"]  # noqa: E731
+        assert eventually(replies, what="a reply")[0]["ok"]
+        session._relay._take({"kind": "feedback", "id": "p2", "sample": "3"})
+        refused = lambda: [c for c, _ in sent if c["kind"] == "reply" and c["id"] == "p2"]  # noqa: E731
+        assert not eventually(refused, what="a refusal")[0]["ok"]
+        session.resume()
+    assert sent[-1][0]["kind"] == "lost"
+
+
 def test_a_client_that_is_killed_is_not_noticed_and_another_one_connects(served):
     process, run = served
     code = f"import coflect_widget as c; s = c.connect({str(run)!r}); s.pause(); s.resume(); "
