@@ -6,6 +6,7 @@
 from coflect_widget import data
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.config import Config
+from coflect_widget.elsewhere.serving import connect, serve
 from coflect_widget.modalities import Table, Text, register_modality
 from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
@@ -15,9 +16,10 @@ from coflect_widget.ui.recorded import open_run
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "audit", "close_all", "data", "demo", "open_run",
+    "Config", "Session", "Table", "Text", "audit", "close_all", "connect", "data", "demo",
+    "open_run",
     "register_backend",
-    "register_modality",
+    "register_modality", "serve",
 ]  # fmt: skip
 
 show_with(
@@ -25,4 +27,5 @@ show_with(
     recorded="coflect_widget.ui.live:replay_dashboard",
     sidebar="coflect_widget.ui.sidebar:show_in_sidebar",
     page="coflect_widget.ui.export:save_html",
+    served="coflect_widget.elsewhere.hub:Hub",
 )

@@ -1,7 +1,8 @@
 """``coflect`` on the command line.
 
 ``coflect doctor`` says what is installed and which kernels run: the first thing a report of a fault
-should hold. No framework is imported for it.
+should hold. No framework is imported for it. ``coflect run train.py`` runs a script whose trainings
+other processes may show and steer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from coflect_widget.elsewhere.serving import run_served
 from coflect_widget.native import kernels
 
 _PACKAGES = ("numpy", "torch", "keras", "tensorflow", "anywidget", "jupyterlab")
@@ -29,7 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="coflect", description="Steer a running training.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="what is installed, and which kernels run")
-    parser.parse_args(arguments)
+    run = commands.add_parser("run", help="run a script whose trainings are steered from elsewhere")
+    run.add_argument("script", help="a Python script; it needs no change")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script is given")
+    given = parser.parse_args(arguments)
+    if given.command == "run":
+        return run_served(given.script, given.arguments)
     sys.stdout.write(doctor())
     return 0
 

@@ -101,6 +101,7 @@ const fixtures = {
     buffers: [doubles(40, 0.6)],
   },
   reply: { message: { kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 }, buffers: [] },
+  gone: { message: { kind: "lost", text: "The training run_001_20260101_1200 has ended." }, buffers: [] },
   hello: { message: { kind: "hello", id: "h1", page: "" } },
   pause: { message: { kind: "pause", id: "p1" } },
   feedback: {

@@ -49,6 +49,7 @@ class Answer(NamedTuple):
 
     text: str
     step: int | None = None
+    entry: Intervention | None = None  #: of the ledger, where the command made or changed one
 
 
 class Desk:
@@ -337,10 +338,10 @@ def _later(future: Future[T], words: Callable[[T], Answer]) -> Future[Answer]:
 
 def _said_of(entry: Intervention) -> Answer:
     if not entry.id:  # an order, obeyed
-        return Answer(entry.understood, entry.step)
+        return Answer(entry.understood, entry.step, entry)
     words = "Undone; given at step" if entry.undone else "Applied at step"
     loss = f" ({entry.record.loss})" if entry.record.loss and not entry.undone else ""
-    return Answer(f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
+    return Answer(f"{words} {entry.step}: {entry.understood}{loss}", entry.step, entry)
 
 
 def _said_of_verdict(data: events.Judged) -> Answer:

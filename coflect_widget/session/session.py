@@ -357,6 +357,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         try:
             parts.close()
         finally:
+            if self._served is not None:
+                self._served.close()
             kernel.leave(self)
             if self._dashboard is not None:
                 self._dashboard.close()

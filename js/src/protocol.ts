@@ -347,6 +347,12 @@ export interface Reply {
   step: number | null;
 }
 
+/** What trains is in another process, and that one is not heard any more. */
+export interface Gone {
+  kind: "lost";
+  text: string;
+}
+
 /** A region that a person marked; coordinates are fractions of the sample's sides. */
 export interface StrokeInput {
   kind: StrokeKind;
