@@ -246,7 +246,7 @@ def _ready(job: Job | Probe) -> Explainer:
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     modality = _modalities[job.model_id]
     maps, found = _maps(explainer, job, job.target, job.samples)
-    top = job.task.likeliest(found["probabilities"], _LIKELIEST)
+    top = job.task.likeliest(found["probabilities"], _LIKELIEST, found.get("outputs"))
     shown = maps.shown
     result = JobResult(
         map=shown,
@@ -264,7 +264,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     )
     quality = None
     # Without a label there are no odds that taking something out could change.
-    if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
+    if job.checks and job.task.of_labels and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
             logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality

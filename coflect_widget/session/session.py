@@ -96,6 +96,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
+    task : "multi_label", optional
+        Says of targets (N, L) of 0 and 1 that each column is a label, there or not, with a
+        probability of its own. Left out, they are taken for that where `loss` is
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -129,6 +133,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
+        task: str | None = None,
         tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
@@ -167,6 +172,13 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         if tokenizer is not None:
             named = with_tokenizer(named, tokenizer)
         more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if task is not None:
+            if not takes(factory, "task"):
+                raise TypeError(
+                    f"task={task!r} is not for this model: its backend tells the task by loss and "
+                    "targets; leave task= out, or pass a torch model"
+                )
+            more["task"] = task
         if takes(factory, "modality"):
             more["modality"] = named
         engine = complete(
@@ -196,7 +208,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        guided = engine.guided() if task.labelled else None
+        guided = engine.guided() if task.of_labels else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, task, self.classes, checked.seed)

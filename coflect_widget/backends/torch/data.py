@@ -61,6 +61,8 @@ class Source(source.Source):
         Processes of the DataLoader that serves a map-style data set.
     may_regress : bool
         Whether targets may be floating point, for regression.
+    labels : bool
+        Whether integers (N, L) are rows of labels, and so values like floating point ones.
     names : sequence of str
         Arguments of the model's ``forward``, for inputs that have names.
     modality : Modality, optional
@@ -86,6 +88,7 @@ class Source(source.Source):
         loader_workers: int = 0,
         *,
         may_regress: bool = False,
+        labels: bool = False,
         names: Sequence[str] = (),
         modality: Modality | None = None,
     ) -> None:
@@ -94,7 +97,8 @@ class Source(source.Source):
         self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
-        self._may_regress = may_regress
+        self._may_regress = may_regress or labels
+        self._labels = labels
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
@@ -187,6 +191,15 @@ class Source(source.Source):
         if self.targets is not None:
             return self.targets.numpy()
         return np.stack([values_of(y).numpy() for y in self._probed])
+
+    def values_at(self, index: int) -> torch.Tensor:
+        """The values (D,) of one sample."""
+        if self.added is not None and index >= self.added.first:
+            return values_of(self.added.item(index)[1])
+        if self.targets is not None:
+            return self.targets[index]
+        with self.lock, self.kept_random_state():
+            return values_of(self.dataset[index][1])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
@@ -322,7 +335,9 @@ class Source(source.Source):
 
     def _checked_targets(self, y: Any) -> torch.Tensor:
         targets = self._array(y, "labels")
-        if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
+        rows = self._labels and targets.ndim == 2 and targets.shape[1] > 1
+        floating = self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2)
+        if (floating or rows) and not targets.is_complex():
             self.regression = True
             targets = targets.reshape(len(targets), -1).float().contiguous()
             check_finite(targets.numpy(), self.argument)
@@ -394,9 +409,12 @@ class Source(source.Source):
         kept = Sample(sample.input.copy(), label, others, sample.place)
         return kept, target, sum(x.nbytes for x in arguments(sample))
 
+    def _is_value(self, y: Any) -> bool:
+        return is_floating(y) or (self._labels and np.ndim(y) == 1 and len(y) > 1)
+
     def _checked_target(self, y: Any, index: int, first: Any) -> Any:
         """A class number, or values; of the same kind and length as those of the `first` item."""
-        floating = is_floating(y)
+        floating = self._is_value(y)
         if floating and not self._may_regress:
             kind = kind_of_targets(values_of(y).numpy()[None])
             if kind in ("binary", "values"):
@@ -404,7 +422,7 @@ class Source(source.Source):
             else:
                 shown = label_remedy(kind, "label", alone=True)
             raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
-        if floating != is_floating(first) or (
+        if floating != self._is_value(first) or (
             floating and len(values_of(y)) != len(values_of(first))
         ):
             raise ValueError(
