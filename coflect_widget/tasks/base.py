@@ -108,6 +108,14 @@ class Words:
     outcomes: tuple[str, ...] = ()
 
 
+class Verdict(NamedTuple):
+    """What is right of one sample's explained output, where it has a target of its own."""
+
+    target: int  #: outcome
+    predicted: int  #: outcome
+    there: tuple[int, ...]  #: all labels of the sample
+
+
 class Task(Protocol):
     """One kind of training.
 
@@ -220,6 +228,14 @@ class Task(Protocol):
 
     def explained(self, target: int | None) -> int | None:
         """What a map is of where a person asked for `target`; None is left to the model."""
+
+    def verdict(
+        self, explained: int, output: float, targets: NDArray[np.floating] | None
+    ) -> Verdict | None:
+        """Of output number `explained`; None where the sample's label and prediction tell.
+
+        `targets` (D,) are all of the sample's, where it has more than a class number.
+        """
 
     def likeliest(
         self,

@@ -129,6 +129,9 @@ class Classification:
     def explained(self, target: int | None) -> int | None:
         return target
 
+    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
+        return None
+
     def likeliest(
         self,
         shares: NDArray[np.floating],

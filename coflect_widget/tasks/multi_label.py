@@ -9,7 +9,7 @@ import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.tasks.base import PerSample, Words, is_elsewhere, to_numpy
+from coflect_widget.tasks.base import PerSample, Verdict, Words, is_elsewhere, to_numpy
 from coflect_widget.tasks.cross_entropy import LARGE
 
 _WORDS = Words(
@@ -21,6 +21,9 @@ _WORDS = Words(
     getting_worse="losing confidence",
     close="low confidence",
 )
+
+
+_SHOWN = 12  # labels with their probabilities beside a map
 
 
 class MultiLabel:
@@ -159,17 +162,27 @@ class MultiLabel:
     def explained(self, target: int | None) -> int | None:
         return None if target is None else target % self.labels
 
+    def verdict(
+        self, explained: int, output: float, targets: NDArray[np.floating] | None
+    ) -> Verdict | None:
+        if targets is None:
+            return None
+        there = tuple(int(label) for label in np.flatnonzero(targets > 0.5))
+        absent = explained + self.labels
+        target = explained if explained in there else absent
+        return Verdict(target, explained if output > 0 else absent, there)
+
     def likeliest(
         self,
         shares: NDArray[np.floating],
         count: int,
         outputs: NDArray[np.floating] | None = None,
     ) -> Mapping[int, float]:
-        """Of each label its own probability; they do not sum to 1."""
+        """Of each label its own probability, of up to 12; they do not sum to 1."""
         if outputs is None:
             return {}
         each = 1 / (1 + np.exp(-np.clip(outputs.astype(np.float64), -700, 700)))
-        top = np.argsort(-each, kind="stable")[:count]
+        top = np.argsort(-each, kind="stable")[: max(count, _SHOWN)]
         return {int(number): float(each[number]) for number in top}
 
     def odds(

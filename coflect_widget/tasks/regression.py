@@ -146,6 +146,9 @@ class Regression:
     def explained(self, target: int | None) -> int | None:
         return 0 if target is None else target
 
+    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
+        return None
+
     def likeliest(
         self,
         shares: NDArray[np.floating],

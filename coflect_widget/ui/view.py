@@ -844,6 +844,8 @@ class View:
             "target": None,
             "predicted": None,
             "top": [],
+            "explained": None,
+            "labels": [],
             "agreement": None,
             "quality": None,
             "quality_reason": None,
@@ -885,6 +887,8 @@ class View:
                 {"index": c, "probability": p}
                 for c, p in zip(shown.top_classes, shown.top_probs, strict=True)
             ],
+            explained=shown.explained if shown.top_classes else None,
+            labels=shown.labels,
             agreement=shown.agreement,
             **_verdict(shown.quality),
             bbox=None if shown.focus_bbox is None else list(_on_screen(shown.focus_bbox)),

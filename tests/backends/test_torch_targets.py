@@ -20,7 +20,6 @@ def focal(logits, targets):
 
 
 OF_CLASSES = {
-    "soft margin": nn.MultiLabelSoftMarginLoss(),
     "focal": focal,
     "BCE in a lambda": lambda o, t: F.binary_cross_entropy_with_logits(o, t),
     "BCE of probabilities": lambda o, t: F.binary_cross_entropy(o, t),
@@ -184,11 +183,12 @@ def test_a_loop_of_ones_own_may_not_bring_several_labels_either():
         engine.step_output(indices, logits, torch.ones(3, 4), loss, None)
 
 
-def test_a_model_made_for_several_labels_is_refused():
+def test_a_model_made_for_several_labels_gets_such():
     model = cnn()
     model.config = type("Config", (), {"problem_type": "multi_label_classification"})()
-    with pytest.raises(ValueError, match="several labels a sample need a torch model"):
+    with pytest.raises(ValueError, match="single_label_classification"):
         backend((IMAGES, LABELS), model=model)
+    assert backend((IMAGES, MULTI_HOT), model=model).task.name == "multi_label"
     model.config.problem_type = "single_label_classification"
     assert backend((IMAGES, LABELS), model=model).num_classes == 4
 

@@ -58,7 +58,7 @@ def rows_of(
     samples = [source.sample(int(i)) for i in indices]
     inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(device)
     if source.regression:
-        return inputs, torch.stack([source.values_at(int(i)) for i in indices]).to(device)
+        return inputs, torch.stack([torch.from_numpy(s.targets) for s in samples]).to(device)
     labels = [judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)]
     return inputs, torch.tensor(labels, device=device)
 

@@ -137,16 +137,20 @@ class Source(source.Source):
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
         x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
-        return self._sample(x, 0 if self.regression else int(targets[index]))
+        return self._of(x, targets[index], index)
 
     def of_dataset(self, index: int) -> Sample:
         """See `source.Source`."""
         x, y, *_ = self.dataset[index]
-        target = 0 if self.regression else class_number(y, self.argument, index)
-        return self._sample(x, target)
+        return self._of(x, y, index)
 
-    def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self.whole)
+    def _of(self, x: Any, y: Any, index: int) -> Sample:
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, class_number(y, self.argument, index))
+
+    def _sample(self, x: Any, target: int, targets: Any = None) -> Sample:
+        return to_sample(x, target, self.argument, whole=self.whole, targets=targets)
 
     @property
     def whole(self) -> bool:
@@ -176,7 +180,9 @@ class Source(source.Source):
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
-        return self._sample(x, 0 if self.regression else int(y))
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, int(y))
 
     def picture(self, item: Sample) -> NDArray[np.float32]:
         """See `source.Source`."""
@@ -191,15 +197,6 @@ class Source(source.Source):
         if self.targets is not None:
             return self.targets.numpy()
         return np.stack([values_of(y).numpy() for y in self._probed])
-
-    def values_at(self, index: int) -> torch.Tensor:
-        """The values (D,) of one sample."""
-        if self.added is not None and index >= self.added.first:
-            return values_of(self.added.item(index)[1])
-        if self.targets is not None:
-            return self.targets[index]
-        with self.lock, self.kept_random_state():
-            return values_of(self.dataset[index][1])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""
@@ -405,8 +402,8 @@ class Source(source.Source):
             self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
-        label = 0 if self.regression else target
-        kept = Sample(sample.input.copy(), label, others, sample.place)
+        label, known = (0, target.numpy()) if self.regression else (target, None)
+        kept = Sample(sample.input.copy(), label, others, sample.place, known)
         return kept, target, sum(x.nbytes for x in arguments(sample))
 
     def _is_value(self, y: Any) -> bool:

@@ -31,7 +31,14 @@ def check_task(task: str | None) -> None:
 
 
 def means_labels(model: nn.Module, loss: Any, task: str | None) -> bool:
-    """Whether rows of 0 and 1 are labels, by what was said or by a loss that takes nothing else."""
+    """Whether rows of 0 and 1 are labels, by what was said or by a loss that takes nothing else.
+
+    Raises
+    ------
+    ValueError
+        If there is no `task` of this name here.
+    """
+    check_task(task)
     if task == NAME or says_labels(model):
         return True
     return isinstance(loss, _PLAIN) or loss in _PLAIN_FUNCTIONS
@@ -56,9 +63,8 @@ def labels_task(
     Raises
     ------
     ValueError
-        If there is no task of this name here, or the targets cannot be its own.
+        If the targets cannot be those of the task.
     """
-    check_task(task)
     told = task == NAME or says_labels(model)
     if not told and not (source.regression and means_labels(model, loss, task)):
         return None, []
