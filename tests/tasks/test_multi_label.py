@@ -141,10 +141,18 @@ def test_a_session_names_maps_and_guides_labels(make_session):
     metrics = session.metrics
     assert 0.9 < metrics["val_label_accuracy"] < 1
     assert 0.9 < metrics["val_macro_f1"] < 1
-    assert 5 in [c.index for c in session.candidates]
-    named = next(c for c in session.candidates if c.index == 5)
-    assert {session.classes[named.target], session.classes[named.predicted]} in (
-        {"left", "no left"}, {"right", "no right"},
+    queues = [event.data for event in session.events("forecast") if event.data.index]
+    assert queues
+    for queue in queues:
+        for index, code in zip(queue.index, queue.target, strict=True):
+            assert (code < 2) == y[index, code % 2]  # the label as it is in the data
+        assert [p % 2 for p in queue.predicted] == [t % 2 for t in queue.target]
+    wrong = session._parts.forecaster.store
+    assert np.flatnonzero(~wrong.correct).tolist() == [5]
+    assert session.events("forecast")[-1].data.wrong == 1
+    named = [session.classes[code] for code in (wrong.target[5], wrong.predicted[5])]
+    assert named in (
+        ["left", "no left"], ["no left", "left"], ["right", "no right"], ["no right", "right"],
     )  # fmt: skip
     sample = int(np.flatnonzero(y.all(1))[-1])
     left = session.explain(sample, target="left")
