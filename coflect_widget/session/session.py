@@ -202,16 +202,16 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         if isinstance(structure, bytes):
             modality = fit_layer(engine, structure, first, fitting, modality)
         checked = fit_method(checked, modality)
-        tells = task_of(engine, error_quantile=checked.forecast.error_quantile)
-        self.classes = tells.outcomes(names)
+        chosen = task_of(engine, error_quantile=checked.forecast.error_quantile)
+        self.classes = chosen.outcomes(names)
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        guided = engine.guided() if tells.of_labels else None
+        guided = engine.guided() if chosen.of_labels else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
-        facts = facts_of(engine, tells, self.classes, checked.seed)
+        facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
             path = make_run_folder(Path(run_dir))
             write_facts(
@@ -236,7 +236,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             structure,
             checked,
             path,
-            tells,
+            chosen,
             modality,
             self.classes,
             first=first,
