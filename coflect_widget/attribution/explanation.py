@@ -36,7 +36,8 @@ class Explanation:
         Box round the strongest region of `map`, in fractions of the extent: of a picture
         (x0, y0, x1, y1), origin top left.
     top_classes, top_probs : tuple of int, tuple of float
-        At most three classes with their probabilities, most probable first; none in regression.
+        At most three classes, or twelve labels, with their probabilities, most probable first;
+        none in regression.
     target, predicted : int
         The sample's label and the model's most probable class; in regression both are the
         output that was explained.
@@ -58,6 +59,11 @@ class Explanation:
         The sample as it is shown; None where it could not be read.
     classes : tuple of str
         Names of the classes, for the words below the picture.
+    explained : int or None
+        The class, label or output that the map is of; None in runs of before.
+    labels : tuple of int
+        With several labels a sample those that are there; `target` and `predicted` are of the
+        explained one then, and `top_probs` each label's own. Empty in other tasks.
     """
 
     index: int
@@ -80,6 +86,8 @@ class Explanation:
     modality_reason: str = ""
     picture: NDArray[np.uint8] | None = None
     classes: tuple[str, ...] = ()
+    explained: int | None = None
+    labels: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"

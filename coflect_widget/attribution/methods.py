@@ -219,6 +219,7 @@ class ModelExplainer:
             result: dict[str, Any] = {
                 "probabilities": self.model.probabilities(logits),
                 "explained": explained,
+                "outputs": values[0],
             }
             for method in (name for name in CAMS if name in methods):
                 read = self._layer(model, x.shape[1:], layer)

@@ -127,6 +127,8 @@ def overlay_event(
         modality_reason=explanation.modality_reason,
         maps=maps,
         picture=picture,
+        explained=explanation.explained,
+        labels=list(explanation.labels),
     )
 
 
@@ -183,6 +185,8 @@ def _explanation(
         quality=data.quality,
         seconds=data.seconds,
         samples_used=data.samples_used,
+        explained=data.explained,
+        labels=tuple(data.labels),
         picture=maps["picture"],
         classes=classes,
     )

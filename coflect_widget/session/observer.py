@@ -225,7 +225,7 @@ class Observer:
         """The samples most likely to fail, riskiest first; see `forecaster.OnRanking`."""
         parts = self._parts
         parts.window.ranked(indices)
-        if not parts.task.labelled:
+        if not parts.task.of_labels:
             target = np.full_like(predicted, -1)
         store = parts.forecaster.store
         wanted, given, error = ([], [], []) if store.values is None else store.values.of(indices)
@@ -273,7 +273,7 @@ class Observer:
     def _forgotten(self) -> events.Forgotten:
         parts, store = self._parts, self._parts.forecaster.store
         rows, count = forgotten(store, parts.config.forecast.top)
-        target = store.target[rows] if parts.task.labelled else np.full(len(rows), -1)
+        target = store.target[rows] if parts.task.of_labels else np.full(len(rows), -1)
         return events.Forgotten(
             count=count,
             index=rows.tolist(),

@@ -98,6 +98,10 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
+    task : "multi_label", optional
+        Says of targets (N, L) of 0 and 1 that each column is a label, there or not, with a
+        probability of its own. Left out, they are taken for that where `loss` is
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -131,6 +135,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
+        task: str | None = None,
         tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
@@ -169,6 +174,13 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         if tokenizer is not None:
             named = with_tokenizer(named, tokenizer)
         more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if task is not None:
+            if not takes(factory, "task"):
+                raise TypeError(
+                    f"task={task!r} is not for this model: its backend tells the task by loss and "
+                    "targets; leave task= out, or pass a torch model"
+                )
+            more["task"] = task
         if takes(factory, "modality"):
             more["modality"] = named
         engine = complete(
@@ -192,16 +204,16 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         if isinstance(structure, bytes):
             modality = fit_layer(engine, structure, first, fitting, modality)
         checked = fit_method(checked, modality)
-        task = task_of(engine, error_quantile=checked.forecast.error_quantile)
-        self.classes = task.outcomes(names)
+        chosen = task_of(engine, error_quantile=checked.forecast.error_quantile)
+        self.classes = chosen.outcomes(names)
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        guided = engine.guided() if task.labelled else None
+        guided = engine.guided() if chosen.of_labels else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
-        facts = facts_of(engine, task, self.classes, checked.seed)
+        facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
             path = make_run_folder(Path(run_dir))
             write_facts(
@@ -226,7 +238,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
             structure,
             checked,
             path,
-            task,
+            chosen,
             modality,
             self.classes,
             first=first,

@@ -167,6 +167,11 @@ class Steering:
             self._classes,
             lambda index: int(self._samples.train(index).target),
         )
+        if checked.scope == "class" and not self._task.labelled:
+            raise ValueError(
+                "scope='class' needs one class for each sample, and these have several labels; "
+                "leave scope= out, or mark the place on one more sample"
+            )
         return self._apply_at_boundary(self._apply_feedback, checked)
 
     def ignore_places(

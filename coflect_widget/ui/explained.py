@@ -14,6 +14,7 @@ from coflect_widget.ui import protocol
 #: Maps that stand in the place of another, for kinds or settings that have them instead.
 _FIRST = dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam")
 
+
 def explained(
     gallery: Gallery,
     index: int,
@@ -27,6 +28,8 @@ def explained(
         "target": None,
         "predicted": None,
         "top": [],
+        "explained": None,
+        "labels": [],
         "agreement": None,
         "quality": None,
         "quality_reason": None,
@@ -69,6 +72,8 @@ def _describe(
             {"index": c, "probability": p}
             for c, p in zip(shown.top_classes, shown.top_probs, strict=True)
         ],
+        explained=shown.explained if shown.top_classes else None,
+        labels=shown.labels,
         agreement=shown.agreement,
         **verdict(shown.quality),
         bbox=None if shown.focus_bbox is None else list(on_screen(shown.focus_bbox)),

@@ -195,6 +195,8 @@ class Explanation(TypedDict):
     target: int | None
     predicted: int | None
     top: Annotated[list[TopClass], older([])]
+    explained: Annotated[int | None, older(None)]  # class or label that the map is of
+    labels: Annotated[list[int], older([])]  # of several labels a sample those that are there
     agreement: float | None  # 0 to 1; null: not defined
     quality: str | None  # "reliable" or "not reliable"; null: not checked
     quality_reason: str | None  # one sentence where it is not reliable

@@ -126,6 +126,8 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
     target: maybe(num)(from, "target"),
     predicted: maybe(num)(from, "predicted"),
     top: or(list(readTopClass), [])(from, "top"),
+    explained: maybe(num)(from, "explained"),
+    labels: or(numbers, [])(from, "labels"),
     agreement: maybe(num)(from, "agreement"),
     quality: maybe(str)(from, "quality"),
     quality_reason: maybe(str)(from, "quality_reason"),

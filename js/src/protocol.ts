@@ -118,6 +118,8 @@ export interface Explanation {
   target: number | null;
   predicted: number | null;
   top: TopClass[];
+  explained: number | null;
+  labels: number[];
   agreement: number | null;
   quality: string | null;
   quality_reason: string | null;
@@ -378,7 +380,7 @@ export type Command =
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
   | { kind: "undo"; intervention: string }
-  | { kind: "explain"; index: number }
+  | { kind: "explain"; index: number; target?: number | null }
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }

@@ -29,6 +29,7 @@ from coflect_widget.backends.keras.targets import Form, Place, read_labels
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.rereading import OrderChangedError, in_order
 from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.data.tables import TableDataset
 from coflect_widget.modalities import Modality, container
@@ -179,8 +180,8 @@ class Source(source.Source):
             labels = np.asarray(y)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{argument}: the labels cannot be used ({error}); several labels a sample are not "
-                "supported so far: they must be one array (N,) of class numbers"
+                f"{argument}: the labels cannot be used ({error}); {SEVERAL_LABELS}: here "
+                "they must be one array (N,) of class numbers"
             ) from error
         if inputs.dtype == object and inputs.ndim == 1 and hasattr(inputs[0], "shape"):
             raise ValueError(

@@ -61,6 +61,8 @@ class Source(OfLengths):
         Processes of the DataLoader that serves a map-style data set.
     may_regress : bool
         Whether targets may be floating point, for regression.
+    labels : bool
+        Whether integers (N, L) are rows of labels, and so values like floating point ones.
     names : sequence of str
         Arguments of the model's ``forward``, for inputs that have names.
     modality : Modality, optional
@@ -86,6 +88,7 @@ class Source(OfLengths):
         loader_workers: int = 0,
         *,
         may_regress: bool = False,
+        labels: bool = False,
         names: Sequence[str] = (),
         modality: Modality | None = None,
     ) -> None:
@@ -93,7 +96,8 @@ class Source(OfLengths):
         self._modality = modality or container(data)
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
-        self._may_regress = may_regress
+        self._may_regress = may_regress or labels
+        self._labels = labels
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
@@ -132,16 +136,20 @@ class Source(OfLengths):
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
         x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
-        return self._sample(x, 0 if self.regression else int(targets[index]))
+        return self._of(x, targets[index], index)
 
     def of_dataset(self, index: int) -> Sample:
         """See `source.Source`."""
         x, y, *_ = self.dataset[index]
-        target = 0 if self.regression else class_number(y, self.argument, index)
-        return self._sample(x, target)
+        return self._of(x, y, index)
 
-    def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self.whole)
+    def _of(self, x: Any, y: Any, index: int) -> Sample:
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, class_number(y, self.argument, index))
+
+    def _sample(self, x: Any, target: int, targets: Any = None) -> Sample:
+        return to_sample(x, target, self.argument, whole=self.whole, targets=targets)
 
     @property
     def whole(self) -> bool:
@@ -171,7 +179,9 @@ class Source(OfLengths):
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
-        return self._sample(x, 0 if self.regression else int(y))
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, int(y))
 
     def picture(self, item: Sample) -> NDArray[np.float32]:
         """See `source.Source`."""
@@ -318,7 +328,9 @@ class Source(OfLengths):
 
     def _checked_targets(self, y: Any) -> torch.Tensor:
         targets = self._array(y, "labels")
-        if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
+        rows = self._labels and targets.ndim == 2 and targets.shape[1] > 1
+        floating = self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2)
+        if (floating or rows) and not targets.is_complex():
             self.regression = True
             targets = targets.reshape(len(targets), -1).float().contiguous()
             check_finite(targets.numpy(), self.argument)
@@ -384,13 +396,16 @@ class Source(OfLengths):
         sample = self._sample(x, 0)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
-        label = 0 if self.regression else target
-        kept = Sample(sample.input.copy(), label, others, sample.place)
+        label, known = (0, target.numpy()) if self.regression else (target, None)
+        kept = Sample(sample.input.copy(), label, others, sample.place, known)
         return kept, target, sum(x.nbytes for x in arguments(sample))
+
+    def _is_value(self, y: Any) -> bool:
+        return is_floating(y) or (self._labels and np.ndim(y) == 1 and len(y) > 1)
 
     def _checked_target(self, y: Any, index: int, first: Any) -> Any:
         """A class number, or values; of the same kind and length as those of the `first` item."""
-        floating = is_floating(y)
+        floating = self._is_value(y)
         if floating and not self._may_regress:
             kind = kind_of_targets(values_of(y).numpy()[None])
             if kind in ("binary", "values"):
@@ -398,7 +413,7 @@ class Source(OfLengths):
             else:
                 shown = label_remedy(kind, "label", alone=True)
             raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
-        if floating != is_floating(first) or (
+        if floating != self._is_value(first) or (
             floating and len(values_of(y)) != len(values_of(first))
         ):
             raise ValueError(
