@@ -23,6 +23,7 @@ from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.run import Run
+from coflect_widget.records.summary import write_summary
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.build import build
@@ -353,6 +354,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             parts.await_end()
         try:
             parts.close()
+            write_summary(parts.path)
         finally:
             kernel.leave(self)
             if self._dashboard is not None:

@@ -9,6 +9,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.run import Run
+from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.resuming import Resume
 
@@ -90,3 +91,27 @@ def open_run(path: str | Path) -> RecordedRun:
         If `path` is not a run folder.
     """
     return RecordedRun(path)
+
+
+def runs(
+    folder: str | Path = "runs", *, archived: bool = False, require_complete: bool = False
+) -> Runs[RecordedRun]:
+    """Table of the runs in a folder, and up to three folders below it; displayable in a notebook.
+
+    A run that cannot be read is left out with a `BrokenRunWarning` that names it.
+
+    Parameters
+    ----------
+    folder : path
+        As `run_dir` of the sessions.
+    archived : bool
+        Whether to show archived runs too.
+    require_complete : bool
+        Only runs that finished or were stopped, and whose record has no damaged line.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    return read_runs(folder, open_run, archived=archived, require_complete=require_complete)
