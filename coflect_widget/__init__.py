@@ -10,11 +10,11 @@ from coflect_widget.modalities import Table, Text, register_modality
 from coflect_widget.projects.demo import demo
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
-from coflect_widget.ui.recorded import open_run, runs
+from coflect_widget.ui.recorded import compare, open_run, runs
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "close_all", "data", "demo", "open_run",
+    "Config", "Session", "Table", "Text", "close_all", "compare", "data", "demo", "open_run",
     "register_backend",
     "register_modality", "runs",
 ]  # fmt: skip

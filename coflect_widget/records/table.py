@@ -109,13 +109,13 @@ class Runs(Sequence[R], Generic[R]):
         ValueError
             If no run has that column.
         """
-        flat = self.to_records()
-        if flat and by not in flat[0]:
-            raise ValueError(f"{by!r} is no column of this table: {list(flat[0])}")
-        have = [k for k, row in enumerate(flat) if row[by] is not None]
-        numbers = all(isinstance(flat[k][by], int | float) for k in have)
-        have.sort(key=lambda k: flat[k][by] if numbers else str(flat[k][by]), reverse=descending)
-        order = have + [k for k, row in enumerate(flat) if row[by] is None]
+        rows = self.to_records()
+        if rows and by not in rows[0]:
+            raise ValueError(f"{by!r} is no column of this table: {list(rows[0])}")
+        have = [k for k, row in enumerate(rows) if row[by] is not None]
+        numbers = all(isinstance(rows[k][by], int | float) for k in have)
+        have.sort(key=lambda k: rows[k][by] if numbers else str(rows[k][by]), reverse=descending)
+        order = have + [k for k, row in enumerate(rows) if row[by] is None]
         return Runs([self.rows[k] for k in order], self._open)
 
     def to_records(self) -> list[Row]:
@@ -123,9 +123,9 @@ class Runs(Sequence[R], Generic[R]):
 
         A run that lacks a value has None there.
         """
-        flat = [_flat(row) for row in self.rows]
-        columns = dict.fromkeys(name for row in flat for name in row)
-        return [{name: row.get(name) for name in columns} for row in flat]
+        rows = [flat(row) for row in self.rows]
+        columns = dict.fromkeys(name for row in rows for name in row)
+        return [{name: row.get(name) for name in columns} for row in rows]
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` of `to_records`, times as UTC timestamps.
@@ -223,7 +223,7 @@ def read_runs(
             row = known["row"]
         else:
             try:
-                row = _row(path)
+                row = row_of(path)
             except (OSError, ValueError) as error:
                 warnings.warn(f"Run {name} is left out: {error}", BrokenRunWarning, stacklevel=3)
                 continue
@@ -268,7 +268,8 @@ def _marks(path: Path) -> list[list[int] | None]:
     return found
 
 
-def _row(path: Path) -> Row:
+def row_of(path: Path) -> Row:
+    """The row of one run; raises OSError or ValueError where the run cannot be read."""
     sums = read_summary(path)
     labels = read_labels(path)
     return {
@@ -312,18 +313,19 @@ def _read_cache(root: Path) -> dict[str, Any]:
         return {}
 
 
-def _flat(row: Row) -> Row:
-    flat: Row = {}
+def flat(row: Row) -> Row:
+    """A row with one level: ``config.seed``, ``last.val loss``, ``best.loss``."""
+    found: Row = {}
     for name, value in row.items():
         if name == "best":
-            flat |= {f"best.{metric}": one["value"] for metric, one in value.items()}
+            found |= {f"best.{metric}": one["value"] for metric, one in value.items()}
         elif isinstance(value, dict):
-            flat |= _leaves(name, value)
+            found |= _leaves(name, value)
         elif isinstance(value, list):
-            flat[name] = "; ".join(map(str, value))
+            found[name] = "; ".join(map(str, value))
         else:
-            flat[name] = value
-    return flat
+            found[name] = value
+    return found
 
 
 def _leaves(prefix: str, value: Any) -> Row:

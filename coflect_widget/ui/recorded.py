@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
@@ -75,6 +77,18 @@ class RecordedRun(Run):
             self._dashboard = replay_dashboard(self)
         return self._dashboard
 
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML file: curves, settings, interventions, effects, where the run came from.
+
+        The file needs nothing else and runs nothing. An existing file is not replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If there is such a file.
+        """
+        return Comparison([self]).save(path)
+
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""
         from coflect_widget.ui.export import save_html
@@ -115,3 +129,22 @@ def runs(
         If there is no such folder.
     """
     return read_runs(folder, open_run, archived=archived, require_complete=require_complete)
+
+
+def compare(runs: Iterable[Run | str | Path]) -> Comparison:
+    """Runs side by side: only what differs, and their curves; displayable in a notebook.
+
+    Parameters
+    ----------
+    runs : iterable of Run or path
+        Such as a table of `runs`, or some of it. ``compare(...).save("compared.html")`` writes it
+        to one file, with the interventions of each run.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    FileNotFoundError
+        If a path is not a run folder.
+    """
+    return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)
