@@ -101,7 +101,7 @@ class Comparison:
         for name, curves in self.curves().items():
             charts.append(f"<div>{svg(name, curves)}<div>{legend(list(curves))}</div></div>")
         table = html_table(["", *self.ids], lines)
-        return f'<div>{table}<div style="display:flex;flex-wrap:wrap">{"".join(charts)}</div></div>'
+        return f'<div><div style="display:flex;flex-wrap:wrap">{"".join(charts)}</div>{table}</div>'
 
     def _told(self, run: Run) -> str:
         """What a person told the run, and what it did."""

@@ -45,8 +45,10 @@ def svg(title: str, curves: Mapping[str, Curve]) -> str:
             x = _LEFT + steps / x_most * (_WIDE - _LEFT - 8)
             y = _HIGH - _BELOW - (values - low) / reach * (_HIGH - _BELOW - _ABOVE)
             points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+            points += f" {points}" if len(steps) == 1 else ""  # a round cap makes it a dot
             lines.append(
                 f'<polyline fill="none" stroke="{COLOURS[k % len(COLOURS)]}" stroke-width="1.5" '
+                'stroke-linecap="round" '
                 f'points="{points}"><title>{html.escape(name)}</title></polyline>'
             )
     axes = f'<path d="M{_LEFT} {_ABOVE}V{_HIGH - _BELOW}H{_WIDE - 8}" fill="none" stroke="#888"/>'
