@@ -12,14 +12,12 @@ from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
-from coflect_widget.ui.recorded import open_run
+from coflect_widget.ui.recorded import compare, open_run, runs
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "audit", "close_all", "connect", "data", "demo",
-    "open_run",
-    "register_backend",
-    "register_modality", "serve",
+    "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
+    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
 ]  # fmt: skip
 
 show_with(

@@ -22,7 +22,9 @@ from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
+from coflect_widget.records.origin import class_counts
 from coflect_widget.records.run import Run
+from coflect_widget.records.summary import write_summary
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
 from coflect_widget.session.asking import Asks
@@ -215,16 +217,18 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
-            path = make_run_folder(Path(run_dir))
+            path, labels = make_run_folder(Path(run_dir)), engine.labels()
             write_facts(
                 path,
                 checked,
                 {
-                    "fingerprint": fingerprint(engine.labels(), probes),
+                    "fingerprint": fingerprint(labels, probes),
                     "num_train": engine.num_train,
                     "num_val": engine.num_val,
                     "classes": self.classes,
                 },
+                device=engine.device,
+                counts=class_counts(labels, self.classes),
             )
         else:
             resumed.check(facts, engine)
@@ -368,6 +372,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
             parts.await_end()
         try:
             parts.close()
+            write_summary(parts.path)
         finally:
             if self._served is not None:
                 self._served.close()
