@@ -201,7 +201,7 @@ def _looked_at(
         number = next((shown[n] for n in ("consensus_buffer", "livecam_buffer") if shown[n]), None)
     heat = None
     if number is not None:
-        heat = np.frombuffer(buffers[number], np.uint8).astype(np.float32) / 255
+        heat = np.frombuffer(buffers[number], np.uint8) / np.float32(255)
     title = f"Sample {shown['index']}"
     if shown["predicted"] is not None:
         title += f" ({_named(classes, shown['target'])}): the model says " + _named(
@@ -243,7 +243,7 @@ def _glances(update: Mapping[str, Any], buffers: Sequence[bytes]) -> dict[int, s
         number = glance["cells_buffer"]
         heat = None
         if number is not None:
-            heat = np.frombuffer(buffers[number], np.uint8).astype(np.float32) / 255
+            heat = np.frombuffer(buffers[number], np.uint8) / np.float32(255)
         found[glance["index"]] = sketch(glance["content"], heat, small=True)
     return found
 

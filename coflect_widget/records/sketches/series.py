@@ -75,7 +75,7 @@ def _channel(
             edges = np.arange(width) * len(heat) // width
             bins = np.maximum.reduceat(heat, edges)
         share = 0.6 * np.where(bins < 0.05, 0, bins.clip(0, 1))[None, :, None]
-        ground = ground * (1 - share) + np.array(WARM, np.float32) * share
+        ground = (ground * (1 - share) + np.array(WARM) * share).astype(np.float32)
     image = Image.fromarray(ground.round().astype(np.uint8))
     pen = ImageDraw.Draw(image)
     pen.rectangle([0, 0, width - 1, height - 1], outline=_FRAME, width=_FINE)
