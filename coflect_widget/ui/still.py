@@ -199,9 +199,10 @@ def _looked_at(
     number = shown.get(f"{shown['method']}_buffer")
     if number is None:
         number = next((shown[n] for n in ("consensus_buffer", "livecam_buffer") if shown[n]), None)
-    heat = None
+    heat: NDArray[np.float32] | None = None
     if number is not None:
-        heat = np.frombuffer(buffers[number], np.uint8) / np.float32(255)
+        heat = np.frombuffer(buffers[number], np.uint8).astype(np.float32)
+        heat /= 255
     title = f"Sample {shown['index']}"
     if shown["predicted"] is not None:
         title += f" ({_named(classes, shown['target'])}): the model says " + _named(

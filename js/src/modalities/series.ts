@@ -288,7 +288,7 @@ function createSeries(context: Context): Part {
     syncChildren(list, shown.channels, make, (row, channel, i) => {
       drawChannel(row, channel, i, state, explanation);
     });
-    [span[0], (span[0] + span[1]) / 2, span[1]].map((share) => Math.floor(share * shown.length)).forEach((step, i) => {
+    [span[0], (span[0] + span[1]) / 2, span[1]].map((share) => Math.floor(share * shown.length + 1e-6)).forEach((step, i) => {
       if (axis.children[i]) setText(axis.children[i], String(step));
     });
     setAttr(el, "data-single", shown.channels.length === 1);
