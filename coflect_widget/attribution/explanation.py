@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners
 
 _SIDE = 192  #: pixels of a picture in a cell
+_WIDE = 600  #: and of words, curves or features
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -57,6 +60,8 @@ class Explanation:
         Noisy copies after which SmoothGrad had converged, or the most it may take.
     picture : ndarray (H, W, 3) uint8 or None
         The sample as it is shown; None where it could not be read.
+    content : mapping or None
+        What a browser draws of a sample that is no picture (`Modality.content`).
     classes : tuple of str
         Names of the classes, for the words below the picture.
     explained : int or None
@@ -88,6 +93,7 @@ class Explanation:
     classes: tuple[str, ...] = ()
     explained: int | None = None
     labels: tuple[int, ...] = ()
+    content: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"
@@ -99,9 +105,14 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str:
-        """The picture, the map over it and the map alone, with what the model says."""
+        """The sample, the map over it and the map alone, with what the model says."""
         from coflect_widget.records import cells  # in a worker nobody looks
+        from coflect_widget.records.sketches import sketch
 
+        drawn = sketch(self.content, self.map)
+        if drawn:
+            tile = cells.tile(drawn, ["coloured where the model looks"], width=_WIDE)
+            return cells.block(self._title(), [tile], self._note())
         tiles = []
         if self.picture is not None:
             tiles += [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
             maps = gallery.load(data.maps)
         except (OSError, ValueError):
             continue  # taken off the shelf, or damaged
-        found.append(_explanation(data, maps, classes))
+        found.append(replace(_explanation(data, maps, classes), content=gallery.content(index)))
     return found
 
 

@@ -33,6 +33,7 @@ from coflect_widget.records.run import Run
 SUMMARY = "summary.json"
 FORMAT = "coflect-summary-1"
 _BYTES = 4 * 2**20  # of one summary
+_QUICKLY_READ = 16 * 2**20  # bytes of a stream that are read while a session is closed
 _HEARD = re.compile(
     rb'"type":\s*"(?:run_started|state|metrics|resumed|intervention|undo|checkpoint)"'
 )
@@ -152,11 +153,13 @@ class _Sums:
 def write_summary(path: Path) -> None:
     """Leave ``summary.json`` in a run folder whose stream is complete.
 
-    A run is whole without it, so what fails here is left to the next reader.
+    A run is whole without it, so what fails here, or would take seconds, is left to the next
+    reader.
     """
     with contextlib.suppress(OSError, ValueError):
         holds_for = _holds_for(path)
-        if not _kept(path, holds_for):
+        long = (path / "events.jsonl").stat().st_size > _QUICKLY_READ
+        if not long and not _kept(path, holds_for):
             write_whole(path / SUMMARY, json.dumps({**holds_for, **_made(path)}))
 
 

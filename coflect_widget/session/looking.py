@@ -53,8 +53,10 @@ class Looks(Held):
         return self._listed([c for c in self._candidates() if c.wrong_now])
 
     def _listed(self, candidates: list[Candidate]) -> Pictured[Candidate]:
-        forecast = self._made().newest.forecast
-        return listed(candidates, self.classes, 0 if forecast is None else forecast.horizon)
+        parts = self._made()
+        forecast = parts.newest.forecast
+        horizon = 0 if forecast is None else forecast.horizon
+        return listed(candidates, self.classes, horizon, parts.gallery.content)
 
     def _candidates(self) -> list[Candidate]:
         parts = self._made()
@@ -111,7 +113,8 @@ class Looks(Held):
         explanation = self._wait_for(asked, timeout, "explain()")
         parts.stream.flush()
         picture = parts.gallery.explained(explanation.index, explanation.model_step)
-        return replace(explanation, picture=picture, classes=tuple(self.classes))
+        content = parts.gallery.content(explanation.index)
+        return replace(explanation, picture=picture, classes=tuple(self.classes), content=content)
 
     def _class_named(self, target: int | str | None) -> int | None:
         if target is None:
