@@ -1,5 +1,6 @@
 """What a newcomer's installation hangs on."""
 
+import json
 import re
 import tomllib
 from importlib.metadata import distributions
@@ -28,3 +29,11 @@ def test_the_oldest_python_takes_every_pinned_version():
             refusing[name] = needs
     assert not refusing
     assert len(seen) > 0.9 * len(pinned)
+
+
+def test_environments_below_hold_programs_that_are_no_modules():
+    # JupyterLab asks its yarn for settings as it starts. Node reads each .js below a package of
+    # type "module" as a module, .venv too; the terminal of `make demo` was full of yarn's source.
+    package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    assert package.get("type", "commonjs") == "commonjs"
+    assert not list(ROOT.glob("*.js"))
