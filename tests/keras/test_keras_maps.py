@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from coflect_widget.attribution import worker
@@ -49,6 +50,30 @@ def test_gradcam_is_what_its_formula_says(sent):
     for channel in range(activation.shape[-1]):
         expected += gradient[..., channel].mean() * activation[..., channel]
     assert np.allclose(found, np.maximum(expected, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("last", ["sigmoid", None])
+def test_a_model_of_one_output_has_a_map_of_each_class(shapes, last):
+    model = compiled(
+        sequential(last=last, outputs=1), keras.losses.BinaryCrossentropy(from_logits=last is None)
+    )
+    images, labels = shapes.images.transpose(0, 2, 3, 1)[:64], shapes.labels[:64] % 2
+    backend = KerasBackend(
+        model, (images, labels), None, num_classes=None, loss=None, optimizer=None,
+        scheduler=None, batch_size=64, config=Config(),
+    )  # fmt: skip
+    explainer = ModelExplainer(keras_methods.load(keras_methods.structure(backend.model)))
+    explainer.model.classifier.model.set_weights(model.get_weights())
+    x = backend.read_sample(3).input[None]
+    share = float(tf.reshape(model(images[3:4], training=False), ()))
+    share = share if last else 1 / (1 + np.exp(-share))
+    found = np.exp(explainer.logits(x)[0])
+    assert found / found.sum() == pytest.approx([1 - share, share], abs=1e-5)
+    for of in (0, 1):
+        maps = explainer.explain(x, of, ("livecam", "smoothgrad"), 8, 0.15, None, 0)
+        assert maps["explained"] == of
+        assert maps["livecam"].max() > 0
+        assert maps["smoothgrad"].max() > 0
 
 
 class Normalised(keras.Model):

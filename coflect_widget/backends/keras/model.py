@@ -37,7 +37,8 @@ class Classifier:
 
         Of a last layer with softmax or sigmoid they are what went into it, where Keras still
         knows that, as its own losses use it; otherwise the logarithms of the probabilities,
-        whose softmax is those probabilities again.
+        whose softmax is those probabilities again. One output x is [-x / 2, x / 2]: its softmax
+        is the model's, and both classes have a gradient, which makes a map of each.
         """
         if self.head in ("softmax", "sigmoids", "sigmoid"):
             inside = getattr(outputs, "_keras_logits", None)
@@ -50,7 +51,7 @@ class Classifier:
                 outputs = tf.math.log(p / (1 - p))
         outputs = tf.cast(outputs, tf.float32)
         if self.head in ("logit", "sigmoid"):
-            return tf.concat([tf.zeros_like(outputs), outputs], 1)
+            return tf.concat([-outputs / 2, outputs / 2], 1)
         return outputs
 
     def chw(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
