@@ -159,7 +159,7 @@ def test_a_strip_among_the_inputs_is_not_taken_for_the_picture(make_session):
 
     session = make_session(Strip(), ((tables[:, None, None], images), labels))
     assert session.explain(1).map.shape == (16, 16)
-    with pytest.raises(ValueError, match=r"^pictures only, so far: .*must be a picture"):
+    with pytest.raises(ValueError, match=r"^train_data gives several inputs .*must be a picture"):
         make_session(Strip(), ((tables[:, None, None], tables), labels))
 
 

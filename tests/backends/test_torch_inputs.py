@@ -43,10 +43,39 @@ IDS = RNG.integers(0, 50, (N, 24))
 @pytest.mark.parametrize("items", [False, True])
 def test_what_is_no_picture_is_refused_first_and_nothing_wrong_is_advised(inputs, looks, items):
     data = Items(lambda i: (torch.from_numpy(inputs[i]), 0), N) if items else (inputs, LABELS)
-    with pytest.raises(ValueError, match=rf"^pictures only, so far: .*{looks}") as refused:
+    with pytest.raises(ValueError, match=rf"^train_data has inputs .*{looks}") as refused:
         backend(data, model=Flat())
     assert "[:, None]" not in str(refused.value)
     assert "255" not in str(refused.value)
+
+
+def looking_up():
+    return nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(8 * IDS.shape[1], 4))
+
+
+@pytest.mark.parametrize(
+    ("strip", "code", "kind", "model"),
+    [
+        (SERIES[:, None], "inputs.reshape(len(inputs), 1, -1)", "series",
+         lambda: nn.Sequential(nn.Conv1d(1, 4, 5), nn.Flatten(), nn.LazyLinear(4))),
+        (SERIES.repeat(3, 1)[:, :, :, None], "inputs.reshape(len(inputs), 3, 128)", "series",
+         lambda: nn.Sequential(nn.Conv1d(3, 4, 5), nn.Flatten(), nn.LazyLinear(4))),
+        (TABLE[:, None, None], "inputs.reshape(len(inputs), -1)", "table",
+         lambda: nn.Linear(8, 4)),
+        (IDS.astype(np.float32)[:, None, None], "ids.reshape(len(ids), -1).astype('int64')",
+         "text", looking_up),
+    ],
+)  # fmt: skip
+def test_a_strip_trains_in_the_form_that_is_said(strip, code, kind, model):
+    with pytest.raises(ValueError, match="strips that look like") as refused:
+        backend((strip, LABELS), model=Flat())
+    assert code in str(refused.value)
+    mended = eval(code, {"inputs": strip, "ids": strip})
+    made = model()
+    made(torch.from_numpy(mended[:2]))
+    engine = backend((mended, LABELS), model=made)
+    assert engine.modality.name == kind
+    assert losses_of(engine)[0]
 
 
 def test_gray_pictures_get_their_channel_by_the_remedy():

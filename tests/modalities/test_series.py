@@ -9,6 +9,7 @@ from torch import nn
 
 import coflect_widget as coflect
 from coflect_widget.data import signals
+from coflect_widget.guidance.instructions import parse
 from coflect_widget.modalities import SERIES
 from tests.conftest import eventually
 
@@ -249,6 +250,26 @@ def test_regions_are_read_written_told_and_laid_on(given, json_, words, marked):
     expected = np.zeros((4, 100), bool)
     expected[marked] = True
     assert (SERIES.mask(region, (4, 100)) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ignore left", "ignore first half"),
+        ("ignore right", "ignore last half"),
+        ("focus the left third of channel 1", "focus first third of channel 1"),
+        ("ignore left half and right tenth", "ignore first half and last tenth"),
+        ("ignore left 20 steps", "ignore first 20 steps"),
+    ],
+)
+def test_left_and_right_are_those_of_the_curve(typed, meant):
+    assert parse(typed, SERIES) == parse(meant, SERIES)
+    assert parse(meant, SERIES).regions
+
+
+@pytest.mark.parametrize("typed", ["ignore top", "ignore first", "ignore right 20 steps"])
+def test_a_place_that_a_series_lacks_changes_nothing(typed):
+    assert parse(typed, SERIES).message.startswith(f"instruction {typed!r} changes nothing")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from coflect_widget.backends.keras.pictures import SERIES as SERIES_LAYERS
 from coflect_widget.backends.keras.pictures import TEXT as TEXT_LAYERS
 from coflect_widget.backends.keras.pictures import ModelInput, Shape
 from coflect_widget.modalities import IMAGE, SERIES, Modality, recognise
-from coflect_widget.modalities.image.inputs import PICTURES_ONLY
 
 #: A side below this is a series' channels, or the width of a strip.
 _SMALLEST_SIDE = 4
@@ -22,6 +21,9 @@ _FLATTENED = (
     "begins with keras.layers.Flatten()"
 )
 _IDS = "; ids are whole numbers: pass x.astype('int64')"
+_WORDS = (
+    "; pass the ids of their words, whole numbers, as keras.layers.TextVectorization gives them"
+)
 _WHOLE = "; rows of a table of whole numbers train as floating point with inputs='table'"
 
 
@@ -58,8 +60,8 @@ def find_kind(shape: Shape, kind: str, argument: str, takes: ModelInput) -> Moda
     if looks:
         sides_ = "".join(f", {side}" for side in shape)
         raise ValueError(
-            f"{PICTURES_ONLY}: {argument} has inputs (N{sides_ or ','}), which look like {looks}, "
-            f"and a session cannot train on them yet{remedy}"
+            f"{argument} has inputs (N{sides_ or ','}), which look like {looks} and are not taken "
+            f"in this form{remedy}"
         )
     if len(shape) == 3:
         return IMAGE
@@ -71,7 +73,7 @@ def _unknown(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str]:
     """What inputs look like that are of no kind that is known, and a way out; "" and ""."""
     first = f"{takes.first} first in the model"
     if kind in "OSU":
-        return "texts", ""
+        return "texts", _WORDS
     if len(shape) == 0:
         return "a table of one column", ""
     if len(shape) < 3 and takes.first in TEXT_LAYERS:
@@ -144,9 +146,9 @@ def _check_strip(height: int, width: int) -> None:
     """Raise ValueError for an input that is one pixel wide or high."""
     if min(height, width) == 1:
         raise ValueError(
-            f"{PICTURES_ONLY}: train_data has inputs of {height} x {width} pixels, which look like "
-            "series or a table put in as a strip; pass series as (N, steps, channels) and tables "
-            "as (N, columns), to a model that takes them so"
+            f"train_data has inputs of {height} x {width} pixels, which look like series or a "
+            "table put in as a strip; pass series as (N, steps, channels) and tables as "
+            "(N, columns), to a model that takes them so"
         )
 
 

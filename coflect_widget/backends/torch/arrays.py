@@ -15,7 +15,7 @@ from coflect_widget.backends.items import has_own_items
 from coflect_widget.backends.named_items import in_order
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.data.tables import TableDataset
-from coflect_widget.modalities.image.inputs import PICTURES_ONLY, float_remedy, is_picture
+from coflect_widget.modalities.image.inputs import float_remedy, is_picture
 
 
 def arguments(sample: Sample) -> list[NDArray[np.float32]]:
@@ -29,8 +29,8 @@ def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
         if is_picture(shape):
             return place
     raise ValueError(
-        f"{PICTURES_ONLY}: {argument} gives several inputs of shapes "
-        f"{[tuple(s) for s in shapes]}; one of them must be a picture (C, H, W)"
+        f"{argument} gives several inputs of shapes {[tuple(s) for s in shapes]}; one of them "
+        "must be a picture (C, H, W)"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a data set's inputs look like: pictures, or what is no picture so far.
+"""What a data set's inputs look like: pictures, or what is none, and in which form that goes.
 
 Frameworks share it: it knows shapes and types alone, and sees a sample as (C, H, W).
 """
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PICTURES_ONLY = "pictures only, so far"
 #: A gray picture's longer side is at most so many times the shorter.
 _LONGEST = 4
 #: Numbers of channels that pictures have: gray, colour, with transparency.
@@ -42,35 +41,47 @@ def no_picture(
     shape = tuple(shape)
     if is_picture(shape):
         return None
-    found = f"{PICTURES_ONLY}: {argument} has inputs of shape {shape}"
-    later = ". There is no way round it yet: series, tables and texts are to come"
+    found = f"{argument} has inputs of shape {shape}"
     if len(shape) == 2 and min(shape) > 1 and max(shape) <= _LONGEST * min(shape):
         return (
             f"{found}; a picture has three dimensions (C, H, W): of gray pictures add the "
-            f"channel, for example {name}[:, None]. Series of {shape[0]} channels cannot be "
-            "trained on yet"
+            f"channel, for example {name}[:, None]. Series of {shape[0]} channels train with "
+            'inputs="series"'
         )
     if len(shape) == 2 and min(shape) > 1:
-        return f"{found}, which look like series of {shape[0]} channels{later}"
-    if len(shape) in (1, 2, 3):
-        what = "rows of a table or series of one channel"
-        if whole:
-            what = "token ids or categories"
-            if len(shape) == 1:
-                return (
-                    f"{found}, which look like {what}; pass token ids as whole numbers, "
-                    "ids.astype('int64'), or of a tensor ids.long(); rows of a table of whole "
-                    'numbers train with inputs="table"'
-                )
-        elif sum(side > 1 for side in shape) == 2:
-            what = "series of several channels"
-        elif len(shape) == 3:
-            later = "; rows of a table have one dimension, inputs.reshape(len(inputs), -1)"
-        if len(shape) == 3:
-            return f"{found}, strips that look like {what}; a picture is higher and wider{later}"
+        looks, way = f"series of {shape[0]} channels", 'series train with inputs="series"'
+    elif len(shape) not in (1, 2, 3):
+        looks = "volumes or videos" if len(shape) == 4 else "something else"
+        way = "such inputs are not supported so far"
+    elif whole and len(shape) == 1:
+        return (
+            f"{found}, which look like token ids or categories; pass token ids as whole numbers, "
+            "ids.astype('int64'), or of a tensor ids.long(); rows of a table of whole "
+            'numbers train with inputs="table"'
+        )
     else:
-        what = "volumes or videos" if len(shape) == 4 else "something else"
-    return f"{found}, which look like {what}; a picture has three dimensions (C, H, W){later}"
+        looks, way = _flat(shape, whole=whole)
+    if len(shape) == 3:
+        return f"{found}, strips that look like {looks}; a picture is higher and wider; {way}"
+    return f"{found}, which look like {looks}; a picture has three dimensions (C, H, W); {way}"
+
+
+def _flat(shape: tuple[int, ...], *, whole: bool) -> tuple[str, str]:
+    """What inputs without height or width look like, and the form in which those are taken."""
+    sides = [side for side in shape if side > 1]
+    if len(sides) == 2:
+        rows, steps = sides
+        way = f"series have two dimensions, inputs.reshape(len(inputs), {rows}, {steps})"
+        return "series of several channels", way
+    if whole:
+        return "token ids or categories", (
+            "token ids are whole numbers in one dimension, which the model looks up: "
+            "ids.reshape(len(ids), -1).astype('int64'), or of a tensor .long()"
+        )
+    return "rows of a table or series of one channel", (
+        "rows of a table have one dimension, inputs.reshape(len(inputs), -1), and series two, "
+        "inputs.reshape(len(inputs), 1, -1)"
+    )
 
 
 def channels_last(shape: Sequence[int]) -> bool:

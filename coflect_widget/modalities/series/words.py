@@ -27,14 +27,15 @@ EXAMPLES = (
     "ignore steps 20-36 everywhere",
 )
 SYNONYMS = {
-    "second": "last", "beginning": "start", "left": "first", "right": "last", "begin": "start",
-    "halves": "half", "centre": "middle", "center": "middle", "timesteps": "steps",
-    "timestep": "step", "samples": "steps", "variable": "channel", "variables": "channels",
-    "quarters": "quarter", "thirds": "third",
+    "second": "last", "beginning": "start", "begin": "start", "halves": "half",
+    "centre": "middle", "center": "middle", "timesteps": "steps", "timestep": "step",
+    "samples": "steps", "variable": "channel", "variables": "channels", "quarters": "quarter",
+    "thirds": "third",
 }  # fmt: skip
 FILLERS = frozenset(("of", "time", "from", "only"))
 
 _MOST = 8  # regions in one sentence
+_SIDES = {"left": "first", "right": "last"}  # of the curve on the screen
 _PARTS = {"half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4, "tenth": 1 / 10}
 _STEPS = re.compile(r"steps? (?P<first>\d{1,9})(?:\s*(?:-|to)\s*(?P<last>\d{1,9}))?")
 _FIRST = re.compile(r"first (?P<count>\d{1,9}) steps?")
@@ -106,6 +107,9 @@ _NONE = "there is no such instruction"
 
 
 def _when(words: str) -> tuple[str, Interval | Steps] | str:
+    side, _, part = words.partition(" ")
+    if side in _SIDES:  # alone as of a picture: one half
+        words = f"{_SIDES[side]} {part or 'half'}"
     if match := _STEPS.fullmatch(words):
         first, last = int(match["first"]), int(match["last"] or match["first"])
         if last < first:
