@@ -6,17 +6,18 @@
 from coflect_widget import data
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.config import Config
+from coflect_widget.elsewhere.serving import connect, serve
 from coflect_widget.modalities import Table, Text, register_modality
+from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
-from coflect_widget.ui.recorded import open_run
+from coflect_widget.ui.recorded import compare, open_run, runs
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "close_all", "data", "demo", "open_run",
-    "register_backend",
-    "register_modality",
+    "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
+    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
 ]  # fmt: skip
 
 show_with(
@@ -24,4 +25,5 @@ show_with(
     recorded="coflect_widget.ui.live:replay_dashboard",
     sidebar="coflect_widget.ui.sidebar:show_in_sidebar",
     page="coflect_widget.ui.export:save_html",
+    served="coflect_widget.elsewhere.hub:Hub",
 )

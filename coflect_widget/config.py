@@ -55,7 +55,9 @@ class ForecastConfig(_Section):
 class AttributionConfig(_Section):
     """How maps are computed and what they may cost."""
 
-    method: Literal["livecam", "gradcam", "integrated", "smoothgrad", "consensus"] = "consensus"
+    method: Literal["livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"] = (
+        "consensus"
+    )
     #: name of the module whose output LiveCAM reads, as in model.named_modules(); found if None
     layer: str | None = None
     #: noisy copies that SmoothGrad may take; it stops earlier where its map has converged
@@ -87,6 +89,14 @@ class GuidanceConfig(_Section):
     replay_share: float = Field(default=0.1, gt=0, le=1)
     #: steps after an intervention at which its effect is measured; 0 measures none
     effect_after: int = Field(default=200, ge=0)
+
+
+class FindingsConfig(_Section):
+    """The search for small regions that decide by themselves."""
+
+    #: "ask" looks after epochs and has the coach ask about each; "report" only records them; with
+    #: "off" `Session.find_shortcuts()` alone looks
+    act: Literal["ask", "report", "off"] = "off"
 
 
 class DisplayConfig(_Section):
@@ -146,6 +156,7 @@ class Config(_Section):
     forecast: ForecastConfig = ForecastConfig()
     attribution: AttributionConfig = AttributionConfig()
     guidance: GuidanceConfig = GuidanceConfig()
+    findings: FindingsConfig = FindingsConfig()
     display: DisplayConfig = DisplayConfig()
     process: ProcessConfig = ProcessConfig()
 

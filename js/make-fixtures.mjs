@@ -61,7 +61,7 @@ const full = {
   },
   explanation: {
     index: 4187, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }],
-    agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
+    explained: 0, labels: [], agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
     purpose: "periodic", width: 4, height: 2, picture_buffer: 4, map_width: 4, map_height: 4, livecam_buffer: 5,
     smoothgrad_buffer: null, consensus_buffer: 5, content: null,
   },
@@ -101,6 +101,7 @@ const fixtures = {
     buffers: [doubles(40, 0.6)],
   },
   reply: { message: { kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 }, buffers: [] },
+  gone: { message: { kind: "lost", text: "The training run_001_20260101_1200 has ended." }, buffers: [] },
   hello: { message: { kind: "hello", id: "h1", page: "" } },
   pause: { message: { kind: "pause", id: "p1" } },
   feedback: {

@@ -16,6 +16,7 @@ LEVELS = (
     ("studies", "integrations"),
     ("session",),
     ("ui",),
+    ("elsewhere",),
     ("projects", "cli", "__init__"),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}

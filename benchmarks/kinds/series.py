@@ -110,6 +110,20 @@ class Recurrent(nn.Module):
         return found
 
 
+class Clipped(torch.optim.Adam):
+    """Adam with gradients of a norm of at most 0.5.
+
+    Those of an LSTM grow beyond all bounds at times: what has learned the bursts then learns
+    nothing more, not even in a training that goes on with bursts that tell nothing.
+    """
+
+    def step(self, closure: Any = None) -> Any:
+        """See `torch.optim.Optimizer.step`."""
+        for group in self.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], 0.5)
+        return super().step(closure)
+
+
 def convolutional(channels: int, classes: int) -> nn.Module:
     """Three convolutions and the mean over time."""
     return nn.Sequential(
@@ -124,6 +138,7 @@ NETS: dict[str, Callable[[int, int], nn.Module]] = {
     "convolutions": convolutional,
     "LSTM": Recurrent,
 }
+OPTIMIZERS: dict[str, Any] = {"convolutions": torch.optim.Adam, "LSTM": Clipped}
 SETS: dict[str, Callable[[int], Data]] = {"signals()": of_signals}
 
 
@@ -147,7 +162,7 @@ def run(
             (data.clean if clean else data.x, data.y),
             (data.val_x, data.val_y),
             batch_size=20 if len(data.y) < 300 else 50,
-            optimizer=torch.optim.Adam(model.parameters(), 3e-3),
+            optimizer=OPTIMIZERS[net](model.parameters(), 3e-3),
             run_dir=folder,
             config={"seed": seed},
         )

@@ -36,7 +36,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
 
 from benchmarks.machine import describe
-from benchmarks.overhead.workloads import WORKLOADS
+from benchmarks.overhead.workloads import PICTURES, WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -246,7 +246,7 @@ def events_a_step(found: dict[str, Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
+    parser.add_argument("--workloads", nargs="+", default=PICTURES, choices=WORKLOADS)
     parser.add_argument("--arms", nargs="+", default=OURS)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--steps", type=int, help="in a block; each workload has its own default")

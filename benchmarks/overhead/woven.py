@@ -3,10 +3,11 @@
     python benchmarks/overhead/woven.py [--workloads a b c d] [--arms session kernel] [--pairs 60]
 
 By default (`make bench`) that is the session in a script and in a kernel, and for workload a the
-peers of `peers.py` beside them. Other arms are "browser", the kernel's with its dashboard
-in a real JupyterLab and Chromium beside it, and "page only", without the dashboard; "nothing", a
-plain loop in the place of the session, which shows what the method itself finds where nothing is;
-and "loop alone", the session's loop without its other threads.
+peers of `peers.py` beside them. The workloads "text" and "table" are no pictures. Other arms are
+"browser", the kernel's with its dashboard in a real JupyterLab and Chromium beside it, and "page
+only", without the dashboard; "nothing", a plain loop in the place of the session, which shows what
+the method itself finds where nothing is; and "loop alone", the session's loop without its other
+threads.
 
 As `pairs.py`, but in blocks of about a second, and without a pause between them: at the end of
 every so many steps of the session its training thread trains a third as many of the plain loop,
@@ -42,13 +43,13 @@ from benchmarks.machine import describe
 from benchmarks.overhead import arms
 from benchmarks.overhead.pairs import STILL, started
 from benchmarks.overhead.peers import PEERS
-from benchmarks.overhead.workloads import WORKLOADS
+from benchmarks.overhead.workloads import PICTURES, WORKLOADS
 
 #: Steps of a plain block, and how many times as many the session's has.
-STEPS = {"a": 6, "b": 1, "c": 150, "d": 20}
+STEPS = {"a": 6, "b": 1, "c": 150, "d": 20, "text": 75, "table": 75}
 TIMES = 3
 #: Pairs by default: three to five minutes each.
-PAIRS = {"a": 120, "b": 50, "c": 130, "d": 50}
+PAIRS = {"a": 120, "b": 50, "c": 130, "d": 50, "text": 130, "table": 130}
 #: Pairs of a run that the bootstrap draws as one.
 RUN = 10
 #: Seconds of training before anything is measured: workers start meanwhile.
@@ -169,7 +170,7 @@ def told(facts: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--workloads", nargs="+", default=PICTURES, choices=STEPS)
     parser.add_argument("--arms", nargs="+")
     parser.add_argument("--pairs", type=int, help="of each workload; " + str(PAIRS))
     parser.add_argument("--json", type=Path)

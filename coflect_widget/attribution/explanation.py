@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners
 
 _SIDE = 192  #: pixels of a picture in a cell
+_WIDE = 600  #: and of words, curves or features
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -26,7 +29,8 @@ class Explanation:
         largest value 1 (all 0 if there is nothing).
     livecam, smoothgrad : ndarray float32 in [0, 1], as `map`
         The two maps that `map` comes from. LiveCAM is all 0 for a model without any spatial
-        layer, which only ``method="smoothgrad"`` accepts. Of a text it is integrated gradients.
+        layer, which only ``method="smoothgrad"`` accepts. Of a text it is integrated gradients,
+        or occlusion where that is the method.
     consensus : ndarray (H, W) float32 in [0, 1]
         Blend of the two, whichever map is shown.
     agreement : float in [0, 1] or None
@@ -35,13 +39,14 @@ class Explanation:
         Box round the strongest region of `map`, in fractions of the extent: of a picture
         (x0, y0, x1, y1), origin top left.
     top_classes, top_probs : tuple of int, tuple of float
-        At most three classes with their probabilities, most probable first; none in regression.
+        At most three classes, or twelve labels, with their probabilities, most probable first;
+        none in regression.
     target, predicted : int
         The sample's label and the model's most probable class; in regression both are the
         output that was explained.
     model_step : int
         Training step of the weights that were explained.
-    method : {"livecam", "gradcam", "integrated", "smoothgrad", "consensus"}
+    method : {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"}
     modality_focus : dict of str to float, or None
         Share of each input modality; the shares sum to 1. None, not defined, where one of them
         cannot be measured.
@@ -55,8 +60,15 @@ class Explanation:
         Noisy copies after which SmoothGrad had converged, or the most it may take.
     picture : ndarray (H, W, 3) uint8 or None
         The sample as it is shown; None where it could not be read.
+    content : mapping or None
+        What a browser draws of a sample that is no picture (`Modality.content`).
     classes : tuple of str
         Names of the classes, for the words below the picture.
+    explained : int or None
+        The class, label or output that the map is of; None in runs of before.
+    labels : tuple of int
+        With several labels a sample those that are there; `target` and `predicted` are of the
+        explained one then, and `top_probs` each label's own. Empty in other tasks.
     """
 
     index: int
@@ -79,6 +91,9 @@ class Explanation:
     modality_reason: str = ""
     picture: NDArray[np.uint8] | None = None
     classes: tuple[str, ...] = ()
+    explained: int | None = None
+    labels: tuple[int, ...] = ()
+    content: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"
@@ -90,9 +105,14 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str:
-        """The picture, the map over it and the map alone, with what the model says."""
+        """The sample, the map over it and the map alone, with what the model says."""
         from coflect_widget.records import cells  # in a worker nobody looks
+        from coflect_widget.records.sketches import sketch
 
+        drawn = sketch(self.content, self.map)
+        if drawn:
+            tile = cells.tile(drawn, ["coloured where the model looks"], width=_WIDE)
+            return cells.block(self._title(), [tile], self._note())
         tiles = []
         if self.picture is not None:
             tiles += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.attribution import entered
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
+from coflect_widget.attribution.occlusion import occlusion
 from coflect_widget.backends.differentiable import (
     Differentiable,
     LooksUp,
@@ -168,7 +170,7 @@ class ModelExplainer:
             Where the modality's inputs are whole numbers, int64.
         target : int or None
             The class to explain; the predicted one if None.
-        methods : sequence of {"livecam", "gradcam", "integrated", "smoothgrad"}
+        methods : sequence of {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad"}
             "integrated" is of whole numbers, which a model looks up.
         samples : int
             Noisy copies for SmoothGrad, which takes fewer where its map converges early.
@@ -217,6 +219,7 @@ class ModelExplainer:
             result: dict[str, Any] = {
                 "probabilities": self.model.probabilities(logits),
                 "explained": explained,
+                "outputs": values[0],
             }
             for method in (name for name in CAMS if name in methods):
                 read = self._layer(model, x.shape[1:], layer)
@@ -227,6 +230,9 @@ class ModelExplainer:
             if "integrated" in methods:
                 looks_up = cast("LooksUp", model)
                 result["integrated"] = entered.integrated(looks_up, inputs, explained, modality)
+            if "occlusion" in methods:
+                seen = partial(self.model.outputs, others=others, place=place)
+                result["occlusion"] = occlusion(seen, x, explained, modality)
             if "smoothgrad" in methods and modality.whole:
                 result["smoothgrad"], result["samples_used"] = entered.smoothgrad(
                     cast("LooksUp", model), inputs, explained, samples, noise, sigma, modality

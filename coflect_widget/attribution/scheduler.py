@@ -188,8 +188,7 @@ class ExplanationScheduler(Closing):
             The sample's place in the training data.
         purpose : {"periodic", "candidate", "person"}
         target : int, optional
-            The class, or else the output, to explain; left out, what the task says: the
-            predicted class, the first output.
+            The class, label or output to explain; left out, what the task says.
 
         Returns
         -------
@@ -311,6 +310,7 @@ class ExplanationScheduler(Closing):
             self._failed(request, error)
             return
         self._quarantine.discard(request.index)
+        verdict = result.verdict(self._task, sample, request.target)
         explanation = Explanation(
             index=request.index,
             map=result.map,
@@ -321,8 +321,8 @@ class ExplanationScheduler(Closing):
             focus_bbox=result.focus_bbox,
             top_classes=result.top_classes,
             top_probs=result.top_probs,
-            target=int(sample.target),
-            predicted=result.top_classes[0] if result.top_classes else request.target or 0,
+            target=verdict.target,
+            predicted=verdict.predicted,
             model_step=step,
             method=self._config.method,
             modality_focus=result.modality_focus,
@@ -330,6 +330,8 @@ class ExplanationScheduler(Closing):
             quality=self._trusted(result.quality),
             seconds=result.seconds,
             samples_used=result.samples_used,
+            explained=result.explained,
+            labels=verdict.there,
         )
         self._queue.answered(made=True)
         if self._on_explained is not None:

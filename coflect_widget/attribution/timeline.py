@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,8 @@ def overlay_event(
         modality_reason=explanation.modality_reason,
         maps=maps,
         picture=picture,
+        explained=explanation.explained,
+        labels=list(explanation.labels),
     )
 
 
@@ -150,7 +153,7 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
             maps = gallery.load(data.maps)
         except (OSError, ValueError):
             continue  # taken off the shelf, or damaged
-        found.append(_explanation(data, maps, classes))
+        found.append(replace(_explanation(data, maps, classes), content=gallery.content(index)))
     return found
 
 
@@ -183,6 +186,8 @@ def _explanation(
         quality=data.quality,
         seconds=data.seconds,
         samples_used=data.samples_used,
+        explained=data.explained,
+        labels=tuple(data.labels),
         picture=maps["picture"],
         classes=classes,
     )

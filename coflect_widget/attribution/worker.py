@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from coflect_widget.attribution import checks, consensus, methods
 from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.backends.base import Sample
 from coflect_widget.backends.by_value import ByValueUnpickler, dumps
 from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners, Map, Modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.tasks import Classification, Task
+from coflect_widget.tasks.base import Verdict
 from coflect_widget.workers.errors import WorkRefusedError
 from coflect_widget.workers.start import describe
 
@@ -145,6 +148,16 @@ class JobResult:
     modality_focus: dict[str, float] | None = field(default_factory=dict)
     modality_reason: str = ""
     quality: Quality | None = None
+    explained: int | None = None  #: the output, and its value
+    output: float = math.nan
+
+    def verdict(self, task: Task, sample: Sample, asked: int | None) -> Verdict:
+        """What is right of the sample, where a person `asked` for an output."""
+        found = None
+        if self.explained is not None:
+            found = task.verdict(self.explained, self.output, sample.targets)
+        predicted = self.top_classes[0] if self.top_classes else asked or 0
+        return found or Verdict(int(sample.target), predicted, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +259,10 @@ def _ready(job: Job | Probe) -> Explainer:
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     modality = _modalities[job.model_id]
     maps, found = _maps(explainer, job, job.target, job.samples)
-    top = job.task.likeliest(found["probabilities"], _LIKELIEST)
+    top = job.task.likeliest(found["probabilities"], _LIKELIEST, found.get("outputs"))
     shown = maps.shown
+    outputs = found.get("outputs")
+    output = math.nan if outputs is None else float(outputs[found["explained"]])
     result = JobResult(
         map=shown,
         livecam=maps.livecam,
@@ -260,11 +275,13 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         samples_used=found.get("samples_used", job.samples),
         modality_focus=found.get("modality_focus", {modality.name: 1.0}),
         modality_reason=found.get("modality_reason", ""),
+        explained=found["explained"],
+        output=output,
         seconds=0.0,
     )
     quality = None
     # Without a label there are no odds that taking something out could change.
-    if job.checks and job.task.labelled and hasattr(explainer, "randomise"):
+    if job.checks and job.task.of_labels and hasattr(explainer, "randomise"):
         logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
             logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality

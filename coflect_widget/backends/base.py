@@ -84,6 +84,7 @@ class Sample:
     target: int
     others: tuple[NDArray[np.float32], ...] = ()
     place: int = 0
+    targets: NDArray[np.float32] | None = None  # (D,), where there is more than a class number
 
 
 @lru_cache(maxsize=8)

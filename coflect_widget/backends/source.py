@@ -20,6 +20,10 @@ PROBES = 64  # samples of a map-style data set that are looked at before trainin
 MOST_KEPT = 2**30  # bytes of them that are kept until the session stands
 
 
+class OtherShapeError(ValueError):
+    """A sample's input has another shape than the first one's."""
+
+
 class Source:
     """Samples by index, from arrays or from a map-style data set.
 

@@ -23,7 +23,7 @@ Kind = Literal[
     "values",  # all other floating point
 ]
 
-SEVERAL_LABELS = "several labels a sample are not supported so far"
+SEVERAL_LABELS = "several labels a sample need a torch model and task='multi_label'"
 
 
 def kind_of_targets(targets: NDArray[Any]) -> Kind:
@@ -75,8 +75,8 @@ def label_remedy(kind: Kind, name: str = "labels", *, alone: bool = False) -> st
         )
     if kind in ("multi-hot", "graded"):
         return (
-            f"{SEVERAL_LABELS}: a classifier here has one class for each sample. To train on one "
-            f"of them, as yes or no, pass "
+            f"{SEVERAL_LABELS}; a classifier has one class for each sample. To train on one of "
+            f"them, as yes or no, pass "
             + (f"int({name}[k])" if alone else f"{name}[:, k] as integers")
             + " and a model of two outputs"
         )

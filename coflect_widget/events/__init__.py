@@ -48,8 +48,11 @@ from coflect_widget.events.commands import (
     Undo,
 )
 from coflect_widget.events.guidance import (
+    Answer,
+    Answered,
     DataChange,
     Effect,
+    Finding,
     Found,
     Hits,
     InterventionRecord,
@@ -110,6 +113,8 @@ __all__ = [
     "TYPE_OF",
     "Advance",
     "Advice",
+    "Answer",
+    "Answered",
     "AnyCommand",
     "CheckpointSaved",
     "CloseOthers",
@@ -126,6 +131,7 @@ __all__ = [
     "Explain",
     "Failure",
     "Feedback",
+    "Finding",
     "Forecast",
     "ForecastScored",
     "Forgotten",

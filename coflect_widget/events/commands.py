@@ -114,6 +114,7 @@ class Explain(Command):
 
     kind: Literal["explain"] = "explain"
     index: int = Field(ge=0)
+    target: int | None = Field(default=None, ge=0)  #: class or label; left out, the model's choice
 
 
 class SetQueue(Command):

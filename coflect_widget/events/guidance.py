@@ -181,3 +181,38 @@ class Effect(Payload):
     to_step: Annotated[int, OPTIONAL]
     explainer: str = ""  #: how the energy was measured; never what was trained on
     measures: list[Measure] = []
+
+
+#: What a person says of a finding.
+Answer = Literal["wrong reason", "right reason", "skip"]
+
+
+class Finding(Payload):
+    """One small region that decides by itself, in a share of the samples that were looked at.
+
+    The same event again, with the same `id`, has newer figures.
+    """
+
+    id: str  #: "f1", "f2", ...
+    index: list[int]  #: samples it was seen in, the strongest first
+    regions: list[dict[str, Any]]  #: where, in each of them: JSON form of a region
+    looked: int  #: samples that were looked at, all confidently right
+    share: float  #: of them, those that have it
+    pull: float  #: share of other samples that it turns, beyond the same region elsewhere
+    interval: tuple[float, float]  #: 95 %, of the pull
+    held_out: bool  #: whether those others are validation data
+    classes: list[int]  #: labels of the samples it was seen in
+    since: int  #: epoch at which it was found
+    count: int  #: training samples in which it was found again, or nearly so
+    text: str  #: the question, with its figures
+    answer: Literal["", "wrong reason", "right reason", "skip"] = ""
+    intervention: str = ""  #: that ignores it, after "wrong reason"
+
+
+class Answered(Payload):
+    """What a person said of a finding; "wrong reason" comes after its intervention."""
+
+    finding: str
+    answer: Answer
+    author: str = ""
+    intervention: str = ""

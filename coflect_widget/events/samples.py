@@ -182,6 +182,8 @@ class Overlay(Table):
     modality_reason: str = ""  #: why not
     maps: str = ""  #: npz file, relative to the run folder
     picture: str = ""  #: png file, relative to the run folder
+    explained: int | None = None  #: class, label or output that the map is of
+    labels: list[int] = []  #: with several labels a sample those that are there
 
 
 class OverlayFailed(Payload):

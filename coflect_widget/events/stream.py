@@ -17,7 +17,9 @@ from pydantic import (
 
 from coflect_widget.events.base import LARGEST, Payload, Split, is_finite
 from coflect_widget.events.guidance import (
+    Answered,
     Effect,
+    Finding,
     Hits,
     InterventionRecord,
     KnobsInForce,
@@ -72,6 +74,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "spike": Spike,
     "hits": Hits,
     "effect": Effect,
+    "finding": Finding,
+    "answer": Answered,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
     "resumed": Resumed,
@@ -96,6 +100,7 @@ DURABLE = frozenset(
         "resumed",
         "failure",
         "judged",
+        "answer",
     }
 )
 

@@ -89,7 +89,7 @@ class Plan(Generic[A]):
 
     samples: A  # (N,) their indices, sorted
     inputs: Any  # (N, ..., E) as the framework read them
-    labels: Any  # (N,)
+    labels: Any  # (N,), or (N, L) where a sample has several
     look: A  # (N, E) of bool
     ignore: A  # (N, E) of bool
     swap: A  # (M, N, E) of bool: what is ignored, grown by 0, 1, ... units
@@ -123,7 +123,7 @@ def make_plan(
     extent = modality.extent(inputs[0])
     rows = [_plain(inputs[k]) for k in range(len(samples))]
     own = [
-        masks([s for s in strokes if s.concerns(sample, int(label))], modality, extent, x)
+        masks([s for s in strokes if s.concerns(sample, _class(label))], modality, extent, x)
         for sample, label, x in zip(samples, labels, rows, strict=False)
     ]
     carried: list[Carried] = []
@@ -210,6 +210,11 @@ def mapped(plan: Plan[NDArray[Any]], move: Callable[[NDArray[Any]], Any]) -> Pla
     moved: Any = replace(plan, general=general, located=located, **arrays)
     found: Plan[Any] = moved
     return found
+
+
+def _class(label: Any) -> int:
+    """The class of a sample; -1 where it has several labels."""
+    return -1 if label.ndim else int(label)
 
 
 def grown(places: BoolArray, share: float, reach: Sequence[float]) -> BoolArray:

@@ -371,6 +371,6 @@ def _boxes(xp: Any, box: Any, extent: tuple[int, ...]) -> Any:
 
 def _like(xp: Any, labels: Any, targets: Any) -> Any:
     """Labels in the form of `targets`: as they are, or as probabilities."""
-    if targets.ndim == 2:
+    if labels.ndim < targets.ndim:
         labels = labels[:, None] == _to(labels, np.arange(targets.shape[1]))
     return xp.astype(labels, targets.dtype)

@@ -63,7 +63,10 @@ class _Hooks:
             )
         model = self.model
         if model is not self._backend.keras_model:
-            raise ValueError("the session's model is not the one that is fitted; use one model")
+            raise ValueError(
+                "the session's model is not the one that is fitted; use one model, and train one "
+                "that takes several columns with session.train()"
+            )
         if model.steps_per_execution > 1:
             raise ValueError(
                 "model was compiled with steps_per_execution > 1; compile it without, because "

@@ -80,11 +80,13 @@ class _Hooks:
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._own.task.labelled:
+        if inputs is None or logits is None or not self._own.task.of_labels:
             return None  # nothing that guidance could add to, or no label that it could speak for
         task = loss
         if task is None:
-            task = torch.nn.functional.cross_entropy(logits.detach(), self._targets)
+            labelled = self._own.task.labelled
+            mean = torch.nn.functional.cross_entropy if labelled else self._backend.loss
+            task = mean(logits.detach(), self._targets)
         with tap.off():
             term = self._own.guidance_loss(inputs, self._targets, task.detach())
         if not isinstance(term, Tensor):

@@ -142,18 +142,10 @@ class Modality(Protocol):
             If one of them cannot be used; the message names `argument` and the sample.
         """
 
-    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
-        """Look at many samples' inputs (n, ...), of numpy or a framework.
+    def filled(self, x: Any, length: int) -> Any:
+        """Inputs (..., L), of numpy or a framework, filled up to `length` at the end of each.
 
-        Parameters
-        ----------
-        first : int
-            Index of the first one, for messages.
-
-        Raises
-        ------
-        ValueError
-            If one cannot be used; the message names its index and says what to do.
+        Longer ones are as they are; None where inputs of a kind have one shape.
         """
 
     def numbered(self, count: int) -> Modality:
@@ -322,6 +314,9 @@ class Modality(Protocol):
 
     def focus(self, values: Map) -> Corners | None:
         """A box round the strongest connected region of a map (E); None for a flat one."""
+
+    def heaviest(self, values: Map) -> Region | None:
+        """The small region of a usual size that holds most of a map (E); None for a flat one."""
 
     # --- the same in other samples ---------------------------------------------------------------
 

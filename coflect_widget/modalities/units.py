@@ -65,9 +65,9 @@ class Units:
         del inputs, argument, numbers
         return self
 
-    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
-        """Any values will do."""
-        del rows, argument, first
+    def filled(self, x: Any, length: int) -> Any:
+        """None: inputs have one shape."""
+        del x, length
 
     def numbered(self, count: int) -> Modality:
         """As it is."""
@@ -219,6 +219,26 @@ class Units:
         low = [place / side for place, side in zip(at, values.shape, strict=True)]
         high = [(place + 1) / side for place, side in zip(at, values.shape, strict=True)]
         return tuple(float(v) for v in (*low[::-1], *high[::-1]))
+
+    def window(self, extent: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides, in units, of the region that `heaviest` looks for: a single unit."""
+        return (1,) * len(extent)
+
+    def heaviest(self, values: Map) -> Region | None:
+        """The box with the sides of `window` that holds most; each unit counts once."""
+        if is_flat(values):
+            return None
+        sides = self.window(values.shape)
+        sums = np.asarray(values, np.float64)
+        for axis, side in enumerate(sides):
+            sums = np.lib.stride_tricks.sliding_window_view(sums, side, axis).sum(-1)
+        low = np.unravel_index(int(sums.argmax()), sums.shape)
+        begin = [at / length for at, length in zip(low, values.shape, strict=True)]
+        end = [
+            (at + side) / length for at, side, length in zip(low, sides, values.shape, strict=True)
+        ]
+        box = [float(v) for v in (*begin[::-1], *end[::-1])]
+        return self.region({"box": box}, "region", values.shape)
 
     def template(self, x: Array, region: Region, others: Array) -> Any:
         """See `Modality.template`."""

@@ -27,6 +27,7 @@ from coflect_widget.config import Config
 from coflect_widget.events import SCHEMA_VERSION
 from coflect_widget.native import kernels
 from coflect_widget.records.durable import replacing
+from coflect_widget.records.origin import git_state, host, missing
 
 _NAME = re.compile(r"run_(\d+)_\d{8}_\d{4}$")
 _UNNAMED = ".run_being_made_"
@@ -92,9 +93,32 @@ def write_whole(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_facts(path: Path, config: Config, data: dict[str, Any]) -> None:
-    """Write ``config.yaml`` (settings, versions, data) and ``meta.json`` (where and when)."""
-    versions = {name: _version(name) for name in _PACKAGES}
+def write_facts(
+    path: Path,
+    config: Config,
+    data: dict[str, Any],
+    *,
+    device: str | None = None,
+    counts: dict[str, int] | None = None,
+) -> None:
+    """Write ``config.yaml`` (settings, versions, data) and ``meta.json`` (when and where).
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    config : Config
+    data : dict
+        Of the training data: ``fingerprint``, ``num_train``, ``num_val``, ``classes``.
+    device : str, optional
+    counts : dict, optional
+        Training samples of each class, by its name.
+    """
+    versions = {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "kernels": kernels().used,
+    }
     write_whole(
         path / "config.yaml",
         yaml.safe_dump(
@@ -102,31 +126,33 @@ def write_facts(path: Path, config: Config, data: dict[str, Any]) -> None:
                 "config": config.model_dump(mode="json"),
                 "seed": config.seed,
                 "data": data,
-                "versions": {
-                    "python": platform.python_version(),
-                    **versions,
-                    "kernels": kernels().used,
-                },
+                "versions": versions,
             },
             sort_keys=False,
             allow_unicode=True,
         ),
     )
-    write_whole(
-        path / "meta.json",
-        json.dumps(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "run_id": path.name,
-                "started": datetime.now(UTC).isoformat(),
-                "platform": platform.platform(),
-                "processors": os.cpu_count(),
-                "user": user_name(),
-                "script": str(Path(sys.argv[0]).name) if sys.argv and sys.argv[0] else None,
-            },
-            indent=1,
-        ),
-    )
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": path.name,
+        "started": datetime.now(UTC).isoformat(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "host": host(),
+        "user": user_name(),
+        "script": str(Path(sys.argv[0]).name) if sys.argv and sys.argv[0] else None,
+        "git": git_state(Path.cwd()),
+        "device": device,
+        "versions": versions,
+        "seed": config.seed,
+        "data": {
+            "fingerprint": data.get("fingerprint"),
+            "num_train": data.get("num_train"),
+            "num_val": data.get("num_val"),
+            "class_counts": counts,
+        },
+    }
+    write_whole(path / "meta.json", json.dumps({**facts, "missing": missing(facts)}, indent=1))
 
 
 def user_name() -> str | None:

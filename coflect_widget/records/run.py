@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ from numpy.typing import NDArray
 from coflect_widget.events import SCHEMA_VERSION, Event, Metrics, Resumed, read_event
 from coflect_widget.records.checkpoint_files import Checkpoints, find_checkpoints
 from coflect_widget.records.inside import TABLE_BYTES, is_there, open_inside, read_text, whole_lines
+from coflect_widget.records.labels import (
+    Labels,
+    check_note,
+    check_tags,
+    read_labels,
+    write_labels,
+)
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.scalars import read_scalars
 
@@ -111,6 +119,49 @@ class Run:
     def checkpoints(self) -> Checkpoints:
         """The checkpoints on disk, oldest first; ``.last``, ``.best``, or by a name: ``["a"]``."""
         return find_checkpoints(self.path)
+
+    @property
+    def labels(self) -> Labels:
+        """Tags, notes, and whether the run is archived: ``.tags``, ``.notes``, ``.archived``.
+
+        Raises
+        ------
+        ValueError
+            If ``labels.json`` is damaged.
+        """
+        return read_labels(self.path)
+
+    def tag(self, **tags: Any) -> None:
+        """Name what the run is for, as ``run.tag(goal="baseline", fold=3)``; None takes one off.
+
+        Parameters
+        ----------
+        **tags : str, int, float, bool or None
+
+        Raises
+        ------
+        TypeError
+            If a value is of another type.
+        OSError
+            If the disk refuses; the tags are then as they were.
+        """
+        old = self.labels
+        kept = old.tags | check_tags({n: value for n, value in tags.items() if value is not None})
+        off = {name for name, value in tags.items() if value is None}
+        kept = {name: value for name, value in kept.items() if name not in off}
+        write_labels(self.path, replace(old, tags=kept))
+
+    def note(self, text: str) -> None:
+        """Write a note below the earlier ones; on disk afterwards."""
+        old = self.labels
+        write_labels(self.path, replace(old, notes=[*old.notes, check_note(text)]))
+
+    def archive(self, *, archived: bool = True) -> None:
+        """Leave the run out of `coflect.runs` from now on, or with False take it in again.
+
+        Nothing is deleted.
+        """
+        write_labels(self.path, replace(self.labels, archived=archived))
 
     def scalars(self) -> dict[str, NDArray[Any]]:
         """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.

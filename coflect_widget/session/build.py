@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.spikes import Spikes
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
+from coflect_widget.studies.findings import Finder
 from coflect_widget.studies.knob_effect import KnobWatch
+from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.checkpoints import ALARM, CheckpointKeeper
@@ -149,6 +152,25 @@ def build(
         running=lambda: loop.running,
         step=lambda: loop.step,
     )
+    snapshot = partial(snapshot_of, backend, structure, modality)
+    findings = Finder(
+        steering.worker,
+        snapshot,
+        samples.train,
+        samples.val,
+        backend.num_train,
+        backend.num_val if backend.reads_val else 0,
+        modality,
+        classes,
+        config.seed,
+        tell.emit,
+        tell.warn,
+        by_itself=config.findings.act != "off",
+        able=task.labelled
+        and bool(backend.explainer)
+        and isinstance(structure, bytes)
+        and not first.others,
+    )
     labels = Labels(
         backend,
         task,
@@ -227,7 +249,7 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
-    coach = Coach(tell.emit, watched=lambda: holding.watched)
+    coach = Coach(tell.emit, watched=lambda: holding.watched, asks=config.findings.act == "ask")
     stream.subscribe(coach.event)
     desk = Desk(
         loop,
@@ -268,6 +290,7 @@ def build(
         scheduler=scheduler,
         overlays=overlays,
         steering=steering,
+        findings=findings,
         labels=labels,
         knobs=knobs,
         data=data,

@@ -43,6 +43,8 @@ class Coach:
         Records it.
     watched : callable () -> bool
         Whether a browser shows the run; where none does, the advice is logged.
+    asks : bool
+        Whether findings are asked about.
 
     Attributes
     ----------
@@ -50,11 +52,13 @@ class Coach:
         What holds now.
     """
 
-    def __init__(self, emit: Callable[[Payload], None], watched: Callable[[], bool]) -> None:
+    def __init__(
+        self, emit: Callable[[Payload], None], watched: Callable[[], bool], *, asks: bool = True
+    ) -> None:
         self.advice: Advice | None = None
         self._emit = emit
         self._watched = watched
-        self._now = Situation()
+        self._now = Situation(asks=asks)
         self._said_at = -1  # the epoch at which it was
 
     def event(self, event: Event) -> None:
@@ -180,6 +184,20 @@ def _parted(now: Situation) -> Advice | None:
         button="See where it looks",
         does="look",
         sample=sample,
+    )
+
+
+def _finding(now: Situation) -> Advice | None:
+    """The finding that decides most, of those without an answer."""
+    found = max(now.findings.values(), key=lambda one: one.share * one.pull, default=None)
+    if found is None or not now.asks:
+        return None
+    return Advice(
+        key=f"finding:{found.id}",
+        text=found.text,
+        button=f"Show #{found.index[0]}",
+        does="open",
+        sample=found.index[0],
     )
 
 
@@ -322,6 +340,7 @@ RULES: tuple[Rule, ...] = (
     _failed,
     _not_finite,
     _harmed,
+    _finding,
     _parted,
     _flat,
     _labels,

@@ -49,6 +49,7 @@ class Answer(NamedTuple):
 
     text: str
     step: int | None = None
+    entry: Intervention | None = None  #: of the ledger, where the command made or changed one
 
 
 class Desk:
@@ -141,7 +142,7 @@ class Desk:
             case events.Undo():
                 return _later(self.undo(command.intervention), _said_of)
             case events.Explain():
-                self.explain(command.index)
+                self.explain(command.index, command.target)
                 return _at_once(f"Explaining sample {command.index}")
             case events.SetQueue():
                 self.set_queue(onset=command.onset)
@@ -207,10 +208,21 @@ class Desk:
 
     # --- looking -------------------------------------------------------------------------------
 
-    def explain(self, index: int) -> Future[Explanation]:
-        """Maps of one sample, before anything else."""
+    def explain(self, index: int, target: int | None = None) -> Future[Explanation]:
+        """Maps of one sample, of class or label `target`, before anything else.
+
+        Raises
+        ------
+        ValueError
+            If there is no such class.
+        """
         self._samples.check(index)
-        return self._overlays.explain(index)
+        if target is not None and not 0 <= target < len(self._classes):
+            raise ValueError(
+                f"target={target} is no class; expected 0 to {len(self._classes) - 1}, or one of "
+                f"{', '.join(map(repr, self._classes[:20]))}"
+            )
+        return self._overlays.explain(index, target)
 
     def set_queue(self, *, onset: bool) -> None:
         """Show only samples that are right now, or all that are likely to fail."""
@@ -337,10 +349,10 @@ def _later(future: Future[T], words: Callable[[T], Answer]) -> Future[Answer]:
 
 def _said_of(entry: Intervention) -> Answer:
     if not entry.id:  # an order, obeyed
-        return Answer(entry.understood, entry.step)
+        return Answer(entry.understood, entry.step, entry)
     words = "Undone; given at step" if entry.undone else "Applied at step"
     loss = f" ({entry.record.loss})" if entry.record.loss and not entry.undone else ""
-    return Answer(f"{words} {entry.step}: {entry.understood}{loss}", entry.step)
+    return Answer(f"{words} {entry.step}: {entry.understood}{loss}", entry.step, entry)
 
 
 def _said_of_verdict(data: events.Judged) -> Answer:

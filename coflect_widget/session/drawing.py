@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.events import Effect, StrokeRecord
+from coflect_widget.events import Effect, Finding, StrokeRecord
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records import cells
 from coflect_widget.records.cells import Pictured, Tone
 from coflect_widget.records.pictures import laid_on
+from coflect_widget.records.sketches import sketch
+from coflect_widget.records.sketches.marked import COLOURS
 from coflect_widget.session.labels import Suspect
 
 _SIDE = 128  # pixels of a picture in a list
+_EXAMPLES = 6  # pictures of a finding
+_WIDE = 250  # and of words, a curve or features
 _LINE = 2  # pixels
-_COLOURS = {"look": (26, 127, 55), "ignore": (198, 40, 40)}
 _TONES: dict[str, Tone] = {"helped": "good", "looks there more": "good", "harmed": "bad"}
 
 
+Content = Mapping[str, Any]
+
+
+class Samples(Protocol):
+    """What is shown of samples (`Gallery`)."""
+
+    def thumbnail(self, index: int) -> bytes | None:
+        """A PNG file, where there is one."""
+
+    def content(self, index: int) -> Content | None:
+        """What is drawn in its place; None where the picture is all."""
+
+
 def listed(
-    candidates: Sequence[Candidate], classes: Sequence[str], horizon: int
+    candidates: Sequence[Candidate],
+    classes: Sequence[str],
+    horizon: int,
+    content: Callable[[int], Content | None],
 ) -> Pictured[Candidate]:
-    """Candidates with their thumbnails; `horizon` is in epochs."""
+    """Candidates with what is shown of their samples; `horizon` is in epochs."""
 
     def draw(candidate: Candidate) -> str:
         lines = [f"#{candidate.index} · risk {candidate.risk:.0%}"]
@@ -38,11 +58,10 @@ def listed(
             "wrong now" if candidate.wrong_now else "at risk",
             "bad" if candidate.wrong_now else "quiet",
         )
-        picture = ""
-        if candidate.thumbnail is not None:
-            alt = f"sample {candidate.index}"
-            picture = cells.picture_tag(candidate.thumbnail, alt, _SIDE)
-        return cells.tile(picture, [*lines, candidate.reason], verdict)
+        return _tile(
+            candidate.index, candidate.thumbnail, sketch(content(candidate.index), small=True),
+            [*lines, candidate.reason], verdict,
+        )  # fmt: skip
 
     return Pictured(
         candidates,
@@ -56,20 +75,18 @@ def listed(
 
 
 def suspected(
-    suspects: Sequence[Suspect], classes: Sequence[str], thumbnail: Callable[[int], bytes | None]
+    suspects: Sequence[Suspect], classes: Sequence[str], samples: Samples
 ) -> Pictured[Suspect]:
     """Samples whose label may be wrong, with the label and what the model sees in them."""
 
     def draw(suspect: Suspect) -> str:
-        file = thumbnail(suspect.index)
-        alt = f"sample {suspect.index}"
-        picture = "" if file is None else cells.picture_tag(file, alt, _SIDE)
         lines = [
             f"#{suspect.index} · doubt {suspect.doubt:.0%}",
             f"labelled {classes[suspect.target]}; looks like {classes[suspect.suggested]}",
         ]
         verdict = cells.chip(suspect.judged, "quiet") if suspect.judged else ""
-        return cells.tile(picture, lines, verdict)
+        drawn = sketch(samples.content(suspect.index), small=True)
+        return _tile(suspect.index, samples.thumbnail(suspect.index), drawn, lines, verdict)
 
     return Pictured(
         suspects,
@@ -82,7 +99,7 @@ def suspected(
 
 def effects(
     interventions: Sequence[Intervention],
-    thumbnail: Callable[[int], bytes | None],
+    samples: Samples,
     modality: Modality,
     extent: tuple[int, ...],
 ) -> Pictured[Effect]:
@@ -92,8 +109,15 @@ def effects(
     def draw(effect: Effect) -> str:
         entry = entries[effect.intervention]
         sample, picture = entry.record.sample, ""
-        file = None if sample is None else thumbnail(sample)
-        if file is not None:
+        file = None if sample is None else samples.thumbnail(sample)
+        content = None if sample is None else samples.content(sample)
+        if content is not None:
+            marks = [
+                (s.kind, modality.mask(modality.region(s.roi, "stroke"), extent))
+                for s in entry.record.strokes
+            ]
+            picture = sketch(content, None, marks, small=True)
+        if file is not None and not picture:
             shown = cells.fitted(cells.pixels(file), _SIDE)
             drawn = stroked(shown, entry.record.strokes, modality, extent)
             picture = cells.picture_tag(cells.png(drawn), f"{entry.id} on sample {sample}")
@@ -108,6 +132,53 @@ def effects(
             f"What {_counted(count, 'intervention')} did" if count else "No effect is measured yet"
         ),
     )
+
+
+def findings(
+    found: Sequence[Finding],
+    thumbnail: Callable[[int], bytes | None],
+    modality: Modality,
+    extent: tuple[int, ...],
+) -> Pictured[Finding]:
+    """Each with up to six of its samples and the region in them."""
+
+    def draw(finding: Finding) -> str:
+        pictures = []
+        for index, roi in list(zip(finding.index, finding.regions, strict=True))[:_EXAMPLES]:
+            file = thumbnail(index)
+            if file is None:
+                continue
+            shown = cells.fitted(cells.pixels(file), _SIDE)
+            stroke = StrokeRecord(kind="ignore", roi=roi, sample=index)
+            drawn = stroked(shown, [stroke], modality, extent)
+            pictures.append(cells.picture_tag(cells.png(drawn), f"{finding.id} on #{index}"))
+        shares = [
+            f'<div style="display:inline-block;margin:0 4px 4px 0">{p}</div>' for p in pictures
+        ]
+        verdict = cells.chip(finding.answer, "quiet") if finding.answer else ""
+        return cells.tile(
+            "".join(shares), [finding.id, finding.text], verdict, width=3 * _SIDE + 24
+        )
+
+    return Pictured(
+        found,
+        draw,
+        lambda count: (
+            f"{_counted(count, 'small region')} that decides by itself"
+            if count == 1
+            else f"{count} small regions that decide by themselves"
+            if count
+            else "No small region decides by itself"
+        ),
+    )
+
+
+def _tile(index: int, file: bytes | None, drawn: str, lines: Sequence[str], verdict: str) -> str:
+    """A sample in a list: drawn as what it is, or by its thumbnail."""
+    if drawn:
+        return cells.tile(drawn, lines, verdict, width=_WIDE)
+    picture = "" if file is None else cells.picture_tag(file, f"sample {index}", _SIDE)
+    return cells.tile(picture, lines, verdict)
 
 
 def stroked(
@@ -129,7 +200,7 @@ def stroked(
             [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-_LINE, _LINE)]
         )
         edge = (inside & ~kept)[_LINE:-_LINE, _LINE:-_LINE]
-        drawn[edge] = _COLOURS[stroke.kind]
+        drawn[edge] = COLOURS[stroke.kind]
     return drawn
 
 

@@ -110,6 +110,4 @@ class Guides(Held):
     def effects(self) -> Pictured[Effect]:
         """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
         parts = self._made()
-        return effects(
-            self.interventions, parts.gallery.thumbnail, parts.modality, parts.steering.extent
-        )
+        return effects(self.interventions, parts.gallery, parts.modality, parts.steering.extent)

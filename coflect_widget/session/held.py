@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TypeVar
 
 from coflect_widget.records.run import Run
@@ -22,6 +23,10 @@ class Held:
 
     def close(self) -> None:
         """Stop training, end every worker and thread, and leave the run folder complete."""
+        raise NotImplementedError
+
+    def serve(self) -> Path:
+        """Let other processes of this user show and steer the training."""
         raise NotImplementedError
 
     def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import weakref
 from collections.abc import Iterable
 
 from coflect_widget.process.ending import before_the_end
 from coflect_widget.session.held import Held
 
+#: Variable of the environment: sessions are served as they are made.
+SERVE = "COFLECT_SERVE"
 #: Sessions that are not closed.
 _open: set[Held] = set()
 
@@ -30,6 +33,7 @@ def join(session: Held) -> None:
         before_the_end(close_all)
     for other in earlier:
         other._made().spare = True
+    _serve_where_asked(session)
     if earlier:
         parts.tell.notice(
             "info",
@@ -38,6 +42,20 @@ def join(session: Held) -> None:
             "coflect.close_all(keep=session) ends all but this one.",
             "close_others",
         )
+
+
+def _serve_where_asked(session: Held) -> None:
+    """`coflect run train.py` serves each session of a script; a failure is said and no more."""
+    if not os.environ.get(SERVE):
+        return
+    try:
+        session.serve()
+    except Exception as error:  # noqa: BLE001 - the training goes on without
+        sys.stderr.write(f"coflect run: {session._run.id} is not served: {error}\n")
+    else:
+        place = session._run.path.resolve()
+        sys.stderr.write(f'coflect run: steer it with coflect.connect("{place}")\n')
+    sys.stderr.flush()
 
 
 def leave(session: Held) -> None:

@@ -53,8 +53,10 @@ class Looks(Held):
         return self._listed([c for c in self._candidates() if c.wrong_now])
 
     def _listed(self, candidates: list[Candidate]) -> Pictured[Candidate]:
-        forecast = self._made().newest.forecast
-        return listed(candidates, self.classes, 0 if forecast is None else forecast.horizon)
+        parts = self._made()
+        forecast = parts.newest.forecast
+        horizon = 0 if forecast is None else forecast.horizon
+        return listed(candidates, self.classes, horizon, parts.gallery.content)
 
     def _candidates(self) -> list[Candidate]:
         parts = self._made()
@@ -81,13 +83,25 @@ class Looks(Held):
             )
         ]  # fmt: skip
 
-    def explain(self, index: int, timeout: float = 120.0) -> Explanation:
+    def explain(
+        self, index: int, timeout: float = 120.0, *, target: int | str | None = None
+    ) -> Explanation:
         """Where the model looks on one training sample, now.
+
+        Parameters
+        ----------
+        index : int
+        timeout : float
+            In seconds.
+        target : int or str, optional
+            The class or label, by number or name, that the map is of; the likeliest if left out.
 
         Raises
         ------
         IndexError
             If there is no such sample.
+        ValueError
+            If there is no such class.
         RuntimeError
             If no explanation can be given; the message says why.
         TimeoutError
@@ -95,11 +109,24 @@ class Looks(Held):
         """
         parts = self._open()
         parts.scheduler.start()
-        asked = parts.desk.explain(whole_number(index, "index"))
+        asked = parts.desk.explain(whole_number(index, "index"), self._class_named(target))
         explanation = self._wait_for(asked, timeout, "explain()")
         parts.stream.flush()
         picture = parts.gallery.explained(explanation.index, explanation.model_step)
-        return replace(explanation, picture=picture, classes=tuple(self.classes))
+        content = parts.gallery.content(explanation.index)
+        return replace(explanation, picture=picture, classes=tuple(self.classes), content=content)
+
+    def _class_named(self, target: int | str | None) -> int | None:
+        if target is None:
+            return None
+        if not isinstance(target, str):
+            return whole_number(target, "target")
+        if target not in self.classes:
+            raise ValueError(
+                f"target={target!r} is no class; expected one of "
+                f"{', '.join(map(repr, self.classes[:20]))}"
+            )
+        return self.classes.index(target)
 
     def timeline(self, index: int) -> list[Explanation]:
         """Where the model looked on one training sample over the run, oldest first.

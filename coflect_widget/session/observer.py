@@ -32,6 +32,7 @@ from coflect_widget.session.telling import Telling
 from coflect_widget.training.checkpoints import PATIENCE
 
 COST_PERIOD = 10.0  # seconds between two records of the tool's own cost, at most
+FIRST_LOOK = 50  # steps of training before shortcuts are looked for: less has learned little
 SPEED_PERIOD = 0.5  # seconds between two records of the speed, at least
 LAST_TELEMETRY = 5.0  # seconds that the end of a training waits for what it told of, at most
 THUMBNAILS_PERIOD = 20.0  # seconds between two looks at which thumbnails the run folder lacks
@@ -110,6 +111,8 @@ class Observer:
                 self._parts.steering.effects.validated(validation["accuracy"])
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
+        if step >= FIRST_LOOK:
+            self._parts.findings.ended(epoch)
         score = validation.get(self._parts.task.metrics()[1])
         forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
@@ -168,6 +171,8 @@ class Observer:
         try:
             self._parts.knobs.watch.ended()
             self._parts.steering.effects.ended(self._parts.loop.step)
+            if self._parts.loop.step >= FIRST_LOOK:
+                self._parts.findings.ended(self._parts.loop.epoch, last=True)
         except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
             self._tell.notice("error", f"Effects could not be measured: {error}")
 
@@ -220,7 +225,7 @@ class Observer:
         """The samples most likely to fail, riskiest first; see `forecaster.OnRanking`."""
         parts = self._parts
         parts.window.ranked(indices)
-        if not parts.task.labelled:
+        if not parts.task.of_labels:
             target = np.full_like(predicted, -1)
         store = parts.forecaster.store
         wanted, given, error = ([], [], []) if store.values is None else store.values.of(indices)
@@ -268,7 +273,7 @@ class Observer:
     def _forgotten(self) -> events.Forgotten:
         parts, store = self._parts, self._parts.forecaster.store
         rows, count = forgotten(store, parts.config.forecast.top)
-        target = store.target[rows] if parts.task.labelled else np.full(len(rows), -1)
+        target = store.target[rows] if parts.task.of_labels else np.full(len(rows), -1)
         return events.Forgotten(
             count=count,
             index=rows.tolist(),

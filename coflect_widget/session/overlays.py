@@ -43,10 +43,10 @@ class Overlays:
         """From now on maps are computed there."""
         self._scheduler = scheduler
 
-    def explain(self, index: int) -> Future[Explanation]:
+    def explain(self, index: int, target: int | None = None) -> Future[Explanation]:
         """Maps of one sample for a person, before anything else."""
         self.looked_at = index
-        return self._scheduler.request(index, "person")
+        return self._scheduler.request(index, "person", target)
 
     def pace(self, factor: float, step: int) -> int:
         """Change the steps between two periodic overlays by `factor`; how many it is now."""

@@ -35,6 +35,7 @@ from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
+from coflect_widget.studies.findings import Finder
 from coflect_widget.tasks.base import Task
 from coflect_widget.training.checkpoints import CheckpointKeeper
 from coflect_widget.training.controls import Controls
@@ -75,6 +76,7 @@ class Parts:
     scheduler: ExplanationScheduler
     overlays: Overlays
     steering: Steering
+    findings: Finder
     labels: Labels
     knobs: KnobBoard
     data: DataChanges
@@ -140,6 +142,7 @@ class Parts:
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another
             for close in (
                 self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
-                self.scheduler.close, self.steering.close, self.checkpoints.close,
+                self.scheduler.close, self.steering.close, self.findings.close,
+                self.checkpoints.close,
             ):  # fmt: skip
                 closing.callback(close)

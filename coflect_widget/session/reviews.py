@@ -43,7 +43,7 @@ class Reviews(Held):
     def suspects(self) -> Pictured[Suspect]:
         """Samples whose label may be wrong, most doubtful first, then those that were judged."""
         parts = self._made()
-        return suspected(parts.labels.suspects(), self.classes, parts.gallery.thumbnail)
+        return suspected(parts.labels.suspects(), self.classes, parts.gallery)
 
     def judge(self, index: int, verdict: events.Verdict, label: int | None = None) -> events.Judged:
         """Say what is to become of a sample whose label is in doubt.

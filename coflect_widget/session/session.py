@@ -22,9 +22,12 @@ from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
+from coflect_widget.records.origin import class_counts
 from coflect_widget.records.run import Run
+from coflect_widget.records.summary import write_summary
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
+from coflect_widget.session.asking import Asks
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_layer, fit_method, structure_of
@@ -38,6 +41,7 @@ from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
 from coflect_widget.session.waiting import Waits
+from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
@@ -48,7 +52,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
+class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -96,6 +100,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
+    task : "multi_label", optional
+        Says of targets (N, L) of 0 and 1 that each column is a label, there or not, with a
+        probability of its own. Left out, they are taken for that where `loss` is
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -129,6 +137,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         class_weight: Mapping[int, float] | None = None,
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
+        task: str | None = None,
         tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
         **unknown: Any,
@@ -167,6 +176,13 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         if tokenizer is not None:
             named = with_tokenizer(named, tokenizer)
         more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
+        if task is not None:
+            if not takes(factory, "task"):
+                raise TypeError(
+                    f"task={task!r} is not for this model: its backend tells the task by loss and "
+                    "targets; leave task= out, or pass a torch model"
+                )
+            more["task"] = task
         if takes(factory, "modality"):
             more["modality"] = named
         engine = complete(
@@ -190,27 +206,29 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         if isinstance(structure, bytes):
             modality = fit_layer(engine, structure, first, fitting, modality)
         checked = fit_method(checked, modality)
-        task = task_of(engine, error_quantile=checked.forecast.error_quantile)
-        self.classes = task.outcomes(names)
+        chosen = task_of(engine, error_quantile=checked.forecast.error_quantile)
+        self.classes = chosen.outcomes(names)
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         checked = checked.model_copy(update={"display": display})
         self.config = checked
-        guided = engine.guided() if task.labelled else None
+        guided = engine.guided() if chosen.of_labels else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
-        facts = facts_of(engine, task, self.classes, checked.seed)
+        facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
-            path = make_run_folder(Path(run_dir))
+            path, labels = make_run_folder(Path(run_dir)), engine.labels()
             write_facts(
                 path,
                 checked,
                 {
-                    "fingerprint": fingerprint(engine.labels(), probes),
+                    "fingerprint": fingerprint(labels, probes),
                     "num_train": engine.num_train,
                     "num_val": engine.num_val,
                     "classes": self.classes,
                 },
+                device=engine.device,
+                counts=class_counts(labels, self.classes),
             )
         else:
             resumed.check(facts, engine)
@@ -224,7 +242,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             structure,
             checked,
             path,
-            task,
+            chosen,
             modality,
             self.classes,
             first=first,
@@ -247,6 +265,7 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
         try:
             if resumed is not None:
                 go_on(resumed, self._parts)
+                self._parts.findings.adopt(findings_of(self._run.events()))
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())
@@ -353,7 +372,10 @@ class Session(Waits, Looks, Guides, Changes, Reviews, OwnLoops, Shows):
             parts.await_end()
         try:
             parts.close()
+            write_summary(parts.path)
         finally:
+            if self._served is not None:
+                self._served.close()
             kernel.leave(self)
             if self._dashboard is not None:
                 self._dashboard.close()

@@ -11,7 +11,7 @@ from coflect_widget.session.held import Held
 _ways: dict[str, str] = {}
 
 
-def show_with(*, live: str, recorded: str, sidebar: str, page: str) -> None:
+def show_with(*, live: str, recorded: str, sidebar: str, page: str, served: str) -> None:
     """Say with what sessions are shown; each is imported when it is first used.
 
     Parameters
@@ -24,8 +24,10 @@ def show_with(*, live: str, recorded: str, sidebar: str, page: str) -> None:
         Of what shows a widget beside the cells: ``(widget, title, page) -> object``.
     page : str
         Of what writes one file that shows a run: ``(run, path) -> Path``.
+    served : str
+        Of what lets other processes show and steer a session: ``(session) -> Served``.
     """
-    _ways.update(live=live, recorded=recorded, sidebar=sidebar, page=page)
+    _ways.update(live=live, recorded=recorded, sidebar=sidebar, page=page, served=served)
 
 
 def _way(name: str) -> Any:
@@ -56,8 +58,25 @@ class Screen(Protocol):
         """Show the session's last state and end every thread."""
 
 
+class Served(Protocol):
+    """A session that other processes may show and steer.
+
+    Attributes
+    ----------
+    path : Path
+        The connection file.
+    """
+
+    path: Path
+
+    def close(self) -> None:
+        """Tell those who are connected, and end every thread."""
+
+
 class Shows(Held):
-    """Mixed into `Session`: in a cell, in the side panel, in a file."""
+    """Mixed into `Session`: in a cell, in the side panel, in a file, in another process."""
+
+    _served: Served | None = None
 
     _dashboard: Screen | None = None
     _replayed: Any = None  # where it is first shown after it was closed
@@ -80,6 +99,26 @@ class Shows(Held):
         widget = self.dashboard()
         page = "" if self._dashboard is None else self._dashboard.page
         return _way("sidebar")(widget, f"Coflect {self._run.id}", page)
+
+    def serve(self) -> Path:
+        """Let other processes of this user show and steer the training, until it is closed.
+
+        Returns
+        -------
+        Path
+            The connection file in the run folder; ``coflect.connect(session.run.path)`` reads it.
+
+        Raises
+        ------
+        RuntimeError
+            If the session is closed, or what it takes is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        self._open()
+        if self._served is None:
+            self._served = _way("served")(self)
+        return self._served.path
 
     def _ipython_display_(self) -> None:
         widget = self.dashboard()

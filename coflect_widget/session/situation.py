@@ -54,6 +54,10 @@ class Situation:
         Epoch at which the review window last opened.
     seen_to : set of int
         Samples whose label a person has judged.
+    asks : bool
+        Whether findings are asked about.
+    findings : dict of str to Finding
+        Those without an answer.
     """
 
     state: RunState = "idle"
@@ -80,6 +84,8 @@ class Situation:
     learning_rate: float | None = None
     first_rate: float | None = None
     dismissed: set[str] = field(default_factory=set)
+    asks: bool = True
+    findings: dict[str, events.Finding] = field(default_factory=dict)
     _windows: list[dict[str, float]] = field(default_factory=list)  # of the epoch under way
     _of: int = 0  # that epoch
 
@@ -115,6 +121,10 @@ class Situation:
                 self._window(event.epoch, data)
             case events.Notice() as data if data.alarm:
                 self._alarm(event.step, data)
+            case events.Finding() as data:
+                self.findings[data.id] = data
+            case events.Answered() as data:
+                self.findings.pop(data.finding, None)
             case events.CommandReceived() as data if data.command.startswith(DISMISS):
                 self.dismissed.add(data.command.removeprefix(DISMISS))
             case _:

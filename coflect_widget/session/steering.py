@@ -6,7 +6,7 @@ only what the loss took.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from coflect_widget.guidance.ledger import Intervention, Ledger, fold
 from coflect_widget.guidance.place_watch import PlaceWatch
 from coflect_widget.guidance.search import ArtefactSearch
 from coflect_widget.guidance.state import GuidanceState
-from coflect_widget.modalities.base import Modality
+from coflect_widget.modalities.base import Corners, Modality
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.telling import Telling, when_applied
 from coflect_widget.studies.watch import EffectWatch
@@ -57,6 +57,8 @@ class Steering:
     ledger : Ledger
     search : ArtefactSearch
     effects : EffectWatch
+    worker : IdleWorker
+        Of what nobody waits for.
     """
 
     def __init__(
@@ -88,9 +90,9 @@ class Steering:
         self._running = running
         self._step = step
         self.ledger = Ledger(config.guidance.strength, modality)
-        self._worker = IdleWorker()
+        self.worker = IdleWorker()
         self.search = ArtefactSearch(
-            self._worker,
+            self.worker,
             modality,
             lambda index: samples.train(index).input,
             backend.num_train,
@@ -104,7 +106,7 @@ class Steering:
             tell.warn,
         )
         self.effects = EffectWatch(
-            self._worker,
+            self.worker,
             backend.explainer,
             b"" if isinstance(structure, Exception) else structure,
             backend.weight_specs(),
@@ -123,13 +125,13 @@ class Steering:
 
     def state_changed(self, state: str) -> None:
         """Training began, holds, goes on or ended."""
-        self._worker.training(state == "training")
+        self.worker.training(state == "training")
 
     def close(self) -> None:
         """End searches and measurements."""
         self.search.close()
         self.effects.close()
-        self._worker.close()
+        self.worker.close()
 
     def measured(self, effect: events.Effect) -> None:
         """What an intervention did is known; any thread."""
@@ -165,7 +167,18 @@ class Steering:
             self._classes,
             lambda index: int(self._samples.train(index).target),
         )
+        if checked.scope == "class" and not self._task.labelled:
+            raise ValueError(
+                "scope='class' needs one class for each sample, and these have several labels; "
+                "leave scope= out, or mark the place on one more sample"
+            )
         return self._apply_at_boundary(self._apply_feedback, checked)
+
+    def ignore_places(
+        self, finding: str, strokes: list[events.StrokeRecord], places: Mapping[int, Corners]
+    ) -> Future[Intervention]:
+        """Ignore a finding: the strokes, and what was found at these places of other samples."""
+        return self._apply_at_boundary(self._apply_places, finding, strokes, places)
 
     def _apply_at_boundary(self, apply: Callable[..., None], *given: Any) -> Future[Intervention]:
         recorded: Future[Intervention] = Future()
@@ -331,6 +344,30 @@ class Steering:
         self, intervention: str, hits: list[Hit], recorded: Future[Intervention]
     ) -> None:
         self._apply(self._found(self.ledger[intervention], hits), recorded)
+
+    def _apply_places(
+        self,
+        finding: str,
+        strokes: list[events.StrokeRecord],
+        places: Mapping[int, Corners],
+        recorded: Future[Intervention],
+    ) -> None:
+        name, focus = self.ledger.new_id(), self.ledger.state().focus
+        found = None
+        if places:
+            found = events.Found(of=name, index=list(places), box=list(places.values()))
+        where = f" in {len(places)} samples" if places else ""
+        record = events.InterventionRecord(
+            id=name,
+            author=self._tell.author,
+            sample=strokes[0].sample,
+            strokes=strokes,
+            understood=f"ignore finding {finding}{where}, strength {focus:.2f}",
+            strength=focus,
+            focus=focus,
+            found=found,
+        )
+        self._apply(record, recorded)
 
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         step = self._step()

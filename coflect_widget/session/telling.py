@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +15,21 @@ from coflect_widget.records.stream import EventStream
 
 T = TypeVar("T")
 
+_speaker: ContextVar[str | None] = ContextVar("coflect_speaker", default=None)
+
+
+@contextmanager
+def said_by(name: str) -> Iterator[None]:
+    """What is asked within is recorded under this name, also where it is done later.
+
+    `Controls.submit` carries the name to the step boundary at which it is done.
+    """
+    token = _speaker.set(name)
+    try:
+        yield
+    finally:
+        _speaker.reset(token)
+
 
 class Telling:
     """Records events where the training is now; any thread.
@@ -21,7 +38,7 @@ class Telling:
     ----------
     stream : EventStream
     author : str
-        Who steers this session.
+        Who steers this session, where `said_by` names nobody else.
     place : callable () -> (step, epoch)
         Steps done and epochs completed.
     """
@@ -30,8 +47,13 @@ class Telling:
         self, stream: EventStream, author: str, place: Callable[[], tuple[int, int]]
     ) -> None:
         self.stream = stream
-        self.author = author
+        self._author = author
         self._place = place
+
+    @property
+    def author(self) -> str:
+        """Who asks for what is done now."""
+        return _speaker.get() or self._author
 
     def emit(self, data: events.Payload) -> None:
         """Record something that happens now."""

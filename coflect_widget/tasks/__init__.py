@@ -6,9 +6,12 @@ from typing import Any
 
 from coflect_widget.tasks.base import PerSample, Task, Values, Words
 from coflect_widget.tasks.classification import Classification
+from coflect_widget.tasks.multi_label import MultiLabel
 from coflect_widget.tasks.regression import Regression
 
-__all__ = ["Classification", "PerSample", "Regression", "Task", "Values", "Words", "task_of"]
+__all__ = [
+    "Classification", "MultiLabel", "PerSample", "Regression", "Task", "Values", "Words", "task_of",
+]  # fmt: skip
 
 
 def task_of(backend: Any, *, error_quantile: float = 0.8) -> Task:

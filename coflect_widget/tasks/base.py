@@ -108,6 +108,14 @@ class Words:
     outcomes: tuple[str, ...] = ()
 
 
+class Verdict(NamedTuple):
+    """What is right of one sample's explained output, where it has a target of its own."""
+
+    target: int  #: outcome
+    predicted: int  #: outcome
+    there: tuple[int, ...]  #: all labels of the sample
+
+
 class Task(Protocol):
     """One kind of training.
 
@@ -118,6 +126,9 @@ class Task(Protocol):
     labelled : bool
         Whether a target is one label out of several: a person can doubt it and judge it, a stroke
         can speak for it, it has odds, and it tells alone whether an output is right.
+    of_labels : bool
+        Whether outputs belong to labels, one each: the target in the queue is an outcome, a stroke
+        keeps outputs right, and each output has odds.
     groups : int
         Groups of samples that a snapshot raises and lowers together: one for each label, else 1.
     width : int
@@ -137,6 +148,7 @@ class Task(Protocol):
     name: str
     words: Words
     labelled: bool
+    of_labels: bool
     groups: int
     width: int
     by_batch: bool
@@ -217,8 +229,24 @@ class Task(Protocol):
     def explained(self, target: int | None) -> int | None:
         """What a map is of where a person asked for `target`; None is left to the model."""
 
-    def likeliest(self, shares: NDArray[np.floating], count: int) -> Mapping[int, float]:
-        """Of one sample's `shares` of all outcomes the largest, largest first; maybe none."""
+    def verdict(
+        self, explained: int, output: float, targets: NDArray[np.floating] | None
+    ) -> Verdict | None:
+        """Of output number `explained`; None where the sample's label and prediction tell.
+
+        `targets` (D,) are all of the sample's, where it has more than a class number.
+        """
+
+    def likeliest(
+        self,
+        shares: NDArray[np.floating],
+        count: int,
+        outputs: NDArray[np.floating] | None = None,
+    ) -> Mapping[int, float]:
+        """Of one sample's `shares` of all outcomes the largest, largest first; maybe none.
+
+        `outputs` (...) are what the shares were made of, where they are known.
+        """
 
     def odds(
         self, outputs: NDArray[np.floating], target: int
@@ -228,7 +256,7 @@ class Task(Protocol):
         Raises
         ------
         ValueError
-            If the task is not `labelled`.
+            If the task is not `of_labels`.
         """
 
 

@@ -37,7 +37,7 @@ class Classification:
 
     name = "classification"
     words = _WORDS
-    labelled = True
+    labelled = of_labels = True
     by_batch = False
     tells_values = False
     predicts_targets = True
@@ -129,7 +129,15 @@ class Classification:
     def explained(self, target: int | None) -> int | None:
         return target
 
-    def likeliest(self, shares: NDArray[np.floating], count: int) -> Mapping[int, float]:
+    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
+        return None
+
+    def likeliest(
+        self,
+        shares: NDArray[np.floating],
+        count: int,
+        outputs: NDArray[np.floating] | None = None,
+    ) -> Mapping[int, float]:
         top = np.argsort(-shares, kind="stable")[:count]
         return {int(number): float(shares[number]) for number in top}
 

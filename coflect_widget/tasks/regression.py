@@ -69,7 +69,7 @@ class Regression:
 
     name = "regression"
     words = _WORDS
-    labelled = False
+    labelled = of_labels = False
     groups = 1
     width = 1
     by_batch = True
@@ -146,7 +146,15 @@ class Regression:
     def explained(self, target: int | None) -> int | None:
         return 0 if target is None else target
 
-    def likeliest(self, shares: NDArray[np.floating], count: int) -> Mapping[int, float]:
+    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
+        return None
+
+    def likeliest(
+        self,
+        shares: NDArray[np.floating],
+        count: int,
+        outputs: NDArray[np.floating] | None = None,
+    ) -> Mapping[int, float]:
         return {}
 
     def odds(

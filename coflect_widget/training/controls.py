@@ -10,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -86,8 +88,10 @@ class Controls:
     def submit(self, action: Callable[[], T]) -> Future[T]:
         """Run `action` at the next step boundary, or at once if nothing trains.
 
-        The future carries what `action` returns or raises.
+        The future carries what `action` returns or raises. `action` has the context variables of
+        whoever asks: who that is goes into the record.
         """
+        action = partial(copy_context().run, action)
         future: Future[T] = Future()
         if self._owner is threading.current_thread():
             _run(action, future)

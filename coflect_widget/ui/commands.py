@@ -51,7 +51,8 @@ class Commands:
         def done(finished: Future[Answer]) -> None:
             error = finished.exception()
             if error is None:
-                reply(True, *finished.result())
+                answer = finished.result()
+                reply(True, answer.text, answer.step)
             else:
                 reply(False, str(error) or repr(error), None)
 

@@ -11,6 +11,9 @@ from coflect_widget import events
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui import protocol
 
+#: Maps that stand in the place of another, for kinds or settings that have them instead.
+_FIRST = dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam")
+
 
 def explained(
     gallery: Gallery,
@@ -25,6 +28,8 @@ def explained(
         "target": None,
         "predicted": None,
         "top": [],
+        "explained": None,
+        "labels": [],
         "agreement": None,
         "quality": None,
         "quality_reason": None,
@@ -67,11 +72,13 @@ def _describe(
             {"index": c, "probability": p}
             for c, p in zip(shown.top_classes, shown.top_probs, strict=True)
         ],
+        explained=shown.explained if shown.top_classes else None,
+        labels=shown.labels,
         agreement=shown.agreement,
         **verdict(shown.quality),
         bbox=None if shown.focus_bbox is None else list(on_screen(shown.focus_bbox)),
         model_step=shown.model_step,
-        method="livecam" if shown.method in ("gradcam", "integrated") else shown.method,
+        method=_FIRST.get(shown.method, shown.method),
         seconds=shown.seconds,
         purpose=shown.purpose,
     )

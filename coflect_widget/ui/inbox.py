@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from coflect_widget.events import Command, Explain
 from coflect_widget.ui.beside_cells import answer_beside_cells
-from coflect_widget.ui.protocol import FROM_BROWSER, Ack, Compare, Hello, Look
+from coflect_widget.ui.protocol import FROM_BROWSER
+from coflect_widget.ui.screen_messages import Ack, Compare, Hello, Look
 
 MAX_ID = 64  # characters of a message's id
 
@@ -50,8 +51,17 @@ class Answers(Protocol):
         """Answer the message of this id."""
 
 
-class Inbox(ipywidgets.Widget):  # type: ignore[misc]
-    """The receiving end of the dashboard's buttons.
+class Receiver(ipywidgets.Widget):  # type: ignore[misc]
+    """A model that takes the messages of a page: `take(content)`, beside the cells, unchecked."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.on_msg(lambda _widget, content, _buffers: take(content))
+        answer_beside_cells(self.comm)
+
+
+class Intake:
+    """Checks the messages of pages and hands them on; any thread, nothing here waits.
 
     Attributes
     ----------
@@ -65,15 +75,13 @@ class Inbox(ipywidgets.Widget):  # type: ignore[misc]
     """
 
     def __init__(self, target: Commandable, answers: Answers) -> None:
-        super().__init__()
         self.malformed = self.refused = 0
         self.page = ""
         self._target = target
         self._answers = answers
-        self.on_msg(self._receive)
-        answer_beside_cells(self.comm)
 
-    def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
+    def take(self, content: Any) -> None:
+        """One message, as it came from a page."""
         identifier = content.get("id") if isinstance(content, dict) else None
         if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID:
             self.malformed += 1
@@ -118,3 +126,35 @@ class Inbox(ipywidgets.Widget):  # type: ignore[misc]
             case _:
                 return False
         return True
+
+
+class Inbox(Receiver):
+    """The receiving end of the dashboard's buttons.
+
+    Attributes
+    ----------
+    intake : Intake
+        What checks the messages; it counts those that could not be used.
+    """
+
+    def __init__(self, target: Commandable, answers: Answers) -> None:
+        self.intake = Intake(target, answers)
+        super().__init__(self.intake.take)
+
+    @property
+    def malformed(self) -> int:
+        """See `Intake`."""
+        return self.intake.malformed
+
+    @property
+    def refused(self) -> int:
+        """See `Intake`."""
+        return self.intake.refused
+
+    @property
+    def page(self) -> str:
+        """See `Intake`."""
+        return self.intake.page
+
+    def _receive(self, _widget: object, content: Any, _buffers: object) -> None:
+        self.intake.take(content)

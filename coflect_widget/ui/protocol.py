@@ -15,6 +15,9 @@ Kernel to browser: custom messages on the dashboard's model.
     "buffers": [bytes, ...]}`` so that a saved notebook shows the last state without a kernel.
 ``{"kind": "reply", "id": str, "ok": bool, "text": str, "step": int | null}``
     The answer to the browser's message with that id, sent after what it did is on disk.
+``{"kind": "lost", "text": str}``
+    From a notebook that shows a training of another process: that one is gone, and why. A later
+    update says that it is back.
 
 Browser to kernel: custom messages on the inbox (`ui.inbox`), which never publishes. Each is one of
 ``events.AnyCommand`` plus an ``id``, or about the screen (`Hello`, `Ack`, `Look`), with the
@@ -33,14 +36,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic refuses the one of typing on Python 3.11
 
 from coflect_widget.events import (
-    LARGEST,
     OPTIONAL,
     AnyCommand,
-    Command,
     Doing,
     Effect,
     GateStatus,
@@ -49,6 +50,7 @@ from coflect_widget.events import (
     RunState,
     StrokeRecord,
 )
+from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
 MarkerKind = Literal["intervention", "window_open", "window_shut"]
@@ -193,6 +195,8 @@ class Explanation(TypedDict):
     target: int | None
     predicted: int | None
     top: Annotated[list[TopClass], older([])]
+    explained: Annotated[int | None, older(None)]  # class or label that the map is of
+    labels: Annotated[list[int], older([])]  # of several labels a sample those that are there
     agreement: float | None  # 0 to 1; null: not defined
     quality: str | None  # "reliable" or "not reliable"; null: not checked
     quality_reason: str | None  # one sentence where it is not reliable
@@ -397,50 +401,14 @@ class Reply(TypedDict):
     step: int | None
 
 
-class _ScreenMessage(BaseModel):
-    """Base of what a browser says of its screen; it changes nothing of the run."""
+class Gone(TypedDict):
+    """What trains is in another process, and that one is not heard any more."""
 
-    model_config = Command.model_config
-
-
-class Hello(_ScreenMessage):
-    """A page shows the dashboard, or lost an update; it gets everything."""
-
-    kind: Literal["hello"] = "hello"
-    page: str = Field(default="", max_length=64)  #: Notebook 7 names its pages
+    kind: Literal["lost"]
+    text: str
 
 
-class Ack(_ScreenMessage):
-    """Update `seq` was shown.
-
-    Sent at each sixteenth update, or after eight seconds; every five seconds if nothing comes; when
-    `seen` changes; and when a person's hand comes back to the view, which `attended` tells for ten
-    seconds.
-    """
-
-    kind: Literal["ack"] = "ack"
-    seq: int = Field(ge=0, le=LARGEST)
-    seen: bool
-    attended: bool
-
-
-class Look(_ScreenMessage):
-    """Bring one recorded explanation onto the shelf; with null, show the sample."""
-
-    kind: Literal["look"] = "look"
-    index: int = Field(ge=0, le=LARGEST)
-    step: int | None = Field(ge=0, le=LARGEST)
-
-
-class Compare(_ScreenMessage):
-    """Draw another run behind the charts, by its name; "" for none."""
-
-    kind: Literal["compare"] = "compare"
-    run: str = Field(max_length=255)
-
-
-ScreenMessage = Annotated[Hello | Ack | Look | Compare, Field(discriminator="kind")]
-FromKernel = Annotated[Update | Reply, Field(discriminator="kind")]
+FromKernel = Annotated[Update | Reply | Gone, Field(discriminator="kind")]
 #: Checks what comes from a browser, without its id.
 FROM_BROWSER: TypeAdapter[Any] = TypeAdapter(
     Annotated[AnyCommand | ScreenMessage, Field(discriminator="kind")]

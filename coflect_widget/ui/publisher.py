@@ -133,6 +133,14 @@ class Publisher:
         """Show this sample."""
         self._do(lambda: self._view.select(index))
 
+    def leave(self, client: str) -> None:
+        """A page went and will acknowledge nothing more."""
+
+        def drop() -> None:
+            self._clients.pop(client, None)
+
+        self._do(drop)
+
     def look(self, index: int, step: int | None) -> None:
         """Show one recorded explanation of a sample, or with None its newest."""
         self._do(lambda: self._view.look(index, step))

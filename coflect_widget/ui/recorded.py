@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.run import Run
+from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.resuming import Resume
 
@@ -74,6 +77,18 @@ class RecordedRun(Run):
             self._dashboard = replay_dashboard(self)
         return self._dashboard
 
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML file: curves, settings, interventions, effects, where the run came from.
+
+        The file needs nothing else and runs nothing. An existing file is not replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If there is such a file.
+        """
+        return Comparison([self]).save(path)
+
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""
         from coflect_widget.ui.export import save_html
@@ -90,3 +105,46 @@ def open_run(path: str | Path) -> RecordedRun:
         If `path` is not a run folder.
     """
     return RecordedRun(path)
+
+
+def runs(
+    folder: str | Path = "runs", *, archived: bool = False, require_complete: bool = False
+) -> Runs[RecordedRun]:
+    """Table of the runs in a folder, and up to three folders below it; displayable in a notebook.
+
+    A run that cannot be read is left out with a `BrokenRunWarning` that names it.
+
+    Parameters
+    ----------
+    folder : path
+        As `run_dir` of the sessions.
+    archived : bool
+        Whether to show archived runs too.
+    require_complete : bool
+        Only runs that finished or were stopped, and whose record has no damaged line.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    return read_runs(folder, open_run, archived=archived, require_complete=require_complete)
+
+
+def compare(runs: Iterable[Run | str | Path]) -> Comparison:
+    """Runs side by side: only what differs, and their curves; displayable in a notebook.
+
+    Parameters
+    ----------
+    runs : iterable of Run or path
+        Such as a table of `runs`, or some of it. ``compare(...).save("compared.html")`` writes it
+        to one file, with the interventions of each run.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    FileNotFoundError
+        If a path is not a run folder.
+    """
+    return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)

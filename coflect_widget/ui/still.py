@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from coflect_widget.records import cells
+from coflect_widget.records.sketches import sketch
 
 #: Seconds between two refreshes while training goes on, at least.
 EVERY = 60.0
@@ -97,7 +98,7 @@ def bundle(snapshot: Mapping[str, Any]) -> dict[str, str]:
         _head(words, update),
         _charts(update.get("metrics") or [], buffers),
         _looked_at(update.get("explanation"), buffers, status["classes"]),
-        _queue(update.get("queue"), buffers, status["classes"]),
+        _queue(update.get("queue"), _glances(update, buffers), buffers, status["classes"]),
         _ledger(update.get("ledger") or []),
     ]
     return {
@@ -195,22 +196,36 @@ def _looked_at(
 ) -> str:
     if shown is None or shown["picture_buffer"] is None:
         return ""
-    picture = np.frombuffer(buffers[shown["picture_buffer"]], np.uint8)
-    picture = picture.reshape(shown["height"], shown["width"], 3)
-    pictures = {"the sample": picture}
     number = shown.get(f"{shown['method']}_buffer")
     if number is None:
         number = next((shown[n] for n in ("consensus_buffer", "livecam_buffer") if shown[n]), None)
+    heat: NDArray[np.float32] | None = None
     if number is not None:
-        marks = np.frombuffer(buffers[number], np.uint8)
-        marks = marks.reshape(shown["map_height"], shown["map_width"])
-        pictures["where the model looks"] = cells.over(picture, marks.astype(np.float32) / 255)
+        heat = np.frombuffer(buffers[number], np.uint8).astype(np.float32)
+        heat /= 255
     title = f"Sample {shown['index']}"
     if shown["predicted"] is not None:
         title += f" ({_named(classes, shown['target'])}): the model says " + _named(
             classes, shown["predicted"]
         )
-    tiles = [
+    note = "" if shown["model_step"] is None else f"after step {shown['model_step']}"
+    drawn = sketch(shown.get("content"), heat)
+    if drawn:
+        words = [] if heat is None else ["coloured where the model looks"]
+        return cells.block(title, [cells.tile(drawn, words, width=600)], note)
+    return cells.block(title, _pictures(shown, buffers, heat), note)
+
+
+def _pictures(
+    shown: Mapping[str, Any], buffers: Sequence[bytes], heat: NDArray[np.float32] | None
+) -> list[str]:
+    picture = np.frombuffer(buffers[shown["picture_buffer"]], np.uint8)
+    picture = picture.reshape(shown["height"], shown["width"], 3)
+    pictures = {"the sample": picture}
+    if heat is not None:
+        heat = heat.reshape(shown["map_height"], shown["map_width"])
+        pictures["where the model looks"] = cells.over(picture, heat)
+    return [
         cells.tile(
             cells.picture_tag(
                 cells.png(cells.fitted(one, 192)), f"sample {shown['index']}: {words}"
@@ -220,12 +235,25 @@ def _looked_at(
         )
         for words, one in pictures.items()
     ]
-    note = "" if shown["model_step"] is None else f"after step {shown['model_step']}"
-    return cells.block(title, tiles, note)
+
+
+def _glances(update: Mapping[str, Any], buffers: Sequence[bytes]) -> dict[int, str]:
+    """Samples of lists that are no pictures, by number, as HTML."""
+    found = {}
+    for glance in update.get("glances") or []:
+        number = glance["cells_buffer"]
+        heat = None
+        if number is not None:
+            heat = np.frombuffer(buffers[number], np.uint8) / np.float32(255)
+        found[glance["index"]] = sketch(glance["content"], heat, small=True)
+    return found
 
 
 def _queue(
-    queue: Mapping[str, Any] | None, buffers: Sequence[bytes], classes: Sequence[str]
+    queue: Mapping[str, Any] | None,
+    glances: Mapping[int, str],
+    buffers: Sequence[bytes],
+    classes: Sequence[str],
 ) -> str:
     items = [] if queue is None else queue["items"]
     if queue is None or not items:
@@ -233,17 +261,16 @@ def _queue(
     tiles = []
     for item in items[:MOST_TILES]:
         number = item["thumbnail_buffer"]
-        picture = (
-            ""
-            if number is None
-            else cells.picture_tag(buffers[number], f"sample {item['index']}", 96)
-        )
+        drawn = glances.get(item["index"], "")
+        picture = drawn
+        if not drawn and number is not None:
+            picture = cells.picture_tag(buffers[number], f"sample {item['index']}", 96)
         lines = [f"#{item['index']} · {item['risk']:.0%}"]
         if item["target"] >= 0:
             lines.append(_named(classes, item["target"]))
             if item["wrong_now"]:
                 lines.append(f"the model says {_named(classes, item['predicted'])}")
-        tiles.append(cells.tile(picture, lines, width=104))
+        tiles.append(cells.tile(picture, lines, width=250 if drawn else 104))
     more = len(items) - MOST_TILES
     note = f"and {more} more" if more > 0 else ""
     return cells.block(f"Likely to be wrong at epoch {queue['due']}", tiles, note)

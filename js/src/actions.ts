@@ -80,8 +80,8 @@ export class Actions {
     this.store.patch({ asked: null });
   }
 
-  /** Show one sample: explained now where somebody can, else as it was recorded. */
-  async explain(index: number): Promise<void> {
+  /** Show one sample: explained now where somebody can, else as it was recorded; `target` is a class. */
+  async explain(index: number, target: number | null = null): Promise<void> {
     if (!isReachable(this.store.state)) {
       this.#showRecorded(index);
       return;
@@ -90,7 +90,7 @@ export class Actions {
     const failed = (): void => {
       if (this.store.state.explaining === index) this.store.patch({ explaining: null });
     };
-    const reply = await this.#ask({ kind: "explain", index });
+    const reply = await this.#ask({ kind: "explain", index, target });
     if (reply?.ok !== true) failed();
     else setTimeout(failed, 60_000); // a worker that never answers must not leave the page busy
   }

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events/ say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -126,6 +126,8 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
     target: maybe(num)(from, "target"),
     predicted: maybe(num)(from, "predicted"),
     top: or(list(readTopClass), [])(from, "top"),
+    explained: maybe(num)(from, "explained"),
+    labels: or(numbers, [])(from, "labels"),
     agreement: maybe(num)(from, "agreement"),
     quality: maybe(str)(from, "quality"),
     quality_reason: maybe(str)(from, "quality_reason"),
@@ -388,17 +390,26 @@ function readReply(from: Fields): Reply {
   };
 }
 
+function readGone(from: Fields): Gone {
+  return {
+    kind: "lost",
+    text: str(from, "text"),
+  };
+}
+
 /**
  * Check a message of the kernel; null for kinds that a newer kernel may know.
  * Throws ProtocolError where a known kind does not have its shape.
  */
-export function decode(content: unknown, buffers: Buffers): Update | Reply | null {
+export function decode(content: unknown, buffers: Buffers): Update | Reply | Gone | null {
   const from = fields(content, "message");
   switch (from["kind"]) {
     case "update":
       return readUpdate(from, buffers);
     case "reply":
       return readReply(from);
+    case "lost":
+      return readGone(from);
     default:
       return null;
   }

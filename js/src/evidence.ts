@@ -35,18 +35,34 @@ export function createEvidence(context: Context): Part {
     h("div", { class: "cw-says-head" }, h("h4", { class: "cw-title" }, "What the model says"), busy), bars, facts, timeline.el, judging,
     h("div", { class: "cw-slot", tabindex: 0, role: "group", "aria-label": "What else there is to say of this sample" }, judge.el, caution));
 
+  bars.addEventListener("click", (event) => {
+    const chosen = (event.target as Element).closest("[data-class]")?.getAttribute("data-class");
+    const index = context.store.state.explanation?.index;
+    if (typeof chosen === "string" && index !== undefined) void actions.explain(index, Number(chosen));
+  }, { signal });
+
   function makeBar(): HTMLLIElement {
-    return h("li", { class: "cw-class-bar" }, isolated("cw-class"), h("span", { class: "cw-check" }),
+    return h("li", { class: "cw-class-bar" }, button("", { class: "cw-class-choose" }, isolated("cw-class")), h("span", { class: "cw-check" }),
       h("span", { class: "cw-meter", "aria-hidden": "true" }), h("span", { class: "cw-number" }));
   }
 
   function showBars(state: State, explanation: Explanation | null): void {
     const top = explanation?.top ?? [];
-    syncChildren(bars, top.slice(0, 3), makeBar, (item, one) => {
+    const labels = explanation?.labels ?? [];
+    syncChildren(bars, top, makeBar, (item, one) => {
       const [name, check, meter, number] = item.children;
-      const truth = one.index === explanation?.target;
+      // With several labels a sample each of them has its own truth.
+      const truth = labels.length > 0 ? labels.includes(one.index) : one.index === explanation?.target;
+      const mapped = one.index === explanation?.explained;
       const label = className(state, one.index);
-      if (name) setText(name, label);
+      const text = name?.firstElementChild;
+      if (text) setText(text, label);
+      if (name) {
+        setAttr(name, "data-class", one.index);
+        setAttr(name, "aria-pressed", String(mapped));
+        setAttr(name, "title", mapped ? `The map is of ${label}` : `Show the map of ${label}`);
+        (name as HTMLButtonElement).disabled = !isReachable(state);
+      }
       setAttr(item, "title", state.status?.classes[one.index] ?? label);
       if (check) {
         setText(check, truth ? "✓" : "");

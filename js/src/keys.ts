@@ -31,6 +31,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["?", "this list"],
   ["Arrows", "on the picture: lead the tool; Space sets it down and lifts it, Enter closes a polygon"],
   ["Arrows", "on words, curves, features: move; Shift or Space chooses several, Space marks, Delete takes a mark away"],
+  ["+ - 0", "on curves: closer, further, all; Ctrl and the wheel too, and a drag with Shift moves them"],
   ["Arrows", "on a stroke: move it; with Shift: resize a box; Delete removes it"],
   ["Arrows", "in a list: step; Enter opens the sample"],
   ["Up Down", "in the line for a sentence: earlier ones"],

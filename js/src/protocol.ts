@@ -118,6 +118,8 @@ export interface Explanation {
   target: number | null;
   predicted: number | null;
   top: TopClass[];
+  explained: number | null;
+  labels: number[];
   agreement: number | null;
   quality: string | null;
   quality_reason: string | null;
@@ -347,6 +349,12 @@ export interface Reply {
   step: number | null;
 }
 
+/** What trains is in another process, and that one is not heard any more. */
+export interface Gone {
+  kind: "lost";
+  text: string;
+}
+
 /** A region that a person marked; coordinates are fractions of the sample's sides. */
 export interface StrokeInput {
   kind: StrokeKind;
@@ -372,7 +380,7 @@ export type Command =
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
   | { kind: "undo"; intervention: string }
-  | { kind: "explain"; index: number }
+  | { kind: "explain"; index: number; target?: number | null }
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }

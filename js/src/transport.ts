@@ -261,6 +261,7 @@ export class Transport {
       const message = decode(content, buffers ?? []);
       if (message?.kind === "reply") this.#answer(message);
       else if (message?.kind === "update") this.#update(message);
+      else if (message?.kind === "lost") this.#lost(message.text);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.store.patch({ problem: `A message of the kernel could not be read: ${error.message}` });
@@ -282,6 +283,14 @@ export class Transport {
     const behind = gap || (this.store.state.connection === "behind" && !update.full);
     this.store.patch({ connection: behind ? "behind" : this.#alive() });
     if (gap) this.#greeting.begin();
+  }
+
+  /** What trains is elsewhere and was lost, though the kernel of this notebook is there. */
+  #lost(text: string): void {
+    this.#greeting.end();
+    if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
+    this.store.patch({ connection: "gone", asked: null, explaining: null, problem: text });
+    this.#giveUp();
   }
 
   #answer(reply: Reply): void {

@@ -213,6 +213,19 @@ describe("what it sends", () => {
     expect(line.value).toBe("");
   });
 
+  it("each label has its own probability and truth, and a press on it asks for its map", async () => {
+    const { explanation } = raw.updateFull.message;
+    const top = [{ index: 1, probability: 0.9 }, { index: 0, probability: 0.8 }];
+    mounted.test.receive({ kind: "update", seq: 2, full: false, explanation: { ...explanation, top, explained: 1, labels: [0, 1] } }, buffers(raw.updateFull));
+    await frame();
+    const bars = [...document.querySelectorAll(".cw-class-bar")];
+    expect(bars.map((bar) => bar.querySelector(".cw-check")?.textContent)).toEqual(["✓", "✓"]);
+    const names = bars.map((bar) => bar.querySelector("button"));
+    expect(names.map((name) => name?.getAttribute("aria-pressed"))).toEqual(["true", "false"]);
+    names[1]?.click();
+    expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 4187, target: 0 });
+  });
+
   it("explain from the queue and by number", async () => {
     get("cw-queue").querySelector("button")?.click();
     expect(lastOf(mounted)).toMatchObject({ kind: "explain", index: 12 });

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Store } from "../src/store";
 import { NoAnswer, PATIENCE, Transport } from "../src/transport";
+import gone from "../../tests/protocol/gone.json";
 import { buffers, raw } from "./fixtures";
 import { settle, TestModel } from "./model";
 
@@ -239,6 +240,18 @@ describe("requests", () => {
     await settle(PATIENCE);
     test.reply(true, "done after all");
     expect((await request).text).toBe("done after all");
+    expect(store.state.connection).toBe("live");
+  });
+
+  it("tells that what trains elsewhere is lost, and that it is back", async () => {
+    transport.start();
+    await settle();
+    full();
+    const asked = transport.request({ kind: "pause" }).catch((error: unknown) => error);
+    test.receive(gone.message);
+    expect(store.state).toMatchObject({ connection: "gone", problem: gone.message.text });
+    expect(await asked).toBeInstanceOf(NoAnswer);
+    full();
     expect(store.state.connection).toBe("live");
   });
 

@@ -43,6 +43,10 @@ def test_the_example_of_a_reply_is_what_the_protocol_says():
     REPLY.validate_python(example("reply"))
 
 
+def test_the_example_of_a_loss_is_what_the_protocol_says():
+    TypeAdapter(with_config({"extra": "forbid"})(protocol.Gone)).validate_python(example("gone"))
+
+
 class Screen:
     """Receives what a browser would."""
 

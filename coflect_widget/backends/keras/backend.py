@@ -27,6 +27,7 @@ from coflect_widget.backends.keras.checks import (
     compile_model,
     find_device,
 )
+from coflect_widget.backends.keras.columns import one_table
 from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
 from coflect_widget.backends.keras.kinds import find_inputs
@@ -104,6 +105,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         super().__init__()
         check_engine()
         check_arguments(model, config, class_weight)
+        model, train_data, val_data, modality = one_table(model, train_data, val_data, modality)
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
@@ -117,7 +119,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         found = find_inputs(model, self.sources())
-        self.modality = found.modality
+        self.modality, self._entry = found.modality, found.entry
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         last = last_activation(model)
@@ -413,7 +415,7 @@ class KerasBackend(KeepsState, SourcedBackend):
         return None if term is None else tf.cast(term, loss.dtype)
 
     def guided(self) -> KerasGuided:
-        return KerasGuided(self.model, self.read_rows)
+        return KerasGuided(self.model, self.read_rows, self._entry)
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
         targets = self.targets(np.asarray(batch.targets))

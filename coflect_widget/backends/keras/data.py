@@ -26,8 +26,10 @@ from coflect_widget.backends.keras.pipeline import (
     said_of_reading,
 )
 from coflect_widget.backends.keras.targets import Form, Place, read_labels
+from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.rereading import OrderChangedError, in_order
 from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.data.tables import TableDataset
 from coflect_widget.modalities import Modality, container
@@ -80,7 +82,7 @@ class Source(source.Source):
             self.dataset = _checked_dataset(data, argument)
             self.length = len(data)
         else:
-            inputs, labels = _checked_arrays(*arrays, argument, self.takes)
+            inputs, labels = self._checked_arrays(*arrays)
             self.length = len(inputs)
             self.inputs = self._as_float(inputs)
             self.fractional = labels.dtype.kind == "f"
@@ -160,6 +162,60 @@ class Source(source.Source):
                 if done > skip:
                     yield Batch(group, self._turned(inputs[group]), targets[group])
 
+    def _checked_arrays(self, x: Any, y: Any) -> tuple[Array, Array]:
+        argument = self.argument
+        if isinstance(y, Mapping):
+            raise ValueError(
+                f"{argument} has a dict of {len(y)} labels, and a session trains on one: pass its "
+                "array alone"
+            )
+        try:
+            inputs = np.asarray(x)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{argument}: the inputs cannot be used ({error}); they must be one array "
+                "(N, H, W, C), all of one shape"
+            ) from error
+        try:
+            labels = np.asarray(y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{argument}: the labels cannot be used ({error}); {SEVERAL_LABELS}: here "
+                "they must be one array (N,) of class numbers"
+            ) from error
+        if inputs.dtype == object and inputs.ndim == 1 and hasattr(inputs[0], "shape"):
+            raise ValueError(
+                f"{argument} has inputs of several shapes, such as {inputs[0].shape}; resize them "
+                "to one, and numpy.stack makes one array of a list"
+            )
+        self._look_at_kind(inputs.shape[1:], inputs.dtype)
+        given = labels.shape[0] if labels.ndim else 1
+        if not labels.ndim or len(inputs) != given:
+            raise ValueError(
+                f"{argument} has {len(inputs)} inputs but {given} labels; pass one label for each "
+                "input"
+            )
+        return inputs, labels
+
+    def _look_at_kind(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """Raise ValueError for inputs of no kind; of whole numbers it is kept which they are."""
+        kind = find_kind(shape, dtype.kind, self.argument, self.takes)
+        if kind.whole:
+            self._name(kind)
+
+    @property
+    def whole(self) -> bool:
+        """Whether inputs are whole numbers that the model looks up."""
+        return self.takes.named is not None and self.takes.named.whole
+
+    def check_numbers(self, count: int) -> None:
+        """Raise ValueError where one is not among 0 to `count` - 1, as far as is known."""
+        if self.inputs is not None:
+            check_numbers(self.inputs, count, self.argument)
+            return
+        for index in self.read_so_far():
+            check_numbers(self.input(index)[None], count, self.argument, index)
+
     def _stacked(self, inputs: list[NDArray[np.float32]], indices: Array) -> NDArray[np.float32]:
         for x, index in zip(inputs, indices, strict=True):
             if x.shape != inputs[0].shape:
@@ -185,7 +241,7 @@ class Source(source.Source):
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> tuple[NDArray[np.float32], int]:
         """See `source.Source`."""
-        return x, int(y)
+        return (x.astype(np.int64) if self.whole else x), int(y)
 
     def of_dataset(self, index: int) -> tuple[NDArray[np.float32], int]:
         """See `source.Source`."""
@@ -206,7 +262,7 @@ class Source(source.Source):
         if said and said not in self.assumptions:
             self.assumptions.append(said)
         array = np.asarray(inputs)
-        find_kind(array.shape, array.dtype.kind, self.argument, self.takes)
+        self._look_at_kind(array.shape, array.dtype)
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> int:
@@ -236,6 +292,8 @@ class Source(source.Source):
         return np.ascontiguousarray(np.moveaxis(x, *ends))
 
     def _as_float(self, array: Array) -> NDArray[np.float32]:
+        if self.whole:  # or else what they are is refused with all other kinds
+            return array.astype(np.int64, copy=False) if array.dtype.kind in "iu" else array
         if array.dtype.kind not in "fV":  # bfloat16 is of kind V
             raise ValueError(
                 f"{self.argument} has inputs of type {array.dtype}; the model needs floating "
@@ -308,40 +366,6 @@ def _is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
         isinstance(first, tuple | list) and all(hasattr(part, "shape") for part in first)
     )
     return named_or_several and hasattr(data[1], "shape")
-
-
-def _checked_arrays(x: Any, y: Any, argument: str, takes: ModelInput) -> tuple[Array, Array]:
-    if isinstance(y, Mapping):
-        raise ValueError(
-            f"{argument} has a dict of {len(y)} labels, and a session trains on one: pass its "
-            "array alone"
-        )
-    try:
-        inputs = np.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{argument}: the inputs cannot be used ({error}); they must be one array "
-            "(N, H, W, C), all of one shape"
-        ) from error
-    try:
-        labels = np.asarray(y)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{argument}: the labels cannot be used ({error}); several labels a sample are not "
-            "supported so far: they must be one array (N,) of class numbers"
-        ) from error
-    if inputs.dtype == object and inputs.ndim == 1 and hasattr(inputs[0], "shape"):
-        raise ValueError(
-            f"{argument} has inputs of several shapes, such as {inputs[0].shape}; resize them to "
-            "one, and numpy.stack makes one array of a list"
-        )
-    find_kind(inputs.shape[1:], inputs.dtype.kind, argument, takes)
-    given = labels.shape[0] if labels.ndim else 1
-    if not labels.ndim or len(inputs) != given:
-        raise ValueError(
-            f"{argument} has {len(inputs)} inputs but {given} labels; pass one label for each input"
-        )
-    return inputs, labels
 
 
 def _checked_dataset(data: Any, argument: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.backends.differentiable import Ops
+from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.keras.layers import as_maps, find_layer, named_layers, tapped
 from coflect_widget.backends.keras.model import Classifier
 from coflect_widget.backends.keras.ops import TfOps
@@ -23,13 +24,18 @@ class KerasGradients:
     classifier : Classifier
     training : bool
         Whether passes are made as in training.
+    entry : Entry, optional
+        Where whole numbers enter the model, as far as it is known.
     """
 
     ops = cast("Ops", TfOps)
 
-    def __init__(self, classifier: Classifier, *, training: bool = False) -> None:
+    def __init__(
+        self, classifier: Classifier, *, training: bool = False, entry: Entry | None = None
+    ) -> None:
         self.classifier = classifier
         self._training = training
+        self._entry = entry or Entry(classifier.model)
 
     def own(self, x: Any) -> Any:
         return self.classifier.own(x)
@@ -48,11 +54,43 @@ class KerasGradients:
 
     def input_gradient(self, x: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
         x = tf.convert_to_tensor(x)
+        if x.dtype.is_integer:
+            return self._by_what_enters(x, score)
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = self.logits(x)
             value = score(logits)
         return logits, tape.gradient(value, x)
+
+    def _by_what_enters(self, x: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """By what looked-up numbers (B, E) became, (B, D, E)."""
+        seen: list[Any] = []
+
+        def keep(output: Any) -> Any:
+            seen.append(output)
+            tape.watch(output)
+            return output
+
+        with tf.GradientTape() as tape:
+            with self._entry.given(x, keep):
+                logits = self.logits(x)
+            value = score(logits)
+        return logits, tf.transpose(tape.gradient(value, seen[0]), (0, 2, 1))
+
+    def entered(self, x: Any) -> Any:
+        """See `backends.differentiable.LooksUp`."""
+        return self._entry.find(x)(x)
+
+    def entry_gradient(self, x: Any, entered: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """See `backends.differentiable.LooksUp`."""
+        leaf = tf.convert_to_tensor(entered)
+        rows = tf.repeat(x, len(leaf), axis=0)
+        with tf.GradientTape() as tape:
+            tape.watch(leaf)
+            with self._entry.given(x, lambda _: leaf):
+                logits = self.logits(rows)
+            value = score(logits)
+        return logits, tape.gradient(value, leaf)
 
     def layer_gradient(self, x: Any, score: Callable[[Any], Any], layer: Layer) -> tuple[Any, Any]:
         x = tf.convert_to_tensor(x)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Checked
+from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.keras.gradients import KerasGradients
 from coflect_widget.backends.keras.model import Classifier
 from coflect_widget.backends.keras.ops import TfCell
@@ -38,12 +39,16 @@ class KerasGuided(KerasGradients):
     classifier : Classifier
     read_rows : callable
         Indices -> inputs (n, ...) as the model takes them, and labels (n,).
+    entry : Entry, optional
+        Where whole numbers enter the model.
     """
 
     looks = True
 
-    def __init__(self, classifier: Classifier, read_rows: ReadRows) -> None:
-        super().__init__(classifier, training=True)
+    def __init__(
+        self, classifier: Classifier, read_rows: ReadRows, entry: Entry | None = None
+    ) -> None:
+        super().__init__(classifier, training=True, entry=entry)
         self._own_rows = read_rows
         self._overflows = 0  # in a row
 

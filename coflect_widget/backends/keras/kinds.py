@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.keras.model import Classifier, Layout
 from coflect_widget.backends.keras.pictures import SERIES as SERIES_LAYERS
 from coflect_widget.backends.keras.pictures import TEXT as TEXT_LAYERS
@@ -20,6 +21,7 @@ _FLATTENED = (
     "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
     "begins with keras.layers.Flatten()"
 )
+_IDS = "; ids are whole numbers: pass x.astype('int64')"
 _WHOLE = "; rows of a table of whole numbers train as floating point with inputs='table'"
 
 
@@ -42,6 +44,8 @@ def find_kind(shape: Shape, kind: str, argument: str, takes: ModelInput) -> Moda
     """
     if takes.named is not None and takes.named.name != IMAGE.name:
         return takes.named
+    if len(shape) == 1 and kind in "iu" and takes.first in ("Embedding", "") and takes.looks_up:
+        return recognise(np.zeros([side or 2 for side in shape], np.int64))
     looks, remedy = _unknown(shape, kind, takes)
     if not looks and takes.named is not None and len(shape) > 1:
         return takes.named
@@ -71,7 +75,8 @@ def _unknown(shape: Shape, kind: str, takes: ModelInput) -> tuple[str, str]:
     if len(shape) == 0:
         return "a table of one column", ""
     if len(shape) < 3 and takes.first in TEXT_LAYERS:
-        return f"token ids ({first})", ""
+        whole = takes.first == "Embedding" and len(shape) == 1
+        return f"token ids ({first})", _IDS if whole else ""
     if len(shape) == 1 and kind in "iu":
         if takes.first in SERIES_LAYERS:
             return f"token ids ({first})", ""
@@ -85,6 +90,7 @@ class Inputs(NamedTuple):
     modality: Modality
     layout: Layout
     axes: int
+    entry: Entry | None  # where whole numbers enter the model
     said: str  # what was guessed, or ""
 
 
@@ -98,16 +104,23 @@ def find_inputs(model: Any, sources: Sequence[Any]) -> Inputs:
     """
     train = sources[0]
     x = train.input(0)
-    kind = find_kind(x.shape, "f", "train_data", train.takes)
+    kind = find_kind(x.shape, x.dtype.kind, "train_data", train.takes)
     layout, said = _LAYOUTS.get(kind.name, _as_they_are)(x.shape, model, train.takes)
     axes = x.ndim + (layout == "none")
     ordered = Classifier(model, layout, "logits", axes).chw
     kind.check(ordered(x), "train_data")
+    entry = None
+    if kind.whole:
+        entry = Entry(model)
+        count = entry.rows(x[None])
+        kind = kind.numbered(count)
+        for source in sources:
+            source.check_numbers(count)
     for source in sources:
         kind = source.fitted(kind, source.inputs, ordered)
     if kind.name not in _LAYOUTS:  # which tell nothing of it
         said = kind.assumed(ordered(x))
-    return Inputs(kind, layout, axes, said)
+    return Inputs(kind, layout, axes, entry, said)
 
 
 def _of_picture(shape: tuple[int, ...], model: Any, takes: ModelInput) -> tuple[Layout, str]:

@@ -63,31 +63,43 @@ def first_tensor(output: Any) -> Any | None:
 def tapped(layers: dict[str, Any], keep: Callable[[str, Any], None]) -> Iterator[None]:
     """Within the block `keep(name, tensor)` is called with what each of `layers` gives.
 
-    The layers are as before afterwards. Works for every kind of model, in and out of a
-    ``tf.function``, because each goes through a layer's ``call``.
+    Works for every kind of model, in and out of a ``tf.function``, because each goes through a
+    layer's ``call``.
     """
-    changed: list[Any] = []
-    try:
+    with contextlib.ExitStack() as stack:
         for name, layer in layers.items():
             if "call" in vars(layer):
                 continue  # one that is in two places; the first name counts
-            original = layer.call
 
-            def call(*args: Any, _call: Any = original, _name: str = name, **more: Any) -> Any:
-                output = _call(*args, **more)
+            def look(_: Any, output: Any, _name: str = name) -> Any:
                 value = first_tensor(output)
                 if value is not None:
                     keep(_name, value)
                 return output
 
-            # Keras looks at the signature to see which arguments (training, mask) to pass.
-            call.__signature__ = layer._call_signature  # type: ignore[attr-defined]
-            object.__setattr__(layer, "call", call)  # Keras' own would track it
-            changed.append(layer)
+            stack.enter_context(changed(layer, look))
+        yield
+
+
+@contextlib.contextmanager
+def changed(layer: Any, change: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Within the block a layer gives ``change(its first input, its output)``.
+
+    It is as before afterwards.
+    """
+    original = layer.call
+
+    def call(*args: Any, **more: Any) -> Any:
+        given = args[0] if args else next(iter(more.values()), None)
+        return change(given, original(*args, **more))
+
+    # Keras looks at the signature to see which arguments (training, mask) to pass.
+    call.__signature__ = layer._call_signature  # type: ignore[attr-defined]
+    object.__setattr__(layer, "call", call)  # Keras' own would track it
+    try:
         yield
     finally:
-        for layer in changed:
-            object.__delattr__(layer, "call")
+        object.__delattr__(layer, "call")
 
 
 def find_layer(

@@ -21,6 +21,7 @@ if "tensorflow" not in sys.modules:
 import keras
 import tensorflow as tf
 
+from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.keras.gradients import KerasGradients
 from coflect_widget.backends.keras.model import Classifier, weight_names
 from coflect_widget.backends.keras.structure import rebuild, structure
@@ -38,6 +39,7 @@ class KerasWorkerModel(WorkerModel):
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
+        self._entry = Entry(classifier.model)
         self._weights = dict(
             zip(weight_names(classifier.model.weights), classifier.model.weights, strict=True)
         )
@@ -85,7 +87,7 @@ class KerasWorkerModel(WorkerModel):
                 weight.assign(generator.random(tuple(weight.shape)) * 0.1)
 
     def bound(self, others: Others = (), place: int = 0) -> KerasGradients:
-        return KerasGradients(self.classifier)
+        return KerasGradients(self.classifier, entry=self._entry)
 
     def probabilities(self, logits: Any) -> NDArray[np.float32]:
         values = logits.numpy()

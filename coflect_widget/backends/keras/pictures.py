@@ -35,6 +35,8 @@ class ModelInput:
         Of one input, None where the model does not say.
     name : str
         "" where it has none.
+    looks_up : bool
+        Whether a layer of it looks whole numbers up.
     scales : bool
         Whether the model scales its inputs itself, so that nobody is told to do it.
     first : str
@@ -45,6 +47,7 @@ class ModelInput:
 
     shape: Shape | None = None
     name: str = ""
+    looks_up: bool = False
     scales: bool = False
     first: str = ""
     named: Modality | None = None
@@ -62,7 +65,7 @@ class ModelInput:
         if isinstance(shape, list | dict):
             if len(shape) > 1:
                 raise ValueError(
-                    f"model takes {len(shape)} inputs ({', '.join(_names(model))}); the Keras "
+                    f"model takes {len(shape)} inputs ({', '.join(input_names(model))}); the Keras "
                     "backend trains models of one input so far: make one array and one "
                     "keras.Input of them, whose parts the model takes apart itself"
                 )
@@ -71,7 +74,8 @@ class ModelInput:
         scaling = (keras.layers.Rescaling, keras.layers.Normalization)
         return cls(
             shape=tuple(shape[1:]) if isinstance(shape, tuple) else None,
-            name=next(iter(_names(model)), ""),
+            name=next(iter(input_names(model)), ""),
+            looks_up=any(isinstance(layer, keras.layers.Embedding) for layer in layers),
             scales=any(isinstance(layer, scaling) for layer in layers),
             first=_telling(layers),
             named=named,
@@ -119,7 +123,8 @@ def _input_shape(model: Any) -> Any:
     return shape
 
 
-def _names(model: Any) -> list[str]:
+def input_names(model: Any) -> list[str]:
+    """What a model calls its inputs, in their order."""
     struct = getattr(model, "_inputs_struct", None)
     if isinstance(struct, dict):
         return [str(name) for name in struct]

@@ -60,10 +60,7 @@ def make_step(
             term = guidance.term(now, rows, loss, scale_loss=scale_loss, clear=clear)
             if term is not None:
                 added = term.value, (), term.finite
-                gradients = [
-                    one if other is None else other if one is None else one + other
-                    for one, other in zip(gradients, term.gradients, strict=True)
-                ]
+                gradients = list(map(_added, gradients, term.gradients))
 
             # No weight may change before the guidance is known to have raised nothing.
             with tf.control_dependencies([added[2]]):
@@ -85,6 +82,13 @@ def make_step(
         return classifier.logits(outputs), loss, finite, added
 
     return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
+
+
+def _added(one: Any, other: Any) -> Any:
+    """Two gradients as one; that of an embedding is slices, which cannot be added as they are."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tf.convert_to_tensor(one) + other
 
 
 def make_evaluation(model: Any, classifier: Classifier) -> Any:

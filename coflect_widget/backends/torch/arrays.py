@@ -34,14 +34,16 @@ def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
     )
 
 
-def to_sample(x: Any, target: int, argument: str, *, whole: bool = False) -> Sample:
+def to_sample(
+    x: Any, target: int, argument: str, *, whole: bool = False, targets: Any = None
+) -> Sample:
     """One sample with its input, or its several inputs, as float32; int64 where it is `whole`."""
     if not isinstance(x, tuple | list):
         values = as_whole(x) if whole else as_float(x, argument)
-        return Sample(input=values.numpy(), target=target)
+        return Sample(input=values.numpy(), target=target, targets=targets)
     place = place_of_picture([a.shape for a in x], argument)
     arrays = [as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
-    return Sample(arrays.pop(place), target, tuple(arrays), place)
+    return Sample(arrays.pop(place), target, tuple(arrays), place, targets)
 
 
 def shape_of(x: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -23,8 +24,9 @@ from coflect_widget.backends.base import (
     processors,
 )
 from coflect_widget.backends.items import check_labels
+from coflect_widget.backends.lengths import even
 from coflect_widget.backends.sourced import SourcedBackend
-from coflect_widget.backends.torch.batch_rows import as_judged, one_row
+from coflect_widget.backends.torch.batch_rows import as_judged, one_row, rows_of
 from coflect_widget.backends.torch.checks import (
     check_alike,
     check_channels,
@@ -38,11 +40,13 @@ from coflect_widget.backends.torch.checks import (
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
+from coflect_widget.backends.torch.labels import LabelHits, LabelOps, labels_task, means_labels
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.numbers import call
+from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import (
     as_floats,
@@ -51,6 +55,7 @@ from coflect_widget.backends.torch.outputs import (
     logits_of,
     note_width,
     one_after_the_other,
+    one_piece,
 )
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
@@ -112,6 +117,7 @@ class TorchBackend(KeepsState, SourcedBackend):
         config: Config,
         class_weight: Mapping[int, float] | None = None,
         modality: Modality | None = None,
+        task: str | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(model, torch.nn.Module):
@@ -124,15 +130,20 @@ class TorchBackend(KeepsState, SourcedBackend):
             Source,
             loader_workers=config.loader_workers,
             may_regress=loss is not None,
+            labels=means_labels(model, loss, task),
             names=forward_names(model),
         )
         self.train_source: Source = read(train_data, "train_data", modality=modality)
         kind = self.train_source.modality
         self.val_source = None if val_data is None else read(val_data, "val_data", modality=kind)
         self.regression = self.train_source.regression
+        self.assumptions += even(self.sources())
         check_alike(self.sources())
-        if self.regression:
-            self.assumptions += check_regression(self.train_source, loss, num_classes, class_weight)
+        asked = (loss, num_classes, class_weight)
+        self.task, assumed = labels_task(self.train_source, model, task, *asked)
+        if self.regression and self.task is None:
+            assumed += check_regression(self.train_source, *asked)
+        self.assumptions += assumed
         check_channels(model, self.train_source)
         self._device = choose_device(model, config.device)
         self.device = str(self._device)
@@ -150,7 +161,8 @@ class TorchBackend(KeepsState, SourcedBackend):
             else:
                 check_labels(source, self.num_classes)
                 source.num_classes = self.num_classes
-        made = make_loss(loss, class_weight, self.num_classes, self._device)
+        own = loss or (F.binary_cross_entropy_with_logits if self.task else None)
+        made = make_loss(own, class_weight, self.num_classes, self._device)
         self.loss, self._class_weights = made
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
@@ -326,7 +338,7 @@ class TorchBackend(KeepsState, SourcedBackend):
             return {}
         where = metric_device(self._device)
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, where)
-        tally = (Explained if self.regression else Hits)(where)
+        tally: Any = (LabelHits if self.task else Explained if self.regression else Hits)(where)
         order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
             for batch in source.batches(order, size, self._device):
@@ -337,7 +349,7 @@ class TorchBackend(KeepsState, SourcedBackend):
                 logits = self._forward(batch.inputs)
                 total.add(self.loss(logits, batch.targets), batch.targets)
                 tally.add(logits, batch.targets)
-        return {"loss": total.value(), tally.name: tally.value(source.length)}
+        return {"loss": total.value(), **tally.values(source.length)}
 
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
@@ -354,10 +366,11 @@ class TorchBackend(KeepsState, SourcedBackend):
         return as_floats(values)
 
     def guided(self) -> TorchGuided:
-        return TorchGuided(self.model, self.read_rows, self._device)
+        ops = LabelOps if self.task else TorchOps
+        return TorchGuided(self.model, self.read_rows, self._device, ops)
 
     def set_guidance(self, guidance: Any) -> str:
-        check_guidable(self.train_source)
+        check_guidable(self.train_source, self.task)
         return super().set_guidance(guidance)
 
     def step_output(
@@ -371,15 +384,12 @@ class TorchBackend(KeepsState, SourcedBackend):
         if self.regression:
             targets, loss = values_of_step(logits, targets, loss, self.loss)
         else:
-            targets = torch.as_tensor(targets)
-            looked = targets.ndim == 2 and targets.shape[1] > 1 and self._looks_left > 0
+            looked = np.ndim(targets) == 2 and targets.shape[1] > 1 and self._looks_left > 0
             self._looks_left -= looked  # each look waits for the device
             targets, loss = classes_of_step(logits, targets, loss, look=looked)
         return self._output(indices, logits.detach(), targets, loss, guidance_loss)
 
-    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits, or targets, of the pieces of one step; where they are."""
-        return torch.cat(list(parts))
+    concatenate = staticmethod(one_piece)
 
     def guidance_term(
         self,
@@ -392,26 +402,16 @@ class TorchBackend(KeepsState, SourcedBackend):
         if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
+        x, of = self.train_source.as_long(inputs.detach()), torch.as_tensor(loss).detach()
         with self._autocast():
-            term: torch.Tensor | None = guidance.loss(
-                inputs.detach(), targets, torch.as_tensor(loss).detach(), rows
-            )
-        return term
+            return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
 
     def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
         return follow(loader, self.num_train, self.train_source.given)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs (n, C, H, W) and labels (n,) of the given samples, on the model's device.
-
-        The label of a sample that is left out is -1.
-        """
-        samples = [self.train_source.sample(int(i)) for i in indices]
-        inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(self._device)
-        labels = [
-            self._judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)
-        ]
-        return inputs, torch.tensor(labels, device=self._device)
+        """See `batch_rows.rows_of`; on the model's device."""
+        return rows_of(self.train_source, indices, self._judged, self._device)
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32]:
         with evaluating(self.model), self._autocast():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,21 @@ def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
     part, x = slice(row, row + 1), batch.inputs
     several = isinstance(x, tuple | list)
     return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
+
+
+def rows_of(
+    source: Any, indices: Sequence[int], judged: JudgedLabels, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs (n, ...) of samples, and their labels (n,) as judged, or their values (n, D).
+
+    The label of a sample that is left out is -1.
+    """
+    samples = [source.sample(int(i)) for i in indices]
+    inputs = torch.stack([torch.from_numpy(s.input) for s in samples]).to(device)
+    if source.regression:
+        return inputs, torch.stack([torch.from_numpy(s.targets) for s in samples]).to(device)
+    labels = [judged.label(int(i), s.target) for i, s in zip(indices, samples, strict=True)]
+    return inputs, torch.tensor(labels, device=device)
 
 
 def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:

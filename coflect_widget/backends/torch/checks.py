@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.base import batch_cuts
 from coflect_widget.backends.sourced import same_shapes
-from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.backends.torch.arrays import arguments
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.entry import Entry
@@ -24,6 +23,7 @@ from coflect_widget.backends.torch.outputs import choose, mark
 from coflect_widget.backends.torch.rehearsal import called, rehearse, rows_for
 from coflect_widget.modalities import Modality
 from coflect_widget.modalities.image.inputs import channels_last
+from coflect_widget.tasks import Task
 
 
 def check_model(model: nn.Module) -> None:
@@ -32,13 +32,6 @@ def check_model(model: nn.Module) -> None:
         raise ValueError(
             "model has weights on the meta device, which have no values; make it without "
             "torch.device('meta'), or call model.to_empty(device='cpu') and load its weights"
-        )
-    kind = getattr(getattr(model, "config", None), "problem_type", None)
-    if kind == "multi_label_classification":
-        raise ValueError(
-            f"model.config.problem_type is {kind!r}, but {SEVERAL_LABELS}: a classifier here has "
-            "one class for each sample. Where each of yours has one, set "
-            "model.config.problem_type = 'single_label_classification'"
         )
 
 
@@ -90,9 +83,9 @@ def check_alike(sources: Sequence[Source]) -> None:
         same_shapes(one_or_all(train.shapes), one_or_all(other.shapes))
 
 
-def check_guidable(source: Source) -> None:
+def check_guidable(source: Source, task: Task | None) -> None:
     """Raise ValueError where strokes and focus would mean nothing."""
-    if source.regression:
+    if source.regression and not (task and task.of_labels):
         raise ValueError(
             "strokes and focus need a classifier: they say what should speak for a class"
         )

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from coflect_widget.backends import source
 from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
 from coflect_widget.backends.items import (
@@ -24,8 +23,10 @@ from coflect_widget.backends.items import (
     check_item,
     class_number,
 )
+from coflect_widget.backends.lengths import OfLengths
+from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
-from coflect_widget.backends.source import other_shape
+from coflect_widget.backends.source import OtherShapeError, other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
     are_several,
@@ -41,7 +42,6 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
-from coflect_widget.backends.torch.entry import check_numbers
 from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.modalities import Modality, container, recognise
@@ -49,7 +49,7 @@ from coflect_widget.modalities import Modality, container, recognise
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
 
 
-class Source(source.Source):
+class Source(OfLengths):
     """Samples by index, and batches of an epoch.
 
     Parameters
@@ -61,6 +61,8 @@ class Source(source.Source):
         Processes of the DataLoader that serves a map-style data set.
     may_regress : bool
         Whether targets may be floating point, for regression.
+    labels : bool
+        Whether integers (N, L) are rows of labels, and so values like floating point ones.
     names : sequence of str
         Arguments of the model's ``forward``, for inputs that have names.
     modality : Modality, optional
@@ -86,15 +88,16 @@ class Source(source.Source):
         loader_workers: int = 0,
         *,
         may_regress: bool = False,
+        labels: bool = False,
         names: Sequence[str] = (),
         modality: Modality | None = None,
     ) -> None:
         super().__init__(argument)
         self._modality = modality or container(data)
-        self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.given = None if isinstance(data, tuple | list) else data
         self.regression = False
-        self._may_regress = may_regress
+        self._may_regress = may_regress or labels
+        self._labels = labels
         self.loader_workers = loader_workers
         self.inputs: torch.Tensor | list[torch.Tensor] | None = None
         self.targets: torch.Tensor | None = None
@@ -133,16 +136,20 @@ class Source(source.Source):
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
         x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
-        return self._sample(x, 0 if self.regression else int(targets[index]))
+        return self._of(x, targets[index], index)
 
     def of_dataset(self, index: int) -> Sample:
         """See `source.Source`."""
         x, y, *_ = self.dataset[index]
-        target = 0 if self.regression else class_number(y, self.argument, index)
-        return self._sample(x, target)
+        return self._of(x, y, index)
 
-    def _sample(self, x: Any, target: int) -> Sample:
-        return to_sample(x, target, self.argument, whole=self.whole)
+    def _of(self, x: Any, y: Any, index: int) -> Sample:
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, class_number(y, self.argument, index))
+
+    def _sample(self, x: Any, target: int, targets: Any = None) -> Sample:
+        return to_sample(x, target, self.argument, whole=self.whole, targets=targets)
 
     @property
     def whole(self) -> bool:
@@ -167,12 +174,14 @@ class Source(source.Source):
             rows = given[None] if given.ndim == len(self.shapes[0]) else given
             self.modality.check(rows[0].numpy(), "x")
             check_numbers(rows, self.numbers, "x")
-            self.modality.check_rows(rows.long(), "x")
+            self.modality.fitted(rows.numpy(), "x")
         return super().rows_to_add(given.numpy().astype(np.float32), y)
 
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
-        return self._sample(x, 0 if self.regression else int(y))
+        if self.regression:
+            return self._sample(x, 0, values_of(y).numpy())
+        return self._sample(x, int(y))
 
     def picture(self, item: Sample) -> NDArray[np.float32]:
         """See `source.Source`."""
@@ -264,15 +273,14 @@ class Source(source.Source):
         ValueError
             If there are others, as far as is known without reading every sample.
         """
-        self.numbers, self._modality = count, modality
+        self.numbers = count
         if isinstance(self.inputs, torch.Tensor):
             check_numbers(self.inputs, count, self.argument)
-            modality.check_rows(self.inputs, self.argument)
-            return
-        for index in self.read_so_far():
-            x = torch.from_numpy(self.sample(index).input)
-            check_numbers(x[None], count, self.argument, index, masks=True)
-            modality.check_rows(x[None], self.argument, index)
+        else:
+            for index in self.read_so_far():
+                x = torch.from_numpy(self.sample(index).input)
+                check_numbers(x[None], count, self.argument, index, masks=True)
+        self._modality = self.fitted(modality, self.inputs)
 
     def _checked_arrays(
         self, x: Any, y: Any
@@ -291,9 +299,7 @@ class Source(source.Source):
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)
-        numbers = as_whole(x)
-        self.modality.check_rows(numbers, self.argument)
-        return numbers, self._checked_targets(y)
+        return as_whole(x), self._checked_targets(y)
 
     def _array(self, values: Any, what: str) -> torch.Tensor:
         try:
@@ -322,7 +328,9 @@ class Source(source.Source):
 
     def _checked_targets(self, y: Any) -> torch.Tensor:
         targets = self._array(y, "labels")
-        if self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2):
+        rows = self._labels and targets.ndim == 2 and targets.shape[1] > 1
+        floating = self._may_regress and targets.is_floating_point() and targets.ndim in (1, 2)
+        if (floating or rows) and not targets.is_complex():
             self.regression = True
             targets = targets.reshape(len(targets), -1).float().contiguous()
             check_finite(targets.numpy(), self.argument)
@@ -384,19 +392,20 @@ class Source(source.Source):
                 self._check_kind(x)  # before anybody is told to convert it
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
-            raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
+            raise OtherShapeError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
-        if self.whole:
-            self.modality.check_rows(sample.input[None], self.argument, index)
         target = self._checked_target(y, index, self._first[1])
         others = tuple(other.copy() for other in sample.others)
-        label = 0 if self.regression else target
-        kept = Sample(sample.input.copy(), label, others, sample.place)
+        label, known = (0, target.numpy()) if self.regression else (target, None)
+        kept = Sample(sample.input.copy(), label, others, sample.place, known)
         return kept, target, sum(x.nbytes for x in arguments(sample))
+
+    def _is_value(self, y: Any) -> bool:
+        return is_floating(y) or (self._labels and np.ndim(y) == 1 and len(y) > 1)
 
     def _checked_target(self, y: Any, index: int, first: Any) -> Any:
         """A class number, or values; of the same kind and length as those of the `first` item."""
-        floating = is_floating(y)
+        floating = self._is_value(y)
         if floating and not self._may_regress:
             kind = kind_of_targets(values_of(y).numpy()[None])
             if kind in ("binary", "values"):
@@ -404,7 +413,7 @@ class Source(source.Source):
             else:
                 shown = label_remedy(kind, "label", alone=True)
             raise ValueError(f"{self.argument}[{index}][1] is {y!r}; {shown}")
-        if floating != is_floating(first) or (
+        if floating != self._is_value(first) or (
             floating and len(values_of(y)) != len(values_of(first))
         ):
             raise ValueError(

@@ -57,32 +57,6 @@ class Entry:
             handle.remove()
 
 
-def check_numbers(
-    x: Tensor, count: int, argument: str, first: int = 0, *, masks: bool = False
-) -> None:
-    """Raise ValueError unless the rows (n, ...) hold numbers from 0 to `count` - 1 alone.
-
-    `first` is the index of the first row; with `masks` numbers may be left out, as
-    `backends.torch.numbers` has it.
-    """
-    x = torch.where(x < 0, ~x, x) if masks else x
-    low, high = torch.aminmax(x)
-    if int(low) >= 0 and int(high) < count:
-        return
-    row, *place = torch.nonzero((x < 0) | (x >= count))[0].tolist()
-    found = int(x[(row, *place)])
-    remedy = (
-        "ids are counted from 0"
-        if found < 0
-        else f"give it at least {found + 1} rows, or ids that belong to this model"
-    )
-    raise ValueError(
-        f"{argument} has the id {found} at index {first + row}, place "
-        f"{', '.join(map(str, place))}, but the model's embedding has rows for 0 to {count - 1}: "
-        f"{remedy}"
-    )
-
-
 def _name_of(model: nn.Module, x: Tensor, call: Callable[[Tensor], Any]) -> str:
     """Name of the module; whether the pass succeeds does not matter."""
     given_to_model = torch.where(x < 0, ~x, x)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from coflect_widget.backends.differentiable import Checked
+from coflect_widget.backends.differentiable import Checked, Ops
 from coflect_widget.backends.layers import Layer
 from coflect_widget.backends.torch.checked_terms import (
     UNKNOWN,
@@ -25,7 +25,7 @@ from coflect_widget.backends.torch.checked_terms import (
 from coflect_widget.backends.torch.gradients import TorchGradients
 from coflect_widget.backends.torch.layers import as_maps, find_layer, tapped
 from coflect_widget.backends.torch.numbers import call
-from coflect_widget.backends.torch.ops import TorchCell
+from coflect_widget.backends.torch.ops import TorchCell, TorchOps
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.quiet import (
     held_statistics,
@@ -49,14 +49,21 @@ class TorchGuided(TorchGradients):
     model : torch.nn.Module
         Classifier that maps (B, C, H, W) to logits (B, classes).
     read_rows : callable
-        Indices -> inputs (n, C, H, W) and labels (n,) on the model's device.
+        Indices -> inputs (n, C, H, W) and labels (n,), or (n, L), on the model's device.
     device : str or torch.device
+    ops : type
+        How logits and targets make a loss.
     """
 
     def __init__(
-        self, model: nn.Module, read_rows: ReadRows, device: str | torch.device = "cpu"
+        self,
+        model: nn.Module,
+        read_rows: ReadRows,
+        device: str | torch.device = "cpu",
+        ops: type[TorchOps] = TorchOps,
     ) -> None:
         super().__init__(model)
+        self.ops = cast("Ops", ops)
         self.read_rows = read_rows
         self._device = torch.device(device)
         self.looks = self._device.type == "cpu"

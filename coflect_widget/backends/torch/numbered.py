@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from coflect_widget.backends.items import class_number, label_error
+from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.torch.arrays import as_float, as_whole, shape_of, values_of
-from coflect_widget.backends.torch.entry import check_numbers
 
 
 class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):

@@ -2,7 +2,7 @@
 
 A sample is one array (E). A number n that is left out, as attention leaves out padding, is kept as
 its complement, ~n, which is negative. A model whose ``forward`` has an argument `attention_mask`
-gets the numbers and that mask; another gets the numbers as they are.
+gets the numbers and that mask; another gets the numbers alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def call(model: nn.Module, x: Any) -> Any:
     """What a model gives for inputs as batches have them: an array, or a tuple of several."""
     if isinstance(x, tuple):
         return model(*x)
-    if x.is_floating_point() or not takes_mask(model):
+    if x.is_floating_point():
         return model(x)
     numbers, mask = apart(x)
-    return model(numbers, **{MASK: mask})
+    return model(numbers, **{MASK: mask}) if takes_mask(model) else model(numbers)

@@ -244,6 +244,11 @@ def one_after_the_other(outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
     return logits.numpy(), targets.cpu().numpy()
 
 
+def one_piece(parts: Sequence[Tensor]) -> Tensor:
+    """Logits, or targets, of the pieces of one step; where they are."""
+    return cat(list(parts))
+
+
 def as_floats(values: Sequence[Any]) -> list[float]:
     """Scalar tensors, or numbers, as floats; waits for the device once."""
     if all(isinstance(value, float) for value in values):

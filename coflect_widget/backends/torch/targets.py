@@ -78,8 +78,6 @@ def check_values(source: Source, outputs: int) -> None:
 class Hits:
     """Accuracy over batches, without a wait for the device."""
 
-    name = "accuracy"
-
     def __init__(self, device: torch.device) -> None:
         self._hits = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -87,9 +85,9 @@ class Hits:
         """(B, classes) and (B,)."""
         self._hits += (logits.argmax(1) == targets).sum().to(self._hits)
 
-    def value(self, rows: int) -> float:
+    def values(self, rows: int) -> dict[str, float]:
         """In [0, 1], of so many rows."""
-        return float(self._hits) / rows
+        return {"accuracy": float(self._hits) / rows}
 
 
 class Explained:
@@ -98,8 +96,6 @@ class Explained:
     0 is as good as always saying the mean, and below it is worse. Of several values, each
     counts by its spread.
     """
-
-    name = "r2"
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -115,7 +111,7 @@ class Explained:
         self._sum = self._sum + wanted.sum(0)
         self._squares = self._squares + wanted.square().sum(0)
 
-    def value(self, rows: int) -> float:
+    def values(self, rows: int) -> dict[str, float]:
         """At most 1; 0 where the targets are all the same."""
         spread = float((self._squares - self._sum.square() / rows).sum())
-        return 1 - float(self._error.sum()) / spread if spread > 0 else 0.0
+        return {"r2": 1 - float(self._error.sum()) / spread if spread > 0 else 0.0}

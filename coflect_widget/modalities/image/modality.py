@@ -24,6 +24,8 @@ from coflect_widget.modalities.image.render import to_picture
 from coflect_widget.modalities.image.value_range import find_window
 from coflect_widget.modalities.units import Units
 
+#: Share of the picture that `Modality.heaviest` looks for.
+WINDOW = 0.06
 #: Share of the picture up to which a place has mirror images.
 WIDEST_MIRROR = 0.1
 #: Fine enough to tell whether two regions share pixels, whatever the picture's size.
@@ -119,6 +121,12 @@ class Image(Units):
     def focus(self, values: Map) -> Corners | None:
         """(x0, y0, x1, y1)."""
         return focus.focus_bbox(values)
+
+    def window(self, extent: tuple[int, ...]) -> tuple[int, ...]:
+        """A square of 6 % of the picture."""
+        height, width = extent
+        side = max(1, round((WINDOW * height * width) ** 0.5))
+        return min(side, height), min(side, width)
 
     # --- the same in other samples ---------------------------------------------------------------
 

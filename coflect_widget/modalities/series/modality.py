@@ -25,6 +25,8 @@ from coflect_widget.modalities.series.regions import Span
 from coflect_widget.modalities.strongest import strongest
 from coflect_widget.modalities.units import Units
 
+#: Share of the length that `Modality.heaviest` looks for.
+WINDOW = 1 / 12
 #: The longer side of a gray picture is at most so many times the shorter.
 _SQUARE = 4
 #: Share of its maximum that belongs to the strongest stretch of a map.
@@ -94,6 +96,12 @@ class Series(Units):
             if not np.isfinite(x).all():
                 self.check(x, f"{argument}[{place if numbers is None else numbers[place]}]")
         return self
+
+    def filled(self, x: Any, length: int) -> Any:
+        """See `Modality.filled`: with 0."""
+        xp = compat.array_namespace(x)
+        shape = (*x.shape[:-1], max(0, length - x.shape[-1]))
+        return xp.concat([x, xp.zeros(shape, dtype=x.dtype, device=compat.device(x))], axis=-1)
 
     def assumed(self, x: Array) -> str:
         """Which axis was taken for time, where it could be the other, or a picture's height."""
@@ -188,10 +196,16 @@ class Series(Units):
     def to_units(self, values: Any, inputs: Any) -> Any:
         """Gradient magnitudes times how far each value lies from its channel's mean.
 
-        A gradient alone says where a change would matter, also where the curve is flat.
+        A gradient alone says where a change would matter, also where the curve is flat. Zeros that
+        fill a series up at its end have none.
         """
-        mean = compat.array_namespace(inputs).mean(inputs, axis=-1, keepdims=True)
-        return values * abs(inputs - mean)
+        xp = compat.array_namespace(inputs)
+        there = xp.flip(xp.any(inputs != 0, axis=-2, keepdims=True), axis=-1)
+        there = xp.flip(xp.cumulative_sum(xp.astype(there, xp.int64), axis=-1) > 0, axis=-1)
+        there = xp.astype(there, inputs.dtype)
+        steps = xp.clip(xp.sum(there, axis=-1, keepdims=True), 1, None)
+        mean = xp.sum(inputs * there, axis=-1, keepdims=True) / steps
+        return values * (abs(inputs - mean) * there)
 
     def smooth(self, values: Map) -> Map:
         """A map (C, L) without its grain: a Gaussian along time of 1/32 of the length.
@@ -221,6 +235,10 @@ class Series(Units):
             steps.stop / length,
             rows.stop / channels,
         )
+
+    def window(self, extent: tuple[int, ...]) -> tuple[int, ...]:
+        """A twelfth of the length, of all channels."""
+        return extent[0], max(1, round(WINDOW * extent[1]))
 
     # --- the same in other samples ---------------------------------------------------------------
 

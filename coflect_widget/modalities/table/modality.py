@@ -359,6 +359,14 @@ class Table(Units):
         low, high = min(best.columns), max(best.columns) + 1
         return (low / len(values), high / len(values))
 
+    def heaviest(self, values: Map) -> Region | None:
+        """The feature whose columns hold most."""
+        if is_flat(values):
+            return None
+        each = self.features or [Feature(str(k), (k,)) for k in range(len(values))]
+        best = max(each, key=lambda feature: float(values[list(feature.columns)].sum()))
+        return self.region(best.name, "region")
+
     # --- the screen ----------------------------------------------------------------------------
 
     def render(self, x: Array, display: DisplayConfig) -> Rendering:

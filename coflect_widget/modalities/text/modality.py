@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import array_api_compat as compat
@@ -59,7 +59,7 @@ class Text(Units):
 
     name = "text"
     noun, nouns = "text", "texts"
-    methods: tuple[str, ...] = ("consensus", "integrated", "smoothgrad")
+    methods: tuple[str, ...] = ("consensus", "integrated", "occlusion", "smoothgrad")
     examples: tuple[str, ...] = EXAMPLES
     synonyms: Mapping[str, str] = {"token": "word", "tokens": "words"}
     whole = True
@@ -145,17 +145,30 @@ class Text(Units):
                 "and all of them (N, L): fill shorter ones up with padding"
             )
 
-    def check_rows(self, rows: Any, argument: str, first: int = 0) -> None:
-        """See `Modality.check_rows`: a text of nothing but padding has no words."""
-        xp = compat.array_namespace(rows)
-        empty = xp.nonzero(~xp.any(places.real(rows, self.special), axis=1))[0]
-        if len(empty):
+    def fitted(
+        self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
+    ) -> Text:
+        """As it is; a text of nothing but padding has no words, once it is known what is padding.
+
+        See `Modality.fitted`.
+        """
+        if self._words is None:
+            return self
+        rows = inputs if isinstance(inputs, np.ndarray) else np.stack(list(inputs))
+        empty = np.flatnonzero(~places.real(rows, self.special).any(1)).tolist()
+        if empty:
             ids = ", ".join(map(str, self.special))
+            first = empty[0] if numbers is None else numbers[empty[0]]
             raise ValueError(
-                f"{argument} has no words at index {first + int(empty[0])}, nothing but padding "
+                f"{argument} has no words at index {first}, nothing but padding "
                 f"and special ids ({ids}); leave such samples out, or name the id that fills "
                 "up with inputs=coflect.Text(tokenizer, padding=...)"
             )
+        return self
+
+    def filled(self, x: Any, length: int) -> Any:
+        """See `Modality.filled`: with padding that is left out; such before the words goes too."""
+        return places.filled(x, length, 0 if self.words.padding is None else self.words.padding)
 
     def assumed(self, x: Array) -> str:
         """That there are texts, and which id is padding, where nobody has said anything."""
@@ -305,9 +318,8 @@ class Text(Units):
     # --- maps ----------------------------------------------------------------------------------
 
     def parts(self, method: str) -> tuple[str, ...]:
-        """Integrated gradients and SmoothGrad, both by what the embedding gives."""
-        del method
-        return ("integrated", "smoothgrad")
+        """Integrated gradients, or occlusion, and SmoothGrad; both gradients at the embedding."""
+        return ("occlusion" if method == "occlusion" else "integrated", "smoothgrad")
 
     def to_units(self, values: Any, inputs: Any) -> Any:
         """Nothing for padding and special ids."""

@@ -64,6 +64,21 @@ def _starts_of(xp: Any, x: Any, starts: NDArray[np.bool_]) -> Any:
     return xp.concat([begins, after], axis=1)
 
 
+def filled(x: Any, length: int, padding: int) -> Any:
+    """Ids (..., l) as (..., L), L at least `length`: padding at the end of each, none before it.
+
+    What is filled in is left out: the complement of `padding`.
+    """
+    xp = compat.array_namespace(x)
+    where = {"device": compat.device(x)}
+    more = max(0, length - x.shape[-1])
+    x = xp.concat([x, xp.full((*x.shape[:-1], more), ~padding, dtype=x.dtype, **where)], axis=-1)
+    words = xp.astype((x >= 0) & (x != padding), xp.int64)
+    before = xp.sum(xp.astype(xp.cumulative_sum(words, axis=-1) == 0, xp.int64), axis=-1)
+    at = xp.arange(x.shape[-1], dtype=xp.int64, **where) + before[..., None]
+    return xp.take_along_axis(x, at % x.shape[-1], axis=-1)
+
+
 def laid_out(other: Any, x: Any, special: Sequence[int]) -> Any:
     """`other` (B, L) or (1, L) with its words, in their order, where `x` (B, L) has words.
 

@@ -25,9 +25,9 @@ export function curve(values: readonly (number | null)[]): string {
 const LEVELS = 6;
 const BINS = 240; // more than a narrow view has pixels apart
 
-/** Intervals of a map by how strong they are: the strength of each level, and its area. */
-export function bands(heat: Float32Array, least = 0): { level: number; path: string }[] {
-  const bins = Math.min(heat.length, BINS);
+/** Intervals of a map by how strong they are: the strength of each level, and its area; finer where it is zoomed. */
+export function bands(heat: Float32Array, least = 0, closer = 1): { level: number; path: string }[] {
+  const bins = Math.min(heat.length, Math.round(BINS * closer));
   const levels = Array.from({ length: bins }, (_, i) => {
     const from = Math.floor((i * heat.length) / bins);
     const most = heat.subarray(from, Math.max(from + 1, Math.floor(((i + 1) * heat.length) / bins))).reduce((a, b) => Math.max(a, b), 0);

@@ -1,5 +1,5 @@
 // A series on the stage: each channel's curve, the map as coloured intervals behind it; a drag along
-// it, or the arrow keys, mark an interval.
+// it, or the arrow keys, mark an interval. Ctrl and the wheel, + and -, look closer.
 
 import { button, h, s, setAttr, setHidden, setText, syncChildren } from "../dom";
 import { value as figure } from "../format";
@@ -11,6 +11,7 @@ import { bands, curve, rangeOf } from "./curves";
 import { heatOf, legend, shade, shownHeat } from "./heat";
 import type { Kind, Marked } from "./kind";
 import { createChips, givenOf, marksOf, toggle } from "./marks";
+import { holding, moved, type Span, WHOLE, zoomed } from "./zoom";
 
 interface Channel {
   name: string;
@@ -80,8 +81,8 @@ const area = ({ from, to }: Pick<Interval, "from" | "to">): string => `M${from} 
 const path = (name: string): SVGPathElement => s("path", { class: name, "vector-effect": "non-scaling-stroke" });
 const square = (...children: Element[]): SVGSVGElement => s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, ...children);
 
-function showBands(group: Element, heat: Float32Array | null, looks: { opacity: number; threshold: number }): void {
-  syncChildren(group, heat === null ? [] : bands(heat, looks.threshold), () => path("cw-band"), (one, { level, path: d }) => {
+function showBands(group: Element, heat: Float32Array | null, looks: { opacity: number; threshold: number }, closer = 1): void {
+  syncChildren(group, heat === null ? [] : bands(heat, looks.threshold, closer), () => path("cw-band"), (one, { level, path: d }) => {
     setAttr(one, "d", d);
     setAttr(one, "fill-opacity", shade(level, { ...looks, threshold: 0 }).toFixed(3));
   });
@@ -94,16 +95,22 @@ function createSeries(context: Context): Part {
   const one = button("this channel", { class: "cw-segment", testid: "cw-one-channel" });
   const all = button("all channels", { class: "cw-segment", testid: "cw-all-channels" });
   const reach = h("div", { class: "cw-segments cw-reach", role: "group", "aria-label": "What a marked interval means" }, one, all);
+  const out = button("−", { class: "cw-segment", testid: "cw-zoom-out", "aria-label": "See more of the curve", title: "See more (−)" });
+  const into = button("+", { class: "cw-segment", testid: "cw-zoom-in", "aria-label": "Look closer", title: "Look closer (+, or Ctrl and the wheel)" });
+  const whole = button("all", { class: "cw-segment", testid: "cw-zoom-all", "aria-label": "See the whole curve", title: "The whole curve (0)" });
+  const zoom = h("div", { class: "cw-segments cw-zoom", role: "group", "aria-label": "How much of the curve is seen" }, out, into, whole);
   const key = legend();
   let shown: Shown = { channels: [], length: 0 };
   let sample: number | null = null;
   let cursor: { step: number; channel: number } | null = null;
   let anchor: number | null = null; // step where a drag, or Space, set it down
   let pressed = false;
+  let span: Span = WHOLE; // what is seen of the length
+  let hauled: number | null = null; // where the curve is held while it is moved, on the screen
   let together = false; // an interval is marked in all channels
   const chips = createChips(context, (mark) => say(shown, mark));
   const axis = h("div", { class: "cw-axis", "aria-hidden": "true" }, h("span"), h("span"), h("span"));
-  const el = h("div", { class: "cw-place cw-wide", testid: "cw-series" }, list, axis, h("div", { class: "cw-foot" }, reach, readout, key), chips.el);
+  const el = h("div", { class: "cw-place cw-wide", testid: "cw-series" }, list, axis, h("div", { class: "cw-foot" }, reach, zoom, readout, key), chips.el);
 
   const rows = (): number => shownExplanation(store.state)?.map_height ?? 1;
   const channelOf = (channel: number): number | null => (rows() > 1 && !together ? channel : null);
@@ -116,6 +123,29 @@ function createSeries(context: Context): Part {
       redraw();
     }, { signal });
   }
+  const see = (next: Span): void => {
+    span = next;
+    redraw();
+  };
+  const closer = (times: number): void => {
+    const middle = (span[0] + span[1]) / 2;
+    const at = cursor === null ? middle : (cursor.step + 0.5) / shown.length;
+    see(zoomed(span, times, at < span[0] || at > span[1] ? middle : at, shown.length));
+  };
+  for (const [pick, act] of [[out, () => { closer(2); }], [into, () => { closer(0.5); }], [whole, () => { see(WHOLE); }]] as const) {
+    pick.addEventListener("click", act, { signal });
+  }
+  const placed = (clientX: number): number => {
+    const plot = list.querySelector(".cw-curve-plot")?.getBoundingClientRect();
+    return plot === undefined ? 0 : span[0] + clamp((clientX - plot.left) / Math.max(plot.width, 1)) * (span[1] - span[0]);
+  };
+  list.addEventListener("wheel", (event) => {
+    const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : event.shiftKey ? event.deltaY : 0;
+    if (event.ctrlKey || event.metaKey) see(zoomed(span, Math.exp(Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY), 100) / 250), placed(event.clientX), shown.length));
+    else if (sideways !== 0 && span !== WHOLE) see(moved(span, Math.sign(sideways) * (span[1] - span[0]) / 10));
+    else return; // the page scrolls
+    event.preventDefault();
+  }, { signal, passive: false });
   function mark(): void {
     if (cursor !== null && anchor !== null) toggle(context, regionOf(anchor, cursor.step, shown.length, channelOf(cursor.channel)));
     anchor = null;
@@ -125,11 +155,17 @@ function createSeries(context: Context): Part {
     const found = channel === undefined ? (event.target as Element).closest("[data-channel]") : list.children[channel];
     const plot = found?.querySelector(".cw-curve-plot")?.getBoundingClientRect();
     if (!found || plot === undefined) return null;
-    const share = clamp((event.clientX - plot.left) / Math.max(plot.width, 1));
+    const share = span[0] + clamp((event.clientX - plot.left) / Math.max(plot.width, 1)) * (span[1] - span[0]);
     return { step: Math.min(shown.length - 1, Math.floor(share * shown.length)), channel: Number(found.getAttribute("data-channel")) };
   }
   list.addEventListener("pointerdown", (event) => {
     const at = placeOf(event);
+    if (event.isPrimary && at !== null && span !== WHOLE && (event.button === 1 || (event.button === 0 && event.shiftKey))) {
+      event.preventDefault();
+      list.setPointerCapture(event.pointerId);
+      hauled = event.clientX;
+      return;
+    }
     if (event.button !== 0 || !event.isPrimary || at === null || !isReachable(store.state)) return;
     event.preventDefault();
     list.focus({ preventScroll: true });
@@ -140,12 +176,19 @@ function createSeries(context: Context): Part {
     redraw();
   }, { signal });
   list.addEventListener("pointermove", (event) => {
+    if (hauled !== null) {
+      const wide = list.querySelector(".cw-curve-plot")?.getBoundingClientRect().width ?? 1;
+      see(moved(span, (hauled - event.clientX) / Math.max(wide, 1) * (span[1] - span[0])));
+      hauled = event.clientX;
+      return;
+    }
     const at = placeOf(event, pressed ? cursor?.channel : undefined);
     if (at === null || (!pressed && anchor !== null)) return;
     cursor = at;
     redraw();
   }, { signal });
   const end = (event: PointerEvent): void => {
+    hauled = null;
     if (!pressed || !event.isPrimary) return;
     pressed = false;
     if (event.type === "pointerup" && anchor !== cursor?.step) mark(); // a click alone sets the cursor
@@ -158,12 +201,16 @@ function createSeries(context: Context): Part {
   list.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || shown.length === 0) return;
     const at = cursor ?? { step: Math.floor(shown.length / 2), channel: 0 };
-    const stride = Math.max(1, Math.round(shown.length / 100));
+    const stride = Math.max(1, Math.round((shown.length * (span[1] - span[0])) / 100));
+    const closeness = { "+": 0.5, "=": 0.5, "-": 2 }[event.key];
     const to = { ArrowLeft: at.step - stride, ArrowRight: at.step + stride, PageUp: at.step - 10 * stride, PageDown: at.step + 10 * stride, Home: 0, End: shown.length - 1 }[event.key];
     const over = { ArrowUp: at.channel - 1, ArrowDown: at.channel + 1 }[event.key];
-    if (to !== undefined) {
+    if (closeness !== undefined) closer(closeness);
+    else if (event.key === "0") span = WHOLE;
+    else if (to !== undefined) {
       if (event.shiftKey) anchor ??= at.step;
       cursor = { ...at, step: Math.min(Math.max(to, 0), shown.length - 1) };
+      span = holding(holding(span, (cursor.step + 1) / shown.length), cursor.step / shown.length);
     } else if (over !== undefined) {
       cursor = { ...at, channel: Math.min(Math.max(over, 0), shown.channels.length - 1) };
       list.children[cursor.channel]?.scrollIntoView({ block: "nearest" });
@@ -198,6 +245,7 @@ function createSeries(context: Context): Part {
   function drawChannel(row: HTMLElement, channel: Channel, i: number, state: State, explanation: Explanation | null): void {
     const [name, plot, range] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     const [heat, marked, fresh, frame, line, at] = plot.firstElementChild?.children as unknown as Element[];
+    if (plot.firstElementChild) setAttr(plot.firstElementChild, "viewBox", `${span[0]} 0 ${span[1] - span[0]} 1`);
     if (!heat || !marked || !fresh || !frame || !line || !at) return;
     const known = lines.get(channel) ?? { line: curve(channel.values), range: rangeOf(channel.values) };
     lines.set(channel, known);
@@ -209,7 +257,7 @@ function createSeries(context: Context): Part {
     });
     const columns = explanation?.map_width ?? 0;
     const mapRows = explanation?.map_height ?? 1;
-    showBands(heat, heatAt(shownHeat(state), mapRows, columns, i), state);
+    showBands(heat, heatAt(shownHeat(state), mapRows, columns, i), state, Math.min(8, 1 / (span[1] - span[0])));
     const inHere = (mark: Marked): Interval | null => {
       const interval = intervalOf(mark, shown);
       return interval !== null && holds(interval, i) ? interval : null;
@@ -240,13 +288,15 @@ function createSeries(context: Context): Part {
     syncChildren(list, shown.channels, make, (row, channel, i) => {
       drawChannel(row, channel, i, state, explanation);
     });
-    [0, Math.floor(shown.length / 2), shown.length].forEach((step, i) => {
+    [span[0], (span[0] + span[1]) / 2, span[1]].map((share) => Math.floor(share * shown.length + 1e-6)).forEach((step, i) => {
       if (axis.children[i]) setText(axis.children[i], String(step));
     });
     setAttr(el, "data-single", shown.channels.length === 1);
     setHidden(reach, rows() < 2 || !isReachable(state) || state.status?.guidance === false);
     setAttr(one, "aria-pressed", String(!together));
     setAttr(all, "aria-pressed", String(together));
+    out.disabled = whole.disabled = span === WHOLE;
+    into.disabled = zoomed(span, 0.5, span[0], shown.length)[1] - zoomed(span, 0.5, span[0], shown.length)[0] >= span[1] - span[0] - 1e-9;
     setHidden(key, shownHeat(state) === null);
     setText(readout, said());
   }
@@ -270,8 +320,9 @@ function createSeries(context: Context): Part {
       if (explanation?.index !== sample) {
         sample = explanation?.index ?? null;
         cursor = anchor = null;
+        span = WHOLE;
       }
-      setAttr(list, "aria-label", `Curves of sample ${explanation?.index ?? ""}. Left and right move along, up and down change the channel, Space sets an interval down and lifts it, Delete takes a mark away.`);
+      setAttr(list, "aria-label", `Curves of sample ${explanation?.index ?? ""}. Left and right move along, up and down change the channel, Space sets an interval down and lifts it, Delete takes a mark away, plus and minus look closer and further, 0 shows all.`);
       draw(state);
       chips.update(state);
     },

@@ -1,9 +1,10 @@
 // A text on the stage: its words coloured by the map; a click or a drag marks some, here or wherever
-// the word stands. A cursor goes through them by keyboard.
+// the word stands. A cursor goes through them by keyboard. A long text is folded to where the map is.
 
 import { button, h, setAttr, setHidden, setText, setVar, syncChildren } from "../dom";
 import { isReachable, shownExplanation, type State } from "../state";
 import type { Context, Part } from "../view";
+import { foldsOf } from "./folds";
 import { heatOf, legend, shade, shownHeat, strongest } from "./heat";
 import type { Kind, Marked } from "./kind";
 import { createChips, givenOf, marksOf, toggle } from "./marks";
@@ -58,14 +59,33 @@ function createText(context: Context): Part {
   const here = button("this place", { class: "cw-segment", testid: "cw-here" });
   const everywhere = button("", { class: "cw-segment cw-wherever", testid: "cw-wherever" });
   const reach = h("div", { class: "cw-segments cw-reach", role: "group", "aria-label": "What a marked word means" }, here, everywhere);
+  const fold = button("", { class: "cw-segment", testid: "cw-fold" });
+  const folding = h("div", { class: "cw-segments" }, fold);
   const key = legend();
+  let folds: [number, number][] | null = null; // null: not worked out yet
+  let all: [number, number][] = []; // of them before any was unfolded
   let words: readonly Word[] = [];
   let shown: number | null = null; // sample
   let cursor = 0;
   let anchor: number | null = null; // where a drag, or Shift with the arrows, began
   let wide = false; // a word is marked wherever it stands
   const chips = createChips(context, (mark) => say(words, mark));
-  const el = h("div", { class: "cw-place cw-wide", testid: "cw-text" }, list, h("div", { class: "cw-foot" }, reach, key), chips.el);
+  const el = h("div", { class: "cw-place cw-wide", testid: "cw-text" }, list, h("div", { class: "cw-foot" }, reach, folding, key), chips.el);
+
+  /** The fold that hides a word, or stands for it. */
+  const foldAt = (i: number): [number, number] | undefined => folds?.find(([from, to]) => i >= from && i < to);
+  const isHidden = (i: number): boolean => (foldAt(i)?.[0] ?? i) !== i;
+  function unfold(at: [number, number]): void {
+    folds = (folds ?? []).filter((one) => one !== at);
+    announce(`${at[1] - at[0]} words unfolded`);
+    redraw();
+  }
+  fold.addEventListener("click", () => {
+    folds = folds?.length === 0 ? all : [];
+    cursor = foldAt(cursor)?.[0] ?? cursor;
+    redraw();
+    list.children[cursor]?.scrollIntoView({ block: "nearest" });
+  }, { signal });
 
   const redraw = (): void => {
     drawWords(store.state);
@@ -105,6 +125,12 @@ function createText(context: Context): Part {
     if (event.button !== 0 || !event.isPrimary || at === null) return;
     event.preventDefault();
     list.focus({ preventScroll: true });
+    const folded = foldAt(at);
+    if (folded !== undefined) {
+      cursor = at;
+      unfold(folded);
+      return;
+    }
     list.setPointerCapture(event.pointerId);
     pressed = true;
     anchor = cursor = at;
@@ -136,9 +162,14 @@ function createText(context: Context): Part {
     if (to !== null) {
       if (event.shiftKey) anchor ??= cursor;
       else anchor = null;
-      cursor = Math.min(Math.max(to, 0), words.length - 1);
+      const next = Math.min(Math.max(to, 0), words.length - 1);
+      const over = foldAt(next); // one step goes over a fold from where it stands
+      cursor = over === undefined || next === over[0] ? next : over === foldAt(cursor) && to > cursor ? Math.min(over[1], words.length - 1) : over[0];
+      cursor = foldAt(cursor)?.[0] ?? cursor;
       redraw();
       list.children[cursor]?.scrollIntoView({ block: "nearest" });
+    } else if (event.key === " " && anchor === null && foldAt(cursor) !== undefined) {
+      unfold(foldAt(cursor) ?? [0, 0]);
     } else if (event.key === " ") {
       mark(anchor ?? cursor, cursor);
       anchor = null;
@@ -162,7 +193,7 @@ function createText(context: Context): Part {
     const boxes = [...list.children].map((one) => one.getBoundingClientRect());
     const from = boxes[cursor];
     if (from === undefined) return cursor;
-    const lines = boxes.map((box, i) => ({ i, top: box.top, away: Math.abs(box.left + box.width / 2 - from.left - from.width / 2) })).filter(({ top }) => (top - from.top) * by > from.height / 2);
+    const lines = boxes.map((box, i) => ({ i, top: box.top, away: Math.abs(box.left + box.width / 2 - from.left - from.width / 2) })).filter(({ i, top }) => !isHidden(i) && (top - from.top) * by > from.height / 2);
     const next = lines.reduce<number | null>((near, { top }) => (near === null || (top - near) * by < 0 ? top : near), null);
     return lines.filter(({ top }) => next !== null && Math.abs(top - next) < from.height / 2).reduce((a, b) => (b.away < a.away ? b : a), { i: cursor, top: 0, away: Infinity }).i;
   }
@@ -178,7 +209,11 @@ function createText(context: Context): Part {
       const value = strongest(heat, word.units);
       const draft = drafts.filter((mark) => covers(mark, word)).at(-1);
       const told = given.filter((mark) => covers(mark, word)).at(-1);
-      setText(one, word.text);
+      const folded = foldAt(i);
+      const stands = folded?.[0] === i ? folded : null;
+      setText(one, stands === null ? word.text : `… ${stands[1] - stands[0]} words …`);
+      setHidden(one, folded !== undefined && stands === null);
+      setAttr(one, "data-folded", stands !== null);
       setAttr(one, "id", `${name}-${i}`);
       setAttr(one, "data-word", i);
       setVar(one, "--cw-heat", shade(value, state).toFixed(3));
@@ -190,11 +225,13 @@ function createText(context: Context): Part {
       setAttr(one, "data-chosen", anchor !== null && i >= from && i <= to);
       setAttr(one, "aria-selected", String(draft !== undefined));
       const said = [heat === null ? "" : `weight ${Math.round(value * 100)} %`, draft === undefined ? "" : draft.kind, told === undefined ? "" : `told: ${told.kind}`].filter((part) => part !== "");
-      setAttr(one, "aria-label", [word.text, ...said].join(", "));
-      setAttr(one, "title", heat === null ? null : `${Math.round(value * 100)} % of the strongest`);
+      setAttr(one, "aria-label", stands === null ? [word.text, ...said].join(", ") : `${stands[1] - stands[0]} words are folded; Space unfolds them`);
+      setAttr(one, "title", stands !== null ? "Unfold" : heat === null ? null : `${Math.round(value * 100)} % of the strongest`);
     });
     setAttr(list, "aria-activedescendant", words.length === 0 ? null : `${name}-${cursor}`);
     setHidden(key, heat === null);
+    setHidden(folding, all.length === 0);
+    setText(fold, folds?.length === 0 ? "fold" : "whole text");
     setHidden(reach, !isReachable(state) || words.length === 0 || state.status?.guidance === false);
     setText(everywhere, `“${words[cursor]?.text.trim() ?? ""}” wherever it stands`);
     setAttr(here, "aria-pressed", String(!wide));
@@ -214,6 +251,14 @@ function createText(context: Context): Part {
         const heat = shownHeat(state);
         const values = words.map((word) => strongest(heat, word.units));
         cursor = Math.max(0, values.indexOf(Math.max(...values)));
+        folds = null;
+        all = [];
+      }
+      const heat = shownHeat(state);
+      if (folds === null && heat !== null) {
+        const told = [...marksOf(state), ...givenOf(state)];
+        folds = all = foldsOf(words.map((word) => strongest(heat, word.units)), words.map((word) => told.some((one) => covers(one, word))));
+        cursor = foldAt(cursor)?.[0] ?? cursor;
       }
       setAttr(list, "aria-label", `Words of sample ${explanation?.index ?? ""}. Arrows move, Shift and arrows choose several, Space marks, Delete takes a mark away.`);
       drawWords(state);

@@ -1,0 +1,1 @@
+"""What it costs a training to be steered from elsewhere."""

@@ -1,0 +1,53 @@
+"""``coflect`` on the command line; one file a group of commands.
+
+The exit status is 0, 1 where a command failed, 2 where it was misspelt, 130 where a person
+interrupted it. No framework is imported before a command needs one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+
+from coflect_widget.cli import doctor as _doctor
+from coflect_widget.cli import records
+from coflect_widget.cli import run as _run
+from coflect_widget.cli.doctor import doctor
+
+__all__ = ["doctor", "main"]
+_GROUPS = (_doctor, records, _run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process where left out.
+    """
+    parser = argparse.ArgumentParser(prog="coflect", description="Steer a running training.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for group in _GROUPS:
+        group.add(commands)
+    given = parser.parse_args(arguments)
+    if given.command == "run":  # a script: its errors and its exit status are its own
+        return _run.run(given)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: _say(str(message))
+            value, text = given.answer(given)
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError, LookupError, ImportError) as error:
+        _say(str(error))
+        return 1
+    sys.stdout.write(json.dumps(value, indent=1) + "\n" if given.json else text)
+    return 0
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"coflect: {words}\n")

@@ -1,0 +1,286 @@
+"""What `coflect.connect` gives: a session's methods on a training in another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from coflect_widget import events
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.elsewhere.link import Answer, Link
+from coflect_widget.elsewhere.relay import Relay
+from coflect_widget.elsewhere.values import candidate_in, explanation_in, intervention_in
+from coflect_widget.events import Command, Event, read_event
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.knobs import inputs_of
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.modalities import find_modality
+from coflect_widget.session.arguments import count, fraction, one_of, whole_number
+
+SECONDS = 60.0  # that a command may take
+_TRAINS = ("training", "paused")
+
+
+class RemoteSession:
+    """A training in another process; in a cell it shows the dashboard.
+
+    Its methods and properties are those of `Session` and mean the same. Where the training is
+    lost they raise ConnectionError with what to do.
+
+    Attributes
+    ----------
+    id : str
+        Name of the run.
+    classes : list of str
+    by : str
+        Who is recorded as the author of what is asked here.
+    """
+
+    def __init__(self, place: str | Path, by: str, timeout: float) -> None:
+        self.by = by
+        self._link = Link(place, by, timeout)
+        self.id = str(self._link.welcome["run"])
+        self.classes = [str(one) for one in self._link.welcome["classes"]]
+        self._modality = str(self._link.welcome["inputs"])
+        self._relay: Relay | None = None
+
+    def __repr__(self) -> str:
+        return f"RemoteSession({self.id}, {self._link.lost or 'connected'})"
+
+    def __enter__(self) -> RemoteSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; the training goes on."""
+        self._link.close()
+
+    @property
+    def lost(self) -> str | None:
+        """Why the training is not heard any more; None while it is."""
+        return self._link.lost
+
+    # --- the course of the training -------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """One of "idle", "training", "paused", "stopped", "finished" and "failed"."""
+        return str(self._now()["state"])
+
+    @property
+    def metrics(self) -> dict[str, float | int | None]:
+        """Last value of each metric, "step" and "epoch"."""
+        return dict(self._now()["metrics"])
+
+    def pause(self) -> None:
+        """Hold training at the next step boundary; returns when it holds.
+
+        Raises
+        ------
+        ValueError
+            If nothing is training.
+        """
+        self._order(events.Pause())
+        self._until(lambda state: state != "training")
+
+    def resume(self) -> None:
+        """Go on after a pause; returns when training goes on.
+
+        Raises
+        ------
+        ValueError
+            If nothing is training.
+        """
+        self._order(events.Resume())
+        self._until(lambda state: state != "paused")
+
+    def step(self, unit: Literal["step", "epoch"] | int = "step") -> None:
+        """Train one step, or to the end of the epoch, or so many steps, then hold."""
+        whole: Literal["step", "epoch"] = "epoch" if unit == "epoch" else "step"
+        steps = 1 if unit in ("step", "epoch") else count(unit, "unit")
+        done = int(self.metrics["step"] or 0)
+        self._order(events.Advance(unit=whole, steps=steps))
+        wanted = done + 1 if whole == "epoch" else done + steps
+        self._until(
+            lambda state: (
+                state not in _TRAINS
+                or (state == "paused" and int(self.metrics["step"] or 0) >= wanted)
+            )
+        )
+
+    def stop(self) -> None:
+        """End training at the next step boundary and write a checkpoint; returns when it has.
+
+        Raises
+        ------
+        ValueError
+            If nothing is training.
+        """
+        self._order(events.Stop())
+        self._until(lambda state: state not in _TRAINS)
+
+    def train(self, epochs: int | None = None) -> None:
+        """Train on after an end: so many epochs, or what a stopped training has left."""
+        given = None if epochs is None else count(epochs, "epochs")
+        self._order(events.Continue(epochs=given))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until training has ended; False if `timeout` seconds passed first."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self.state in _TRAINS:
+            if until is not None and time.monotonic() >= until:
+                return False
+            time.sleep(0.2)
+        return True
+
+    # --- guidance -------------------------------------------------------------------------------
+
+    def feedback(
+        self,
+        sample: int | None = None,
+        look: Any = None,
+        ignore: Any = None,
+        instruction: str | None = None,
+        strength: float | None = None,
+        scope: Scope | None = None,
+    ) -> Intervention:
+        """Tell the training where to look, or what to ignore; see `Session.feedback`."""
+        modality = find_modality(self._modality)
+        given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
+        strokes = [
+            events.StrokeInput(kind=kind, roi=region.to_json())
+            for kind, given in given_by_kind.items()
+            for region in modality.regions(given, kind)
+        ]
+        if instruction is not None and not isinstance(instruction, str):
+            raise TypeError(
+                f'instruction={instruction!r} must be text, such as "increase focus by 10%"'
+            )
+        return self._entered(
+            events.Feedback(
+                sample=None if sample is None else whole_number(sample, "sample"),
+                strokes=strokes,
+                instruction=instruction,
+                strength=fraction(strength, "strength"),
+                scope=one_of(scope, "scope", get_args(Scope)),
+            )
+        )
+
+    def confirm(
+        self, intervention: Intervention | str, indices: Sequence[int] | None = None
+    ) -> Intervention:
+        """Ignore it in those samples too that look the same; see `Session.confirm`."""
+        chosen = None if indices is None else [whole_number(k, "indices") for k in indices]
+        return self._entered(events.Confirm(intervention=_name(intervention), index=chosen))
+
+    def undo(self, intervention: Intervention | str) -> Intervention:
+        """Take one intervention out again; later ones stay."""
+        return self._entered(events.Undo(intervention=_name(intervention)))
+
+    def set(self, **knobs: Any) -> Intervention:
+        """Turn knobs of the training, as ``lr=1e-4``; see `Session.set`."""
+        return self._entered(events.SetKnobs(knobs=inputs_of(knobs)))
+
+    def drop(self, index: int | Sequence[int]) -> Intervention:
+        """Leave samples out of the training from the next step on."""
+        several = [index] if isinstance(index, int) else list(index)
+        chosen = [whole_number(k, "index") for k in several]
+        return self._entered(events.LeaveOut(index=chosen))
+
+    def judge(self, index: int, verdict: events.Verdict, label: int | None = None) -> None:
+        """Say what is to become of a sample whose label is in doubt; see `Session.judge`."""
+        given = None if label is None else whole_number(label, "label")
+        number = whole_number(index, "index")
+        self._order(events.Judge(index=number, verdict=verdict, label=given))
+
+    @property
+    def interventions(self) -> list[Intervention]:
+        """Everything that was told to this training, oldest first; ``.record.author`` is who."""
+        return [intervention_in(one) for one in self._read("interventions")[0]]
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def explain(self, index: int, timeout: float = 120.0) -> Explanation:
+        """Where the model looks on one training sample, now; see `Session.explain`."""
+        asked = {"kind": "maps", "index": whole_number(index, "index")}
+        return explanation_in(*self._answer(self._link.ask(asked), timeout))
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Samples that will be wrong some epochs from now, riskiest first."""
+        value, pictures = self._read("candidates")
+        return [candidate_in(one, pictures) for one in value]
+
+    def events(self, type: str | None = None) -> list[Event]:  # noqa: A002 - the contract's name
+        """Recorded events, oldest first; only those of `type`, if given."""
+        _, buffers = self._answer(self._link.ask({"kind": "records", "type": type}), SECONDS)
+        read = [read_event(line) for line in buffers[0].splitlines()]
+        return [event for event in read if event is not None]
+
+    # --- shown ----------------------------------------------------------------------------------
+
+    def dashboard(self) -> Any:
+        """The dashboard widget; one, however often it is shown."""
+        return self._shown().widget
+
+    def _shown(self) -> Relay:
+        if self._relay is None:
+            self._relay = Relay(self._link)
+        return self._relay
+
+    def _ipython_display_(self) -> None:
+        self._shown().show()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.dashboard()._repr_mimebundle_(**kwargs)
+
+    def _display_(self) -> Any:
+        return self.dashboard()  # marimo shows what this returns
+
+    # --- asked over the link --------------------------------------------------------------------
+
+    def _order(self, command: Command) -> dict[str, Any]:
+        asked = {"kind": "order", "command": command.model_dump(mode="json")}
+        value: dict[str, Any] = self._answer(self._link.ask(asked), SECONDS)[0]
+        return value
+
+    def _entered(self, command: Command) -> Intervention:
+        return intervention_in(self._order(command)["entry"])
+
+    def _read(self, what: str) -> Answer:
+        return self._answer(self._link.ask({"kind": "read", "what": what}), SECONDS)
+
+    def _now(self) -> dict[str, Any]:
+        value: dict[str, Any] = self._read("now")[0]
+        return value
+
+    def _answer(self, asked: Future[Answer], seconds: float) -> Answer:
+        try:
+            return asked.result(seconds)
+        except FutureTimeoutError:
+            if asked.done():
+                raise  # the training's own
+            raise TimeoutError(
+                f"{self.id} did not answer within {seconds:g} s; what was asked may still be done"
+            ) from None
+
+    def _until(self, reached: Callable[[str], bool]) -> None:
+        until = time.monotonic() + SECONDS
+        while not reached(self.state):
+            if time.monotonic() >= until:
+                raise TimeoutError(
+                    f"training has not come to the end of its step within {SECONDS:g} s; it does "
+                    "what it was told as soon as that is over"
+                )
+            time.sleep(0.02)
+
+
+def _name(intervention: Intervention | str) -> str:
+    return intervention if isinstance(intervention, str) else intervention.id

@@ -1,0 +1,88 @@
+"""Interventions, candidates and maps as JSON and buffers, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from coflect_widget.attribution.explanation import Explanation
+from coflect_widget.events import Effect, InterventionRecord, Quality
+from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.ledger import Intervention
+
+_ARRAYS = ("map", "livecam", "smoothgrad", "consensus", "picture")
+_QUALITY = TypeAdapter(Quality)
+_EXACTLY = ("float32", "uint8", "float64")
+
+
+def intervention_out(entry: Intervention) -> dict[str, Any]:
+    """An entry of the ledger as JSON."""
+    return {
+        "record": entry.record.model_dump(mode="json"), "step": entry.step, "undone": entry.undone,
+        "when": entry.when, "lapsed": dict(entry.lapsed),
+        "effect": None if entry.effect is None else entry.effect.model_dump(mode="json"),
+    }  # fmt: skip
+
+
+def intervention_in(value: dict[str, Any]) -> Intervention:
+    """The entry that `intervention_out` wrote."""
+    return Intervention(
+        InterventionRecord.model_validate(value["record"]),
+        int(value["step"]), bool(value["undone"]), str(value["when"]),
+        None if value["effect"] is None else Effect.model_validate(value["effect"]),
+        dict(value["lapsed"]),
+    )  # fmt: skip
+
+
+def candidate_in(value: dict[str, Any], buffers: list[bytes]) -> Candidate:
+    """A candidate, with its picture from the buffers."""
+    place = value["thumbnail"]
+    return Candidate(**{**value, "thumbnail": None if place is None else buffers[place]})
+
+
+def explanation_out(explanation: Explanation) -> tuple[dict[str, Any], list[bytes]]:
+    """Maps as buffers, all else as JSON."""
+    said: dict[str, Any] = {}
+    buffers: list[bytes] = []
+    for name in Explanation.__slots__:
+        value = getattr(explanation, name)
+        if name in _ARRAYS and value is not None:
+            said[name] = {
+                "buffer": len(buffers), "dtype": str(value.dtype), "shape": list(value.shape)
+            }  # fmt: skip
+            buffers.append(value.tobytes())
+        elif name == "quality":
+            said[name] = None if value is None else _QUALITY.dump_python(value, mode="json")
+        else:
+            said[name] = _plain(value)
+    return said, buffers
+
+
+def explanation_in(said: dict[str, Any], buffers: list[bytes]) -> Explanation:
+    """The maps that `explanation_out` wrote."""
+    fields = dict(said)
+    for name in _ARRAYS:
+        if fields[name] is not None:
+            fields[name] = _array(fields[name], buffers)
+    for name in ("focus_bbox", "top_classes", "top_probs", "classes"):
+        fields[name] = None if fields[name] is None else tuple(fields[name])
+    if fields["quality"] is not None:
+        fields["quality"] = _QUALITY.validate_python(fields["quality"])
+    return Explanation(**fields)
+
+
+def _array(said: dict[str, Any], buffers: list[bytes]) -> NDArray[Any]:
+    if said["dtype"] not in _EXACTLY:
+        raise ValueError(f"an array of {said['dtype']!r} was not expected")
+    return np.frombuffer(buffers[said["buffer"]], said["dtype"]).reshape(said["shape"]).copy()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,96 @@
+"""The part of a `Session` for its findings: what decides by itself, and answers to that."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, get_args
+
+from coflect_widget import events
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.records.cells import Pictured
+from coflect_widget.session.arguments import one_of
+from coflect_widget.session.drawing import findings
+from coflect_widget.session.held import Held
+from coflect_widget.session.parts import Parts
+
+
+class Asks(Held):
+    """Mixed into `Session`: findings, and answers to them."""
+
+    @property
+    def findings(self) -> Pictured[events.Finding]:
+        """Small regions that decide by themselves, oldest first; a cell shows them as pictures.
+
+        Each has ``.id``, ``.index`` and ``.regions`` (the samples that it was seen in, and where),
+        ``.share`` (of the confidently right samples that were looked at), ``.pull`` and
+        ``.interval`` (share of other samples that the region turns, beyond what the same shape at
+        other places does, with its 95 % interval), ``.classes``, ``.since`` (the epoch),
+        ``.count`` (training samples that have it), ``.text`` and ``.answer``.
+        """
+        parts = self._made()
+        return findings(
+            parts.findings.found, parts.gallery.thumbnail, parts.modality, parts.steering.extent
+        )
+
+    def find_shortcuts(self, timeout: float = 600.0) -> Pictured[events.Finding]:
+        """Look at the model as it is now, and wait for what is found.
+
+        A training that runs goes on meanwhile; it is looked at by itself after its epochs.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than `timeout` seconds.
+        """
+        parts = self._open()
+        look = partial(parts.findings.look, parts.loop.epoch, last=True)
+        self._wait_for(parts.controls.submit(look), timeout, "find_shortcuts()")
+        if not parts.findings.wait(timeout):
+            raise TimeoutError(f"find_shortcuts() took longer than {timeout:.0f} s")
+        parts.stream.flush()
+        return self.findings
+
+    def answer(
+        self, finding: events.Finding | str, answer: events.Answer, timeout: float = 600.0
+    ) -> Intervention | None:
+        """Say whether a finding is a good reason; returns once that is on disk.
+
+        "wrong reason" ignores it in all ``finding.count`` samples that have it, as one
+        intervention, which `undo` takes out again. "right reason" is remembered: it is not asked
+        about again. "skip" puts it away without an answer.
+
+        Returns
+        -------
+        Intervention or None
+            After "wrong reason" the one that ignores it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such finding, or no such answer; nothing has changed then.
+        """
+        name = finding if isinstance(finding, str) else finding.id
+        said = one_of(answer, "answer", get_args(events.Answer))
+        if said is None:
+            raise ValueError(f"answer=None; expected one of {', '.join(get_args(events.Answer))}")
+        parts = self._open()
+        strokes, places = parts.findings.strokes(name)
+        told: Intervention | None = None
+        if said == "wrong reason":
+            ignored = parts.steering.ignore_places(name, strokes, places)
+            told = self._wait_for(ignored, timeout, "answer()")
+        self._wait_for(_record(parts, name, said, told), timeout, "answer()")
+        return told
+
+
+def _record(parts: Parts, name: str, said: Any, told: Intervention | None) -> Future[Any]:
+    data = events.Answered(
+        finding=name,
+        answer=said,
+        author=parts.tell.author,
+        intervention="" if told is None else told.id,
+    )
+    recorded: Future[Any] = Future()
+    parts.tell.durably(data, recorded, parts.findings.answered(data))
+    return recorded

@@ -1,0 +1,360 @@
+"""Finds what a training cheats with: small regions that decide by themselves, beside the training.
+
+After an epoch the weights are copied; all else runs in a thread of its own and in the worker for
+what nobody waits for. Some confidently right samples are looked at. Of each, the region that holds
+most of its map is pasted into other samples, and so is the same shape at other places. A region
+that turns most of them is one that decides. Whether it should, only a person can say.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coflect_widget.backends.base import Sample
+from coflect_widget.events import Answered, Event, Finding, StrokeRecord
+from coflect_widget.modalities.base import Array, Corners, Modality
+from coflect_widget.studies.grouping import groups, interval
+from coflect_widget.studies.looking import SEARCHED, TEMPLATES, Carrier, Looking, Places
+from coflect_widget.studies.pulls import Snapshot
+from coflect_widget.workers.idle_worker import IdleWorker
+
+#: Fewer tell nothing.
+FEWEST_LOOKED = 12
+#: Samples that receive a region; how many of them each one is first pasted into, and at how many
+#: other places the same shape is.
+RECEIVERS, FIRST_EACH, FIRST_PLACES = 120, 12, 2
+#: The same for a group, of so many donors.
+DONORS, EACH, PLACES = 16, 30, 4
+#: Pull from which one region decides, and what the interval of its group's must be above.
+PULL, SURELY = 0.5, 0.4
+#: Share of the samples looked at that must have it, and how many at least.
+SHARE, FEWEST = 0.15, 4
+#: A round begins at an epoch's end if the last ended before as many times its own length.
+PAUSE = 2.0
+
+
+@dataclass(slots=True)
+class _Known:
+    """A finding and where it is in the training data."""
+
+    finding: Finding
+    places: Places | None  # None until it was looked for
+
+
+class Finder:
+    """Looks for what decides by itself, one round after the other.
+
+    Parameters
+    ----------
+    worker : IdleWorker
+    snapshot : callable () -> callable () -> Snapshot
+        Copies the present weights, between two steps; what it gives is called on a thread.
+    read_train, read_val : callable (index) -> Sample
+    num_train, num_val : int
+        Of validation data 0 where they are not to be read.
+    modality : Modality
+    classes : sequence of str
+    tell : callable (payload)
+        Records a finding; called on this object's thread.
+    problem : callable (text)
+    by_itself : bool
+        Whether it looks after epochs, and not only where it is asked to.
+    able : bool
+        Whether it looks at all.
+    """
+
+    def __init__(
+        self,
+        worker: IdleWorker,
+        snapshot: Callable[[], Callable[[], Snapshot]],
+        read_train: Callable[[int], Sample],
+        read_val: Callable[[int], Sample],
+        num_train: int,
+        num_val: int,
+        modality: Modality,
+        classes: Sequence[str],
+        seed: int,
+        tell: Callable[[Any], Any],
+        problem: Callable[[str], Any],
+        *,
+        by_itself: bool,
+        able: bool,
+    ) -> None:
+        self._looking = Looking(worker, modality, read_train, num_train, seed)
+        self._snapshot = snapshot
+        self._read_others = read_val if num_val else read_train
+        self._num_train = num_train
+        self._others = num_val or num_train
+        self._held_out = bool(num_val)
+        self._modality = modality
+        self._classes = list(classes)
+        self._seed = seed
+        self._tell = tell
+        self._problem = problem
+        self._by_itself = by_itself
+        self._able = able
+        self._known: dict[str, _Known] = {}
+        self._next: tuple[Callable[[], Snapshot], int] | None = None
+        self._changed = threading.Condition()
+        self._busy = self._closed = False
+        self._rest_until = 0.0
+        self._rounds = 0
+        self._thread: threading.Thread | None = None
+
+    # --- at a step boundary, on the training thread or while nothing trains --------------------
+
+    def ended(self, epoch: int, *, last: bool = False) -> None:
+        """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
+        if self._by_itself:
+            self.look(epoch, last=last)
+
+    def look(self, epoch: int, *, last: bool = False) -> None:
+        """Look at the model as it is now, unless that goes on; a `last` look is never left out."""
+        with self._changed:
+            free = not self._busy and self._next is None
+            if not self._able or self._closed:
+                return
+            if not last and not (free and time.monotonic() >= self._rest_until):
+                return
+        try:
+            weights = self._snapshot()
+        except Exception as error:  # noqa: BLE001 - looking ends no training
+            self._able = False
+            self._problem(f"Shortcuts are not looked for: {error}")
+            return
+        with self._changed:
+            self._next = weights, epoch
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="coflect-findings", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+
+    # --- any thread --------------------------------------------------------------------------
+
+    @property
+    def found(self) -> list[Finding]:
+        """All findings, oldest first."""
+        with self._changed:
+            return [known.finding for known in self._known.values()]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that came to their end."""
+        return self._rounds
+
+    def wait(self, timeout: float) -> bool:
+        """Until nothing is looked at; False after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or not (self._busy or self._next), timeout
+            )
+
+    def close(self) -> None:
+        """Look no more."""
+        with self._changed:
+            self._closed, self._next = True, None
+            self._looking.close()
+            self._changed.notify_all()
+
+    def adopt(self, findings: Sequence[Finding]) -> None:
+        """Findings of the run that is gone on with."""
+        with self._changed:
+            for finding in findings:
+                self._known[finding.id] = _Known(finding, None)
+
+    def answered(self, data: Answered) -> Finding:
+        """A person has answered; what is asked again, and what is not, follows."""
+        known = self._named(data.finding)
+        with self._changed:
+            known.finding = known.finding.model_copy(
+                update={"answer": data.answer, "intervention": data.intervention}
+            )
+            return known.finding
+
+    def strokes(self, finding: str) -> tuple[list[StrokeRecord], dict[int, Corners]]:
+        """What has to be ignored for "wrong reason": strokes, and where else it was found.
+
+        Raises
+        ------
+        ValueError
+            If there is no such finding.
+        """
+        known = self._named(finding)
+        if known.places is None:
+            known.places = self._looking.search(self._looking.carriers(known.finding))
+        if known.places.everywhere:
+            return [
+                StrokeRecord(kind="ignore", roi=region.to_json())
+                for region in known.places.everywhere
+            ], {}
+        drawn: dict[bytes, StrokeRecord] = {}  # the first of each pattern
+        for one in self._looking.carriers(known.finding):
+            pattern = self._modality.pattern(one.region, one.x)
+            stroke = StrokeRecord(
+                kind="ignore",
+                roi=one.region.to_json(),
+                sample=one.index,
+                spreads=pattern is not None,
+            )
+            drawn.setdefault(b"" if pattern is None else repr(pattern).encode(), stroke)
+        strokes = list(drawn.values())
+        return strokes, {} if strokes[0].spreads else known.places.boxes
+
+    def _named(self, finding: str) -> _Known:
+        with self._changed:
+            if finding not in self._known:
+                names = ", ".join(self._known) or "none yet"
+                raise ValueError(f"there is no finding {finding!r}; findings are: {names}")
+            return self._known[finding]
+
+    # --- on this object's thread ---------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._closed or self._next)
+                if self._closed or self._next is None:
+                    return
+                (weights, epoch), self._next, self._busy = self._next, None, True
+            began = time.monotonic()
+            try:
+                self._round(weights(), epoch)
+                self._rounds += 1
+            except BaseException as error:  # noqa: BLE001 - the next round may do better
+                if not self._closed:
+                    self._problem(f"Shortcuts were not looked for: {error!r}")
+            now = time.monotonic()
+            self._rest_until = now + PAUSE * (now - began)
+
+    def _round(self, snapshot: Snapshot, epoch: int) -> None:
+        rng = np.random.default_rng([self._seed, self._rounds])
+        looked = self._looking.sure(snapshot, rng)
+        if len(looked) < FEWEST_LOOKED:
+            return
+        chosen = rng.permutation(self._others)[:RECEIVERS]
+        receivers = np.stack([self._read_others(int(k)).input for k in chosen])
+        places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
+        first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
+        strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
+        enough = max(FEWEST, SHARE * len(looked))
+        if len(strong) < enough:
+            return
+        same = self._looking.alike(strong, strong, receivers)
+        same |= same.T | np.eye(len(same), dtype=np.bool_)
+        for members in groups(same, [one.label for one in strong]):
+            if len(members) < enough or self._closed:
+                return
+            group = [strong[k] for k in members]
+            # Donors of all classes in turn, and other receivers than the first measurement's.
+            again = self._looking.pulls(
+                snapshot, _by_turns(group)[:DONORS], receivers[::-1].copy(), EACH, places
+            )
+            again = again[~np.isnan(again)]
+            low, high = interval(again, self._seed) if len(again) else (0.0, 0.0)
+            if low > SURELY:
+                pull = round(float(again.mean()), 3)
+                self._report(_by_turns(group), len(looked), pull, (low, high), receivers, epoch)
+
+    def _report(
+        self,
+        group: Sequence[Carrier],
+        looked: int,
+        pull: float,
+        span: tuple[float, float],
+        others: Array,
+        epoch: int,
+    ) -> None:
+        known = next(
+            (each for each in self._known.values() if self._is(each.finding, group, others)), None
+        )
+        if known is not None and known.finding.answer:
+            return  # told already
+        if known is None:
+            places = self._looking.search(group)
+            count = self._num_train if places.everywhere else len(places.boxes)
+            if self._num_train > SEARCHED and not places.everywhere:
+                count = round(count * self._num_train / SEARCHED)
+            classes = sorted({one.label for one in group})
+            began = Finding(
+                id=f"f{len(self._known) + 1}",
+                index=[one.index for one in group],
+                regions=[one.region.to_json() for one in group],
+                looked=looked,
+                share=0.0,
+                pull=0.0,
+                interval=(0.0, 0.0),
+                held_out=self._held_out,
+                classes=classes,
+                since=epoch,
+                count=count,
+                text="",
+            )
+            known = _Known(began, places)
+        newer = known.finding.model_copy(
+            update={
+                "looked": looked,
+                "share": round(len(group) / looked, 3),
+                "pull": pull,
+                "interval": span,
+                "text": self._text(pull, known.finding.classes, known.finding.count),
+            }
+        )
+        with self._changed:
+            if known.finding.answer:
+                return  # meanwhile
+            known.finding = newer
+            self._known[newer.id] = known
+        self._tell(newer)
+
+    def _is(self, finding: Finding, group: Sequence[Carrier], others: Array) -> bool:
+        """Whether a group of regions is a finding of before: at least half of them look like it."""
+        before = self._looking.carriers(finding)[:TEMPLATES]
+        same = self._looking.alike(before, group, others)
+        return bool(same.any(0).mean() >= 0.5)
+
+    # --- words ---------------------------------------------------------------------------------
+
+    def _text(self, pull: float, classes: Sequence[int], count: int) -> str:
+        nouns = self._modality.nouns
+        into = (
+            repr(self._classes[classes[0]])
+            if len(classes) == 1 and classes[0] < len(self._classes)
+            else f"the class of the {self._modality.noun} that it is taken from"
+        )
+        return (
+            f"This place alone turns {pull:.0%} of other {nouns} into {into}; it was found in "
+            f"{count} of {self._num_train} {nouns}. Is it the reason?"
+        )
+
+
+def _by_turns(group: Sequence[Carrier]) -> list[Carrier]:
+    """One of each class, then a second one of each, ..."""
+    seen: dict[int, int] = {}
+    order = []
+    for one in group:
+        seen[one.label] = seen.get(one.label, 0) + 1
+        order.append(seen[one.label])
+    return [group[k] for k in np.argsort(order, kind="stable")]
+
+
+def findings_of(recorded: Iterable[Event]) -> list[Finding]:
+    """The findings in a run's events, with their newest figures and answers, oldest first."""
+    found: dict[str, Finding] = {}
+    for event in recorded:
+        match event.data:
+            case Finding() as data:
+                found[data.id] = data
+            case Answered() as data if data.finding in found:
+                said = {"answer": data.answer, "intervention": data.intervention}
+                found[data.finding] = found[data.finding].model_copy(update=said)
+    return list(found.values())

@@ -1,0 +1,192 @@
+"""One look at a model: samples that it is sure of, the region each one hangs on, where it is again.
+
+Samples are read on the thread that asks; all that computes is done by the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.backends.base import Sample
+from coflect_widget.events import Finding
+from coflect_widget.modalities.base import Array, BoolArray, Corners, Modality, Region
+from coflect_widget.studies.pulls import Snapshot, alike, heaviest_regions, pulls
+from coflect_widget.workers.idle_worker import IdleWorker
+
+#: Confidently right samples that are looked at, of at most so many that are read for them.
+LOOKED, READ = 40, 160
+#: Samples that are given to the worker at once: a person's search waits no longer than for these.
+CHUNK = 10
+#: Training samples that are looked through for a finding, and templates that are looked for.
+SEARCHED, TEMPLATES = 20_000, 12
+SEARCH_CHUNK = 128
+#: Samples that tell how different places usually are.
+TYPICAL = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a finding is: boxes, sample by sample, or regions that are the same in all."""
+
+    boxes: dict[int, Corners]
+    everywhere: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A sample in which a region decides."""
+
+    index: int
+    x: Array
+    label: int
+    region: Region
+
+
+class Looking:
+    """Looks at snapshots of one training, by one worker.
+
+    Parameters
+    ----------
+    worker : IdleWorker
+    modality : Modality
+    read_train : callable (index) -> Sample
+    num_train : int
+    seed : int
+    """
+
+    def __init__(
+        self,
+        worker: IdleWorker,
+        modality: Modality,
+        read_train: Callable[[int], Sample],
+        num_train: int,
+        seed: int,
+    ) -> None:
+        self._worker = worker
+        self._modality = modality
+        self._read_train = read_train
+        self._num_train = num_train
+        self._seed = seed
+        self._closed = False
+
+    def close(self) -> None:
+        """End what goes on at the next chunk."""
+        self._closed = True
+
+    def sure(self, snapshot: Snapshot, rng: np.random.Generator) -> list[Carrier]:
+        """Confidently right samples, with the region that holds most of each one's map."""
+        found: list[Carrier] = []
+        drawn = rng.permutation(self._num_train)[:READ]
+        for start in range(0, len(drawn), CHUNK):
+            if len(found) >= LOOKED or self._closed:
+                break
+            read = [(int(k), self._read_train(int(k))) for k in drawn[start : start + CHUNK]]
+            read = [(k, sample) for k, sample in read if int(sample.target) >= 0]
+            if not read:
+                continue
+            labels = np.array([int(sample.target) for _, sample in read])
+            inputs = np.stack([sample.input for _, sample in read])
+            regions = self._run(heaviest_regions, snapshot, inputs, labels, LOOKED - len(found))
+            found += [
+                Carrier(k, x, int(label), region)
+                for (k, _), x, label, region in zip(read, inputs, labels, regions, strict=True)
+                if region is not None
+            ]
+        return found
+
+    def pulls(
+        self,
+        snapshot: Snapshot,
+        donors: Sequence[Carrier],
+        receivers: Array,
+        each: int,
+        places: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """How far each donor's region decides (d,); see `studies.pulls.pulls`."""
+        parts = []
+        for start in range(0, len(donors), CHUNK):
+            some = donors[start : start + CHUNK]
+            masks = np.stack([self._modality.mask_in(one.region, one.x) for one in some])
+            labels = np.array([one.label for one in some])
+            turned = np.roll(receivers, -start * each, 0)
+            inputs = np.stack([one.x for one in some])
+            parts.append(self._run(pulls, snapshot, inputs, labels, masks, turned, each, places))
+        return np.concatenate(parts)
+
+    def carriers(self, finding: Finding) -> list[Carrier]:
+        """The samples of a finding, with its regions in them."""
+        found = []
+        for index, roi in zip(finding.index, finding.regions, strict=True):
+            sample = self._read_train(index)
+            region = self._modality.region(roi, "region", self._modality.extent(sample.input))
+            found.append(Carrier(index, sample.input, int(sample.target), region))
+        return found
+
+    def search(self, group: Sequence[Carrier]) -> Places:
+        """Where it is in the training data."""
+        modality = self._modality
+        indices = np.random.default_rng(self._seed).permutation(self._num_train)[:SEARCHED]
+        others = np.stack([self._read_train(int(k)).input for k in indices[:TYPICAL]])
+        try:
+            templates = [modality.template(one.x, one.region, others) for one in group[:TEMPLATES]]
+        except ValueError:  # of this kind nothing is looked for
+            return Places({}, tuple(dict.fromkeys(one.region for one in group)))
+        best: dict[int, float] = {}
+        boxes = {}
+        for start in range(0, len(indices), SEARCH_CHUNK):
+            if self._closed:
+                break
+            some = indices[start : start + SEARCH_CHUNK]
+            inputs = np.stack([self._read_train(int(k)).input for k in some])
+            for template in templates:
+                scores, found, same = self._worker.run(modality.find, inputs, template)
+                for k in np.flatnonzero(same):
+                    index = int(some[k])
+                    if scores[k] > best.get(index, -np.inf):
+                        best[index] = float(scores[k])
+                        boxes[index] = tuple(round(float(v), 5) for v in found[k])
+        return Places(boxes)
+
+    def alike(
+        self, marked: Sequence[Carrier], there: Sequence[Carrier], others: Array
+    ) -> BoolArray:
+        """(n, m) of bool: whether what is in each of `marked` is what is in each of `there`."""
+        found: BoolArray = self._worker.run(
+            alike, self._modality, _marked(marked), _marked(there), others[:TYPICAL]
+        )
+        return found
+
+    def _run(self, function: Callable[..., Any], snapshot: Snapshot, *given: Any) -> Any:
+        return self._worker.run(function, snapshot, *given, imports=snapshot.explainer)
+
+
+def _marked(carriers: Sequence[Carrier]) -> tuple[Array, list[Region]]:
+    return np.stack([one.x for one in carriers]), [one.region for one in carriers]
+
+
+def snapshot_of(
+    backend: Any, structure: bytes | Exception, modality: Modality
+) -> Callable[[], Snapshot]:
+    """Copy a backend's weights, between two steps.
+
+    Raises
+    ------
+    Exception
+        Where the model is no longer the one that was given.
+    """
+    sent = b"" if isinstance(structure, Exception) else structure
+    arrays = {spec.name: np.empty(spec.shape, spec.dtype) for spec in backend.weight_specs()}
+    finish = backend.copy_weights(list(arrays.values()))
+    # The last part of a device's copy is waited for on the thread that needs the weights.
+
+    def made() -> Snapshot:
+        if finish is not None:
+            finish()
+        return Snapshot(backend.explainer, sent, arrays, modality)
+
+    return made

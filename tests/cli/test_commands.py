@@ -1,0 +1,71 @@
+"""Every command, as a process."""
+
+import json
+import subprocess
+import sys
+
+from coflect_widget.cli import main
+from tests.records.test_comparison import two  # noqa: F401 - a fixture
+
+
+def coflect(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "coflect_widget.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def answer(*words):
+    done = coflect(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_list(two, tmp_path):  # noqa: F811
+    (tmp_path / "run_a" / "labels.json").write_text("{")
+    done = coflect("list", tmp_path)
+    assert done.returncode == 0
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["run", "state", "epoch", "step", "best"], ["run_b", "finished", "2", "20", "loss", "0.25"],
+    ]  # fmt: skip
+    assert "run_a is left out" in done.stderr
+    assert [row["id"] for row in answer("list", tmp_path, "--sort", "best.loss")] == ["run_b"]
+
+
+def test_compare(two, tmp_path):  # noqa: F811
+    found = answer("compare", tmp_path / "run_a", tmp_path / "run_b", "--html", tmp_path / "x.html")
+    assert found["differs"]["best.loss"] == [0.5, 0.25]
+    assert (tmp_path / "x.html").read_text().count("<polyline") == 2
+
+
+def test_report_and_what_fails(two, tmp_path):  # noqa: F811
+    assert coflect("report", tmp_path / "run_a", tmp_path / "x.html").returncode == 0
+    again = coflect("report", tmp_path / "run_a", tmp_path / "x.html")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("coflect: ")
+    assert "give another name" in again.stderr
+
+
+def test_doctor_and_what_is_misspelt():
+    assert answer("doctor")["numpy"][0].isdigit()
+    assert coflect("docter").returncode == 2
+
+
+def test_an_interrupt_ends_a_command(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("coflect_widget.ui.recorded.runs", interrupted)
+    assert main(["list"]) == 130
+
+
+def test_help_imports_no_framework():
+    code = (
+        "import sys\nfrom coflect_widget.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print({'torch', 'tensorflow', 'keras', 'captum', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
