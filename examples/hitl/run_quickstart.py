@@ -59,7 +59,8 @@ def run(data, seed: int, options: argparse.Namespace, *, boxes: bool) -> tuple[f
     model = small_resnet(num_classes=10, seed=seed)
     epochs, before = options.epochs, options.before
     with coflect.Session(
-        model, data, PLAIN, classes=data.classes, run_dir=options.run_dir, config={"seed": seed},
+        model, data, PLAIN, classes=data.classes, run_dir=options.run_dir,
+        config={"seed": seed, "schedule_unit": "epoch"},
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=3e-3),
         scheduler=lambda optimizer: CosineAnnealingLR(optimizer, T_max=epochs),
     ) as session:  # fmt: skip

@@ -20,7 +20,7 @@ _FLATTENED = (
     "; pictures that were made flat are read where they are passed as (N, H, W, C) and the model "
     "begins with keras.layers.Flatten()"
 )
-_IDS = "; ids are whole numbers: pass x.astype('int64')"
+_IDS = "; ids are whole numbers: where these are, pass x.astype('int64')"
 _WORDS = (
     "; pass the ids of their words, whole numbers, as keras.layers.TextVectorization gives them"
 )
