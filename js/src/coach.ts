@@ -106,6 +106,18 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
 
   function advised(state: State, advice: Advice): Line {
     const { does, sample, intervention } = advice;
+    const { question } = state;
+    if (question !== null && advice.key === `finding:${question.id}`) {
+      return {
+        kind: "advice", key: advice.key, level: "info", text: advice.text, button: "See it", title: "See where it was found, and answer (Y)",
+        act: () => {
+          store.patch({ asking: question.id });
+        },
+        dismiss: () => {
+          actions.dismiss(advice.key);
+        },
+      };
+    }
     const run: Record<NonNullable<Advice["does"]>, () => void> = {
       open: () => {
         store.patch({ tab: "look" });
@@ -173,7 +185,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
   let announced = "";
   return {
     el,
-    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "silenced", "undoing", "ledger", "status", "sure"],
+    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "question", "silenced", "undoing", "ledger", "status", "sure"],
     update(state) {
       const all = lines(state);
       shown = all[0] ?? quiet(state);

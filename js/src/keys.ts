@@ -14,7 +14,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
   ["N", "next sample of the list; with Shift: the one before"],
   ["D Q C K", "go to the sample, the list, the charts, the ledger"],
-  ["Y", "do what the line under the header offers"],
+  ["Y", "do what the line under the header offers; of a finding, or with Shift F: see it"],
   ["L I", "strokes say “look here”, “ignore this”"],
   ["B G U E", "box, polygon, brush, eraser"],
   ["[ ]", "smaller, larger brush"],
@@ -86,7 +86,9 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else if (key === "a") click("cw-add-box");
     else if (key === "d") go("look", ".cw-place:not([hidden]) [tabindex='0']");
     else if (key === "q") go("list", ".cw-cards:not([hidden]) [data-index]:not([tabindex='-1'])", ".cw-alike-page:not([hidden]) .cw-hit", "[data-testid='cw-search']");
-    else if (key === "f") go("list", "[data-testid='cw-search']");
+    else if (key === "f" && shift) {
+      if (store.state.question !== null) store.patch({ asking: store.state.question.id });
+    } else if (key === "f") go("list", "[data-testid='cw-search']");
     else if (key === "c") go("charts", ".cw-chart");
     else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");
     else if (key === "y") click("cw-coach-act");
