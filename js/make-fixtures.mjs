@@ -90,7 +90,7 @@ const full = {
     count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2],
     samples: [
       { index: 4187, region: { box: [0.7, 0.7, 0.95, 0.95] }, content: null, thumbnail_buffer: 3 },
-      { index: 555, region: { tokens: [[0, 1]] }, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, thumbnail_buffer: null },
+      { index: 555, region: { words: [0, 2] }, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, thumbnail_buffer: null },
     ],
   },
   advice: { key: "collapse:a1", text: "Since a1 the validation accuracy fell from 0.81 to 0.40.", button: "Undo a1", does: "undo", sample: 4187, intervention: "a1" },

@@ -307,7 +307,7 @@ export class FakeKernel {
   }
 
   async #question(buffers: Uint8Array[]): Promise<Sections> {
-    const region = { image: { box: [0.72, 0.72, 0.97, 0.97] }, text: { tokens: [[4, 6]] }, series: { span: [0.3, 0.4] }, table: { features: [2] } }[this.options.kind];
+    const region = { image: { box: [0.72, 0.72, 0.97, 0.97] }, text: { words: [4, 6] }, series: { interval: [0.3, 0.4] }, table: { features: ["age"] } }[this.options.kind];
     const samples = await Promise.all([4187, 4518, 311, 5011, 5342, 5673].map(async (index) => ({
       index, region, content: this.#sample(index)?.content ?? null, thumbnail_buffer: this.options.kind === "image" ? buffers.push(await png(digit(index))) - 1 : null,
     })));
