@@ -37,7 +37,7 @@ interface Line {
 
 const alarmKey = ({ kind, step }: Alarm): string => `${kind} ${step}`;
 
-export function createCoach({ store, actions, signal, read }: Context): Part {
+export function createCoach({ store, actions, signal, read, ask }: Context): Part {
   const mark = h("span", { class: "cw-coach-mark", "aria-hidden": "true" }, "!");
   const text = h("span", { class: "cw-coach-text", testid: "cw-coach-text", dir: "auto" });
   const whole = button("…", { class: "cw-button cw-small cw-coach-whole", testid: "cw-coach-whole", "aria-label": "Read all of it", title: "Read all of it" });
@@ -110,9 +110,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
     if (question !== null && advice.key === `finding:${question.id}`) {
       return {
         kind: "advice", key: advice.key, level: "info", text: advice.text, button: "See it", title: "See where it was found, and answer (Y)",
-        act: () => {
-          store.patch({ asking: question.id });
-        },
+        act: ask,
         dismiss: () => {
           actions.dismiss(advice.key);
         },

@@ -32,6 +32,9 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       setText(live, text);
     },
     read: reader.read,
+    ask: () => {
+      question.open();
+    },
     narrow: () => focus.el.offsetParent === null,
   };
   parent.append(root);

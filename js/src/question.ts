@@ -20,8 +20,8 @@ function glanceOf(sample: QuestionSample): Glance | undefined {
   return glance;
 }
 
-/** The card is open while `State.asking` is the finding's id. */
-export function createQuestion({ store, actions, signal }: Context): Part & { el: HTMLDialogElement } {
+export function createQuestion({ store, actions, signal }: Context): Part & { el: HTMLDialogElement; open: () => void } {
+  let asked: string | null = null; // finding that the card is open for
   const crops = h("ol", { class: "cw-asked", "aria-label": "Where it was seen" });
   const text = h("p", { class: "cw-read", testid: "cw-question-text", dir: "auto", id: `cw-question-${Math.random().toString(36).slice(2)}` });
   const choice = (answer: FindingAnswer, key: string, className = ""): HTMLButtonElement => {
@@ -37,29 +37,32 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
   const el = h("dialog", { class: "cw-dialog cw-question", testid: "cw-question", tabindex: -1, autofocus: true, "aria-label": "Is this place the reason?", "aria-describedby": text.id },
     h("h3", { class: "cw-title" }, "Is this place the reason?"), crops, text, h("div", { class: "cw-asked-ends" }, right, wrong, skip));
 
-  const close = (): void => {
-    store.patch({ asking: null });
-  };
   function answered(answer: FindingAnswer): void {
-    const { question, asking } = store.state;
-    const shown = question !== null && question.id === asking && el.open;
     const can = !{ "right reason": right, "wrong reason": wrong, skip }[answer].disabled;
-    if (shown && can) void actions.answer(question.id, answer);
-    if (can || answer === "skip") close();
+    if (!can && answer !== "skip") return;
+    const finding = asked;
+    asked = null; // once
+    el.close();
+    if (can && finding !== null) void actions.answer(finding, answer);
   }
   el.addEventListener("keydown", (event) => {
     const answer = KEYS[event.key.toLowerCase()];
     if (answer === undefined || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
+    event.stopPropagation(); // the dashboard has other uses for these keys
     answered(answer);
   }, { signal });
   el.addEventListener("cancel", (event) => {
     event.preventDefault();
     answered("skip");
   }, { signal });
-  el.addEventListener("close", close, { signal });
+  el.addEventListener("close", () => {
+    if (!el.open) asked = null;
+  }, { signal });
   el.addEventListener("click", (event) => {
-    if (event.target === el) close(); // the backdrop: asked again later
+    const { left, top, width, height } = el.getBoundingClientRect();
+    const inside = event.clientX >= left && event.clientX <= left + width && event.clientY >= top && event.clientY <= top + height;
+    if (event.target === el && !inside) el.close(); // beside it: asked again later
   }, { signal });
 
   function showSample(row: Element, sample: QuestionSample): void {
@@ -72,9 +75,11 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
     setText(name, `#${sample.index}`);
   }
 
-  function show({ question, asking, connection, status }: State): void {
-    if (question === null || question.id !== asking) {
-      if (el.open) el.close();
+  function show({ question, connection, status }: State): void {
+    if (asked === null) return;
+    if (question?.id !== asked) {
+      asked = null; // answered elsewhere
+      el.close();
       return;
     }
     syncChildren(crops, question.samples, () => h("li", {}, makeCrop(), h("div", { class: "cw-glance" }), h("span", { class: "cw-note" })), showSample);
@@ -88,11 +93,18 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
     right.disabled = skip.disabled = off;
     wrong.disabled = off || status?.guidance === false;
     setAttr(wrong, "title", status?.guidance === false ? "This training takes no guidance" : null);
-    if (!el.open) {
-      el.showModal();
-      el.focus(); // and none of the answers, which Enter would give
-    }
   }
 
-  return { el, keys: ["question", "asking", "connection", "status"], update: show };
+  return {
+    el,
+    open() {
+      if (el.open || store.state.question === null) return;
+      asked = store.state.question.id;
+      show(store.state);
+      el.showModal();
+      el.focus(); // and none of the answers, which Enter would give
+    },
+    keys: ["question", "connection", "status"],
+    update: show,
+  };
 }

@@ -73,7 +73,6 @@ export interface State {
   notices: readonly Notice[];
   // of this page
   connection: Connection;
-  asking: string | null; // finding whose card is open
   asked: "pause" | "resume" | "stop" | "advance" | "continue" | null; // sent, and the state has not changed yet
   sure: boolean; // Stop was pressed once, and asks
   explaining: number | null; // sample whose maps were asked for
@@ -117,7 +116,7 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), behind: null, markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
-    ledger: [], knobs: null, alarms: [], question: null, advice: null, notices: [], connection: "connecting", asking: null, asked: null, sure: false, explaining: null, problem: null,
+    ledger: [], knobs: null, alarms: [], question: null, advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glances: new Map(), glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,

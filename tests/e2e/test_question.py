@@ -1,4 +1,4 @@
-"""A finding is asked about and answered by keys alone: real JupyterLab, real kernel, real training."""
+"""A finding is asked about and answered by keys alone, in a real JupyterLab."""
 
 import pytest
 
@@ -47,12 +47,12 @@ def test_a_finding_is_answered_by_keys_alone_and_stands_in_the_ledger(tmp_path):
         part("question").wait_for(state="hidden")
         echo = f"Ignored in {asked['count']:,} samples"
         eventually(lambda: part("echo").inner_text() == echo, 60, what="the answer")
-        (answer,) = recorded(run, "answered")  # on disk already
+        (answer,) = recorded(run, "answer")  # on disk already
         (told,) = recorded(run, "intervention")
         assert answer["data"]["intervention"] == told["data"]["id"]
         part("ledger-item").get_by_text(told["data"]["id"]).first.wait_for()
         assert view.bounding_box()["height"] == height
 
         page.keyboard.press("x")
-        eventually(lambda: recorded(run, "undone"), 60, what="the undoing")
+        eventually(lambda: recorded(run, "undo"), 60, what="the undoing")
         assert not part("question").is_visible()  # what was answered is not asked again

@@ -48,12 +48,12 @@ def test_the_oldest_finding_without_an_answer_is_asked_about(asked):
     assert asked(found("f3"), "finding") == "as before"
     newer = found("f2").model_copy(update={"pull": 0.95})
     assert asked(newer, "finding")["pull"] == 0.95
-    assert asked(said("f3", "right reason"), "answered") == "as before"
+    assert asked(said("f3", "right reason"), "answer") == "as before"
     assert asked(found("f4"), "finding") == "as before"
-    assert asked(said("f2", "skip"), "answered")["id"] == "f4"
+    assert asked(said("f2", "skip"), "answer")["id"] == "f4"
     assert asked(found("f1"), "finding") == "as before"  # find_shortcuts() has found it too
-    assert asked(said("f4", "wrong reason"), "answered")["id"] == "f1"
-    assert asked(said("f1", "skip"), "answered") is None
+    assert asked(said("f4", "wrong reason"), "answer")["id"] == "f1"
+    assert asked(said("f1", "skip"), "answer") is None
 
 
 class Screen:
@@ -66,7 +66,7 @@ class Screen:
             lines = self.file.read_text().splitlines()
             kinds = [json.loads(line)["type"] for line in lines]
             self.replies.append(content)
-            self.recorded.append(kinds.count("answered"))
+            self.recorded.append(kinds.count("answer"))
 
     def keep(self, snapshot):
         pass
@@ -110,7 +110,7 @@ def test_an_answer_of_the_browser_ignores_the_finding_once_and_undo_asks_no_more
     assert recorded["question"] is None
     shown = View(parts.gallery, "live", session.run.id)
     for event in session.events():
-        if event.type != "answered":
+        if event.type != "answer":
             shown.apply(event)
     recorded, buffers = shown.update(full=True)
     samples = recorded["question"]["samples"]
