@@ -22,7 +22,7 @@ function glanceOf(sample: QuestionSample): Glance | undefined {
 
 export function createQuestion({ store, actions, signal }: Context): Part & { el: HTMLDialogElement; open: () => void } {
   let asked: string | null = null; // finding that the card is open for
-  const crops = h("ol", { class: "cw-asked", "aria-label": "Where it was seen" });
+  const crops = h("ol", { class: "cw-asked", tabindex: 0, "aria-label": "Where it was seen" });
   const text = h("p", { class: "cw-read", testid: "cw-question-text", dir: "auto", id: `cw-question-${Math.random().toString(36).slice(2)}` });
   const choice = (answer: FindingAnswer, key: string, className = ""): HTMLButtonElement => {
     const one = button("", { class: `cw-button ${className}`, testid: `cw-answer-${answer.split(" ")[0] ?? ""}`, "aria-keyshortcuts": key }, h("span"), h("kbd", { "aria-hidden": "true" }, key));
@@ -67,7 +67,7 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
 
   function showSample(row: Element, sample: QuestionSample): void {
     const [crop, glance, name] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-    const marks = [{ kind: "ignore" as const, roi: sample.region }];
+    const marks = [{ kind: "look" as const, roi: sample.region }];
     const instead = showGlance(glance, glanceOf(sample), marks);
     setHidden(crop, instead);
     if (!instead) showCrop(crop, sample.thumbnail, marks);

@@ -42,7 +42,7 @@ describe("the card about a finding", () => {
     expect(picture?.querySelector("path")?.getAttribute("d")).toContain("M0.7 0.7");
     expect(picture?.querySelector("img")?.src).toContain("data:image/png");
     expect(words?.dataset["kind"]).toBe("text");
-    expect([...(words?.querySelectorAll(".cw-token[data-kind=ignore]") ?? [])].map((one) => one.textContent)).toEqual(["<b>great</b>"]);
+    expect([...(words?.querySelectorAll(".cw-token[data-kind=look]") ?? [])].map((one) => one.textContent)).toEqual(["<b>great</b>"]);
     expect(get("cw-answer-wrong").textContent).toContain("ignore it in all 1,029 samples");
     expect(answers()).toEqual([]);
   });
