@@ -85,6 +85,14 @@ const full = {
     batch_size: 64, next_batch_size: 32, num_train: 10000, why_not: "",
   },
   alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] }],
+  question: {
+    id: "f1", text: "This place alone turns 97% of other pictures into <b>cat</b>; it was found in 1029 of 1300 pictures. Is it the reason?",
+    count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2],
+    samples: [
+      { index: 4187, region: { box: [0.7, 0.7, 0.95, 0.95] }, content: null, thumbnail_buffer: 3 },
+      { index: 555, region: { words: [0, 2] }, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, thumbnail_buffer: null },
+    ],
+  },
   advice: { key: "collapse:a1", text: "Since a1 the validation accuracy fell from 0.81 to 0.40.", button: "Undo a1", does: "undo", sample: 4187, intervention: "a1" },
   notices: [{ level: "warning", text: "No validation data: val lines stay empty.", step: 0 }],
 };
@@ -117,6 +125,7 @@ const fixtures = {
   ack: { message: { kind: "ack", id: "c1", seq: 2, seen: true, attended: true } },
   advance: { message: { kind: "advance", id: "s1", unit: "epoch" } },
   set_queue: { message: { kind: "set_queue", id: "q1", onset: false } },
+  answer: { message: { kind: "answer", id: "g1", finding: "f1", answer: "wrong reason" } },
   open_window: { message: { kind: "open_window", id: "w1" } },
   continue: { message: { kind: "continue", id: "n1", epochs: 4 } },
   dismiss: { message: { kind: "dismiss", id: "d1", key: "collapse:a1" } },

@@ -8,6 +8,7 @@ dashboard and returned by ``session.events()``.
 from coflect_widget.events.base import (
     LARGEST,
     OPTIONAL,
+    Answer,
     Doing,
     Payload,
     Purpose,
@@ -24,6 +25,7 @@ from coflect_widget.events.base import (
 from coflect_widget.events.commands import (
     COMMAND,
     Advance,
+    AnswerFinding,
     AnyCommand,
     CloseOthers,
     Command,
@@ -48,7 +50,6 @@ from coflect_widget.events.commands import (
     Undo,
 )
 from coflect_widget.events.guidance import (
-    Answer,
     Answered,
     DataChange,
     Effect,
@@ -114,6 +115,7 @@ __all__ = [
     "Advance",
     "Advice",
     "Answer",
+    "AnswerFinding",
     "Answered",
     "AnyCommand",
     "CheckpointSaved",

@@ -27,6 +27,8 @@ Purpose = Literal["periodic", "candidate", "person"]
 Doing = Literal["open", "undo", "look", "continue", "leave_out"]
 #: What a person says of a label; "undo" takes the earlier verdicts back.
 Verdict = Literal["right", "wrong", "leave out", "undo"]
+#: What a person says of a finding.
+Answer = Literal["wrong reason", "right reason", "skip"]
 LARGEST = 2**53  # count that a browser's numbers hold exactly
 #: Marks a field of a record that a browser shows without it: older kernels did not send it there.
 OPTIONAL: Any = Field(json_schema_extra={"optional": True})

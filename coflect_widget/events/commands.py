@@ -12,7 +12,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from coflect_widget.events.base import LARGEST, Scope, StrokeKind, Verdict
+from coflect_widget.events.base import LARGEST, Answer, Scope, StrokeKind, Verdict
 
 
 class Command(BaseModel):
@@ -156,6 +156,14 @@ class LeaveOut(Command):
     index: list[int] = Field(min_length=1, max_length=100_000)
 
 
+class AnswerFinding(Command):
+    """Say whether a finding is a good reason; "wrong reason" ignores it wherever it was found."""
+
+    kind: Literal["answer"] = "answer"
+    finding: str = Field(min_length=1, max_length=64)
+    answer: Answer
+
+
 class OpenWindow(Command):
     """Open the review window by hand."""
 
@@ -196,6 +204,7 @@ AnyCommand = Annotated[
     | Judge
     | SetKnobs
     | LeaveOut
+    | AnswerFinding
     | OpenWindow
     | Dismiss
     | SavePage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from coflect_widget.events.base import OPTIONAL, Payload, Record, Scope, StrokeKind, Table
+from coflect_widget.events.base import OPTIONAL, Answer, Payload, Record, Scope, StrokeKind, Table
 
 
 class StrokeRecord(Record):
@@ -183,10 +183,6 @@ class Effect(Payload):
     measures: list[Measure] = []
 
 
-#: What a person says of a finding.
-Answer = Literal["wrong reason", "right reason", "skip"]
-
-
 class Finding(Payload):
     """One small region that decides by itself, in a share of the samples that were looked at.
 
@@ -205,6 +201,7 @@ class Finding(Payload):
     since: int  #: epoch at which it was found
     count: int  #: training samples in which it was found again, or nearly so
     text: str  #: the question, with its figures
+    asked: bool = True  #: whether a person is to answer it
     answer: Literal["", "wrong reason", "right reason", "skip"] = ""
     intervention: str = ""  #: that ignores it, after "wrong reason"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention
@@ -12,7 +11,6 @@ from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import one_of
 from coflect_widget.session.drawing import findings
 from coflect_widget.session.held import Held
-from coflect_widget.session.parts import Parts
 
 
 class Asks(Held):
@@ -68,29 +66,12 @@ class Asks(Held):
         Raises
         ------
         ValueError
-            If there is no such finding, or no such answer; nothing has changed then.
+            If there is no such finding or answer, or it is ignored already; nothing has changed
+            then.
         """
         name = finding if isinstance(finding, str) else finding.id
         said = one_of(answer, "answer", get_args(events.Answer))
         if said is None:
             raise ValueError(f"answer=None; expected one of {', '.join(get_args(events.Answer))}")
         parts = self._open()
-        strokes, places = parts.findings.strokes(name)
-        told: Intervention | None = None
-        if said == "wrong reason":
-            ignored = parts.steering.ignore_places(name, strokes, places)
-            told = self._wait_for(ignored, timeout, "answer()")
-        self._wait_for(_record(parts, name, said, told), timeout, "answer()")
-        return told
-
-
-def _record(parts: Parts, name: str, said: Any, told: Intervention | None) -> Future[Any]:
-    data = events.Answered(
-        finding=name,
-        answer=said,
-        author=parts.tell.author,
-        intervention="" if told is None else told.id,
-    )
-    recorded: Future[Any] = Future()
-    parts.tell.durably(data, recorded, parts.findings.answered(data))
-    return recorded
+        return self._wait_for(parts.desk.answer(name, said), timeout, "answer()")[1]

@@ -27,6 +27,7 @@ from coflect_widget.records.folder import user_name
 from coflect_widget.records.pictures import Gallery, NoDataError
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
+from coflect_widget.session.answering import Answering
 from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
@@ -166,6 +167,7 @@ def build(
         tell.emit,
         tell.warn,
         by_itself=config.findings.act != "off",
+        asks=config.findings.act == "ask",
         able=task.labelled
         and bool(backend.explainer)
         and isinstance(structure, bytes)
@@ -249,7 +251,7 @@ def build(
         steps_per_epoch=backend.steps_per_epoch,
         num_val=backend.num_val,
     )
-    coach = Coach(tell.emit, watched=lambda: holding.watched, asks=config.findings.act == "ask")
+    coach = Coach(tell.emit, watched=lambda: holding.watched)
     stream.subscribe(coach.event)
     desk = Desk(
         loop,
@@ -262,6 +264,7 @@ def build(
         overlays,
         holding,
         samples,
+        Answering(findings, steering, tell),
         tell,
         modality=modality,
         classes=classes,

@@ -43,8 +43,6 @@ class Coach:
         Records it.
     watched : callable () -> bool
         Whether a browser shows the run; where none does, the advice is logged.
-    asks : bool
-        Whether findings are asked about.
 
     Attributes
     ----------
@@ -52,13 +50,11 @@ class Coach:
         What holds now.
     """
 
-    def __init__(
-        self, emit: Callable[[Payload], None], watched: Callable[[], bool], *, asks: bool = True
-    ) -> None:
+    def __init__(self, emit: Callable[[Payload], None], watched: Callable[[], bool]) -> None:
         self.advice: Advice | None = None
         self._emit = emit
         self._watched = watched
-        self._now = Situation(asks=asks)
+        self._now = Situation()
         self._said_at = -1  # the epoch at which it was
 
     def event(self, event: Event) -> None:
@@ -188,9 +184,9 @@ def _parted(now: Situation) -> Advice | None:
 
 
 def _finding(now: Situation) -> Advice | None:
-    """The finding that decides most, of those without an answer."""
-    found = max(now.findings.values(), key=lambda one: one.share * one.pull, default=None)
-    if found is None or not now.asks:
+    """The oldest finding without an answer, which the card in the dashboard is about too."""
+    found = next((one for one in now.findings.values() if one.asked), None)
+    if found is None:
         return None
     return Advice(
         key=f"finding:{found.id}",

@@ -19,6 +19,7 @@ from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
+from coflect_widget.session.answering import Answering
 from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.holding import Holding
@@ -57,7 +58,8 @@ class Desk:
 
     Parameters
     ----------
-    loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, tell
+    loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, findings,
+    tell
         Who carries them out.
     modality : Modality
         Which words name regions.
@@ -86,6 +88,7 @@ class Desk:
         overlays: Overlays,
         holding: Holding,
         samples: Samples,
+        findings: Answering,
         tell: Telling,
         *,
         modality: Modality,
@@ -102,6 +105,7 @@ class Desk:
         self._overlays = overlays
         self._holding = holding
         self._samples = samples
+        self._findings = findings
         self._tell = tell
         self._modality = modality
         self._classes = list(classes)
@@ -156,6 +160,8 @@ class Desk:
                 return _later(self._knobs.set(command.knobs), _said_of)
             case events.LeaveOut():
                 return _later(self._data.drop(command.index), _said_of)
+            case events.AnswerFinding():
+                return _later(self.answer(command.finding, command.answer), _said_of_finding)
             case events.Dismiss():
                 # The coach hears of it as of everything else: from the record.
                 self._tell.command(f"{DISMISS}{command.key}")
@@ -239,6 +245,12 @@ class Desk:
     def judge(self, command: events.Judge) -> Future[events.Judged]:
         """A verdict on a sample's label; see `Labels.judge`."""
         return self._labels.judge(command)
+
+    def answer(
+        self, finding: str, said: events.Answer
+    ) -> Future[tuple[events.Finding, Intervention | None]]:
+        """An answer to a finding; see `Answering.answer`."""
+        return self._findings.answer(finding, said)
 
     # --- guidance ------------------------------------------------------------------------------
 
@@ -358,3 +370,12 @@ def _said_of(entry: Intervention) -> Answer:
 def _said_of_verdict(data: events.Judged) -> Answer:
     label = f", trained as class {data.label}" if data.verdict == "wrong" else ""
     return Answer(f"Sample {data.index}: {data.verdict}{label}")
+
+
+def _said_of_finding(done: tuple[events.Finding, Intervention | None]) -> Answer:
+    finding, told = done
+    if told is not None:
+        samples = "1 sample" if finding.count == 1 else f"{finding.count:,} samples"
+        return Answer(f"Ignored in {samples}", told.step, told)
+    good = finding.answer == "right reason"
+    return Answer("A right reason: it is not asked about again" if good else "Put away")

@@ -54,8 +54,6 @@ class Situation:
         Epoch at which the review window last opened.
     seen_to : set of int
         Samples whose label a person has judged.
-    asks : bool
-        Whether findings are asked about.
     findings : dict of str to Finding
         Those without an answer.
     """
@@ -84,7 +82,6 @@ class Situation:
     learning_rate: float | None = None
     first_rate: float | None = None
     dismissed: set[str] = field(default_factory=set)
-    asks: bool = True
     findings: dict[str, events.Finding] = field(default_factory=dict)
     _windows: list[dict[str, float]] = field(default_factory=list)  # of the epoch under way
     _of: int = 0  # that epoch

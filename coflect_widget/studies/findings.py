@@ -65,6 +65,8 @@ class Finder:
     problem : callable (text)
     by_itself : bool
         Whether it looks after epochs, and not only where it is asked to.
+    asks : bool
+        Whether a person is asked about what it then finds; about the rest one is.
     able : bool
         Whether it looks at all.
     """
@@ -84,6 +86,7 @@ class Finder:
         problem: Callable[[str], Any],
         *,
         by_itself: bool,
+        asks: bool,
         able: bool,
     ) -> None:
         self._looking = Looking(worker, modality, read_train, num_train, seed)
@@ -98,9 +101,10 @@ class Finder:
         self._tell = tell
         self._problem = problem
         self._by_itself = by_itself
+        self._asks = asks
         self._able = able
         self._known: dict[str, _Known] = {}
-        self._next: tuple[Callable[[], Snapshot], int] | None = None
+        self._next: tuple[Callable[[], Snapshot], int, bool] | None = None
         self._changed = threading.Condition()
         self._busy = self._closed = False
         self._rest_until = 0.0
@@ -112,10 +116,13 @@ class Finder:
     def ended(self, epoch: int, *, last: bool = False) -> None:
         """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
         if self._by_itself:
-            self.look(epoch, last=last)
+            self.look(epoch, last=last, asks=self._asks)
 
-    def look(self, epoch: int, *, last: bool = False) -> None:
-        """Look at the model as it is now, unless that goes on; a `last` look is never left out."""
+    def look(self, epoch: int, *, last: bool = False, asks: bool = True) -> None:
+        """Look at the model as it is now, unless that goes on; a `last` look is never left out.
+
+        With `asks` a person is asked about what is found.
+        """
         with self._changed:
             free = not self._busy and self._next is None
             if not self._able or self._closed:
@@ -129,7 +136,8 @@ class Finder:
             self._problem(f"Shortcuts are not looked for: {error}")
             return
         with self._changed:
-            self._next = weights, epoch
+            waiting = self._next is not None and self._next[2]
+            self._next = weights, epoch, asks or waiting
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="coflect-findings", daemon=True
@@ -170,9 +178,19 @@ class Finder:
             for finding in findings:
                 self._known[finding.id] = _Known(finding, None)
 
+    def named(self, finding: str) -> Finding:
+        """The finding of this id.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        return self._held(finding).finding
+
     def answered(self, data: Answered) -> Finding:
         """A person has answered; what is asked again, and what is not, follows."""
-        known = self._named(data.finding)
+        known = self._held(data.finding)
         with self._changed:
             known.finding = known.finding.model_copy(
                 update={"answer": data.answer, "intervention": data.intervention}
@@ -187,7 +205,7 @@ class Finder:
         ValueError
             If there is no such finding.
         """
-        known = self._named(finding)
+        known = self._held(finding)
         if known.places is None:
             known.places = self._looking.search(self._looking.carriers(known.finding))
         if known.places.everywhere:
@@ -208,7 +226,7 @@ class Finder:
         strokes = list(drawn.values())
         return strokes, {} if strokes[0].spreads else known.places.boxes
 
-    def _named(self, finding: str) -> _Known:
+    def _held(self, finding: str) -> _Known:
         with self._changed:
             if finding not in self._known:
                 names = ", ".join(self._known) or "none yet"
@@ -225,10 +243,10 @@ class Finder:
                 self._changed.wait_for(lambda: self._closed or self._next)
                 if self._closed or self._next is None:
                     return
-                (weights, epoch), self._next, self._busy = self._next, None, True
+                (weights, epoch, asks), self._next, self._busy = self._next, None, True
             began = time.monotonic()
             try:
-                self._round(weights(), epoch)
+                self._round(weights(), epoch, asks=asks)
                 self._rounds += 1
             except BaseException as error:  # noqa: BLE001 - the next round may do better
                 if not self._closed:
@@ -236,7 +254,7 @@ class Finder:
             now = time.monotonic()
             self._rest_until = now + PAUSE * (now - began)
 
-    def _round(self, snapshot: Snapshot, epoch: int) -> None:
+    def _round(self, snapshot: Snapshot, epoch: int, *, asks: bool) -> None:
         rng = np.random.default_rng([self._seed, self._rounds])
         looked = self._looking.sure(snapshot, rng)
         if len(looked) < FEWEST_LOOKED:
@@ -263,7 +281,9 @@ class Finder:
             low, high = interval(again, self._seed) if len(again) else (0.0, 0.0)
             if low > SURELY:
                 pull = round(float(again.mean()), 3)
-                self._report(_by_turns(group), len(looked), pull, (low, high), receivers, epoch)
+                self._report(
+                    _by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
+                )
 
     def _report(
         self,
@@ -273,6 +293,8 @@ class Finder:
         span: tuple[float, float],
         others: Array,
         epoch: int,
+        *,
+        asks: bool,
     ) -> None:
         known = next(
             (each for each in self._known.values() if self._is(each.finding, group, others)), None
@@ -298,6 +320,7 @@ class Finder:
                 since=epoch,
                 count=count,
                 text="",
+                asked=asks,
             )
             known = _Known(began, places)
         newer = known.finding.model_copy(
@@ -306,6 +329,7 @@ class Finder:
                 "share": round(len(group) / looked, 3),
                 "pull": pull,
                 "interval": span,
+                "asked": known.finding.asked or asks,
                 "text": self._text(pull, known.finding.classes, known.finding.count),
             }
         )

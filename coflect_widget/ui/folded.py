@@ -13,6 +13,7 @@ from coflect_widget.events import Event, finite
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui import protocol
 from coflect_widget.ui.alarms import Alarms
+from coflect_widget.ui.asked import Asked
 from coflect_widget.ui.behind import lines_of, others
 
 MAX_NOTICES = 20
@@ -56,6 +57,7 @@ class Folded:
         self.notices: list[protocol.Notice] = []
         self.knobs: events.KnobsInForce | None = None
         self.alarms = Alarms()
+        self.asked = Asked(self.dirty)
         self.advice: protocol.Advice | None = None
         self._validation = 0.0  # seconds that the newest one took
         self._last_validation = 0  # the epoch after which it comes
@@ -114,6 +116,8 @@ class Folded:
             events.Suspects: self._doubted,
             events.Judged: self._judged,
             events.Resumed: self._resumed,
+            events.Finding: self.asked.found,
+            events.Answered: self.asked.answered,
         }
 
     def apply(self, event: Event) -> None:

@@ -10,6 +10,7 @@ from coflect_widget.ui.explained import add, on_screen
 from coflect_widget.ui.folded import Folded
 
 MAX_PICTURED = 12  # samples of an alarm that come with a picture
+MAX_CROPS = 6  # samples of a finding
 GLANCE_BYTES = 20_000  # of one content in a list; for a larger one its thumbnail serves
 
 
@@ -147,6 +148,31 @@ class Listed:
                     {"index": index, "content": content, "cells_buffer": add(buffers, cells)}
                 )
         return section
+
+    def question(
+        self, finding: events.Finding | None, buffers: list[bytes]
+    ) -> protocol.Question | None:
+        """What a person is asked about a finding, with its first samples."""
+        if finding is None:
+            return None
+        seen = list(zip(finding.index, finding.regions, strict=True))[:MAX_CROPS]
+        return {
+            "id": finding.id,
+            "text": finding.text,
+            "count": finding.count,
+            "pull": finding.pull,
+            "interval": list(finding.interval),
+            "classes": finding.classes,
+            "samples": [
+                {
+                    "index": index,
+                    "region": region,
+                    "content": self._gallery.content(index, GLANCE_BYTES),
+                    "thumbnail_buffer": add(buffers, self._gallery.thumbnail(index)),
+                }
+                for index, region in seen
+            ],
+        }
 
     def alarm(self, alarm: protocol.Alarm, buffers: list[bytes]) -> protocol.Alarm:
         """An alarm, its first samples with their pictures."""

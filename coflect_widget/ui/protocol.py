@@ -365,6 +365,27 @@ class Advice(TypedDict):
     intervention: str | None
 
 
+class QuestionSample(TypedDict):
+    """A sample that a finding was seen in; ``content`` as of an explanation."""
+
+    index: int
+    region: dict[str, Any]  # where: JSON form of a region
+    content: dict[str, Any] | None
+    thumbnail_buffer: Png
+
+
+class Question(TypedDict):
+    """What a person is asked: whether one small place is a good reason for a class."""
+
+    id: str  # of the finding
+    text: str
+    count: int  # training samples that have it
+    pull: float  # share of other samples that it turns, -1 to 1
+    interval: list[float]  # 95 %, of the pull
+    classes: list[int]
+    samples: list[QuestionSample]  # the strongest first
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -387,6 +408,7 @@ class Update(TypedDict):
     glances: NotRequired[list[Glance]]  # added to those the browser has
     knobs: NotRequired[Knobs]
     alarms: NotRequired[list[Alarm]]
+    question: NotRequired[Question | None]  # null: nothing is asked now
     advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]
 

@@ -24,8 +24,8 @@ MAX_POINTS = 4000  # of one series in a full update; more than a chart has pixel
 _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why_not")
 SECTIONS = (
     "status", "metrics", "behind", "markers", "window", "queue", "explanation", "timeline",
-    "shelf", "hits", "forgotten", "suspects", "ledger", "glances", "knobs", "alarms", "advice",
-    "notices",
+    "shelf", "hits", "forgotten", "suspects", "ledger", "glances", "knobs", "alarms", "question",
+    "advice", "notices",
 )  # fmt: skip
 #: Where samples are listed: with them go the contents that a browser has not yet.
 _LISTS = {"queue", "hits", "forgotten", "suspects", "ledger", "explanation"}
@@ -118,7 +118,8 @@ class View:
         update: dict[str, Any] = {}
         for name in names:
             section = self._section(name, buffers, full=full)
-            if section is not None or name == "advice":  # that there is none is said too
+            # Of these it is said too that there is none.
+            if section is not None or name in ("question", "advice"):
                 update[name] = section
         return update, buffers
 
@@ -167,6 +168,8 @@ class View:
             return None if known is None else {n: known.model_dump()[n] for n in _KNOBS}
         if name == "alarms":
             return [self._lists.alarm(alarm, buffers) for alarm in self._now.alarms]
+        if name == "question":
+            return self._lists.question(self._now.asked.finding, buffers)
         if name == "advice":
             return self._now.advice
         return list(self._now.markers) if name == "markers" else list(self._now.notices)

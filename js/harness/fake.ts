@@ -6,6 +6,7 @@ import type { DashboardModel, ControlsModel } from "../src/transport";
 type Sections = Record<string, unknown>;
 const TOTAL = 2500;
 const EACH = 125;
+const FOUND = "This place alone turns 97% of other pictures into the class of the picture that it is taken from; it was found in 1029 of 1300 pictures. Is it the reason?";
 const NAMES = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 function wobble(n: number): number {
@@ -73,6 +74,7 @@ export interface Options {
   scale: number; // of the loss
   least: boolean; // risks near 0
   advice: boolean;
+  finding: boolean;
   spike: boolean; // one loss far above all others
   many: boolean; // a thousand classes
   kind: string; // of input
@@ -194,6 +196,14 @@ export class FakeKernel {
         await this.#tell();
         reply(true, `Undone at step ${this.#step}`);
         return;
+      case "answer":
+        if (message["answer"] === "wrong reason") {
+          this.#ledger = [...this.#ledger, { id: "a6", step: this.#step, epoch: 6, text: "ignore finding f1 in 1029 samples, strength 0.40", author: "", sample: 4187, strokes: [{ kind: "ignore", roi: { box: [0.72, 0.72, 0.97, 0.97] }, sample: 4187, label: null, spreads: false }], strength: 0.4, undone: false, effect: null }];
+          await this.#tell();
+        }
+        this.#emit({ question: null, advice: null }, [], false);
+        reply(true, message["answer"] === "wrong reason" ? "Ignored in 1,029 samples" : "Put away");
+        return;
       case "feedback": {
         const text = typeof message["instruction"] === "string" ? message["instruction"] : "ignore upper left";
         if (text.includes("focsu")) {
@@ -286,13 +296,22 @@ export class FakeKernel {
       suspects: this.options.hits ? {
         count: 37, items: await Promise.all(Array.from({ length: 6 }, async (_, i) => ({ index: 900 + i, doubt: 0.97 - i * 0.04, target: i % 10, suggested: (i + 3) % 10, judged: i === 1 ? "wrong" : "", thumbnail_buffer: buffers.push(await png(digit(900 + i))) - 1, map_buffer: buffers.push(await png(warmed(900 + i, 14, 12))) - 1 }))),
       } : null,
-      advice: this.options.advice ? { key: "shortcut", text: "Training .99, validation .18: it may be learning a shortcut.", button: "See where it looks", does: "look", sample: 4187, intervention: null } : null,
+      question: this.options.finding ? await this.#question(buffers) : null,
+      advice: this.options.finding ? { key: "finding:f1", text: FOUND, button: "Show #4187", does: "open", sample: 4187, intervention: null } : this.options.advice ? { key: "shortcut", text: "Training .99, validation .18: it may be learning a shortcut.", button: "See where it looks", does: "look", sample: 4187, intervention: null } : null,
       alarms: this.options.alarms ? [
         { kind: "collapse", text: "The validation accuracy collapsed after a3 (increase focus by 10%: 0.30 to 0.40), the last of 2 interventions since step 610: 0.81 before, 0.40 now. Undo it if it took away what the model rightly goes by.", step: 800, intervention: "a3" },
         { kind: "parted", text: "Training and validation part: right in 98 % of what it trains on, in 41 % of what it has not seen. Look at what its maps mark: it may know its samples by heart, or by something that only they show.", step: 750, intervention: null },
       ] : [],
       notices: this.options.alarms || this.options.advice ? [] : [{ level: "warning", text: "Validation set has no class “dog” in its first 64 samples.", step: 3 }, { level: "info", text: "LiveCAM looks at layer3 (8 × 8): the last layer with a map of at least 7 × 7.", step: 10 }],
     }, buffers, true);
+  }
+
+  async #question(buffers: Uint8Array[]): Promise<Sections> {
+    const region = { image: { box: [0.72, 0.72, 0.97, 0.97] }, text: { words: [4, 6] }, series: { interval: [0.3, 0.4] }, table: { features: ["age"] } }[this.options.kind];
+    const samples = await Promise.all([4187, 4518, 311, 5011, 5342, 5673].map(async (index) => ({
+      index, region, content: this.#sample(index)?.content ?? null, thumbnail_buffer: this.options.kind === "image" ? buffers.push(await png(digit(index))) - 1 : null,
+    })));
+    return { id: "f1", text: FOUND, count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 1, 2, 3], samples };
   }
 
   #explanation(buffers: Uint8Array[]): Sections {

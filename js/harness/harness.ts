@@ -1,6 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss, advice, spike, many, kind=text|series|table.
+// loss, advice, finding, spike, many, kind=text|series|table.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
@@ -21,6 +21,7 @@ const kernel = new FakeKernel({
   scale: Number(query.get("scale") ?? 1),
   least: query.has("least"),
   advice: query.has("advice"),
+  finding: query.has("finding"),
   spike: query.has("spike"),
   many: query.has("many"),
   kind: query.get("kind") ?? "image",

@@ -1,7 +1,7 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
 import { walk } from "./lists";
-import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type Stroke, type Strokes } from "./state";
+import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type FindingAnswer, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
 import { shownKind } from "./modalities/kinds";
 import { toRoi } from "./shapes";
@@ -17,6 +17,7 @@ export class Actions {
   readonly #sent = new Set<number>(); // strokes on their way, and ...
   #said = ""; // ... the instruction
   #judged: number | null = null; // sample whose reason was judged
+  readonly #answered = new Set<string>(); // findings whose answers are on their way
 
   constructor(
     private readonly store: Store,
@@ -150,11 +151,20 @@ export class Actions {
     this.store.patch(reply?.ok === true ? { echo: echoOf(reply) } : { onset: null });
   }
 
-  /** The entry of the ledger that the answer under the picture is about: the newest, if it holds for the sample shown. */
+  /** The entry of the ledger that the answer under the picture is about: the newest, if it holds for the sample shown or the answer is about it. */
   told(): LedgerItem | null {
-    const { ledger, explanation } = this.store.state;
+    const { ledger, explanation, echo } = this.store.state;
     const newest = ledger.at(-1);
-    return newest !== undefined && (newest.sample === null || newest.sample === explanation?.index) ? newest : null;
+    return newest !== undefined && (newest.sample === null || newest.sample === explanation?.index || newest.step === echo?.step) ? newest : null;
+  }
+
+  /** Say whether a finding is a good reason; what comes of it is said where answers are. */
+  async answer(finding: string, answer: FindingAnswer): Promise<void> {
+    if (this.#answered.has(finding)) return;
+    this.#answered.add(finding);
+    if (answer === "wrong reason") this.store.patch({ tab: "look" }); // where it is said, and undone
+    await this.#tell({ kind: "answer", finding, answer });
+    this.#answered.delete(finding);
   }
 
   async undo(id: string): Promise<void> {
@@ -214,7 +224,7 @@ export class Actions {
       const reply = await this.transport.request(command, () => {
         this.store.patch({ echo: { text: "The kernel is busy; it does what was sent as soon as it can.", level: "busy" } });
       });
-      this.store.patch({ echo: echoOf(reply) });
+      this.store.patch({ echo: { ...echoOf(reply), ...(command.kind === "answer" ? { step: reply.step } : {}) } });
       return reply.ok;
     } catch (error) {
       this.store.patch({ echo: { text: messageOf(error), level: "error" } });

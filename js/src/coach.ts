@@ -37,7 +37,7 @@ interface Line {
 
 const alarmKey = ({ kind, step }: Alarm): string => `${kind} ${step}`;
 
-export function createCoach({ store, actions, signal, read }: Context): Part {
+export function createCoach({ store, actions, signal, read, ask }: Context): Part {
   const mark = h("span", { class: "cw-coach-mark", "aria-hidden": "true" }, "!");
   const text = h("span", { class: "cw-coach-text", testid: "cw-coach-text", dir: "auto" });
   const whole = button("…", { class: "cw-button cw-small cw-coach-whole", testid: "cw-coach-whole", "aria-label": "Read all of it", title: "Read all of it" });
@@ -106,6 +106,16 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
 
   function advised(state: State, advice: Advice): Line {
     const { does, sample, intervention } = advice;
+    const { question } = state;
+    if (question !== null && advice.key === `finding:${question.id}`) {
+      return {
+        kind: "advice", key: advice.key, level: "info", text: advice.text, button: "See it", title: "See where it was found, and answer (Y)",
+        act: ask,
+        dismiss: () => {
+          actions.dismiss(advice.key);
+        },
+      };
+    }
     const run: Record<NonNullable<Advice["does"]>, () => void> = {
       open: () => {
         store.patch({ tab: "look" });
@@ -173,7 +183,7 @@ export function createCoach({ store, actions, signal, read }: Context): Part {
   let announced = "";
   return {
     el,
-    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "silenced", "undoing", "ledger", "status", "sure"],
+    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "question", "silenced", "undoing", "ledger", "status", "sure"],
     update(state) {
       const all = lines(state);
       shown = all[0] ?? quiet(state);

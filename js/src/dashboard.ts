@@ -10,6 +10,7 @@ import { createHeader } from "./header";
 import { createHelp, listenForKeys } from "./keys";
 import { createLedger } from "./ledger";
 import { createList } from "./list";
+import { createQuestion } from "./question";
 import { createScreen } from "./screen";
 import type { Store } from "./store";
 import { createTabs } from "./tabs";
@@ -31,6 +32,9 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       setText(live, text);
     },
     read: reader.read,
+    ask: () => {
+      question.open();
+    },
     narrow: () => focus.el.offsetParent === null,
   };
   parent.append(root);
@@ -39,6 +43,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const screen = createScreen(root, ending.signal);
   const header = createHeader(context, screen, help.open);
   const coach = createCoach(context);
+  const question = createQuestion(context);
   const tabs = createTabs(context);
   const list = createList(context);
   const focus = createFocus(context);
@@ -46,7 +51,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const charts = createCharts(context);
   root.append(
     h("div", { class: "cw-bench" }, header.el, coach.el, tabs.el, list.el, focus.el, ledger.el, charts.el),
-    screen.handle, live, help.el, reader.el,
+    screen.handle, live, question.el, help.el, reader.el,
   );
 
   followTheme(root, charts.repaint, ending.signal);
@@ -59,7 +64,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, help];
+  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, question, help];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events/ say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -331,6 +331,27 @@ function readAlarm(from: Fields, buffers: Buffers): Alarm {
   };
 }
 
+function readQuestionSample(from: Fields, buffers: Buffers): QuestionSample {
+  return {
+    index: num(from, "index"),
+    region: record(from, "region"),
+    content: maybe(record)(from, "content"),
+    thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+  };
+}
+
+function readQuestion(from: Fields, buffers: Buffers): Question {
+  return {
+    id: str(from, "id"),
+    text: str(from, "text"),
+    count: num(from, "count"),
+    pull: num(from, "pull"),
+    interval: numbers(from, "interval"),
+    classes: numbers(from, "classes"),
+    samples: list((one) => readQuestionSample(one, buffers))(from, "samples"),
+  };
+}
+
 function readAdvice(from: Fields): Advice {
   return {
     key: str(from, "key"),
@@ -375,6 +396,7 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   if (given(from, "glances")) made.glances = list((one) => readGlance(one, buffers))(from, "glances");
   if (given(from, "knobs")) made.knobs = object(readKnobs)(from, "knobs");
   if (given(from, "alarms")) made.alarms = list((one) => readAlarm(one, buffers))(from, "alarms");
+  if (from["question"] !== undefined) made.question = maybe(object((one) => readQuestion(one, buffers)))(from, "question");
   if (from["advice"] !== undefined) made.advice = maybe(object(readAdvice))(from, "advice");
   if (given(from, "notices")) made.notices = list(readNotice)(from, "notices");
   return made;

@@ -14,7 +14,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
   ["N", "next sample of the list; with Shift: the one before"],
   ["D Q C K", "go to the sample, the list, the charts, the ledger"],
-  ["Y", "do what the line under the header offers"],
+  ["Y", "do what the line under the header offers; of a finding, or with Shift F: see it"],
   ["L I", "strokes say “look here”, “ignore this”"],
   ["B G U E", "box, polygon, brush, eraser"],
   ["[ ]", "smaller, larger brush"],
@@ -60,7 +60,7 @@ function isField(target: EventTarget | null): boolean {
 }
 
 /** Listen for the dashboard's keys; none of them reaches the page around it. */
-export function listenForKeys({ root, store, actions, signal }: Context, openHelp: () => void): void {
+export function listenForKeys({ root, store, actions, signal, ask }: Context, openHelp: () => void): void {
   const click = (testid: string): void => {
     const control = root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`);
     if (control?.offsetParent) control.click(); // what cannot be seen cannot be pressed
@@ -86,6 +86,7 @@ export function listenForKeys({ root, store, actions, signal }: Context, openHel
     else if (key === "a") click("cw-add-box");
     else if (key === "d") go("look", ".cw-place:not([hidden]) [tabindex='0']");
     else if (key === "q") go("list", ".cw-cards:not([hidden]) [data-index]:not([tabindex='-1'])", ".cw-alike-page:not([hidden]) .cw-hit", "[data-testid='cw-search']");
+    else if (key === "f" && shift) ask();
     else if (key === "f") go("list", "[data-testid='cw-search']");
     else if (key === "c") go("charts", ".cw-chart");
     else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");

@@ -2,23 +2,13 @@
 // after, what it came to, and a way to take it out again.
 
 import { renderKnobs } from "./knobs";
-import { button, h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
+import { makeCrop, outline, showCrop } from "./crops";
+import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { showGlance } from "./modalities/kinds";
 import type { LedgerItem } from "./protocol";
-import { fromRoi, pathOf, type Shape } from "./shapes";
 import { className, isReachable, type State } from "./state";
-import { showThumbnail } from "./thumbnails";
 import { briefly, CHIPS, figures, told } from "./verdict";
 import type { Context, Part } from "./view";
-
-const shapes = new WeakMap<object, Shape | null>();
-
-/** Outline of a stroke in a picture of side 1; "" where it cannot be drawn. */
-function outline(roi: Record<string, unknown>): string {
-  if (!shapes.has(roi)) shapes.set(roi, fromRoi(roi));
-  const shape = shapes.get(roi) ?? null;
-  return shape === null ? "" : pathOf(shape).rim;
-}
 
 export function createLedger(context: Context): Part {
   const { store, actions, signal } = context;
@@ -53,10 +43,8 @@ export function createLedger(context: Context): Part {
   }, { signal });
 
   function make(): HTMLLIElement {
-    const picture = (name: string): HTMLElement => h("span", { class: `cw-crop ${name}` }, h("img", { alt: "", draggable: "false" }),
-      s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }));
     return h("li", { class: "cw-entry", testid: "cw-ledger-item" },
-      button("", { class: "cw-crops" }, picture("cw-crop-told"), picture("cw-crop-before"), picture("cw-crop-after")),
+      button("", { class: "cw-crops" }, makeCrop("cw-crop-told"), makeCrop("cw-crop-before"), makeCrop("cw-crop-after")),
       h("div", { class: "cw-entry-head" }, h("span", { class: "cw-verdict" }), h("span", { class: "cw-entry-step" })),
       h("div", { class: "cw-glance" }), h("bdi", { class: "cw-entry-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" }),
       h("div", { class: "cw-entry-ends" },
@@ -68,12 +56,7 @@ export function createLedger(context: Context): Part {
     const drawn = item.strokes.filter((one) => outline(one.roi) !== ""); // on a picture
     const [first, before, after] = crops.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
     for (const [one, png] of [[first, item.thumbnail ?? item.before ?? item.after], [before, item.before], [after, item.after]] as const) {
-      const [image, svg] = one.children as unknown as [HTMLImageElement, SVGSVGElement];
-      showThumbnail(image, png);
-      syncChildren(svg, drawn, () => s("path", { class: "cw-given-rim", "vector-effect": "non-scaling-stroke" }), (path, stroke) => {
-        setAttr(path, "d", outline(stroke.roi));
-        setAttr(path, "data-kind", stroke.kind);
-      });
+      showCrop(one, png, drawn);
     }
     setHidden(before, item.before === null);
     setHidden(after, item.after === null);

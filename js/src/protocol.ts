@@ -297,6 +297,25 @@ export interface Alarm {
   samples: AlarmSample[];
 }
 
+/** A sample that a finding was seen in; ``content`` as of an explanation. */
+export interface QuestionSample {
+  index: number;
+  region: Record<string, unknown>;
+  content: Record<string, unknown> | null;
+  thumbnail: Uint8Array | null;
+}
+
+/** What a person is asked: whether one small place is a good reason for a class. */
+export interface Question {
+  id: string;
+  text: string;
+  count: number;
+  pull: number;
+  interval: number[];
+  classes: number[];
+  samples: QuestionSample[];
+}
+
 /** What a person may want to do next; its button does `does`. */
 export interface Advice {
   key: string;
@@ -336,6 +355,7 @@ export interface Update {
   glances?: Glance[];
   knobs?: Knobs;
   alarms?: Alarm[];
+  question?: Question | null;
   advice?: Advice | null;
   notices?: Notice[];
 }
@@ -385,6 +405,7 @@ export type Command =
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }
   | { kind: "leave_out"; index: number[] }
+  | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }

@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Advice, Alarm, Explanation, Forgotten, Glance, Hits, Knobs, LedgerItem, Marker, Notice, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Advice, Alarm, Command, Explanation, Forgotten, Glance, Hits, Knobs, LedgerItem, Marker, Notice, Question, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { shortNames } from "./names";
@@ -43,8 +43,10 @@ export type Tab = "look" | "list" | "charts" | "ledger";
 
 export type Tool = "box" | "polygon" | "brush" | "eraser";
 
+export type FindingAnswer = Extract<Command, { kind: "answer" }>["answer"];
+
 export interface Echo {
-  sample?: number | null; // that it is about, where it is about one
+  step?: number | null; // of the ledger's entry that it is about, where that is not the shown sample's alone
   text: string;
   level: "info" | "error" | "busy";
 }
@@ -66,6 +68,7 @@ export interface State {
   ledger: readonly LedgerItem[];
   knobs: Knobs | null;
   alarms: readonly Alarm[];
+  question: Question | null; // what is asked about a finding
   advice: Advice | null;
   notices: readonly Notice[];
   // of this page
@@ -113,7 +116,7 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), behind: null, markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
-    ledger: [], knobs: null, alarms: [], advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
+    ledger: [], knobs: null, alarms: [], question: null, advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glances: new Map(), glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
@@ -168,7 +171,7 @@ export function shownMap(state: State): MapView {
 }
 
 /** Whether somebody can be asked. */
-export function isReachable(state: State): boolean {
+export function isReachable(state: Pick<State, "connection">): boolean {
   return ["live", "silent", "behind"].includes(state.connection);
 }
 
@@ -244,6 +247,7 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (update.knobs) patch.knobs = update.knobs;
   if (update.alarms) patch.alarms = update.alarms;
+  if (update.question !== undefined) patch.question = update.question;
   if (update.advice !== undefined) patch.advice = update.advice;
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {

@@ -15,6 +15,8 @@ export interface Context {
   announce: (text: string) => void;
   /** Show a text that has no room in its line; `fixed` keeps its lines. */
   read: (title: string, text: string, fixed?: string) => void;
+  /** Open the card that asks about a finding, where there is one. */
+  ask: () => void;
   /** Whether this view shows its lists in place of the picture, which stands behind another tab. */
   narrow: () => boolean;
 }

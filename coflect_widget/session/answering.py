@@ -1,0 +1,80 @@
+"""What a person says of a finding: done between two steps, and on disk before it is answered."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from contextvars import copy_context
+
+from coflect_widget import events
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.session.steering import Steering
+from coflect_widget.session.telling import Telling
+from coflect_widget.studies.findings import Finder
+
+
+class Answering:
+    """Takes answers to findings, one after the other; any thread, nothing here waits.
+
+    Parameters
+    ----------
+    findings, steering, tell
+        Who knows the findings, who ignores them, and who records the answers.
+    """
+
+    def __init__(self, findings: Finder, steering: Steering, tell: Telling) -> None:
+        self._findings = findings
+        self._steering = steering
+        self._tell = tell
+        self._one = threading.Lock()
+
+    def answer(
+        self, finding: str, said: events.Answer
+    ) -> Future[tuple[events.Finding, Intervention | None]]:
+        """The future has the finding as it is then, and after "wrong reason" what ignores it.
+
+        Where a finding is may have to be looked for first, so a thread of its own does all of it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such finding; in the future, if it is ignored already.
+        """
+        self._findings.named(finding)
+        answered: Future[tuple[events.Finding, Intervention | None]] = Future()
+
+        def work() -> None:
+            try:
+                with self._one:
+                    answered.set_result(self._answer(finding, said))
+            except Exception as error:  # noqa: BLE001 - the person gets the reason
+                answered.set_exception(error)
+
+        threading.Thread(
+            target=copy_context().run, args=(work,), name="coflect-answer", daemon=True
+        ).start()
+        return answered
+
+    def _answer(
+        self, finding: str, said: events.Answer
+    ) -> tuple[events.Finding, Intervention | None]:
+        told: Intervention | None = None
+        if said == "wrong reason":
+            before = self._findings.named(finding).intervention
+            given = self._steering.ledger.interventions
+            if any(one.id == before and not one.undone for one in given):
+                raise ValueError(
+                    f"finding {finding!r} is ignored already, by {before}; undo({before!r}) takes "
+                    "it back"
+                )
+            ignored = self._steering.ignore_places(finding, *self._findings.strokes(finding))
+            told = ignored.result()
+        data = events.Answered(
+            finding=finding,
+            answer=said,
+            author=self._tell.author,
+            intervention="" if told is None else told.id,
+        )
+        recorded: Future[events.Finding] = Future()
+        self._tell.durably(data, recorded, self._findings.answered(data))
+        return recorded.result(), told
