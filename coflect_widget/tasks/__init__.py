@@ -7,10 +7,12 @@ from typing import Any
 from coflect_widget.tasks.base import PerSample, Task, Values, Words
 from coflect_widget.tasks.classification import Classification
 from coflect_widget.tasks.multi_label import MultiLabel
+from coflect_widget.tasks.own_loss import OwnLoss
 from coflect_widget.tasks.regression import Regression
 
 __all__ = [
-    "Classification", "MultiLabel", "PerSample", "Regression", "Task", "Values", "Words", "task_of",
+    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Regression", "Task", "Values", "Words",
+    "task_of",
 ]  # fmt: skip
 
 
