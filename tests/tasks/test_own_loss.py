@@ -157,7 +157,8 @@ def test_dict_targets_of_a_detector_in_pieces_and_a_subset(tmp_path):
         items[k][1]["boxes"].add_(20)
     data, model = Items(items), Boxes()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
-    with session_of(tmp_path, data, model, config={"forecast_every": 2}) as session:
+    more = {"config": {"forecast_every": 2}, "optimizer": optimizer}
+    with session_of(tmp_path, data, model, **more) as session:
         assert session._parts.modality.name == "image"
         assert session._parts.gallery.thumbnail(7) is not None
         loader = DataLoader(
@@ -177,6 +178,17 @@ def test_dict_targets_of_a_detector_in_pieces_and_a_subset(tmp_path):
         store = session._parts.forecaster.store
         assert store.seen.sum() == 64
         assert {one.index for one in session.candidates[:2]} == {7, 30}
+    other = Boxes()
+    optimizer = torch.optim.SGD(other.parameters(), 0.5)
+    resumed = {"optimizer": optimizer, "resume": session.run}
+    with session_of(tmp_path, data, other, **resumed) as session:
+        for one, before in zip(other.parameters(), model.parameters(), strict=True):
+            assert torch.equal(one, before)
+        assert optimizer.param_groups[0]["lr"] == 0.01
+        for _ in session.loop([0]):
+            session.observe(np.arange(4), loss=np.ones(4))
+        assert session.metrics["step"] == 17
+        assert session._parts.forecaster.store.seen.sum() == 64
 
 
 def test_what_cannot_be_drawn_is_listed_by_its_number(tmp_path):

@@ -117,7 +117,8 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         """Losses (B,) as what is kept of a step: a copy, which holds no graph and no logits."""
         if logits is not None or targets is not None:
             raise ValueError(
-                f"observe() takes losses alone under {TASK}: session.observe(indices, loss=losses)"
+                f"observe() takes losses alone under {TASK}: session.observe(indices, loss=losses)."
+                " Callbacks of other libraries give logits; write the loop with session.loop()"
             )
         if loss is None:
             raise ValueError(
