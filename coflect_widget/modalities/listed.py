@@ -92,18 +92,17 @@ def kind_of_items(found: Sequence[Array | None], ids: int, known: Modality | Non
         What a person said.
     """
     arrays = [array for array in found if array is not None]
-    if not arrays or len(arrays) < len(found):
+    if known is LISTED or not arrays or len(arrays) < len(found):
         return LISTED
     if all(is_picture(array.shape) for array in arrays):
-        return known or IMAGE
-    rows = [array for array in arrays if array.ndim == 1]
-    if len(rows) == len(arrays) and all(_within(row, ids) for row in rows):
-        return (known or TEXT).numbered(ids)
+        return IMAGE if known is None or known.whole else known
+    if all(_is_row(array, ids) for array in arrays):
+        return (known if known is not None and known.whole else TEXT).numbered(ids)
     return LISTED
 
 
-def _within(row: NDArray[Any], ids: int) -> bool:
-    return len(row) > 0 and row.min() >= 0 and row.max() < ids
+def _is_row(array: NDArray[Any], ids: int) -> bool:
+    return array.ndim == 1 and len(array) > 0 and array.min() >= 0 and array.max() < ids
 
 
 def _members(item: Any) -> Iterator[Any]:

@@ -121,6 +121,9 @@ def test_a_language_model_has_metrics_a_queue_spikes_and_pauses(tmp_path):
         (spike,) = [e.data for e in session.events("spike")]
         assert list(spike["index"]) == [13]
         assert session._parts.modality.name == "text"
+        said = " ".join(e.data["text"] for e in session.events("notice"))
+        assert "not above the quantile 0.8 of the newest losses" in said
+        assert "no maps and takes no strokes" in said
         with pytest.raises(ValueError, match="no maps and takes no strokes"):
             session.feedback(sample=3, ignore=(0, 2))
         with pytest.raises(Exception, match="no maps and takes no strokes"):
@@ -203,6 +206,20 @@ def test_what_cannot_be_drawn_is_listed_by_its_number(tmp_path):
         assert session.candidates[0].index == 20
         with pytest.raises(ValueError, match="no place to be marked"):
             session.feedback(sample=3, ignore=(0, 1))
+
+
+def test_one_item_of_another_form_has_no_picture_and_does_no_harm(tmp_path):
+    images, _ = pictures()
+    data = Items([{"image": x, "n": k} for k, x in enumerate(images)])
+    with session_of(tmp_path, data, nn.Linear(1, 1)) as session:
+        data.items[1] = {"n": 1}
+        assert session._parts.gallery.thumbnail(0) is not None
+        assert session._parts.gallery.thumbnail(1) is None
+        for k in session.loop(range(60)):
+            session.observe(np.arange(8), loss=np.where(np.arange(8) == k // 59, 1.0 + k * k, 1.0))
+        (spike,) = session.events("spike")
+        assert list(spike.data["index"]) == [1]
+        assert not [e for e in session.events("notice") if e.data["level"] == "error"]
 
 
 @pytest.mark.parametrize(

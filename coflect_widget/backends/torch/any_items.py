@@ -91,7 +91,8 @@ class ItemSource(Source):
     def _sample(self, array: NDArray[Any] | None, index: int) -> Sample:
         if self.modality is LISTED:
             return Sample(np.array([index], np.float32), 0)
-        if array is None or kind_of_items([array], self._ids, self.modality) is LISTED:
+        kind = kind_of_items([array], self._ids, self.modality)
+        if array is None or kind.name != self.modality.name:
             raise NoDataError(
                 f"{self.argument}[{index}] has nothing that could be drawn as a "
                 f"{self.modality.noun}; the sample is listed by its number"

@@ -36,6 +36,11 @@ NO_MAPS = (
     f"{TASK} has no maps and takes no strokes: a loss alone does not say which output of the model "
     "they would be of"
 )
+_RIGHT = (
+    "A loss has no right or wrong of its own: a sample counts as right while its loss is not above "
+    "the quantile {quantile:g} of the newest losses, and as wrong above it. "
+    'config={{"forecast": {{"error_quantile": ...}}}} sets another.'
+)
 _PER_SAMPLE = (
     "give one loss for each sample, (B,): compute it with reduction='none' and take the mean of "
     "what belongs to one sample, for example cross_entropy(logits.transpose(1, 2), y, "
@@ -98,6 +103,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         self.val_source = None
         self.modality = self.train_source.modality
         self.task = OwnLoss(config.forecast.error_quantile)
+        self.assumptions.append(_RIGHT.format(quantile=config.forecast.error_quantile))
         self._device = choose_device(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
