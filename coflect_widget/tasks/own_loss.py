@@ -30,8 +30,8 @@ _WORDS = Words(
 class OwnLoss:
     """Outputs (B,) are the losses of samples, one each; see `tasks.base.Task`.
 
-    A sample is right where its loss is usual: not above a quantile of the newest few thousand
-    losses, 0.8 if nobody says. So of all samples a fifth is "wrong", whatever the loss is of, and
+    A sample is right where its loss is usual: not above a quantile of the newest losses, about an
+    epoch of them, 0.8 if nobody says. More would have those of before, which mostly are larger. So of all samples a fifth is "wrong", whatever the loss is of, and
     the margin is the logarithm of the quantile over the loss. Sample by sample there is 0 to be
     predicted, a usual loss, or 1, a large one. A loss of 0 or less is as far on the safe side as
     can be.
@@ -42,6 +42,8 @@ class OwnLoss:
     ----------
     quantile : float
         More than 0 and less than 1.
+    samples : int
+        So many newest losses tell what is usual, but at least 64 and at most 4096.
     """
 
     name = "own_loss"
@@ -54,11 +56,12 @@ class OwnLoss:
     predicts_targets = True
     least_loss = -math.inf
 
-    def __init__(self, quantile: float = 0.8) -> None:
-        self.recent = RecentErrors(quantile)
+    def __init__(self, quantile: float = 0.8, samples: int = 4096) -> None:
+        self.samples = min(max(samples, 64), 4096)
+        self.recent = RecentErrors(quantile, self.samples)
 
-    def __reduce__(self) -> tuple[type[OwnLoss], tuple[float]]:
-        return OwnLoss, (self.recent.quantile,)
+    def __reduce__(self) -> tuple[type[OwnLoss], tuple[float, int]]:
+        return OwnLoss, (self.recent.quantile, self.samples)
 
     def __repr__(self) -> str:
         return f"OwnLoss({self.recent.quantile})"

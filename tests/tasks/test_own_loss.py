@@ -216,7 +216,7 @@ def test_one_item_of_another_form_has_no_picture_and_does_no_harm(tmp_path):
         assert session._parts.gallery.thumbnail(0) is not None
         assert session._parts.gallery.thumbnail(1) is None
         for k in session.loop(range(60)):
-            session.observe(np.arange(8), loss=np.where(np.arange(8) == k // 59, 1.0 + k * k, 1.0))
+            session.observe(np.arange(8), loss=1.0 + 1000 * (np.arange(8) == 1) * (k == 58))
         (spike,) = session.events("spike")
         assert list(spike.data["index"]) == [1]
         assert not [e for e in session.events("notice") if e.data["level"] == "error"]

@@ -102,7 +102,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         self.train_source = ItemSource(train_data, "train_data", max(tables, default=0), modality)
         self.val_source = None
         self.modality = self.train_source.modality
-        self.task = OwnLoss(config.forecast.error_quantile)
+        self.task = OwnLoss(config.forecast.error_quantile, self.num_train)
         self.assumptions.append(_RIGHT.format(quantile=config.forecast.error_quantile))
         self._device = choose_device(model, config.device)
         self.device = str(self._device)
