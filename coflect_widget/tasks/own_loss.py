@@ -30,11 +30,11 @@ _WORDS = Words(
 class OwnLoss:
     """Outputs (B,) are the losses of samples, one each; see `tasks.base.Task`.
 
-    A sample is right where its loss is usual: not above a quantile of the newest losses, about an
-    epoch of them, 0.8 if nobody says. More would have those of before, which mostly are larger. So of all samples a fifth is "wrong", whatever the loss is of, and
-    the margin is the logarithm of the quantile over the loss. Sample by sample there is 0 to be
-    predicted, a usual loss, or 1, a large one. A loss of 0 or less is as far on the safe side as
-    can be.
+    A sample is right where its loss is usual: not above a quantile of the newest losses, 0.8 if
+    nobody says. They are those of about an epoch: older ones mostly are larger. So of all samples
+    about a fifth is "wrong", whatever the loss is of, and the margin is the logarithm of the
+    quantile over the loss. Sample by sample there is 0 to be predicted, a usual loss, or 1, a large
+    one. A loss of 0 or less is as far on the safe side as can be.
 
     For one thread: it remembers the newest losses. A copy sent elsewhere begins anew.
 
