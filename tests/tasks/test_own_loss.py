@@ -64,6 +64,7 @@ def test_a_loss_above_the_quantile_of_the_newest_is_wrong():
         task.check(np.ones((2, 3)))
 
 
+@pytest.mark.slow
 def test_a_language_model_has_metrics_a_queue_spikes_and_pauses(tmp_path):
     torch.manual_seed(0)
     data, model = tokens(), Language()
