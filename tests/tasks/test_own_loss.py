@@ -20,21 +20,21 @@ SPOILT = [5, 40, 77]
 
 
 class Language(nn.Module):
-    def __init__(self):
+    def __init__(self, words=300):
         super().__init__()
-        self.words = nn.Embedding(WORDS, 8)
-        self.out = nn.Linear(8, WORDS)
+        self.words = nn.Embedding(words, 8)
+        self.out = nn.Linear(8, words)
 
     def forward(self, ids):
         return self.out(self.words(ids))
 
 
-def tokens():
+def tokens(words):
     """Rows (96, 33) of the same sentence of twelve words, but for those that are spoilt."""
     rng = np.random.default_rng(0)
-    sentence = rng.permutation(WORDS)[:12]
+    sentence = rng.permutation(words)[:12]
     rows = sentence[(rng.integers(0, 12, (ROWS, 1)) + np.arange(LENGTH)) % 12]
-    rows[SPOILT] = rng.integers(0, WORDS, (len(SPOILT), LENGTH))
+    rows[SPOILT] = rng.integers(0, words, (len(SPOILT), LENGTH))
     return [{"input_ids": torch.from_numpy(row)} for row in rows]
 
 
@@ -64,10 +64,10 @@ def test_a_loss_above_the_quantile_of_the_newest_is_wrong():
         task.check(np.ones((2, 3)))
 
 
-@pytest.mark.slow
-def test_a_language_model_has_metrics_a_queue_spikes_and_pauses(tmp_path):
+@pytest.mark.parametrize("words", [1000, pytest.param(WORDS, marks=pytest.mark.slow)])
+def test_a_language_model_has_metrics_a_queue_spikes_and_pauses(tmp_path, words):
     torch.manual_seed(0)
-    data, model = tokens(), Language()
+    data, model = tokens(words), Language(words)
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     config = {"log_every": 1, "forecast_every": 4}
     session = session_of(tmp_path, data, model, optimizer=optimizer, config=config)
