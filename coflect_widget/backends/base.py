@@ -264,6 +264,17 @@ class Backend(Protocol):
     def scalars(self, values: Sequence[Any]) -> list[float]:
         """* Detached scalar tensors as floats (waits for the device, once)."""
 
+    def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
+        """* What a loop of the user's own gave of a step: outputs and targets, (B, ...) each, loss.
+
+        The loss is the mean, or None. `rows` are those that may be meant: there are no more.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, or is not of these rows.
+        """
+
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
     ) -> StepOutput:

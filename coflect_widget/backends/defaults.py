@@ -62,6 +62,19 @@ class BackendDefaults:
         logits = np.concatenate([np.asarray(output.logits) for output in outputs])
         return logits, np.concatenate([np.asarray(output.targets) for output in outputs])
 
+    def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
+        if logits is None or targets is None:
+            raise ValueError(
+                "observe() needs logits and targets: session.observe(indices, logits, y). Losses "
+                "alone, one for each sample, are for Session(..., task='own_loss')"
+            )
+        if logits.ndim != 2:
+            raise ValueError(
+                f"observe() got logits of shape {tuple(logits.shape)} for {rows} samples; expected "
+                "(B, classes), one row for each sample"
+            )
+        return logits, targets, loss
+
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return np.concatenate([np.asarray(part) for part in parts])
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,8 @@ class BackendParts:
         What must be importable, and how to get it.
     entry
         Imports the factory of an installed package, which is not done before it is asked for.
+    tasks
+        Names of tasks that another factory makes the backend for, as `backend`.
     """
 
     backend: str | Callable[..., Any] | None
@@ -49,6 +51,11 @@ class BackendParts:
     package: str = ""
     install: str = ""
     entry: Callable[[], Any] | None = None
+    tasks: Mapping[str, str] = field(default_factory=dict)
+
+    def factory(self, task: str | None) -> Any:
+        """What makes a backend for this task, as `backend`."""
+        return self.tasks.get(task or "", self.backend)
 
     @classmethod
     def of(cls, factory: Callable[..., Any]) -> BackendParts:
@@ -63,6 +70,7 @@ BACKENDS = {
         explainer="coflect_widget.backends.torch.methods:load",
         imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
+        tasks={"own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend"},
         install="pip install 'coflect-widget[torch]'",
     ),
     "keras": BackendParts(

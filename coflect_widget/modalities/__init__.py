@@ -2,6 +2,7 @@
 
 from coflect_widget.modalities.base import Modality, Region, Rendering
 from coflect_widget.modalities.image import IMAGE, Image
+from coflect_widget.modalities.listed import LISTED, Listed, drawable, kind_of_items
 from coflect_widget.modalities.registry import (
     container,
     find_modality,
@@ -15,10 +16,12 @@ from coflect_widget.modalities.units import Units
 
 __all__ = [
     "IMAGE",
+    "LISTED",
     "SERIES",
     "TABLE",
     "TEXT",
     "Image",
+    "Listed",
     "Modality",
     "Region",
     "Rendering",
@@ -27,7 +30,9 @@ __all__ = [
     "Text",
     "Units",
     "container",
+    "drawable",
     "find_modality",
+    "kind_of_items",
     "recognise",
     "register_modality",
     "with_tokenizer",

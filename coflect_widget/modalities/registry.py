@@ -7,6 +7,7 @@ from typing import Any
 
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
+from coflect_widget.modalities.listed import LISTED
 from coflect_widget.modalities.series import SERIES
 from coflect_widget.modalities.table import TABLE, is_frame
 from coflect_widget.modalities.text import TEXT
@@ -19,6 +20,7 @@ BUILT_IN: dict[str, Modality] = {
     TABLE.name: TABLE,
     SERIES.name: SERIES,
     TEXT.name: TEXT,
+    LISTED.name: LISTED,
 }
 
 _registered: dict[str, Modality] = {}

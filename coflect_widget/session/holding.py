@@ -120,7 +120,9 @@ class Holding:
         self._hold()
         logits, targets = (to_numpy(a, None) for a in self._backend.telemetry_arrays([output]))
         odd = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
-        what = "outputs of the model are NaN or infinite" if odd.any() else "the loss is not finite"
+        what = "the loss is not finite"
+        if odd.any():
+            what = f"{self._task.words.outputs} are NaN or infinite"
         rows = (np.flatnonzero(odd) if odd.any() else np.arange(len(logits)))[:READ_AGAIN]
         found = Culprits()
         with suppress(Exception):  # data that cannot be read are no reason to say nothing

@@ -60,7 +60,9 @@ class OwnLoops(Held):
             raise RuntimeError("training is already running; stop() it first, or wait() for it")
         return parts.own_loop.over(loader, epochs, validate=validate)
 
-    def observe(self, indices: Any, logits: Any, targets: Any, loss: Any = None) -> None:
+    def observe(
+        self, indices: Any, logits: Any = None, targets: Any = None, loss: Any = None
+    ) -> None:
         """Say what a step of a loop of your own computed; nothing is copied or waited for.
 
         Parameters
@@ -75,7 +77,8 @@ class OwnLoops(Held):
         loss : tensor (), optional
             The task's mean loss over these rows, before it is divided for an accumulated
             gradient; cross-entropy of the logits, or in regression the session's ``loss=``, if
-            left out.
+            left out. With ``task="own_loss"`` each sample's own loss, a tensor or array (B,), and
+            no logits and targets: ``session.observe(indices, loss=losses)``.
 
         Raises
         ------

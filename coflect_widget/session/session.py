@@ -100,10 +100,12 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
-    task : "multi_label", optional
-        Says of targets (N, L) of 0 and 1 that each column is a label, there or not, with a
-        probability of its own. Left out, they are taken for that where `loss` is
-        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. For a torch model.
+    task : "multi_label" or "own_loss", optional
+        "multi_label" says of targets (N, L) of 0 and 1 that each column is a label, there or not,
+        with a probability of its own. Left out, they are taken for that where `loss` is
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "own_loss" takes items of any form,
+        and of a loop of your own each sample's loss: ``session.observe(indices, loss=losses)``.
+        For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -162,7 +164,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         batch_size = count(batch_size, "batch_size")
         parts = find_backend(model, backend)
         check_executor(executor)
-        factory = resolve(parts.backend)
+        factory = resolve(parts.factory(task))
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
             import_ahead(parts.explainer)

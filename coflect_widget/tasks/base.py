@@ -106,6 +106,11 @@ class Words:
     close: str
     #: names of what can be predicted; empty where those of the data set's labels are
     outcomes: tuple[str, ...] = ()
+    #: what a step gives of a sample, and of all samples of a batch
+    outputs: str = "outputs of the model"
+    all_outputs: str = "The model's outputs"
+    #: what a loop of the user's own gives `Session.observe` after the indices
+    observed: str = "logits, y"
 
 
 class Verdict(NamedTuple):

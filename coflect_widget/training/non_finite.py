@@ -82,12 +82,13 @@ def find_culprits(
     broken = _not_finite(outputs) > 0
     if broken.all():
         return Culprits(
-            sentence="The model's outputs are NaN or infinite for every sample of the batch, and "
-            "the samples themselves are not: most likely its weights no longer are finite"
+            sentence=f"{task.words.all_outputs} are NaN or infinite for every sample of the batch, "
+            "and the samples themselves are not: most likely the model's weights no longer are "
+            "finite"
         )
     if broken.any():
         found = _first(np.flatnonzero(broken), indices)
-        text = f"{_named(found)} outputs of the model that are NaN or infinite"
+        text = f"{_named(found)} {task.words.outputs} that are NaN or infinite"
         return Culprits(found, text, in_outputs=True)
     if aims is None:
         return Culprits()

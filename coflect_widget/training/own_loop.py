@@ -32,7 +32,7 @@ _NO_INDICES = (
 
 _NOTHING = (
     "Nothing of this loop was recorded, because it never calls observe(): there are no metrics and "
-    "no forecast. Add this line to its body, once the logits of a batch are computed: {line} "
+    "no forecast. Add this line to its body, once the outputs of a batch are computed: {line} "
     "(indices are the places of its samples in train_data, None those that the loader tells)."
 )
 _NOTHING_SEEN = (
@@ -150,7 +150,9 @@ class OwnLoop:
         self.end("stopped")
         return False
 
-    def observe(self, indices: Any, logits: Any, targets: Any, loss: Any = None) -> None:
+    def observe(
+        self, indices: Any, logits: Any = None, targets: Any = None, loss: Any = None
+    ) -> None:
         """Say what this step computed; kept until the step ends, and never copied here.
 
         Parameters
@@ -158,12 +160,8 @@ class OwnLoop:
         indices : array_like (B,) or None
             Places in the training data; None takes those of the batch that came last, or, of
             fewer rows, the next of them: its pieces are one step.
-        logits : tensor (B, classes)
-        targets : tensor (B,) of int or (B, classes) of probabilities
-            In regression both are (B, D).
-        loss : tensor (), optional
-            The task's mean loss over these rows; cross-entropy of the logits, or in regression
-            the session's ``loss=``, if left out.
+        logits, targets, loss
+            As `Session.observe` has them.
 
         Raises
         ------
@@ -181,13 +179,15 @@ class OwnLoop:
         known = self._latest if indices is None else self._checked(indices)
         if known is None:
             raise ValueError(_NO_INDICES)
+        logits, targets, loss = self.backend.observed(len(known), logits, targets, loss)
         piece = indices is None and self._is_piece(logits, targets, known)
         if piece:
             known = self._next_piece(known, len(logits))
-        if logits.ndim != 2 or len(logits) != len(known) or len(targets) != len(known):
+        if len(logits) != len(known) or len(targets) != len(known):
+            shown = f"{self.task.words.outputs} of shape {tuple(logits.shape)}"
             raise ValueError(
-                f"observe() got {len(known)} indices, logits of shape {tuple(logits.shape)} and "
-                f"{len(targets)} targets; they must belong to the same samples"
+                f"observe() got {len(known)} indices, {shown} and {len(targets)} targets; they "
+                "must belong to the same samples"
             )
         try:
             self.task.check(logits)
@@ -314,7 +314,7 @@ class OwnLoop:
         if text is None or self._recorded or not self._steps:
             return
         given = "None" if self._latest is not None else "indices"
-        text = text.format(line=f"session.observe({given}, logits, y)")
+        text = text.format(line=f"session.observe({given}, {self.task.words.observed})")
         self.notice("warning", text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 

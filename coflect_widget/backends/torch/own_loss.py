@@ -1,0 +1,216 @@
+"""A torch model that a loop of the user's own trains by whatever loss it has.
+
+Only the losses of samples are known here: neither labels nor outputs are looked for, so data may be
+items of any form, and what the model gives is never kept.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from coflect_widget.backends.base import StepOutput, WeightSpec
+from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.backends.torch.any_items import TASK, ItemSource
+from coflect_widget.backends.torch.checks import check_model, choose_device
+from coflect_widget.backends.torch.knobs import TorchKnobs
+from coflect_widget.backends.torch.loader import NextIndices, follow
+from coflect_widget.backends.torch.modes import Frozen
+from coflect_widget.backends.torch.optimizers import make_optimizer
+from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
+from coflect_widget.backends.torch.schedules import make_scheduler
+from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.weights import WeightCopies, specs
+from coflect_widget.config import Config
+from coflect_widget.modalities import Modality
+from coflect_widget.tasks import OwnLoss
+
+NO_MAPS = (
+    f"{TASK} has no maps and takes no strokes: a loss alone does not say which output of the model "
+    "they would be of"
+)
+_RIGHT = (
+    "A loss has no right or wrong of its own: a sample counts as right while its loss is not above "
+    "the quantile {quantile:g} of the newest losses, and as wrong above it. "
+    'config={{"forecast": {{"error_quantile": ...}}}} sets another.'
+)
+_PER_SAMPLE = (
+    "give one loss for each sample, (B,): compute it with reduction='none' and take the mean of "
+    "what belongs to one sample, for example cross_entropy(logits.transpose(1, 2), y, "
+    "reduction='none').mean(1) of logits (B, T, words); losses.mean() is what the loop trains on"
+)
+
+
+class OwnLossBackend(KeepsState, SourcedBackend):
+    """Implements `backends.base.Backend` for losses of a loop of the user's own.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Never called here: its weights are kept in checkpoints.
+    optimizer : torch.optim.Optimizer, callable or None
+        Where it is the loop's own optimizer, its values can be turned as knobs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument means nothing where a loss is all that is known.
+    """
+
+    name = "torch"
+    takes_labels = reads_val = False
+    num_classes = 0
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        num_classes: int | None,
+        loss: Any,
+        optimizer: Any,
+        scheduler: Any,
+        batch_size: int,
+        config: Config,
+        class_weight: Mapping[int, float] | None = None,
+        modality: Modality | None = None,
+        task: str | None = None,
+    ) -> None:
+        del task
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        for argument, given, instead in (
+            ("val_data", val_data, "validate in your own loop"),
+            ("classes", num_classes, "there are no labels"),
+            ("loss", loss, "compute it in your own loop, for session.observe(indices, loss=...)"),
+            ("class_weight", class_weight, "weigh the losses in your own loop"),
+        ):
+            if given is not None:
+                raise ValueError(f"{argument}= is not for {TASK}; leave it out: {instead}")
+        check_model(model)
+        self.seed, self.batch_size = config.seed, batch_size
+        tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
+        self.train_source = ItemSource(train_data, "train_data", max(tables, default=0), modality)
+        self.val_source = None
+        self.modality = self.train_source.modality
+        self.task = OwnLoss(config.forecast.error_quantile, self.num_train)
+        self.assumptions.append(_RIGHT.format(quantile=config.forecast.error_quantile))
+        self._device = choose_device(model, config.device)
+        self.device = str(self._device)
+        self.model = model.to(self._device)
+        self.optimizer = make_optimizer(optimizer, self.model)
+        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
+        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
+        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, _any_batch)
+        self._frozen = Frozen()
+        self._frozen.look(self.model)
+        self._copies = WeightCopies(self._device)
+        # The loop of the user's own steps its schedule and scales its gradients itself.
+        self._each_batch, self._unit_known, self._scaler = None, True, None
+
+    # --- a loop of the user's own -----------------------------------------------------------------
+
+    def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
+        """Losses (B,) as what is kept of a step: a copy, which holds no graph and no logits."""
+        if logits is not None or targets is not None:
+            raise ValueError(
+                f"observe() takes losses alone under {TASK}: session.observe(indices, loss=losses)."
+                " Callbacks of other libraries give logits; write the loop with session.loop()"
+            )
+        if loss is None:
+            raise ValueError(
+                f"observe() needs the losses of the samples under {TASK}: "
+                "session.observe(indices, loss=losses)"
+            )
+        losses = torch.as_tensor(loss).detach()
+        shape = tuple(losses.shape)
+        if not losses.ndim and rows == 1:
+            losses = losses.reshape(1)
+        if losses.ndim != 1 or len(losses) > rows:
+            raise ValueError(
+                f"observe() got a loss of shape {shape} for {rows} samples; {_PER_SAMPLE}"
+            )
+        if losses.dtype.is_complex:
+            raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
+        kept = losses.clone().float()
+        return kept, torch.zeros(len(kept), dtype=torch.int64), None
+
+    def step_output(
+        self,
+        indices: NDArray[np.int64],
+        logits: Tensor,
+        targets: Tensor,
+        loss: Any,
+        guidance_loss: Any,
+    ) -> StepOutput:
+        """`logits` are what `observed` gave; the loss of the step is their mean."""
+        mean = logits.mean() if loss is None else loss
+        on_cpu = isinstance(mean, Tensor) and mean.device.type == "cpu"
+        return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, None)
+
+    concatenate = staticmethod(one_piece)
+
+    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
+        losses, none = one_after_the_other(outputs)
+        return (losses.cpu().numpy() if isinstance(losses, Tensor) else losses), none
+
+    def scalars(self, values: Sequence[Any]) -> list[float]:
+        return as_floats(values)
+
+    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
+        return follow(loader, self.num_train, self.train_source.given)
+
+    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
+        """There is nothing to validate with."""
+        return {} if boundary() else None
+
+    # --- what it does not do ----------------------------------------------------------------------
+
+    def expect(self, steps: int) -> None:
+        """Refuse to train: only the user's own loop knows how to."""
+        raise ValueError(
+            f"{TASK} is trained by a loop of your own: for batch in session.loop(loader): ... "
+            "session.observe(None, loss=losses) ..."
+        )
+
+    def structure(self) -> bytes:
+        raise ValueError(NO_MAPS)
+
+    def set_guidance(self, guidance: Any) -> str:
+        raise ValueError(NO_MAPS)
+
+    def labels(self) -> NDArray[Any]:
+        """None: (N, 0)."""
+        return np.zeros((self.num_train, 0), np.float32)
+
+    # --- weights ----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Seed all that a data set may draw from; a training that is gone on with draws on."""
+        if self.random_goes_on():
+            return
+        torch.manual_seed(self.seed)
+        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
+        random.seed(self.seed)
+
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def weight_specs(self) -> list[WeightSpec]:
+        return specs(self.model)
+
+    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
+        return self._copies.copy(self.model, destination)
+
+
+def _any_batch(_rows: int) -> None:
+    """How many samples a batch may have is the loop's own business."""

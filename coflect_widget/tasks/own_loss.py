@@ -1,0 +1,129 @@
+"""A loss of the user's own, whatever it is of: a number for each sample, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.tasks.base import PerSample, Words, to_numpy
+from coflect_widget.tasks.regression import RecentErrors
+
+_WORDS = Words(
+    quality="quality",
+    quality_first="Quality",
+    quality_from=": a loss alone tells none, so the window is opened by hand",
+    shortfall="Shortfall",
+    far_wrong="far above usual",
+    getting_worse="loss grows",
+    close="near the limit",
+    outcomes=("usual loss", "large loss"),
+    outputs="losses",
+    all_outputs="The losses",
+    observed="loss=losses",
+)
+
+
+class OwnLoss:
+    """Outputs (B,) are the losses of samples, one each; see `tasks.base.Task`.
+
+    A sample is right where its loss is usual: not above a quantile of the newest losses, 0.8 if
+    nobody says. They are those of about an epoch: older ones mostly are larger. So of all samples
+    about a fifth is "wrong", whatever the loss is of, and the margin is the logarithm of the
+    quantile over the loss. Sample by sample there is 0 to be predicted, a usual loss, or 1, a large
+    one. A loss of 0 or less is as far on the safe side as can be.
+
+    For one thread: it remembers the newest losses. A copy sent elsewhere begins anew.
+
+    Parameters
+    ----------
+    quantile : float
+        More than 0 and less than 1.
+    samples : int
+        So many newest losses tell what is usual, but at least 64 and at most 4096.
+    """
+
+    name = "own_loss"
+    words = _WORDS
+    labelled = of_labels = False
+    groups = 1
+    width = 1
+    by_batch = True
+    tells_values = False
+    predicts_targets = True
+    least_loss = -math.inf
+
+    def __init__(self, quantile: float = 0.8, samples: int = 4096) -> None:
+        self.samples = min(max(samples, 64), 4096)
+        self.recent = RecentErrors(quantile, self.samples)
+
+    def __reduce__(self) -> tuple[type[OwnLoss], tuple[float, int]]:
+        return OwnLoss, (self.recent.quantile, self.samples)
+
+    def __repr__(self) -> str:
+        return f"OwnLoss({self.recent.quantile})"
+
+    def check(self, outputs: Any, targets: Any = None, losses: Any = None) -> None:
+        """Targets are not looked at: there are none."""
+        for given in (outputs, losses):
+            if given is not None and len(np.shape(given)) != 1:
+                raise ValueError(f"losses has shape {tuple(np.shape(given))}; expected (B,)")
+
+    def summarise(self, outputs: Any, targets: Any, losses: Any = None) -> PerSample:
+        """See `Task.summarise`; a row whose loss is not finite says nothing."""
+        self.check(outputs, targets, losses)
+        loss: NDArray[np.float32] = to_numpy(outputs if losses is None else losses, np.float32)
+        finite = np.isfinite(loss)
+        usable = None if finite.all() else finite
+        if usable is not None:
+            loss = np.where(usable, loss, np.float32(0))
+        margin, large = self.recent.measure(loss, finite)
+        none = np.zeros(len(loss), np.int64)
+        return PerSample(loss, margin, ~large, large.astype(np.int64), none, usable)
+
+    def cross_entropy(self, outputs: Any, targets: Any, losses: Any = None) -> None:
+        return None
+
+    def losses(self, outputs: Any, targets: Any) -> NDArray[np.float32]:
+        self.check(outputs, targets)
+        return to_numpy(outputs, np.float32)
+
+    def score(self, outputs: Any, target: int) -> Any:
+        raise ValueError("a loss of one's own has no output that a map could be of")
+
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss", "quality")  # nobody measures the second
+
+    def chance(self, commonest: float | None = None) -> float:
+        return 0.0
+
+    def guess(self, chance: float) -> str:
+        return "knowing nothing"
+
+    def has_label(self, label: int) -> bool:
+        return False
+
+    def outcomes(self, names: list[str] | None) -> list[str]:
+        return list(self.words.outcomes)
+
+    def explained(self, target: int | None) -> int | None:
+        return 0 if target is None else target
+
+    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
+        return None
+
+    def likeliest(
+        self,
+        shares: NDArray[np.floating],
+        count: int,
+        outputs: NDArray[np.floating] | None = None,
+    ) -> Mapping[int, float]:
+        return {}
+
+    def odds(
+        self, outputs: NDArray[np.floating], target: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        raise ValueError("a loss has no odds")
