@@ -23,7 +23,7 @@ _Ints = NDArray[np.int64]
 
 
 class Ingest(Protocol):
-    """Writes the tables of a `forecast.store.SampleStore`; all arrays are contiguous.
+    """Writes the tables of a `telemetry.store.SampleStore`; all arrays are contiguous.
 
     Nothing is changed where a call raises. The interpreter's lock is free meanwhile.
     """

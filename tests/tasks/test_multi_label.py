@@ -177,7 +177,8 @@ def test_a_session_names_maps_and_guides_labels(make_session):
         said = session._backend.model.eval()(torch.from_numpy(clean)).numpy() > 0
     assert (said == y.astype(bool)).mean() > 0.9
     assert session.metrics["guidance_loss"] > 0
-    newest = session.events("overlay")[-1].data
+    asked = [e.data for e in session.events("overlay") if e.data.purpose == "person"]
+    newest = [data for data in asked if data.index == sample][-1]
     assert newest.explained == 1
     assert newest.labels == [0, 1]
     session.save_html(session.run.path / "saved.html")

@@ -144,10 +144,12 @@ def differences(images: Floats, template: Template) -> Floats:
     channels, height, width = template.patch.shape
     high, wide = images.shape[2] - height + 1, images.shape[3] - width + 1
     total = np.zeros((len(images), high, wide), np.float32)
+    square = np.empty_like(total)  # one for all: fresh memory at each turn costs more than the sums
     for y, x in np.argwhere(template.inside):
         for channel in range(channels):
             part = images[:, channel, y : y + high, x : x + wide]
-            total += np.square(part - template.patch[channel, y, x])
+            np.subtract(part, template.patch[channel, y, x], out=square)
+            total += np.square(square, out=square)
     total /= channels * int(template.inside.sum())
     return total
 
