@@ -43,7 +43,8 @@ def copied(tmp_path):
          'weight: or(num, 1.5)(from, "weight"),'),
         ("events/commands.py", "    onset: bool\n", "    top: int | None = None\n",
          '{ kind: "set_queue"; onset: boolean; top?: number | null }'),
-        ("ui/protocol.py", "    attended: bool\n", "    far: bool\n", "attended: boolean; far:"),
+        ("ui/screen_messages.py", "    attended: bool\n", "    far: bool\n",
+         "attended: boolean; far:"),
     ],
 )  # fmt: skip
 def test_a_field_that_is_new_in_python_must_be_written_to_typescript(
