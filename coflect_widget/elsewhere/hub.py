@@ -10,16 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from coflect_widget import events
-from coflect_widget.attribution.explanation import Explanation
-from coflect_widget.elsewhere import connection, messages
+from coflect_widget.elsewhere import connection, messages, reading
 from coflect_widget.elsewhere.kernel import Comm, CommKernel
-from coflect_widget.elsewhere.values import explanation_out, intervention_out
+from coflect_widget.elsewhere.values import hit_out, intervention_out
+from coflect_widget.guidance.hits import Hit
+from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.session import Session
 from coflect_widget.session.desk import Answer
+from coflect_widget.session.resuming import checkpoint_name
 from coflect_widget.session.telling import said_by
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.export import save_html
@@ -29,6 +30,7 @@ from coflect_widget.ui.publisher import Publisher
 from coflect_widget.ui.view import View
 
 TARGET = "coflect"
+CLOSED = "the session is closed; make a new one to go on"
 MOST_CLIENTS = 32
 FORGOTTEN = 30.0  # seconds without a word, after which a client is taken for dead
 
@@ -79,8 +81,7 @@ class Hub:
             return save_html(run, run.path / PAGE)
 
         self._intake = Intake(Commands(parts, save), self._publisher)
-        if parts.holding.screen is None:  # a dashboard of this process is the one that is asked
-            parts.holding.screen = self
+        parts.holding.screens.append(self)
         self._kernel = CommKernel(TARGET, self._opened)
         self.path = connection.write(run.path, self._kernel.connection)
         self._publisher.start()
@@ -183,12 +184,12 @@ class Hub:
                 self._page(guest, message.content)
             case messages.Order():
                 self._order(guest, message)
-            case messages.Read():
-                self._answer(guest, message.id, lambda: self._read(message.what))
-            case messages.Records():
-                self._answer(guest, message.id, lambda: self._records(message.type))
-            case messages.Maps():
-                self._answer(guest, message.id, lambda: self._maps(message.index))
+            case messages.Similar():
+                self._answer_later(guest, message.id, lambda: self._similar(message), _hits)
+            case messages.Checkpoint():
+                self._answer_later(guest, message.id, lambda: self._checkpoint(message), _place)
+            case _:
+                self._answer(guest, message.id, lambda: reading.answer(self._made(), message))
 
     def _refuse(self, guest: Guest, said: Any, error: ValidationError) -> None:
         name = said.get("id") if isinstance(said, dict) else None
@@ -209,23 +210,39 @@ class Hub:
             self._fail(guest, message.id, ValueError("a page is saved from its dashboard"))
             return
 
-        def done(finished: Future[Answer]) -> None:
+        command = message.command
+        self._answer_later(guest, message.id, lambda: self._parts.desk.handle(command), _done)
+
+    def _similar(self, message: messages.Similar) -> Future[Any]:
+        return self._parts.desk.similar(message.intervention)
+
+    def _checkpoint(self, message: messages.Checkpoint) -> Future[Any]:
+        named = checkpoint_name(message.name, self._made().run.checkpoints)
+        return self._parts.checkpoints.take(named)
+
+    def _answer_later(
+        self,
+        guest: Guest,
+        name: str,
+        begin: Callable[[], Future[Any]],
+        value: Callable[[Any], Any],
+    ) -> None:
+        """Begin what the training does at its next step, and answer once it is done."""
+
+        def done(finished: Future[Any]) -> None:
             error = finished.exception()
-            if error is not None:
-                self._fail(guest, message.id, error)
-                return
-            answer = finished.result()
-            entry = None if answer.entry is None else intervention_out(answer.entry)
-            value = {"text": answer.text, "step": answer.step, "entry": entry}
-            self._succeed(guest, message.id, value)
+            if error is None:
+                self._succeed(guest, name, value(finished.result()))
+            else:
+                self._fail(guest, name, error)
 
         try:
             if self._parts.closed:
-                raise RuntimeError("the session is closed; make a new one to go on")
+                raise RuntimeError(CLOSED)
             with said_by(guest.by):
-                self._parts.desk.handle(message.command).add_done_callback(done)
+                begin().add_done_callback(done)
         except Exception as error:  # noqa: BLE001 - the person gets the reason
-            self._fail(guest, message.id, error)
+            self._fail(guest, name, error)
 
     # --- what may take a while; on threads of its own -------------------------------------------
 
@@ -250,37 +267,8 @@ class Hub:
 
     def _made(self) -> Session:
         if self._session is None:
-            raise RuntimeError("the session is closed; make a new one to go on")
+            raise RuntimeError(CLOSED)
         return self._session
-
-    def _read(self, what: str) -> tuple[Any, list[bytes]]:
-        session = self._made()
-        if what == "now":
-            metrics = {
-                name: events.finite(value) if isinstance(value, float) else value
-                for name, value in session.metrics.items()
-            }
-            return {"state": session.state, "metrics": metrics}, []
-        if what == "interventions":
-            return [intervention_out(entry) for entry in session.interventions], []
-        listed: list[dict[str, Any]] = []
-        pictures: list[bytes] = []
-        for one in session.candidates:
-            shown = {name: getattr(one, name) for name in one.__slots__ if name != "thumbnail"}
-            shown["thumbnail"] = None if one.thumbnail is None else len(pictures)
-            pictures += [] if one.thumbnail is None else [one.thumbnail]
-            listed.append(
-                {k: v.item() if isinstance(v, np.generic) else v for k, v in shown.items()}
-            )
-        return listed, pictures
-
-    def _records(self, kind: str | None) -> tuple[Any, list[bytes]]:
-        lines = [event.model_dump_json().encode() for event in self._made().events(kind)]
-        return {"count": len(lines)}, [b"\n".join(lines)]
-
-    def _maps(self, index: int) -> tuple[Any, list[bytes]]:
-        explanation: Explanation = self._made().explain(index)
-        return explanation_out(explanation)
 
     def _succeed(
         self, guest: Guest, name: str, value: Any, buffers: list[bytes] | None = None
@@ -293,3 +281,16 @@ class Hub:
         guest.comm.send(
             {"kind": "answer", "id": name, "ok": False, "error": type(error).__name__, "text": text}
         )
+
+
+def _done(answer: Answer) -> dict[str, Any]:
+    entry = None if answer.entry is None else intervention_out(answer.entry)
+    return {"text": answer.text, "step": answer.step, "entry": entry}
+
+
+def _hits(found: list[Hit]) -> list[dict[str, Any]]:
+    return [hit_out(one) for one in found]
+
+
+def _place(written: Checkpoint) -> str:
+    return str(written.path.resolve())

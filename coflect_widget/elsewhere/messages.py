@@ -40,7 +40,7 @@ class Read(_Message):
 
     kind: Literal["read"] = "read"
     id: Name
-    what: Literal["now", "interventions", "candidates"]
+    what: Literal["now", "interventions", "candidates", "suspects", "page"]
 
 
 class Records(_Message):
@@ -57,6 +57,30 @@ class Maps(_Message):
     kind: Literal["maps"] = "maps"
     id: Name
     index: int = Field(ge=0)
+
+
+class Timeline(_Message):
+    """The maps of one sample over the run."""
+
+    kind: Literal["timeline"] = "timeline"
+    id: Name
+    index: int = Field(ge=0)
+
+
+class Similar(_Message):
+    """Look for what an intervention ignores in other samples, and send where it was found."""
+
+    kind: Literal["similar"] = "similar"
+    id: Name
+    intervention: str = Field(max_length=64)
+
+
+class Checkpoint(_Message):
+    """Write a checkpoint."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    id: Name
+    name: str | None = Field(default=None, max_length=200)
 
 
 class Page(_Message):
@@ -79,5 +103,8 @@ class Beat(_Message):
 
 
 FROM_CLIENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Order | Read | Records | Maps | Page | Show | Beat, Field(discriminator="kind")]
+    Annotated[
+        Order | Read | Records | Maps | Timeline | Similar | Checkpoint | Page | Show | Beat,
+        Field(discriminator="kind"),
+    ]
 )

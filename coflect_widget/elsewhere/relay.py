@@ -18,10 +18,13 @@ class Relay:
     Attributes
     ----------
     widget : Dashboard
+    page : str
+        What the page that said hello last calls itself; see `Intake`.
     """
 
     def __init__(self, link: Link) -> None:
         self.widget = Dashboard()
+        self.page = ""
         self._link = link
         self._kept: dict[str, Any] = {}
         self._came = threading.Event()
@@ -51,10 +54,12 @@ class Relay:
 
     def _take(self, content: Any) -> None:
         """What a browser says; on a thread of this kernel."""
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if kind == "hello":
+            self.page = str(content.get("page"))
         if self._link.lost is None:
             self._link.say({"kind": "page", "content": content})
             return
-        kind = content.get("kind") if isinstance(content, dict) else None
         if kind == "hello" and self._kept:  # a page that was loaded anew
             self.widget.send(self._kept["update"], self._kept["buffers"])
             self._lost(self._link.lost)

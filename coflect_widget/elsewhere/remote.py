@@ -7,23 +7,41 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.elsewhere.link import Answer, Link
 from coflect_widget.elsewhere.relay import Relay
-from coflect_widget.elsewhere.values import candidate_in, explanation_in, intervention_in
-from coflect_widget.events import Command, Event, read_event
+from coflect_widget.elsewhere.values import (
+    candidate_in,
+    explanation_in,
+    explanations_in,
+    hit_in,
+    intervention_in,
+)
+from coflect_widget.events import Command, Effect, Event, read_event
 from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.knobs import inputs_of
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.guidance.state import Kind, Scope
 from coflect_widget.modalities import find_modality
+from coflect_widget.session import Session
 from coflect_widget.session.arguments import count, fraction, one_of, whole_number
+from coflect_widget.session.labels import Suspect
+from coflect_widget.ui.sidebar import show_in_sidebar
 
 SECONDS = 60.0  # that a command may take
+LONG = 600.0  # that a search or a checkpoint may take
 _TRAINS = ("training", "paused")
+_INSTEAD = {
+    "relabel": 'judge(index, "wrong", label=...) trains a sample under another label',
+    "ledger": "interventions lists what it holds",
+    "run": "events() and metrics give what it records; coflect.open_run(path) opens its folder",
+    "at_risk": "candidates lists them; those that are not .wrong_now are at risk",
+    "wrong_now": "candidates lists them, with .wrong_now",
+}
 
 
 class RemoteSession:
@@ -80,33 +98,28 @@ class RemoteSession:
         return dict(self._now()["metrics"])
 
     def pause(self) -> None:
-        """Hold training at the next step boundary; returns when it holds.
-
-        Raises
-        ------
-        ValueError
-            If nothing is training.
-        """
-        self._order(events.Pause())
+        """Hold training at the next step boundary; returns when it holds, or nothing trains."""
+        self._order_if_training(events.Pause())
         self._until(lambda state: state != "training")
 
     def resume(self) -> None:
-        """Go on after a pause; returns when training goes on.
-
-        Raises
-        ------
-        ValueError
-            If nothing is training.
-        """
-        self._order(events.Resume())
+        """Go on after a pause; returns when training goes on, or nothing trains."""
+        self._order_if_training(events.Resume())
         self._until(lambda state: state != "paused")
 
     def step(self, unit: Literal["step", "epoch"] | int = "step") -> None:
-        """Train one step, or to the end of the epoch, or so many steps, then hold."""
+        """Train one step, or to the end of the epoch, or so many steps, then hold.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is training.
+        """
         whole: Literal["step", "epoch"] = "epoch" if unit == "epoch" else "step"
         steps = 1 if unit in ("step", "epoch") else count(unit, "unit")
         done = int(self.metrics["step"] or 0)
-        self._order(events.Advance(unit=whole, steps=steps))
+        if not self._order_if_training(events.Advance(unit=whole, steps=steps)):
+            raise RuntimeError("nothing is training; train(epochs=...) first, then pause()")
         wanted = done + 1 if whole == "epoch" else done + steps
         self._until(
             lambda state: (
@@ -116,14 +129,8 @@ class RemoteSession:
         )
 
     def stop(self) -> None:
-        """End training at the next step boundary and write a checkpoint; returns when it has.
-
-        Raises
-        ------
-        ValueError
-            If nothing is training.
-        """
-        self._order(events.Stop())
+        """End training at the next step boundary and write a checkpoint; returns when it has."""
+        self._order_if_training(events.Stop())
         self._until(lambda state: state not in _TRAINS)
 
     def train(self, epochs: int | None = None) -> None:
@@ -173,6 +180,11 @@ class RemoteSession:
             )
         )
 
+    def similar(self, intervention: Intervention | str, timeout: float = LONG) -> list[Hit]:
+        """Other samples that show what an intervention ignores, best first."""
+        asked = {"kind": "similar", "intervention": _name(intervention)}
+        return [hit_in(one) for one in self._answer(self._link.ask(asked), timeout)[0]]
+
     def confirm(
         self, intervention: Intervention | str, indices: Sequence[int] | None = None
     ) -> Intervention:
@@ -205,6 +217,11 @@ class RemoteSession:
         """Everything that was told to this training, oldest first; ``.record.author`` is who."""
         return [intervention_in(one) for one in self._read("interventions")[0]]
 
+    @property
+    def effects(self) -> list[Effect]:
+        """What interventions did, as far as it is measured; ``.text`` says it in a sentence."""
+        return [one.effect for one in self.interventions if one.effect is not None]
+
     # --- looking --------------------------------------------------------------------------------
 
     def explain(self, index: int, timeout: float = 120.0) -> Explanation:
@@ -218,17 +235,49 @@ class RemoteSession:
         value, pictures = self._read("candidates")
         return [candidate_in(one, pictures) for one in value]
 
+    @property
+    def suspects(self) -> list[Suspect]:
+        """Samples whose label may be wrong, most doubtful first, then those that were judged."""
+        return [Suspect(**one) for one in self._read("suspects")[0]]
+
+    def timeline(self, index: int) -> list[Explanation]:
+        """Where the model looked on one sample over the run, oldest first; see `Session`."""
+        asked = {"kind": "timeline", "index": whole_number(index, "index")}
+        return explanations_in(*self._answer(self._link.ask(asked), SECONDS))
+
     def events(self, type: str | None = None) -> list[Event]:  # noqa: A002 - the contract's name
         """Recorded events, oldest first; only those of `type`, if given."""
         _, buffers = self._answer(self._link.ask({"kind": "records", "type": type}), SECONDS)
         read = [read_event(line) for line in buffers[0].splitlines()]
         return [event for event in read if event is not None]
 
+    def checkpoint(self, name: str | None = None, timeout: float = LONG) -> Path:
+        """Write a checkpoint at the next step boundary; its folder where the training runs."""
+        asked = {"kind": "checkpoint", "name": name}
+        return Path(self._answer(self._link.ask(asked), timeout)[0])
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write what the dashboard shows to one file here, which needs no kernel and no network."""
+        file = Path(path).expanduser()
+        file.write_bytes(self._read("page")[1][0])
+        return file
+
     # --- shown ----------------------------------------------------------------------------------
 
     def dashboard(self) -> Any:
         """The dashboard widget; one, however often it is shown."""
         return self._shown().widget
+
+    def sidebar(self) -> Any:
+        """Show the dashboard in JupyterLab's right side panel; below the cell elsewhere."""
+        shown = self._shown()
+        return show_in_sidebar(shown.widget, f"Coflect {self.id}", shown.page)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or not hasattr(Session, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        instead = _INSTEAD.get(name, "use it in the process that trains")
+        raise AttributeError(f"{name} is not to be had from another process: {instead}")
 
     def _shown(self) -> Relay:
         if self._relay is None:
@@ -250,6 +299,13 @@ class RemoteSession:
         asked = {"kind": "order", "command": command.model_dump(mode="json")}
         value: dict[str, Any] = self._answer(self._link.ask(asked), SECONDS)[0]
         return value
+
+    def _order_if_training(self, command: Command) -> bool:
+        try:
+            self._order(command)
+        except ValueError:  # all that can be wrong with what is asked in this way
+            return False
+        return True
 
     def _entered(self, command: Command) -> Intervention:
         return intervention_in(self._order(command)["entry"])

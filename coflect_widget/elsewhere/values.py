@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.events import Effect, InterventionRecord, Quality
 from coflect_widget.forecast.candidate import Candidate
+from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.ledger import Intervention
 
 _ARRAYS = ("map", "livecam", "smoothgrad", "consensus", "picture")
@@ -41,6 +42,34 @@ def candidate_in(value: dict[str, Any], buffers: list[bytes]) -> Candidate:
     """A candidate, with its picture from the buffers."""
     place = value["thumbnail"]
     return Candidate(**{**value, "thumbnail": None if place is None else buffers[place]})
+
+
+def hit_out(hit: Hit) -> dict[str, Any]:
+    """A place where an artefact was found again, as JSON."""
+    return {
+        "index": int(hit.index), "box": [float(one) for one in hit.box], "score": float(hit.score)
+    }  # fmt: skip
+
+
+def hit_in(value: dict[str, Any]) -> Hit:
+    """The place that `hit_out` wrote."""
+    return Hit(int(value["index"]), tuple(value["box"]), float(value["score"]))
+
+
+def explanations_out(explanations: list[Explanation]) -> tuple[list[Any], list[bytes]]:
+    """Several of them, the buffers of all in one row."""
+    said: list[Any] = []
+    buffers: list[bytes] = []
+    for explanation in explanations:
+        fields, own = explanation_out(explanation)
+        said.append({"buffers": [len(buffers), len(buffers) + len(own)], "fields": fields})
+        buffers += own
+    return said, buffers
+
+
+def explanations_in(said: list[Any], buffers: list[bytes]) -> list[Explanation]:
+    """What `explanations_out` wrote."""
+    return [explanation_in(one["fields"], buffers[slice(*one["buffers"])]) for one in said]
 
 
 def explanation_out(explanation: Explanation) -> tuple[dict[str, Any], list[bytes]]:

@@ -38,8 +38,8 @@ class Holding:
 
     Attributes
     ----------
-    screen : Shown or None
-        The dashboard, once one was made.
+    screens : list of Shown
+        The dashboards that were made: in this process, and for others.
     broken : NonFiniteLossError or None
         Why training holds, where a loss was not finite.
 
@@ -61,7 +61,7 @@ class Holding:
         tell: Telling,
         not_finite: Callable[[int, Culprits], None],
     ) -> None:
-        self.screen: Shown | None = None
+        self.screens: list[Shown] = []
         self.broken: NonFiniteLossError | None = None
         self._backend = backend
         self._task = task
@@ -74,13 +74,13 @@ class Holding:
 
     @property
     def watched(self) -> bool:
-        """Whether a browser has ever shown this session's dashboard: somebody can press Resume."""
-        return self.screen is not None and self.screen.greeted
+        """Whether a browser has ever shown a dashboard of this session: somebody can resume."""
+        return any(screen.greeted for screen in self.screens)
 
     def settle(self) -> None:
         """Have what was shown in a cell follow before the cell that waited for it ends."""
-        if self.screen is not None:
-            self.screen.settle()
+        for screen in self.screens:
+            screen.settle()
 
     def loss(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was not finite; on the training thread."""

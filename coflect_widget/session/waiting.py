@@ -213,7 +213,7 @@ class _Look:
             return
         if parts.holding.watched:
             self._say(f"wait(): {broken} Press Resume or Stop in this session's dashboard.")
-        elif parts.holding.screen is None or held >= BROWSER_SECONDS:
+        elif not parts.holding.screens or held >= BROWSER_SECONDS:
             raise NonFiniteLossError(
                 f"{broken} Training stays paused; this call would wait for ever, because no "
                 "dashboard is shown in which somebody could press Resume."

@@ -35,7 +35,7 @@ class LiveDashboard:
         self._still = Still()
         self._kept: dict[str, Any]
         self._publisher = publisher = Publisher(view, self)
-        parts.holding.screen = self
+        parts.holding.screens.append(self)
         # What happened before the dashboard was opened is read from disk, what happens from
         # now on is heard; the view takes an event that comes both ways only once.
         parts.stream.subscribe(publisher.event)

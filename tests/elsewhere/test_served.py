@@ -8,16 +8,17 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jupyter_client
+import numpy as np
 import pytest
 import zmq
 from jupyter_client.session import Session as Signer
 
 import coflect_widget as coflect
-from coflect_widget.elsewhere import connection
+from coflect_widget.elsewhere import connection, link
 from tests.conftest import eventually
 
 HERE = Path(__file__).parents[2]
@@ -85,6 +86,70 @@ def test_a_training_is_steered_from_plain_python(served):
         eventually(lambda: session.metrics["step"] > held + 2, what="further steps")
 
 
+def test_what_a_session_gives_is_had_from_plain_python_too(served, tmp_path):
+    _, run = served
+    with coflect.connect(run) as session:
+        stroke = session.feedback(sample=3, ignore=(0, 0, 0.3, 0.3))
+        hits = session.similar(stroke)
+        (found,) = [one for one in given(session, "hits") if one.done][-1:]
+        assert [(hit.index, hit.box) for hit in hits[:3]] == list(
+            zip(found.index[:3], found.box[:3], strict=True)
+        )
+        assert len(hits) == found.count
+        session.undo(stroke)
+        session.pause()
+        explained = session.explain(7)
+        kept = session.timeline(7)
+        overlays = [one for one in given(session, "overlay") if one.index == 7]
+        assert [one.model_step for one in kept] == sorted({one.model_step for one in overlays})
+        assert (kept[-1].index, kept[-1].model_step) == (7, explained.model_step)
+        assert np.abs(kept[-1].map - explained.map).max() < 1 / 200
+        measured = [one for one in session.interventions if one.effect is not None]
+        assert session.effects == [one.effect for one in measured]
+        listed = given(session, "suspects")
+        assert [one.index for one in session.suspects[:5]] == (
+            listed[-1].index[:5] if listed else []
+        )
+        written = session.checkpoint("kept")
+        assert written.is_relative_to(run)
+        assert (written / "weights.safetensors").stat().st_size > 0
+        with pytest.raises(ValueError, match="kept"):
+            session.checkpoint("kept")
+        page = session.save_html(tmp_path / "page.html").read_text()
+        assert f"<title>Coflect {run.name}" in page
+        session.sidebar()
+        with pytest.raises(AttributeError, match=r'relabel is .* judge\(index, "wrong"'):
+            session.relabel(3, 1)
+        with pytest.raises(AttributeError, match=r"observe is .* in the process that trains"):
+            session.observe()
+        with pytest.raises(AttributeError, match="no attribute 'paus'"):
+            session.paus()
+        session.resume()
+
+
+def test_what_is_asked_where_nothing_trains_is_as_in_its_own_process(make_session):
+    session = make_session()
+    with coflect.connect(coflect.serve(session)) as other:
+        for ask in (other.pause, other.resume, other.stop):
+            ask()
+            assert other.state == "idle"
+        with pytest.raises(RuntimeError, match="nothing is training"):
+            other.step()
+        with pytest.raises(ValueError, match="train"):
+            other.train()
+
+
+def test_who_watches_from_elsewhere_counts_beside_a_dashboard_that_nobody_looks_at(make_session):
+    session = make_session()
+    coflect.serve(session)
+    session.dashboard()
+    assert not session._parts.holding.watched
+    with coflect.connect(session.run.path) as other:
+        other.dashboard()
+        other._relay._take({"kind": "hello", "id": "page", "page": ""})
+        eventually(lambda: session._parts.holding.watched, what="somebody who watches")
+
+
 def test_the_messages_of_a_page_go_there_and_back(served):
     _, run = served
     sent = []
@@ -148,6 +213,7 @@ def test_a_request_to_execute_runs_no_code(served, tmp_path):
 def dealer(context, info, *, curve=True, key=None):
     made = context.socket(zmq.DEALER)
     made.linger = 0
+    made.sndtimeo = 0 if key or not curve else -1  # who is not let in has nobody to send to
     if curve:
         made.curve_publickey, made.curve_secretkey = zmq.curve_keypair()
         made.curve_serverkey = (key or info["curve_publickey"]).encode()
@@ -170,6 +236,8 @@ def nonsense(rng, comms):
             rng.choice(values), fields, {"kind": "order", "id": "a", "command": fields},
             {"kind": "page", "content": {"id": "p", **fields}}, {"kind": "maps", "index": "1"},
             {"kind": "records", "id": "b", "type": 3}, {"kind": "read", "id": "c", "what": "path"},
+            {"kind": "checkpoint", "id": "d", "name": "../out"}, {"kind": "timeline", "id": "e"},
+            {"kind": "similar", "id": "g", "intervention": rng.choice(["", "i99", 3, "x" * 65])},
         ]
     )  # fmt: skip
     comm = rng.choice([*comms, "nobody", 5, "x" * 1000])
@@ -193,13 +261,17 @@ def fuzz(run, count):
             return [event.seq for event in session.events() if event.type in kinds]
 
         before, step = changes(), session.metrics["step"]
-        known, wrong = dealer(context, info), dealer(context, info, key="x" * 40)
-        plain = dealer(context, info, curve=False)
+        known = dealer(context, info)
         signer.send(
             known, "comm_open",
             {"comm_id": "f", "target_name": "coflect", "data": {"by": "f", "version": 1}},
         )  # fmt: skip
         for k in range(count):
+            if k % 100 == 0:
+                wrong, plain = (
+                    dealer(context, info, key="x" * 40),
+                    dealer(context, info, curve=False),
+                )
             kind, content = nonsense(rng, ["f"])
             match k % 5:
                 case 0 | 1:
@@ -207,7 +279,9 @@ def fuzz(run, count):
                 case 2:
                     good = {"comm_id": "f", "data": {"kind": "order", "id": "z"}}
                     good["data"]["command"] = {"kind": "stop"}
-                    forger.send(rng.choice([known, wrong, plain]), "comm_msg", good)
+                    made = rng.choice([known, wrong, plain])
+                    with suppress(zmq.Again):
+                        forger.send(made, "comm_msg", good)
                 case 3:
                     frames = [rng.randbytes(rng.randrange(60)) for _ in range(rng.randrange(1, 8))]
                     known.send_multipart(frames)
@@ -318,13 +392,15 @@ def test_coflect_run_serves_a_script_that_does_not_know_it_and_its_end_is_told(t
         assert not (run / connection.NAME).exists()
 
 
-def test_a_training_that_is_killed_is_told_too(tmp_path):
-    with script(tmp_path) as (process, run):
-        session = coflect.connect(run)
-        process.kill()
-        process.wait()
-        eventually(lambda: session.lost, 60, what="the news that it has ended")
-        with pytest.raises(ConnectionError, match=rf"{process.pid} that trained .* has ended"):
-            session.pause()
-        with pytest.raises(ConnectionError, match=r"coflect\.open_run"):  # the file is left
-            coflect.connect(run, timeout=0.5)
+def test_a_training_that_is_killed_is_told_too(served, monkeypatch):
+    """The last test of the file: nothing trains afterwards."""
+    monkeypatch.setattr(link, "BEAT", 0.1)
+    process, run = served
+    session = coflect.connect(run)
+    process.kill()
+    process.wait()
+    eventually(lambda: session.lost, what="the news that it has ended")
+    with pytest.raises(ConnectionError, match=rf"{process.pid} that trained .* has ended"):
+        session.pause()
+    with pytest.raises(ConnectionError, match=r"coflect\.open_run"):  # the file is left
+        coflect.connect(run, timeout=0.5)

@@ -97,7 +97,7 @@ def test_a_person_looks_and_marks_by_messages_alone(make_session, kind, stroke, 
     assert update["ledger"][0]["strokes"][0]["roi"] == stroke
     # the same list again says nothing that was said
     again.update(full=False)
-    again._dirty.add("queue")
+    again._now.dirty.add("queue")
     assert "glances" not in again.update(full=False)[0]
 
 
