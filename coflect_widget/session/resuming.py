@@ -34,7 +34,7 @@ from coflect_widget.records.inside import open_inside
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.run import Run
 from coflect_widget.session.keeping import draws_by_itself
-from coflect_widget.tasks import named_by_a_person
+from coflect_widget.tasks import given_names
 
 if TYPE_CHECKING:
     from coflect_widget.session.parts import Parts
@@ -135,8 +135,9 @@ class Resume:
 
     def classes(self) -> list[str] | None:
         """Names of the classes; None where the task itself names what can be predicted."""
-        found = [str(name) for name in self.run.config.get("data", {}).get("classes") or ()]
-        return found if found and named_by_a_person(found) else None
+        return given_names(
+            [str(name) for name in self.run.config.get("data", {}).get("classes") or ()]
+        )
 
     def batch_size(self) -> int | None:
         """That of the checkpoint; None where there is none."""

@@ -13,7 +13,7 @@ from coflect_widget.tasks.regression import Regression
 
 __all__ = [
     "Classification", "MultiLabel", "OwnLoss", "PerSample", "Regression", "Task", "Values", "Words",
-    "named_by_a_person", "task_of",
+    "given_names", "task_of",
 ]  # fmt: skip
 
 
@@ -40,6 +40,15 @@ def task_of(backend: Any, *, error_quantile: float = 0.8) -> Task:
     return Classification(backend.num_classes)
 
 
-def named_by_a_person(names: Sequence[str]) -> bool:
-    """Whether outcomes have names that somebody gave, and not those of a task."""
-    return tuple(names) not in (Regression.words.outcomes, OwnLoss.words.outcomes)
+def given_names(outcomes: Sequence[str]) -> list[str] | None:
+    """Names that a person gave, of what `Task.outcomes` made of them; None of a task's own words.
+
+    Of several labels those of the labels, without their absence.
+    """
+    names = list(outcomes)
+    if tuple(names) in ((), Regression.words.outcomes, OwnLoss.words.outcomes):
+        return None
+    labels = names[: len(names) // 2]
+    if len(labels) > 1 and MultiLabel(len(labels)).outcomes(labels) == names:
+        return labels
+    return names

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.tasks import (
+from coflect_widget.tasks import MultiLabel, given_names, (
     Classification,
     PerSample,
     Regression,
@@ -232,3 +232,11 @@ def test_what_lies_on_a_device_is_reduced_there(task, monkeypatch):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
     for name, array in here.arrays.items():
         assert np.allclose(array, getattr(there, name), rtol=1e-4, atol=1e-5), name
+
+
+def test_names_that_a_person_gave_are_found_again_in_what_a_task_made_of_them():
+    labels = ["red", "round", "wet"]
+    assert given_names(MultiLabel(3).outcomes(labels)) == labels
+    assert given_names(["cat", "dog"]) == ["cat", "dog"]
+    assert given_names(Regression(0.8).outcomes(None)) is None
+    assert given_names([]) is None
