@@ -9,12 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.tasks import MultiLabel, given_names, (
+from coflect_widget.tasks import (
     Classification,
+    MultiLabel,
     PerSample,
     Regression,
     base,
     classification,
+    given_names,
     regression,
     task_of,
 )
