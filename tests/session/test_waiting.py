@@ -118,7 +118,7 @@ def test_weights_that_are_gone_are_called_so(make_session, shapes):
     with torch.no_grad():
         model[-1].weight.fill_(float("nan"))
     session.train(epochs=1)
-    with pytest.raises(NonFiniteLossError, match="its weights no longer are finite"):
+    with pytest.raises(NonFiniteLossError, match="the model's weights no longer are finite"):
         session.wait()
 
 
