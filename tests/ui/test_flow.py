@@ -152,6 +152,7 @@ def test_a_lost_update_leads_to_one_resync(stage):
     assert sum(content["full"] for content, _ in screen.updates) == 2
 
 
+@pytest.mark.slow
 def test_a_stalled_browser_does_not_hold_a_second_one_back(stage):
     screen, publisher, happen = stage
     publisher.hello("stalled")
