@@ -70,7 +70,7 @@ front-end:
 # The second run is that of an installation without the compiled kernels.
 unit:
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not slow"
-	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile tests/forecast tests/telemetry tests/native
+	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/forecast tests/telemetry tests/native
 
 slow:
 	$(BIN)/python -m pytest -m slow
