@@ -97,7 +97,7 @@ function createSeries(context: Context): Part {
   const reach = h("div", { class: "cw-segments cw-reach", role: "group", "aria-label": "What a marked interval means" }, one, all);
   const out = button("−", { class: "cw-segment", testid: "cw-zoom-out", "aria-label": "See more of the curve", title: "See more (−)" });
   const into = button("+", { class: "cw-segment", testid: "cw-zoom-in", "aria-label": "Look closer", title: "Look closer (+, or Ctrl and the wheel)" });
-  const whole = button("all", { class: "cw-segment", testid: "cw-zoom-all", "aria-label": "See the whole curve", title: "The whole curve (0)" });
+  const whole = button("all", { class: "cw-segment", testid: "cw-zoom-all", "aria-label": "Show all of the curve", title: "The whole curve (0)" });
   const zoom = h("div", { class: "cw-segments cw-zoom", role: "group", "aria-label": "How much of the curve is seen" }, out, into, whole);
   const key = legend();
   let shown: Shown = { channels: [], length: 0 };
