@@ -140,12 +140,12 @@ def steer(page, part, folder):
     run = max((folder / "runs").iterdir())
     count = len(recorded(run, "command"))
     part("pause").click()
-    part("state").get_by_text("Paused").wait_for(timeout=15_000)
+    part("state").get_by_text("Paused").wait_for(timeout=60_000)
     step = part.step()
     time.sleep(0.5)
     assert part.step() == step
     part("pause").click()
-    part("state").get_by_text("Training").wait_for(timeout=15_000)
+    part("state").get_by_text("Training").wait_for(timeout=60_000)
     eventually(lambda: part.step() > step, what="training that goes on")
     said = [e["data"]["command"] for e in recorded(run, "command")]
     assert said[count:] == ["pause", "resume"]
