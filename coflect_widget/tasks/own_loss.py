@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Words, to_numpy
-from coflect_widget.tasks.regression import RecentErrors
+from coflect_widget.tasks.by_quantile import ByQuantile, RecentErrors
 
 _WORDS = Words(
     quality="quality",
@@ -27,7 +26,7 @@ _WORDS = Words(
 )
 
 
-class OwnLoss:
+class OwnLoss(ByQuantile):
     """Outputs (B,) are the losses of samples, one each; see `tasks.base.Task`.
 
     A sample is right where its loss is usual: not above a quantile of the newest losses, 0.8 if
@@ -76,16 +75,7 @@ class OwnLoss:
         """See `Task.summarise`; a row whose loss is not finite says nothing."""
         self.check(outputs, targets, losses)
         loss: NDArray[np.float32] = to_numpy(outputs if losses is None else losses, np.float32)
-        finite = np.isfinite(loss)
-        usable = None if finite.all() else finite
-        if usable is not None:
-            loss = np.where(usable, loss, np.float32(0))
-        margin, large = self.recent.measure(loss, finite)
-        none = np.zeros(len(loss), np.int64)
-        return PerSample(loss, margin, ~large, large.astype(np.int64), none, usable)
-
-    def cross_entropy(self, outputs: Any, targets: Any, losses: Any = None) -> None:
-        return None
+        return self.measured(loss)
 
     def losses(self, outputs: Any, targets: Any) -> NDArray[np.float32]:
         self.check(outputs, targets)
@@ -97,31 +87,8 @@ class OwnLoss:
     def metrics(self) -> tuple[str, ...]:
         return ("loss", "quality")  # nobody measures the second
 
-    def chance(self, commonest: float | None = None) -> float:
-        return 0.0
-
     def guess(self, chance: float) -> str:
         return "knowing nothing"
-
-    def has_label(self, label: int) -> bool:
-        return False
-
-    def outcomes(self, names: list[str] | None) -> list[str]:
-        return list(self.words.outcomes)
-
-    def explained(self, target: int | None) -> int | None:
-        return 0 if target is None else target
-
-    def verdict(self, explained: int, output: float, targets: NDArray[np.floating] | None) -> None:
-        return None
-
-    def likeliest(
-        self,
-        shares: NDArray[np.floating],
-        count: int,
-        outputs: NDArray[np.floating] | None = None,
-    ) -> Mapping[int, float]:
-        return {}
 
     def odds(
         self, outputs: NDArray[np.floating], target: int

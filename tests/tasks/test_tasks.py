@@ -21,7 +21,7 @@ from coflect_widget.tasks import (
     task_of,
 )
 from coflect_widget.tasks.base import is_elsewhere, to_numpy
-from coflect_widget.tasks.regression import RecentErrors
+from coflect_widget.tasks.by_quantile import RecentErrors
 from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.non_finite import find_culprits
 
