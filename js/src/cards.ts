@@ -8,7 +8,7 @@ import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
 
 const GLYPH = 6.4; // pixels of a letter of the caption, about
-const WIDEST = 112; // pixels: two columns of the narrowest list
+const WIDEST = 100; // pixels: two columns of the narrowest list
 
 export interface Cards {
   el: HTMLElement;
