@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from coflect_widget.config import Config as Config
     from coflect_widget.elsewhere.serving import connect as connect
     from coflect_widget.elsewhere.serving import serve as serve
+    from coflect_widget.experiments.experiment import Experiment as Experiment
+    from coflect_widget.experiments.registry import register as register
     from coflect_widget.modalities import Table as Table
     from coflect_widget.modalities import Text as Text
     from coflect_widget.modalities import register_modality as register_modality
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 #: Where each public name is; "" for a module.
 _HOMES = {
     "Config": "config",
+    "Experiment": "experiments.experiment",
     "Session": "session",
     "Table": "modalities",
     "Text": "modalities",
@@ -42,6 +45,7 @@ _HOMES = {
     "data": "",
     "demo": "projects.demo",
     "open_run": "ui.recorded",
+    "register": "experiments.registry",
     "register_backend": "backends.registry",
     "register_modality": "modalities",
     "runs": "ui.recorded",

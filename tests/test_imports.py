@@ -17,7 +17,7 @@ LEVELS = (
     ("session",),
     ("ui",),
     ("elsewhere",),
-    ("projects", "cli", "__init__"),
+    ("projects", "experiments", "cli", "__init__"),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 
