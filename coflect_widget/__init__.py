@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from coflect_widget.elsewhere.serving import serve as serve
     from coflect_widget.experiments.experiment import Experiment as Experiment
     from coflect_widget.experiments.registry import register as register
+    from coflect_widget.experiments.sweep import Sweep as Sweep
+    from coflect_widget.experiments.tuning import tune as tune
     from coflect_widget.modalities import Table as Table
     from coflect_widget.modalities import Text as Text
     from coflect_widget.modalities import register_modality as register_modality
@@ -36,6 +38,7 @@ _HOMES = {
     "Config": "config",
     "Experiment": "experiments.experiment",
     "Session": "session",
+    "Sweep": "experiments.sweep",
     "Table": "modalities",
     "Text": "modalities",
     "audit": "projects.audit",
@@ -50,6 +53,7 @@ _HOMES = {
     "register_modality": "modalities",
     "runs": "ui.recorded",
     "serve": "elsewhere.serving",
+    "tune": "experiments.tuning",
 }
 __all__ = [*_HOMES]
 

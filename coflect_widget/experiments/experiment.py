@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 
 from coflect_widget.config import Config, Section, explain
 from coflect_widget.experiments.following import Followed, OnValidation
-from coflect_widget.experiments.making import Made, make
-from coflect_widget.experiments.registry import call, find, is_own
+from coflect_widget.experiments.making import OFFERED, Made, make
+from coflect_widget.experiments.registry import call, check, find, is_own
 from coflect_widget.experiments.settings import Named, Training, Tuning, put
 from coflect_widget.records.assumed import note_experiment
 from coflect_widget.records.durable import replacing
@@ -152,17 +152,18 @@ class Experiment(Section):
         return plain
 
     def check(self) -> None:
-        """Find what is called by a name, without calling it.
+        """Find what is called by a name, and whether it takes its arguments, without calling it.
 
         Raises
         ------
         ValueError
-            If a name is not known.
+            If a name or an argument is not known.
         """
         self._import()
-        find("data", self.data.name)
-        find("architecture", self.model.name)
-        find("loop", self.training.loop.name)
+        loop = self.training.loop
+        check(find("data", self.data.name), self.data.arguments, "data", set())
+        check(find("architecture", self.model.name), self.model.arguments, "model", OFFERED)
+        check(find("loop", loop.name), loop.arguments, "training.loop", {"session", "made"})
 
     def make(self, *, resumed: bool = False) -> Made:
         """Make data and model, from the seed.

@@ -20,6 +20,9 @@ _OF_DATA = (
     "train_data", "val_data", "classes", "class_weight", "inputs", "task", "tokenizer",
 )  # fmt: skip
 
+#: What an architecture may want to know of the data, and the seed.
+OFFERED = {"input_shape", "outputs", "words", "seed"}
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
