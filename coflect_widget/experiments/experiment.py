@@ -138,15 +138,19 @@ class Experiment(Section):
         return made
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a YAML file, with every default; `from_config` reads it."""
+        """Write it to a YAML file; `from_config` reads it."""
         with replacing(Path(path)) as temporary:
             text = yaml.safe_dump(self.expanded(), sort_keys=False, allow_unicode=True)
             temporary.write_text(text, encoding="utf-8")
         return Path(path)
 
     def expanded(self) -> dict[str, Any]:
-        """Every setting as plain values; without a search, where there is none."""
+        """Settings as plain values, defaults too; of the session's own those that differ from them.
+
+        A run has all of the session's as ``run.config["config"]``, fitted to its data.
+        """
         plain = self.model_dump(mode="json")
+        plain["config"] = self.config.model_dump(mode="json", exclude_defaults=True)
         if not self.tune.space:
             del plain["tune"]
         return plain
@@ -245,7 +249,7 @@ class Experiment(Section):
             made.model,
             made.train_data,
             made.val_data,
-            config=self.config,
+            config=self.config if resume is None else None,  # the run has its own
             run_dir=self.run_dir,
             resume=resume,
             **made.arguments,
