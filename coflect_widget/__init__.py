@@ -1,24 +1,61 @@
 """Steer a running training from the notebook cell it was started in.
 
 ``session = coflect.Session(model, train, val); session.train(epochs=10); session``
+
+The import takes no time: each name is imported when it is first used. A new name has two lines
+here, an import for type checkers and editors, and its module in `_HOMES`.
 """
 
-from coflect_widget import data
-from coflect_widget.backends.registry import register_backend
-from coflect_widget.config import Config
-from coflect_widget.elsewhere.serving import connect, serve
-from coflect_widget.modalities import Table, Text, register_modality
-from coflect_widget.projects.audit import audit
-from coflect_widget.projects.demo import demo
-from coflect_widget.session import Session, close_all
-from coflect_widget.session.showing import show_with
-from coflect_widget.ui.recorded import compare, open_run, runs
+import importlib
+from typing import TYPE_CHECKING
+
+from coflect_widget.screens import show_with
+
+if TYPE_CHECKING:
+    from coflect_widget import data as data
+    from coflect_widget.backends.registry import register_backend as register_backend
+    from coflect_widget.config import Config as Config
+    from coflect_widget.elsewhere.serving import connect as connect
+    from coflect_widget.elsewhere.serving import serve as serve
+    from coflect_widget.experiments.experiment import Experiment as Experiment
+    from coflect_widget.experiments.registry import register as register
+    from coflect_widget.experiments.sweep import Sweep as Sweep
+    from coflect_widget.experiments.tuning import tune as tune
+    from coflect_widget.modalities import Table as Table
+    from coflect_widget.modalities import Text as Text
+    from coflect_widget.modalities import register_modality as register_modality
+    from coflect_widget.projects.audit import audit as audit
+    from coflect_widget.projects.demo import demo as demo
+    from coflect_widget.session import Session as Session
+    from coflect_widget.session import close_all as close_all
+    from coflect_widget.ui.recorded import compare as compare
+    from coflect_widget.ui.recorded import open_run as open_run
+    from coflect_widget.ui.recorded import runs as runs
 
 __version__ = "0.1.0"
-__all__ = [
-    "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
-    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
-]  # fmt: skip
+#: Where each public name is; "" for a module.
+_HOMES = {
+    "Config": "config",
+    "Experiment": "experiments.experiment",
+    "Session": "session",
+    "Sweep": "experiments.sweep",
+    "Table": "modalities",
+    "Text": "modalities",
+    "audit": "projects.audit",
+    "close_all": "session",
+    "compare": "ui.recorded",
+    "connect": "elsewhere.serving",
+    "data": "",
+    "demo": "projects.demo",
+    "open_run": "ui.recorded",
+    "register": "experiments.registry",
+    "register_backend": "backends.registry",
+    "register_modality": "modalities",
+    "runs": "ui.recorded",
+    "serve": "elsewhere.serving",
+    "tune": "experiments.tuning",
+}
+__all__ = [*_HOMES]
 
 show_with(
     live="coflect_widget.ui.live:LiveDashboard",
@@ -27,3 +64,18 @@ show_with(
     page="coflect_widget.ui.export:save_html",
     served="coflect_widget.elsewhere.hub:Hub",
 )
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not home:
+        return importlib.import_module(f"{__name__}.{name}")  # which sets the attribute
+    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

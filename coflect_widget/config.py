@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -12,11 +12,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Settings that belong together; an unknown name is an error."""
+
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
-class Gates(_Section):
+class Gates(Section):
     """Conditions that must all hold before the review window opens."""
 
     warmup_epochs: int = Field(default=5, ge=0)
@@ -36,7 +38,7 @@ class Gates(_Section):
     cooldown_epochs: int = Field(default=3, ge=0)
 
 
-class ForecastConfig(_Section):
+class ForecastConfig(Section):
     """What is forecast and when a person is asked to look."""
 
     horizon_epochs: int = Field(default=4, ge=1)
@@ -52,7 +54,7 @@ class ForecastConfig(_Section):
     gates: Gates = Gates()
 
 
-class AttributionConfig(_Section):
+class AttributionConfig(Section):
     """How maps are computed and what they may cost."""
 
     method: Literal["livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"] = (
@@ -79,7 +81,7 @@ class AttributionConfig(_Section):
     deadline: float = Field(default=60.0, gt=0)
 
 
-class GuidanceConfig(_Section):
+class GuidanceConfig(Section):
     """How strokes change the loss."""
 
     strength: Fraction = 0.3
@@ -91,7 +93,7 @@ class GuidanceConfig(_Section):
     effect_after: int = Field(default=200, ge=0)
 
 
-class FindingsConfig(_Section):
+class FindingsConfig(Section):
     """The search for small regions that decide by themselves."""
 
     #: "ask" looks after epochs and has the coach ask about each; "report" only records them; with
@@ -99,7 +101,7 @@ class FindingsConfig(_Section):
     act: Literal["ask", "report", "off"] = "off"
 
 
-class DisplayConfig(_Section):
+class DisplayConfig(Section):
     """How an input becomes a picture: pixel = value * std + mean, per channel; None finds out."""
 
     mean: list[float] | None = None
@@ -115,7 +117,7 @@ class DisplayConfig(_Section):
         return window
 
 
-class ProcessConfig(_Section):
+class ProcessConfig(Section):
     """What a session may set for the whole process it runs in."""
 
     #: while a training runs: freed memory is kept, threads take short turns at the interpreter,
@@ -124,7 +126,7 @@ class ProcessConfig(_Section):
     touch: bool = True
 
 
-class Config(_Section):
+class Config(Section):
     """Settings of a session.
 
     Parameters are grouped in sections; unknown names are errors that suggest the nearest
@@ -164,7 +166,7 @@ class Config(_Section):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ValueError("\n".join(_explain(type(self), e) for e in error.errors())) from None
+            raise ValueError(explain(type(self), error, _place)) from None
 
     @classmethod
     def from_mapping(cls, values: Config | Mapping[str, Any] | None) -> Config:
@@ -193,11 +195,36 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(sorted(known))}"
 
 
-def _explain(root: type[BaseModel], error: Any) -> str:
+def explain(
+    root: type[BaseModel], error: ValidationError, place: Callable[[list[str]], str]
+) -> str:
+    """What is wrong with settings, a line a setting, the nearest name for an unknown one.
+
+    Parameters
+    ----------
+    root : type
+        What was to be made.
+    error : ValidationError
+    place : callable
+        Says where a setting is, from the names that lead to it.
+    """
+    return "\n".join(_explain(root, one, place) for one in error.errors())
+
+
+def _place(path: list[str]) -> str:
+    return "config[" + "][".join(repr(part) for part in path) + "]"
+
+
+def _explain(root: type[BaseModel], error: Any, place: Callable[[list[str]], str]) -> str:
     path = [str(part) for part in error["loc"]]
-    where = "config[" + "][".join(repr(part) for part in path) + "]"
+    where = place(path)
+    if error["type"] == "missing":
+        return f"{where} is missing"
     if error["type"] != "extra_forbidden":
-        return f"{where} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        said = error["msg"].removeprefix("Value error, ")
+        if said.startswith("config["):  # a Config within other settings has said it already
+            return str(said)
+        return f"{where} = {error['input']!r}: {said[0].lower()}{said[1:]}"
     section: type[BaseModel] = root
     for part in path[:-1]:
         inner = section.model_fields[part].annotation

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "coflect_widget"
 #: From the ground up; rooms of one line may import each other, files in a circle may not.
 LEVELS = (
-    ("events", "config", "native"),
+    ("events", "config", "native", "screens"),
     ("modalities", "tasks", "data"),
     ("records", "backends", "distributed"),
     ("telemetry", "workers", "process"),
@@ -17,7 +17,7 @@ LEVELS = (
     ("session",),
     ("ui",),
     ("elsewhere",),
-    ("projects", "cli", "__init__"),
+    ("projects", "experiments", "cli", "__init__"),
 )
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 

@@ -42,6 +42,9 @@ class BackendParts:
         Imports the factory of an installed package, which is not done before it is asked for.
     tasks
         Names of tasks that another factory makes the backend for, as `backend`.
+    by_name
+        Module with the optimizers and losses that an experiment's file calls by a name; "" where
+        there is none.
     """
 
     backend: str | Callable[..., Any] | None
@@ -52,6 +55,7 @@ class BackendParts:
     install: str = ""
     entry: Callable[[], Any] | None = None
     tasks: Mapping[str, str] = field(default_factory=dict)
+    by_name: str = ""
 
     def factory(self, task: str | None) -> Any:
         """What makes a backend for this task, as `backend`."""
@@ -70,12 +74,14 @@ BACKENDS = {
         explainer="coflect_widget.backends.torch.methods:load",
         imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
+        by_name="coflect_widget.backends.torch.by_name",
         tasks={"own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend"},
         install="pip install 'coflect-widget[torch]'",
     ),
     "keras": BackendParts(
         backend="coflect_widget.backends.keras.backend:KerasBackend",
         explainer="coflect_widget.backends.keras.methods:load",
+        by_name="coflect_widget.backends.keras.by_name",
         package="keras",
         install="pip install 'coflect-widget[keras]'",
     ),

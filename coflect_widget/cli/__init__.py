@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Sequence
 
 from coflect_widget.cli import doctor as _doctor
-from coflect_widget.cli import records
+from coflect_widget.cli import experiments, looking, records, tuning
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
-_GROUPS = (_doctor, records, _run)
+_GROUPS = (_doctor, records, experiments, tuning, looking, _run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,20 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for group in _GROUPS:
         group.add(commands)
-    given = parser.parse_args(arguments)
+    given, others = parser.parse_known_args(arguments)
+    if others and not getattr(given, "open_ended", False):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    given.others = others
     if given.command == "run":  # a script: its errors and its exit status are its own
         return _run.run(given)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _say(str(message))
-            value, text = given.answer(given)
+            value, text, *status = given.answer(given)
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError, LookupError, ImportError) as error:
         _say(str(error))
         return 1
     sys.stdout.write(json.dumps(value, indent=1) + "\n" if given.json else text)
-    return 0
+    return status[0] if status else 0
 
 
 def _say(words: str) -> None:

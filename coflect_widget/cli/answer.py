@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Commands = Any
-#: Plain values, and the same as text.
-Answer = tuple[Any, str]
+#: Plain values, and the same as text; and the exit status, where it says something.
+Answer = tuple[Any, str] | tuple[Any, str, int]
 
 
 def command(

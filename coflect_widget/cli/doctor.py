@@ -12,7 +12,6 @@ import platform
 import sys
 
 from coflect_widget.cli.answer import Answer, Commands, command
-from coflect_widget.native import kernels
 
 _PACKAGES = ("numpy", "torch", "keras", "tensorflow", "anywidget", "jupyterlab")
 
@@ -32,6 +31,8 @@ def _doctor(_: argparse.Namespace) -> Answer:
 
 
 def _facts() -> dict[str, str]:
+    from coflect_widget.native import kernels
+
     found = kernels()
     return {
         "coflect-widget": _version("coflect-widget"),

@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coflect_widget.cli.answer import Answer, Commands, command
+
+if TYPE_CHECKING:
+    from coflect_widget.experiments.registry import Kind
+
+_KINDS: dict[str, Kind] = {"architectures": "architecture", "data": "data", "loops": "loop"}
 
 
 def add(commands: Commands) -> None:
     """Add the commands."""
-    table = command(commands, "list", _list, "the runs in a folder")
-    table.add_argument("folder", nargs="?", default="runs")
+    table = command(commands, "list", _list, "the runs in a folder, or what a file may name")
+    table.add_argument(
+        "folder", nargs="?", default="runs", help='or "architectures", "data" or "loops"'
+    )
     table.add_argument("--sort", metavar="COLUMN", help='such as "best.loss"')
     table.add_argument("--archived", action="store_true", help="archived runs too")
     compared = command(commands, "compare", _compare, "what differs between runs")
@@ -24,6 +32,12 @@ def add(commands: Commands) -> None:
 
 
 def _list(given: argparse.Namespace) -> Answer:
+    kind = _KINDS.get(given.folder)
+    if kind is not None:  # a folder of that name is ./data
+        from coflect_widget.experiments.registry import names
+
+        known = names(kind)
+        return known, columns([("name", "from"), *known.items()])
     from coflect_widget.ui.recorded import runs
 
     table = runs(given.folder, archived=given.archived)
@@ -33,7 +47,7 @@ def _list(given: argparse.Namespace) -> Answer:
     for row in table.rows:
         best = ", ".join(f"{name} {one['value']:.4g}" for name, one in row["best"].items())
         lines.append((row["id"], row["state"], str(row["epoch"]), str(row["step"]), best))
-    return table.rows, _columns(lines)
+    return table.rows, columns(lines)
 
 
 def _compare(given: argparse.Namespace) -> Answer:
@@ -44,7 +58,7 @@ def _compare(given: argparse.Namespace) -> Answer:
         compared.save(given.html)
     lines = [("", *compared.ids)]
     lines += [(name, *map(str, values)) for name, values in compared.differs.items()]
-    return {"runs": compared.ids, "differs": compared.differs}, _columns(lines)
+    return {"runs": compared.ids, "differs": compared.differs}, columns(lines)
 
 
 def _report(given: argparse.Namespace) -> Answer:
@@ -54,7 +68,8 @@ def _report(given: argparse.Namespace) -> Answer:
     return {"file": str(file)}, f"{file}\n"
 
 
-def _columns(lines: Sequence[tuple[str, ...]]) -> str:
+def columns(lines: Sequence[tuple[str, ...]]) -> str:
+    """Cells below each other, a line each."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "".join(
         "  ".join(f"{cell:{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() + "\n"

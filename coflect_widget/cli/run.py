@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from coflect_widget.cli.answer import Commands
-from coflect_widget.elsewhere.serving import run_served
 
 
 def add(commands: Commands) -> None:
@@ -19,4 +18,6 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the script; its exit status. What it raises is its own."""
+    from coflect_widget.elsewhere.serving import run_served
+
     return run_served(given.script, given.arguments)

@@ -184,8 +184,13 @@ def is_being_written(path: Path) -> bool:
 
 
 def _made(path: Path) -> dict[str, Any]:
-    config = Run(path).config.get("config")
-    plain = json.loads(json.dumps(config if isinstance(config, dict) else {}, default=str))
+    facts = Run(path).config
+    config = facts.get("config")
+    settings = dict(config) if isinstance(config, dict) else {}
+    experiment = facts.get("experiment")
+    if isinstance(experiment, dict):  # what it adds to the session's settings
+        settings |= {name: value for name, value in experiment.items() if name != "config"}
+    plain = json.loads(json.dumps(settings, default=str))
     return {**summarise(path), "config": plain}
 
 

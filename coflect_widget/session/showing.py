@@ -6,34 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coflect_widget.backends.registry import resolve
+from coflect_widget.screens import screen
 from coflect_widget.session.held import Held
-
-_ways: dict[str, str] = {}
-
-
-def show_with(*, live: str, recorded: str, sidebar: str, page: str, served: str) -> None:
-    """Say with what sessions are shown; each is imported when it is first used.
-
-    Parameters
-    ----------
-    live : str
-        Import path "module:name" of what makes a `Screen` from the session's parts and its run.
-    recorded : str
-        Of what makes a widget from a run alone.
-    sidebar : str
-        Of what shows a widget beside the cells: ``(widget, title, page) -> object``.
-    page : str
-        Of what writes one file that shows a run: ``(run, path) -> Path``.
-    served : str
-        Of what lets other processes show and steer a session: ``(session) -> Served``.
-    """
-    _ways.update(live=live, recorded=recorded, sidebar=sidebar, page=page, served=served)
 
 
 def _way(name: str) -> Any:
-    if name not in _ways:
-        raise RuntimeError("nothing shows sessions here; import coflect_widget as a whole")
-    return resolve(_ways[name])
+    return resolve(screen(name))
 
 
 class Screen(Protocol):
