@@ -10,6 +10,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.comparison import Comparison
+from coflect_widget.records.exports.exporting import Export, export_run
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
@@ -88,6 +89,60 @@ class RecordedRun(Run):
             If there is such a file.
         """
         return Comparison([self]).save(path)
+
+    def export(
+        self,
+        form: str,
+        model: Any = None,
+        data: Any = None,
+        *,
+        checkpoint: str = "best",
+        quantise: str | None = None,
+        tolerance: float = 1e-4,
+        inputs: Any = None,
+        tokenizer: Any = None,
+    ) -> Export:
+        """Write the model of a checkpoint to a file that other programs run.
+
+        The file lies in the run's ``exports/export_NNN`` with a model card, and is compared with
+        the model: the largest difference of an output is in what is returned.
+
+        Parameters
+        ----------
+        form : {"onnx", "torchscript", "keras", "safetensors"}
+            "safetensors" are the weights alone, for which neither model nor data are needed.
+        model : torch.nn.Module or keras.Model
+            One of the same architecture, with any weights: a run folder holds no code. It is not
+            changed; a Keras model is compiled.
+        data
+            Some of the samples, as `Session` takes them: the first 64 are compared.
+        checkpoint : str
+            "best", "last", or the name that a person gave it.
+        quantise : {"int8"}, optional
+            Write an ONNX file with integers of eight bits beside it, and measure both on `data`.
+        tolerance : float
+            A larger difference is refused; relative to the largest output where that is above 1.
+        inputs, tokenizer : optional
+            As of `Session`.
+
+        Returns
+        -------
+        Export
+            Its ``promote(name)`` gives the model a version.
+
+        Raises
+        ------
+        ExportError
+            If the model cannot be written so; the message names the operator, where it is one.
+        ValueError, TypeError
+            If an argument cannot be used, or the model is not such as the run's.
+        ImportError
+            If a package is missing; the message has the pip command.
+        """
+        return export_run(
+            self, form, model, data, checkpoint=checkpoint, quantise=quantise, tolerance=tolerance,
+            inputs=inputs, tokenizer=tokenizer,
+        )  # fmt: skip
 
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""
