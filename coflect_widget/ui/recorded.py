@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,11 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.comparison import Comparison
+from coflect_widget.records.evaluations.evaluating import (
+    Evaluation,
+    evaluate_run,
+    evaluations_of,
+)
 from coflect_widget.records.exports.exporting import Export, export_run
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
@@ -143,6 +148,63 @@ class RecordedRun(Run):
             self, form, model, data, checkpoint=checkpoint, quantise=quantise, tolerance=tolerance,
             inputs=inputs, tokenizer=tokenizer,
         )  # fmt: skip
+
+    def evaluate(
+        self,
+        data: Any,
+        model: Any = None,
+        *,
+        checkpoint: str = "best",
+        slices: Mapping[str, Any] | None = None,
+        resamples: int = 200,
+        plots: bool = True,
+        inputs: Any = None,
+        tokenizer: Any = None,
+        device: str | None = None,
+    ) -> Evaluation:
+        """Measure the model of a checkpoint on data, into ``evaluations/eval_NNN`` of the run.
+
+        Parameters
+        ----------
+        data
+            Samples with targets, as `Session` takes them.
+        model : torch.nn.Module or keras.Model
+            One of the same architecture, with any weights; see `export`.
+        checkpoint : str
+            "best", "last", or the name that a person gave it.
+        slices : mapping of str to array (N,), optional
+            By name a value for each sample, such as ``{"hospital": hospitals}``: the quality is
+            told for each value, beside that of each class.
+        resamples : int
+            Of the bootstrap that gives each figure an interval of 95 %; 0 makes none.
+        plots : bool
+            Whether to draw the task's charts, SVG and PNG; needs matplotlib.
+        inputs, tokenizer : optional
+            As of `Session`.
+        device : str, optional
+            Such as "cpu"; found if left out.
+
+        Returns
+        -------
+        Evaluation
+            ``.metrics``, ``.worst`` and ``.path``; ``metrics.json`` has it all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument cannot be used, or the model is not such as the run's.
+        ImportError
+            If matplotlib is missing.
+        """
+        return evaluate_run(
+            self, data, model, checkpoint=checkpoint, slices=slices, resamples=resamples,
+            plots=plots, inputs=inputs, tokenizer=tokenizer, device=device,
+        )  # fmt: skip
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """What `evaluate` has left in the run folder, oldest first."""
+        return evaluations_of(self)
 
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""

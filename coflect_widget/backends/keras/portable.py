@@ -111,8 +111,9 @@ class Exports:
     def portable_batches(self, size: int, *, validation: bool) -> Iterator[tuple[Inputs, Any]]:
         """Inputs and targets of all samples in their order; see `Backend`."""
         source = self.val_source if validation else self.train_source
-        for batch in source.batches(np.arange(source.length), size):
-            yield (np.asarray(batch.inputs),), np.asarray(batch.targets)
+        with source.kept_random_state():
+            for batch in source.batches(np.arange(source.length), size):
+                yield (np.asarray(batch.inputs),), np.asarray(batch.targets)
 
 
 @contextlib.contextmanager

@@ -181,15 +181,16 @@ class Exports:
         """Inputs and targets of all samples in their order; see `Backend`."""
         source = self.val_source if validation else self.train_source
         masked = takes_mask(self.model)
-        for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
-            inputs = batch.inputs
-            if isinstance(inputs, Tensor):
-                given: tuple[Tensor, ...] = (inputs,)
-                if not inputs.is_floating_point():
-                    given = apart(inputs) if masked else apart(inputs)[:1]
-            else:
-                given = tuple(inputs)
-            yield tuple(x.numpy() for x in given), batch.targets.numpy()
+        with source.kept_random_state():
+            for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
+                inputs = batch.inputs
+                if isinstance(inputs, Tensor):
+                    given: tuple[Tensor, ...] = (inputs,)
+                    if not inputs.is_floating_point():
+                        given = apart(inputs) if masked else apart(inputs)[:1]
+                else:
+                    given = tuple(inputs)
+                yield tuple(x.numpy() for x in given), batch.targets.numpy()
 
 
 def _why(error: BaseException) -> str:

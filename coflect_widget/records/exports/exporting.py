@@ -186,6 +186,7 @@ def export_model(
     *,
     bits: str | None = None,
     tolerance: float = 1e-4,
+    inputs: Inputs | None = None,
     writer: Writer = write,
 ) -> Export:
     """Write the model of a reopened run, and compare the file with the model.
@@ -200,6 +201,8 @@ def export_model(
     tolerance : float
         A larger difference of an output is refused, in parts of the largest output where that is
         above 1.
+    inputs : tuple of array (n, ...), optional
+        What file and model are compared on, where the rows cannot be read now.
     writer : callable
         As `write`.
 
@@ -219,7 +222,7 @@ def export_model(
         raise ValueError(f'quantise="int8" is for "onnx"; leave it out for {form!r}')
     with numbered(run.path, ROOM, PREFIX) as made:
         file = made.part / f"model{ENDINGS[form]}"
-        inputs = opened.rows(ROWS)
+        inputs = opened.rows(ROWS) if inputs is None else inputs
         found = writer(opened.way, form, file, inputs)
         if not found.difference <= tolerance * max(1.0, found.largest):
             raise ExportError(
