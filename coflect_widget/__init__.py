@@ -12,12 +12,13 @@ from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
-from coflect_widget.ui.recorded import compare, open_run, runs
+from coflect_widget.ui.recorded import compare, open_run, report, runs
 
 __version__ = "0.1.0"
 __all__ = [
     "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
-    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
+    "demo", "open_run", "register_backend", "register_modality", "report", "runs",
+    "serve",
 ]  # fmt: skip
 
 show_with(

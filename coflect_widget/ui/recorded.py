@@ -16,6 +16,7 @@ from coflect_widget.records.evaluations.evaluating import (
     evaluations_of,
 )
 from coflect_widget.records.exports.exporting import Export, export_run
+from coflect_widget.records.reports.reporting import write_report
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
@@ -265,3 +266,44 @@ def compare(runs: Iterable[Run | str | Path]) -> Comparison:
         If a path is not a run folder.
     """
     return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)
+
+
+def report(
+    runs: Iterable[Run | str | Path],
+    name: str,
+    folder: str | Path = ".",
+    *,
+    metric: str | None = None,
+    threshold: float | None = None,
+) -> Path:
+    """Write a folder that tells of several runs: a manifest, a table, and figures.
+
+    The figures, SVG and PNG each, are loss against time, time to a threshold, quality against
+    time with the Pareto front, and against throughput; of runs that were evaluated also each
+    newest confusion matrix and the calibrations together.
+
+    Parameters
+    ----------
+    runs : iterable of Run or path
+        Such as a table of `runs`, or some of it.
+    name : str
+        Of letters, digits, "-", "_" and "."; the folder is ``report_TIME_NAME``.
+    folder : path
+        Where it is made.
+    metric : str, optional
+        Of the validation, by which runs are compared: what most runs have a best value of where
+        left out, preferably no loss.
+    threshold : float, optional
+        Of the metric; what every run reached where left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, a name cannot be used, or no run has the metric.
+    FileNotFoundError
+        If a path is not a run folder.
+    ImportError
+        If matplotlib is not installed; the message has the pip command.
+    """
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    return write_report(opened, name, Path(folder), metric=metric, threshold=threshold)

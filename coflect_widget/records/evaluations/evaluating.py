@@ -180,11 +180,26 @@ def evaluations_of(run: Run) -> list[Evaluation]:
     for path in those_in(run.path, ROOM, PREFIX):
         try:
             facts = json.loads(read_text(run.path, f"{ROOM}/{path.name}/{METRICS}"))
-            if facts["format"] == FORMAT:
+            if facts["format"] == FORMAT and _is_whole(facts):
                 found.append(Evaluation(path, facts))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return found
+
+
+def _is_whole(facts: Mapping[str, Any]) -> bool:
+    """Whether facts from a folder, which anybody may have written, are such as `record` writes."""
+    charts = facts["charts"]
+    counts = charts.get("confusion", {"names": [], "values": []})
+    square = np.asarray(counts["values"], np.int64)
+    points = [np.asarray(pair, float) for pair in charts.get("calibration", {}).values()]
+    return (
+        all(isinstance(facts[name], str) for name in ("checkpoint", "each"))
+        and all(isinstance(one["value"], float | int | None) for one in facts["metrics"].values())
+        and (square.size == 0 or square.shape == (len(counts["names"]),) * 2)
+        and all(one.ndim == 2 and len(one) == 2 for one in points)
+        and isinstance(facts["notes"], list)
+    )
 
 
 def _sliced(slices: Mapping[str, Any], count: int) -> dict[str, dict[str, NDArray[np.bool_]]]:
