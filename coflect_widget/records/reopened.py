@@ -189,5 +189,7 @@ def reopened(
     rest = {name: state[name] for name in keeps if name in state}
     way = Way(engine.portable, structure, contents.weights, rest)
     saved = [str(name) for name in run.config.get("data", {}).get("classes") or ()]
-    names = given_names(saved) or given_names(task.outcomes(None)) or []
+    numbers = given_names(task.outcomes(None)) or []
+    names = given_names(saved) or []
+    names = names if len(names) == len(numbers) else numbers
     return Reopened(engine, validation, task, names, way, checkpoint)

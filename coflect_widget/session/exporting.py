@@ -60,7 +60,7 @@ class Exports(Held):
         ------
         ExportError
             If the model cannot be written so; the message names the operator, where it is one.
-        ValueError
+        ValueError, TypeError
             If the model cannot be sent to another process, or there is no such checkpoint.
         """
         parts = self._open()
@@ -71,18 +71,19 @@ class Exports(Held):
                     f"a model of the backend {backend.name!r} cannot be exported in this training; "
                     "session.export('safetensors') writes its weights"
                 )
-            if isinstance(parts.structure, Exception):
-                raise ValueError(f"the model cannot be exported: {parts.structure}")
             check_form(form, resolve(backend.portable).formats)
         if checkpoint is None:
             self.checkpoint(timeout=timeout)
         chosen = pick(self._run, checkpoint or "last")
         if form == "safetensors":
             return export_weights(self._run, chosen)
-        structure = parts.structure
-        validation = backend.num_val > 0
         opened = reopened(
-            self._run, backend, chosen, structure, task=parts.task, validation=validation
+            self._run,
+            backend,
+            chosen,
+            backend.structure(),
+            task=parts.task,
+            validation=backend.num_val > 0,
         )
         # Between two steps: a data set may draw random numbers that training counts on.
         read = parts.controls.submit(partial(Reopened.rows, opened, ROWS))

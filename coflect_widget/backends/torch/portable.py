@@ -89,7 +89,8 @@ class TorchPortable:
             write(file, rows)
 
     def read(self, form: str, file: Path) -> Outputs:
-        model: Any = torch.jit.load(str(file), map_location=self._device)
+        with _quiet():
+            model: Any = torch.jit.load(str(file), map_location=self._device)
 
         def outputs(inputs: Inputs) -> NDArray[Any]:
             with torch.no_grad():
