@@ -76,7 +76,8 @@ def those_in(run: Path, room: str, prefix: str) -> list[Path]:
 
 
 def _named(part: Path, folder: Path, prefix: str) -> Path:
-    number = len(those_in(folder.parent, folder.name, prefix))
+    known = those_in(folder.parent, folder.name, prefix)
+    number = int(known[-1].name.rpartition("_")[2]) if known else 0
     while True:
         number += 1
         path = folder / f"{prefix}_{number:03d}"

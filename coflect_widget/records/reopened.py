@@ -165,6 +165,8 @@ def reopen(
             )
         )  # fmt: skip
     except (ValueError, TypeError) as error:
+        if type(error) not in (ValueError, TypeError) or "train_data" not in str(error):
+            raise
         raise type(error)(str(error).replace("train_data", "data")) from error
     if not engine.portable:
         raise ValueError(

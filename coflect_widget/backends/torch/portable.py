@@ -90,7 +90,9 @@ class TorchPortable:
 
     def read(self, form: str, file: Path) -> Outputs:
         with _quiet():
-            model: Any = torch.jit.load(str(file), map_location=self._device)
+            model: Any = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(file), map_location=self._device
+            )
 
         def outputs(inputs: Inputs) -> NDArray[Any]:
             with torch.no_grad():
@@ -137,7 +139,7 @@ class TorchPortable:
                     self._plain(), rows, check_trace=False
                 )
                 with io.BytesIO() as whole:
-                    torch.jit.save(traced, whole)  # type: ignore[no-untyped-call]
+                    torch.jit.save(traced, whole)
                     file.write_bytes(whole.getvalue())
             except (RuntimeError, TypeError, ValueError) as error:
                 raise ExportError(
