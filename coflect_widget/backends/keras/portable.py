@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.keras.methods import load
 from coflect_widget.backends.keras.state import assign
 from coflect_widget.backends.portable import ExportError, Inputs, Outputs, missing
-from coflect_widget.records.trees import Arrays
+from coflect_widget.records.trees import Arrays, Bits
 
 _LOGGERS = ("tf2onnx", "tensorflow", "absl")
 
@@ -50,7 +50,7 @@ class KerasPortable:
             )
         for name, weight in zip(names, own, strict=True):
             value = weights[name]
-            shape = getattr(value, "bits", value).shape
+            shape = (value.bits if isinstance(value, Bits) else value).shape
             if shape != tuple(weight.shape):
                 raise ValueError(
                     f"{name!r} is of shape {shape} in the checkpoint and of {tuple(weight.shape)} "

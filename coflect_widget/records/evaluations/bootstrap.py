@@ -7,6 +7,7 @@ interval is that of the percentiles.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ COVERAGE = 95
 _TAILS = ((100 - COVERAGE) / 2, (100 + COVERAGE) / 2)
 #: Numbers drawn at once for the mean of a group.
 _ROOM = 4_000_000
+#: Seconds that resamples of all figures may take, as long as there are this many.
+_SECONDS, _FEWEST = 60.0, 20
 
 
 def intervals(
@@ -26,20 +29,23 @@ def intervals(
     targets: NDArray[Any],
     resamples: int,
     rng: np.random.Generator,
-) -> dict[str, dict[str, float | None]]:
-    """Each figure of all samples with its interval: ``value``, ``low``, ``high``.
+) -> tuple[dict[str, dict[str, float | None]], int]:
+    """Each figure of all samples with its interval: ``value``, ``low``, ``high``; and resamples.
 
-    None where a figure is not defined; resamples on which it is not are left out.
+    None where a figure is not defined; resamples on which it is not are left out. Where many
+    samples and classes would take more than a minute, fewer are drawn.
     """
-    count = len(targets)
+    count, start = len(targets), time.monotonic()
     found = figures(scores, targets)
     drawn: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(resamples):
+    made = 0
+    while made < resamples and (made < _FEWEST or time.monotonic() - start < _SECONDS):
+        made += 1
         rows = rng.integers(0, count, count)
         for name, value in figures(scores[rows], targets[rows]).items():
             if math.isfinite(value):
                 drawn[name].append(value)
-    return {name: _interval(value, np.array(drawn[name])) for name, value in found.items()}
+    return {name: _interval(value, np.array(drawn[name])) for name, value in found.items()}, made
 
 
 def of_mean(

@@ -144,6 +144,7 @@ def record(
         for of, found in members.items()
     }
     charts = measures.charts(scores, targets, names)
+    metrics, made_of = intervals(measures.figures, scores, targets, resamples, rng)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "run": run.id,
@@ -153,8 +154,8 @@ def record(
         "task": opened.task.name,
         "n": len(targets),
         "data": {"fingerprint": fingerprint(opened.engine.labels(), opened.engine.probes())},
-        "interval": f"{COVERAGE} %, percentiles of {resamples} bootstrap resamples of the samples",
-        "metrics": intervals(measures.figures, scores, targets, resamples, rng),
+        "interval": f"{COVERAGE} %, percentiles of {made_of} bootstrap resamples of the samples",
+        "metrics": metrics,
         "classes": measures.classes(scores, targets, names),
         "each": measures.each,
         "better": measures.better,

@@ -145,6 +145,7 @@ def test_a_figure_that_is_not_defined():
     def figures(scores, targets):
         return {"mean": float(scores.mean()), "none": float("nan")}
 
-    found = intervals(figures, np.arange(9.0), np.arange(9), 30, np.random.default_rng(0))
+    found, made = intervals(figures, np.arange(9.0), np.arange(9), 30, np.random.default_rng(0))
+    assert made == 30
     assert found["none"] == {"value": None, "low": None, "high": None}
     assert found["mean"]["low"] < 4 < found["mean"]["high"]

@@ -79,7 +79,7 @@ def test_a_report_of_runs(tmp_path):
     assert re.fullmatch(r"report_\d{8}_\d{6}_three", folder.name)
     manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
     assert manifest["compared_by"] == {
-        "metric": "accuracy", "direction": "higher", "threshold": 0.6,
+        "metric": "val accuracy", "better": "higher", "threshold": 0.6,
     }  # fmt: skip
     assert [one["label"] for one in manifest["runs"]] == ["run_0", "run_1", "run_2"]
     for file in manifest["files"]:
