@@ -108,7 +108,7 @@ class TorchPortable:
             except ImportError as error:
                 raise missing(package, "exporting a torch model as ONNX") from error
         batch = torch.export.Dim("batch")
-        program = None
+        program, problems = None, []
         # The strict way reads the code of forward() and knows len(x) for the batch's; it takes
         # longer, and fails on more models.
         for strict in (False, True):
@@ -119,9 +119,10 @@ class TorchPortable:
                 )  # fmt: skip
                 break
             except Exception as error:  # noqa: BLE001 - torch raises many kinds; the next may work
-                problem = error
+                problems.append(error)
         if program is None:
-            raise ExportError(f"the model cannot be exported as ONNX: {_why(problem)}") from problem
+            why = _why(*problems)
+            raise ExportError(f"the model cannot be exported as ONNX: {why}") from problems[0]
         names = self.names[: len(rows)]
         try:
             torch.onnx.export(
@@ -196,16 +197,16 @@ class Exports:
                 yield tuple(x.numpy() for x in given), batch.targets.numpy()
 
 
-def _why(error: BaseException) -> str:
+def _why(*errors: BaseException) -> str:
     """What in a model stands against an export, from the many words of torch's exporters."""
-    words = f"{error} {error.__cause__ or ''}"
-    if "data-dependent" in words or "DataDependent" in words:
+    words = " ".join(f"{error} {error.__cause__ or ''}" for error in errors)
+    if "data-dependent" in words.lower():
         return _BRANCHES
     found = _OPERATOR.search(words)
     if found is not None:
         return f"there is no such operator as {found[1]!r} in the format; replace it in the model"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    lines = [line.strip() for line in str(errors[0]).splitlines() if line.strip()]
+    return f"{type(errors[0]).__name__}: {lines[0] if lines else ''}"
 
 
 @contextlib.contextmanager
