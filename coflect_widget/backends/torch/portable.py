@@ -108,7 +108,8 @@ class TorchPortable:
             except ImportError as error:
                 raise missing(package, "exporting a torch model as ONNX") from error
         batch = torch.export.Dim("batch")
-        program, problems = None, []
+        program: Any = None
+        problems: list[Exception] = []
         # The strict way reads the code of forward() and knows len(x) for the batch's; it takes
         # longer, and fails on more models.
         for strict in (False, True):
