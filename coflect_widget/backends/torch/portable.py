@@ -147,7 +147,13 @@ class TorchPortable:
                 raise ExportError(
                     f"the model cannot be exported as TorchScript: {_why(error)}"
                 ) from error
-        branches = [one for one in said if "Python boolean" in str(one.message)]
+        # Torch's own layers look at shapes, which the tracer takes for values.
+        own = Path(torch.__file__).parent
+        branches = [
+            one
+            for one in said
+            if "Python boolean" in str(one.message) and not Path(one.filename).is_relative_to(own)
+        ]
         if branches:
             at = f"{Path(branches[0].filename).name}, line {branches[0].lineno}"
             raise ExportError(f"the model cannot be exported as TorchScript: {_BRANCHES} ({at})")
