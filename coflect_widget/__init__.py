@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from coflect_widget.session import close_all as close_all
     from coflect_widget.ui.recorded import compare as compare
     from coflect_widget.ui.recorded import open_run as open_run
+    from coflect_widget.ui.recorded import report as report
     from coflect_widget.ui.recorded import runs as runs
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ _HOMES = {
     "register": "experiments.registry",
     "register_backend": "backends.registry",
     "register_modality": "modalities",
+    "report": "ui.recorded",
     "runs": "ui.recorded",
     "serve": "elsewhere.serving",
     "tune": "experiments.tuning",

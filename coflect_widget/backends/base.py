@@ -174,6 +174,9 @@ class Backend(Protocol):
     #: * import path "module:function" that a worker process calls with the model's structure; it
     #: gives a `differentiable.WorkerModel`, or an `attribution.worker.Explainer`. "": no maps
     explainer: str
+    #: * import path of a `portable.Portable`, made from `structure()` and a device; "": none, and
+    #: the model is neither exported nor evaluated
+    portable: str
     #: * what a person should know; the loop tells it and takes it off
     warnings: list[str]
     #: * what was guessed about model and data, a sentence each, where the guess could matter: the
@@ -357,6 +360,14 @@ class Backend(Protocol):
 
     def probes(self) -> list[NDArray[np.float32]]:
         """A spread of inputs, for the fingerprint of the data."""
+
+    def portable_batches(
+        self, size: int, *, validation: bool
+    ) -> Iterator[tuple[tuple[NDArray[Any], ...], NDArray[Any]]]:
+        """* Inputs (B, ...) as the model takes them, and targets (B, ...), in the data's order.
+
+        Of the validation data, or of the training data; both in numpy.
+        """
 
     def readings(
         self, index: int, enough: Callable[[list[NDArray[Any]]], bool]

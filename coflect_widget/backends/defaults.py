@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ class BackendDefaults:
     """
 
     explainer = ""
+    portable = ""
     task: Task | None = None
     modality: Modality | None = None
     takes_labels = reads_val = False
@@ -132,6 +133,11 @@ class BackendDefaults:
 
     def losses_alone(self, batch: Batch) -> NDArray[np.float32] | None:
         return None
+
+    def portable_batches(
+        self, size: int, *, validation: bool
+    ) -> Iterator[tuple[tuple[NDArray[Any], ...], NDArray[Any]]]:
+        raise ValueError("this backend gives no rows for exports and evaluations")
 
     def structure(self) -> bytes:
         raise TypeError("this backend has no structure(), from which a worker would rebuild it")

@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Sequence
 
 from coflect_widget.cli import doctor as _doctor
-from coflect_widget.cli import experiments, looking, records, tuning
+from coflect_widget.cli import experiments, looking, models, records, tuning
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
-_GROUPS = (_doctor, records, experiments, tuning, looking, _run)
+_GROUPS = (_doctor, records, models, experiments, tuning, looking, _run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             value, text, *status = given.answer(given)
     except KeyboardInterrupt:
         return 130
-    except (OSError, ValueError, LookupError, ImportError) as error:
+    except (OSError, TypeError, ValueError, LookupError, ImportError) as error:
         _say(str(error))
         return 1
     sys.stdout.write(json.dumps(value, indent=1) + "\n" if given.json else text)

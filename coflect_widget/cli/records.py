@@ -26,9 +26,15 @@ def add(commands: Commands) -> None:
     compared = command(commands, "compare", _compare, "what differs between runs")
     compared.add_argument("runs", nargs="+", type=Path, help="run folders")
     compared.add_argument("--html", type=Path, help="write curves and differences to this file")
-    report = command(commands, "report", _report, "write a run to one HTML file")
-    report.add_argument("run", type=Path, help="a run folder")
-    report.add_argument("file", type=Path, help="a new file")
+    report = command(
+        commands, "report", _report, "write a run to one HTML file, or several to a folder"
+    )
+    report.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH",
+        help="a run folder and a new file; with --name run folders alone",
+    )  # fmt: skip
+    report.add_argument("--name", help="write the folder report_TIME_NAME of tables and figures")
+    report.add_argument("--folder", type=Path, default=Path(), help="where it is made")
 
 
 def _list(given: argparse.Namespace) -> Answer:
@@ -62,9 +68,14 @@ def _compare(given: argparse.Namespace) -> Answer:
 
 
 def _report(given: argparse.Namespace) -> Answer:
-    from coflect_widget.ui.recorded import open_run
+    from coflect_widget.ui.recorded import open_run, report
 
-    file = open_run(given.run).report(given.file)
+    if given.name is not None:
+        folder = report(given.paths, given.name, given.folder)
+        return {"folder": str(folder)}, f"{folder}\n"
+    if len(given.paths) != 2:
+        raise ValueError("report takes a run folder and a new file, or run folders with --name")
+    file = open_run(given.paths[0]).report(given.paths[1])
     return {"file": str(file)}, f"{file}\n"
 
 

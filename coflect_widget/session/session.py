@@ -31,6 +31,7 @@ from coflect_widget.session.asking import Asks
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_layer, fit_method, structure_of
+from coflect_widget.session.exporting import Exports
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
@@ -52,7 +53,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
+class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, Shows):
     """A training with a person in its loop.
 
     Parameters

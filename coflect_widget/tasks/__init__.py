@@ -13,7 +13,7 @@ from coflect_widget.tasks.regression import Regression
 
 __all__ = [
     "Classification", "MultiLabel", "OwnLoss", "PerSample", "Regression", "Task", "Values", "Words",
-    "given_names", "task_of",
+    "arguments_for", "given_names", "task_of",
 ]  # fmt: skip
 
 
@@ -52,3 +52,17 @@ def given_names(outcomes: Sequence[str]) -> list[str] | None:
     if len(labels) > 1 and MultiLabel(len(labels)).outcomes(labels) == names:
         return labels
     return names
+
+
+def arguments_for(name: str) -> dict[str, Any]:
+    """What a backend is given beside model and data, so that it takes them for the task `name`.
+
+    No step is made of it: of a loss only its kind matters.
+    """
+    if name == Regression.name:
+        return {"loss": _squares}
+    return {"task": name} if name in (MultiLabel.name, OwnLoss.name) else {}
+
+
+def _squares(outputs: Any, targets: Any) -> Any:
+    return ((outputs - targets) ** 2).mean()

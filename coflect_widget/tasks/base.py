@@ -146,6 +146,8 @@ class Task(Protocol):
         Whether a sample is right where its prediction is its target, and nowhere else: compiled
         kernels take in such tasks alone. It counts in the class that says it, not where that is
         inherited; a task of one's own may leave it out.
+    measures : callable () -> measures.Measures
+        What an evaluation tells; a task of one's own may leave it out, and is measured by its loss.
     least_loss : float
         A loss below it is small: growth counts in parts of this.
     """

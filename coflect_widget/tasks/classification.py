@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Words, is_elsewhere, to_numpy
 from coflect_widget.tasks.cross_entropy import LARGE, measure
+from coflect_widget.tasks.measures.of_classes import OfClasses
 
 _WORDS = Words(
     quality="accuracy",
@@ -107,6 +108,9 @@ class Classification:
 
     def score(self, outputs: Any, target: int) -> Any:
         return outputs[:, target]
+
+    def measures(self) -> OfClasses:
+        return OfClasses(self.classes)
 
     def metrics(self) -> tuple[str, ...]:
         return ("loss", "accuracy")

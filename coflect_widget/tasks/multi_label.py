@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Verdict, Words, is_elsewhere, to_numpy
 from coflect_widget.tasks.cross_entropy import LARGE
+from coflect_widget.tasks.measures.of_labels import OfLabels
 
 _WORDS = Words(
     quality="accuracy of the labels",
@@ -141,6 +142,9 @@ class MultiLabel:
 
     def score(self, outputs: Any, target: int) -> Any:
         return outputs[:, target % self.labels]
+
+    def measures(self) -> OfLabels:
+        return OfLabels()
 
     def metrics(self) -> tuple[str, ...]:
         return ("loss", "label_accuracy", "macro_f1")

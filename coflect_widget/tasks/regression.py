@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Values, Words, is_elsewhere, to_numpy
 from coflect_widget.tasks.by_quantile import ByQuantile, RecentErrors
+from coflect_widget.tasks.measures.of_numbers import OfNumbers
 
 _WORDS = Words(
     quality="R²",
@@ -88,6 +89,9 @@ class Regression(ByQuantile):
 
     def score(self, outputs: Any, target: int) -> Any:
         return outputs.reshape(outputs.shape[0], -1)[:, target]
+
+    def measures(self) -> OfNumbers:
+        return OfNumbers()
 
     def metrics(self) -> tuple[str, ...]:
         return ("loss", "r2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,13 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.comparison import Comparison
+from coflect_widget.records.evaluations.evaluating import (
+    Evaluation,
+    evaluate_run,
+    evaluations_of,
+)
+from coflect_widget.records.exports.exporting import Export, export_run
+from coflect_widget.records.reports.reporting import write_report
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
@@ -89,6 +96,117 @@ class RecordedRun(Run):
         """
         return Comparison([self]).save(path)
 
+    def export(
+        self,
+        form: str,
+        model: Any = None,
+        data: Any = None,
+        *,
+        checkpoint: str = "best",
+        quantise: str | None = None,
+        tolerance: float = 1e-4,
+        inputs: Any = None,
+        tokenizer: Any = None,
+    ) -> Export:
+        """Write the model of a checkpoint to a file that other programs run.
+
+        The file lies in the run's ``exports/export_NNN`` with a model card, and is compared with
+        the model: the largest difference of an output is in what is returned.
+
+        Parameters
+        ----------
+        form : {"onnx", "torchscript", "keras", "safetensors"}
+            "safetensors" are the weights alone, for which neither model nor data are needed.
+        model : torch.nn.Module or keras.Model
+            One of the same architecture, with any weights: a run folder holds no code. It is not
+            changed; a Keras model is compiled.
+        data
+            Some of the samples, as `Session` takes them: the first 64 are compared.
+        checkpoint : str
+            "best", "last", or the name that a person gave it.
+        quantise : {"int8"}, optional
+            Write an ONNX file with integers of eight bits beside it, and measure both on `data`.
+        tolerance : float
+            A larger difference is refused; relative to the largest output where that is above 1.
+        inputs, tokenizer : optional
+            As of `Session`.
+
+        Returns
+        -------
+        Export
+            Its ``promote(name)`` gives the model a version.
+
+        Raises
+        ------
+        ExportError
+            If the model cannot be written so; the message names the operator, where it is one.
+        ValueError, TypeError
+            If an argument cannot be used, or the model is not such as the run's.
+        ImportError
+            If a package is missing; the message has the pip command.
+        """
+        return export_run(
+            self, form, model, data, checkpoint=checkpoint, quantise=quantise, tolerance=tolerance,
+            inputs=inputs, tokenizer=tokenizer,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        data: Any,
+        model: Any = None,
+        *,
+        checkpoint: str = "best",
+        slices: Mapping[str, Any] | None = None,
+        resamples: int = 200,
+        plots: bool = True,
+        inputs: Any = None,
+        tokenizer: Any = None,
+        device: str | None = None,
+    ) -> Evaluation:
+        """Measure the model of a checkpoint on data, into ``evaluations/eval_NNN`` of the run.
+
+        Parameters
+        ----------
+        data
+            Samples with targets, as `Session` takes them.
+        model : torch.nn.Module or keras.Model
+            One of the same architecture, with any weights; see `export`.
+        checkpoint : str
+            "best", "last", or the name that a person gave it.
+        slices : mapping of str to array (N,), optional
+            By name a value for each sample, such as ``{"hospital": hospitals}``: the quality is
+            told for each value, beside that of each class.
+        resamples : int
+            Of the bootstrap that gives each figure an interval of 95 %; 0 makes none.
+        plots : bool
+            Whether to draw the task's charts, SVG and PNG; needs matplotlib.
+        inputs, tokenizer : optional
+            As of `Session`.
+        device : str, optional
+            Such as "cpu"; found if left out.
+
+        Returns
+        -------
+        Evaluation
+            ``.metrics``, ``.worst`` and ``.path``; ``metrics.json`` has it all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument cannot be used, or the model is not such as the run's.
+        ImportError
+            If matplotlib is missing.
+        """
+        return evaluate_run(
+            self, data, model, checkpoint=checkpoint, slices=slices, resamples=resamples,
+            plots=plots, inputs=inputs, tokenizer=tokenizer, device=device,
+        )  # fmt: skip
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """What `evaluate` has left in the run folder, oldest first."""
+        return evaluations_of(self)
+
     def save_html(self, path: str | Path) -> Path:
         """Write what the dashboard shows to one file; see `Session.save_html`."""
         from coflect_widget.ui.export import save_html
@@ -148,3 +266,44 @@ def compare(runs: Iterable[Run | str | Path]) -> Comparison:
         If a path is not a run folder.
     """
     return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)
+
+
+def report(
+    runs: Iterable[Run | str | Path],
+    name: str,
+    folder: str | Path = ".",
+    *,
+    metric: str | None = None,
+    threshold: float | None = None,
+) -> Path:
+    """Write a folder that tells of several runs: a manifest, a table, and figures.
+
+    The figures, SVG and PNG each, are loss against time, time to a threshold, quality against
+    time with the Pareto front, and against throughput; of runs that were evaluated also each
+    newest confusion matrix and the calibrations together.
+
+    Parameters
+    ----------
+    runs : iterable of Run or path
+        Such as a table of `runs`, or some of it.
+    name : str
+        Of letters, digits, "-", "_" and "."; the folder is ``report_TIME_NAME``.
+    folder : path
+        Where it is made.
+    metric : str, optional
+        Of the validation, by which runs are compared: what most runs have a best value of where
+        left out, preferably no loss.
+    threshold : float, optional
+        Of the metric; what every run reached where left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, a name cannot be used, or no run has the metric.
+    FileNotFoundError
+        If a path is not a run folder.
+    ImportError
+        If matplotlib is not installed; the message has the pip command.
+    """
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    return write_report(opened, name, Path(folder), metric=metric, threshold=threshold)

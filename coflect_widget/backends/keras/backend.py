@@ -42,6 +42,7 @@ from coflect_widget.backends.keras.loss import (
 from coflect_widget.backends.keras.methods import load, structure
 from coflect_widget.backends.keras.model import Classifier, weight_specs
 from coflect_widget.backends.keras.pictures import ModelInput, fit_channels
+from coflect_widget.backends.keras.portable import Exports
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
 from coflect_widget.backends.keras.state import KeepsState, seed_generators
 from coflect_widget.backends.keras.step import (
@@ -66,7 +67,7 @@ from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 
 
-class KerasBackend(KeepsState, SourcedBackend):
+class KerasBackend(Exports, KeepsState, SourcedBackend):
     """Implements `backends.base.Backend` for Keras on TensorFlow.
 
     Parameters

@@ -61,7 +61,7 @@ def restore_state(backend: Any, weights: Arrays, rest: Mapping[str, Any]) -> Non
     """
     model = backend.keras_model
     for name, weight in zip(rest["names"], model.weights, strict=True):  # others in each process
-        _assign(weight, weights[name])
+        assign(weight, weights[name])
     _put(seed_generators(model), rest["seeds"], "random seeds")
     kept = rest["optimizer"]
     name = type(model.optimizer).__name__
@@ -109,10 +109,11 @@ def _put(variables: list[Any], kept: Mapping[str, Any], whose: str) -> None:
         what = missing[0] if missing else next(name for name in kept if name not in names)
         raise ValueError(f"{whose} differs from the run's: {what!r} is only in one of them")
     for name, variable in zip(names, variables, strict=True):
-        _assign(variable, kept[name])
+        assign(variable, kept[name])
 
 
-def _assign(variable: Any, value: NDArray[Any] | Bits) -> None:
+def assign(variable: Any, value: NDArray[Any] | Bits) -> None:
+    """Give a variable a value that a checkpoint has kept."""
     if isinstance(value, Bits):
         variable.assign(np.array(value.bits).view(variable.numpy().dtype))
     else:

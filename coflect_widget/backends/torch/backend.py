@@ -57,6 +57,7 @@ from coflect_widget.backends.torch.outputs import (
     one_after_the_other,
     one_piece,
 )
+from coflect_widget.backends.torch.portable import Exports
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
     make_scheduler,
@@ -76,7 +77,7 @@ Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend(KeepsState, SourcedBackend):
+class TorchBackend(Exports, KeepsState, SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -203,9 +204,7 @@ class TorchBackend(KeepsState, SourcedBackend):
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
     def begin(self) -> None:
-        """Called once, on the training thread, before the first step.
-
-        The seed is that of all global generators which augmentation in a data set may draw from,
+        """The seed is that of all global generators which augmentation in a data set may draw from,
         those of torch, numpy and Python. The processes of a loader have torch seed their own.
         A training that is gone on with draws its next numbers.
         """
@@ -435,7 +434,6 @@ class TorchBackend(KeepsState, SourcedBackend):
         return self._copies.copy(self.model, destination)
 
     def labels(self) -> NDArray[Any]:
-        """Labels (N,) or values (N, D) of the training data, as far as known without reading."""
         return self.train_source.values() if self.regression else self.train_source.labels()
 
     def structure(self) -> bytes:

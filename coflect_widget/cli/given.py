@@ -1,0 +1,55 @@
+"""Models and data on the command line: functions of the user's own, by module and name.
+
+Nothing in a run folder is imported: the module is one that Python finds, or a file where the
+command was called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def called(what: str, path: str, run: Path) -> Any:
+    """What the function or class of "module:name" gives, called without arguments.
+
+    Parameters
+    ----------
+    what : str
+        Name of the option, for messages.
+    path : str
+    run : Path
+        The run folder, of which nothing is imported.
+
+    Raises
+    ------
+    ValueError
+        If it is no such path, or the module lies in the run folder.
+    ImportError, LookupError
+        If there is no such module, or nothing of that name in it.
+    """
+    module, colon, name = path.partition(":")
+    if not colon or not module or not name:
+        raise ValueError(f"{what} {path!r} must be module:function, for example nets:make")
+    here, inside = str(Path.cwd()), run.resolve()
+    if here not in sys.path and not Path(here).resolve().is_relative_to(inside):
+        sys.path.insert(0, here)
+    found = importlib.util.find_spec(module.partition(".")[0])
+    if found is None:
+        raise ImportError(
+            f"{what} {path!r}: there is no module {module!r} here ({here}) or on Python's path; "
+            "call the command in the folder where it lies, or set PYTHONPATH"
+        )
+    places = [found.origin or "", *(found.submodule_search_locations or ())]
+    if any(place and Path(place).resolve().is_relative_to(inside) for place in places):
+        raise ValueError(
+            f"{what} {path!r} lies in the run folder, of which nothing is executed; copy it "
+            "elsewhere if you trust it"
+        )
+    value = getattr(importlib.import_module(module), name, None)
+    if not callable(value):
+        raise LookupError(f"{what} {path!r}: {module!r} has no function or class {name!r}")
+    return value()

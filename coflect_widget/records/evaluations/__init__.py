@@ -1,0 +1,1 @@
+"""Models of runs measured on data, with intervals."""

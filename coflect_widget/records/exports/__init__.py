@@ -1,0 +1,1 @@
+"""Models of runs as files for other programs."""

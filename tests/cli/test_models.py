@@ -1,0 +1,71 @@
+"""``coflect export``, ``evaluate`` and ``report --name``, as processes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import coflect_widget as coflect
+from coflect_widget.cli.given import called
+from tests.cli.test_commands import answer
+from tests.cli.test_commands import coflect as command
+from tests.conftest import tiny_cnn
+
+MINE = ["--model", "tests.records.exports.nets:net", "--data", "tests.records.exports.nets:data"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = coflect.data.synthetic(n=48, seed=1)
+    session = coflect.Session(tiny_cnn(), data, data, run_dir=tmp_path_factory.mktemp("runs"))
+    session.train(epochs=1)
+    session.wait(300)
+    session.close()
+    return session.run.path
+
+
+def test_evaluate_export_and_report(run, tmp_path):
+    found = answer("evaluate", run, *MINE, "--resamples", 20, "--no-plots")
+    kept = json.loads((run / "evaluations" / "eval_001" / "metrics.json").read_text())
+    assert found["metrics"] == kept["metrics"]
+    assert found["n"] == 48
+    made = answer("export", run, "torchscript", *MINE, "--promote", "net", "--root", tmp_path)
+    assert 0 <= made["difference"] <= 1e-4
+    assert Path(made["path"]).is_dir()
+    assert made["promoted"] == str(tmp_path / "default" / "net_v1.pt")
+    folder = Path(answer("report", run, "--name", "one", "--folder", tmp_path)["folder"])
+    assert (folder / "manifest.yaml").exists()
+    assert (folder / "figures" / "calibration.svg").exists(), "of the evaluation above"
+
+
+def test_what_fails(run, tmp_path):
+    done = command("export", run, "onnx")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "needs model= and data=" in done.stderr
+    assert command("export", run, "onxx").returncode == 2
+    assert command("report", run).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "words"),
+    [("nets", ValueError, "must be module:function"),
+     ("no_such_module:f", ImportError, "there is no module 'no_such_module'"),
+     ("tests.records.exports.nets:nothing", LookupError, "no function or class 'nothing'"),
+     ("tests.records.exports.nets:not_callable", LookupError, "no function or class")],
+)  # fmt: skip
+def test_paths_that_lead_nowhere(path, error, words, tmp_path):
+    with pytest.raises(error, match=words):
+        called("--model", path, tmp_path)
+
+
+def test_nothing_of_a_run_folder_is_imported(run, tmp_path, monkeypatch):
+    trap = tmp_path / "trap"
+    shutil.copytree(run, trap)
+    (trap / "sprung_trap.py").write_text("raise SystemExit('sprung')")
+    monkeypatch.chdir(trap)
+    with pytest.raises(ImportError, match="there is no module"):
+        called("--model", "sprung_trap:net", trap)
+    monkeypatch.syspath_prepend(str(trap))
+    with pytest.raises(ValueError, match="lies in the run folder"):
+        called("--model", "sprung_trap:net", trap)
