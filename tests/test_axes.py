@@ -13,6 +13,7 @@ EXPLAINED = {
     "session/session.py": "hands the number of names in classes= to the factory of a backend",
     "projects/demo.py": "makes a model of its own",
     "projects/demo_model.py": "makes a model of its own",
+    "projects/quickstart/goals/values.py": "what is learned of a target that is a number",
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",
 }
 NAMES = ("num_classes", "regression")
@@ -85,7 +86,8 @@ def test_tasks_import_no_framework():
 
 FRAMEWORKS = {"torch", "keras", "tensorflow", "jax", "captum", "lightning", "transformers"}
 #: Rooms that import a framework, and a file elsewhere that does.
-OF_FRAMEWORKS = ("backends/torch/", "backends/keras/", "integrations/", "projects/demo_model.py")
+OF_FRAMEWORKS = ("backends/torch/", "backends/keras/", "integrations/", "projects/demo_model.py",
+                 "projects/quickstart/networks/")  # fmt: skip
 
 
 def test_frameworks_are_imported_in_their_own_rooms_alone():
@@ -133,6 +135,9 @@ EXPLAINED_PICTURES = {
     "events/run.py": "runs of before other inputs are of pictures",
     "guidance/ledger.py": "ledgers of before other inputs are of pictures",
     "projects/demo_model.py": "makes a model of its own",
+    "projects/quickstart/inputs/pictures.py": "what pictures in files and arrays are",
+    "projects/quickstart/networks/made.py": "makes models of its own",
+    "projects/quickstart/networks/picture.py": "makes a model of its own",
     "records/cells.py": "what a cell shows is a picture, whatever it is of",
     "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
     "records/sketches/series.py": "the sketch of a curve is a picture",

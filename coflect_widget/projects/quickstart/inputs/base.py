@@ -1,0 +1,81 @@
+"""What a kind of data says: which columns are of it, and how they become a network's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from numpy.typing import NDArray
+
+from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.sheet import Sheet
+
+
+class Inputs(Protocol):
+    """Fitted on the training part only.
+
+    Attributes
+    ----------
+    name : str
+        What a person gives as `kind`.
+    words : str
+        What the data are taken for, for sentences.
+    by_column : bool
+        Whether each column says something by itself, and may give the target away.
+    sources : list of str
+        Names of the columns that `transform` reads.
+    steps : int
+        Steps of training that usually are enough.
+    said : list of str
+        What was done to the cells and is worth knowing.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    by_column: ClassVar[bool]
+    steps: ClassVar[int]
+    said: list[str]
+
+    @property
+    def sources(self) -> list[str]:
+        """See above."""
+
+    @classmethod
+    def suits(cls, sheet: Sheet, columns: Sequence[Column]) -> str:
+        """Why the columns, without the target, may be of this kind; "" where they cannot."""
+
+    @classmethod
+    def uses(cls, columns: Sequence[Column]) -> list[Column]:
+        """Those that the network is given."""
+
+    @classmethod
+    def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
+        """Rows that cannot be read, and what they are called."""
+
+    def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
+        """Learn scales, categories or words from the training part.
+
+        Raises
+        ------
+        ValueError
+            If nothing can be made of it.
+        """
+
+    def transform(self, sheet: Sheet) -> NDArray[Any]:
+        """What the network takes (N, ...)."""
+
+    def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
+        """Plain values of which `networks.make` makes the network for such inputs."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What a `Session` is told of the inputs."""
+
+    def plain(self, sheet: Sheet) -> Callable[[Sheet], Any]:
+        """Cells as a matrix (N, features) for scikit-learn, fitted on the training part."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain values; `from_state` makes the same of them."""
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Inputs:
+        """What `state` gave, checked."""

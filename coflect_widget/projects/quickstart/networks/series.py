@@ -1,0 +1,45 @@
+"""A residual network for series."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class _Block(nn.Module):
+    """Two convolutions along time, and a short cut past them."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(channels_in, channels, kernel, stride, kernel // 2), nn.BatchNorm1d(channels),
+            nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1), nn.BatchNorm1d(channels),
+        )  # fmt: skip
+        self.past = nn.Conv1d(channels_in, channels, 1, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, L) -> (B, channels, L / stride)."""
+        found: torch.Tensor = torch.relu(self.layers(x) + self.past(x))
+        return found
+
+
+class SeriesNet(nn.Module):
+    """Three blocks; mean and largest value along time; a linear head."""
+
+    def __init__(self, channels: int, outputs: int, width: int = 32) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            _Block(channels, width, 7, 1), _Block(width, 2 * width, 5, 2),
+            _Block(2 * width, 2 * width, 3, 2),
+        )  # fmt: skip
+        self.drop = nn.Dropout(0.2)
+        self.head = nn.Linear(4 * width, outputs)
+
+    def prepare(self, x: torch.Tensor, evidence: torch.Tensor) -> None:
+        """Nothing is to be learned before training."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, L) -> (B, outputs)."""
+        seen = self.blocks(x)
+        found: torch.Tensor = self.head(self.drop(torch.cat((seen.mean(2), seen.amax(2)), 1)))
+        return found
