@@ -10,6 +10,7 @@ from coflect_widget.elsewhere.serving import connect, serve
 from coflect_widget.modalities import Table, Text, register_modality
 from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
+from coflect_widget.projects.quickstart.start import quickstart
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
 from coflect_widget.ui.recorded import compare, open_run, runs
@@ -17,7 +18,7 @@ from coflect_widget.ui.recorded import compare, open_run, runs
 __version__ = "0.1.0"
 __all__ = [
     "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
-    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
+    "demo", "open_run", "quickstart", "register_backend", "register_modality", "runs", "serve",
 ]  # fmt: skip
 
 show_with(
