@@ -105,7 +105,9 @@ def measured(name: str, root: Path, seed: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         data, arguments = SETS[name](root, Path(folder))
         with contextlib.redirect_stdout(io.StringIO()):
-            session = coflect.quickstart(data, seed=seed, run_dir=Path(folder) / "runs", **arguments)
+            session = coflect.quickstart(
+                data, seed=seed, run_dir=Path(folder) / "runs", **arguments
+            )
         with session:
             session.train()
             session.wait()
