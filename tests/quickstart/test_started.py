@@ -205,6 +205,39 @@ def test_series_with_gaps_and_a_test_part_of_their_own(start, tmp_path):
         session.pipeline.predict({"series": data.series[:2, :, :32].astype(float)})
 
 
+def test_what_comes_next_on_a_timeline(start, capsys):
+    hours = np.arange(900)
+    rng = np.random.default_rng(0)
+    load = 50 + 20 * np.sin(hours * 2 * np.pi / 24) + hours / 60 + rng.normal(0, 2, 900)
+    heat = 10 + 5 * np.sin(hours * 2 * np.pi / 24 + 1) + rng.normal(0, 1, 900)
+    load[100:104] = np.nan
+    frame = pd.DataFrame(
+        {"load": load, "heat": heat}, pd.date_range("2024-01-01", periods=900, freq="h")
+    )
+    session = start(frame.sample(frac=1, random_state=0), target="load")
+    said = capsys.readouterr().out
+    assert "timeline" in said
+    assert "12 moments of 'load' are told from the 96 before them" in said
+    windows, told = session.sheet.cells["window"], session.sheet.cells["load"]
+    # in order of time, and nothing that the test part is to tell was seen in training
+    assert windows.shape[1:] == (2, 96)
+    train, test = session.split.train, session.split.test
+    assert train.max() + 96 + 12 <= round(0.7 * 900)
+    assert np.allclose(told[test[0]], np.where(np.isnan(load), 0, load)[765 : 765 + 12])
+    found = trained(session, 8)
+    assert found["figures"]["r2"] > 0.8
+    (next_,) = again_from_disk(session, frame[:800])
+    assert len(next_["value"]) == 12
+    off = np.array(next_["value"]) - load[800:812]
+    assert np.abs(off).mean() < 6
+    assert session.pipeline.evaluate(frame[700:])["r2"] > 0.7
+    with pytest.raises(ValueError, match="the last 96 are needed"):
+        session.pipeline.predict(frame[:50])
+    # a class of each moment is another matter
+    with pytest.raises(ValueError, match="does not fit a timeline"):
+        coflect.quickstart(frame, "load", "classification", kind="timeline")
+
+
 # --- what cannot be ------------------------------------------------------------------------------
 
 

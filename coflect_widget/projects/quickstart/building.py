@@ -12,9 +12,9 @@ import numpy as np
 from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.deciding import Decision
 from coflect_widget.projects.quickstart.duplicates import groups
-from coflect_widget.projects.quickstart.goals import GOALS
+from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.inputs import KINDS
-from coflect_widget.projects.quickstart.pipeline import Pipeline, rows_with_target
+from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.splitting import divide
 from coflect_widget.projects.quickstart.started import DataSession
 
@@ -56,16 +56,19 @@ def build(
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
     sheet = decision.look.sheet
-    sheet = sheet.rows(rows_with_target(sheet, target, task))
+    sheet = sheet.rows(with_target(task, sheet.cells[target]))
     bad, what = kind.unusable(sheet, columns)
     said = []
     if bad:
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
-    coded = task.coded(sheet.cells[target])
-    split = divide(coded, groups(sheet, columns), sheet.part, classes=task.by_class, seed=seed)
-    train = sheet.rows(split.train)
     inputs, goal = kind(), task()
+    sheet = inputs.samples(sheet, columns, target)
+    coded = task.coded(sheet.cells[target])
+    split = divide(
+        coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
+    )
+    train = sheet.rows(split.train)
     inputs.fit(train, columns)
     goal.fit(train.cells[target])
     if goal.outputs < 1 + goal.by_class:

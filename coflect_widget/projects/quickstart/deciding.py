@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from coflect_widget.config import nearest
 from coflect_widget.projects.quickstart.columns import Column
-from coflect_widget.projects.quickstart.goals import GOALS
+from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.goals.base import spelled
 from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.leaks import leaks
@@ -103,23 +103,25 @@ def decide(look: Look, choices: Choices) -> Question | Decision:
     others = [c for c in look.speaking if c is not target and c.name not in out]
     if not others:
         raise ValueError(f"there is nothing but {target.name!r} to learn it from")
-    kind = _kind(look, others, choices, said)
+    kind = _kind(look, others, target, choices, said)
     if isinstance(kind, Question):
         return kind
-    task = _task(look, target, choices, said)
+    task = _task(look, target, kind, choices, said)
     if isinstance(task, Question):
         return task
     values = look.sheet.cells[target.name]
     used = KINDS[kind].uses(others)
     goal = GOALS[task]
     told = goal.about(values)
-    if target.missing:
-        told.append(f"{target.missing:,} rows have no {target.name!r}: left out.")
+    coded = goal.coded(values)
+    without = len(coded) - int(with_target(goal, values).sum())
+    if without:
+        told.append(f"{without:,} rows have no {target.name!r}: left out.")
     unused = [column.name for column in others if column not in used]
     if unused:
         told.append(f"Not used, as {kind} data: {spelled(unused)}.")
     if KINDS[kind].by_column and choices.leave_out is None:
-        telling = leaks(look.sheet, used, goal.coded(values), classes=goal.by_class)
+        telling = leaks(look.sheet, used, coded, classes=goal.by_class)
         if telling:
             return _leak(target, [(leak.name, leak.skill) for leak in telling])
     return Decision(look, target.name, kind, task, tuple(used), (*said, *told))
@@ -156,18 +158,18 @@ def _target(look: Look, choices: Choices, said: list[str]) -> Question | Column:
 
 
 def _kind(
-    look: Look, others: Sequence[Column], choices: Choices, said: list[str]
+    look: Look, others: Sequence[Column], target: Column, choices: Choices, said: list[str]
 ) -> Question | str:
     if choices.kind is not None:
         _known([choices.kind], list(KINDS), "kind")
         if not KINDS[choices.kind].uses(others):
-            may = [name for name, kind in KINDS.items() if kind.suits(look.sheet, others)]
+            may = [n for n, kind in KINDS.items() if kind.suits(look.sheet, others, target)]
             raise ValueError(
                 f"kind={choices.kind!r} does not fit: no column is of it"
                 + (f"; {spelled(may)} would" if may else "")
             )
         return choices.kind
-    why = {name: kind.suits(look.sheet, others) for name, kind in KINDS.items()}
+    why = {name: kind.suits(look.sheet, others, target) for name, kind in KINDS.items()}
     fitting = {name: text for name, text in why.items() if text}
     if not fitting:
         raise ValueError(
@@ -184,17 +186,26 @@ def _kind(
     return Question("kind", "What are these data? More than one reading fits.", options)
 
 
-def _task(look: Look, target: Column, choices: Choices, said: list[str]) -> Question | str:
+def _task(
+    look: Look, target: Column, kind: str, choices: Choices, said: list[str]
+) -> Question | str:
     if choices.task is not None:
         _known([choices.task], list(GOALS), "task")
+        able = KINDS[kind].goals
+        if choices.task not in able:
+            raise ValueError(
+                f"task={choices.task!r} does not fit {KINDS[kind].words}: learned of them can be "
+                f"{spelled(able)}; another kind= may be what you mean"
+            )
         why_not = GOALS[choices.task].refuses(target, len(look.sheet) - target.missing)
         if why_not:
             raise ValueError(f"task={choices.task!r} does not fit: {why_not}")
         return choices.task
-    why = {name: goal.suits(target) for name, goal in GOALS.items()}
+    goals = {name: goal for name, goal in GOALS.items() if name in KINDS[kind].goals}
+    why = {name: goal.suits(target) for name, goal in goals.items()}
     fitting = {name: text for name, text in why.items() if text}
     if not fitting:
-        reasons = [goal.refuses(target, len(look.sheet)) for goal in GOALS.values()]
+        reasons = [goal.refuses(target, len(look.sheet)) for goal in goals.values()]
         raise ValueError("; ".join(filter(None, reasons)) or f"{target.name!r} cannot be learned")
     if len(fitting) == 1:
         ((name, text),) = fitting.items()

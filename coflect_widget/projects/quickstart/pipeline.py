@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from coflect_widget.projects.quickstart.goals import GOALS, Goal
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
 from coflect_widget.projects.quickstart.reading import read
-from coflect_widget.projects.quickstart.sheet import Sheet
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import read_text
@@ -59,7 +58,7 @@ class Pipeline:
         ValueError
             If a column is missing, or a cell is none that it can be.
         """
-        sheet = read(rows)
+        sheet = self.inputs.asked(read(rows))
         missing = [name for name in self.inputs.sources if name not in sheet.cells]
         if missing:
             raise ValueError(
@@ -74,7 +73,7 @@ class Pipeline:
 
     def evaluate(self, rows: Any) -> dict[str, float]:
         """How good the network is on rows that have a target; the first figure is to compare by."""
-        sheet = read(rows)
+        sheet = self.inputs.judged(read(rows))
         if self.target not in sheet.cells:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
         return self.goal.figures(self._outputs(self.preprocess(sheet)), sheet.cells[self.target])
@@ -145,9 +144,3 @@ def best_weights(run: Path) -> dict[str, Any]:
         raise ValueError(f"{run} has no checkpoint yet; train first")
     # A copy: what is read from a file cannot be written to.
     return {name: np.array(w) for name, w in read_checkpoint(chosen).weights.items()}
-
-
-def rows_with_target(sheet: Sheet, target: str, goal: type[Goal]) -> NDArray[np.int64]:
-    """Rows (n,) that can be learned from."""
-    coded = goal.coded(sheet.cells[target])
-    return np.flatnonzero(coded >= 0 if goal.by_class else ~np.isnan(coded))

@@ -7,8 +7,11 @@ from coflect_widget.projects.quickstart.inputs.pictures import Pictures
 from coflect_widget.projects.quickstart.inputs.rows import Rows
 from coflect_widget.projects.quickstart.inputs.series import Series
 from coflect_widget.projects.quickstart.inputs.texts import Texts
+from coflect_widget.projects.quickstart.inputs.timeline import Timeline
 
 #: By the name that a person gives as `kind`.
-KINDS: dict[str, type[Inputs]] = {kind.name: kind for kind in (Rows, Texts, Pictures, Series)}
+KINDS: dict[str, type[Inputs]] = {
+    kind.name: kind for kind in (Rows, Texts, Pictures, Series, Timeline)
+}
 
 __all__ = ["KINDS", "Inputs"]

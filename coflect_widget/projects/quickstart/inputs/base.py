@@ -8,7 +8,12 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.goals.classes import Classes
+from coflect_widget.projects.quickstart.goals.values import Values
 from coflect_widget.projects.quickstart.sheet import Sheet
+
+#: What can be learned from rows that have nothing to do with each other.
+OF_ROWS = (Classes.name, Values.name)
 
 
 class Inputs(Protocol):
@@ -20,6 +25,8 @@ class Inputs(Protocol):
         What a person gives as `kind`.
     words : str
         What the data are taken for, for sentences.
+    goals : tuple of str
+        Names of what can be learned from it.
     by_column : bool
         Whether each column says something by itself, and may give the target away.
     sources : list of str
@@ -32,6 +39,7 @@ class Inputs(Protocol):
 
     name: ClassVar[str]
     words: ClassVar[str]
+    goals: ClassVar[tuple[str, ...]]
     by_column: ClassVar[bool]
     steps: ClassVar[int]
     said: list[str]
@@ -41,7 +49,7 @@ class Inputs(Protocol):
         """See above."""
 
     @classmethod
-    def suits(cls, sheet: Sheet, columns: Sequence[Column]) -> str:
+    def suits(cls, sheet: Sheet, columns: Sequence[Column], target: Column) -> str:
         """Why the columns, without the target, may be of this kind; "" where they cannot."""
 
     @classmethod
@@ -51,6 +59,19 @@ class Inputs(Protocol):
     @classmethod
     def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
         """Rows that cannot be read, and what they are called."""
+
+    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
+        """Rows that are samples: of most kinds the rows as they are."""
+
+    @classmethod
+    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
+        """Columns of `samples` by which two are equal."""
+
+    def asked(self, sheet: Sheet) -> Sheet:
+        """The same of rows whose target is to be told."""
+
+    def judged(self, sheet: Sheet) -> Sheet:
+        """The same of rows whose target is known."""
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         """Learn scales, categories or words from the training part.

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from coflect_widget.modalities.table import Table
 from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
+from coflect_widget.projects.quickstart.moments import clock, even
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 _USED = ("number", "category", "time")
@@ -21,6 +23,7 @@ class Rows:
 
     name: ClassVar[str] = "table"
     words: ClassVar[str] = "a table, whose rows have nothing to do with each other"
+    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = True
     steps: ClassVar[int] = 4000
 
@@ -33,12 +36,15 @@ class Rows:
         return list(dict.fromkeys(feature.source for feature in self.features))
 
     @classmethod
-    def suits(cls, sheet: Sheet, columns: Sequence[Column]) -> str:
+    def suits(cls, sheet: Sheet, columns: Sequence[Column], target: Column) -> str:
         used = cls.uses(columns)
         others = [column for column in columns if column not in used]
         # One figure beside a text or a picture is what is said of it, or a second target.
         if not used or (others and len(used) < 2):
             return ""
+        time = clock(sheet, columns)
+        if time is not None and target.kind == "number" and even(sheet, time):
+            return ""  # moments of one clock have to do with each other
         return f"{len(used)} columns of numbers, categories or times"
 
     @classmethod
@@ -49,6 +55,20 @@ class Rows:
     def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
         del sheet, columns
         return [], ""
+
+    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
+        del columns, target
+        return sheet
+
+    @classmethod
+    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
+        return cls.uses(columns)
+
+    def asked(self, sheet: Sheet) -> Sheet:
+        return sheet
+
+    def judged(self, sheet: Sheet) -> Sheet:
+        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         for column in self.uses(columns):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, numbers
+from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Numbered columns that may be the steps of a series.
@@ -24,6 +25,7 @@ class Series:
 
     name: ClassVar[str] = "series"
     words: ClassVar[str] = "series, one a row"
+    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = False
     steps: ClassVar[int] = 1200
 
@@ -39,7 +41,7 @@ class Series:
         return self.columns
 
     @classmethod
-    def suits(cls, sheet: Sheet, columns: Sequence[Column]) -> str:
+    def suits(cls, sheet: Sheet, columns: Sequence[Column], target: Column) -> str:
         used = cls.uses(columns)
         if not used:
             return ""
@@ -61,6 +63,20 @@ class Series:
     def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
         del sheet, columns
         return [], ""
+
+    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
+        del columns, target
+        return sheet
+
+    @classmethod
+    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
+        return cls.uses(columns)
+
+    def asked(self, sheet: Sheet) -> Sheet:
+        return sheet
+
+    def judged(self, sheet: Sheet) -> Sheet:
+        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self.columns = [column.name for column in self.uses(columns)]

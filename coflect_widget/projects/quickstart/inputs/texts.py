@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
@@ -26,6 +27,7 @@ class Texts:
 
     name: ClassVar[str] = "text"
     words: ClassVar[str] = "texts"
+    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = False
     steps: ClassVar[int] = 700
 
@@ -40,7 +42,7 @@ class Texts:
         return self.columns
 
     @classmethod
-    def suits(cls, sheet: Sheet, columns: Sequence[Column]) -> str:
+    def suits(cls, sheet: Sheet, columns: Sequence[Column], target: Column) -> str:
         names = [column.name for column in cls.uses(columns)]
         return f"sentences in {' and '.join(map(repr, names))}" if names else ""
 
@@ -53,6 +55,20 @@ class Texts:
         parts = [sheet.cells[column.name] for column in cls.uses(columns)]
         empty = [k for k, row in enumerate(zip(*parts, strict=True)) if not any(row)]
         return empty, "rows hold no text"
+
+    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
+        del columns, target
+        return sheet
+
+    @classmethod
+    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
+        return cls.uses(columns)
+
+    def asked(self, sheet: Sheet) -> Sheet:
+        return sheet
+
+    def judged(self, sheet: Sheet) -> Sheet:
+        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self.columns = [column.name for column in self.uses(columns)]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from coflect_widget.projects.quickstart.networks.picture import PictureNet
-from coflect_widget.projects.quickstart.networks.series import SeriesNet
+from coflect_widget.projects.quickstart.networks.series import ForecastNet, SeriesNet
 from coflect_widget.projects.quickstart.networks.table import TableNet
 from coflect_widget.projects.quickstart.networks.text import TextNet
 
 _NETS: dict[str, Any] = {
     "table": TableNet, "text": TextNet, "series": SeriesNet, "image": PictureNet,
+    "forecast": ForecastNet,
 }  # fmt: skip
 _RATE, _DECAY = 1e-3, 1e-2
 _AT_ONCE = 256

@@ -43,3 +43,28 @@ class SeriesNet(nn.Module):
         seen = self.blocks(x)
         found: torch.Tensor = self.head(self.drop(torch.cat((seen.mean(2), seen.amax(2)), 1)))
         return found
+
+
+class ForecastNet(nn.Module):
+    """What the first channel will be, told as a change of its last value.
+
+    Where in the window something stood matters: a linear part sees each step by itself, and the
+    blocks tell what is not linear.
+    """
+
+    def __init__(self, channels: int, length: int, outputs: int, width: int = 32) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            _Block(channels, width, 7, 1), _Block(width, width, 5, 2), _Block(width, width, 3, 2)
+        )
+        self.line = nn.Linear(channels * length, outputs)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(width * -(-length // 4), outputs))
+
+    def prepare(self, x: torch.Tensor, evidence: torch.Tensor) -> None:
+        """Nothing is to be learned before training."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, length) -> (B, outputs)."""
+        change = self.line(x.flatten(1)) + self.head(self.blocks(x).flatten(1))
+        found: torch.Tensor = x[:, 0, -1:] + change
+        return found
