@@ -7,7 +7,7 @@ arrays. The network trains for as long as quickstart proposes, and its best weig
 validation part are judged on the test part, once. Beside it stand a linear estimator on the same
 cells (of texts tf-idf of their words), boosted trees (of rows, series and pictures), and who always
 says the same. DIR holds tabular/, movie_reviews/, series/ and cifar10_catsdogs/; `diabetes` comes
-with scikit-learn. Of the photographs 3,000 are taken.
+with scikit-learn, and the last four are made by `messy.py`. Of the photographs 3,000 are taken.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this ch
 
 import coflect_widget as coflect
 from benchmarks.machine import describe
+from benchmarks.quickstart import messy
 from coflect_widget.projects.quickstart.plain import plain_figures
 
 PHOTOGRAPHS = 3000
@@ -92,9 +93,34 @@ def diabetes(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
     return {**columns, "target": found.target}, {"task": "regression"}
 
 
+def mixed(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Decimal commas, words among numbers, gaps."""
+    del root
+    return messy.mixed(folder), {"target": "left"}
+
+
+def doubled(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Two rows in five are there again."""
+    del root
+    return messy.doubled(folder), {}
+
+
+def leaking(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """A column that gives the target away is left out, as proposed."""
+    del root
+    return messy.leaking(folder), {"target": "diagnosis", "yes": True}
+
+
+def encoded(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Two encodings in one file."""
+    del root
+    return messy.encoded(folder), {}
+
+
+_MADE = [insurance, reviews, ratings, gunpoint, power, photographs, diabetes]
+_MESSY = [mixed, doubled, leaking, encoded]
 SETS: dict[str, Callable[[Path, Path], tuple[Any, dict[str, Any]]]] = {
-    made.__name__: made
-    for made in (insurance, reviews, ratings, gunpoint, power, photographs, diabetes)
+    made.__name__: made for made in (*_MADE, *_MESSY)
 }
 
 

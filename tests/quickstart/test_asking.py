@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -43,35 +42,32 @@ def test_questions_on_the_terminal(tmp_path, monkeypatch, capsys):
 
 def test_selectors_in_a_notebook(tmp_path):
     found = look(FILES["leaking"](tmp_path))
-    with ThreadPoolExecutor(1) as executor:
-        asking = Asking(
-            found, Choices(), partial(build, run_dir=tmp_path / "runs", executor=executor)
-        )
-        assert list(asking.selectors) == ["target"]
-        assert asking.button.disabled
-        assert "Which column" in asking._said.value
-        pick(asking, "target", "diagnosis")
-        assert list(asking.selectors) == ["target", "leave_out"]
-        assert asking.selectors["leave_out"].value.value == ("bill",)  # what is proposed
-        assert not asking.button.disabled
-        pick(asking, "target", "bill")  # another target asks other questions
-        assert list(asking.selectors) == ["target"]
-        assert "Numbers from" in asking._said.value
-        pick(asking, "target", None)
-        assert asking.button.disabled
-        pick(asking, "target", "diagnosis")
-        pick(asking, "leave_out", ())
-        assert asking.session is None
-        asking.button.click()
-        try:
-            assert asking.session is not None, asking._said.value
-            assert asking.children[-1] is asking.session.dashboard()
-            assert set(asking.session.pipeline.inputs.sources) == {"sugar", "age", "bill"}
-            assert all(selector.disabled for selector in asking.selectors.values())
-            asking.button.click()  # once
-            assert len(list((tmp_path / "runs").glob("run_*"))) == 1
-        finally:
-            asking.session.close()
+    asking = Asking(found, Choices(), partial(build, run_dir=tmp_path / "runs"))
+    assert list(asking.selectors) == ["target"]
+    assert asking.button.disabled
+    assert "Which column" in asking._said.value
+    pick(asking, "target", "diagnosis")
+    assert list(asking.selectors) == ["target", "leave_out"]
+    assert asking.selectors["leave_out"].value.value == ("bill",)  # what is proposed
+    assert not asking.button.disabled
+    pick(asking, "target", "bill")  # another target asks other questions
+    assert list(asking.selectors) == ["target"]
+    assert "Numbers from" in asking._said.value
+    pick(asking, "target", None)
+    assert asking.button.disabled
+    pick(asking, "target", "diagnosis")
+    pick(asking, "leave_out", ())
+    assert asking.session is None
+    asking.button.click()
+    try:
+        assert asking.session is not None, asking._said.value
+        assert asking.children[-1] is asking.session.dashboard()
+        assert set(asking.session.pipeline.inputs.sources) == {"sugar", "age", "bill"}
+        assert all(selector.disabled for selector in asking.selectors.values())
+        asking.button.click()  # once
+        assert len(list((tmp_path / "runs").glob("run_*"))) == 1
+    finally:
+        asking.session.close()
 
 
 def pick(asking, name, value):

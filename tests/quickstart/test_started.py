@@ -1,7 +1,6 @@
 """From data to a trained network: each kind of data through one small training."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -15,21 +14,13 @@ from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.sheet import TEST, TRAIN
 
 
-@pytest.fixture(scope="module")
-def executor():
-    with ThreadPoolExecutor(1) as found:
-        yield found
-
-
 @pytest.fixture
-def start(tmp_path, executor):
+def start(tmp_path):
     """Makes sessions by quickstart and closes them."""
     made = []
 
     def make(data, **arguments):
-        session = coflect.quickstart(
-            data, run_dir=tmp_path / "runs", executor=executor, **arguments
-        )
+        session = coflect.quickstart(data, run_dir=tmp_path / "runs", **arguments)
         made.append(session)
         return session
 

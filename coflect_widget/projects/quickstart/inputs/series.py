@@ -79,7 +79,11 @@ class Series:
         return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
-        self.columns = [column.name for column in self.uses(columns)]
+        self._measure(sheet, [column.name for column in self.uses(columns)])
+
+    def _measure(self, sheet: Sheet, names: list[str]) -> None:
+        """Learn shape and scale of the curves in these columns."""
+        self.columns = names
         curves = self._curves(sheet)
         self.shape = (curves.shape[1], curves.shape[2])
         with np.errstate(invalid="ignore"):
