@@ -42,6 +42,12 @@ def test_what_a_column_holds(cells, kind):
     assert column_of("thing", objects(cells)).kind == kind
 
 
+def test_short_sentences_are_told_from_names_by_what_they_are_called():
+    cells = objects([f"red thing{k}" for k in range(200)])
+    assert column_of("customer", cells).kind == "identity"
+    assert column_of("review", cells).kind == "text"
+
+
 def test_words_among_numbers_are_missing_and_said():
     found = column_of("age", objects([*map(str, range(0, 80, 2)), "old", None]))
     assert (found.kind, found.missing) == ("number", 2)

@@ -24,6 +24,9 @@ _MOST = 0.9
 _SENTENCE, _DIFFERENT = 3.5, 0.5
 #: More categories than this, and than this share of the rows, are names of things.
 _CATEGORIES, _SHARE = 50, 0.5
+#: Of a column that is called so, cells are sentences even where they are short.
+_TEXTS, _SHORT = ("text", "review", "comment", "sentence", "message", "tweet", "title", "body",
+                  "description", "content", "question", "headline"), 1.5  # fmt: skip
 _IDENTITY = re.compile(r"(^|_| )(id|uuid|guid|key|index|row|nr|no)$|^unnamed|^$", re.IGNORECASE)
 _TIME = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
@@ -96,7 +99,8 @@ def column_of(name: str, values: NDArray[Any]) -> Column:
     if np.mean([cell.lower().endswith(PICTURES) for cell in sampled]) >= _MOST:
         return Column(name, "file", missing, different)
     words = float(np.mean([len(cell.split()) for cell in sampled]))
-    if words >= _SENTENCE and different > _DIFFERENT * len(there):
+    least = _SHORT if name.casefold().endswith(_TEXTS) else _SENTENCE
+    if words >= least and different > _DIFFERENT * len(there):
         return Column(name, "text", missing, different)
     if different > max(_CATEGORIES, _SHARE * len(there)) or (
         different == len(there) and _IDENTITY.search(name) and different > 2

@@ -18,7 +18,9 @@ from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Skill of a column alone, from 0 (chance) to 1, from which it gives the target away.
 TOO_GOOD = 0.97
-_ROWS, _LEAST, _LEAVES, _PARTS = 4000, 30, 32, 3
+#: Rows that are looked at: fewer where there are many columns, so many cells in all.
+_ROWS, _CELLS, _LEAST = 4000, 400_000, 500
+_FEW, _LEAVES, _PARTS = 30, 32, 3
 _CATEGORIES = 100
 
 
@@ -49,13 +51,13 @@ def leaks(
 
     rows = np.flatnonzero(target >= 0 if classes else ~np.isnan(target))
     rng = np.random.default_rng(0)
-    rows = rng.permutation(rows)[:_ROWS]
+    rows = rng.permutation(rows)[: max(_LEAST, min(_ROWS, _CELLS // max(1, len(columns))))]
     wanted = target[rows]
     if classes:
         kinds, counts = np.unique(wanted, return_counts=True)
         rows = rows[np.isin(wanted, kinds[counts >= _PARTS])]
         wanted = target[rows]
-    if len(rows) < _LEAST or len(np.unique(wanted)) < 2:
+    if len(rows) < _FEW or len(np.unique(wanted)) < 2:
         return []
     folds = (StratifiedKFold if classes else KFold)(_PARTS, shuffle=True, random_state=0)
     tree = (DecisionTreeClassifier if classes else DecisionTreeRegressor)(

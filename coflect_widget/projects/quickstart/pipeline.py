@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from coflect_widget.projects.quickstart.reading import read
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import read_text
+from coflect_widget.records.run import Run
 
 FORMAT = "coflect-pipeline-1"
 FOLDER, FILE = "pipeline", "pipeline.json"
@@ -131,7 +133,9 @@ class Pipeline:
 
 
 def best_weights(run: Path) -> dict[str, Any]:
-    """Weights by name, of the checkpoint with the best validation, or else of the last.
+    """Weights by name, of the checkpoint with the best validation, the last of those as good.
+
+    On a few rows many epochs are as good as each other, and the first of them has learned least.
 
     Raises
     ------
@@ -139,8 +143,21 @@ def best_weights(run: Path) -> dict[str, Any]:
         If there is no whole checkpoint.
     """
     found = find_checkpoints(run)
-    chosen = found.best or found.last
-    if chosen is None:
+    best, last = found.best, found.last
+    if last is None:
         raise ValueError(f"{run} has no checkpoint yet; train first")
+    chosen = last
+    if best is not None and best.score is not None:
+        value = _last_validation(run, best.score.metric)
+        if not np.isfinite(value) or best.score.beats(replace(best.score, value=value)):
+            chosen = best
     # A copy: what is read from a file cannot be written to.
     return {name: np.array(w) for name, w in read_checkpoint(chosen).weights.items()}
+
+
+def _last_validation(run: Path, metric: str) -> float:
+    """The newest value of a metric of the validation part; NaN where there is none."""
+    told = Run(run).scalars()
+    values = told[metric][told["split"] == "val"] if metric in told else np.empty(0)
+    there = values[np.isfinite(values)]
+    return float(there[-1]) if len(there) else float("nan")

@@ -126,7 +126,8 @@ class Series:
         return found
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
-        return {"net": "series", "channels": int(x.shape[1]), "outputs": outputs}
+        channels, length = map(int, x.shape[1:])
+        return {"net": "series", "channels": channels, "length": length, "outputs": outputs}
 
     def arguments(self) -> dict[str, Any]:
         return {"inputs": "series"}

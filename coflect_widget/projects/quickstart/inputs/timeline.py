@@ -120,7 +120,7 @@ class Timeline(Series):
         self.said = [*self.noted, *self.said]
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
-        return {**super().network(x, outputs), "net": "forecast", "length": int(x.shape[2])}
+        return {**super().network(x, outputs), "net": "forecast"}
 
     def state(self) -> dict[str, Any]:
         return {

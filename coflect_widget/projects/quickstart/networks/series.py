@@ -24,9 +24,13 @@ class _Block(nn.Module):
 
 
 class SeriesNet(nn.Module):
-    """Three blocks; mean and largest value along time; a linear head."""
+    """Three blocks, their mean and largest value along time, and a linear part.
 
-    def __init__(self, channels: int, outputs: int, width: int = 32) -> None:
+    The blocks tell a shape wherever it stands; the linear part tells what stands at a fixed step,
+    as the hours of a day do.
+    """
+
+    def __init__(self, channels: int, length: int, outputs: int, width: int = 32) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
             _Block(channels, width, 7, 1), _Block(width, 2 * width, 5, 2),
@@ -34,6 +38,7 @@ class SeriesNet(nn.Module):
         )  # fmt: skip
         self.drop = nn.Dropout(0.2)
         self.head = nn.Linear(4 * width, outputs)
+        self.line = nn.Linear(channels * length, outputs)
 
     def prepare(self, x: torch.Tensor, evidence: torch.Tensor) -> None:
         """Nothing is to be learned before training."""
@@ -41,7 +46,8 @@ class SeriesNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, L) -> (B, outputs)."""
         seen = self.blocks(x)
-        found: torch.Tensor = self.head(self.drop(torch.cat((seen.mean(2), seen.amax(2)), 1)))
+        shapes = self.head(self.drop(torch.cat((seen.mean(2), seen.amax(2)), 1)))
+        found: torch.Tensor = shapes + self.line(x.flatten(1))
         return found
 
 
