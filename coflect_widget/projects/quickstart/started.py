@@ -82,6 +82,7 @@ class DataSession(Session):
             return told
         if self.state in ("training", "paused"):
             raise RuntimeError("the training has not ended; wait() for it, or stop() it, first")
+        self._open().checkpoints.drain()  # the best one may wait for its turn
         weights = best_weights(run)
         from coflect_widget.projects.quickstart.networks.made import make, put_weights
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +142,7 @@ class Series:
         }  # fmt: skip
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Series:
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         series = cls()
         series.columns = [str(name) for name in state["columns"]]
         channels, length = state["shape"]

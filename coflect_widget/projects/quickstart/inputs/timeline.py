@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ class Timeline(Series):
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Timeline:
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         timeline = super().from_state(state)
         timeline.time = str(state["time"])
         timeline.channels = [str(name) for name in state["channels"]]
