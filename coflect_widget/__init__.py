@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from coflect_widget.modalities import register_modality as register_modality
     from coflect_widget.projects.audit import audit as audit
     from coflect_widget.projects.demo import demo as demo
+    from coflect_widget.projects.quickstart.start import quickstart as quickstart
     from coflect_widget.session import Session as Session
     from coflect_widget.session import close_all as close_all
     from coflect_widget.ui.recorded import compare as compare
@@ -49,6 +50,7 @@ _HOMES = {
     "data": "",
     "demo": "projects.demo",
     "open_run": "ui.recorded",
+    "quickstart": "projects.quickstart.start",
     "register": "experiments.registry",
     "register_backend": "backends.registry",
     "register_modality": "modalities",

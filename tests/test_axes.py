@@ -13,6 +13,7 @@ EXPLAINED = {
     "session/session.py": "hands the number of names in classes= to the factory of a backend",
     "projects/demo.py": "makes a model of its own",
     "projects/demo_model.py": "makes a model of its own",
+    "projects/quickstart/goals/values.py": "what is learned of a target that is a number",
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",
 }
 NAMES = ("num_classes", "regression")
@@ -87,7 +88,7 @@ FRAMEWORKS = {"torch", "keras", "tensorflow", "jax", "captum", "lightning", "tra
 #: Rooms that import a framework, and a file elsewhere that does.
 OF_FRAMEWORKS = (
     "backends/torch/", "backends/keras/", "integrations/", "projects/demo_model.py",
-    "projects/architectures.py",
+    "projects/architectures.py", "projects/quickstart/networks/",
 )  # fmt: skip
 
 
@@ -136,6 +137,9 @@ EXPLAINED_PICTURES = {
     "events/run.py": "runs of before other inputs are of pictures",
     "guidance/ledger.py": "ledgers of before other inputs are of pictures",
     "projects/demo_model.py": "makes a model of its own",
+    "projects/quickstart/inputs/pictures.py": "what pictures in files and arrays are",
+    "projects/quickstart/networks/made.py": "makes models of its own",
+    "projects/quickstart/networks/picture.py": "makes a model of its own",
     "records/cells.py": "what a cell shows is a picture, whatever it is of",
     "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
     "records/sketches/series.py": "the sketch of a curve is a picture",

@@ -237,6 +237,13 @@ class CheckpointKeeper:
             )
             return not any(job.error is not None for job in self._jobs)
 
+    def drain(self, seconds: float = PATIENCE) -> bool:
+        """Wait until all that was taken is on disk, or was refused; False if that takes longer."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._at_work and all(job.error for job in self._jobs), seconds
+            )
+
     def close(self) -> None:
         """Write what waits, try once more what was refused, then no more."""
         with self._changed:

@@ -1,0 +1,1 @@
+"""Data without code: looked at, asked about where need be, and made into a session."""

@@ -1,0 +1,1 @@
+"""Questions put to a person: on the terminal, or by selectors in a notebook."""

@@ -1,0 +1,103 @@
+"""From a decision to a session: rows chosen and divided, inputs and goal fitted, a network made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coflect_widget.config import Config
+from coflect_widget.projects.quickstart.deciding import Decision
+from coflect_widget.projects.quickstart.duplicates import groups
+from coflect_widget.projects.quickstart.goals import GOALS, with_target
+from coflect_widget.projects.quickstart.inputs import KINDS
+from coflect_widget.projects.quickstart.pipeline import Pipeline
+from coflect_widget.projects.quickstart.splitting import divide
+from coflect_widget.projects.quickstart.started import DataSession
+
+#: Rows up to which batches are so large.
+_BATCHES = ((600, 16), (6000, 32))
+_BATCH = 64
+_EPOCHS = (4, 150)
+
+
+def build(
+    decision: Decision,
+    *,
+    run_dir: str | Path = "runs",
+    batch_size: int | None = None,
+    seed: int = 0,
+    config: Config | Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> tuple[DataSession, list[str]]:
+    """The session, and sentences about how the data were prepared.
+
+    Parameters
+    ----------
+    decision : Decision
+    run_dir : path
+    batch_size : int, optional
+        By the number of rows where left out.
+    seed : int
+        Of the division of rows and the first weights; of the training, where `config` says none.
+    config, **arguments
+        Passed on to `Session`.
+
+    Raises
+    ------
+    ValueError
+        If there is too little to learn from.
+    """
+    from coflect_widget.projects.quickstart.networks.made import make, optimizer
+
+    columns, target = decision.columns, decision.target
+    kind, task = KINDS[decision.kind], GOALS[decision.task]
+    sheet = decision.look.sheet
+    sheet = sheet.rows(with_target(task, sheet.cells[target]))
+    bad, what = kind.unusable(sheet, columns)
+    said = []
+    if bad:
+        said.append(f"{len(bad):,} {what}: left out.")
+        sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
+    inputs, goal = kind(), task()
+    sheet = inputs.samples(sheet, columns, target)
+    coded = task.coded(sheet.cells[target])
+    split = divide(
+        coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
+    )
+    train = sheet.rows(split.train)
+    inputs.fit(train, columns)
+    goal.fit(train.cells[target])
+    if goal.outputs < 1 + goal.by_class:
+        raise ValueError(
+            f"{target!r} has one class in the training part: there is nothing to learn"
+        )
+    x, y = inputs.transform(train), goal.transform(train.cells[target])
+    validation = sheet.rows(split.validation)
+    if goal.by_class:  # a class that only the validation part has cannot be learned
+        known = goal.transform(validation.cells[target]) >= 0
+        validation = validation.rows(known)
+        split = replace(split, validation=split.validation[known])
+    network = inputs.network(x, goal.outputs)
+    model = make(network, seed, x, goal.evidence(y))
+    size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
+    epochs = int(np.clip(round(kind.steps / -(-len(x) // size)), *_EPOCHS))
+    session = DataSession(
+        Pipeline(inputs, goal, target, network, model),
+        sheet,
+        split,
+        epochs,
+        (x, y),
+        (inputs.transform(validation), goal.transform(validation.cells[target])),
+        batch_size=size,
+        optimizer=optimizer(),
+        run_dir=run_dir,
+        config={"seed": seed} if config is None else config,
+        **inputs.arguments(),
+        **goal.arguments(),
+        **arguments,
+    )
+    return session, [*said, *split.said, *inputs.said]

@@ -1,0 +1,189 @@
+"""What a column holds, by rule: numbers, categories, sentences, times, names of files, or nothing.
+
+A rule that is not sure says so: `Column.doubt` is what a person is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal[
+    "number", "category", "text", "time", "file", "array", "identity", "constant", "empty"
+]
+#: Endings of files that Pillow reads.
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+#: A column is of numbers, times or files where so many of its cells are.
+_MOST = 0.9
+#: Words in the mean cell from which a column holds sentences, and how many cells differ then.
+_SENTENCE, _DIFFERENT = 3.5, 0.5
+#: More categories than this, and than this share of the rows, are names of things.
+_CATEGORIES, _SHARE = 50, 0.5
+#: Of a column that is called so, cells are sentences even where they are short.
+_TEXTS, _SHORT = ("text", "review", "comment", "sentence", "message", "tweet", "title", "body",
+                  "description", "content", "question", "headline"), 1.5  # fmt: skip
+_IDENTITY = re.compile(r"(^|_| )(id|uuid|guid|key|index|row|nr|no)$|^unnamed|^$", re.IGNORECASE)
+_TIME = re.compile(
+    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+    missing : int
+        Empty cells, and those that are no number or time where all others are.
+    distinct : int
+        Different values among the others; 0 where that was not counted.
+    whole : bool
+        Numbers without fractions.
+    doubt : str
+        What was taken for granted, as a sentence; or "".
+    """
+
+    name: str
+    kind: Kind
+    missing: int = 0
+    distinct: int = 0
+    whole: bool = False
+    doubt: str = ""
+
+
+def column_of(name: str, values: NDArray[Any]) -> Column:
+    """What stands in a column (N, ...)."""
+    if values.ndim > 1:
+        return Column(name, "array")
+    if values.dtype.kind == "M":
+        empty = np.isnat(values)
+        return Column(name, "time", int(empty.sum()), len(np.unique(values[~empty])))
+    if values.dtype.kind == "f":
+        return _of_numbers(name, values, int(np.isnan(values).sum()))
+    there = [cell for cell in values if cell is not None]
+    missing = len(values) - len(there)
+    if not there:
+        return Column(name, "empty", missing)
+    read = numbers(there)
+    odd = int(np.isnan(read).sum())
+    if odd <= (1 - _MOST) * len(there):
+        found = _of_numbers(name, read, missing + odd)
+        if not odd:
+            return found
+        shown = next(c for c, v in zip(there, read, strict=True) if np.isnan(v))
+        cells = f"{odd} cell{'s' * (odd > 1)}"
+        return Column(
+            name,
+            found.kind,
+            found.missing,
+            found.distinct,
+            found.whole,
+            f"{cells} of {name!r} hold no number, such as {shown[:40]!r}: taken for missing.",
+        )
+    different = len(set(there))
+    if different == 1:
+        return Column(name, "constant", missing, 1)
+    sampled = there[:: -(-len(there) // 2000)]
+    if np.mean([bool(_TIME.match(cell)) for cell in sampled]) >= _MOST:
+        seen = times(there)
+        odd = int(np.isnat(seen).sum())
+        return Column(name, "time", missing + odd, len(np.unique(seen[~np.isnat(seen)])))
+    if np.mean([cell.lower().endswith(PICTURES) for cell in sampled]) >= _MOST:
+        return Column(name, "file", missing, different)
+    words = float(np.mean([len(cell.split()) for cell in sampled]))
+    least = _SHORT if name.casefold().endswith(_TEXTS) else _SENTENCE
+    if words >= least and different > _DIFFERENT * len(there):
+        return Column(name, "text", missing, different)
+    if different > max(_CATEGORIES, _SHARE * len(there)) or (
+        different == len(there) and _IDENTITY.search(name) and different > 2
+    ):
+        return Column(name, "identity", missing, different)
+    return Column(name, "category", missing, different)
+
+
+def _of_numbers(name: str, values: NDArray[np.float64], missing: int) -> Column:
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return Column(name, "empty", missing)
+    different = np.unique(there)
+    whole = bool((there == np.round(there)).all())
+    kind: Kind = "number"
+    if len(different) == 1:
+        kind = "constant"
+    elif whole and len(different) == len(there) and len(there) > 2:
+        # Row numbers count up by one; other whole numbers that never repeat need the name.
+        steps = np.diff(there)
+        if bool((steps == 1).all()) or _IDENTITY.search(name):
+            kind = "identity"
+    return Column(name, kind, missing, len(different), whole)
+
+
+def numbers(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
+    """Cells (N,) as numbers; NaN where one is none."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
+        return cells.astype(np.float64)
+    return np.array([_number(cell) for cell in cells], np.float64)
+
+
+def _number(cell: Any) -> float:
+    if cell is None:
+        return np.nan
+    if not isinstance(cell, str):
+        return float(cell) if isinstance(cell, int | float | np.number) else np.nan
+    text = cell.strip().rstrip("%").lstrip("$\u20ac\u00a3 ")
+    try:
+        value = float(text)
+    except ValueError:
+        pass
+    else:
+        # Words such as "infinity" are no measurements.
+        return value if np.isfinite(value) and "_" not in text else np.nan
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
+        return float(text.replace(",", ""))
+    if re.fullmatch(r"-?\d+(\.\d{3})*,\d+", text):
+        return float(text.replace(".", "").replace(",", "."))
+    return np.nan
+
+
+def times(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.datetime64]:
+    """Cells (N,) as moments in UTC; NaT where one is none."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind == "M":
+        return cells.astype("datetime64[s]")
+    return np.array([_time(cell) for cell in cells], "datetime64[s]")
+
+
+def _time(cell: Any) -> np.datetime64:
+    import datetime as dt
+
+    text = "" if cell is None else str(cell).strip()
+    if not _TIME.match(text):
+        return np.datetime64("NaT")
+    date, _, clock = text.replace("/", "-").replace(".", "-", 2).replace("T", " ").partition(" ")
+    pieces = date.split("-")
+    padded = "-".join(piece.zfill(2) for piece in (*pieces, "1")[:3])
+    if clock and len(clock.partition(":")[0]) == 1:
+        clock = f"0{clock}"
+    try:
+        moment = dt.datetime.fromisoformat(f"{padded} {clock}".strip())
+    except ValueError:
+        return np.datetime64("NaT")
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "s")
+
+
+def words_of(values: NDArray[Any]) -> list[str]:
+    """Cells (N,) as categories are written; "" where one is empty."""
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(v) else f"{v:.12g}" for v in values]
+    if values.dtype.kind == "M":
+        return ["" if np.isnat(v) else str(v) for v in values]
+    return ["" if v is None else str(v).strip() for v in values]

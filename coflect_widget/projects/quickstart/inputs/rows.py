@@ -1,0 +1,129 @@
+"""Rows of a table: numbers scaled, categories as one-hot columns, gaps filled and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.modalities.table import Table
+from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
+from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
+from coflect_widget.projects.quickstart.moments import clock, even
+from coflect_widget.projects.quickstart.sheet import Sheet
+
+_USED = ("number", "category", "time")
+
+
+class Rows:
+    """A table; see `Inputs`."""
+
+    name: ClassVar[str] = "table"
+    words: ClassVar[str] = "a table, whose rows have nothing to do with each other"
+    goals: ClassVar[tuple[str, ...]] = OF_ROWS
+    by_column: ClassVar[bool] = True
+    steps: ClassVar[int] = 4000
+
+    def __init__(self) -> None:
+        self.features: list[Feature] = []
+        self.said: list[str] = []
+
+    @property
+    def sources(self) -> list[str]:
+        return list(dict.fromkeys(feature.source for feature in self.features))
+
+    @classmethod
+    def suits(cls, sheet: Sheet, columns: Sequence[Column], target: Column) -> str:
+        used = cls.uses(columns)
+        others = [column for column in columns if column not in used]
+        # One figure beside a text or a picture is what is said of it, or a second target.
+        if not used or (others and len(used) < 2):
+            return ""
+        time = clock(sheet, columns)
+        if time is not None and target.kind == "number" and even(sheet, time):
+            return ""  # moments of one clock have to do with each other
+        return f"{len(used)} columns of numbers, categories or times"
+
+    @classmethod
+    def uses(cls, columns: Sequence[Column]) -> list[Column]:
+        return [column for column in columns if column.kind in _USED]
+
+    @classmethod
+    def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
+        del sheet, columns
+        return [], ""
+
+    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
+        del columns, target
+        return sheet
+
+    @classmethod
+    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
+        return cls.uses(columns)
+
+    def asked(self, sheet: Sheet) -> Sheet:
+        return sheet
+
+    def judged(self, sheet: Sheet) -> Sheet:
+        return sheet
+
+    def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
+        for column in self.uses(columns):
+            features, said = fitted(column, sheet.cells[column.name])
+            self.features += features
+            self.said += said
+        if not self.features:
+            raise ValueError("no column of the training part says anything")
+
+    def transform(self, sheet: Sheet) -> NDArray[np.float32]:
+        parts = [feature.columns_of(sheet.cells[feature.source]) for feature in self.features]
+        return np.ascontiguousarray(np.concatenate(parts, 1), np.float32)
+
+    def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
+        places = np.cumsum([0, *(feature.width for feature in self.features)])
+        at = [int(p) for p, f in zip(places, self.features, strict=False) if f.measured]
+        return {"net": "table", "columns": int(x.shape[1]), "numbers": at, "outputs": outputs}
+
+    def arguments(self) -> dict[str, Any]:
+        columns: list[str] = []
+        mean: list[float] = []
+        std: list[float] = []
+        groups: dict[str, list[str]] = {}
+        codes: dict[str, list[str]] = {}
+        for feature in self.features:
+            names = _free(feature.names, columns)
+            if len(names) > 1:
+                groups[_free([feature.label], [*groups, *columns, *names])[0]] = names
+            elif feature.codes:
+                codes[names[0]] = list(feature.codes)
+            columns += names
+            mean += [feature.mean] * feature.width
+            std += [feature.std] * feature.width
+        return {"inputs": Table(columns, groups=groups, codes=codes, mean=mean, std=std)}
+
+    def plain(self, sheet: Sheet) -> Callable[[Sheet], Any]:
+        del sheet
+        return self.transform
+
+    def state(self) -> dict[str, Any]:
+        return {"features": [feature.state() for feature in self.features]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Rows:
+        rows = cls()
+        rows.features = features_from(state["features"])
+        return rows
+
+
+def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """The names, with a number where one is taken."""
+    found: list[str] = []
+    for name in names:
+        free, k = name or "column", 2
+        while free in taken or free in found:
+            free, k = f"{name} {k}", k + 1
+        found.append(free)
+    return found

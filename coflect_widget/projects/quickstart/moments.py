@@ -1,0 +1,49 @@
+"""Rows that are moments of one clock: whether a column of times is one, and windows along it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.projects.quickstart.columns import Column, times
+from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, VALIDATION, Sheet
+
+#: A clock has so many steps of one length, within a tenth.
+_EVEN = 0.9
+_LEAST = 100
+#: Where validation and test part begin, as shares of all moments.
+_BEGINS = (0.7, 0.85)
+
+
+def clock(sheet: Sheet, columns: Sequence[Column]) -> Column | None:
+    """The one column of times, if each row is a moment of its own."""
+    found = [column for column in columns if column.kind == "time"]
+    if len(found) != 1 or found[0].missing or found[0].distinct != len(sheet):
+        return None
+    return found[0] if len(sheet) >= _LEAST else None
+
+
+def even(sheet: Sheet, column: Column) -> bool:
+    """Whether nearly all moments follow at one distance."""
+    steps = np.diff(np.sort(times(sheet.cells[column.name]))).astype(np.int64)
+    middle = float(np.median(steps))
+    return float(np.mean(np.abs(steps - middle) <= 0.1 * middle)) >= _EVEN
+
+
+def starts(count: int, length: int, ahead: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First rows (n,) of windows of `length` rows with `ahead` after them, and their parts (n,).
+
+    What is to be told lies in one part alone; a window may begin in the part before, whose rows
+    are known by then.
+    """
+    first = np.arange(count - length - ahead + 1)
+    told, ends = first + length, first + length + ahead
+    low, high = (round(share * count) for share in _BEGINS)
+    part = np.full(len(first), -1)
+    part[ends <= low] = TRAIN
+    part[(told >= low) & (ends <= high)] = VALIDATION
+    part[told >= high] = TEST
+    kept = part >= 0
+    return first[kept], part[kept]

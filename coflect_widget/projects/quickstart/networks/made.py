@@ -1,0 +1,102 @@
+"""Networks made of plain values, their weights read, and their outputs as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from coflect_widget.projects.quickstart.networks.picture import PictureNet
+from coflect_widget.projects.quickstart.networks.series import ForecastNet, SeriesNet
+from coflect_widget.projects.quickstart.networks.table import TableNet
+from coflect_widget.projects.quickstart.networks.text import TextNet
+
+_NETS: dict[str, Any] = {
+    "table": TableNet, "text": TextNet, "series": SeriesNet, "image": PictureNet,
+    "forecast": ForecastNet,
+}  # fmt: skip
+_RATE, _DECAY = 1e-3, 1e-2
+_AT_ONCE = 256
+
+
+def make(
+    config: Mapping[str, Any],
+    seed: int = 0,
+    x: NDArray[Any] | None = None,
+    evidence: NDArray[Any] | None = None,
+) -> nn.Module:
+    """A network of `Inputs.network`; the global random state stays as it is.
+
+    Parameters
+    ----------
+    config : mapping
+    seed : int
+        Its weights depend on this alone, and on what follows.
+    x, evidence : ndarray, optional
+        Inputs (N, ...) and targets (N, outputs) of the training part; for a network whose weights
+        are read afterwards they are left out.
+
+    Raises
+    ------
+    ValueError
+        If the values are none of a network.
+    """
+    given = dict(config)
+    kind = _NETS.get(given.pop("net", ""))
+    if kind is None:
+        raise ValueError(f"no network is called {config.get('net')!r}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model: nn.Module = kind(**given)
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"no {config['net']} network is made of these: {error}") from None
+    if x is not None and evidence is not None:
+        prepare: Any = model.prepare
+        prepare(torch.from_numpy(x), torch.from_numpy(evidence))
+    return model
+
+
+def optimizer() -> Any:
+    """What makes the optimizer of a network from its parameters."""
+    return partial(torch.optim.AdamW, lr=_RATE, weight_decay=_DECAY)
+
+
+def square_loss() -> nn.Module:
+    """The mean square of what is missed."""
+    return nn.MSELoss()
+
+
+def put_weights(model: nn.Module, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Give a network weights by its own names.
+
+    Raises
+    ------
+    ValueError
+        If they are not this network's.
+    """
+    try:
+        model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"the weights are not this network's: {error}") from None
+
+
+def outputs_of(model: nn.Module, x: NDArray[Any]) -> NDArray[np.float32]:
+    """What it says of inputs (N, ...), (N, outputs); its mode and gradients stay as they are."""
+    was = model.training
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad():
+            found = [
+                model(torch.from_numpy(x[k : k + _AT_ONCE]).to(device)).cpu().numpy()
+                for k in range(0, len(x), _AT_ONCE)
+            ]
+    finally:
+        model.train(was)
+    return np.concatenate(found)

@@ -1,0 +1,163 @@
+"""Turns rows of data into inputs and a network's outputs into words, and says how good they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.projects.quickstart.goals import GOALS, Goal
+from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
+from coflect_widget.projects.quickstart.reading import read
+from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
+from coflect_widget.records.durable import replacing
+from coflect_widget.records.inside import read_text
+from coflect_widget.records.run import Run
+
+FORMAT = "coflect-pipeline-1"
+FOLDER, FILE = "pipeline", "pipeline.json"
+_MOST_TEXT = 2**26
+
+
+class Pipeline:
+    """Fitted on a training part.
+
+    Attributes
+    ----------
+    inputs : Inputs
+    goal : Goal
+    target : str
+        Name of the column that is predicted.
+    network : mapping
+        Plain values of which the network is made.
+    model : torch.nn.Module
+    """
+
+    def __init__(
+        self, inputs: Inputs, goal: Goal, target: str, network: Mapping[str, Any], model: Any
+    ) -> None:
+        self.inputs, self.goal, self.target = inputs, goal, target
+        self.network, self.model = dict(network), model
+
+    def __repr__(self) -> str:
+        return f"<Pipeline: {self.inputs.name}, {self.goal.name} of {self.target!r}>"
+
+    def preprocess(self, rows: Any) -> NDArray[Any]:
+        """What the network takes (N, ...).
+
+        Parameters
+        ----------
+        rows
+            Rows as `quickstart` takes data, without the target; or a list of mappings, one a row.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a cell is none that it can be.
+        """
+        sheet = self.inputs.asked(read(rows))
+        missing = [name for name in self.inputs.sources if name not in sheet.cells]
+        if missing:
+            raise ValueError(
+                f"the rows have no column {missing[0]!r}; needed are "
+                + ", ".join(self.inputs.sources)
+            )
+        return self.inputs.transform(sheet)
+
+    def predict(self, rows: Any) -> list[dict[str, Any]]:
+        """A class with probabilities, or a value, for each row; see `preprocess`."""
+        return self.goal.readable(self._outputs(self.preprocess(rows)))
+
+    def evaluate(self, rows: Any) -> dict[str, float]:
+        """How good the network is on rows that have a target; the first figure is to compare by."""
+        sheet = self.inputs.judged(read(rows))
+        if self.target not in sheet.cells:
+            raise ValueError(f"the rows have no column {self.target!r}, the target")
+        return self.goal.figures(self._outputs(self.preprocess(sheet)), sheet.cells[self.target])
+
+    def _outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        from coflect_widget.projects.quickstart.networks.made import outputs_of
+
+        return outputs_of(self.model, x)
+
+    # --- with the run --------------------------------------------------------------------------
+
+    def save(self, run: Path) -> Path:
+        """Write it to a run folder, as JSON; weights lie in the run's checkpoints."""
+        state = {
+            "format": FORMAT,
+            "kind": self.inputs.name,
+            "task": self.goal.name,
+            "target": self.target,
+            "inputs": self.inputs.state(),
+            "goal": self.goal.state(),
+            "network": self.network,
+        }
+        (run / FOLDER).mkdir(exist_ok=True)
+        file = run / FOLDER / FILE
+        with replacing(file) as part:
+            part.write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+        return file
+
+    @classmethod
+    def of(cls, run: str | Path) -> Pipeline:
+        """The pipeline of a run folder, its network with the best weights, or else the last.
+
+        Raises
+        ------
+        ValueError
+            If the run has no pipeline, or no whole checkpoint, or they do not fit together.
+        """
+        from coflect_widget.projects.quickstart.networks.made import make, put_weights
+
+        folder = Path(run)
+        try:
+            state = json.loads(read_text(folder, f"{FOLDER}/{FILE}", _MOST_TEXT))
+            if state["format"] != FORMAT:
+                raise ValueError(f"format {state['format']!r} is not known")
+            inputs = KINDS[state["kind"]].from_state(state["inputs"])
+            goal = GOALS[state["task"]].from_state(state["goal"])
+            target, network = str(state["target"]), dict(state["network"])
+            if network.get("outputs") != goal.outputs:
+                raise ValueError("the network has other outputs than the task")
+        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
+        model = make(network)
+        put_weights(model, best_weights(folder))
+        return cls(inputs, goal, target, network, model)
+
+
+def best_weights(run: Path) -> dict[str, Any]:
+    """Weights by name, of the checkpoint with the best validation, the last of those as good.
+
+    On a few rows many epochs are as good as each other, and the first of them has learned least.
+
+    Raises
+    ------
+    ValueError
+        If there is no whole checkpoint.
+    """
+    found = find_checkpoints(run)
+    best, last = found.best, found.last
+    if last is None:
+        raise ValueError(f"{run} has no checkpoint yet; train first")
+    chosen = last
+    if best is not None and best.score is not None:
+        value = _last_validation(run, best.score.metric)
+        if not np.isfinite(value) or best.score.beats(replace(best.score, value=value)):
+            chosen = best
+    # A copy: what is read from a file cannot be written to.
+    return {name: np.array(w) for name, w in read_checkpoint(chosen).weights.items()}
+
+
+def _last_validation(run: Path, metric: str) -> float:
+    """The newest value of a metric of the validation part; NaN where there is none."""
+    told = Run(run).scalars()
+    values = told[metric][told["split"] == "val"] if metric in told else np.empty(0)
+    there = values[np.isfinite(values)]
+    return float(there[-1]) if len(there) else float("nan")

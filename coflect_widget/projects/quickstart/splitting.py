@@ -1,0 +1,115 @@
+"""Three parts of the data: to train on, to choose by, and to test once, at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.projects.quickstart.duplicates import apart
+from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, VALIDATION
+
+#: Shares of validation and test part.
+_VALIDATION, _TEST = 0.15, 0.15
+#: A class with fewer rows is in the training part alone.
+_LEAST = 6
+#: Fewer rows than this are too few to divide.
+_ROWS = 30
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of each part (n,), sorted; no row is in two of them.
+
+    Attributes
+    ----------
+    said : tuple of str
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    said: tuple[str, ...] = ()
+
+
+def divide(
+    targets: NDArray[Any],
+    groups: NDArray[np.int64],
+    part: NDArray[np.int64] | None = None,
+    *,
+    classes: bool,
+    seed: int = 0,
+) -> Split:
+    """Divide rows at random, or as the data say.
+
+    Parameters
+    ----------
+    targets : ndarray (N,)
+        Class numbers, whose shares are alike in all parts; or values.
+    groups : ndarray (N,)
+        Rows of one number are equal and stay in one part, unless most rows are equal to others.
+    part : ndarray (N,), optional
+        What the data say; parts that they lack are taken from the training part.
+    classes : bool
+    seed : int
+        Equal arguments give equal parts.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 30 rows.
+    """
+    n = len(targets)
+    if n < _ROWS:
+        raise ValueError(f"{n} rows with a target are too few to learn from; give at least {_ROWS}")
+    together = apart(groups)
+    units = groups if together else np.arange(n)
+    where = np.full(n, TRAIN) if part is None else part.copy()
+    rng = np.random.default_rng(seed)
+    said: list[str] = []
+    wanted = {VALIDATION: _VALIDATION, TEST: _TEST}
+    if part is not None:
+        wanted = {which: share for which, share in wanted.items() if not (part == which).any()}
+        shared = np.isin(units[where != TRAIN], units[where == TRAIN])
+        if shared.any():
+            said.append(
+                f"{int(shared.sum()):,} rows of the other parts are in the training part too: "
+                "figures look better than they are."
+            )
+    for which, share in wanted.items():
+        left = np.flatnonzero(where == TRAIN)
+        chosen = _drawn(targets[left], units[left], share * (n if part is None else len(left)),
+                        rng, classes=classes)  # fmt: skip
+        where[left[chosen]] = which
+    if together and part is None and len(np.unique(groups)) < n:
+        said.append("Rows that are equal stay in one part.")
+    found = [np.flatnonzero(where == which) for which in (TRAIN, VALIDATION, TEST)]
+    if not all(map(len, found)):
+        raise ValueError("the rows cannot be divided: too few of them are different")
+    said.append(
+        f"Divided into {len(found[0]):,} rows to train on, {len(found[1]):,} to choose by and "
+        f"{len(found[2]):,} to test once."
+    )
+    return Split(found[0], found[1], found[2], tuple(said))
+
+
+def _drawn(
+    targets: NDArray[Any],
+    units: NDArray[np.int64],
+    count: float,
+    rng: np.random.Generator,
+    *,
+    classes: bool,
+) -> NDArray[np.bool_]:
+    """About `count` of the rows, whole units, as many of each class as its share."""
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    label = targets[first] if classes else np.zeros(len(first), np.int64)
+    taken = np.zeros(len(first), np.bool_)
+    for kind in np.unique(label):
+        of_kind = rng.permutation(np.flatnonzero(label == kind))
+        if len(of_kind) >= _LEAST:
+            taken[of_kind[: max(1, round(count / len(targets) * len(of_kind)))]] = True
+    found: NDArray[np.bool_] = taken[unit]
+    return found

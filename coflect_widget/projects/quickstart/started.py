@@ -1,0 +1,117 @@
+"""A session whose data went through a pipeline; its test part is used once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from coflect_widget.projects.quickstart.pipeline import FOLDER, Pipeline, best_weights
+from coflect_widget.projects.quickstart.plain import guessed, plain_figures
+from coflect_widget.projects.quickstart.sheet import Sheet
+from coflect_widget.projects.quickstart.splitting import Split
+from coflect_widget.records.durable import replacing
+from coflect_widget.records.inside import is_there, read_text
+from coflect_widget.session import Session
+
+TEST = "test.json"
+
+
+class DataSession(Session):
+    """What `quickstart` gives: a `Session` that knows where its data come from.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Its network is the one that trains.
+    sheet : Sheet
+        The rows that have a target.
+    split : Split
+        Which of them are in which part.
+    epochs : int
+        How many `train` does where it is told nothing.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sheet: Sheet,
+        split: Split,
+        epochs: int,
+        train_data: Any,
+        val_data: Any,
+        **arguments: Any,
+    ) -> None:
+        self.pipeline, self.sheet, self.split, self.epochs = pipeline, sheet, split, epochs
+        super().__init__(pipeline.model, train_data, val_data, **arguments)
+        try:
+            pipeline.save(self.run.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def train(self, epochs: int | None = None, *, steps: int | None = None) -> None:
+        """Train as `Session.train`; the first time for `epochs` where nothing is said."""
+        if epochs is None and steps is None and self.state == "idle":
+            epochs = self.epochs
+        super().train(epochs, steps=steps)
+
+    def test(self) -> dict[str, Any]:
+        """How good the best weights are on the test part; what is found is kept, and told again.
+
+        A figure on rows by which something was chosen is no figure of rows to come. So the test
+        part is used once, whatever is trained later.
+
+        Returns
+        -------
+        dict
+            ``figures`` of the network, the first of which is to compare by; the same of
+            ``plain`` estimators of scikit-learn and of a ``guess`` that is always the same;
+            ``rows`` of the test part; ``step`` of the training.
+
+        Raises
+        ------
+        RuntimeError
+            If the training has not ended.
+        ValueError
+            If nothing was trained.
+        """
+        run = self.run.path
+        name = f"{FOLDER}/{TEST}"
+        if is_there(run, name):
+            told: dict[str, Any] = json.loads(read_text(run, name))
+            return told
+        if self.state in ("training", "paused"):
+            raise RuntimeError("the training has not ended; wait() for it, or stop() it, first")
+        self._open().checkpoints.drain()  # the best one may wait for its turn
+        weights = best_weights(run)
+        from coflect_widget.projects.quickstart.networks.made import make, put_weights
+
+        model = make(self.pipeline.network)
+        put_weights(model, weights)
+        mine = self.pipeline
+        judged = Pipeline(mine.inputs, mine.goal, mine.target, mine.network, model)
+        train, test = self.sheet.rows(self.split.train), self.sheet.rows(self.split.test)
+        found = {
+            "step": self.metrics["step"],
+            "rows": len(test),
+            "figures": judged.evaluate(test),
+            "plain": plain_figures(mine.inputs, mine.goal, mine.target, train, test),
+            "guess": guessed(mine.goal, test, mine.target),
+        }
+        with replacing(run / name) as part:
+            part.write_text(json.dumps(found), encoding="utf-8")
+        return found
+
+
+def said_of_test(found: dict[str, Any]) -> str:
+    """What `DataSession.test` found, in lines."""
+    figures = found["figures"]
+    first = next(iter(figures))
+    lines = [f"On {found['rows']:,} rows that were used once, after step {found['step']:,}:"]
+    lines += [f"  {name.replace('_', ' '):24}{value:.3f}" for name, value in figures.items()]
+    lines += [
+        f"  {name:24}{value:.3f}  ({first.replace('_', ' ')}, scikit-learn)"
+        for name, value in found["plain"].items()
+    ]
+    lines.append(f"  {'always the same':24}{found['guess']:.3f}  ({first.replace('_', ' ')})")
+    return "\n".join(lines)
