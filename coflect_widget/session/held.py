@@ -12,6 +12,11 @@ from coflect_widget.session.parts import Parts
 
 T = TypeVar("T")
 
+STEER_ELSEWHERE = (
+    "several processes train together, and this one follows that of rank 0, in which the training "
+    "is steered and shown: call it there alone, as in `if session.rank == 0:`"
+)
+
 
 class Held:
     """Base of `Session` and of what is mixed into it."""
@@ -46,6 +51,13 @@ class Held:
             )
         if parts.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
+        return parts
+
+    def _led(self) -> Parts:
+        """The same, of the process in which the training is steered."""
+        parts = self._open()
+        if parts.backend.follows:
+            raise RuntimeError(STEER_ELSEWHERE)
         return parts
 
     @property

@@ -73,7 +73,7 @@ class Waits(Held):
                 raise ValueError(
                     f'unit={unit!r}; expected "step", "epoch" or a number of steps'
                 ) from None
-        parts = self._open()
+        parts = self._led()
         controls = parts.controls
         steps = unit if isinstance(unit, int) else 1
         if not parts.desk.advance("epoch" if unit == "epoch" else "step", steps):

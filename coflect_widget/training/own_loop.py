@@ -284,7 +284,7 @@ class OwnLoop:
             return False
         self._say_silence()
         if validation is None:
-            validation = self.backend.evaluate(self._hold)
+            validation = self._loop.validate()
         self._loop.epoch_done(validation or {})
         return validation is not None and self.step_done()
 
@@ -293,7 +293,9 @@ class OwnLoop:
         if not self.open:
             return
         output = self._output(left=True)
-        if output is not None:
+        if output is not None and self._loop.together is not None:
+            self._loop.record(output)  # the others may be elsewhere: no boundary of all
+        elif output is not None:
             self._loop.advance(output)
         if error is None:
             self._say_silence()
@@ -379,9 +381,6 @@ class OwnLoop:
         """The samples of the batch that comes now; for `observe` without indices."""
         self._pieces = None
         self._latest = None if indices is None else self._checked(indices)
-
-    def _hold(self) -> bool:
-        return self.open and self._loop.advance(None)
 
     def _checked(self, indices: Any) -> Indices:
         found = np.asarray(indices)
