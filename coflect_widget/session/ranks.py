@@ -150,12 +150,12 @@ class Ranks(Closing):
 
     def _run(self) -> None:
         looked = 0.0
-        while not self._closing.wait(PERIOD):
+        while self.fault is None and not self._closing.wait(PERIOD):
             try:
                 if self._side is not None:
                     self._side.look()
                 now = time.monotonic()
-                if now - looked >= FAULT_PERIOD and self.fault is None:
+                if now - looked >= FAULT_PERIOD:
                     looked = now
                     self._look_for_fault()
             except Exception as error:  # noqa: BLE001 - the training goes on without telemetry

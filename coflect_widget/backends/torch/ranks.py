@@ -52,7 +52,6 @@ class TorchGroup:
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._side: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
         self._word = torch.zeros(1, dtype=torch.int64)
         self._asked: Any = None  # the collective whose answer the next step reads
         # The one by which the processes have met; torch has no public name for it.
@@ -60,6 +59,11 @@ class TorchGroup:
         prefix = f"coflect/{next(_groups)}"
         # A connection of its own: who waits on the other must not be waited for here.
         self._store: Any = dist.distributed_c10d.PrefixStore(prefix, known.clone())
+        # Here signals are answered while others are waited for, and in a collective they are not.
+        self._store.set(f"here/{self.rank}", "")
+        while not self._store.check([f"here/{rank}" for rank in range(self.size)]):
+            time.sleep(0.02)
+        self._side: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
         self._lock = threading.Lock()
         self._sent = self._known_taken = 0
         self._taken = dict.fromkeys(range(1, self.size), 0)
