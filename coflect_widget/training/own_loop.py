@@ -8,7 +8,7 @@ for a plain ``for batch in loader``; callbacks of other libraries call it themse
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.tasks.base import Task
+from coflect_widget.training.batches import Batches
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.micro_batches import Pieces
 
@@ -97,6 +98,11 @@ class OwnLoop:
     def open(self) -> bool:
         """Whether a loop of the user's own is under way."""
         return self._open and self._loop.running
+
+    @property
+    def several(self) -> bool:
+        """Whether other processes train the same model with this one."""
+        return self._loop.together is not None
 
     # --- what a loop does --------------------------------------------------------------------
 
@@ -293,10 +299,8 @@ class OwnLoop:
         if not self.open:
             return
         output = self._output(left=True)
-        if output is not None and self._loop.together is not None:
-            self._loop.record(output)  # the others may be elsewhere: no boundary of all
-        elif output is not None:
-            self._loop.advance(output)
+        if output is not None:  # the others may be elsewhere: then no boundary of all
+            (self._loop.record if self.several else self._loop.advance)(output)
         if error is None:
             self._say_silence()
         self._loop.leave(state, error)
@@ -358,7 +362,11 @@ class OwnLoop:
         self._silence = _NOTHING
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
+            # of a sampler that shares an epoch between processes, which goes by its number
+            begin_epoch = getattr(getattr(loader, "sampler", None), "set_epoch", None)
             for _ in range(epochs):
+                if begin_epoch is not None and epochs > 1:
+                    begin_epoch(self._loop.epoch)
                 with self.backend.follow(loader) as next_indices:
                     for batch in loader:
                         self.expect(next_indices())
@@ -420,30 +428,3 @@ class OwnLoop:
     def _forget(self) -> None:
         self._open = self._in_body = False
         self._latest = self._observed = self._guidance = self._whole = self._pieces = None
-
-
-class Batches(Iterator[Any]):
-    """What `Session.loop` gives: a ``for`` holds the loop alone, and ends it when it is left.
-
-    Parameters
-    ----------
-    start : callable (in_body=bool) -> generator
-        Begins the loop; `in_body` says that a ``for`` goes through it.
-    """
-
-    def __init__(self, start: Callable[..., Generator[Any]]) -> None:
-        self._start = start
-        self._held: Generator[Any] | None = None  # by who calls next()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._held or self._start(in_body=True)
-
-    def __next__(self) -> Any:
-        if self._held is None:
-            self._held = self._start(in_body=False)
-        return next(self._held)
-
-    def close(self) -> None:
-        """End the loop, if next() began it."""
-        if self._held is not None:
-            self._held.close()

@@ -1,13 +1,15 @@
 """A training of several processes that the tests start with torchrun.
 
 Given are the folder of runs and of what each rank says at the end, and how it trains: with "own" in
-a loop of the script's own, with "session" in the session's.
+a loop of the script's own, else in the session's; "nan" and a number of steps make a loss
+of rank 1 NaN there, "session" and a number have it fail.
 """
 
 import hashlib
 import json
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -21,8 +23,9 @@ from tests.conftest import tiny_cnn
 folder, how = Path(sys.argv[1]), sys.argv[2]
 fails_at = int(sys.argv[3]) if len(sys.argv) > 3 else -1
 torch.set_num_threads(1)
-dist.init_process_group("gloo")
+dist.init_process_group("gloo", timeout=timedelta(seconds=5) if how == "short" else None)
 rank = dist.get_rank()
+(folder / f"pid{rank}").write_text(str(os.getpid()))
 shapes = coflect.data.synthetic(n=256)
 x, y = torch.from_numpy(shapes.images), torch.from_numpy(shapes.labels)
 model = DistributedDataParallel(tiny_cnn(seed=rank))  # rank 0's weights count
