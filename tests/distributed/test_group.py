@@ -1,6 +1,5 @@
 """Trainings of one group hold and end at the same step, and one alone pays nothing."""
 
-import threading
 from queue import SimpleQueue
 
 import numpy as np
@@ -26,14 +25,17 @@ class Thread(Alone):
 
     size = 2
 
-    def __init__(self, rank, wishes, messages):
-        self.rank, self._wishes, self._messages = rank, wishes, messages
+    def __init__(self, rank, wishes, messages, faults):
+        self.rank, self._wishes, self._messages, self._faults = rank, wishes, messages, faults
         self._asked = False
 
     def agree(self, wish):
         answer = False
         if self._asked:
-            answer = self._wishes[1 - self.rank].get(timeout=60) or self._mine
+            given = self._wishes[1 - self.rank].get(timeout=60)
+            if given is None:
+                raise RuntimeError("Connection closed")
+            answer = given or self._mine
         self._asked, self._mine = True, wish
         self._wishes[self.rank].put(wish)
         return answer
@@ -43,6 +45,13 @@ class Thread(Alone):
 
     def hear(self):
         return self._messages.get(timeout=60)
+
+    def fail(self, fault, patience):
+        self._faults.append(fault)
+        self._wishes[self.rank].put(None)
+
+    def fault(self):
+        return next((fault for fault in self._faults if fault.rank != self.rank), None)
 
 
 class Nobody:
@@ -63,12 +72,12 @@ def made(n=110):
 
 @pytest.fixture
 def pair():
-    wishes, messages, loops = [SimpleQueue(), SimpleQueue()], SimpleQueue(), []
+    wishes, messages, faults, loops = [SimpleQueue(), SimpleQueue()], SimpleQueue(), [], []
     for rank in range(2):
         backend = made()
         loop = TrainingLoop(backend, Controls(), Snapshots(backend.weight_specs()), Nobody())
         loop.heard = []
-        loop.join(Thread(rank, wishes, messages), lambda act, loop=loop: loop.heard.append(
+        loop.join(Thread(rank, wishes, messages, faults), lambda act, loop=loop: loop.heard.append(
             (loop.step, act.record)
         ))  # fmt: skip
         loops.append(loop)
@@ -116,6 +125,9 @@ def test_processes_at_different_steps_are_refused(pair):
     assert other.wait(60)
     assert isinstance(other.error, RankFailedError)
     assert "different steps: that of rank 0 has done 0, this one 1" in str(other.error)
+    assert leader.wait(60)
+    assert isinstance(leader.error, RankFailedError)
+    assert "the process of rank 1 of this training has failed: RankFailedError" in str(leader.error)
 
 
 def test_one_alone_is_asked_nothing():

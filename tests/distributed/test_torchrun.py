@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,15 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
 ROI = (0, 0, 0.3, 0.3)
 
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
 @contextmanager
-def started(folder, *arguments):
+def started(folder, *arguments, launcher=TORCHRUN):
     """The script in two processes; ends them, whatever happened."""
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             str(SCRIPT), str(folder), *arguments],
+            [sys.executable, *launcher, str(SCRIPT), str(folder), *arguments],
             stdout=said, stderr=said, env=ENVIRONMENT, cwd=HERE, start_new_session=True,
         )  # fmt: skip
         try:
@@ -34,9 +36,9 @@ def started(folder, *arguments):
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            for file in folder.glob("pid*"):  # torchrun has put them into groups of their own
-                if (pid := int(file.read_text())) and process.returncode is None:
-                    os.kill(pid, signal.SIGKILL)
+                for file in folder.glob("pid*"):  # torchrun puts each into a group of its own
+                    with suppress(ProcessLookupError):
+                        os.kill(int(file.read_text()), signal.SIGKILL)
             process.wait()
 
 
@@ -60,9 +62,9 @@ def steps_of(said, kind):
     return [(name, step) for found, step, name in said["acts"] if found == kind]
 
 
-def steered(folder, how):
-    """Steer such a training; what was done at which step, and what both ranks say of it."""
-    with started(folder, how) as process:
+def steered(folder, how, **launched):
+    """Steer such a training to its end: both ranks did each thing at the same step."""
+    with started(folder, how, **launched) as process:
         run = served(folder, process)
         with coflect.connect(run, by="ada") as session:
             eventually(lambda: session.metrics["step"] > 10, 240)
@@ -110,8 +112,16 @@ def test_two_processes_are_steered_as_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_loop_of_the_scripts_own_in_two_processes(tmp_path):
-    steered(tmp_path, "own")
+@pytest.mark.parametrize("how", ["own", "accelerate", "lightning", "transformers"])
+def test_a_loop_that_is_not_the_sessions_in_two_processes(tmp_path, how):
+    pytest.importorskip(how if how != "own" else "torch")
+    steered(tmp_path, how)
+
+
+@pytest.mark.slow
+def test_processes_that_lightning_starts_itself(tmp_path):
+    pytest.importorskip("lightning")
+    steered(tmp_path, "lightning", launcher=())
 
 
 @pytest.mark.slow
@@ -158,12 +168,12 @@ def test_a_process_that_is_killed_ends_all_in_order(tmp_path):
 
 @pytest.mark.slow
 def test_no_watchdog_ends_a_pause(tmp_path):
-    with started(tmp_path, "short") as process:  # collectives of the script may take 5 s
+    with started(tmp_path, "short") as process:  # collectives of the script may take 20 s
         run = served(tmp_path, process)
         with coflect.connect(run) as session:
             eventually(lambda: session.metrics["step"] > 10, 240)
             session.pause()
-            until = time.monotonic() + 15
+            until = time.monotonic() + 25
             eventually(lambda: time.monotonic() > until, 60)
             held = session.metrics["step"]
             session.resume()
