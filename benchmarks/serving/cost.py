@@ -105,7 +105,7 @@ def ranks(pairs: int, batch: int) -> None:
         for inputs, targets, indices in batches:
             logits = step(inputs, targets)
             if kind == "meeting":
-                group.agree(False)  # noqa: FBT003 - the one argument
+                group.agree(False)
             elif kind == "session":
                 session.observe(indices, logits, targets)
             began = began or time.perf_counter()
