@@ -93,6 +93,8 @@ class Waits(Held):
         parts = self._open()
         if parts.loop.running:
             parts.desk.order("stop")
+            if parts.own_loop.several and parts.loop.on_this_thread:
+                return  # the other processes end with this one, at the end of this step
             if not parts.own_loop.close():
                 parts.await_end()
         else:
