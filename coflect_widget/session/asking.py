@@ -41,7 +41,7 @@ class Asks(Held):
         TimeoutError
             If it takes longer than `timeout` seconds.
         """
-        parts = self._led()
+        parts = self._led(steers=False)
         look = partial(parts.findings.look, parts.loop.epoch, last=True)
         self._wait_for(parts.controls.submit(look), timeout, "find_shortcuts()")
         if not parts.findings.wait(timeout):

@@ -31,6 +31,10 @@ _NOT_MET = (
     "met: call torch.distributed.init_process_group('gloo') before the training begins, or start "
     "the script in one process"
 )
+_MADE_EARLY = (
+    "this session was made before its process knew its rank; call "
+    "torch.distributed.init_process_group(...) first, and then make the session"
+)
 
 
 class _Side(Protocol):
@@ -98,6 +102,8 @@ class Ranks(Closing):
                 if parts.backend.follows:
                     raise RuntimeError(_NOT_MET)
                 return
+            if (group.rank > 0) != parts.backend.follows:
+                raise RuntimeError(_MADE_EARLY)
             self._group = group
             self._meet(group)
         if ours:

@@ -356,7 +356,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         OSError
             If the disk refuses; it is tried again.
         """
-        parts = self._led()
+        parts = self._led(steers=False)
         taken = parts.checkpoints.take(checkpoint_name(name, self._run.checkpoints))
         written: Checkpoint = self._wait_for(taken, timeout, "checkpoint()")
         parts.stream.flush()

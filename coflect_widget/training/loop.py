@@ -335,6 +335,8 @@ class TrainingLoop:
                     if self.whole_epochs:
                         self.target_step -= 1
                     controls.pause()
+                    if self.together is not None:
+                        self.together.begin()
                     error.batch = error.batch or batch
                     self.observer.non_finite(self.step, error)
                 else:

@@ -92,7 +92,7 @@ class Together:
         self._told_at = 0.0
 
     def begin(self) -> None:
-        """A training begins, of all: they meet at its first boundary."""
+        """All stay at the next boundary: a training begins, or its step failed in all at once."""
         self._stepwise, self._held = True, False
 
     def done(self, act: Act) -> None:
@@ -122,6 +122,7 @@ class Together:
             order = self._hear()
             return order.validation if order.then == "go" else None
         found = evaluate(self._in_validation)
+        self._stepwise = self._asked.advancing
         self._tell("end" if found is None else "go", found)
         return found
 

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -169,7 +170,7 @@ class Ranked:
     _rank: int
     _ranks: int
 
-    @property
+    @cached_property
     def follows(self) -> bool:  # noqa: D102 - as `Backend` has it
         return follows()
 
