@@ -55,7 +55,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., coflect.Session]]:
 
 
 def settled(session: coflect.Session) -> None:
-    assert session.wait(60)
+    assert session.wait(240)
     assert session._parts is not None
     assert session._parts.forecaster.drain(30)
     assert session._parts.stream.flush(10)
