@@ -94,6 +94,8 @@ def steered(folder, how, **launched):
     assert paused == [held, held + 3]
     for same in ("weights", "momentum", "step", "lr"):
         assert mine[same] == other[same], same
+    both = 2 * 16 * mine["step"]  # 16 samples a step in each
+    assert 0.95 * both < mine["seen"] <= both  # a sample judged anew is seen anew
     assert (mine["lr"], mine["finite"], mine["error"], other["error"]) == (0.01, True, "", "")
     return coflect.open_run(run)
 
@@ -103,12 +105,9 @@ def test_two_processes_are_steered_as_one(tmp_path):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.path.name]
     (begun,) = run.events("train_started")
     assert begun.data.steps_per_epoch == 8  # of 256 samples, 16 in each of two processes
-    # each rank saw its half of an epoch, and rank 0 knows what became of all
     assert run.checkpoints.last.step == run.events("state")[-1].step
     (state,) = [one.data for one in run.events("notice") if "2 processes" in one.data.text]
     assert state.level == "info"
-    forgotten = run.events("forecast")[-1].data
-    assert forgotten.wrong > 128 - 16  # at 4 classes most of both halves are wrong at first
 
 
 @pytest.mark.slow

@@ -177,6 +177,7 @@ with coflect.Session(
             "step": session.metrics["step"],
             "lr": optimizer.param_groups[0]["lr"],
             "error": error,
+            "seen": int(session._parts.forecaster.store.times_seen.sum()),
         }
         (folder / f"rank{session.rank}.json").write_text(json.dumps(said))
 if dist.is_initialized():
