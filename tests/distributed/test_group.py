@@ -17,7 +17,12 @@ from coflect_widget.distributed.orders import Order, act_of
 from coflect_widget.telemetry.seen import read_seen, seen_of
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
-from tests.conftest import eventually, tiny_cnn
+from tests.conftest import tiny_cnn
+from tests.conftest import eventually as wait_for
+
+
+def eventually(condition, what="it"):
+    return wait_for(condition, 120, what)
 
 
 class Thread(Alone):
@@ -32,7 +37,7 @@ class Thread(Alone):
     def agree(self, wish):
         answer = False
         if self._asked:
-            given = self._wishes[1 - self.rank].get(timeout=60)
+            given = self._wishes[1 - self.rank].get(timeout=120)
             if given is None:
                 raise RuntimeError("Connection closed")
             answer = given or self._mine
@@ -44,7 +49,7 @@ class Thread(Alone):
         self._messages.put(message)
 
     def hear(self):
-        return self._messages.get(timeout=60)
+        return self._messages.get(timeout=120)
 
     def fail(self, fault, patience):
         self._faults.append(fault)
@@ -84,7 +89,7 @@ def pair():
     yield loops
     loops[0].controls.stop()
     for loop in loops:
-        assert loop.wait(60)
+        assert loop.wait(120)
         loop.snapshots.close()
 
 
@@ -113,7 +118,7 @@ def test_what_is_asked_of_the_first_is_done_by_all_at_the_same_step(pair):
     leader.controls.resume()
     eventually(lambda: min(loop.epoch for loop in pair) > 2, what="a validation of one for both")
     leader.controls.stop()
-    assert all(loop.wait(60) for loop in pair)
+    assert all(loop.wait(120) for loop in pair)
     assert [loop.state for loop in pair] == ["stopped", "stopped"]
     assert leader.step == other.step
 
@@ -122,10 +127,10 @@ def test_processes_at_different_steps_are_refused(pair):
     leader, other = pair
     other.step = 1
     begin(pair)
-    assert other.wait(60)
+    assert other.wait(120)
     assert isinstance(other.error, RankFailedError)
     assert "different steps: that of rank 0 has done 0, this one 1" in str(other.error)
-    assert leader.wait(60)
+    assert leader.wait(120)
     assert isinstance(leader.error, RankFailedError)
     assert "the process of rank 1 of this training has failed: RankFailedError" in str(leader.error)
 
@@ -138,7 +143,7 @@ def test_one_alone_is_asked_nothing():
     snapshots = Snapshots(backend.weight_specs())
     loop = TrainingLoop(backend, Controls(), snapshots, Nobody())
     loop.start(100)
-    assert loop.wait(60)
+    assert loop.wait(120)
     snapshots.close()
     assert (loop.step, loop.together) == (100, None)
 

@@ -58,6 +58,11 @@ def ended(folder, process):
     return [json.loads(file.read_text()) for file in files]
 
 
+def only_run(folder):
+    (path,) = (folder / "runs").iterdir()
+    return coflect.open_run(path)
+
+
 def steps_of(said, kind):
     return [(name, step) for found, step, name in said["acts"] if found == kind]
 
@@ -96,7 +101,9 @@ def steered(folder, how, **launched):
         assert mine[same] == other[same], same
     both = 2 * 16 * mine["step"]  # 16 samples a step in each
     assert 0.95 * both < mine["seen"] <= both  # a sample judged anew is seen anew
-    assert (mine["lr"], mine["finite"], mine["error"], other["error"]) == (0.01, True, "", "")
+    assert (mine["finite"], mine["error"], other["error"]) == (True, "", "")
+    if how != "transformers":  # whose own schedule sets it at each step
+        assert mine["lr"] == 0.01
     return coflect.open_run(run)
 
 
@@ -126,29 +133,33 @@ def test_processes_that_lightning_starts_itself(tmp_path):
 @pytest.mark.slow
 def test_what_one_process_raises_ends_all_and_is_on_record(tmp_path):
     with started(tmp_path, "session", "12") as process:
-        mine, other = ended(tmp_path, process)
-        assert process.returncode != 0
-    assert "OSError" in other["error"]
-    assert "the process of rank 1 of this training has failed: OSError" in mine["error"]
-    assert (mine["step"], other["step"]) == (12, 12)
-    assert mine["weights"] == other["weights"]
-    (path,) = (tmp_path / "runs").iterdir()
-    run = coflect.open_run(path)
+        assert process.wait(240) != 0
+    run = only_run(tmp_path)
     (failure,) = run.events("failure")
-    assert "rank 1" in failure.data.error
+    assert failure.step == 12
+    assert "rank 1 has failed: OSError" in failure.data.error
     assert "the disk of rank 1 is gone" in failure.data.error
     assert "__getitem__" in failure.data.traceback
     assert run.events("state")[-1].data.state == "failed"
+    said = json.loads((tmp_path / "rank1.json").read_text())
+    assert said["error"].startswith("OSError")
+    assert said["step"] == 12
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_nan_in_one_process_spoils_no_weight_in_any(tmp_path):
+def test_a_loss_that_is_nan_in_one_process_spoils_no_weight(tmp_path):
     with started(tmp_path, "nan", "12") as process:
-        mine, other = ended(tmp_path, process)
-    assert "NonFiniteLossError" in mine["error"]
-    assert "in the process of rank 1" in mine["error"]
-    assert (mine["finite"], other["finite"]) == (True, True)
-    assert mine["weights"] == other["weights"]
+        assert process.wait(240) != 0
+    said = json.loads((tmp_path / "rank0.json").read_text())
+    assert said["error"].startswith("NonFiniteLossError")
+    assert "the loss is nan" in said["error"]
+    assert "in the process of rank 1" in said["error"]
+    assert said["finite"]
+    assert said["step"] == 12
+    run = only_run(tmp_path)
+    assert [one.data.state for one in run.events("state")] == ["training", "paused", "stopped"]
+    (record,) = run.events("non_finite")
+    assert record.data.in_data
 
 
 @pytest.mark.slow
@@ -158,11 +169,12 @@ def test_a_process_that_is_killed_ends_all_in_order(tmp_path):
         with coflect.connect(run) as session:
             eventually(lambda: session.metrics["step"] > 10, 240)
         os.kill(int((tmp_path / "pid1").read_text()), signal.SIGKILL)
-        process.wait(240)
-        mine = json.loads((tmp_path / "rank0.json").read_text())
-    assert "another process of this training has failed" in mine["error"]
-    assert coflect.open_run(run).events("state")[-1].data.state == "failed"
-    assert mine["finite"]
+        assert process.wait(240) != 0
+    run = only_run(tmp_path)
+    (failure,) = run.events("failure")
+    assert "another process of this training has failed" in failure.data.error
+    assert run.events("state")[-1].data.state == "failed"
+    assert run.checkpoints.last.reason == "failed"
 
 
 @pytest.mark.slow

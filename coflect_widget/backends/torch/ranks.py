@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from coflect_widget.backends.base import Batch, NonFiniteLossError
+from coflect_widget.backends.torch.modes import Buffers
 from coflect_widget.distributed.alone import Alone
 from coflect_widget.distributed.group import Fault, Group
 
@@ -167,6 +168,7 @@ class Ranked:
 
     model: nn.Module
     _wrapper: nn.Module | None  # averages the gradients of the processes
+    _buffers: Buffers
     _rank: int
     _ranks: int
 
@@ -198,7 +200,8 @@ class Ranked:
         if loss is not None and math.isfinite(loss):
             text = "the gradient is not finite, by the batch of another process"
             raise NonFiniteLossError(text, elsewhere=True)
-        raise NonFiniteLossError(f"the loss is {loss}", batch, logits.detach())
+        text = self._buffers.mended(self.model, math.nan if loss is None else loss)
+        raise NonFiniteLossError(text, batch, logits.detach())
 
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, nn.Module | None]:
