@@ -17,8 +17,8 @@ from coflect_widget.distributed.orders import Order, act_of
 from coflect_widget.telemetry.seen import read_seen, seen_of
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
-from tests.conftest import tiny_cnn
 from tests.conftest import eventually as wait_for
+from tests.conftest import tiny_cnn
 
 
 def eventually(condition, what="it"):
