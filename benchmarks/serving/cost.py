@@ -3,6 +3,10 @@
 ``python benchmarks/serving/cost.py`` prints it. One session trains; in each pair of blocks one
 block has the served session's client connected and asking for updates as a dashboard does, the
 other has the serving closed; which comes first changes from pair to pair.
+
+``python benchmarks/serving/cost.py --ranks`` does the same of two processes that train one model
+with DistributedDataParallel: blocks of steps that meet at each boundary, and blocks in a session,
+whose steps are told to rank 0 too, each against blocks that do neither.
 """
 
 from __future__ import annotations
@@ -68,13 +72,86 @@ def served(session: coflect.Session, seconds: float) -> float:
         session._served = None
 
 
+def ranks(pairs: int, batch: int) -> None:
+    """One of two processes; that of rank 0 prints."""
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    from coflect_widget.backends.torch.ranks import TorchGroup
+
+    dist.init_process_group("gloo")
+    rank, steps = dist.get_rank(), 48
+    model = DistributedDataParallel(small_resnet(10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    rng = np.random.default_rng(rank)
+    x = torch.from_numpy(rng.random((steps, batch, 3, 32, 32), np.float32))
+    y = torch.from_numpy(rng.integers(0, 10, (steps, batch)))
+    places = torch.arange(rank, 2 * steps * batch, 2).reshape(steps, batch)
+
+    def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(x)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, y).backward()
+        optimizer.step()
+        return logits
+
+    def timed(kind: str) -> float:
+        """Milliseconds a step, without the first."""
+        dist.barrier()
+        batches = zip(x, y, places, strict=True)
+        if kind == "session":
+            batches = session.loop(batches, validate=False)
+        began = 0.0
+        for inputs, targets, indices in batches:
+            logits = step(inputs, targets)
+            if kind == "meeting":
+                group.agree(False)
+            elif kind == "session":
+                session.observe(indices, logits, targets)
+            began = began or time.perf_counter()
+        return 1000 * (time.perf_counter() - began) / (steps - 1)
+
+    data = (np.zeros((2 * steps * batch, 3, 32, 32), np.float32), np.arange(2 * steps * batch) % 10)
+    with tempfile.TemporaryDirectory() as folder:
+        session = coflect.Session(
+            model, data, batch_size=batch, optimizer=optimizer, run_dir=folder,
+            config={"xai_every": 10**6, "checkpoint_minutes": 0},
+        )  # fmt: skip
+        group = TorchGroup()
+        kinds = ["alone", "meeting", "session"]
+        taken: dict[str, list[float]] = {kind: [timed(kind)][1:] for kind in kinds}  # warm
+        order = np.random.default_rng(0)  # the same in both
+        for _ in range(pairs):
+            for kind in order.permutation(kinds).tolist():
+                taken[kind].append(timed(kind))
+        session.close()
+    if rank:
+        return
+    print(describe())
+    print(f"step of two processes: {statistics.median(taken['alone']):.1f} ms")
+    for kind in kinds[1:]:
+        ratios = [100 * (b / a - 1) for a, b in zip(taken["alone"], taken[kind], strict=True)]
+        low, high = np.percentile(ratios, [25, 75])
+        print(
+            f"{kind}: {statistics.median(ratios):+.1f} % "
+            f"(quartiles {low:+.1f} to {high:+.1f}, {pairs} interleaved pairs)"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a block")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--ranks", action="store_true", help="of two processes meeting")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.ranks and "RANK" not in os.environ:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        sys.exit(subprocess.run([sys.executable, *torchrun, *sys.argv], check=False).returncode)
+    if given.ranks:
+        ranks(given.pairs, given.batch)
+        return
     rng = np.random.default_rng(0)
     data = (rng.random((2048, 3, 32, 32), np.float32), rng.integers(0, 10, 2048))
     with tempfile.TemporaryDirectory() as folder:

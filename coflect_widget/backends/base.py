@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.knobs import Knobs
 from coflect_widget.backends.state import Memory, TrainingState
+from coflect_widget.distributed.group import Group
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks.base import Task
@@ -37,10 +38,20 @@ class NonFiniteLossError(ArithmeticError):
         What the step was of; the loop knows it where the backend does not say so.
     logits : tensor (B, C) or None
         What the model gave for it.
+    elsewhere : bool
+        Whether it was the batch of another process.
     """
 
-    def __init__(self, text: str, batch: Batch | None = None, logits: Any = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        batch: Batch | None = None,
+        logits: Any = None,
+        *,
+        elsewhere: bool = False,
+    ) -> None:
         super().__init__(text)
+        self.elsewhere = elsewhere
         self.batch, self.logits = batch, logits
 
 
@@ -186,6 +197,8 @@ class Backend(Protocol):
     takes_labels: bool
     #: * whether `read_val_sample` can be asked
     reads_val: bool
+    #: * whether this process is of a training of several that another process leads
+    follows: bool
 
     @property
     def lapses(self) -> list[Any]:
@@ -211,6 +224,18 @@ class Backend(Protocol):
         """* So many more steps are about to be trained by the loop.
 
         What it guesses by that is appended to `assumptions`.
+        """
+
+    def group(self) -> Group:
+        """* The processes that train this model together; all call it at the same place."""
+
+    def share(self, group: Group) -> None:
+        """* Go over this process's share of each epoch from now on, in equally many steps.
+
+        Raises
+        ------
+        ValueError
+            If the model is none whose steps several processes take together.
         """
 
     def begin(self) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.state import Memory, TrainingState, weights_alone
+from coflect_widget.distributed.alone import Alone
+from coflect_widget.distributed.group import Group
 from coflect_widget.modalities.base import Modality
 from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks.base import Task
@@ -34,6 +36,7 @@ class BackendDefaults:
     members: NDArray[np.int64] | None = None
     knobs: Any = None
     shares_optimizer: bool = False
+    follows: Any = False
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -52,6 +55,12 @@ class BackendDefaults:
 
     def finish(self) -> None:
         pass
+
+    def group(self) -> Group:
+        return Alone()
+
+    def share(self, group: Group) -> None:
+        raise ValueError("this backend trains in one process; start the script in one")
 
     def forget_read(self) -> None:
         pass

@@ -35,6 +35,7 @@ class SourcedBackend(BackendDefaults):
     def __init__(self) -> None:
         self._guidance: Any = None  # guidance.losses.GuidanceLosses
         self._judged = JudgedLabels()
+        self._rank, self._ranks = 0, 1  # which share of an epoch this process goes over
 
     # --- data ----------------------------------------------------------------------------------
 
@@ -48,7 +49,7 @@ class SourcedBackend(BackendDefaults):
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(batch_cuts(len(self._in_epoch), self.batch_size))
+        return len(batch_cuts(-(-len(self._in_epoch) // self._ranks), self.batch_size))
 
     @property
     def _in_epoch(self) -> range | NDArray[np.int64]:
@@ -67,8 +68,15 @@ class SourcedBackend(BackendDefaults):
         return [source for source in (self.train_source, self.val_source) if source is not None]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Indices of the training data in the order of an epoch."""
-        return epoch_order(self.seed, epoch, self._in_epoch)
+        """Indices of the training data in the order of an epoch, of this process's share.
+
+        All shares are equally long: the first samples of the epoch come twice where they must.
+        """
+        order = epoch_order(self.seed, epoch, self._in_epoch)
+        if self._ranks == 1:
+            return order
+        even = np.resize(order, -(-len(order) // self._ranks) * self._ranks)
+        return np.ascontiguousarray(even[self._rank :: self._ranks])
 
     def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
         rows: tuple[NDArray[np.float32], NDArray[Any]] = self.train_source.rows_to_add(x, y)

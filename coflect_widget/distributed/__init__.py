@@ -1,1 +1,1 @@
-"""The processes that train one model together; today it is one."""
+"""The processes that train one model together; most often it is one."""

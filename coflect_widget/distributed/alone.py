@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-T = TypeVar("T")
+from coflect_widget.distributed.group import Fault
 
 
 class Alone:
@@ -17,10 +15,27 @@ class Alone:
         """What is wished."""
         return wish
 
-    def broadcast(self, value: T) -> T:
-        """The value."""
-        return value
+    def tell(self, message: bytes) -> None:
+        """Nobody hears it."""
 
-    def gather(self, value: T) -> list[T]:
-        """The value alone."""
-        return [value]
+    def hear(self) -> bytes:
+        """There is nobody to hear."""
+        raise RuntimeError("a process alone has nobody to hear")
+
+    def send(self, message: bytes, *, may_drop: bool = False) -> bool:
+        """There is nobody to send to."""
+        raise RuntimeError("a process alone has nobody to send to")
+
+    def received(self) -> list[tuple[int, bytes]]:
+        """Nothing."""
+        return []
+
+    def fail(self, fault: Fault, patience: float) -> None:
+        """Nobody needs to know."""
+
+    def fault(self) -> Fault | None:
+        """There is no other process that could fail."""
+        return None
+
+    def know(self) -> None:
+        """There is no other process."""

@@ -30,6 +30,7 @@ from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.ranking import reasons
 from coflect_widget.process.closing import Closing
 from coflect_widget.telemetry.metrics import MetricWindows
+from coflect_widget.telemetry.seen import Seen
 from coflect_widget.telemetry.store import ManyStats, SampleStore
 
 #: Seconds between two looks at what waits, at least and at most, and how many steps shall wait.
@@ -242,11 +243,8 @@ class Forecaster(Closing):
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until everything observed so far is in the store.
 
-        Returns
-        -------
-        bool
-            False if `timeout` seconds passed first, or the thread has ended with work left,
-            or this is the forecaster's own thread, which cannot wait for itself.
+        False if `timeout` seconds passed first, or the thread has ended with work left, or this is
+        the forecaster's own thread, which cannot wait for itself.
         """
         if threading.current_thread() is self._thread:
             return False
@@ -358,6 +356,14 @@ class Forecaster(Closing):
         scale = np.repeat(taken.scale.astype(np.float32), [*map(len, indices)])
         self.foresight.update(rows, scale, history)
         self._metrics_of(part, taken)
+
+    def take_in(self, seen: Seen) -> None:
+        """Take in what steps of another process came to; from a mark's callback only."""
+        steps = seen.steps.tolist()
+        taken, rows, history = self.store.update_many(seen.by_step, seen.found, None, steps)
+        scale = np.repeat(taken.scale.astype(np.float32), seen.lengths)
+        self.foresight.update(rows, scale, history)
+        self._metrics.also(taken, seen.losses, seen.guidance)
 
     def _metrics_of(self, items: list[Item], taken: ManyStats) -> None:
         outputs = [item[3] for item in items]

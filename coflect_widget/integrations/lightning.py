@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
-from coflect_widget.backends.torch.tap import ForwardTap, targets_of
+from coflect_widget.backends.torch.tap import ForwardTap, add_gradient, targets_of
 from coflect_widget.training.own_loop import OwnLoop
 
 _TARGET_NAMES = ("y", "label", "labels", "target", "targets")
@@ -63,20 +63,33 @@ class _Hooks:
                 "the session's model is neither the LightningModule that is fitted nor a module "
                 "in it; make the session from that module, for example Session(module.model, ...)"
             )
-        if trainer.world_size > 1:
-            raise ValueError("lightning_callback() follows one process; use Trainer(devices=1)")
+        strategy = trainer.strategy
+        if trainer.world_size > 1 and "DDP" not in type(strategy).__name__:
+            raise ValueError(
+                f"lightning_callback() cannot follow {type(strategy).__name__}, whose processes "
+                "have a part of the weights each; use Trainer(strategy='ddp')"
+            )
         source = getattr(trainer.fit_loop, "_data_source", None)
         if source is None:  # another version of Lightning; batches must bring their indices
             return
-        ask = source.dataloader
+        ask, process = source.dataloader, strategy.process_dataloader
+        asked = [False]
 
-        def followed() -> Any:
-            loader = ask()
-            self._next_indices = self._resources.enter_context(self._backend.follow(loader))
+        def loader_asked_for() -> Any:
+            asked[0] = True
+            return ask()
+
+        def followed(loader: Any) -> Any:
+            """The loader as it will be gone through, with the sampler of several processes."""
+            loader = process(loader)
+            if asked[0]:
+                asked[0] = False
+                self._next_indices = self._resources.enter_context(self._backend.follow(loader))
             return loader
 
-        source.dataloader = followed
+        source.dataloader, strategy.process_dataloader = loader_asked_for, followed
         self._resources.callback(lambda: vars(source).pop("dataloader", None))
+        self._resources.callback(lambda: vars(strategy).pop("process_dataloader", None))
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: Any) -> None:
         """Lightning saves what is its own; what is the session's is saved beside it."""
@@ -113,7 +126,7 @@ class _Hooks:
         with tap.off():
             term = self._own.guidance_loss(tap.inputs, self._targets, loss * share)
             if isinstance(term, Tensor):
-                (term / share).backward()
+                add_gradient(term / share, self._backend.model)
 
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from coflect_widget.backends.base import MissingFrameworkError
-from coflect_widget.backends.torch.tap import ForwardTap, targets_of
+from coflect_widget.backends.torch.tap import ForwardTap, add_gradient, targets_of
 from coflect_widget.training.own_loop import OwnLoop
 
 
@@ -46,6 +46,7 @@ class _Hooks:
         self._targets: Any = None
         self._loss: Tensor | None = None
         self._late: Tensor | None = None  # guidance that could not be added to the loss
+        self._pieces = 1  # backward passes of a step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._resources.close()  # of a training that ended by an exception
@@ -61,6 +62,7 @@ class _Hooks:
         if not self._own.begin(state.max_steps, per_epoch, args.per_device_train_batch_size):
             control.should_training_stop = True
             return
+        self._pieces = args.gradient_accumulation_steps
         following = self._backend.follow(more.get("train_dataloader"))
         self._next_indices = self._resources.enter_context(following)
         self._tap = ForwardTap(self._backend.model, self._forward)
@@ -90,6 +92,10 @@ class _Hooks:
         with tap.off():
             term = self._own.guidance_loss(inputs, self._targets, task.detach())
         if not isinstance(term, Tensor):
+            return None
+        if loss is None and self._own.several:
+            # Before the backward pass, which averages over processes; later each had its own.
+            add_gradient(term / self._pieces, self._backend.model)
             return None
         if loss is None:
             self._late = term

@@ -41,7 +41,7 @@ class Asks(Held):
         TimeoutError
             If it takes longer than `timeout` seconds.
         """
-        parts = self._open()
+        parts = self._led(steers=False)
         look = partial(parts.findings.look, parts.loop.epoch, last=True)
         self._wait_for(parts.controls.submit(look), timeout, "find_shortcuts()")
         if not parts.findings.wait(timeout):
@@ -73,5 +73,5 @@ class Asks(Held):
         said = one_of(answer, "answer", get_args(events.Answer))
         if said is None:
             raise ValueError(f"answer=None; expected one of {', '.join(get_args(events.Answer))}")
-        parts = self._open()
+        parts = self._led()
         return self._wait_for(parts.desk.answer(name, said), timeout, "answer()")[1]

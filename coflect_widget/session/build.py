@@ -31,14 +31,14 @@ from coflect_widget.session.answering import Answering
 from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
-from coflect_widget.session.holding import Holding
+from coflect_widget.session.following import FOLLOWER, LEADER
 from coflect_widget.session.keeping import Keeping, saved
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
-from coflect_widget.session.observer import Observer
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.ranks import Ranks
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.spikes import Spikes
@@ -49,8 +49,7 @@ from coflect_widget.studies.knob_effect import KnobWatch
 from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
-from coflect_widget.training.checkpoints import ALARM, CheckpointKeeper
-from coflect_widget.training.controls import Controls
+from coflect_widget.training.checkpoints import ALARM
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
 
@@ -95,17 +94,18 @@ def build(
     parts: Parts  # the end of this function; what is late-bound below sees it then
     snapshots = Snapshots(backend.weight_specs())  # may refuse; no thread runs yet
     stream = EventStream(path, first_event)
-    controls = Controls()
+    roles = FOLLOWER if backend.follows else LEADER
+    controls = roles.controls()
     process = ProcessSettings(touch=config.process.touch)
     samples = Samples(backend, controls, process)
     tell = Telling(stream, config.author or user_name() or "", lambda: (loop.step, loop.epoch))
     newest = Newest()
-    observer = Observer(tell, newest)
+    observer = roles.observer(tell, newest)
     loop = TrainingLoop(backend, controls, snapshots, observer, process)
     own_loop = OwnLoop(loop, task, lambda *expected: parts.announce(*expected, own_loop=True))
     store = SampleStore(backend.num_train, task)
     spikes = Spikes(backend, task, store, tell, lambda index: gallery.thumbnail(index))
-    holding = Holding(backend, task, controls, own_loop, samples, tell, spikes.not_finite)
+    holding = roles.holding(backend, task, controls, own_loop, samples, tell, spikes.not_finite)
     window = ReviewWindow(config.forecast.gates, task)
     forecaster = Forecaster(
         Foresight(
@@ -201,7 +201,7 @@ def build(
     data = DataChanges(
         path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
-    checkpoints = CheckpointKeeper(
+    checkpoints = roles.checkpoints(
         path,
         controls,
         lambda memory: parts.keeping.copy(memory),
@@ -304,6 +304,8 @@ def build(
         desk=desk,
     )
     parts.keeping = Keeping(parts, observer, facts or {})
+    parts.ranks = ranks = Ranks(parts, observer)
+    tell.acted = ranks.done
     observer.follow(parts)
     return parts
 

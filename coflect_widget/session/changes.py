@@ -55,7 +55,7 @@ class Changes(Held):
             "unfreeze": unfreeze, "batch_size": batch_size, **values,
         }  # fmt: skip
         knobs = inputs_of(given)
-        return self._wait_for(self._open().knobs.set(knobs), 60, "set()")
+        return self._wait_for(self._led().knobs.set(knobs), 60, "set()")
 
     def add(self, x: Any, y: Any) -> Intervention:
         """Add samples to the training data, after the last one; trained on from the next epoch on.
@@ -72,7 +72,7 @@ class Changes(Held):
         ValueError
             If they do not fit, or the data cannot grow; nothing has changed then.
         """
-        return self._wait_for(self._open().data.add(x, y), 60, "add()")
+        return self._wait_for(self._led().data.add(x, y), 60, "add()")
 
     def drop(self, index: int | Iterable[int] | Spike | Event) -> Intervention:
         """Leave samples out of the training from the next step on; their indices stay.
@@ -88,7 +88,7 @@ class Changes(Held):
         ValueError, IndexError
             If it cannot be used; nothing has changed then.
         """
-        return self._wait_for(self._open().data.drop(_indices(index)), 60, "drop()")
+        return self._wait_for(self._led().data.drop(_indices(index)), 60, "drop()")
 
     def relabel(self, index: int | Iterable[int], label: int | Iterable[int]) -> Intervention:
         """Train samples under another label from the next step on.
@@ -105,7 +105,7 @@ class Changes(Held):
             If it cannot be used; nothing has changed then.
         """
         labels = _whole(label, "label")
-        return self._wait_for(self._open().data.relabel(_indices(index), labels), 60, "relabel()")
+        return self._wait_for(self._led().data.relabel(_indices(index), labels), 60, "relabel()")
 
 
 def _indices(given: Any) -> list[int]:

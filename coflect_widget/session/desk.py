@@ -177,6 +177,11 @@ class Desk:
     def _continue(self, epochs: int | None) -> Future[Answer]:
         if self._loop.running:
             raise ValueError("training is under way; Resume goes on after a pause")
+        if self._loop.together is not None:
+            raise ValueError(
+                "several processes train together, and all must begin at once: call "
+                "session.train() in their script"
+            )
         if epochs is None and not (self._loop.left[0] or self._loop.ends_epoch):
             raise ValueError(NOTHING_LEFT)
         self._tell.command("continue" if epochs is None else f"continue: {epochs} epochs")

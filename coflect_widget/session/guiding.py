@@ -70,7 +70,7 @@ class Guides(Held):
             strength=fraction(strength, "strength"),
             scope=one_of(scope, "scope", get_args(Scope)),
         )
-        return self._wait_for(self._open().desk.feedback(command), 60, "feedback()")
+        return self._wait_for(self._led().desk.feedback(command), 60, "feedback()")
 
     def similar(self, intervention: Intervention | str, timeout: float = 600) -> list[Hit]:
         """Other samples that show what an intervention ignores, best first.
@@ -81,7 +81,7 @@ class Guides(Held):
             ``.index``, ``.box`` as fractions, ``.score`` (1 for the same pixels).
         """
         name = intervention if isinstance(intervention, str) else intervention.id
-        return self._wait_for(self._open().desk.similar(name), timeout, "similar()")
+        return self._wait_for(self._led().desk.similar(name), timeout, "similar()")
 
     def confirm(
         self, intervention: Intervention | str, indices: Sequence[int] | None = None
@@ -89,12 +89,12 @@ class Guides(Held):
         """Ignore it in those hits of `similar` too, each at its place; in all if left out."""
         name = intervention if isinstance(intervention, str) else intervention.id
         chosen = None if indices is None else [whole_number(k, "indices") for k in indices]
-        return self._wait_for(self._open().desk.confirm(name, chosen), 60, "confirm()")
+        return self._wait_for(self._led().desk.confirm(name, chosen), 60, "confirm()")
 
     def undo(self, intervention: Intervention | str) -> Intervention:
         """Take one intervention out again; later ones stay."""
         identifier = intervention if isinstance(intervention, str) else intervention.id
-        return self._wait_for(self._open().desk.undo(identifier), 60, "undo()")
+        return self._wait_for(self._led().desk.undo(identifier), 60, "undo()")
 
     @property
     def interventions(self) -> list[Intervention]:

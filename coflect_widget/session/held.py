@@ -12,6 +12,15 @@ from coflect_widget.session.parts import Parts
 
 T = TypeVar("T")
 
+STEER_ELSEWHERE = (
+    "several processes train together, and this one follows that of rank 0, in which the training "
+    "is steered and shown: call it there alone, as in `if session.rank == 0:`"
+)
+STEER_BESIDE = (
+    "several processes train together, and what is asked for in the body of a loop would be done "
+    "in this one alone; ask from another thread, from the dashboard, or before the loop"
+)
+
 
 class Held:
     """Base of `Session` and of what is mixed into it."""
@@ -46,6 +55,18 @@ class Held:
             )
         if parts.closed:
             raise RuntimeError("the session is closed; make a new one to go on")
+        return parts
+
+    def _led(self, *, steers: bool = True) -> Parts:
+        """The same, of the process in which the training is steered.
+
+        `steers`: what is asked for takes effect in all processes, and so at a boundary of all.
+        """
+        parts = self._open()
+        if parts.backend.follows:
+            raise RuntimeError(STEER_ELSEWHERE)
+        if steers and parts.own_loop.several and parts.loop.on_this_thread:
+            raise RuntimeError(STEER_BESIDE)
         return parts
 
     @property

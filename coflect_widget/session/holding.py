@@ -85,6 +85,8 @@ class Holding:
     def loss(self, step: int, error: NonFiniteLossError) -> None:
         """The loss of a step was not finite; on the training thread."""
         self._hold()
+        if error.elsewhere:
+            return  # that process says whose fault it is
         batch = error.batch
         found = Culprits()
         if batch is not None:
@@ -131,6 +133,11 @@ class Holding:
             found = find_culprits(output.indices[rows], inputs, task=self._task)
         if not found.samples:
             found = find_culprits(output.indices, None, targets, logits, task=self._task)
+        self._say(step, what, found)
+
+    def told(self, step: int, what: str, found: Culprits) -> None:
+        """The same of a step of another process, which has looked whose fault it is."""
+        self._hold()
         self._say(step, what, found)
 
     def _hold(self) -> None:

@@ -46,7 +46,7 @@ def join(session: Held) -> None:
 
 def _serve_where_asked(session: Held) -> None:
     """`coflect run train.py` serves each session of a script; a failure is said and no more."""
-    if not os.environ.get(SERVE):
+    if not os.environ.get(SERVE) or session._made().backend.follows:
         return
     try:
         session.serve()

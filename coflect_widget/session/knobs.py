@@ -128,6 +128,12 @@ class KnobBoard:
         return turns
 
     def _check_loop(self, knobs: Sequence[KnobInput]) -> None:
+        if self._loop.together is not None and any(knob.name in LAYERS for knob in knobs):
+            raise ValueError(
+                "layers cannot be frozen or freed while several processes train: what averages "
+                "their gradients waits for each weight that was trained as it was made; set "
+                "requires_grad before DistributedDataParallel"
+            )
         if not self._own_loop.open:
             return
         for knob in knobs:

@@ -107,7 +107,7 @@ class Looks(Held):
         TimeoutError
             If it takes longer than `timeout` seconds.
         """
-        parts = self._open()
+        parts = self._led(steers=False)
         parts.scheduler.start()
         asked = parts.desk.explain(whole_number(index, "index"), self._class_named(target))
         explanation = self._wait_for(asked, timeout, "explain()")

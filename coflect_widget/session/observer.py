@@ -146,6 +146,8 @@ class Observer:
     def ended(self, state: RunState) -> None:
         """The loop is about to end: keep the weights; all telemetry is taken in when it has."""
         forecaster = self._parts.forecaster
+        if state != "failed":
+            self._parts.ranks.end()
         forecaster.flush()
         if state != "failed":
             self._measure_effects()
@@ -182,6 +184,8 @@ class Observer:
 
     def failed(self, error: BaseException, text: str) -> None:
         """Training ended with an exception."""
+        if self._parts.ranks.recorded(error):
+            return
         self._tell.emit(
             events.Failure(
                 error=error_line(error),

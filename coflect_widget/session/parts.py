@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from coflect_widget import events
 from coflect_widget.attribution.scheduler import ExplanationScheduler
@@ -41,6 +41,30 @@ from coflect_widget.training.checkpoints import CheckpointKeeper
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
+
+
+class Others(Protocol):
+    """The processes that train with this one; see `session.ranks.Ranks`."""
+
+    @property
+    def rank(self) -> int:
+        """Of this process."""
+
+    @property
+    def size(self) -> int:
+        """Processes that train together, as far as known."""
+
+    def join(self, *, ours: bool) -> None:
+        """Meet them, as a training begins."""
+
+    def end(self) -> None:
+        """A training ends: wait a moment for what was seen in it."""
+
+    def recorded(self, error: BaseException) -> bool:
+        """Whether the failure of another process, which this one tells of, is on record."""
+
+    def close(self) -> None:
+        """Hear them no more."""
 
 
 @dataclass(eq=False)
@@ -86,6 +110,7 @@ class Parts:
     newest: Newest
     desk: Desk
     keeping: Keeping = field(init=False)
+    ranks: Others = field(init=False)
     spare: bool = False
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
@@ -104,6 +129,8 @@ class Parts:
         `begun`: so many steps its first epoch has already. `own_loop`: the user's code trains.
         """
         self.spare, self.holding.broken = False, None
+        if own_loop:
+            self.ranks.join(ours=False)
         self.tell.emit(
             events.TrainStarted(
                 total_steps=self.loop.step + steps,
@@ -143,6 +170,6 @@ class Parts:
             for close in (
                 self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
                 self.scheduler.close, self.steering.close, self.findings.close,
-                self.checkpoints.close,
+                self.checkpoints.close, self.ranks.close,
             ):  # fmt: skip
                 closing.callback(close)

@@ -32,7 +32,7 @@ class Reviews(Held):
 
     @onset.setter
     def onset(self, only: bool) -> None:
-        self._open().desk.set_queue(onset=bool(only))
+        self._led().desk.set_queue(onset=bool(only))
 
     @property
     def advice(self) -> events.Advice | None:
@@ -80,13 +80,13 @@ class Reviews(Held):
             label=None if label is None else whole_number(label, "label"),
         )
         try:
-            return self._open().desk.judge(command).result(60)
+            return self._led().desk.judge(command).result(60)
         except FutureTimeoutError:
             raise TimeoutError("training did not come to a step's end within a minute") from None
 
     def open_window(self) -> None:
         """Open the review window by hand; the next intervention shuts it."""
-        self._open().desk.open_window()
+        self._led().desk.open_window()
 
     def restore_forecast(self, checkpoint: Checkpoint | str | Path) -> None:
         """Let the forecast begin with what a checkpoint of another session knows of the samples.

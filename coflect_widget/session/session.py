@@ -32,6 +32,7 @@ from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
 from coflect_widget.session.checks import fit_layer, fit_method, structure_of
 from coflect_widget.session.exporting import Exports
+from coflect_widget.session.following import MAPS_ELSEWHERE, home, leave_home
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
@@ -205,6 +206,11 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         first = engine.read_sample(0)
         modality = engine.modality or named or recognise(first.input)
         fitting = fit_method(checked, modality)
+        if engine.follows and resume is not None:
+            raise ValueError(
+                "resume= goes on in one process alone; of several, load a checkpoint's "
+                "weights.safetensors into the model in each before DistributedDataParallel"
+            )
         structure = structure_of(engine)
         if isinstance(structure, bytes):
             modality = fit_layer(engine, structure, first, fitting, modality)
@@ -220,7 +226,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
-            path, labels = make_run_folder(Path(run_dir)), engine.labels()
+            path, labels = make_run_folder(home(engine, run_dir)), engine.labels()
             write_facts(
                 path,
                 checked,
@@ -242,7 +248,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         self._backend = engine
         self._parts = build(
             engine,
-            structure,
+            RuntimeError(MAPS_ELSEWHERE) if engine.follows else structure,
             checked,
             path,
             chosen,
@@ -351,11 +357,20 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         OSError
             If the disk refuses; it is tried again.
         """
-        parts = self._open()
+        parts = self._led(steers=False)
         taken = parts.checkpoints.take(checkpoint_name(name, self._run.checkpoints))
         written: Checkpoint = self._wait_for(taken, timeout, "checkpoint()")
         parts.stream.flush()
         return written.path
+
+    @property
+    def rank(self) -> int:
+        """Of this process among those that train together, once they do; 0 where it is alone.
+
+        Training is steered and shown in that of rank 0, which alone has a run folder.
+        """
+        parts = self._made()
+        return max(parts.ranks.rank, int(parts.backend.follows))
 
     def __repr__(self) -> str:
         return f"Session({self._run.id}, {self.state}, step {self._made().loop.step})"
@@ -379,6 +394,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         finally:
             if self._served is not None:
                 self._served.close()
+            leave_home(self._backend, parts.path)
             kernel.leave(self)
             if self._dashboard is not None:
                 self._dashboard.close()

@@ -93,7 +93,7 @@ class Shows(Held):
         OSError
             If the file cannot be written.
         """
-        self._open()
+        self._led(steers=False)
         if self._served is None:
             self._served = _way("served")(self)
         return self._served.path

@@ -53,6 +53,7 @@ class Starter:
         with self._one:
             if parts.loop.running:
                 raise RuntimeError(RUNNING)
+            parts.ranks.join(ours=True)
             whole = epochs is not None
             if epochs is not None:
                 steps = parts.loop.steps_for_epochs(epochs)

@@ -49,6 +49,7 @@ class Telling:
         self.stream = stream
         self._author = author
         self._place = place
+        self.acted: Callable[[events.Payload], None] | None = None  #: told what a person did
 
     @property
     def author(self) -> str:
@@ -84,6 +85,8 @@ class Telling:
 
     def durably(self, data: events.Payload, answer: Future[T], value: T) -> None:
         """Record what a person did; `answer` is `value` once it is on disk."""
+        if self.acted is not None:
+            self.acted(data)
         step, epoch = self._place()
         self.stream.emit(data, step, epoch, on_recorded=partial(_recorded, answer, value))
 

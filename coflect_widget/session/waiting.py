@@ -73,7 +73,7 @@ class Waits(Held):
                 raise ValueError(
                     f'unit={unit!r}; expected "step", "epoch" or a number of steps'
                 ) from None
-        parts = self._open()
+        parts = self._led()
         controls = parts.controls
         steps = unit if isinstance(unit, int) else 1
         if not parts.desk.advance("epoch" if unit == "epoch" else "step", steps):
@@ -93,6 +93,8 @@ class Waits(Held):
         parts = self._open()
         if parts.loop.running:
             parts.desk.order("stop")
+            if parts.own_loop.several and parts.loop.on_this_thread:
+                return  # the other processes end with this one, at the end of this step
             if not parts.own_loop.close():
                 parts.await_end()
         else:

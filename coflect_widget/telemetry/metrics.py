@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.telemetry.batches import ManyStats
+
 
 class MetricWindows:
     """Sums up steps; gives the means when a multiple of `every` is reached.
@@ -87,6 +89,28 @@ class MetricWindows:
             if last_step % self.every == 0:
                 done.append(self._close())
         return done
+
+    def also(
+        self, taken: ManyStats, loss: NDArray[np.float64], guidance: NDArray[np.float64]
+    ) -> None:
+        """Take steps of another process into the window that is open.
+
+        They come late, and their own window may be closed.
+
+        Parameters
+        ----------
+        taken : ManyStats of S steps
+        loss, guidance : (S,) float64
+            NaN where a step had no guidance loss.
+        """
+        rows, weights = taken.rows, np.maximum(taken.rows, 1)
+        self._loss_rows += float(weights.sum())
+        self._loss += float((weights * loss).sum())
+        self._rows += float(rows.sum())
+        self._right += float(np.where(rows > 0, rows * taken.accuracy, 0).sum())
+        guided = guidance[~np.isnan(guidance)]
+        self._guided += len(guided)
+        self._guidance += float(guided.sum())
 
     def flush(self) -> list[tuple[dict[str, float], int, int]]:
         """Means of a window that has begun, under its last step; empty where none has."""

@@ -196,6 +196,11 @@ class Controls:
         return self._until is not None
 
     @property
+    def orders(self) -> bool:
+        """Whether anything was asked for that may change the training, beyond a rest."""
+        return bool(self._queue or self._stopping or self._pausing or self._until is not None)
+
+    @property
     def resting(self) -> bool:
         """Whether training rests, or is to rest at its next step boundary."""
         return bool(self._rests)
@@ -249,14 +254,22 @@ class Controls:
                 _run(*item)
 
     def boundary(
-        self, held: Callable[[bool], None], while_held: Callable[[], None] | None = None
+        self,
+        held: Callable[[bool], None],
+        while_held: Callable[[], None] | None = None,
+        *,
+        orders: bool = True,
     ) -> bool:
         """Called between steps: runs commands, holds while paused. False: training must end.
 
         `held(True)` is called when a hold begins and `held(False)` when it ends by a resume;
-        `while_held()` each time something wakes the thread meanwhile, also in a rest.
+        `while_held()` each time something wakes the thread meanwhile, also in a rest. Without
+        `orders` training only rests here, and what else was asked for stays asked for.
         """
         if not self.attention:
+            return True
+        if not orders:
+            self._only_rest()
             return True
         if self._look is not None and not self._look():
             self._look = None
@@ -296,6 +309,16 @@ class Controls:
         if holding:
             held(False)
         return True
+
+    def _only_rest(self) -> None:
+        rested = 0.0
+        with self._condition:
+            while self._may_rest(rested):
+                rested += self._rest_a_while()
+            self.attention = bool(self._rests or self.orders or self._look is not None)
+        if rested:
+            self.rests += 1
+            self._no_rest_before = time.monotonic() + rested
 
     def _may_rest(self, rested: float) -> bool:
         return bool(self._rests) and (rested > 0 or time.monotonic() >= self._no_rest_before)

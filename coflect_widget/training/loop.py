@@ -14,14 +14,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
-from coflect_widget.distributed.alone import Alone
 from coflect_widget.distributed.group import Group
+from coflect_widget.distributed.orders import Act
 from coflect_widget.events import RunState
 from coflect_widget.process.settings import ProcessSettings
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.listeners import Observer, SnapshotSlots
 from coflect_widget.training.stopping import wait_for_stop
 from coflect_widget.training.thread_time import ThreadTime
+from coflect_widget.training.together import Together
 
 #: Steps that are told of at once, at most, and for how many seconds of them the others wait.
 TOGETHER, LATE = 32, 0.5
@@ -52,9 +53,9 @@ class TrainingLoop:
         What the thread's time went to.
     ours : bool
         Whether the newest training ran in a thread of this loop, and not in the user's code.
-    group : Group
-        Who trains with this process. A pause of one holds all, and a stop of one ends all, at
-        the same step.
+    together : Together or None
+        What is said at step boundaries to the processes that train with this one; None where it
+        trains alone.
     """
 
     def __init__(
@@ -64,7 +65,6 @@ class TrainingLoop:
         snapshots: SnapshotSlots,
         observer: Observer,
         process: ProcessSettings | None = None,
-        group: Group | None = None,
     ) -> None:
         self.backend = backend
         self.controls = controls
@@ -92,8 +92,7 @@ class TrainingLoop:
         self._for_next_epoch: list[Callable[[], None]] = []
         self._validating = False
         self._snapshot_failed = False  # and a person was told so
-        self.group: Group = group or Alone()
-        self._several = self.group.size > 1  # then each step's end is a boundary
+        self.together: Together | None = None
         self._process = process or ProcessSettings()
 
     @property
@@ -142,6 +141,10 @@ class TrainingLoop:
         """Whether all batches of the present epoch are done, and its validation is to come."""
         return 0 < self._batch_in_epoch == self.backend.steps_per_epoch
 
+    def join(self, group: Group, do: Callable[[Act], None]) -> None:
+        """Train with the processes of `group` from now on, and do what rank 0 did with `do`."""
+        self.together = Together(group, self, self.controls, do)
+
     def at_next_epoch(self, change: Callable[[], None]) -> None:
         """Have `change()` done before the next epoch's first batch; at once between two epochs.
 
@@ -182,6 +185,8 @@ class TrainingLoop:
         self._taken_up = self._validating = False
         self.error = None
         self._done.clear()
+        if self.together is not None:
+            self.together.begin()
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(ready,), name="coflect-training", daemon=True
@@ -231,6 +236,8 @@ class TrainingLoop:
         self.error = None
         self._batch_in_epoch = 0  # an epoch that our own order began cannot be gone on with
         self._done.clear()
+        if self.together is not None:
+            self.together.begin()
         self._process.begin()
         self.controls.attach()
         self._set_state("training", by="train")
@@ -239,12 +246,22 @@ class TrainingLoop:
     def advance(self, output: StepOutput | None) -> bool:
         """One step was done (None: no step, only a place to hold). False: training must end."""
         if output is not None:
-            self.step += 1
-            self._recent.append(output)
-            self._stepped = self.time.now()  # a validation may come before they are told of
-            if len(self._recent) >= self._together:
-                self._tell()
+            self.record(output)
         return self._boundary()
+
+    def record(self, output: StepOutput) -> None:
+        """One step was done, and no other comes after it in its loop."""
+        self.step += 1
+        self._recent.append(output)
+        self._stepped = self.time.now()  # a validation may come before they are told of
+        if len(self._recent) >= self._together:
+            self._tell()
+
+    def validate(self) -> dict[str, float] | None:
+        """What the validation data give, the same in all processes; None: training must end."""
+        if self.together is None:
+            return self.backend.evaluate(self._boundary)
+        return self.together.validated(self.backend.evaluate)
 
     def epoch_done(self, validation: dict[str, float]) -> None:
         """An epoch was trained and validated."""
@@ -258,12 +275,15 @@ class TrainingLoop:
 
     def leave(self, end: RunState, error: BaseException | None = None) -> None:
         """The calling thread trains no longer."""
+        trace = "" if error is None else "".join(traceback.format_exception(error))
+        if error is not None and self.together is not None:
+            error = self.together.failed(error, trace)
         self.error = error or self.error
         try:
             self._tell()
             self.time.turn("elsewhere")
             if error is not None:
-                self.observer.failed(error, "".join(traceback.format_exception(error)))
+                self.observer.failed(error, trace)
             self.observer.ended(end)
         finally:  # whoever waits for the end must not wait for ever
             try:
@@ -298,7 +318,7 @@ class TrainingLoop:
 
     def _train(self) -> RunState:
         backend, controls, snapshots = self.backend, self.controls, self.snapshots
-        several = self._several
+        several = self.together is not None
         if not self._boundary():
             return "stopped"
         if self.ends_epoch and not self._end_epoch():
@@ -315,6 +335,8 @@ class TrainingLoop:
                     if self.whole_epochs:
                         self.target_step -= 1
                     controls.pause()
+                    if self.together is not None:
+                        self.together.begin()
                     error.batch = error.batch or batch
                     self.observer.non_finite(self.step, error)
                 else:
@@ -339,7 +361,7 @@ class TrainingLoop:
         """Validate and count the epoch; one that is stopped meanwhile is to be validated again."""
         self._tell()
         self._validating = True
-        validation = self.backend.evaluate(self._boundary)
+        validation = self.validate()
         if validation is None:
             return False
         self.backend.end_epoch(validation)
@@ -372,19 +394,36 @@ class TrainingLoop:
         self._together = int(min(most, max(1, self.observer.due - self.step)))
 
     def _boundary(self) -> bool:
-        wanted = self.controls.attention or self.snapshots.wanted
-        if not (wanted or self._several) or not self.group.agree(wanted):
-            return True
+        if self.together is not None:
+            return self.together.boundary()
+        return not self.wanted or self.stay()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to do at this boundary."""
+        return self.controls.attention or self.snapshots.wanted
+
+    def stay(self, meanwhile: Callable[[], None] | None = None, *, orders: bool = True) -> bool:
+        """Do what is asked for at this boundary; see `training.together.Place`."""
+
+        def still() -> None:
+            self._take_snapshot_if_wanted()
+            if meanwhile is not None:
+                meanwhile()
+
         self._tell()
         self.time.turn("tool")
         self._take_snapshot_if_wanted()
-        going_on = self.controls.boundary(self._held, self._take_snapshot_if_wanted)
+        going_on = self.controls.boundary(self.hold, still, orders=orders)
         self._gather(self._together)  # a command may have made a step due
         self.time.turn("training")
-        return not self.group.agree(not going_on)
+        return going_on
 
-    def _held(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
-        self.time.turn("held" if holding else "tool")
+    def hold(self, holding: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        """The training is held, or goes on."""
+        if self.together is not None:
+            self.together.holding(holding)
+        self.time.turn("held" if holding else "training")
         self._set_state("paused" if holding else "training", by="person")
 
     def _take_snapshot_if_wanted(self) -> None:

@@ -8,7 +8,7 @@ for a plain ``for batch in loader``; callbacks of other libraries call it themse
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Backend, NonFiniteLossError, StepOutput
 from coflect_widget.events import RunState
 from coflect_widget.tasks.base import Task
+from coflect_widget.training.batches import Batches
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.micro_batches import Pieces
 
@@ -97,6 +98,11 @@ class OwnLoop:
     def open(self) -> bool:
         """Whether a loop of the user's own is under way."""
         return self._open and self._loop.running
+
+    @property
+    def several(self) -> bool:
+        """Whether other processes train the same model with this one."""
+        return self._loop.together is not None
 
     # --- what a loop does --------------------------------------------------------------------
 
@@ -284,7 +290,7 @@ class OwnLoop:
             return False
         self._say_silence()
         if validation is None:
-            validation = self.backend.evaluate(self._hold)
+            validation = self._loop.validate()
         self._loop.epoch_done(validation or {})
         return validation is not None and self.step_done()
 
@@ -293,8 +299,8 @@ class OwnLoop:
         if not self.open:
             return
         output = self._output(left=True)
-        if output is not None:
-            self._loop.advance(output)
+        if output is not None:  # the others may be elsewhere: then no boundary of all
+            (self._loop.record if self.several else self._loop.advance)(output)
         if error is None:
             self._say_silence()
         self._loop.leave(state, error)
@@ -356,7 +362,11 @@ class OwnLoop:
         self._silence = _NOTHING
         end: RunState = "stopped"  # also where the body breaks or raises
         try:
+            # of a sampler that shares an epoch between processes, which goes by its number
+            begin_epoch = getattr(getattr(loader, "sampler", None), "set_epoch", None)
             for _ in range(epochs):
+                if begin_epoch is not None and epochs > 1:
+                    begin_epoch(self._loop.epoch)
                 with self.backend.follow(loader) as next_indices:
                     for batch in loader:
                         self.expect(next_indices())
@@ -379,9 +389,6 @@ class OwnLoop:
         """The samples of the batch that comes now; for `observe` without indices."""
         self._pieces = None
         self._latest = None if indices is None else self._checked(indices)
-
-    def _hold(self) -> bool:
-        return self.open and self._loop.advance(None)
 
     def _checked(self, indices: Any) -> Indices:
         found = np.asarray(indices)
@@ -421,30 +428,3 @@ class OwnLoop:
     def _forget(self) -> None:
         self._open = self._in_body = False
         self._latest = self._observed = self._guidance = self._whole = self._pieces = None
-
-
-class Batches(Iterator[Any]):
-    """What `Session.loop` gives: a ``for`` holds the loop alone, and ends it when it is left.
-
-    Parameters
-    ----------
-    start : callable (in_body=bool) -> generator
-        Begins the loop; `in_body` says that a ``for`` goes through it.
-    """
-
-    def __init__(self, start: Callable[..., Generator[Any]]) -> None:
-        self._start = start
-        self._held: Generator[Any] | None = None  # by who calls next()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._held or self._start(in_body=True)
-
-    def __next__(self) -> Any:
-        if self._held is None:
-            self._held = self._start(in_body=False)
-        return next(self._held)
-
-    def close(self) -> None:
-        """End the loop, if next() began it."""
-        if self._held is not None:
-            self._held.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -58,6 +57,7 @@ from coflect_widget.backends.torch.outputs import (
     one_piece,
 )
 from coflect_widget.backends.torch.portable import Exports
+from coflect_widget.backends.torch.ranks import Ranked, unwrapped
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
     make_scheduler,
@@ -77,13 +77,14 @@ Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend(Exports, KeepsState, SourcedBackend):
+class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Gives logits (B, classes) for inputs (B, C, H, W); for regression values (B, D).
+        Gives logits (B, classes) for inputs (B, C, H, W); for regression values (B, D). It may be
+        in a ``DistributedDataParallel``.
     loss : callable or None
         ``loss(logits, targets) -> scalar``; cross-entropy if None. Where it is given and the
         targets are floating point, (N,) or (N, D), this is regression: `num_classes` is 0, and
@@ -124,6 +125,7 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
+        model, self._wrapper = unwrapped(model)
         check_model(model)
         self.seed = config.seed
         self.batch_size = batch_size
@@ -203,17 +205,6 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
         if found.unit == "batch":
             self._each_batch = BatchSchedule(self.scheduler, self.warnings)
 
-    def begin(self) -> None:
-        """The seed is that of all global generators which augmentation in a data set may draw from,
-        those of torch, numpy and Python. The processes of a loader have torch seed their own.
-        A training that is gone on with draws its next numbers.
-        """
-        if self.random_goes_on():
-            return
-        torch.manual_seed(self.seed)
-        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
-        random.seed(self.seed)
-
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._frozen.look(self.model)
         if self._on_cpu:  # elsewhere a loss that is not finite is found after its step
@@ -228,9 +219,12 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
 
     def train_step(self, batch: Batch) -> StepOutput:
         if self._judged.any:
-            given, batch = len(batch.indices), as_judged(batch, self._judged)
+            whole, batch = batch, as_judged(batch, self._judged)
             # A person has left out all of them, or all but one, which many a model cannot take.
-            if len(batch.indices) < min(2, given):
+            if len(batch.indices) < min(2, len(whole.indices)):
+                if self._wrapper is not None:  # the step is of all processes
+                    self.optimizer.zero_grad(set_to_none=True)
+                    self._step(self._forward(whole.inputs).sum() * 0)
                 nothing = torch.zeros(0, self.num_classes)
                 return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
         if not self.model.training:  # after an evaluation, here or in another cell
@@ -253,12 +247,21 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
         # device, and the telemetry finds out a few steps later.
         if self._on_cpu:
             found = total.item()
-            if not math.isfinite(found):
+            if not math.isfinite(found) and self._wrapper is None:
                 raise NonFiniteLossError(
                     self._buffers.mended(self.model, found), batch, logits.detach()
                 )
+        self._step(total, partial(self._check_all, found, batch, logits))
+        if extra is None and found is not None:
+            # `data` is `detach()` in half its time.
+            return StepOutput(batch.indices, batch.targets, logits.data, found, None)
+        return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+
+    def _step(self, total: torch.Tensor, check: Callable[[], None] | None = None) -> None:
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
+            if check is not None and self._wrapper is not None and self._on_cpu:
+                check()
             self.optimizer.step()
         else:
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
@@ -267,13 +270,11 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
         if self._each_batch is not None:
             with self.knobs.values.beneath():
                 self._each_batch.step()
-        if extra is None and found is not None:
-            # `data` is `detach()` in half its time.
-            return StepOutput(batch.indices, batch.targets, logits.data, found, None)
-        return self._output(batch.indices, logits, batch.targets, task_loss, extra)
 
-    def _forward(self, inputs: Any) -> torch.Tensor:
-        output = call(self.model, inputs)
+    def _forward(self, inputs: Any, *, again: bool = False) -> torch.Tensor:
+        # Only in a step that learns, and once: the processes wait for one another in the wrapper.
+        wrapper = self._wrapper if torch.is_grad_enabled() and not again else None
+        output = call(wrapper or self.model, inputs)
         if isinstance(output, torch.Tensor):
             return output
         if not self._outputs_known and self.model.training:
@@ -314,11 +315,13 @@ class TorchBackend(Exports, KeepsState, SourcedBackend):
                 guidance.exchanged_step_done(inputs)
                 task_loss = self.loss(logits, targets)
                 why = self._wrong_with(task_loss)
-            except Exception as error:  # noqa: BLE001 - the batch as it came tells whose fault it is
-                why = error
+            except Exception as error:
+                if self._wrapper is not None:  # the other processes have made this pass
+                    raise
+                why = error  # the batch as it came tells whose fault it is
             exchanged = not why
         if not exchanged:
-            logits = self._forward(inputs)
+            logits = self._forward(inputs, again=bool(why))
             task_loss = self.loss(logits, targets)
         if why and not self._wrong_with(task_loss):
             guidance.fail("exchange", why)

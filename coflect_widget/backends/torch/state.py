@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -226,6 +227,23 @@ class KeepsState(Generators):
     """The part of a `TorchBackend` that checkpoints need."""
 
     _device: torch.device
+    seed: int
+    _rank: int
+
+    def begin(self) -> None:
+        """Called once, on the training thread, before the first step.
+
+        The seed is that of all global generators which augmentation in a data set may draw from,
+        those of torch, numpy and Python. The processes of a loader have torch seed their own. Of
+        processes that train together each draws numbers of its own.
+        A training that is gone on with draws its next numbers.
+        """
+        if self.random_goes_on():
+            return
+        seed = (self.seed + 1_000_003 * self._rank) % 2**32
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the generator that users draw from
+        random.seed(seed)
 
     def draw_states(self) -> dict[str, Any]:
         device = self._device

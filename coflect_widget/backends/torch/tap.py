@@ -70,6 +70,20 @@ class ForwardTap:
         self.forget()
 
 
+def add_gradient(term: Tensor, model: nn.Module) -> None:
+    """Add the gradient of a term (), which has a graph of its own, to that of the weights.
+
+    As a backward pass would, but past what averages gradients over processes: that waits for one
+    backward pass a step, and averages then what the weights have.
+    """
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight, gradient in zip(
+        weights, torch.autograd.grad(term, weights, allow_unused=True), strict=True
+    ):
+        if gradient is not None:
+            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+
+
 def given_to(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor | None:
     """The input among what a model was called with, as a session's samples have it."""
     numbers = keywords.get(NUMBERS)

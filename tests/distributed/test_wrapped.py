@@ -1,0 +1,127 @@
+"""A model in a wrapper of torch.distributed, and a process that another one leads, each alone."""
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import coflect_widget as coflect
+from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.backends.torch.tap import add_gradient
+from tests.conftest import tiny_cnn
+
+
+@pytest.fixture
+def met():
+    """This process has met all others, of which there are none."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_a_wrapped_model_is_trained_through_its_wrapper_and_kept_without(make_session, met):
+    wrapped = DistributedDataParallel(tiny_cnn())
+    passes = []
+    wrapped.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    session = make_session(model=wrapped, val=coflect.data.synthetic(n=32), batch_size=128)
+    session.feedback(sample=3, ignore=(0, 0, 0.3, 0.3))
+    session.train(epochs=2)
+    session.wait(300)
+    assert passes == [True] * 4  # the steps alone; no validation, no second pass of a stroke
+    assert session.metrics["guidance_loss"] >= 0
+    weights = session.run.checkpoints.last.facts["weights"]
+    assert set(weights) == set(tiny_cnn().state_dict())
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(make_session, met):
+    session = make_session(model=DistributedDataParallel(tiny_cnn()), batch_size=128)
+    backend = session._parts.backend
+    batch = next(iter(backend.train_batches(0)))
+    before = [weight.detach().clone() for weight in backend.model.parameters()]
+    spoilt = batch._replace(inputs=batch.inputs * float("nan"))
+    with pytest.raises(NonFiniteLossError, match="the loss is nan") as raised:
+        backend.train_step(spoilt)
+    assert raised.value.batch is spoilt
+    with pytest.raises(NonFiniteLossError, match="by the batch of another process") as raised:
+        backend._check_all(1.0, batch, torch.zeros(1))  # the gradients of before
+    assert raised.value.elsewhere
+    assert all(torch.equal(a, b) for a, b in zip(before, backend.model.parameters(), strict=True))
+
+
+def test_a_batch_of_which_all_is_left_out_takes_part_in_the_step(make_session, met):
+    wrapped = DistributedDataParallel(tiny_cnn())
+    session = make_session(model=wrapped, batch_size=128)
+    backend = session._parts.backend
+    batch = next(iter(backend.train_batches(0)))
+    backend.set_labels(dict.fromkeys(batch.indices.tolist()))
+    passes = []
+    wrapped.register_forward_hook(lambda *_: passes.append(1))
+    assert len(backend.train_step(batch).indices) == 0
+    assert passes == [1]
+    gradients = [weight.grad for weight in backend.model.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+
+
+def test_weights_spread_over_processes_are_refused(make_session, met):
+    model = tiny_cnn()
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (1,)))
+    with pytest.raises(ValueError, match=r"spread over processes .* DistributedDataParallel"):
+        make_session(model=model)
+
+
+def test_a_gradient_added_is_that_of_a_backward_pass():
+    model, other = tiny_cnn(), tiny_cnn()
+    x = torch.rand(4, 3, 32, 32)
+    for each in (model, other):
+        each(x).square().mean().backward()
+    add_gradient(model(x).abs().mean(), model)
+    other(x).abs().mean().backward()
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad)
+
+
+def test_a_process_that_follows_is_steered_elsewhere_and_leaves_no_run(
+    make_session, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("RANK", "1")
+    session = make_session()
+    place = session.run.path
+    assert session.rank == 1
+    assert place.exists()
+    for steer in (
+        lambda: session.feedback(sample=1, ignore=(0, 0, 0.3, 0.3)), lambda: session.set(lr=0.1),
+        lambda: session.judge(1, "right"), lambda: session.explain(0), session.checkpoint,
+        session.serve, session.step, lambda: setattr(session, "onset", True),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=r"if session\.rank == 0"):
+            steer()
+    with pytest.raises(RuntimeError, match=r"call torch\.distributed\.init_process_group"):
+        session.train(epochs=1)
+    assert session._parts.scheduler.pool.slot("background").pid is None
+    session.close()
+    assert not place.parent.exists()
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(ValueError, match="resume= goes on in one process alone"):
+        make_session(resume=_run(make_session, monkeypatch))
+
+
+def _run(make_session, monkeypatch):
+    monkeypatch.delenv("RANK")
+    session = make_session(batch_size=128)
+    session.train(steps=1)
+    session.wait(300)
+    session.close()
+    monkeypatch.setenv("RANK", "1")
+    return session.run
+
+
+def test_each_process_draws_numbers_of_its_own(make_session):
+    backend = make_session()._parts.backend
+    drawn = []
+    for backend._rank in (0, 1, 0):
+        backend.begin()
+        drawn.append((torch.rand(1).item(), np.random.rand()))  # noqa: NPY002 - as users draw
+    assert drawn[0] == drawn[2]
+    assert not set(drawn[0]) & set(drawn[1])
