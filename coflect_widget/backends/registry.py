@@ -70,7 +70,10 @@ BACKENDS = {
         explainer="coflect_widget.backends.torch.methods:load",
         imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
-        tasks={"own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend"},
+        tasks={
+            "own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend",
+            "segmentation": "coflect_widget.backends.torch.segmentation:SegmentationBackend",
+        },
         install="pip install 'coflect-widget[torch]'",
     ),
     "keras": BackendParts(

@@ -123,6 +123,21 @@ class Steering:
             tell.warn,
         )
 
+    def check_place(self, at: Sequence[float]) -> None:
+        """Raise ValueError unless `at` is a place whose region can be explained.
+
+        It is in fractions of the extent, the last axis first.
+        """
+        if not self._task.placed:
+            raise ValueError(
+                "at= is for a task with a class for each place, task='segmentation'; leave it out"
+            )
+        if len(at) != len(self.extent) or not all(0 <= share <= 1 for share in at):
+            raise ValueError(
+                f"at={tuple(at)} must be {len(self.extent)} fractions from 0 to 1, (x, y) from the "
+                "top left"
+            )
+
     def state_changed(self, state: str) -> None:
         """Training began, holds, goes on or ended."""
         self.worker.training(state == "training")

@@ -252,7 +252,7 @@ def _not_two_dimensions(logits: Tensor) -> str:
         return f"{found}: end it with torch.nn.Flatten()"
     if logits.ndim == 4:
         return (
-            f"{found}. One output for each place, as segmentation has, is not supported so far; to "
+            f"{found}. One output for each place needs task='segmentation' and masks (N, H, W); to "
             "classify the whole picture, end the model with torch.nn.AdaptiveAvgPool2d(1) and "
             "torch.nn.Flatten()"
         )
