@@ -44,6 +44,18 @@ class SegmentationBackend(TorchBackend):
     takes_labels = False
     task: Segmentation
 
+    def __init__(
+        self,
+        model: nn.Module,
+        train_data: Any,
+        val_data: Any | None,
+        *,
+        task: str | None = None,
+        **more: Any,
+    ) -> None:
+        del task  # it is this one
+        super().__init__(model, train_data, val_data, **more)
+
     def find_task(
         self,
         model: nn.Module,

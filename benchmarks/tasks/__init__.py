@@ -1,0 +1,1 @@
+"""Figures of the kinds of input that are no pictures."""
