@@ -50,7 +50,9 @@ class Blobs(ArrayDataset):
     squares: NDArray[np.float32]
     hues: NDArray[np.int64]
 
-    def __init__(self, images: NDArray[np.float32], targets: NDArray[np.generic], classes: list[str]):
+    def __init__(
+        self, images: NDArray[np.float32], targets: NDArray[np.generic], classes: list[str]
+    ):
         self.images = images
         self.labels = targets  # type: ignore[assignment]  # several numbers a picture
         self.classes = classes
@@ -101,9 +103,7 @@ def blobs(
         ("square", square, ("class", "random", "none")),
     ):
         if value not in allowed:
-            raise ValueError(
-                f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}"
-            )
+            raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
     count = (600 if split == "train" else 200) if count is None else count
     for name, number, least in (("size", size, 16), ("count", count, 1)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:

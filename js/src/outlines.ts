@@ -58,7 +58,7 @@ export function createOutlines({ store, signal }: Context, over: SVGSVGElement):
   const path = (name: string): SVGPathElement => s("path", { class: name, "vector-effect": "non-scaling-stroke" });
   const drawn = { truth: [path("cw-halo"), path("cw-truth")], said: [path("cw-halo"), path("cw-said")], region: [path("cw-halo"), path("cw-region")] };
   const svg = s("svg", { class: "cw-outlines", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true", testid: "cw-outlines" },
-    ...drawn.truth, ...drawn.said, ...drawn.region);
+    ...drawn.region, ...drawn.truth, ...drawn.said);
   const toggle = button("Outlines", { class: "cw-segment", testid: "cw-outlines-toggle", title: "Ground truth and prediction as outlines (V)" });
   toggle.addEventListener("click", () => {
     store.patch({ outlines: !store.state.outlines });
