@@ -1,1 +1,1 @@
-"""Figures of the kinds of input that are no pictures."""
+"""Figures of tasks other than one class a sample."""

@@ -14,6 +14,7 @@ the moving average of their losses.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -51,7 +52,7 @@ class UNet(nn.Module):
     def __init__(self, classes: int, width: int = 12) -> None:
         super().__init__()
         sizes = [3, width, 2 * width, 3 * width, 4 * width]
-        self.down = nn.ModuleList(block(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.down = nn.ModuleList(block(a, b) for a, b in itertools.pairwise(sizes))
         self.up = nn.ModuleList(
             [block(7 * width, 2 * width), block(4 * width, 2 * width), block(3 * width, width)]
         )
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=METRIC, default=list(METRIC))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=18)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{describe()}, {args.epochs} epochs", flush=True)

@@ -13,8 +13,8 @@ from coflect_widget.tasks.regression import Regression
 from coflect_widget.tasks.segmentation import Segmentation
 
 __all__ = [
-    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Placed", "Regression", "Segmentation", "Task",
-    "Values", "Words", "given_names", "task_of",
+    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Placed", "Regression", "Segmentation",
+    "Task", "Values", "Words", "given_names", "task_of",
 ]  # fmt: skip
 
 

@@ -33,8 +33,7 @@ def test_shapes_masks_and_squares_are_where_they_are_said_to_be(task):
     assert len({tuple(box) for box in told.squares.tolist()}) == 4
     wanted = told.masks if task == "segmentation" else told.there
     assert np.array_equal(told.labels, wanted)
-    x, y = told[7]
-    assert np.array_equal(y, wanted[7])
+    assert np.array_equal(told[7][1], wanted[7])
     again = coflect.data.blobs(task=task, count=60)
     assert np.array_equal(again.images, told.images)
     assert not np.array_equal(coflect.data.blobs(task=task, count=60, seed=1).images, told.images)

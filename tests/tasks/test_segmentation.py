@@ -91,10 +91,9 @@ def test_validation_counts_samples_and_all_places():
     tally = Overlap(task, torch.device("cpu"))
     for part in (slice(0, 10), slice(10, N)):
         tally.add(logits[part], torch.from_numpy(MASKS[part]))
-    found, given = tally.values(N), np.roll(MASKS, 1, 2)
-    each = [
-        ((given == c) & (MASKS == c)).sum() / ((given == c) | (MASKS == c)).sum() for c in range(3)
-    ]
+    given = np.roll(MASKS, 1, 2)
+    found, met, total = tally.values(N), given == MASKS, range(3)
+    each = [(met & (given == c)).sum() / ((given == c) | (c == MASKS)).sum() for c in total]
     assert found["mean_iou"] == pytest.approx(np.mean(each))
     assert found["iou"] == pytest.approx(task.summarise(logits.numpy(), MASKS).quality.mean())
 

@@ -18,7 +18,7 @@ TASK = "task='segmentation'"
 
 
 def mask_of(y: Any) -> Tensor:
-    """One sample's mask (H, W), or those of several, of the type given where torch can add it up."""
+    """One sample's mask (H, W), or several, of the type that was given where torch can use it."""
     mask = torch.as_tensor(y).detach()
     return mask.long() if mask.dtype in (torch.uint16, torch.uint32, torch.uint64) else mask
 
