@@ -310,7 +310,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
 
 def _pointed(explainer: Explainer, job: Job) -> tuple[Job, NDArray[np.uint8]]:
     """The job with the region and the class that it is of, and the class of each place (E)."""
-    outputs = cast("Any", explainer).places(job.input)
+    outputs = cast("Any", explainer).places(job.input[None])[0]
     if not np.isfinite(outputs).all():
         raise FloatingPointError("the model's output has NaN or infinite values on this sample")
     sides = outputs.shape[1:]

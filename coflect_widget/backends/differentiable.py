@@ -193,7 +193,7 @@ class WorkerModel(ABC):
         """(B, classes) for inputs (B, C, H, W), without gradients."""
 
     def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs (classes, E) for each place of one input (...), where a model has such."""
+        """Outputs (B, classes, E) for each place of inputs (B, ...), where a model has such."""
         raise NotImplementedError("models of this framework have no outputs for places")
 
     @abstractmethod

@@ -107,8 +107,9 @@ class Observer:
             )
             self._tell.at(step, epoch, events.Metrics(values=values), "val")
             self._parts.knobs.watch.validated(validation, step)
-            if "accuracy" in validation:
-                self._parts.steering.effects.validated(validation["accuracy"])
+            if self._parts.task.in_training in validation:
+                quality = validation[self._parts.task.in_training]
+                self._parts.steering.effects.validated(quality)
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
         if step >= FIRST_LOOK:

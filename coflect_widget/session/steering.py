@@ -98,7 +98,8 @@ class Steering:
             backend.num_train,
             tell.emit,
         )
-        able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
+        tells = task.labelled or task.placed
+        able = tells and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
             backend.readings,
             controls if backend.reads_at_boundary else None,
@@ -121,6 +122,7 @@ class Steering:
             config.seed,
             self.measured,
             tell.warn,
+            task,
         )
 
     def check_place(self, at: Sequence[float]) -> None:

@@ -292,12 +292,14 @@ class Placed(Task, Protocol):
 
     def region(
         self,
-        outputs: NDArray[np.floating],
+        outputs: NDArray[np.floating] | None,
         target: int | None,
         at: tuple[int, ...] | None,
         truth: NDArray[Any] | None = None,
     ) -> tuple[NDArray[np.bool_], int]:
         """The places (E) that a map is of, and the class, of one sample's outputs (C, E).
+
+        None for outputs lets `truth` alone count.
 
         Parameters
         ----------

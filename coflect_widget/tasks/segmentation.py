@@ -230,7 +230,7 @@ class Segmentation:
 
     def region(
         self,
-        outputs: NDArray[np.floating],
+        outputs: NDArray[np.floating] | None,
         target: int | None,
         at: tuple[int, ...] | None,
         truth: NDArray[Any] | None = None,
@@ -239,8 +239,8 @@ class Segmentation:
 
         Parameters
         ----------
-        outputs : ndarray (C, *E)
-            Of one sample.
+        outputs : ndarray (C, *E) or None
+            Of one sample; None where the ground truth alone counts.
         target : int or None
             The class that a person asked for.
         at : tuple of int or None
@@ -251,14 +251,14 @@ class Segmentation:
         truth : ndarray (*E), optional
             Class numbers.
         """
-        said = outputs.argmax(0)
-        if at is not None:
+        said = None if outputs is None else outputs.argmax(0)
+        if at is not None and said is not None:
             from scipy import ndimage  # half a second, paid where somebody points
 
             own = int(said[at])
             regions, _ = ndimage.label(said == own)
             return regions == regions[at], own if target is None else target
-        given = [said] if truth is None else [said, truth]
+        given = [mask for mask in (said, truth) if mask is not None]
         if target is None:
             areas = [
                 np.bincount(m[(m >= 0) & (m < self.classes)].ravel(), minlength=self.classes)
@@ -271,7 +271,7 @@ class Segmentation:
         for mask in given:
             if (mask == target).any():
                 return mask == target, target
-        return np.ones(said.shape, np.bool_), target
+        return np.ones(given[0].shape, np.bool_), target
 
     def likeliest(
         self,

@@ -110,8 +110,8 @@ class TorchWorkerModel(WorkerModel):
     def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         self.model.eval()
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            output = self.model(torch.from_numpy(np.array(x))[None])
-        logits: NDArray[np.float32] = outputs_of(output, self.model)[0].float().numpy()
+            output = self.model(torch.from_numpy(np.array(x)))
+        logits: NDArray[np.float32] = outputs_of(output, self.model).float().numpy()
         return logits
 
     def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
