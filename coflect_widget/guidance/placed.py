@@ -47,10 +47,8 @@ class PlacedRows(RowChooser):
         """See `RowChooser.swapped`."""
         xp = compat.array_namespace(inputs)
         rows = len(inputs)
-        known = plan
-        if len(plan.samples):
-            joined = _joined(xp, xp.astype(plan.inputs, inputs.dtype), plan.labels, rows)
-            known = replace(plan, inputs=joined, labels=_none(xp, plan.labels))
+        annotated = _joined(xp, xp.astype(plan.inputs, inputs.dtype), plan.labels, rows)
+        known = replace(plan, inputs=annotated, labels=_none(xp, plan.labels))
         found = super().swapped(
             known, _joined(xp, inputs, targets), _none(xp, targets), indices, count, least
         )

@@ -104,8 +104,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
         "multi_label" says of targets (N, L) of 0 and 1 that each column is a label, there or not,
         with a probability of its own. Left out, they are taken for that where `loss` is
         ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "segmentation" is for masks (N, H, W)
-        of class numbers, and a model that gives (B, classes, H, W). "own_loss" takes items of any form
-        and, of a loop of your own, each sample's loss: ``session.observe(indices, loss=losses)``.
+        of class numbers, and a model that gives (B, classes, H, W). "own_loss" takes items of any
+        form, and of a loop of your own each sample's loss: ``session.observe(indices,
+        loss=losses)``.
         For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of

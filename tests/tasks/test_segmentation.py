@@ -11,7 +11,7 @@ from coflect_widget.backends.torch.segmentation import MaskOps, Overlap, Segment
 from coflect_widget.backends.torch.segmentation import figures as torch_figures
 from coflect_widget.config import Config
 from coflect_widget.guidance.placed import PlacedRows
-from coflect_widget.guidance.plan import make_plan
+from coflect_widget.guidance.plan import make_plan, mapped
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.modalities import IMAGE
 from coflect_widget.modalities.image.regions import parse_roi
@@ -72,7 +72,7 @@ def test_torch_comes_to_the_same_figures(seed):
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(9, 5, 6, 7)).astype(np.float32) * 3
     masks = rng.integers(-1, 6, (9, 6, 7))
-    logits[3, 1, 2, 2] = np.nan
+    logits[3, 1, 2, 2], masks[3, 2, 2] = np.nan, 1
     task = Segmentation(5, void=4)
     expected = task.figures(logits, masks)
     found = torch_figures(task, torch.from_numpy(logits), torch.from_numpy(masks))
@@ -167,9 +167,10 @@ def coded():
 
 def plan_of(*strokes):
     images, masks = coded()
-    return make_plan(
+    plan = make_plan(
         GuidanceState(tuple(strokes)), lambda at: (images[list(at)], masks[list(at)]), IMAGE
     )
+    return mapped(plan, torch.from_numpy)
 
 
 def ignore(roi, sample=None):

@@ -180,7 +180,8 @@ def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[list[Tens
         return inputs, torch.tensor([sample.target for sample in samples])
     values = source.values()  # of all samples, or of the probes
     places = chosen if len(values) == source.length else [source.probes().index(i) for i in chosen]
-    return inputs, torch.from_numpy(values[places])
+    wanted = torch.from_numpy(values[places])
+    return inputs, wanted if wanted.is_floating_point() else wanted.long()
 
 
 def rehearse_step(
