@@ -15,6 +15,7 @@ from coflect_widget.modalities.base import Corners
 #: In `Explanation.truth`, of places without a label.
 NO_CLASS = 255
 _SIDE = 192  #: pixels of a picture in a cell
+_TRUTH, _SAID = (95, 227, 255), (255, 179, 71)  #: colours of outlines, as in the dashboard
 _WIDE = 600  #: and of words, curves or features
 
 
@@ -129,6 +130,13 @@ class Explanation:
                 self._tile(self.picture, "the sample"),
                 self._tile(cells.over(self.picture, self.map), "where the model looks"),
             ]
+            for mask, colour, words in (
+                (self.truth, _TRUTH, "ground truth"),
+                (self.said, _SAID, "what the model says"),
+            ):
+                if mask is not None:
+                    drawn = cells.outlined(self.picture, mask, colour, _SIDE)
+                    tiles.append(self._tile(drawn, words))
         tiles.append(self._tile(cells.heat(self.map), "the map alone"))
         return cells.block(self._title(), tiles, self._note())
 

@@ -19,6 +19,7 @@ from coflect_widget.tasks import Segmentation
 from coflect_widget.tasks.segmentation import known_iou
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, losses_of
+from tests.conftest import eventually
 
 N, SIDE = 24, 16
 IMAGES = np.random.default_rng(0).random((N, 3, SIDE, SIDE), dtype=np.float32)
@@ -279,6 +280,9 @@ def test_a_session_names_explains_and_guides_regions(make_session):
     with pytest.raises(ValueError, match=r"2 fractions from 0 to 1"):
         session.explain(sample, at=(1.5, 0.2))
     assert np.array_equal(session.timeline(sample)[-1].said, other.said)
+    shown = pointed._repr_html_()
+    assert "ground truth" in shown
+    assert "what the model says" in shown
 
     made = session.feedback(sample, ignore=(0.75, 0.75, 1, 1))
     assert "fill" in made.record.loss
@@ -288,6 +292,13 @@ def test_a_session_names_explains_and_guides_regions(make_session):
     session.wait(300)
     assert session.metrics["guidance_loss"] > 0
     assert not session.events("failure")
+    effects = eventually(lambda: len(session.effects) == 2 and session.effects, 300)
+    figures = {one.name: one for one in effects[0].measures}
+    assert "validation IoU" in figures
+    assert (
+        figures["IoU lost by another's region"].before > figures["IoU lost beyond other places"].low
+    )
+    assert "validation IoU" in effects[0].text
     assert session.save_html(session.run.path / "saved.html").stat().st_size > 10_000
 
 
