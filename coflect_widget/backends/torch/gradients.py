@@ -119,6 +119,6 @@ def logits_of(output: Any, model: nn.Module) -> Tensor:
 def over_places(logits: Tensor, region: Tensor | None = None) -> Tensor:
     """The mean logits (B, classes) of logits (B, classes, H, W) over a region (H, W), or all."""
     if region is None:
-        return logits.mean((2, 3))
+        return logits.flatten(2).mean(2)
     inside = region.to(logits)
-    return (logits * inside).sum((2, 3)) / inside.sum().clamp(min=1)
+    return (logits * inside).flatten(2).sum(2) / inside.sum().clamp(min=1)

@@ -243,7 +243,7 @@ class MaskOps(TorchOps):
         known = (masks >= 0) & (masks < logits.shape[1])
         masks = torch.where(known, masks, VOID)
         each = F.cross_entropy(logits, masks, reduction="none", ignore_index=VOID)
-        return each.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+        return each.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
 
     @staticmethod
     def beside(logits: Tensor, targets: Tensor) -> Tensor:
