@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners
 
+#: In `Explanation.truth`, of places without a label.
+NO_CLASS = 255
 _SIDE = 192  #: pixels of a picture in a cell
+_TRUTH, _SAID = (95, 227, 255), (255, 179, 71)  #: colours of outlines, as in the dashboard
 _WIDE = 600  #: and of words, curves or features
 
 
@@ -69,6 +72,11 @@ class Explanation:
     labels : tuple of int
         With several labels a sample those that are there; `target` and `predicted` are of the
         explained one then, and `top_probs` each label's own. Empty in other tasks.
+    truth, said : ndarray (H, W) uint8 or None
+        In segmentation the ground truth, 255 where a place has none, and what the model says.
+    region : ndarray (H, W) bool or None
+        In segmentation the places whose mean score the map is of; `target`, `predicted` and
+        `top_probs` are theirs.
     """
 
     index: int
@@ -94,6 +102,9 @@ class Explanation:
     explained: int | None = None
     labels: tuple[int, ...] = ()
     content: Mapping[str, Any] | None = None
+    truth: NDArray[np.uint8] | None = None
+    said: NDArray[np.uint8] | None = None
+    region: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"
@@ -119,6 +130,13 @@ class Explanation:
                 self._tile(self.picture, "the sample"),
                 self._tile(cells.over(self.picture, self.map), "where the model looks"),
             ]
+            for mask, colour, words in (
+                (self.truth, _TRUTH, "ground truth"),
+                (self.said, _SAID, "what the model says"),
+            ):
+                if mask is not None:
+                    drawn = cells.outlined(self.picture, mask, colour, _SIDE)
+                    tiles.append(self._tile(drawn, words))
         tiles.append(self._tile(cells.heat(self.map), "the map alone"))
         return cells.block(self._title(), tiles, self._note())
 

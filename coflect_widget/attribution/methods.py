@@ -161,6 +161,7 @@ class ModelExplainer:
         modality: Modality = IMAGE,
         others: Others = (),
         place: int = 0,
+        region: NDArray[np.bool_] | None = None,
     ) -> dict[str, Any]:
         """Maps of one input.
 
@@ -186,6 +187,8 @@ class ModelExplainer:
             Further inputs of a model with several, each without the batch's dimension.
         place : int
             Where `x` stands among the model's arguments.
+        region : ndarray (E) of bool, optional
+            Of a model with outputs for each place, those whose mean logits are explained.
 
         Returns
         -------
@@ -203,6 +206,7 @@ class ModelExplainer:
             If LiveCAM has nothing to read.
         """
         x = np.array(x, dtype=np.int64 if modality.whole else np.float32)
+        self.model.region = region
         model = self.model.bound(others, place)
         inputs = model.own(x)
         with self.model.seeded(seed) as noise:
@@ -251,10 +255,19 @@ class ModelExplainer:
         return result
 
     def logits(
-        self, x: NDArray[np.float32], others: Others = (), place: int = 0
+        self,
+        x: NDArray[np.float32],
+        others: Others = (),
+        place: int = 0,
+        region: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
-        """See `WorkerModel.outputs`."""
+        """See `WorkerModel.outputs`; `region` as for `explain`."""
+        self.model.region = region
         return self.model.outputs(x, others, place)
+
+    def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `WorkerModel.places`."""
+        return self.model.places(x)
 
     def check_layer(
         self, input_shape: Sequence[int], layer: str | None, others: Others = (), place: int = 0

@@ -50,6 +50,7 @@ class Request:
     index: int
     purpose: Purpose
     target: int | None
+    at: tuple[float, ...] | None = None  #: place that a person pointed at, in fractions
     future: Future[Explanation] = field(default_factory=Future)
 
     @property
@@ -59,7 +60,7 @@ class Request:
 
     def same(self, other: Request) -> bool:
         """Whether one answer serves both."""
-        return (self.index, self.target) == (other.index, other.target)
+        return (self.index, self.target, self.at) == (other.index, other.target, other.at)
 
     def fail(self, error: ExplanationError) -> None:
         """End it with `error`, if nobody has cancelled it."""

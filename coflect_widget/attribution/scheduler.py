@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.attribution.answers import answer_of
 from coflect_widget.attribution.errors import (
     ExplanationError,
     ExplanationSkippedError,
@@ -176,7 +177,11 @@ class ExplanationScheduler(Closing):
         self._start_lane("interactive")
 
     def request(
-        self, index: int, purpose: Purpose, target: int | None = None
+        self,
+        index: int,
+        purpose: Purpose,
+        target: int | None = None,
+        at: tuple[float, ...] | None = None,
     ) -> Future[Explanation]:
         """Ask for the maps of one sample; returns at once.
 
@@ -189,6 +194,8 @@ class ExplanationScheduler(Closing):
         purpose : {"periodic", "candidate", "person"}
         target : int, optional
             The class, label or output to explain; left out, what the task says.
+        at : tuple of float, optional
+            With a class for each place, the place whose region is explained, in fractions.
 
         Returns
         -------
@@ -196,7 +203,7 @@ class ExplanationScheduler(Closing):
             Its exception is an `ExplanationError`: `ExplanationSkippedError` where the budget
             was spent.
         """
-        request = Request(index, purpose, self._task.explained(target))
+        request = Request(index, purpose, self._task.explained(target), at)
         if purpose != "person" and index in self._quarantine:
             self._queue.skip(
                 request,
@@ -310,29 +317,8 @@ class ExplanationScheduler(Closing):
             self._failed(request, error)
             return
         self._quarantine.discard(request.index)
-        verdict = result.verdict(self._task, sample, request.target)
-        explanation = Explanation(
-            index=request.index,
-            map=result.map,
-            livecam=result.livecam,
-            smoothgrad=result.smoothgrad,
-            consensus=result.consensus,
-            agreement=result.agreement,
-            focus_bbox=result.focus_bbox,
-            top_classes=result.top_classes,
-            top_probs=result.top_probs,
-            target=verdict.target,
-            predicted=verdict.predicted,
-            model_step=step,
-            method=self._config.method,
-            modality_focus=result.modality_focus,
-            modality_reason=result.modality_reason,
-            quality=self._trusted(result.quality),
-            seconds=result.seconds,
-            samples_used=result.samples_used,
-            explained=result.explained,
-            labels=verdict.there,
-        )
+        quality, method = self._trusted(result.quality), self._config.method
+        explanation = answer_of(request, sample, result, self._task, step, method, quality)
         self._queue.answered(made=True)
         if self._on_explained is not None:
             try:
@@ -411,6 +397,8 @@ class ExplanationScheduler(Closing):
                     checks=self._config.checks,
                     others=sample.others,
                     place=sample.place,
+                    truth=sample.targets if self._task.placed else None,
+                    at=request.at,
                 )
                 answer = slot.run(job, self._config.deadline)
             self._queue.spend(request, answer.seconds)

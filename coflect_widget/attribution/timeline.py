@@ -190,4 +190,7 @@ def _explanation(
         labels=tuple(data.labels),
         picture=maps["picture"],
         classes=classes,
+        truth=maps.get("truth"),
+        said=maps.get("said"),
+        region=maps["region"] > 0 if "region" in maps else None,
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners, Map, Modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.tasks import Classification, Task
-from coflect_widget.tasks.base import Verdict
+from coflect_widget.tasks.base import Placed, Verdict
 from coflect_widget.workers.errors import WorkRefusedError
 from coflect_widget.workers.start import describe
 
@@ -63,8 +63,9 @@ class Explainer(Protocol):
         """``probabilities`` (outputs,), ``explained``, and a map (E) for each method.
 
         E is what `modality` says of the extent of `x`, (H, W) of a picture.
-        `more` is given for a model with several inputs only: ``others`` and ``place`` as in
-        `backends.base.Sample`; then ``modality_focus`` is told too.
+        `more` is given for a model with several inputs: ``others`` and ``place`` as in
+        `backends.base.Sample`; then ``modality_focus`` is told too. And for one with outputs for
+        each place: ``region`` (E) of bool, those whose mean is explained.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
@@ -110,6 +111,10 @@ class Job:
     checks: bool = True  # whether to judge the map
     others: tuple[NDArray[np.float32], ...] = ()  # further inputs; see `backends.base.Sample`
     place: int = 0
+    #: of a task with a class for each place: the sample's, and the place that a person pointed at
+    truth: NDArray[Any] | None = None  # (E)
+    at: tuple[float, ...] | None = None  # in fractions of the extent, the last axis first
+    region: NDArray[np.bool_] | None = None  # (E) what is explained, once it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +155,22 @@ class JobResult:
     quality: Quality | None = None
     explained: int | None = None  #: the output, and its value
     output: float = math.nan
+    #: of a task with a class for each place: where the map is of, and what the model says, (E)
+    region: NDArray[np.bool_] | None = None
+    said: NDArray[np.uint8] | None = None
 
     def verdict(self, task: Task, sample: Sample, asked: int | None) -> Verdict:
         """What is right of the sample, where a person `asked` for an output."""
+        predicted = self.top_classes[0] if self.top_classes else asked or 0
+        targets = sample.targets
+        if self.region is not None and targets is not None:
+            targets = targets[self.region]
         found = None
         if self.explained is not None:
-            found = task.verdict(self.explained, self.output, sample.targets)
-        predicted = self.top_classes[0] if self.top_classes else asked or 0
-        return found or Verdict(int(sample.target), predicted, ())
+            found = task.verdict(self.explained, self.output, targets)
+        if found is None:
+            return Verdict(int(sample.target), predicted, ())
+        return found._replace(predicted=predicted) if found.predicted is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +271,9 @@ def _ready(job: Job | Probe) -> Explainer:
 
 def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     modality = _modalities[job.model_id]
+    said = None
+    if job.task.placed:
+        job, said = _pointed(explainer, job)
     maps, found = _maps(explainer, job, job.target, job.samples)
     top = job.task.likeliest(found["probabilities"], _LIKELIEST, found.get("outputs"))
     shown = maps.shown
@@ -277,6 +293,8 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         modality_reason=found.get("modality_reason", ""),
         explained=found["explained"],
         output=output,
+        region=job.region,
+        said=said,
         seconds=0.0,
     )
     quality = None
@@ -290,9 +308,24 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     return replace(result, quality=quality, seconds=time.process_time() - began)
 
 
+def _pointed(explainer: Explainer, job: Job) -> tuple[Job, NDArray[np.uint8]]:
+    """The job with the region and the class that it is of, and the class of each place (E)."""
+    outputs = cast("Any", explainer).places(job.input[None])[0]
+    if not np.isfinite(outputs).all():
+        raise FloatingPointError("the model's output has NaN or infinite values on this sample")
+    sides = outputs.shape[1:]
+    at = None
+    if job.at is not None:
+        pairs = zip(reversed(job.at), sides, strict=True)
+        at = tuple(min(int(share * side), side - 1) for share, side in pairs)
+    region, target = cast("Placed", job.task).region(outputs, job.target, at, job.truth)
+    return replace(job, region=region, target=target), outputs.argmax(0).astype(np.uint8)
+
+
 def _more(job: Job) -> dict[str, Any]:
-    """What an explainer is told of further inputs; nothing where there are none."""
-    return {"others": job.others, "place": job.place} if job.others else {}
+    """What an explainer is told of further inputs or of places; nothing where there are none."""
+    more: dict[str, Any] = {"others": job.others, "place": job.place} if job.others else {}
+    return more if job.region is None else {**more, "region": job.region}
 
 
 class _Maps(NamedTuple):
@@ -338,7 +371,8 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
     They depend on no snapshot, so that each is made once a sample. Afterwards the model has
     lost its weights: every job brings its own.
     """
-    content = b"".join(each.tobytes() for each in (job.input, *job.others))
+    region = () if job.region is None else (job.region,)
+    content = b"".join(each.tobytes() for each in (job.input, *job.others, *region))
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     for draw in range(checks.RANDOM_DRAWS):
         key = (job.model_id, job.method, job.layer, digest, draw)

@@ -67,6 +67,9 @@ class Ops(Protocol):
     def cross_entropy(self, logits: Any, targets: Any) -> Any:
         """(B,) of logits (B, classes)."""
 
+    def beside(self, logits: Any, targets: Any) -> Any:
+        """(B, ...) of logits: those that shall not change where rows are in part exchanged."""
+
     def of_classes(self, logits: Any, targets: Any) -> Any:
         """The logit of each row's class, (B,) or (B, 1); targets may be (B, classes)."""
 
@@ -143,7 +146,16 @@ class LooksUp(Differentiable, Protocol):
 
 
 class WorkerModel(ABC):
-    """A worker's own copy of a model, in eval mode; its weights come and go."""
+    """A worker's own copy of a model, in eval mode; its weights come and go.
+
+    Attributes
+    ----------
+    region : ndarray (E) of bool or None
+        Of a model with outputs for each place of an input, those whose mean is its output for now;
+        None for all.
+    """
+
+    region: NDArray[np.bool_] | None = None
 
     @abstractmethod
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
@@ -180,6 +192,10 @@ class WorkerModel(ABC):
     def outputs(self, x: NDArray[np.float32], others: Others, place: int) -> NDArray[np.float32]:
         """(B, classes) for inputs (B, C, H, W), without gradients."""
 
+    def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs (B, classes, E) for each place of inputs (B, ...), where a model has such."""
+        raise NotImplementedError("models of this framework have no outputs for places")
+
     @abstractmethod
     def focus(
         self, x: NDArray[np.float32], others: Others, place: int, target: int
@@ -214,6 +230,8 @@ class Guided(Differentiable, Protocol):
 
     #: whether a value can be looked at without a wait for a device
     looks: bool
+    #: whether targets are a class for each place of an input, (B, E); see `guidance.placed`
+    placed: bool
 
     def read_rows(self, indices: Sequence[int]) -> tuple[Any, Any]:
         """Inputs (n, C, H, W) and labels (n,) of training samples; -1 of those left out."""

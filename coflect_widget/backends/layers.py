@@ -144,6 +144,21 @@ def along(outputs: Sequence[Output], length: int) -> list[tuple[Layer, Output]]:
     return found
 
 
+def deepest_last(found: list[tuple[Layer, Output]]) -> list[tuple[Layer, Output]]:
+    """Layers of a model with outputs for each place, for `choose` to take the deepest.
+
+    Near such outputs a map shows the place that is explained and nothing else: what a place hangs
+    on beside itself is seen where the grid is smallest and the channels are most, as Seg-Grad-CAM
+    has it (K. Vinogradova et al., AAAI 2020).
+    """
+
+    def depth(pair: tuple[Layer, Output]) -> tuple[int, int]:
+        places = math.prod(pair[0].grid)
+        return -places, math.prod(pair[1].value.shape[1:]) // places
+
+    return sorted(found, key=depth)
+
+
 def _flattened(shape: tuple[int, ...], grids: list[tuple[int, int]]) -> bool:
     """Whether (B, C, n) is an earlier map (B, C, h, w) with its places in a row."""
     if len(shape) != 3:

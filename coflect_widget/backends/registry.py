@@ -75,7 +75,10 @@ BACKENDS = {
         imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
         by_name="coflect_widget.backends.torch.by_name",
-        tasks={"own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend"},
+        tasks={
+            "own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend",
+            "segmentation": "coflect_widget.backends.torch.segmentation:SegmentationBackend",
+        },
         install="pip install 'coflect-widget[torch]'",
     ),
     "keras": BackendParts(

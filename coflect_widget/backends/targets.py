@@ -88,7 +88,7 @@ def label_remedy(kind: Kind, name: str = "labels", *, alone: bool = False) -> st
         )
     if kind == "places":
         return (
-            "a target for each place, such as a mask, is not supported so far: a sample here has "
-            "one class number or a few values"
+            "a target for each place, such as a mask (N, H, W) of class numbers, needs a torch "
+            "model and task='segmentation'"
         )
     return "pass class numbers as integers of shape (N,)"

@@ -1,5 +1,6 @@
 """Demo data sets: deterministic or real, all `ArrayDataset`-like sets of (x, y)."""
 
+from coflect_widget.data.blobs import blobs
 from coflect_widget.data.cifar10 import cifar10_catsdogs
 from coflect_widget.data.decoy_digits import decoy_digits
 from coflect_widget.data.patients import patients
@@ -7,4 +8,6 @@ from coflect_widget.data.reviews import reviews
 from coflect_widget.data.signals import signals
 from coflect_widget.data.synthetic import synthetic
 
-__all__ = ["cifar10_catsdogs", "decoy_digits", "patients", "reviews", "signals", "synthetic"]
+__all__ = [
+    "blobs", "cifar10_catsdogs", "decoy_digits", "patients", "reviews", "signals", "synthetic",
+]  # fmt: skip

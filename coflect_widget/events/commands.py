@@ -115,6 +115,8 @@ class Explain(Command):
     kind: Literal["explain"] = "explain"
     index: int = Field(ge=0)
     target: int | None = Field(default=None, ge=0)  #: class or label; left out, the model's choice
+    #: with a class for each place: a place, in fractions, x before y; its region is explained
+    at: list[Annotated[float, Field(ge=0, le=1)]] | None = Field(default=None, max_length=2)
 
 
 class SetQueue(Command):

@@ -27,7 +27,8 @@ from coflect_widget.backends.differentiable import Checked, Guided
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.in_force import InForce
 from coflect_widget.guidance.passes import GuidedPasses
-from coflect_widget.guidance.plan import Plan, make_plan, mapped
+from coflect_widget.guidance.placed import PlacedRows
+from coflect_widget.guidance.plan import Plan, look_as_ignore, make_plan, mapped
 from coflect_widget.guidance.rows import Marked, RowChooser, Swapped
 from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.guidance.terms import (
@@ -54,6 +55,8 @@ class Prepared(NamedTuple):
     ----------
     inputs : array (B, ...)
         The batch to train on, as the model takes it.
+    targets : array (B, ...)
+        Its targets: another's where what they are about was exchanged.
     exchanged : bool
         Whether it is another than what came; its statistics shall not be kept then.
     now : Turn or None
@@ -65,6 +68,7 @@ class Prepared(NamedTuple):
     """
 
     inputs: Any
+    targets: Any
     exchanged: bool = False
     now: Turn | None = None
     rows: Swapped | Marked | None = None
@@ -94,7 +98,7 @@ class GuidanceLosses(InForce):
         self._modality = modality
         self._config = config
         self._seed = seed
-        self._rows = RowChooser(seed, modality)
+        self._rows = self._chooser()
         self._passes = GuidedPasses(model, modality)
         self._plan: Plan[Any] | None = None
         self._terms: list[str] = []
@@ -105,6 +109,9 @@ class GuidanceLosses(InForce):
         #: verdicts on their way from a device
         self._sent: list[tuple[Callable[[], bool | None], Prepared]] = []
 
+    def _chooser(self) -> RowChooser:
+        return (PlacedRows if self.model.placed else RowChooser)(self._seed, self._modality)
+
     # --- taking orders -------------------------------------------------------------------------
 
     def set_state(self, state: GuidanceState) -> str:
@@ -113,6 +120,9 @@ class GuidanceLosses(InForce):
         plan = make_plan(state, self._read_rows, self._modality)
         looks = [] if plan is None else [plan.look, plan.general.look]
         told = all(self._modality.told_by_layers(masks) for masks in looks)
+        filled = plan is not None and plan.looks and self.model.placed
+        if filled:  # what a place is shall be told by itself
+            plan = look_as_ignore(plan)
         chosen = choose(
             plan,
             self._config,
@@ -120,7 +130,7 @@ class GuidanceLosses(InForce):
             self._twice_differentiable,
             self._warn,
         )
-        self._state, self._fills_outside = state, OUTSIDE in chosen.words
+        self._state, self._fills_outside = state, filled or OUTSIDE in chosen.words
         self._rows.restart()  # what follows depends on `state` alone
         self._passes.restart()
         self._steps = self._held = 0
@@ -213,7 +223,7 @@ class GuidanceLosses(InForce):
         exchange : bool
             Whether the step can be made on another batch than the one that came.
         """
-        nothing = Prepared(inputs)
+        nothing = Prepared(inputs, targets)
         self._raised = None
         if self._plan is None or not self._terms:
             return nothing
@@ -226,7 +236,8 @@ class GuidanceLosses(InForce):
         except Exception as error:  # noqa: BLE001 - no failure of guidance ends a training
             self.fail("", error)
             return nothing
-        prepared = Prepared(seen if exchanged else inputs, exchanged, None, None, batch)
+        x, y = (inputs, targets) if seen is None else seen
+        prepared = Prepared(x, y, exchanged, None, None, batch)
         if now is None:
             return prepared
         guided = prepared._replace(now=now)
@@ -237,13 +248,14 @@ class GuidanceLosses(InForce):
             return prepared
         return prepared if rows is None else guided._replace(rows=rows)
 
-    def _exchanged(self, batch: _Batch) -> Any | None:
+    def _exchanged(self, batch: _Batch) -> tuple[Any, Any] | None:
         plan = self._plan
         wanted = plan is not None and plan.reaches_others and "fill" in self._terms
         if plan is None or not wanted or len(batch.inputs) < 2:
             return None
         try:
-            return self.model.own(self._rows.counterfactual(plan, *batch))
+            inputs, targets = self._rows.exchanged(plan, *batch)
+            return self.model.own(inputs), targets
         except Exception as error:  # noqa: BLE001 - as above
             self.fail("exchange", error)
             return None
@@ -398,7 +410,7 @@ class GuidanceLosses(InForce):
         """Whether the term fails with this in force."""
         alone = copy.copy(self)
         alone.warnings, alone.lapses = list(self.warnings), []
-        alone._rows = RowChooser(self._seed, self._modality)
+        alone._rows = self._chooser()
         alone._passes = self._passes.anew()
         try:
             alone.set_state(state)

@@ -94,6 +94,7 @@ class GuidedPasses:
         each = ops.cross_entropy(after, pairs.targets)
         total = ROWS_GAIN * weighted_mean(ops, each, pairs.strength)
         gain = EFFECT_GAIN * self._reference(logits)
+        before, after = (ops.beside(each, pairs.targets) for each in (before, after))
         return total + gain * weighted_mean(ops, effect(ops, before, after), pairs.strength)
 
     def slopes(self, rows: Marked, *, inside: bool) -> Any:

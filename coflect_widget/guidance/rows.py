@@ -209,6 +209,12 @@ class RowChooser:
         swap = place & over(taking_part, place)
         return self._modality.exchange(swap, inputs, other)
 
+    def exchanged(
+        self, plan: Plan[Any], inputs: Any, targets: Any, indices: Any | None
+    ) -> tuple[Any, Any]:
+        """`counterfactual`, and its targets (B, ...)."""
+        return self.counterfactual(plan, inputs, targets, indices), targets
+
     def _carried(
         self, xp: Any, plan: Plan[Any], kind: Kind, inputs: Any, targets: Any
     ) -> tuple[Any, Any]:

@@ -73,6 +73,24 @@ def over(
     return (picture * (1 - share) + heat(values) * share).round().astype(np.uint8)
 
 
+def outlined(
+    picture: NDArray[np.uint8], mask: NDArray[np.integer], colour: tuple[int, int, int], side: int
+) -> NDArray[np.uint8]:
+    """The picture, `fitted` to `side`, with the borders between the classes of a mask (h, w)."""
+    large = fitted(picture, side).copy()
+    rows, columns = (
+        np.arange(length) * cells // length
+        for length, cells in zip(large.shape[:2], mask.shape, strict=True)
+    )
+    classes = mask[rows][:, columns]
+    border = np.zeros(classes.shape, np.bool_)
+    border[1:] |= classes[1:] != classes[:-1]
+    border[:, 1:] |= classes[:, 1:] != classes[:, :-1]
+    border[:-1] |= border[1:]  # two pixels wide
+    large[border] = colour
+    return large
+
+
 def picture_tag(file: bytes, alt: str, width: int | None = None) -> str:
     """An ``<img>`` that holds a PNG file."""
     data = base64.b64encode(file).decode()

@@ -25,6 +25,8 @@ from coflect_widget.records.contents import Contents
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
+#: Of segmentation, as large as the maps: class of each place, 255 for none, and what is explained.
+MASKS = ("truth", "said", "region")
 MAX_PIXELS = 2**24  # of a picture or map; what a damaged or hostile file claims is not believed
 NEWEST_BYTES = 16_000_000  # of explanations that stay in memory once they are written
 THUMBNAIL_SIDE = 96  # pixels; small inputs are enlarged without blur, large ones reduced
@@ -57,6 +59,18 @@ class Maps(Protocol):
     @property
     def consensus(self) -> NDArray[np.float32]:
         """Blend of the two, whichever is shown first."""
+
+    @property
+    def truth(self) -> NDArray[np.uint8] | None:
+        """Class of each place (E), where there is one."""
+
+    @property
+    def said(self) -> NDArray[np.uint8] | None:
+        """The same, as the model says."""
+
+    @property
+    def region(self) -> NDArray[np.bool_] | None:
+        """The places that are explained."""
 
 
 def _small(picture: NDArray[np.uint8]) -> bytes:
@@ -189,6 +203,8 @@ class Gallery:
         # Under another name until it is whole: a screen may be reading the file of that name.
         part = folder / f"{stem}.part.npz"
         arrays = {name: to_bytes(getattr(maps, name)) for name in MAPS} | {"picture": picture}
+        masks = {name: getattr(maps, name) for name in MASKS}
+        arrays |= {name: m.astype(np.uint8) for name, m in masks.items() if m is not None}
         np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # stubs: a bool
         part.replace(folder / f"{stem}.npz")
         self._remember(f"overlays/{stem}.npz", arrays)
@@ -250,10 +266,11 @@ class Gallery:
                 there = archive.namelist()
                 found = {
                     name: _read_bytes(archive, f"{name}.npy", picture=name == "picture")
-                    for name in ("picture", *MAPS)
-                    if name != "consensus" or f"{name}.npy" in there  # runs of before have none
+                    for name in ("picture", *MAPS, *MASKS)
+                    # runs of before have no consensus
+                    if name not in ("consensus", *MASKS) or f"{name}.npy" in there
                 }
-            if len({found[name].shape for name in MAPS if name in found}) > 1:
+            if len({found[name].shape for name in (*MAPS, *MASKS) if name in found}) > 1:
                 raise ValueError("its maps are of different sizes")
         except OutsideError:
             raise

@@ -57,6 +57,19 @@ def whole_number(value: Any, argument: str) -> int:
         ) from None
 
 
+def point(value: Any, argument: str) -> tuple[float, ...] | None:
+    """`value` as numbers, one an axis; None stays None."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(share) for share in value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{argument}={value!r} must be a point (x, y), in fractions from the top left, for "
+            f"example {argument}=(0.5, 0.5)"
+        ) from None
+
+
 def count(value: Any, argument: str) -> int:
     """A whole number of at least 1, numpy's integers included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:

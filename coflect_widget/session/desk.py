@@ -146,7 +146,8 @@ class Desk:
             case events.Undo():
                 return _later(self.undo(command.intervention), _said_of)
             case events.Explain():
-                self.explain(command.index, command.target)
+                at = None if command.at is None else tuple(command.at)
+                self.explain(command.index, command.target, at)
                 return _at_once(f"Explaining sample {command.index}")
             case events.SetQueue():
                 self.set_queue(onset=command.onset)
@@ -219,13 +220,15 @@ class Desk:
 
     # --- looking -------------------------------------------------------------------------------
 
-    def explain(self, index: int, target: int | None = None) -> Future[Explanation]:
-        """Maps of one sample, of class or label `target`, before anything else.
+    def explain(
+        self, index: int, target: int | None = None, at: tuple[float, ...] | None = None
+    ) -> Future[Explanation]:
+        """Maps of one sample, of class or label `target` or the region `at`, before all else.
 
         Raises
         ------
         ValueError
-            If there is no such class.
+            If there is no such class or place.
         """
         self._samples.check(index)
         if target is not None and not 0 <= target < len(self._classes):
@@ -233,7 +236,9 @@ class Desk:
                 f"target={target} is no class; expected 0 to {len(self._classes) - 1}, or one of "
                 f"{', '.join(map(repr, self._classes[:20]))}"
             )
-        return self._overlays.explain(index, target)
+        if at is not None:
+            self._steering.check_place(at)
+        return self._overlays.explain(index, target, at)
 
     def set_queue(self, *, onset: bool) -> None:
         """Show only samples that are right now, or all that are likely to fail."""

@@ -13,7 +13,7 @@ from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.records.cells import Pictured
 from coflect_widget.records.run import Run
-from coflect_widget.session.arguments import whole_number
+from coflect_widget.session.arguments import point, whole_number
 from coflect_widget.session.drawing import listed
 from coflect_widget.session.held import Held
 
@@ -84,7 +84,12 @@ class Looks(Held):
         ]  # fmt: skip
 
     def explain(
-        self, index: int, timeout: float = 120.0, *, target: int | str | None = None
+        self,
+        index: int,
+        timeout: float = 120.0,
+        *,
+        target: int | str | None = None,
+        at: tuple[float, float] | None = None,
     ) -> Explanation:
         """Where the model looks on one training sample, now.
 
@@ -94,14 +99,18 @@ class Looks(Held):
         timeout : float
             In seconds.
         target : int or str, optional
-            The class or label, by number or name, that the map is of; the likeliest if left out.
+            The class or label, by number or name, that the map is of; the likeliest if left out. In
+            segmentation the map is of its mean score over the pixels that are predicted as it.
+        at : (x, y), optional
+            In segmentation a point in the picture, in fractions from the top left: the map is of
+            the mean score over the connected region that the model predicts there.
 
         Raises
         ------
         IndexError
             If there is no such sample.
         ValueError
-            If there is no such class.
+            If there is no such class, or no such point.
         RuntimeError
             If no explanation can be given; the message says why.
         TimeoutError
@@ -109,7 +118,8 @@ class Looks(Held):
         """
         parts = self._led(steers=False)
         parts.scheduler.start()
-        asked = parts.desk.explain(whole_number(index, "index"), self._class_named(target))
+        number, place = whole_number(index, "index"), point(at, "at")
+        asked = parts.desk.explain(number, self._class_named(target), place)
         explanation = self._wait_for(asked, timeout, "explain()")
         parts.stream.flush()
         picture = parts.gallery.explained(explanation.index, explanation.model_step)

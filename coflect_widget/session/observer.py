@@ -107,8 +107,9 @@ class Observer:
             )
             self._tell.at(step, epoch, events.Metrics(values=values), "val")
             self._parts.knobs.watch.validated(validation, step)
-            if "accuracy" in validation:
-                self._parts.steering.effects.validated(validation["accuracy"])
+            if self._parts.task.in_training in validation:
+                quality = validation[self._parts.task.in_training]
+                self._parts.steering.effects.validated(quality)
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
         if step >= FIRST_LOOK:
@@ -201,9 +202,9 @@ class Observer:
         parts = self._parts
         now = time.monotonic()
         shown: dict[str, float | None] = {**values, "learning_rate": parts.backend.learning_rate()}
-        if "accuracy" not in parts.task.metrics():
-            # else a share of usual errors: it would be the quantile asked for
-            del shown["accuracy"]
+        quality = shown.pop("accuracy")
+        if parts.task.in_training:  # else a share of usual errors: it would be what was asked for
+            shown[parts.task.in_training] = quality
         spent = parts.loop.time
         if now - self._speed_at >= SPEED_PERIOD and (speed := spent.speed) is not None:
             shown |= {"steps_per_second": speed, "validation_seconds": spent.validation}

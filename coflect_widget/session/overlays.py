@@ -43,10 +43,12 @@ class Overlays:
         """From now on maps are computed there."""
         self._scheduler = scheduler
 
-    def explain(self, index: int, target: int | None = None) -> Future[Explanation]:
+    def explain(
+        self, index: int, target: int | None = None, at: tuple[float, ...] | None = None
+    ) -> Future[Explanation]:
         """Maps of one sample for a person, before anything else."""
         self.looked_at = index
-        return self._scheduler.request(index, "person", target)
+        return self._scheduler.request(index, "person", target, at)
 
     def pace(self, factor: float, step: int) -> int:
         """Change the steps between two periodic overlays by `factor`; how many it is now."""

@@ -102,11 +102,13 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
-    task : "multi_label" or "own_loss", optional
+    task : "multi_label", "segmentation" or "own_loss", optional
         "multi_label" says of targets (N, L) of 0 and 1 that each column is a label, there or not,
         with a probability of its own. Left out, they are taken for that where `loss` is
-        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "own_loss" takes items of any form,
-        and of a loop of your own each sample's loss: ``session.observe(indices, loss=losses)``.
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "segmentation" is for masks (N, H, W)
+        of class numbers, and a model that gives (B, classes, H, W). "own_loss" takes items of any
+        form, and of a loop of your own each sample's loss: ``session.observe(indices,
+        loss=losses)``.
         For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of

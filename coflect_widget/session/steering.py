@@ -98,7 +98,8 @@ class Steering:
             backend.num_train,
             tell.emit,
         )
-        able = task.labelled and bool(backend.explainer) and not isinstance(structure, Exception)
+        tells = task.labelled or task.placed
+        able = tells and bool(backend.explainer) and not isinstance(structure, Exception)
         self._places = PlaceWatch(
             backend.readings,
             controls if backend.reads_at_boundary else None,
@@ -121,7 +122,23 @@ class Steering:
             config.seed,
             self.measured,
             tell.warn,
+            task,
         )
+
+    def check_place(self, at: Sequence[float]) -> None:
+        """Raise ValueError unless `at` is a place whose region can be explained.
+
+        It is in fractions of the extent, the last axis first.
+        """
+        if not self._task.placed:
+            raise ValueError(
+                "at= is for a task with a class for each place, task='segmentation'; leave it out"
+            )
+        if len(at) != len(self.extent) or not all(0 <= share <= 1 for share in at):
+            raise ValueError(
+                f"at={tuple(at)} must be {len(self.extent)} fractions from 0 to 1, (x, y) from the "
+                "top left"
+            )
 
     def state_changed(self, state: str) -> None:
         """Training began, holds, goes on or ended."""
@@ -169,7 +186,7 @@ class Steering:
         )
         if checked.scope == "class" and not self._task.labelled:
             raise ValueError(
-                "scope='class' needs one class for each sample, and these have several labels; "
+                "scope='class' needs one class for each sample, and these have several; "
                 "leave scope= out, or mark the place on one more sample"
             )
         return self._apply_at_boundary(self._apply_feedback, checked)

@@ -11,7 +11,7 @@ harm: whether the accuracy fell more than it fell by itself before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,39 @@ LEAST_LEFT = 0.15
 #: Samples below which the pull and the accuracy tell nothing.
 FEWEST = 20
 
-PULL, BEYOND, ENERGY = "pull of the region", "pull beyond other places", "energy inside"
+ENERGY = "energy inside"
+
+
+class Names(NamedTuple):
+    """What figures are called, and how an "ignore" that helped is spoken of."""
+
+    pull: str
+    beyond: str
+    swapped: str
+    quality: str
+    own: str
+    helped: str
+
+
+CLASSES = Names(
+    "pull of the region",
+    "pull beyond other places",
+    "p(true) with another's region",
+    "accuracy",
+    "p(true) of the annotated",
+    "the region drew {before:.0%} of other {nouns} to its class beyond what other places draw, "
+    "now {after:.0%}",
+)
+#: With a class for each place "drawn" is what is missing of the IoU beside the region.
+PLACES = Names(
+    "IoU lost by another's region",
+    "IoU lost beyond other places",
+    "IoU with another's region",
+    "IoU",
+    "IoU of the annotated",
+    "the region of other {nouns} cost an IoU of {before:.2f} beyond what other places cost, now "
+    "{after:.2f}",
+)
 
 #: The verdict of several kinds is the first of these that one of them has.
 WEIGHT: tuple[Verdict, ...] = ("helped", "harmed", "looks there more", "no measurable effect")
@@ -57,6 +89,7 @@ def compare(
     split: str = "validation",
     seed: int = 0,
     nouns: str = "pictures",
+    names: Names = CLASSES,
 ) -> Effect:
     """The effect of one intervention.
 
@@ -74,21 +107,22 @@ def compare(
         Which data the samples are of.
     nouns : str
         What samples are called: `Modality.nouns`.
+    names : Names
     """
     rng = np.random.default_rng(seed)
-    found = {kind: _measures(*pair, split, rng) for kind, pair in readings.items()}
+    found = {kind: _measures(*pair, split, rng, names) for kind, pair in readings.items()}
     first = next(iter(found.values()))
-    accuracy = first[f"{split} accuracy"]
+    accuracy = first[f"{split} {names.quality}"]
     count = len(next(iter(readings.values()))[0].right)
     verdicts = {
-        kind: _verdict(kind, measures, split, swing, guess, nouns, enough=count >= FEWEST)
+        kind: _verdict(kind, measures, split, swing, guess, nouns, names, enough=count >= FEWEST)
         for kind, measures in found.items()
     }
     verdict = min((verdict for verdict, _ in verdicts.values()), key=WEIGHT.index)
     # Where an "ignore" has helped, the accuracy that fell with the shortcut is no harm.
     unsaid = ("no measurable effect", "harmed" if verdict == "helped" else "")
     said = [words for each, words in verdicts.values() if each not in unsaid]
-    figures = f"{split} accuracy {accuracy.before:.3f} -> {accuracy.after:.3f}"
+    figures = f"{split} {names.quality} {accuracy.before:.3f} -> {accuracy.after:.3f}"
     if count < FEWEST:
         figures += f" of {count} samples, too few to tell; {FEWEST} are needed"
     text = "; ".join([*(dict.fromkeys(said) or ["no measurable effect"]), figures])
@@ -110,21 +144,21 @@ def compare(
 
 
 def _measures(
-    before: Readings, after: Readings, split: str, rng: np.random.Generator
+    before: Readings, after: Readings, split: str, rng: np.random.Generator, names: Names
 ) -> dict[str, Measure]:
     pairs = {
-        PULL: (
+        names.pull: (
             before.drawn_swapped - before.drawn_plain,
             after.drawn_swapped - after.drawn_plain,
         ),
-        BEYOND: (
+        names.beyond: (
             before.drawn_swapped - before.drawn_elsewhere.mean(0),
             after.drawn_swapped - after.drawn_elsewhere.mean(0),
         ),
-        "p(true) with another's region": (before.p_true_swapped, after.p_true_swapped),
-        f"{split} accuracy": (before.right, after.right),
+        names.swapped: (before.p_true_swapped, after.p_true_swapped),
+        f"{split} {names.quality}": (before.right, after.right),
         f"{split} loss": (before.loss, after.loss),
-        "p(true) of the annotated": (before.p_true, after.p_true),
+        names.own: (before.p_true, after.p_true),
     }
     found = {name: _change(name, *pair, rng) for name, pair in pairs.items()}
     found[ENERGY] = _energy(before, after)
@@ -170,21 +204,20 @@ def _verdict(
     swing: float,
     guess: float,
     nouns: str,
+    names: Names,
     *,
     enough: bool,
 ) -> tuple[Verdict, str]:
-    beyond, energy = measures[BEYOND], measures[ENERGY]
-    accuracy = measures[f"{split} accuracy"]
+    beyond, energy = measures[names.beyond], measures[ENERGY]
+    accuracy = measures[f"{split} {names.quality}"]
     least = min(beyond.before, -beyond.change)
     # The accuracy falls where a shortcut is lost that its samples have, too; but a model that
     # has come to see nothing at all is drawn by nothing.
     sees = accuracy.after - guess >= LEAST_LEFT * (accuracy.before - guess)
     if enough and kind == "ignore" and beyond.high < 0 and least >= LEAST_PULL and sees:
-        return "helped", (
-            # what the verdict hangs on: the pull of any other place is taken off already
-            f"helped: the region drew {max(beyond.before, 0):.0%} of other {nouns} to its class "
-            f"beyond what other places draw, now {max(beyond.after, 0):.0%}"
-        )
+        # what the verdict hangs on: the pull of any other place is taken off already
+        before, after = max(beyond.before, 0), max(beyond.after, 0)
+        return "helped", f"helped: {names.helped.format(before=before, after=after, nouns=nouns)}"
     if enough and accuracy.high < 0 and accuracy.change < -max(LEAST_HARM, swing):
         return "harmed", "harmed"
     if kind == "look" and energy.low > 0 and energy.change >= LEAST_ENERGY:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.methods import load
 from coflect_widget.attribution.worker import Explainer
 from coflect_widget.backends.errors import NoSuitableLayerError
+from coflect_widget.studies.overlap import overlap_readings
 from coflect_widget.studies.readings import PULLED, Floats, Readings, Request
 
 _BATCH = 64
@@ -34,6 +35,8 @@ def measure(
 def take_readings(snapshot: Explainer, request: Request) -> Readings:
     """What a model with the weights of one step answers to the request. Deterministic."""
     modality = request.modality
+    if request.places is not None:
+        return overlap_readings(snapshot, request, _energy(snapshot, *_copies(request), request))
     plain = _log_probabilities(snapshot, request.receivers)
     has = request.donor >= 0
     donor = request.donor[has]
@@ -109,10 +112,16 @@ def _energy(
     request: Request,
 ) -> tuple[Floats, Floats, str]:
     """Share of each map's energy in its region and at the other places, and the method used."""
-    method, modality = request.explainer, request.modality
+    method, modality, places = request.explainer, request.modality, request.places
 
     def explain(method: str, x: Floats, label: int, seed: int) -> dict[str, Any]:
-        return snapshot.explain(x[None], int(label), [method], 8, 0.15, None, seed, modality)
+        more = {}
+        if places is not None:  # of the class that the sample shows, where it shows it
+            truth = places.donor_truths[seed // _COPIES]
+            more["region"], label = places.task.region(None, None, None, truth)
+        return snapshot.explain(
+            x[None], int(label), [method], 8, 0.15, None, seed, modality, **more
+        )
 
     shares = []
     elsewhere = []

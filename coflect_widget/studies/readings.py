@@ -8,11 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.modalities.base import Modality
+from coflect_widget.tasks.base import Placed
 
 Floats = NDArray[np.float32]
 
 #: Other places whose pull is measured; each takes as long as the region itself.
 PULLED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a task with a class for each place adds to a request.
+
+    Attributes
+    ----------
+    task : Placed
+    truths, donor_truths : ndarray (r, E) and (d, E) of int64
+        Class of each place; `task.void` or less than 0 where a place has none.
+    """
+
+    task: Placed
+    truths: NDArray[np.int64]
+    donor_truths: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,7 @@ class Request:
     masks: NDArray[np.bool_]  # (d, E)
     elsewhere: NDArray[np.int64]  # (e, ...) moves; of the first `PULLED` the pull is measured
     explainer: str  # one of `Modality.parts`
+    places: Places | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ from coflect_widget.backends.base import Sample, WeightSpec
 from coflect_widget.events import Effect, InterventionRecord
 from coflect_widget.guidance.state import Kind, union
 from coflect_widget.modalities.base import Array, BoolArray, Modality
-from coflect_widget.studies.effect import compare
+from coflect_widget.studies.effect import CLASSES, PLACES, compare
 from coflect_widget.studies.measuring import measure
-from coflect_widget.studies.readings import Readings, Request
+from coflect_widget.studies.readings import Places, Readings, Request
+from coflect_widget.tasks.base import Placed, Task
 from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Samples that receive an annotated region, and annotated samples that give theirs.
@@ -87,6 +88,8 @@ class EffectWatch:
         Steps from an intervention to its measurement.
     tell : callable (Effect)
         Called on this object's thread.
+    task : Task, optional
+        Where places have a class each, effects are measured by their overlap.
 
     Attributes
     ----------
@@ -111,8 +114,10 @@ class EffectWatch:
         seed: int,
         tell: Callable[[Effect], Any],
         problem: Callable[[str], Any],
+        task: Task | None = None,
     ) -> None:
         self._worker = worker
+        self._placed = cast("Placed", task) if task is not None and task.placed else None
         self._explainer = explainer
         self._structure = structure
         self._specs = specs
@@ -290,6 +295,7 @@ class EffectWatch:
             )
             readings[kind] = (before, later)
             guess = np.unique(request.labels, return_counts=True)[1].max() / len(request.labels)
+            guess = guess if self._placed is None else self._placed.chance()
         return compare(
             record.id,
             readings,
@@ -301,6 +307,7 @@ class EffectWatch:
             "validation" if self._counts["val"] else "training",
             self._seed,
             self._modality.nouns,
+            CLASSES if self._placed is None else PLACES,
         )
 
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
@@ -315,6 +322,8 @@ class EffectWatch:
         partner = np.full(len(receivers), -1)
         for number, label in enumerate(labels):
             others = np.flatnonzero(donor_labels != label)
+            if self._placed is not None:  # all of them: classes are those of places
+                others = np.arange(len(donors))
             if len(others):
                 partner[number] = others[number % len(others)]
         # never what was trained on, where there are two
@@ -329,7 +338,13 @@ class EffectWatch:
             masks=np.stack(masks),
             elsewhere=self._modality.moves(self._extent, ELSEWHERE, rng),
             explainer=edges[0] if edges and kind == "look" else region,
+            places=None if self._placed is None else self._places(receivers, donors),
         )
+
+    def _places(self, receivers: Sequence[Sample], donors: Sequence[Sample]) -> Places:
+        assert self._placed is not None  # noqa: S101 - narrows the type
+        masks = [np.stack([np.asarray(s.targets) for s in each]) for each in (receivers, donors)]
+        return Places(self._placed, *(mask.astype(np.int64) for mask in masks))
 
     def _donors(
         self, record: InterventionRecord, kind: Kind, rng: np.random.Generator

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coflect_widget.tasks.base import PerSample, Task, Values, Words
+from coflect_widget.tasks.base import PerSample, Placed, Task, Values, Words
 from coflect_widget.tasks.classification import Classification
 from coflect_widget.tasks.multi_label import MultiLabel
 from coflect_widget.tasks.own_loss import OwnLoss
 from coflect_widget.tasks.regression import Regression
+from coflect_widget.tasks.segmentation import Segmentation
 
 __all__ = [
-    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Regression", "Task", "Values", "Words",
-    "arguments_for", "given_names", "task_of",
+    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Placed", "Regression", "Segmentation",
+    "Task", "Values", "Words", "arguments_for", "given_names", "task_of",
 ]  # fmt: skip
 
 

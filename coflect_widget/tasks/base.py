@@ -46,6 +46,8 @@ class PerSample(NamedTuple):
     usable: Any = None  #: bool, False where a row says nothing; None where all do
     labelled: Any = None  #: bool, False where the target is none, such as -100; None where all are
     values: Values | None = None
+    #: float32 in [0, 1]; of tasks in which a sample can be right in part, such as by its overlap
+    quality: Any = None
 
     def part(self, rows: slice) -> PerSample:
         """Of these rows alone."""
@@ -59,13 +61,14 @@ class PerSample(NamedTuple):
             None if self.usable is None else self.usable[rows],
             None if self.labelled is None else self.labelled[rows],
             None if values is None else Values(*(array[rows] for array in values)),
+            None if self.quality is None else self.quality[rows],
         )
 
     def _is_plain(self) -> bool:
         for array, kind in zip(self, _TYPES, strict=False):
             if not isinstance(array, np.ndarray) or array.dtype is not kind:
                 return False
-        others = (self.usable, self.labelled, *(self.values or ()))
+        others = (self.usable, self.labelled, self.quality, *(self.values or ()))
         return all(array is None or isinstance(array, np.ndarray) for array in others)
 
     def on_host(self) -> PerSample:
@@ -87,6 +90,7 @@ class PerSample(NamedTuple):
             None
             if self.values is None
             else Values(*(to_numpy(v, np.float32) for v in self.values)),
+            None if self.quality is None else to_numpy(self.quality, np.float32),
         )
 
 
@@ -117,7 +121,7 @@ class Verdict(NamedTuple):
     """What is right of one sample's explained output, where it has a target of its own."""
 
     target: int  #: outcome
-    predicted: int  #: outcome
+    predicted: int | None  #: outcome; None where it is the likeliest one
     there: tuple[int, ...]  #: all labels of the sample
 
 
@@ -148,6 +152,12 @@ class Task(Protocol):
         inherited; a task of one's own may leave it out.
     measures : callable () -> measures.Measures
         What an evaluation tells; a task of one's own may leave it out, and is measured by its loss.
+    in_training : str
+        Name of the mean over samples of `PerSample.right`, or of `PerSample.quality` where there is
+        one, in a window of the training; "" where that tells nothing.
+    placed : bool
+        Whether the model has outputs for each place of an input, and a target there: it is a
+        `Placed`, and ``Sample.targets`` are class numbers (E).
     least_loss : float
         A loss below it is small: growth counts in parts of this.
     """
@@ -161,6 +171,8 @@ class Task(Protocol):
     by_batch: bool
     tells_values: bool
     predicts_targets: bool
+    in_training: str
+    placed: bool
     least_loss: float
 
     def check(self, outputs: Any, targets: Any = None, losses: Any = None) -> None:
@@ -264,6 +276,41 @@ class Task(Protocol):
         ------
         ValueError
             If the task is not `of_labels`.
+        """
+
+
+class Placed(Task, Protocol):
+    """A task with a class for each place of an input.
+
+    Attributes
+    ----------
+    classes : int
+    void : int
+        Target of places without a label.
+    """
+
+    classes: int
+    void: int
+
+    def region(
+        self,
+        outputs: NDArray[np.floating] | None,
+        target: int | None,
+        at: tuple[int, ...] | None,
+        truth: NDArray[Any] | None = None,
+    ) -> tuple[NDArray[np.bool_], int]:
+        """The places (E) that a map is of, and the class, of one sample's outputs (C, E).
+
+        None for outputs lets `truth` alone count.
+
+        Parameters
+        ----------
+        target : int or None
+            The class that a person asked for.
+        at : tuple of int or None
+            The place that a person pointed at.
+        truth : ndarray (E), optional
+            The sample's targets.
         """
 
 

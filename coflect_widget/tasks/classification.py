@@ -42,6 +42,8 @@ class Classification:
     by_batch = False
     tells_values = False
     predicts_targets = True
+    in_training = "accuracy"
+    placed = False
     least_loss = 1.0
 
     def __init__(self, classes: int) -> None:

@@ -55,6 +55,8 @@ class MultiLabel:
     by_batch = False
     tells_values = False
     predicts_targets = True
+    in_training = ""
+    placed = False
     least_loss = 1.0
 
     def __init__(self, labels: int, known: float = 0.5) -> None:

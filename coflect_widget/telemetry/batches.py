@@ -14,7 +14,8 @@ class BatchStats(NamedTuple):
 
     rows: int  #: rows used, repeated samples included
     loss: float  #: mean of the task's losses (or of those given); NaN where rows == 0
-    accuracy: float  #: share of rows predicted right; NaN where rows == 0
+    #: share of rows predicted right, or the mean of their `PerSample.quality`; NaN where rows == 0
+    accuracy: float
     non_finite: int  #: rows ignored because an output or the loss was NaN or infinite
     unlabelled: int  #: rows ignored because the target is none (such as -100)
     scale: float  #: the store's `scale` after this batch
@@ -57,7 +58,7 @@ class BatchMeans:
         usable: NDArray[np.bool_] | None,
         labelled: NDArray[np.bool_] | None,
         loss: NDArray[np.float32],
-        correct: NDArray[np.bool_],
+        correct: NDArray[np.bool_] | NDArray[np.float32],
         sizes: NDArray[np.float32],
     ) -> ManyStats:
         """Means over each batch; unusable rows are in none. `sizes`, (B,), moves the scale."""

@@ -307,11 +307,12 @@ class SampleStore:
         `distinct` says that no sample comes twice. The history is that of all rows; None where
         some of them are not remembered.
         """
-        loss, margin, correct, predicted, labels, usable, labelled, values = found
+        loss, margin, correct, predicted, labels, usable, labelled, values, quality = found
         if self.values is not None and values is not None:
             self.values.note(rows, values)
         sizes = np.minimum(np.abs(margin), _FAR)
-        stats = self._means.of(lengths, usable, labelled, loss, correct, sizes)
+        share = correct if quality is None else quality
+        stats = self._means.of(lengths, usable, labelled, loss, share, sizes)
         keep = None if usable is None else np.flatnonzero(usable)
         if not distinct:
             keep = np.arange(len(rows)) if keep is None else keep

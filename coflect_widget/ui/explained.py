@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from coflect_widget import events
-from coflect_widget.records.pictures import Gallery
+from coflect_widget.records.pictures import MASKS, Gallery
 from coflect_widget.ui import protocol
 
 #: Maps that stand in the place of another, for kinds or settings that have them instead.
@@ -46,6 +46,9 @@ def explained(
         "livecam_buffer": None,
         "smoothgrad_buffer": None,
         "consensus_buffer": None,
+        "truth_buffer": None,
+        "said_buffer": None,
+        "region_buffer": None,
         "content": gallery.content(index),
     }
     if isinstance(shown, events.OverlayFailed):
@@ -95,7 +98,7 @@ def _describe(
     _add_picture(section, maps["picture"], buffers)
     # a map of one axis is a row of cells
     section["map_height"], section["map_width"] = np.atleast_2d(maps["map"]).shape
-    for name in ("livecam", "smoothgrad", "consensus"):
+    for name in ("livecam", "smoothgrad", "consensus", *MASKS):
         if name in maps:
             section[f"{name}_buffer"] = add(buffers, maps[name].tobytes())
 

@@ -75,6 +75,7 @@ def binary(kind: Literal["bytes", "pairs"], **more: Any) -> Any:
 FROM_CLASSES = Field(json_schema_extra={"default_from": "wrongNow"})
 Png = Annotated[int | None, binary("bytes")]
 Cells = Annotated[int | None, binary("bytes", size=["map_width", "map_height"], within="maps")]
+Mask = Annotated[int | None, binary("bytes", size=["map_width", "map_height"], within="masks")]
 
 
 class Status(TypedDict):
@@ -213,6 +214,11 @@ class Explanation(TypedDict):
     livecam_buffer: Cells
     smoothgrad_buffer: Cells
     consensus_buffer: Cells
+    #: with a class for each place: ground truth and prediction, 255 for no class, and 1 where it is
+    #: explained
+    truth_buffer: Mask
+    said_buffer: Mask
+    region_buffer: Mask
     content: dict[str, Any] | None
 
 

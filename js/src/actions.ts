@@ -1,5 +1,6 @@
 // What a person can do, as one command each and what the page shows until the answer is there.
 
+import type { Point } from "./geometry";
 import { walk } from "./lists";
 import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type FindingAnswer, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
@@ -81,8 +82,8 @@ export class Actions {
     this.store.patch({ asked: null });
   }
 
-  /** Show one sample: explained now where somebody can, else as it was recorded; `target` is a class. */
-  async explain(index: number, target: number | null = null): Promise<void> {
+  /** Show one sample: explained now where somebody can, else as it was recorded; `target` is a class, `at` a place. */
+  async explain(index: number, target: number | null = null, at: Point | null = null): Promise<void> {
     if (!isReachable(this.store.state)) {
       this.#showRecorded(index);
       return;
@@ -91,7 +92,7 @@ export class Actions {
     const failed = (): void => {
       if (this.store.state.explaining === index) this.store.patch({ explaining: null });
     };
-    const reply = await this.#ask({ kind: "explain", index, target });
+    const reply = await this.#ask({ kind: "explain", index, target, ...(at === null ? {} : { at: [at.x, at.y] }) });
     if (reply?.ok !== true) failed();
     else setTimeout(failed, 60_000); // a worker that never answers must not leave the page busy
   }

@@ -33,7 +33,7 @@ interface Chart {
 }
 
 function title(metric: string): string {
-  const words = metric.replace(/_/g, " ");
+  const words = metric.replace(/_/g, " ").replace(/\biou\b/, "IoU");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

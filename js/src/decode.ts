@@ -146,6 +146,11 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
       smoothgrad: maybe(plane(buffers, map_width * map_height))(from, "smoothgrad_buffer"),
       consensus: maybe(plane(buffers, map_width * map_height))(from, "consensus_buffer"),
     },
+    masks: {
+      truth: maybe(plane(buffers, map_width * map_height))(from, "truth_buffer"),
+      said: maybe(plane(buffers, map_width * map_height))(from, "said_buffer"),
+      region: maybe(plane(buffers, map_width * map_height))(from, "region_buffer"),
+    },
     content: maybe(record)(from, "content"),
   };
 }

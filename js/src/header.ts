@@ -110,7 +110,9 @@ export function createHeader({ actions, signal, announce, store }: Context, scre
 
   /** "loss 0.41 · 0.52": of the training, then of the validation. */
   function showNewest(state: State): void {
-    for (const [metric, word, shown] of [["loss", "loss", lossValue], ["accuracy", "acc", accuracyValue]] as const) {
+    const overlap = state.metrics.has("train/iou") || state.metrics.has("val/iou");
+    const [quality, short] = overlap ? ["iou", "IoU"] : ["accuracy", "acc"];
+    for (const [metric, word, shown] of [["loss", "loss", lossValue], [quality, short, accuracyValue]] as const) {
       const values = ["train", "val"].map((split) => state.metrics.get(`${split}/${metric}`)?.last() ?? null).filter((one) => one !== null);
       setText(shown, values.length === 0 ? "" : `${word} ${values.map(value).join(" · ")}`);
     }

@@ -23,6 +23,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["X", "undo what was told last"],
   ["R W", "the frame is the right reason, the wrong reason"],
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
+  ["V", "outlines of ground truth and prediction, where each pixel has a class; a click there, or Enter at the cross, explains the region"],
   ["1 2 3 4 5", "each map alone, their consensus, side by side, no map"],
   [", .", "earlier, later map of this sample"],
   ["O", "look now, whatever the lists wait for"],
@@ -98,6 +99,7 @@ export function listenForKeys({ root, store, actions, signal, ask }: Context, op
     } else if (key === "o") {
       if (store.state.window?.open === false) void actions.send({ kind: "open_window" });
     }
+    else if (key === "v") store.patch({ outlines: !store.state.outlines });
     else if (key in TOOL_KEYS) click(`cw-shape-${TOOL_KEYS[key] ?? ""}`);
     else if (key === "[" || key === "]") store.patch({ radius: clamp(store.state.radius + (key === "[" ? -0.02 : 0.02), ...RADII) });
     else if (key === "n") void actions.step(shift ? -1 : 1);

@@ -134,6 +134,7 @@ export interface Explanation {
   map_width: number;
   map_height: number;
   maps: { livecam: Uint8Array | null; smoothgrad: Uint8Array | null; consensus: Uint8Array | null };
+  masks: { truth: Uint8Array | null; said: Uint8Array | null; region: Uint8Array | null };
   content: Record<string, unknown> | null;
 }
 
@@ -400,7 +401,7 @@ export type Command =
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
   | { kind: "undo"; intervention: string }
-  | { kind: "explain"; index: number; target?: number | null }
+  | { kind: "explain"; index: number; target?: number | null; at?: number[] | null }
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }

@@ -166,7 +166,7 @@ export function splitName(name: string): { split: string; metric: string } {
   return slash < 0 ? { split: "", metric: name } : { split: name.slice(0, slash), metric: name.slice(slash + 1) };
 }
 
-const FIRST = ["loss", "accuracy"];
+const FIRST = ["loss", "accuracy", "iou"];
 const SPLITS = ["train", "val"];
 
 function rank(order: readonly string[], name: string): number {
@@ -174,7 +174,7 @@ function rank(order: readonly string[], name: string): number {
   return at < 0 ? order.length : at;
 }
 
-/** Charts in order (loss, accuracy, the others by name), each with its lines in order. */
+/** Charts in order (loss, accuracy, overlap, the others by name), each with its lines in order. */
 export function chartsOf(all: Iterable<Series>): { metric: string; lines: Series[] }[] {
   const charts = new Map<string, Series[]>();
   for (const one of all) {

@@ -97,6 +97,7 @@ export interface State {
   selected: number | null; // stroke's id
   drawing: boolean;
   tool: Tool;
+  outlines: boolean; // of ground truth and prediction, where each place has a class
   radius: number; // of brush and eraser, as a share of the picture
   pending: readonly Point[]; // corners of a polygon that is not closed yet
   cursor: Point | null; // where the keyboard leads the tool
@@ -119,7 +120,7 @@ export function initialState(): State {
     ledger: [], knobs: null, alarms: [], question: null, advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glances: new Map(), glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
-    tool: "box", radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
+    tool: "box", outlines: true, radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
     undoing: [],
   };
 }

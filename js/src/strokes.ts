@@ -3,16 +3,18 @@
 
 import { h, s, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { clamp, handleAt, HANDLES, placeName, resizeBox, type Point } from "./geometry";
+import { hasPlaces, placeWords } from "./outlines";
 import { Pen, type Hit } from "./pen";
 import type { StrokeKind } from "./protocol";
 import { boundsOf, drawn, fromRoi, moveShape, pathOf, type Shape } from "./shapes";
-import { draftsOf, shownExplanation, type State, type Stroke } from "./state";
+import { draftsOf, isReachable, shownExplanation, type State, type Stroke } from "./state";
 import { showThumbnail } from "./thumbnails";
 import type { Context } from "./view";
 
 export const KIND_WORDS: Record<StrokeKind, string> = { look: "look here", ignore: "ignore this" };
 const FORM_WORDS: Record<Shape["form"], string> = { box: "Box", polygon: "Polygon", mask: "Brushed region" };
 const STEP = 0.01;
+const STILL = 0.01; // a press that moves no further draws nothing
 const ARROWS: Record<string, [number, number]> = {
   ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP],
 };
@@ -60,6 +62,16 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     return { stroke: stroke === null || stroke === undefined ? null : Number(stroke), handle: target.getAttribute("data-handle") };
   }
 
+  let pressed: Point | null = null;
+
+  /** Explain the region at a place. */
+  function choose(at: Point): void {
+    const explanation = shownExplanation(store.state);
+    if (explanation === null || !isReachable(store.state)) return;
+    announce(`Explaining the region at the place: ${placeWords(store.state, at)}`);
+    void actions.explain(explanation.index, null, at);
+  }
+
   svg.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !event.isPrimary || shownExplanation(store.state) === null) return;
     event.preventDefault();
@@ -67,17 +79,25 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
     svg.focus({ preventScroll: true });
     store.patch({ cursor: null });
     pen.begin(pointOf(event), hitOf(event.target as Element));
-    const { selected } = store.state;
+    const { selected, tool } = store.state;
+    // Where each pixel has a class a press that draws nothing chooses the region there.
+    pressed = tool === "box" && selected === null && hasPlaces(shownExplanation(store.state)) ? pointOf(event) : null;
     if (selected !== null) focusStroke(selected);
   }, { signal });
   svg.addEventListener("pointermove", (event) => {
     if (!pen.down || !event.isPrimary) return;
+    const here = pointOf(event);
+    if (pressed !== null && Math.hypot(here.x - pressed.x, here.y - pressed.y) > STILL) pressed = null;
     // a fast pen reports several places at once; a brush must not skip them
     const places = typeof event.getCoalescedEvents === "function" ? event.getCoalescedEvents() : [];
     for (const place of places.length > 0 ? places : [event]) pen.move(pointOf(place));
   }, { signal });
   const end = (event: PointerEvent): void => {
-    if (event.isPrimary) pen.end(); // a second finger, or a palm, ends nothing
+    if (!event.isPrimary) return; // a second finger, or a palm, ends nothing
+    const at = event.type === "pointerup" ? pressed : null;
+    pressed = null;
+    pen.end();
+    if (at !== null) choose(at);
   };
   svg.addEventListener("pointerup", end, { signal });
   svg.addEventListener("pointercancel", end, { signal });
@@ -143,6 +163,8 @@ export function createStrokeLayer({ store, actions, signal, announce }: Context)
       }
     } else if (event.key === "Enter" && state.pending.length > 0) {
       pen.close();
+    } else if (event.key === "Enter" && state.cursor !== null && !pen.down && hasPlaces(shownExplanation(state))) {
+      choose(state.cursor);
     } else if (event.key === "Backspace" && state.pending.length > 0) {
       store.patch({ pending: state.pending.slice(0, -1) });
     } else if (event.key === "Escape" && (pen.down || state.pending.length > 0 || state.cursor !== null)) {

@@ -44,6 +44,7 @@ class KerasGuided(KerasGradients):
     """
 
     looks = True
+    placed = False
 
     def __init__(
         self, classifier: Classifier, read_rows: ReadRows, entry: Entry | None = None

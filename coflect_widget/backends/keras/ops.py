@@ -56,6 +56,10 @@ class TfOps:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
     @staticmethod
+    def beside(logits: Any, targets: Any) -> Any:
+        return logits
+
+    @staticmethod
     def of_classes(logits: Any, targets: Any) -> Any:
         return tf.gather(logits, targets, axis=1, batch_dims=1)
 

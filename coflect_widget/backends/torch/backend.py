@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -22,30 +21,26 @@ from coflect_widget.backends.base import (
     batch_cuts,
     processors,
 )
-from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.lengths import even
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.batch_rows import as_judged, one_row, rows_of
 from coflect_widget.backends.torch.checks import (
     check_alike,
     check_channels,
-    check_guidable,
     check_model,
     choose_device,
-    find_outputs,
     look_up,
     rehearse_step,
 )
 from coflect_widget.backends.torch.data import Source
-from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
-from coflect_widget.backends.torch.labels import LabelHits, LabelOps, labels_task, means_labels
+from coflect_widget.backends.torch.labels import means_labels
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
+from coflect_widget.backends.torch.meanings import Meanings
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.numbers import call
-from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import (
     as_floats,
@@ -67,7 +62,6 @@ from coflect_widget.backends.torch.schedules import (
 )
 from coflect_widget.backends.torch.state import KeepsState
 from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
-from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
 from coflect_widget.backends.torch.weights import WeightCopies, specs
 from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
@@ -77,7 +71,7 @@ Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
+class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -130,7 +124,7 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         self.seed = config.seed
         self.batch_size = batch_size
         read = partial(
-            Source,
+            self.reads,
             loader_workers=config.loader_workers,
             may_regress=loss is not None,
             labels=means_labels(model, loss, task),
@@ -142,11 +136,7 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         self.regression = self.train_source.regression
         self.assumptions += even(self.sources())
         check_alike(self.sources())
-        asked = (loss, num_classes, class_weight)
-        self.task, assumed = labels_task(self.train_source, model, task, *asked)
-        if self.regression and self.task is None:
-            assumed += check_regression(self.train_source, *asked)
-        self.assumptions += assumed
+        self.assumptions += self.find_task(model, task, loss, num_classes, class_weight)
         check_channels(model, self.train_source)
         self._device = choose_device(model, config.device)
         self.device = str(self._device)
@@ -155,17 +145,11 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         self._frozen.look(self.model)
         self._buffers = Buffers()
         self.modality = look_up(self.model, self.sources(), self._device)
-        outputs, said = find_outputs(self.model, self.train_source, num_classes, self._device)
+        outputs, said = self.find_outputs(num_classes, self._device)
         self._outputs, self.assumptions = outputs, self.assumptions + said
         self.num_classes = 0 if self.regression else outputs
-        for source in self.sources():
-            if self.regression:
-                check_values(source, outputs)
-            else:
-                check_labels(source, self.num_classes)
-                source.num_classes = self.num_classes
-        own = loss or (F.binary_cross_entropy_with_logits if self.task else None)
-        made = make_loss(own, class_weight, self.num_classes, self._device)
+        self.check_targets(outputs)
+        made = make_loss(loss or self.plain_loss(), class_weight, self.num_classes, self._device)
         self.loss, self._class_weights = made
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
@@ -232,10 +216,11 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
+        seen = batch  # or what guidance makes of it
         if self._amp or self.guiding is not None:
             with self._autocast():
                 if self.guiding is not None:
-                    logits, task_loss, extra = self._guided(batch)
+                    logits, seen, task_loss, extra = self._guided(batch)
                 else:
                     logits = self._forward(batch.inputs)
                     task_loss = self.loss(logits, batch.targets)
@@ -255,7 +240,7 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         if extra is None and found is not None:
             # `data` is `detach()` in half its time.
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
-        return self._output(batch.indices, logits, batch.targets, task_loss, extra)
+        return self._output(batch.indices, logits, seen.targets, task_loss, extra)
 
     def _step(self, total: torch.Tensor, check: Callable[[], None] | None = None) -> None:
         if self._scaler is None:
@@ -302,7 +287,10 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
         guidance = None if guidance_loss is None else guidance_loss.detach()
         return StepOutput(indices, targets, logits.detach(), loss.detach(), guidance)
 
-    def _guided(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def _guided(
+        self, batch: Batch
+    ) -> tuple[torch.Tensor, Batch, torch.Tensor, torch.Tensor | None]:
+        """Logits, the batch that they are of, the task loss, and the term of guidance."""
         guidance, inputs, targets = self._guidance, batch.inputs, batch.targets
         indices = torch.from_numpy(batch.indices).to(self._device, non_blocking=True)
         prepared = guidance.prepare(inputs, targets, indices)
@@ -313,7 +301,8 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
                 with guidance.hold():
                     logits = self._forward(prepared.inputs)
                 guidance.exchanged_step_done(inputs)
-                task_loss = self.loss(logits, targets)
+                seen = batch._replace(inputs=prepared.inputs, targets=prepared.targets)
+                task_loss = self.loss(logits, seen.targets)
                 why = self._wrong_with(task_loss)
             except Exception as error:
                 if self._wrapper is not None:  # the other processes have made this pass
@@ -321,12 +310,12 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
                 why = error  # the batch as it came tells whose fault it is
             exchanged = not why
         if not exchanged:
-            logits = self._forward(inputs, again=bool(why))
+            logits, seen = self._forward(inputs, again=bool(why)), batch
             task_loss = self.loss(logits, targets)
         if why and not self._wrong_with(task_loss):
             guidance.fail("exchange", why)
             prepared = guidance.prepare(inputs, targets, indices, exchange=False)
-        return logits, task_loss, guidance.added(prepared, task_loss.detach())
+        return logits, seen, task_loss, guidance.added(prepared, task_loss.detach())
 
     def _wrong_with(self, task_loss: torch.Tensor) -> str:
         """What is wrong with a task loss, where looking at it costs nothing."""
@@ -340,7 +329,7 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
             return {}
         where = metric_device(self._device)
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, where)
-        tally: Any = (LabelHits if self.task else Explained if self.regression else Hits)(where)
+        tally = self.tally(where)
         order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
             for batch in source.batches(order, size, self._device):
@@ -366,14 +355,6 @@ class TorchBackend(Exports, KeepsState, Ranked, SourcedBackend):
 
     def scalars(self, values: Sequence[Any]) -> list[float]:
         return as_floats(values)
-
-    def guided(self) -> TorchGuided:
-        ops = LabelOps if self.task else TorchOps
-        return TorchGuided(self.model, self.read_rows, self._device, ops)
-
-    def set_guidance(self, guidance: Any) -> str:
-        check_guidable(self.train_source, self.task)
-        return super().set_guidance(guidance)
 
     def step_output(
         self,

@@ -180,7 +180,8 @@ def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[list[Tens
         return inputs, torch.tensor([sample.target for sample in samples])
     values = source.values()  # of all samples, or of the probes
     places = chosen if len(values) == source.length else [source.probes().index(i) for i in chosen]
-    return inputs, torch.from_numpy(values[places])
+    wanted = torch.from_numpy(values[places])
+    return inputs, wanted if wanted.is_floating_point() else wanted.long()
 
 
 def rehearse_step(
@@ -252,7 +253,7 @@ def _not_two_dimensions(logits: Tensor) -> str:
         return f"{found}: end it with torch.nn.Flatten()"
     if logits.ndim == 4:
         return (
-            f"{found}. One output for each place, as segmentation has, is not supported so far; to "
+            f"{found}. One output for each place needs task='segmentation' and masks (N, H, W); to "
             "classify the whole picture, end the model with torch.nn.AdaptiveAvgPool2d(1) and "
             "torch.nn.Flatten()"
         )

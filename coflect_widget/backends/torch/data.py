@@ -81,6 +81,9 @@ class Source(OfLengths):
         `data` itself; None for a tuple or list.
     """
 
+    #: what a target is that is no class number
+    values_of = staticmethod(values_of)
+
     def __init__(
         self,
         data: Any,
@@ -145,7 +148,7 @@ class Source(OfLengths):
 
     def _of(self, x: Any, y: Any, index: int) -> Sample:
         if self.regression:
-            return self._sample(x, 0, values_of(y).numpy())
+            return self._sample(x, 0, self.values_of(y).numpy())
         return self._sample(x, class_number(y, self.argument, index))
 
     def _sample(self, x: Any, target: int, targets: Any = None) -> Sample:
@@ -180,7 +183,7 @@ class Source(OfLengths):
     def of_added(self, x: NDArray[np.float32], y: Any) -> Sample:
         """See `source.Source`."""
         if self.regression:
-            return self._sample(x, 0, values_of(y).numpy())
+            return self._sample(x, 0, self.values_of(y).numpy())
         return self._sample(x, int(y))
 
     def picture(self, item: Sample) -> NDArray[np.float32]:
@@ -195,7 +198,7 @@ class Source(OfLengths):
         """What regression aims at, (N, D), as far as known without reading every sample."""
         if self.targets is not None:
             return self.targets.numpy()
-        return np.stack([values_of(y).numpy() for y in self._probed])
+        return np.stack([self.values_of(y).numpy() for y in self._probed])
 
     def labels(self) -> NDArray[np.int64]:
         """All labels, where they are known without reading every sample; else of the probes."""

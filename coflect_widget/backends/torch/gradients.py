@@ -28,6 +28,8 @@ class TorchGradients:
         Runs the model on inputs (B, ...), where ``model(x)`` does not.
     entry : Entry, optional
         Where whole numbers enter the model, as far as it is known.
+    region : Tensor (H, W) of bool, optional
+        Of a model with outputs for each place, those whose mean logits count; all if left out.
     """
 
     ops = cast("Ops", TorchOps)
@@ -37,8 +39,10 @@ class TorchGradients:
         model: nn.Module,
         call: Callable[[Tensor], Any] | None = None,
         entry: Entry | None = None,
+        region: Tensor | None = None,
     ) -> None:
         self.model = model
+        self._region = region
         self._call: Callable[[Tensor], Any] = call or partial(numbers.call, model)
         self._entry = entry or Entry(model)
 
@@ -53,7 +57,8 @@ class TorchGradients:
 
     def logits(self, x: Tensor) -> Tensor:
         # The copy keeps an in-place first layer from changing the input, or failing on it.
-        return logits_of(self._call(x.clone()), self.model)
+        logits = logits_of(self._call(x.clone()), self.model)
+        return logits if logits.ndim == 2 else over_places(logits, self._region)
 
     def input_gradient(self, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
@@ -96,7 +101,7 @@ class TorchGradients:
 
 
 def logits_of(output: Any, model: nn.Module) -> Tensor:
-    """The logits (B, classes) in what `model` gave.
+    """The logits (B, classes), or (B, classes, H, W), in what `model` gave.
 
     Raises
     ------
@@ -104,8 +109,16 @@ def logits_of(output: Any, model: nn.Module) -> Tensor:
         If there are none.
     """
     logits = outputs.logits_of(output, model)
-    if logits.ndim != 2:
+    if logits.ndim not in (2, 4):
         raise ValueError(
             f"the model gives {tuple(logits.shape)}; an explanation needs logits (B, classes)"
         )
     return logits
+
+
+def over_places(logits: Tensor, region: Tensor | None = None) -> Tensor:
+    """The mean logits (B, classes) of logits (B, classes, H, W) over a region (H, W), or all."""
+    if region is None:
+        return logits.flatten(2).mean(2)
+    inside = region.to(logits)
+    return (logits * inside).flatten(2).sum(2) / inside.sum().clamp(min=1)

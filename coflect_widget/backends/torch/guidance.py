@@ -63,6 +63,7 @@ class TorchGuided(TorchGradients):
         ops: type[TorchOps] = TorchOps,
     ) -> None:
         super().__init__(model)
+        self.placed = False
         self.ops = cast("Ops", ops)
         self.read_rows = read_rows
         self._device = torch.device(device)

@@ -25,8 +25,8 @@ def check_task(task: str | None) -> None:
     """Raise ValueError for a name of a task that need not, or cannot, be given."""
     if task not in (None, NAME):
         raise ValueError(
-            f"task={task!r}; expected {NAME!r} or 'own_loss', or leave task= out: class numbers "
-            "are a classification, floating point targets with loss= a regression"
+            f"task={task!r}; expected {NAME!r}, 'segmentation' or 'own_loss', or leave task= out: "
+            "class numbers are a classification, floating point targets with loss= a regression"
         )
 
 

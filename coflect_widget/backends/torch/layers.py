@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from coflect_widget.backends.layers import Layer, Output, along, choose, spatial
+from coflect_widget.backends.layers import Layer, Output, along, choose, deepest_last, spatial
 from coflect_widget.backends.torch.outputs import logits_of
 
 #: Modules whose outputs (B, C, n) have their channels before their places.
@@ -124,6 +124,8 @@ def _spatial_layers(
         found = spatial(seen, (places[0], places[1]), {input_shape}, flattens=True)
     if logits is None or not logits.requires_grad or not found:
         return [(layer, False) for layer, _ in found]
+    if logits.ndim == 4:
+        found = deepest_last(found)
     # A random mixture, because the sum over probabilities has no gradient.
     score = (logits * torch.randn(logits.shape, generator=generator, dtype=logits.dtype)).sum()
     gradients = torch.autograd.grad(score, [output.value for _, output in found], allow_unused=True)

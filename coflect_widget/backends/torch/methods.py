@@ -20,6 +20,7 @@ from coflect_widget.backends.torch import numbers
 from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
 from coflect_widget.backends.torch.outputs import forward_names
+from coflect_widget.backends.torch.outputs import logits_of as outputs_of
 from coflect_widget.backends.torch.structure import rebuild, structure
 
 __all__ = ["TorchWorkerModel", "load", "structure"]
@@ -103,7 +104,15 @@ class TorchWorkerModel(WorkerModel):
         _settle(self.model)
 
     def bound(self, others: Others = (), place: int = 0) -> TorchGradients:
-        return TorchGradients(self.model, _call(self.model, others, place), self._entry)
+        region = None if self.region is None else torch.from_numpy(self.region)
+        return TorchGradients(self.model, _call(self.model, others, place), self._entry, region)
+
+    def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.model.eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output = self.model(torch.from_numpy(np.array(x)))
+        logits: NDArray[np.float32] = outputs_of(output, self.model).float().numpy()
+        return logits
 
     def probabilities(self, logits: Tensor) -> NDArray[np.float32]:
         """Softmax, unless the model has applied it already."""

@@ -10,7 +10,7 @@ import torch
 from coflect_widget.backends.items import class_number, label_error
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.source import other_shape
-from coflect_widget.backends.torch.arrays import as_float, as_whole, shape_of, values_of
+from coflect_widget.backends.torch.arrays import as_float, as_whole, shape_of
 
 
 class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
@@ -27,7 +27,7 @@ class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         self.argument = source.argument
         self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
         self.num_classes = source.num_classes
-        self.regression = source.regression
+        self.regression, self.values_of = source.regression, source.values_of
         self.whole, self.numbers = source.whole, source.numbers
         # With processes of its own each has a data set of its own, and a lock cannot be sent.
         self.lock = source.lock if source.loader_workers == 0 else None
@@ -38,7 +38,7 @@ class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
         if shape_of(x) != self.shape:
             raise ValueError(other_shape(self.argument, index, shape_of(x), 0, self.shape))
         if self.regression:
-            target: Any = values_of(y)
+            target: Any = self.values_of(y)
         else:
             target = class_number(y, self.argument, index)
             if self.num_classes is not None and not 0 <= target < self.num_classes:

@@ -213,6 +213,11 @@ def _total(loss: Any, logits: Tensor, targets: Tensor, given: Any) -> Tensor:
 
 
 def _loss_remedy(targets: Tensor) -> str:
+    if targets.ndim > 2:
+        return (
+            ". Outputs are (B, classes, H, W) and masks (B, H, W) of class numbers, which "
+            "torch.nn.CrossEntropyLoss() takes, or leave loss= out"
+        )
     if targets.is_floating_point():
         return ". In regression outputs and targets are (B, D), floating point"
     return (

@@ -107,7 +107,9 @@ def schedule_of_batches(
 def step_epoch(scheduler: LRScheduler | None, validation: dict[str, float]) -> None:
     """An epoch has ended with this validation; for schedules that count in epochs."""
     if isinstance(scheduler, ReduceLROnPlateau):
-        wanted = ("accuracy", "r2") if scheduler.mode == "max" else ("loss",)
+        wanted = (
+            ("accuracy", "r2", "iou", "label_accuracy") if scheduler.mode == "max" else ("loss",)
+        )
         for name in validation.keys() & set(wanted):
             scheduler.step(validation[name])
     elif scheduler is not None:

@@ -2,6 +2,7 @@
 
 import { button, h, setAttr, setHidden, setVar } from "../dom";
 import { keptInstead, thumbnailOf } from "../kept";
+import { createOutlines } from "../outlines";
 import { Picture } from "../picture";
 import { hasMaps, isReachable, MAP_NAMES, shownExplanation, shownMap, type State } from "../state";
 import { createPlaceholder, createStrokeLayer, type StrokeLayer } from "../strokes";
@@ -23,8 +24,9 @@ export function createImage(context: Context): Part & { layer: StrokeLayer } {
   const { store, signal } = context;
   const picture = new Picture();
   const layer = createStrokeLayer(context);
+  const outlines = createOutlines(context, layer.svg);
   const placeholder = createPlaceholder();
-  const frame = h("div", { class: "cw-picture" }, picture.canvas, layer.svg, placeholder.el);
+  const frame = h("div", { class: "cw-picture" }, picture.canvas, outlines.svg, layer.svg, placeholder.el);
   const four = ([...MAP_NAMES, ["off", "Picture"]] as const).map(([name, label]) => {
     const small = new Picture();
     const one = button("", { class: "cw-one-of-three", "aria-label": `Show ${label} alone` }, small.canvas, h("span", {}, label));
@@ -34,7 +36,7 @@ export function createImage(context: Context): Part & { layer: StrokeLayer } {
     return { name, picture: small, el: one };
   });
   const side = h("div", { class: "cw-three", testid: "cw-side-by-side" }, ...four.map(({ el: one }) => one));
-  const el = h("div", { class: "cw-place" }, frame, side);
+  const el = h("div", { class: "cw-place" }, frame, side, outlines.el);
 
   function show(state: State): void {
     const explanation = shownExplanation(state);
@@ -55,10 +57,11 @@ export function createImage(context: Context): Part & { layer: StrokeLayer } {
   return {
     el,
     layer,
-    keys: ["explanation", "map", "opacity", "threshold", "palette", "explaining", "at", "shelf", "connection", "drafts", "selected", "tool", "meaning", "pending", "cursor", "ledger", "entry"],
+    keys: ["explanation", "map", "opacity", "threshold", "palette", "explaining", "at", "shelf", "connection", "drafts", "selected", "tool", "meaning", "pending", "cursor", "ledger", "entry", "outlines", "status"],
     update(state, changed) {
       const looks: readonly (keyof State)[] = ["explanation", "map", "opacity", "threshold", "palette", "explaining", "at", "shelf", "connection"];
       if (looks.some((key) => changed.has(key))) show(state);
+      if (outlines.keys.some((key) => changed.has(key))) outlines.update(state, changed);
       layer.update(state);
     },
   };

@@ -1,0 +1,1 @@
+"""Figures of tasks other than one class a sample."""

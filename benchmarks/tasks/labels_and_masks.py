@@ -1,0 +1,191 @@
+"""Several labels and segmentation: maps on a planted square, what five strokes save, the forecast.
+
+    python benchmarks/tasks/labels_and_masks.py [--tasks segmentation multi_label] [--seeds 0 1 2]
+
+The data are `coflect.data.blobs`, in which the colour of a square gives away what is in a picture.
+Printed for each seed: the IoU, or the accuracy of the labels, on pictures without a square, of a
+training that was left alone, of one with five strokes on squares after a third of it, of one with
+five strokes beside the squares, and of the ceiling, a training on squares that tell nothing; of the
+maps of the first, the energy on the square and how often the largest value is there; and of the
+forecast, how well it names samples that are wrong some epochs later, as average precision, beside
+the moving average of their losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
+
+import coflect_widget as coflect
+from benchmarks.forecast.replay import average_precision
+from benchmarks.machine import describe
+from coflect_widget.data.blobs import Blobs
+from coflect_widget.projects.demo_model import small_resnet
+
+STROKES = 5
+EXPLAINED = 30
+HORIZON = 2
+#: Training data, and strokes.
+HOW = {
+    "left alone": ("class", ""),
+    "five strokes": ("class", "good"),
+    "five wrong strokes": ("class", "wrong"),
+    "ceiling": ("random", ""),
+}
+METRIC = {"segmentation": "val_iou", "multi_label": "val_label_accuracy"}
+
+
+class UNet(nn.Module):
+    """Three halvings, three doublings with short cuts, and the mean of all places in the middle."""
+
+    def __init__(self, classes: int, width: int = 12) -> None:
+        super().__init__()
+        sizes = [3, width, 2 * width, 3 * width, 4 * width]
+        self.down = nn.ModuleList(block(a, b) for a, b in itertools.pairwise(sizes))
+        self.up = nn.ModuleList(
+            [block(7 * width, 2 * width), block(4 * width, 2 * width), block(3 * width, width)]
+        )
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, classes, H, W); H and W are multiples of 8."""
+        kept = []
+        for number, down in enumerate(self.down):
+            x = down(x if number == 0 else nn.functional.max_pool2d(x, 2))
+            kept.append(x)
+        x = x + x.mean((2, 3), keepdim=True)
+        for up, beside in zip(self.up, reversed(kept[:-1]), strict=True):
+            x = up(torch.cat([nn.functional.interpolate(x, scale_factor=2.0), beside], 1))
+        logits: torch.Tensor = self.head(x)
+        return logits
+
+
+def block(inputs: int, outputs: int) -> nn.Module:
+    """A convolution, normalised."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Run(NamedTuple):
+    """What is measured without squares, of maps, and of the forecast."""
+
+    quality: float
+    maps: dict[str, tuple[float, float]]
+    forecast: tuple[float, float, float]  # its AP, that of the loss, share that is wrong
+
+
+def run(task: Any, how: str, seed: int, epochs: int) -> Run:
+    """Train one network."""
+    square, strokes = HOW[how]
+    data = coflect.data.blobs(task=task, square=square, seed=seed)  # type: ignore[arg-type]
+    val = coflect.data.blobs("test", task=task, square="none", seed=seed)
+    torch.manual_seed(seed)
+    model = UNet(4) if task == "segmentation" else small_resnet(3, width=8, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        session = coflect.Session(
+            model, data, val, classes=data.classes, task=task, batch_size=32, run_dir=folder,
+            optimizer=torch.optim.Adam(model.parameters(), 3e-3),
+            config={"seed": seed, "attribution": {"checks": False}},
+        )  # fmt: skip
+        with session:
+            session.train(epochs=epochs // 3)
+            session.wait()
+            if strokes:
+                tell(session, data, wrong=strokes == "wrong")
+            if how != "left alone":
+                session.train(epochs=epochs - epochs // 3)
+                session.wait()
+                return Run(float(session.metrics[METRIC[task]]), {}, (np.nan,) * 3)
+            forecast = followed(session, data, epochs - epochs // 3)
+            return Run(float(session.metrics[METRIC[task]]), localised(session, data), forecast)
+
+
+def tell(session: Any, data: Blobs, *, wrong: bool) -> None:
+    """Five strokes on squares, or on as much beside the middle, where no square is."""
+    for sample in range(STROKES):
+        x0, y0, x1, y1 = data.squares[sample].tolist()
+        if wrong:
+            x1, y1 = x1 - x0, y1 - y0
+            x0, y0 = 0.5 - x1 / 2, 0.02
+            x1, y1 = x0 + x1, y0 + y1
+        session.feedback(sample, ignore=(x0, y0, x1, y1), strength=0.6)
+
+
+def followed(session: Any, data: Blobs, epochs: int) -> tuple[float, float, float]:
+    """Train epoch by epoch, and score each epoch's forecast by who is wrong `HORIZON` later."""
+    store, task = session._parts.forecaster.store, session._parts.task
+    said, wrong = [], []
+    for _ in range(epochs):
+        session.train(epochs=1)
+        session.wait()
+        said.append((store.score.copy(), store.loss.copy()))
+        model = session._backend.model.eval()
+        with torch.no_grad():
+            outputs = torch.cat([model(x) for x in torch.from_numpy(data.images).split(100)])
+        wrong.append(~task.summarise(outputs.numpy(), data.labels).on_host().right)
+    figures = [
+        (average_precision(score, late), average_precision(loss, late), late.mean())
+        for (score, loss), late in zip(said, wrong[HORIZON:], strict=False)
+        if 0 < late.mean() < 1
+    ]
+    means: NDArray[np.float64] = np.mean(figures, 0)
+    return float(means[0]), float(means[1]), float(means[2])
+
+
+def localised(session: Any, data: Blobs) -> dict[str, tuple[float, float]]:
+    """Of each map the share on the square, and how often its largest value is there."""
+    found: dict[str, list[tuple[float, bool]]] = {}
+    side = data.images.shape[2]
+    for sample in np.flatnonzero(data.there[:, 0])[:EXPLAINED].tolist():
+        explanation = session.explain(sample, target="disc")
+        x0, y0, x1, y1 = (data.squares[sample] * side).round().astype(int)
+        shown = {
+            "default": explanation.map,
+            "LiveCAM": explanation.livecam,
+            "SmoothGrad": explanation.smoothgrad,
+        }
+        for name, values in shown.items():
+            row, column = np.unravel_index(values.argmax(), values.shape)
+            inside = float(values[y0:y1, x0:x1].sum() / values.sum())
+            found.setdefault(name, []).append((inside, y0 <= row < y1 and x0 <= column < x1))
+    means = {name: np.mean(pairs, 0) for name, pairs in found.items()}
+    return {name: (float(energy), float(points)) for name, (energy, points) in means.items()}
+
+
+def main() -> None:
+    """Print a line a seed, and the means."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=METRIC, default=list(METRIC))
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
+    parser.add_argument("--epochs", type=int, default=18)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{describe()}, {args.epochs} epochs", flush=True)
+    for task in args.tasks:
+        for seed in args.seeds:
+            for how in args.how:
+                found = run(task, how, seed, args.epochs)
+                line = f"{task} seed {seed} {how:<20}{METRIC[task]} {found.quality:.3f}"
+                for name, (energy, points) in found.maps.items():
+                    line += f"; {name} {energy:.2f} / {points:.2f}"
+                if found.maps:
+                    own, loss, share = found.forecast
+                    line += f"; AP {own:.3f}, of the loss {loss:.3f}, wrong {share:.2f}"
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
