@@ -10,14 +10,18 @@ from coflect_widget.elsewhere.serving import connect, serve
 from coflect_widget.modalities import Table, Text, register_modality
 from coflect_widget.projects.audit import audit
 from coflect_widget.projects.demo import demo
+from coflect_widget.records import sinks
+from coflect_widget.records.logs import log_json
+from coflect_widget.records.sinks import EventHandler
 from coflect_widget.session import Session, close_all
 from coflect_widget.session.showing import show_with
 from coflect_widget.ui.recorded import compare, open_run, runs
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "Session", "Table", "Text", "audit", "close_all", "compare", "connect", "data",
-    "demo", "open_run", "register_backend", "register_modality", "runs", "serve",
+    "Config", "EventHandler", "Session", "Table", "Text", "audit", "close_all", "compare",
+    "connect", "data", "demo", "log_json", "open_run", "register_backend", "register_modality",
+    "runs", "serve", "sinks",
 ]  # fmt: skip
 
 show_with(

@@ -23,6 +23,9 @@ from coflect_widget.records.labels import (
 )
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.scalars import read_scalars
+from coflect_widget.records.sinks.base import EventHandler
+from coflect_widget.records.sinks.feed import replay
+from coflect_widget.records.sinks.named import find_sink
 
 
 class DamagedFileError(ValueError):
@@ -162,6 +165,31 @@ class Run:
         Nothing is deleted.
         """
         write_labels(self.path, replace(self.labels, archived=archived))
+
+    def replay(self, sink: EventHandler | str) -> EventHandler:
+        """Tell a sink the whole run, as it would have been told while it trained.
+
+        Nothing is trained; `Session.replay` trains again. Each call makes a new run there.
+
+        Parameters
+        ----------
+        sink : str or EventHandler
+            As one of ``sinks=`` of `Session`: "mlflow", ``coflect.sinks.MLflow("mine")``, or an
+            object with ``on_event(event)``.
+
+        Returns
+        -------
+        EventHandler
+            The sink.
+
+        Raises
+        ------
+        ImportError
+            If the sink's client is not installed; the message has the command.
+        ValueError, TypeError
+            If there is no such sink.
+        """
+        return replay(self, find_sink(sink))
 
     def scalars(self) -> dict[str, NDArray[Any]]:
         """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.

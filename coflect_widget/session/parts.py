@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from coflect_widget import events
 from coflect_widget.attribution.scheduler import ExplanationScheduler
@@ -19,6 +19,7 @@ from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.modalities.base import Modality
 from coflect_widget.process.settings import ProcessSettings
+from coflect_widget.records.logs import RunLog
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
@@ -41,6 +42,18 @@ from coflect_widget.training.checkpoints import CheckpointKeeper
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
+
+
+class Outlet(Protocol):
+    """What is told of the record, and ends before it; `session.outlets.Outlets` is one."""
+
+    log: RunLog
+
+    def open(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """End."""
 
 
 @dataclass(eq=False)
@@ -86,6 +99,7 @@ class Parts:
     newest: Newest
     desk: Desk
     keeping: Keeping = field(init=False)
+    outlets: Outlet = field(init=False)
     spare: bool = False
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
@@ -141,8 +155,8 @@ class Parts:
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another
             for close in (
-                self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
-                self.scheduler.close, self.steering.close, self.findings.close,
-                self.checkpoints.close,
+                self.snapshots.close, self.stream.close, self.outlets.close,
+                partial(self.forecaster.close, patience), self.scheduler.close,
+                self.steering.close, self.findings.close, self.checkpoints.close,
             ):  # fmt: skip
                 closing.callback(close)

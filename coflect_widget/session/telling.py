@@ -48,7 +48,7 @@ class Telling:
     ) -> None:
         self.stream = stream
         self._author = author
-        self._place = place
+        self.place = place
 
     @property
     def author(self) -> str:
@@ -57,7 +57,7 @@ class Telling:
 
     def emit(self, data: events.Payload) -> None:
         """Record something that happens now."""
-        self.stream.emit(data, *self._place())
+        self.stream.emit(data, *self.place())
 
     def at(
         self, step: int, epoch: int, data: events.Payload, split: events.Split | None = None
@@ -84,7 +84,7 @@ class Telling:
 
     def durably(self, data: events.Payload, answer: Future[T], value: T) -> None:
         """Record what a person did; `answer` is `value` once it is on disk."""
-        step, epoch = self._place()
+        step, epoch = self.place()
         self.stream.emit(data, step, epoch, on_recorded=partial(_recorded, answer, value))
 
 
