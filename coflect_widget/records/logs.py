@@ -35,6 +35,14 @@ def unrecorded() -> None:
     _thread.silent = True
 
 
+class RunLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records name their run, beside what `extra` brings."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Message and arguments, with the run's name."""
+        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
+
+
 class RunLog:
     """Where the records of one run go, from `open` to `close`.
 
@@ -52,7 +60,7 @@ class RunLog:
     ) -> None:
         self.run_id = run_id
         self.place = place
-        self.logger = logging.LoggerAdapter(logging.getLogger(f"{ROOT}.run"), {"run_id": run_id})
+        self.logger = RunLogger(logging.getLogger(f"{ROOT}.run"), {"run_id": run_id})
         self._emit = emit
         self._second = self._kept = self._left_out = 0
         self._lock = threading.Lock()

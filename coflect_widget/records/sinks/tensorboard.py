@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,14 +44,25 @@ class TensorBoard(Tracker):
 
     def begin(self, facts: Facts) -> None:
         """Make the file."""
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.compat.proto import (
+            event_pb2,
+            summary_pb2,
+            tensor_pb2,
+            tensor_shape_pb2,
+            types_pb2,
+        )
         from tensorboard.plugins.hparams import summary_v2 as hparams
         from tensorboard.summary.writer.record_writer import RecordWriter
-        from tensorboard.util.tensor_util import make_tensor_proto
 
         self._event, self._summary = event_pb2.Event, summary_pb2
-        self._hparams, self._tensor = hparams, make_tensor_proto
-        self._facts, self._params = facts, dict(facts.params)
+        self._hparams = hparams
+        shape = tensor_shape_pb2.TensorShapeProto
+        self._tensor = partial(
+            tensor_pb2.TensorProto,
+            dtype=types_pb2.DT_STRING,
+            tensor_shape=shape(dim=[shape.Dim(size=1)]),
+        )
+        self._facts, self._params, self._set = facts, dict(facts.params), False
         stem = self._run.path / _FOLDER if self._logdir is None else self._logdir / facts.run_id
         self.folder = _new_folder(stem)
         self._file = (self.folder / f"events.out.tfevents.{facts.run_id}").open("xb")
@@ -60,6 +72,7 @@ class TensorBoard(Tracker):
     def params(self, values: Mapping[str, Plain]) -> None:
         """Write all settings; TensorBoard takes them once."""
         self._params.update(values)
+        self._set = True
         started = self._params
         kept = {k: v if isinstance(v, bool | int | float) else str(v) for k, v in started.items()}
         self._add(
@@ -75,7 +88,7 @@ class TensorBoard(Tracker):
 
     def note(self, text: str, step: int, when: datetime) -> None:
         """A text."""
-        self._text("interventions", text, step, when)
+        self._text("notes", text, step, when)
 
     def picture(self, name: str, png: bytes, step: int, when: datetime) -> None:
         """An image."""
@@ -92,6 +105,8 @@ class TensorBoard(Tracker):
 
     def finish(self, tags: Mapping[str, Plain]) -> None:
         """End the file."""
+        if not self._set:  # a run of before has no more of them
+            self.params({})
         self._text(
             "tags", "".join(f"- {k}: {_cell(v)}\n" for k, v in tags.items()), 0, datetime.now()
         )
@@ -109,7 +124,7 @@ class TensorBoard(Tracker):
         value = self._summary.Summary.Value(
             tag=tag,
             metadata=self._summary.SummaryMetadata(plugin_data=data),
-            tensor=self._tensor([text.encode()], dtype=object, shape=[1]),
+            tensor=self._tensor(string_val=[text.encode()]),
         )
         self._add(step, when, values=[value])
 
