@@ -51,6 +51,7 @@ def trained(tmp_path_factory):
     assert session.wait(300)
     session.explain(5)
     session.feedback(sample=5, ignore=(0, 0, 0.3, 0.3))
+    session.checkpoint("mine")
     session.run.tag(goal="baseline")
     session.close()
     assert not [n.data.text for n in session.events("notice") if "sink" in n.data.text]
@@ -140,6 +141,33 @@ def test_a_run_replayed_into_mlflow_equals_the_one_logged_live(trained):
     again = run.replay(coflect.sinks.MLflow("shapes", sinks["mlflow"]._uri))
     assert again.run_id != sinks["mlflow"].run_id
     assert mlflow_run(again, client) == live
+
+
+def test_a_checkpoint_is_a_version_of_a_registered_model(trained, monkeypatch):
+    import mlflow
+
+    folder, run, sinks = trained
+    client, sink = sinks["mlflow"].connect(), coflect.sinks.MLflow("shapes", sinks["mlflow"]._uri)
+    before = len(client.search_runs([sink.experiment(client)]))
+    assert run.register("shapes", sink=sink) == "models:/shapes/1"
+    assert run.register("shapes", "mine", sink=sink) == "models:/shapes/2"
+    assert len(client.search_runs([sink.experiment(client)])) == before, "it was there already"
+    first, second = (client.get_model_version("shapes", number) for number in "12")
+    assert first.tags["coflect.step"] == str(run.checkpoints.best.step)
+    assert second.tags["coflect.run_id"] == run.id
+    mlflow.set_tracking_uri(sink._uri)
+    got = Path(mlflow.artifacts.download_artifacts("models:/shapes/2", dst_path=folder / "got"))
+    mine = run.checkpoints["mine"].path
+    assert {f.name: f.read_bytes() for f in got.rglob("*") if f.is_file()} == {
+        f.name: f.read_bytes() for f in mine.rglob("*") if f.is_file()
+    }
+    # Where MLflow has not heard of the run, it is sent there.
+    other = coflect.sinks.MLflow("elsewhere", sinks["mlflow"]._uri)
+    assert run.register("shapes", "mine", sink=other) == "models:/shapes/3"
+    (sent,) = client.search_runs([other.experiment(client)])
+    assert sent.data.tags["coflect.run_id"] == run.id
+    with pytest.raises(KeyError, match="no checkpoint is named 'yours'"):
+        run.register("shapes", "yours", sink=sink)
 
 
 def wandb_records(file):
