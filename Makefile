@@ -50,11 +50,12 @@ $(BENCH_VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 # The clients of trackers want older versions of two tools, so they lie over the other environment.
-$(SINKS_VENV)/.ready: $(VENV)/.ready
+$(SINKS_VENV)/.ready: $(VENV)/.ready constraints-sinks.txt
 	$(BIN)/python -m venv $(SINKS_VENV)
 	$(BIN)/python -c "import sysconfig as s; print(s.get_path('purelib'))" > \
 	  $$($(SINKS_VENV)/bin/python -c "import sysconfig as s; print(s.get_path('purelib'))")/beside.pth
 	grep -Ev '^(importlib_metadata|pillow)==' constraints.txt > $(SINKS_VENV)/constraints.txt
+	cat constraints-sinks.txt >> $(SINKS_VENV)/constraints.txt
 	$(SINKS_VENV)/bin/python -m pip install --quiet -c $(SINKS_VENV)/constraints.txt -e '.[sinks]'
 	touch $@
 
