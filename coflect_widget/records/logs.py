@@ -104,6 +104,17 @@ _open: list[RunLog] = []
 _lock = threading.Lock()
 
 
+def _forget() -> None:
+    """A forked process, such as one that loads data, writes no run: its parent does."""
+    global _lock
+    _lock = threading.Lock()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def run_of(record: logging.LogRecord) -> RunLog | None:
     """The open run that a record belongs to: the one it names, else the newest."""
     named = getattr(record, "run_id", None)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import threading
 
 import pytest
@@ -131,6 +132,17 @@ def test_logging_does_not_wait_for_a_disk_that_does(log, monkeypatch):
     threading.Thread(target=train, daemon=True).start()
     assert done.wait(30), "a hundred records were logged while the disk takes none"
     stuck.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_writes_no_run(log):
+    child = os.fork()
+    if child == 0:
+        logging.getLogger("coflect").warning("from a process that loads data")
+        os._exit(0 if log.stream.next_seq == 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    logging.getLogger("coflect").warning("from the training")
+    assert [text for *_, text in texts(log)] == ["from the training"]
 
 
 def test_json_lines_have_run_and_step(log, tmp_path):

@@ -96,6 +96,7 @@ class _Bar:
             Remaining(),
             TextColumn("{task.fields[text]}", markup=False),
             console=Console(file=out, markup=False),
+            refresh_per_second=4,
         )
         self._task: Any = None
 

@@ -220,6 +220,33 @@ def test_a_run_of_the_first_version_is_told(tmp_path):
     assert kept.events == coflect.open_run(copy).events()
 
 
+class Terminal(io.StringIO):
+    """A stream on which lines can move."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_moves_on_a_terminal_and_is_lines_elsewhere(tmp_path):
+    from tests.records.test_runs_table import FIRST
+
+    run = coflect.open_run(shutil.copytree(FIRST, tmp_path / FIRST.name))
+    moving, lines = Terminal(), io.StringIO()
+    for out in (moving, lines):
+        run.replay(coflect.sinks.Progress(out))
+    last = run.events("metrics")[-1].step
+    assert "\x1b[?25l" in moving.getvalue(), "the cursor was hidden"
+    assert moving.getvalue().rstrip().endswith("\x1b[?25h"), "and is shown again"
+    assert f"{last}/{run.events('train_started')[-1].data.total_steps}" in moving.getvalue()
+    assert "\x1b" not in lines.getvalue()
+    validated = [one for one in run.events("metrics") if one.split == "val"]
+    assert validated
+    for out in (moving, lines):
+        for one in validated:
+            loss = one.data.values["loss"]
+            assert f"epoch {one.epoch}  loss {loss:.4g}" in out.getvalue()
+
+
 def test_sinks_that_cannot_be_are_refused_before_there_is_a_run(make_session, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'tensorboard'"):
         make_session(sinks=["tensorbord"])
