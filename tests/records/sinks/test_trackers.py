@@ -52,6 +52,8 @@ def trained(tmp_path_factory):
     session.explain(5)
     session.feedback(sample=5, ignore=(0, 0, 0.3, 0.3))
     session.checkpoint("mine")
+    # What is closed has 30 seconds; a busy machine takes as long to make MLflow's tables.
+    eventually(lambda: sinks["mlflow"].run_id and sinks["wandb"]._there, 240)
     session.run.tag(goal="baseline")
     session.close()
     assert not [n.data.text for n in session.events("notice") if "sink" in n.data.text]
@@ -254,13 +256,14 @@ def test_a_server_that_is_down_is_said_and_training_goes_on(tmp_path, make_sessi
 
 SCRIPT = """
 import coflect_widget as coflect
-from tests.conftest import tiny_cnn
+from tests.conftest import eventually, tiny_cnn
 
 if __name__ == "__main__":
+    wandb = coflect.sinks.Wandb(mode="offline")
     session = coflect.Session(
-        tiny_cnn(), coflect.data.synthetic(n=64), run_dir="runs",
-        sinks=[coflect.sinks.Wandb(mode="offline"), "tensorboard"],
+        tiny_cnn(), coflect.data.synthetic(n=64), run_dir="runs", sinks=[wandb, "tensorboard"],
     )
+    eventually(lambda: wandb._there is not None, 120)
     session.train(steps=3)
     session.wait(300)
     # No close: the interpreter's end must not cut off what the sinks have still to be told.
