@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
 BENCH_VENV := .venv-bench
+SINKS_VENV := .venv-sinks
 BIN := $(VENV)/bin
 NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_dogs.ipynb \
   examples/hitl/03_keras_quickstart.ipynb examples/hitl/04_your_own_loop.ipynb \
@@ -14,7 +15,7 @@ NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_d
 # Torch first and by its number: an open range would bring several gigabytes of CUDA along.
 TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 
-.PHONY: demo setup test unit slow lint types front-end notebooks e2e bench clean
+.PHONY: demo setup test unit slow sinks lint types front-end notebooks e2e bench clean
 
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/hitl/open_demo.py
@@ -49,11 +50,21 @@ $(BENCH_VENV)/.ready: pyproject.toml constraints.txt
 	$(BENCH_VENV)/bin/python -m pip install --quiet -e '.[peers]'  # they want older versions of some
 	touch $@
 
+# The clients of trackers want older versions of two tools, so they lie over the other environment.
+$(SINKS_VENV)/.ready: $(VENV)/.ready constraints-sinks.txt
+	$(BIN)/python -m venv $(SINKS_VENV)
+	$(BIN)/python -c "import sysconfig as s; print(s.get_path('purelib'))" > \
+	  $$($(SINKS_VENV)/bin/python -c "import sysconfig as s; print(s.get_path('purelib'))")/beside.pth
+	grep -Ev '^(importlib_metadata|pillow)==' constraints.txt > $(SINKS_VENV)/constraints.txt
+	cat constraints-sinks.txt >> $(SINKS_VENV)/constraints.txt
+	$(SINKS_VENV)/bin/python -m pip install --quiet -c $(SINKS_VENV)/constraints.txt -e '.[sinks]'
+	touch $@
+
 bench: $(BENCH_VENV)/.ready
 	$(BENCH_VENV)/bin/python benchmarks/overhead/woven.py --json build/overhead.json
 	$(BENCH_VENV)/bin/python benchmarks/overhead/scripts.py --rounds 3 --blocks 24 --json build/scripts.json
 
-test: setup lint types front-end unit notebooks e2e
+test: setup lint types front-end unit sinks notebooks e2e
 
 lint:
 	$(BIN)/ruff check .
@@ -72,11 +83,15 @@ front-end:
 # the summary lists it as rerun. The second run is that of an installation without the compiled kernels.
 AGAIN := --reruns 1 -r fER
 unit:
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not e2e and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
 	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/forecast tests/telemetry tests/native
 
 slow:
 	$(BIN)/python -m pytest -m slow
+
+# Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told.
+sinks: $(SINKS_VENV)/.ready
+	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks
 
 # Without photographs in COFLECT_DATA the second one makes stand-ins.
 notebooks:
@@ -87,4 +102,4 @@ e2e:
 	$(BIN)/python -m pytest $(AGAIN) -m "e2e and not slow"
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) node_modules runs build dist
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SINKS_VENV) node_modules runs build dist

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from coflect_widget.projects.audit import audit as audit
     from coflect_widget.projects.demo import demo as demo
     from coflect_widget.projects.quickstart.start import quickstart as quickstart
+    from coflect_widget.records import sinks as sinks
+    from coflect_widget.records.logs import log_json as log_json
+    from coflect_widget.records.sinks import EventHandler as EventHandler
     from coflect_widget.session import Session as Session
     from coflect_widget.session import close_all as close_all
     from coflect_widget.ui.recorded import compare as compare
@@ -35,9 +38,10 @@ if TYPE_CHECKING:
     from coflect_widget.ui.recorded import runs as runs
 
 __version__ = "0.1.0"
-#: Where each public name is; "" for a module.
+#: Where each public name is; a module where it ends in a dot.
 _HOMES = {
     "Config": "config",
+    "EventHandler": "records.sinks",
     "Experiment": "experiments.experiment",
     "Session": "session",
     "Sweep": "experiments.sweep",
@@ -47,8 +51,9 @@ _HOMES = {
     "close_all": "session",
     "compare": "ui.recorded",
     "connect": "elsewhere.serving",
-    "data": "",
+    "data": "data.",
     "demo": "projects.demo",
+    "log_json": "records.logs",
     "open_run": "ui.recorded",
     "quickstart": "projects.quickstart.start",
     "register": "experiments.registry",
@@ -57,6 +62,7 @@ _HOMES = {
     "report": "ui.recorded",
     "runs": "ui.recorded",
     "serve": "elsewhere.serving",
+    "sinks": "records.sinks.",
     "tune": "experiments.tuning",
 }
 __all__ = [*_HOMES]
@@ -74,9 +80,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if not home:
-        return importlib.import_module(f"{__name__}.{name}")  # which sets the attribute
-    found: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    module = importlib.import_module(f"{__name__}.{home.removesuffix('.')}")
+    found: object = module if home.endswith(".") else getattr(module, name)
     globals()[name] = found
     return found
 

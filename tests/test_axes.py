@@ -142,6 +142,7 @@ EXPLAINED_PICTURES = {
     "projects/quickstart/networks/picture.py": "makes a model of its own",
     "records/cells.py": "what a cell shows is a picture, whatever it is of",
     "records/pictures.py": "what lies in a run folder is a picture, whatever it is of",
+    "records/sinks/tensorboard.py": "an image of TensorBoard has its height and width beside it",
     "records/sketches/series.py": "the sketch of a curve is a picture",
     "ui/protocol.py": "a browser draws a picture with cells of a map on it, whatever it is of",
     "ui/still.py": "a chart is a picture, and a browser draws cells of a map on one",

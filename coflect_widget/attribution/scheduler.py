@@ -48,7 +48,7 @@ from coflect_widget.workers.pool import SlotName, WorkerPool
 
 __all__ = ["Counts", "ExplanationScheduler", "Purpose"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("coflect.attribution")
 
 #: Seconds without a job after which a worker that can be spared ends.
 IDLE_SECONDS = 60.0

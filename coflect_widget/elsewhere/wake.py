@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("coflect.elsewhere")
 
 
 class Errands:

@@ -124,6 +124,15 @@ class Notice(Payload):
     figures: dict[str, float] = {}
 
 
+class Log(Payload):
+    """A record of the standard library's ``logging`` under ``coflect``."""
+
+    level: str  #: "debug", "info", "warning", "error", "critical", or a level of one's own
+    logger: str  #: its name
+    text: str  #: the message, and below it the traceback, where there is one
+    left_out: int = 0  #: records just before it that were too many in one second
+
+
 class NonFinite(Payload):
     """A loss was NaN or infinite; training holds, where somebody can let it go on."""
 

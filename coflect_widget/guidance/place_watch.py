@@ -16,7 +16,7 @@ from coflect_widget.events import InterventionRecord
 from coflect_widget.modalities.base import Modality
 from coflect_widget.training.controls import Controls, submit_between_steps
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("coflect.guidance")
 
 Readings = list[NDArray[Any]]
 Read = Callable[[int, Callable[[Readings], bool]], Readings]

@@ -23,6 +23,11 @@ from coflect_widget.records.labels import (
 )
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.scalars import read_scalars
+from coflect_widget.records.sinks.base import EventHandler
+from coflect_widget.records.sinks.feed import replay
+from coflect_widget.records.sinks.mlflow import MLflow
+from coflect_widget.records.sinks.named import find_sink
+from coflect_widget.records.sinks.registering import register
 
 
 class DamagedFileError(ValueError):
@@ -162,6 +167,72 @@ class Run:
         Nothing is deleted.
         """
         write_labels(self.path, replace(self.labels, archived=archived))
+
+    def replay(self, sink: EventHandler | str) -> EventHandler:
+        """Tell a sink the whole run, as it would have been told while it trained.
+
+        Nothing is trained; `Session.replay` trains again. Each call makes a new run there.
+
+        Parameters
+        ----------
+        sink : str or EventHandler
+            As one of ``sinks=`` of `Session`: "mlflow", ``coflect.sinks.MLflow("mine")``, or an
+            object with ``on_event(event)``.
+
+        Returns
+        -------
+        EventHandler
+            The sink.
+
+        Raises
+        ------
+        ImportError
+            If the sink's client is not installed; the message has the command.
+        ValueError, TypeError
+            If there is no such sink.
+        """
+        return replay(self, find_sink(sink))
+
+    def register(self, name: str, checkpoint: str = "best", *, sink: MLflow | None = None) -> str:
+        """Make a checkpoint the next version of a model in MLflow's registry.
+
+        The run is sent to MLflow first, where it is not there yet. The version holds the
+        checkpoint's files, among them the weights as safetensors or npz.
+
+        Parameters
+        ----------
+        name : str
+            Of the registered model, which is made if need be.
+        checkpoint : str
+            "best", which is the last where there was no validation, "last", or a name that a
+            person gave.
+        sink : coflect.sinks.MLflow, optional
+            Which server and experiment; MLflow's own settings if left out.
+
+        Returns
+        -------
+        str
+            ``"models:/NAME/VERSION"``.
+
+        Raises
+        ------
+        ImportError
+            If MLflow is not installed; the message has the command.
+        ValueError
+            If the run has no checkpoint.
+        KeyError
+            If no checkpoint has that name.
+        """
+        there = self.checkpoints
+        if checkpoint == "best":
+            chosen = there.best or there.last
+        else:
+            chosen = there.last if checkpoint == "last" else there[checkpoint]
+        if chosen is None:
+            raise ValueError(
+                f"{self.id} has no checkpoint to register; session.checkpoint() makes one"
+            )
+        return register(self, chosen, name, sink or MLflow())
 
     def scalars(self) -> dict[str, NDArray[Any]]:
         """``scalars.csv`` as columns: ``step`` and ``epoch`` (int64), ``split`` (str), metrics.

@@ -26,6 +26,7 @@ from coflect_widget.events import (
     Split,
 )
 from coflect_widget.records.journal import Journal, remedy
+from coflect_widget.records.logs import unrecorded
 from coflect_widget.records.run import Run
 from coflect_widget.records.scalars import ScalarsFile
 
@@ -158,6 +159,7 @@ class EventStream:
     # --- on the writer's thread ----------------------------------------------------------
 
     def _run(self) -> None:
+        unrecorded()  # what a listener logs of an event would make the next
         while True:
             if self._wake.wait(timeout=_FLUSH_SECONDS):
                 self._soon.wait(timeout=_GATHERED)

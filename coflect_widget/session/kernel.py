@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import weakref
 from collections.abc import Iterable
 
 from coflect_widget.process.ending import before_the_end
+from coflect_widget.session import at_exit
 from coflect_widget.session.held import Held
 
 #: Variable of the environment: sessions are served as they are made.
@@ -98,7 +98,7 @@ def _names(sessions: Iterable[Held]) -> list[str]:
 
 
 # A script that ends without close() leaves complete records all the same.
-atexit.register(close_all)
+at_exit.register(close_all)
 if hasattr(os, "register_at_fork"):
     # A child has none of the threads that closing would wait for, and its parent goes on.
     def _leave_to_the_parent() -> None:

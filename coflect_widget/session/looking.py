@@ -5,6 +5,7 @@ A cell shows the queue and the maps as pictures; see `session.drawing`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -159,6 +160,14 @@ class Looks(Held):
         """Recorded events, oldest first; only those of `type`, if given."""
         self._on_disk()
         return self._run.events(type)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger of the standard library; what it logs is an event "log" of the run.
+
+        So is what is logged under ``coflect`` elsewhere in this process, in its newest run.
+        """
+        return self._made().outlets.log.logger
 
     @property
     def run(self) -> Run:

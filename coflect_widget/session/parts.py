@@ -19,6 +19,7 @@ from coflect_widget.forecast.gates import ReviewWindow
 from coflect_widget.forecast.scoreboard import Scoreboard
 from coflect_widget.modalities.base import Modality
 from coflect_widget.process.settings import ProcessSettings
+from coflect_widget.records.logs import RunLog
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.stream import EventStream
 from coflect_widget.session.alarms import Alarms
@@ -67,6 +68,18 @@ class Others(Protocol):
         """Hear them no more."""
 
 
+class Outlet(Protocol):
+    """What is told of the record, and ends before it; `session.outlets.Outlets` is one."""
+
+    log: RunLog
+
+    def open(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """End."""
+
+
 @dataclass(eq=False)
 class Parts:
     """Everything behind one session; `build` makes it, and says who knows whom.
@@ -111,6 +124,7 @@ class Parts:
     desk: Desk
     keeping: Keeping = field(init=False)
     ranks: Others = field(init=False)
+    outlets: Outlet = field(init=False)
     spare: bool = False
     closed: bool = False
     _hung: bool = False  # training did not stop when it was told to
@@ -168,8 +182,8 @@ class Parts:
         patience = self.scheduler.patience = 1.0 if self._hung else 5.0
         with ExitStack() as closing:  # the last one first; each, whatever interrupts another
             for close in (
-                self.snapshots.close, self.stream.close, partial(self.forecaster.close, patience),
-                self.scheduler.close, self.steering.close, self.findings.close,
-                self.checkpoints.close, self.ranks.close,
+                self.snapshots.close, self.stream.close, self.outlets.close,
+                partial(self.forecaster.close, patience), self.scheduler.close,
+                self.steering.close, self.findings.close, self.checkpoints.close, self.ranks.close,
             ):  # fmt: skip
                 closing.callback(close)

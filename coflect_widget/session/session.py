@@ -24,6 +24,8 @@ from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.origin import class_counts
 from coflect_widget.records.run import Run
+from coflect_widget.records.sinks.base import EventHandler
+from coflect_widget.records.sinks.named import find_sinks
 from coflect_widget.records.summary import write_summary
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import class_names, count
@@ -36,6 +38,7 @@ from coflect_widget.session.following import MAPS_ELSEWHERE, home, leave_home
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
+from coflect_widget.session.outlets import Outlets
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
@@ -50,7 +53,7 @@ from coflect_widget.workers.pool import check_executor
 _ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
     "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
-    "tokenizer", "resume",
+    "tokenizer", "resume", "sinks",
 ]  # fmt: skip
 
 
@@ -119,6 +122,11 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         of classes are the run's, where they are not given. `train` without arguments goes on to
         where it was to end.
 
+    sinks : sequence, optional
+        What else is told the run's events, while it trains: "tensorboard", "mlflow", "wandb",
+        "trackio", "progress", "logging", one of `coflect.sinks` with options of its own, or an
+        object with ``on_event(event)``.
+
     Raises
     ------
     TypeError, ValueError
@@ -146,6 +154,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         task: str | None = None,
         tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
+        sinks: Sequence[EventHandler | str] | None = None,
         **unknown: Any,
     ) -> None:
         self._parts: Parts | None = None  # close() must work on a half-made session
@@ -166,6 +175,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
         if names is None and resumed is not None:
             names = resumed.classes()
         batch_size = count(batch_size, "batch_size")
+        handlers = find_sinks(sinks)
         parts = find_backend(model, backend)
         check_executor(executor)
         factory = resolve(parts.factory(task))
@@ -262,6 +272,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             first_event=0 if resumed is None else resumed.next_seq,
         )
         self._run = Run(path)
+        outlets = Outlets(self._parts, self._run, handlers)
         started = events.RunStarted(
             classes=self.classes,
             num_train=engine.num_train,
@@ -280,6 +291,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())
+            outlets.open()
             if guidance is not None:
                 told = guidance if isinstance(guidance, Ledger) else Ledger.load(guidance, modality)
                 self._parts.steering.adopt(told)

@@ -48,7 +48,7 @@ class Telling:
     ) -> None:
         self.stream = stream
         self._author = author
-        self._place = place
+        self.place = place
         self.acted: Callable[[events.Payload], None] | None = None  #: told what a person did
 
     @property
@@ -58,7 +58,7 @@ class Telling:
 
     def emit(self, data: events.Payload) -> None:
         """Record something that happens now."""
-        self.stream.emit(data, *self._place())
+        self.stream.emit(data, *self.place())
 
     def at(
         self, step: int, epoch: int, data: events.Payload, split: events.Split | None = None
@@ -87,7 +87,7 @@ class Telling:
         """Record what a person did; `answer` is `value` once it is on disk."""
         if self.acted is not None:
             self.acted(data)
-        step, epoch = self._place()
+        step, epoch = self.place()
         self.stream.emit(data, step, epoch, on_recorded=partial(_recorded, answer, value))
 
 

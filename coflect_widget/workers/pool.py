@@ -30,7 +30,7 @@ from coflect_widget.workers.forked import ForkRefusedError, ForkServer
 from coflect_widget.workers.lifeline import lifeline
 from coflect_widget.workers.work import Work
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("coflect.workers")
 
 SlotName = Literal["background", "interactive"]
 

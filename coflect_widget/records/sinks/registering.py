@@ -1,0 +1,60 @@
+"""A checkpoint of a run in MLflow's registry of models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coflect_widget.records.checkpoint_files import Checkpoint
+from coflect_widget.records.sinks.base import RunFolder
+from coflect_widget.records.sinks.feed import replay
+from coflect_widget.records.sinks.mlflow import RUN_TAG, MLflow
+
+_FOLDER = "checkpoint"  # of the run's artifacts
+
+
+def register(run: RunFolder, checkpoint: Checkpoint, name: str, sink: MLflow) -> str:
+    """Make the checkpoint the next version of a registered model.
+
+    A run that MLflow's experiment does not have yet is sent there first.
+
+    Returns
+    -------
+    str
+        ``"models:/NAME/VERSION"``.
+    """
+    client = sink.connect()
+    run_id = _run_id(run, sink, client)
+    folder = f"{_FOLDER}/{checkpoint.path.name}"
+    client.log_artifacts(run_id, str(checkpoint.path), folder)
+    _make(client, name)
+    tags = {RUN_TAG: run.id, "coflect.step": str(checkpoint.step)}
+    if checkpoint.score is not None:
+        tags[f"coflect.val_{checkpoint.score.metric}"] = str(checkpoint.score.value)
+    made = client.create_model_version(name, f"runs:/{run_id}/{folder}", run_id, tags=tags)
+    return f"models:/{name}/{made.version}"
+
+
+def _run_id(run: RunFolder, sink: MLflow, client: Any) -> str:
+    """MLflow's id of the newest run that was told of this one."""
+    tag = run.id.replace("'", "")
+    found = client.search_runs(
+        [sink.experiment(client)],
+        f"tags.`{RUN_TAG}` = '{tag}'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    if not found:
+        replay(run, sink)
+        return str(sink.run_id)
+    return str(found[0].info.run_id)
+
+
+def _make(client: Any, name: str) -> None:
+    """Have a registered model of that name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
