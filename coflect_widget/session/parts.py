@@ -52,6 +52,8 @@ class Parts:
     spare : bool
         Whether a later session of the kernel is the one that is worked with.
     closed : bool
+    busy : str
+        Why no training can begin now; "" where one can.
     """
 
     backend: Any
@@ -88,6 +90,7 @@ class Parts:
     keeping: Keeping = field(init=False)
     spare: bool = False
     closed: bool = False
+    busy: str = ""
     _hung: bool = False  # training did not stop when it was told to
 
     def announce(

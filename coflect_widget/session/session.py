@@ -40,6 +40,7 @@ from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
+from coflect_widget.session.trying import Tries
 from coflect_widget.session.waiting import Waits
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
@@ -52,7 +53,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
+class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -158,6 +159,12 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
             checked = resumed.config()
         else:
             checked = Config.from_mapping(config)
+        self._given = {
+            "model": model, "train_data": train_data, "val_data": val_data, "classes": classes,
+            "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "batch_size": batch_size,
+            "backend": backend, "executor": executor, "class_weight": class_weight,
+            "inputs": inputs, "task": task, "tokenizer": tokenizer,
+        }  # fmt: skip
         names = class_names(classes)
         if names is None and resumed is not None:
             names = resumed.classes()

@@ -50,6 +50,8 @@ class Steering:
         Whether anything trains.
     step : callable () -> int
         Steps done.
+    before : callable ()
+        Called at the step boundary before an intervention: keeps the state as it is.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Steering:
         intervened: Callable[[], None],
         running: Callable[[], bool],
         step: Callable[[], int],
+        before: Callable[[], object],
     ) -> None:
         self._backend = backend
         self._task = task
@@ -89,6 +92,7 @@ class Steering:
         self._intervened = intervened
         self._running = running
         self._step = step
+        self.before = before
         self.ledger = Ledger(config.guidance.strength, modality)
         self.worker = IdleWorker()
         self.search = ArtefactSearch(
@@ -371,6 +375,7 @@ class Steering:
 
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         step = self._step()
+        self.before()
         # First what can fail: the ledger takes only what the loss took.
         loss = self._backend.set_guidance(
             fold((Intervention(record, step),), self.ledger.state(), self._modality)
