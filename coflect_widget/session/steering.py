@@ -314,7 +314,8 @@ class Steering:
         coming = self.ledger.arrived(data.id)
         if coming is None:
             return
-        if not coming.undone:
+        guides = coming.record.guides  # of a knob the losses heard nothing: they draw on
+        if guides and not coming.undone:
             entry = Intervention(coming.record, step)
             self._backend.set_guidance(fold((entry,), self.ledger.state(), self._modality))
         self.ledger.append(coming.record, step, coming.when)
@@ -322,15 +323,16 @@ class Steering:
             self.ledger.undo(data.id)
             return
         self.effects.applied(coming.record, step)
-        self._places.drawn(coming.record, training=True)
-        self._intervened()
+        if guides:
+            self._places.drawn(coming.record, training=True)
+            self._intervened()
 
     def _take_out(self, intervention: str) -> Intervention:
         """Out of force, in the loss first and then in the ledger."""
         before = self.ledger[intervention]
         undone = replace(before, undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.taken]
-        if not before.undone and undone in entries:
+        if before.record.guides and not before.undone and undone in entries:
             state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
             self._backend.set_guidance(state)
         entry = self.ledger.undo(intervention)
