@@ -273,6 +273,7 @@ def build(
     )
     parts = Parts(
         backend=backend,
+        structure=structure,
         config=config,
         path=path,
         task=task,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
@@ -111,6 +111,7 @@ class Desk:
         self._classes = list(classes)
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
+        self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
     # --- what the browser sends ----------------------------------------------------------------

@@ -57,6 +57,7 @@ class Parts:
     """
 
     backend: Any
+    structure: bytes | Exception
     config: Config
     path: Path
     task: Task

@@ -6,20 +6,29 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
+from coflect_widget import events
 from coflect_widget.config import nearest
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
+from coflect_widget.session.arguments import count
 from coflect_widget.session.held import Held
 from coflect_widget.session.parts import Parts
+from coflect_widget.session.proving import Proving, plan, to_stderr
 from coflect_widget.session.replay import changed, fork
 from coflect_widget.session.saying import said_at
 
 #: What of a session is no use to one that works beside it.
-_QUIET = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
+_QUIET: dict[str, Any] = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
+_LAB: dict[str, Any] = {
+    "checkpoint_minutes": 0.0,
+    "forecast": {"probes": 0},
+    "guidance": {"effect_after": 0},
+}
 
 
 class Replay(Run):
@@ -142,6 +151,75 @@ class Tries(Held):
             _put_back(parts, random)
             raise
 
+    def prove(
+        self,
+        intervention: Intervention | str,
+        steps: int | None = None,
+        seeds: int = 3,
+        *,
+        say: Callable[[str], object] | None = None,
+        **again: Any,
+    ) -> events.Proof:
+        """Find out what an intervention did, by trainings with it and without; waits for them.
+
+        Three branches begin at its step, with the weights and random numbers that the training had
+        there: one with it, one without, and one with a random region of the same size and kind in
+        its place. With each seed they see the same batches; the first seed's are the training's
+        own. Later interventions are left out. The run and the model of this session stay as they
+        are. What it will cost is said first, and each branch as it ends.
+
+        Parameters
+        ----------
+        intervention : Intervention or str
+            One that marks something.
+        steps : int, optional
+            Of each branch; as many as effects are measured after (``guidance.effect_after``).
+        seeds : int
+            At least 2.
+        say : callable (text), optional
+            Told what it costs and how far it is; a line each to stderr if left out.
+        **again
+            As of `replay`.
+
+        Returns
+        -------
+        Proof
+            ``.text`` says ``.verdict``, one of "helped", "no difference", "harmed" and "no
+            verdict", with the figures. ``.branches`` have ``.quality``, ``.loss`` and ``.pull``,
+            one figure a seed; ``.beyond`` the differences with 95 % intervals over the seeds;
+            ``.cost`` the steps that were trained for it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such intervention, it marks nothing, or no checkpoint is from before it.
+        RuntimeError
+            If a training is under way in this kernel, or somebody ends the proof.
+        """
+        parts = self._at_rest("prove()")
+        entry = parts.steering.ledger[self._name(intervention)]
+        wanted = plan(
+            self._run,
+            parts,
+            entry,
+            None if steps is None else count(steps, "steps"),
+            count(seeds, "seeds"),
+        )
+        random = parts.backend.draw_states()
+        parts.busy = f"a proof of {entry.id} trains from the same random generators; wait for it"
+        twin = partial(self._twin, again=again, more=_LAB)
+        proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
+        parts.desk.proving = proving
+        try:
+            return proving.run()
+        finally:
+            parts.desk.proving = None
+            _put_back(parts, random)
+
+    @staticmethod
+    def _name(intervention: Intervention | str) -> str:
+        return intervention if isinstance(intervention, str) else intervention.id
+
     def _at_rest(self, what: str) -> Parts:
         """The parts, with everything on disk, while nothing trains."""
         parts = self._open()
@@ -160,14 +238,18 @@ class Tries(Held):
         self._on_disk()
         return parts
 
-    def _twin(self, start: Checkpoint, again: Mapping[str, Any]) -> Any:
+    def _twin(
+        self, start: Checkpoint, again: Mapping[str, Any], more: Mapping[str, Any] = {}
+    ) -> Any:
         """A session that goes on from a checkpoint, with copies of model and optimizer."""
         known = [*self._given, "config"]
         for name in again:
             if name not in known:
                 raise TypeError(f"there is no argument {name!r}; {nearest(name, known)}")
         given = {**self._given, **_copies(self._given, again), **again}
-        config = self._made().config.model_dump() | _QUIET
+        config = self._made().config.model_dump()
+        for section, values in {**_QUIET, **more}.items():
+            config[section] = {**config[section], **values} if isinstance(values, dict) else values
         given.setdefault("config", config)
         with kernel.beside():
             made: Any = type(cast("Any", self))(**given, resume=start)
