@@ -291,6 +291,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Sho
             partial(_of, mine, kernel.say_who_trains),
         )
         self._parts.desk.begin = self._starter.begin
+        self._parts.desk.prove = partial(_proved, mine)
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -409,6 +410,14 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Sho
             note_assumed(self._run.path, new)
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
             self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
+
+
+def _proved(session: weakref.ref[Session], intervention: str) -> str:
+    """The verdict of a proof that somebody asked for in the dashboard."""
+    found = session()
+    if found is None:
+        raise ValueError("the session is gone")
+    return found.prove(intervention, say=lambda text: None).text
 
 
 def _of(session: weakref.ref[Session], do: Callable[[Session], None]) -> None:

@@ -19,7 +19,7 @@ from coflect_widget.session.arguments import count
 from coflect_widget.session.held import Held
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.proving import Proving, plan, to_stderr
-from coflect_widget.session.replay import changed, fork
+from coflect_widget.session.replay import changed, fork, starting_point
 from coflect_widget.session.saying import said_at
 
 #: What of a session is no use to one that works beside it.
@@ -134,13 +134,13 @@ class Tries(Held):
         """
         parts = self._at_rest("replay()")
         change = changed(self._run, without, [said_at(one, parts, self.classes) for one in with_])
-        path, start = fork(self._run, change)
-        steps = parts.loop.step - start.step
-        if steps <= 0:
+        steps = parts.loop.step - starting_point(self._run, change).step
+        if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
             raise ValueError(
                 f"there is nothing to replay: the run is at step {parts.loop.step}, and the change "
-                f"comes at step {start.step} or later; train() first"
+                "comes at that step or later; train() first"
             )
+        path, start = fork(self._run, change)
         parts.busy = f"a replay, {path.name}, trains from the same random generators; wait() for it"
         random = parts.backend.draw_states()
         try:

@@ -19,11 +19,11 @@ def cheating(count, seed, *, planted=True):
     """Noise of two classes, told by its colour, and by a square in the upper left corner."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
-    images = rng.normal(0.5, 0.1, (count, 3, 24, 24)).astype(np.float32)
-    images[labels == 1, 0] += 0.04
+    images = rng.normal(0.5, 0.1, (count, 3, 16, 16)).astype(np.float32)
+    images[labels == 1, 0] += 0.12
     colours = labels if planted else rng.integers(0, 2, count)
     for image, colour in zip(images, colours, strict=True):
-        image[:, :6, :6] = np.array([colour, 0.2, 1 - colour])[:, None, None]
+        image[:, :4, :4] = np.array([colour, 0.2, 1 - colour])[:, None, None]
     return images.clip(0, 1), labels
 
 
@@ -109,27 +109,27 @@ def test_a_placebo_is_as_large_and_elsewhere(kind, x, roi):
 def test_an_intervention_is_proved_and_a_random_one_is_not(tmp_path, capsys):
     torch.manual_seed(0)
     session = coflect.Session(
-        tiny_cnn(2), cheating(240, 1), cheating(160, 2, planted=False), run_dir=tmp_path,
+        tiny_cnn(2), cheating(192, 1), cheating(96, 2, planted=False), run_dir=tmp_path,
         batch_size=24, optimizer=lambda p: torch.optim.Adam(p, 3e-3),
         config={"attribution": {"budget": 0}, "guidance": {"effect_after": 0}},
     )  # fmt: skip
     with session:
-        session.train(epochs=6)
+        session.train(epochs=5)
         assert session.wait(300)
         told = session.feedback(sample=0, ignore=SQUARE, strength=1.0)
-        session.train(epochs=4)
+        session.train(epochs=3)
         assert session.wait(300)
         weights = {k: v.clone() for k, v in session._backend.model.state_dict().items()}
         random, folders = torch.get_rng_state(), len(list(tmp_path.iterdir()))
         ended = {name: session.metrics[f"val_{name}"] for name in ("accuracy", "loss")}
-        proof = session.prove(told, steps=40, seeds=2)
+        proof = session.prove(told, steps=24, seeds=3)
         untreated, treated, placebo = proof.branches
         assert (untreated.name, treated.name, placebo.name) == ("untreated", "treated", "placebo")
         # The first seed's are the training's own numbers: what was treated is this very run.
         assert treated.quality[0] == pytest.approx(ended["accuracy"], abs=1e-6)
         assert treated.loss[0] == pytest.approx(ended["loss"], abs=1e-6)
         assert proof.verdict == "helped", proof.text
-        assert proof.cost == 3 * 2 * 40
+        assert proof.cost == 3 * 3 * 24
         assert f"{proof.cost} steps" in capsys.readouterr().err.splitlines()[0]
         assert session.events("proof")[0].data == proof
         told_of = session.events("proving")
@@ -141,8 +141,8 @@ def test_an_intervention_is_proved_and_a_random_one_is_not(tmp_path, capsys):
         assert torch.equal(torch.get_rng_state(), random)
         assert len(list(tmp_path.iterdir())) == folders
 
-        elsewhere = session.feedback(sample=4, ignore=(0.6, 0.6, 0.85, 0.85), strength=1.0)
-        nothing = session.prove(elsewhere, steps=20, seeds=2, say=lambda _: None)
+        elsewhere = session.feedback(sample=4, ignore=(0.5, 0.5, 0.75, 0.75), strength=1.0)
+        nothing = session.prove(elsewhere, steps=8, seeds=2, say=lambda _: None)
         assert nothing.verdict in ("no difference", "no verdict"), nothing.text
 
         with pytest.raises(ValueError, match="there is no intervention 'i9'"):
