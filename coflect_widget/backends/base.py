@@ -279,6 +279,12 @@ class Backend(Protocol):
             If something does not fit, or the backend cannot.
         """
 
+    def draw_states(self) -> dict[str, Any]:
+        """* Of all random generators that the data and the steps draw from."""
+
+    def put_draw_states(self, kept: Mapping[str, Any]) -> None:
+        """* Put back what `draw_states` gave."""
+
     # --- telemetry, and loops of the user's own ------------------------------------------------
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:

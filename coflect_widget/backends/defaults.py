@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
-from coflect_widget.backends.state import Memory, TrainingState, weights_alone
+from coflect_widget.backends.state import (
+    Memory,
+    TrainingState,
+    process_random_state,
+    put_process_random_state,
+    weights_alone,
+)
 from coflect_widget.distributed.alone import Alone
 from coflect_widget.distributed.group import Group
 from coflect_widget.modalities.base import Modality
@@ -99,6 +105,12 @@ class BackendDefaults:
             "this backend has no state() and restore(), so its runs cannot be gone on with; the "
             "weights are in the checkpoint"
         )
+
+    def draw_states(self) -> dict[str, Any]:
+        return process_random_state()
+
+    def put_draw_states(self, kept: Mapping[str, Any]) -> None:
+        put_process_random_state(kept)
 
     def follow(self, loader: Any) -> AbstractContextManager[Callable[[], NDArray[np.int64] | None]]:
         return unknown_order(loader)

@@ -166,6 +166,19 @@ class AnswerFinding(Command):
     answer: Answer
 
 
+class Prove(Command):
+    """Train with an intervention, without it and with a random one instead, from before it."""
+
+    kind: Literal["prove"] = "prove"
+    intervention: str = Field(min_length=1, max_length=64)
+
+
+class EndProof(Command):
+    """End the proof that is under way; nothing is said of the intervention then."""
+
+    kind: Literal["end_proof"] = "end_proof"
+
+
 class OpenWindow(Command):
     """Open the review window by hand."""
 
@@ -207,6 +220,8 @@ AnyCommand = Annotated[
     | SetKnobs
     | LeaveOut
     | AnswerFinding
+    | Prove
+    | EndProof
     | OpenWindow
     | Dismiss
     | SavePage

@@ -183,6 +183,58 @@ class Effect(Payload):
     measures: list[Measure] = []
 
 
+class ProofBranch(Record):
+    """One branch of a proof: what it came to, one figure for each seed."""
+
+    name: Literal["treated", "untreated", "placebo"]
+    quality: list[float | None] = []  #: on validation, as the task measures it
+    loss: list[float | None] = []
+    pull: list[float | None] = []  #: of what is ignored, beyond the same shape elsewhere
+
+
+class Beyond(Record):
+    """How far one branch is beyond another one, seed by seed; `low` to `high` is 95 %."""
+
+    branch: Literal["treated", "placebo"]
+    than: Literal["untreated", "placebo"]
+    name: Literal["quality", "pull"]
+    change: float
+    low: float
+    high: float
+
+
+class Proof(Payload):
+    """What an intervention does, by trainings with it, without it and with a random one instead.
+
+    Each seed's branches begin at the same step, with the same weights, and see the same batches.
+    """
+
+    intervention: str
+    verdict: Literal["helped", "no difference", "harmed", "no verdict"]
+    text: str  #: the verdict in a sentence, with its figures
+    from_step: int
+    steps: int  #: of each branch
+    seeds: int
+    cost: int = 0  #: steps that were trained for it
+    seconds: float = 0.0
+    quality: str = ""  #: what the task calls its quality, such as "accuracy"
+    branches: list[ProofBranch] = []
+    beyond: list[Beyond] = []
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Proving(Payload):
+    """How far a proof is; the last one says `over`."""
+
+    intervention: str
+    done: int  #: steps
+    total: int
+    text: str = ""
+    over: bool = False
+
+
 class Finding(Payload):
     """One small region that decides by itself, in a share of the samples that were looked at.
 

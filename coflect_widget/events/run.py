@@ -64,7 +64,7 @@ class CheckpointSaved(Payload):
     """A checkpoint is on disk: its folder, relative to the run folder."""
 
     path: str  #: in runs of before, the file of the weights
-    reason: str = ""  #: "time", "epoch", "best", "asked", "finished", "stopped" or "failed"
+    reason: str = ""  #: "time", "epoch", "best", "said", "knob", "asked", "finished", ...
     name: str = ""  #: that a person gave it
     metric: str = ""  #: of the validation by which it is the best so far; "" where it is not
     direction: str = ""  #: "higher" or "lower" is better

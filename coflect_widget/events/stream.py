@@ -24,6 +24,8 @@ from coflect_widget.events.guidance import (
     InterventionRecord,
     KnobsInForce,
     Lapsed,
+    Proof,
+    Proving,
     Spike,
     Undone,
 )
@@ -77,6 +79,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "effect": Effect,
     "finding": Finding,
     "answer": Answered,
+    "proof": Proof,
+    "proving": Proving,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
     "resumed": Resumed,
@@ -103,6 +107,7 @@ DURABLE = frozenset(
         "failure",
         "judged",
         "answer",
+        "proof",
     }
 )
 

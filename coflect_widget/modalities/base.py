@@ -275,6 +275,9 @@ class Modality(Protocol):
     def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
         """A mask (E) of the same shape at another place of `x`, drawn at random."""
 
+    def marked_by(self, mask: BoolArray) -> tuple[Region, ...]:
+        """Regions that together mark the units of a mask (E), at least one of which is set."""
+
     def moves(
         self, extent: tuple[int, ...], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:

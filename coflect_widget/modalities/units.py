@@ -164,6 +164,22 @@ class Units:
         found: BoolArray = moved[tuple(slice(None, None, rng.choice((-1, 1))) for _ in by)]
         return found
 
+    def marked_by(self, mask: BoolArray) -> tuple[Region, ...]:
+        """A box for each run along the last axis; along the others it has what is set there."""
+        rows = mask.reshape(-1, mask.shape[-1]).any(0)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], rows, [False]])))
+        found = []
+        for start, stop in edges.reshape(-1, 2).tolist():
+            at = np.nonzero(mask[..., start:stop])[:-1]
+            low = [*(int(one.min()) for one in at), start]
+            high = [*(int(one.max()) + 1 for one in at), stop]
+            shares = [
+                [place / side for place, side in zip(each, mask.shape, strict=True)][::-1]
+                for each in (low, high)
+            ]
+            found.append(self.region({"box": [*shares[0], *shares[1]]}, "region", mask.shape))
+        return tuple(found)
+
     def moves(
         self, extent: tuple[int, ...], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:

@@ -42,6 +42,9 @@ _PART = re.compile(r"\.step_[\d-]+\.[0-9a-f]+\.part$")
 _MOST_TEXT, MOST_BYTES = 4 * TEXT_BYTES, 2**36
 #: Checkpoints beside the best and the named ones that stay.
 KEPT = 2
+#: Reasons of those that come before what a person said: the first and the newest few stay, so that
+#: the run can be replayed from there.
+SAID = ("said", "knob")
 
 
 class NoCheckpointError(ValueError):
@@ -79,7 +82,7 @@ class Checkpoint:
     seq : int
         Events of the run that it has taken in have a smaller number.
     reason : str
-        "time", "epoch", "best", "asked", "finished", "stopped" or "failed".
+        "time", "epoch", "best", "said", "knob", "asked", "finished", "stopped" or "failed".
     name : str
         Given by a person; such a checkpoint stays.
     score : Score or None
@@ -348,10 +351,16 @@ def run_of(path: Path) -> tuple[Path, str]:
 
 
 def needless(found: Checkpoints) -> list[Checkpoint]:
-    """Those that need not be kept: all but the last few steps, the best and the named ones."""
+    """Those that need not be kept.
+
+    All but the last few steps, the best, the named ones, and some from before a person's words.
+    """
     best = found.best
+    said = [one for one in found if one.reason in SAID]
+    before = [*said[:1], *said[-KEPT:]]
     newest: list[Checkpoint] = []
     for one in reversed(found):
         if len(newest) < KEPT and one.step not in [kept.step for kept in newest]:
             newest.append(one)
-    return [one for one in found if not (one.name or one is best or one in newest)]
+    kept = [*newest, *before]
+    return [one for one in found if not (one.name or one is best or one in kept)]

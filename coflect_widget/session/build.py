@@ -152,6 +152,7 @@ def build(
         intervened=lambda: window.intervened(loop.epoch),
         running=lambda: loop.running,
         step=lambda: loop.step,
+        before=lambda: own_loop.used or checkpoints.before(),
     )
     snapshot = partial(snapshot_of, backend, structure, modality)
     findings = Finder(
@@ -272,6 +273,7 @@ def build(
     )
     parts = Parts(
         backend=backend,
+        structure=structure,
         config=config,
         path=path,
         task=task,

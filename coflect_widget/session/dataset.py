@@ -222,6 +222,7 @@ class DataChanges:
         self, kind: Any, indices: list[int], labels: list[int], recorded: Future[Intervention]
     ) -> None:
         change = DataChange(kind=kind, index=indices, label=labels)
+        self._steering.before()
         name = self._steering.ledger.new_id()
         self._put_verdicts(name, change)
         named = _named(indices)
@@ -248,6 +249,7 @@ class DataChanges:
         recorded: Future[Intervention],
     ) -> None:
         first, count = self._backend.num_train, len(inputs)
+        self._steering.before()
         self._put_rows(inputs, targets)
         indices = list(range(first, first + count))
         text = f"add {count} sample{'s' * (count > 1)}, {_named(indices)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
@@ -111,6 +111,8 @@ class Desk:
         self._classes = list(classes)
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
+        self.prove: Callable[[str], str]  # by the session; gives the verdict
+        self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
     # --- what the browser sends ----------------------------------------------------------------
@@ -163,6 +165,13 @@ class Desk:
                 return _later(self._data.drop(command.index), _said_of)
             case events.AnswerFinding():
                 return _later(self.answer(command.finding, command.answer), _said_of_finding)
+            case events.Prove():
+                return self._prove(command.intervention)
+            case events.EndProof():
+                if self.proving is None:
+                    raise ValueError("no proof is under way")
+                self.proving.cancel()
+                return _at_once("The proof ends at its next step")
             case events.Dismiss():
                 # The coach hears of it as of everything else: from the record.
                 self._tell.command(f"{DISMISS}{command.key}")
@@ -170,6 +179,18 @@ class Desk:
             case events.CloseOthers():
                 return _aside(self._close_others)
         raise ValueError(f"{type(command).__name__} is no command of a training")
+
+    def _prove(self, intervention: str) -> Future[Answer]:
+        if self._loop.running:
+            raise ValueError(
+                "a proof needs the random generators that this training draws from: Stop it first; "
+                "Continue goes on where it was"
+            )
+        _ = self._steering.ledger[intervention]
+        if self.proving is not None:
+            raise ValueError("a proof is under way already")
+        self._tell.command(f"prove {intervention}")
+        return _aside(lambda: Answer(self.prove(intervention)))
 
     def _close_others(self) -> Answer:
         ended = self.close_others()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention, Ledger
-from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.guidance.state import Scope
 from coflect_widget.records.cells import Pictured
-from coflect_widget.session.arguments import fraction, one_of, whole_number
+from coflect_widget.session.arguments import whole_number
 from coflect_widget.session.drawing import effects
 from coflect_widget.session.held import Held
+from coflect_widget.session.saying import feedback_of
 
 if TYPE_CHECKING:
     from coflect_widget.events import Effect
@@ -53,22 +53,8 @@ class Guides(Held):
         ValueError
             If anything in it cannot be used; nothing has changed then.
         """
-        given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
-        strokes = [
-            events.StrokeInput(kind=kind, roi=region.to_json())
-            for kind, given in given_by_kind.items()
-            for region in self._made().modality.regions(given, kind)
-        ]
-        if instruction is not None and not isinstance(instruction, str):
-            raise TypeError(
-                f'instruction={instruction!r} must be text, such as "increase focus by 10%"'
-            )
-        command = events.Feedback(
-            sample=None if sample is None else whole_number(sample, "sample"),
-            strokes=strokes,
-            instruction=instruction,
-            strength=fraction(strength, "strength"),
-            scope=one_of(scope, "scope", get_args(Scope)),
+        command = feedback_of(
+            self._made().modality, sample, look, ignore, instruction, strength, scope
         )
         return self._wait_for(self._led().desk.feedback(command), 60, "feedback()")
 

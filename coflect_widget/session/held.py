@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
@@ -29,6 +29,7 @@ class Held:
     _parts: Parts | None
     _run: Run
     _process: int  # that made the session
+    _given: dict[str, Any]  #: arguments of the session, by name
 
     def close(self) -> None:
         """Stop training, end every worker and thread, and leave the run folder complete."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from coflect_widget.process.ending import before_the_end
 from coflect_widget.session import at_exit
@@ -15,6 +17,22 @@ from coflect_widget.session.held import Held
 SERVE = "COFLECT_SERVE"
 #: Sessions that are not closed.
 _open: set[Held] = set()
+_beside: ContextVar[bool] = ContextVar("coflect_beside", default=False)
+
+
+@contextmanager
+def beside() -> Iterator[None]:
+    """A session that is made within works for another one, which stays the one worked with."""
+    token = _beside.set(True)
+    try:
+        yield
+    finally:
+        _beside.reset(token)
+
+
+def training() -> list[str]:
+    """Runs of the sessions that train in this kernel, held or not."""
+    return _names(_by_name(one for one in _open if one._made().loop.running))
 
 
 def join(session: Held) -> None:
@@ -29,6 +47,8 @@ def join(session: Held) -> None:
     parts.desk.close_others = close_others
     earlier = _by_name(_open)
     _open.add(session)
+    if _beside.get():
+        return
     if parts.config.process.touch:
         before_the_end(close_all)
     for other in earlier:

@@ -89,9 +89,12 @@ class Parts:
     spare : bool
         Whether a later session of the kernel is the one that is worked with.
     closed : bool
+    busy : str
+        Why no training can begin now; "" where one can.
     """
 
     backend: Any
+    structure: bytes | Exception
     config: Config
     path: Path
     task: Task
@@ -127,6 +130,7 @@ class Parts:
     outlets: Outlet = field(init=False)
     spare: bool = False
     closed: bool = False
+    busy: str = ""
     _hung: bool = False  # training did not stop when it was told to
 
     def announce(

@@ -45,6 +45,7 @@ from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
+from coflect_widget.session.trying import Tries
 from coflect_widget.session.waiting import Waits
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
@@ -57,7 +58,7 @@ _ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, Shows):
+class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -171,6 +172,12 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             checked = resumed.config()
         else:
             checked = Config.from_mapping(config)
+        self._given = {
+            "model": model, "train_data": train_data, "val_data": val_data, "classes": classes,
+            "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "batch_size": batch_size,
+            "backend": backend, "executor": executor, "class_weight": class_weight,
+            "inputs": inputs, "task": task, "tokenizer": tokenizer,
+        }  # fmt: skip
         names = class_names(classes)
         if names is None and resumed is not None:
             names = resumed.classes()
@@ -305,6 +312,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             partial(_of, mine, kernel.say_who_trains),
         )
         self._parts.desk.begin = self._starter.begin
+        self._parts.desk.prove = partial(_proved, mine)
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -433,6 +441,14 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Exports, S
             note_assumed(self._run.path, new)
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
             self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
+
+
+def _proved(session: weakref.ref[Session], intervention: str) -> str:
+    """The verdict of a proof that somebody asked for in the dashboard."""
+    found = session()
+    if found is None:
+        raise ValueError("the session is gone")
+    return found.prove(intervention, say=lambda text: None).text
 
 
 def _of(session: weakref.ref[Session], do: Callable[[Session], None]) -> None:

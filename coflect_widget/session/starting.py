@@ -47,12 +47,14 @@ class Starter:
         ValueError
             If nothing is left, and nothing is said.
         RuntimeError
-            If training is running already.
+            If training is running already, or a replay or a proof is.
         """
         parts, backend = self._parts, self._parts.backend
         with self._one:
             if parts.loop.running:
                 raise RuntimeError(RUNNING)
+            if parts.busy:
+                raise RuntimeError(parts.busy)
             parts.ranks.join(ours=True)
             whole = epochs is not None
             if epochs is not None:

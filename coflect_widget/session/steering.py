@@ -50,6 +50,8 @@ class Steering:
         Whether anything trains.
     step : callable () -> int
         Steps done.
+    before : callable ()
+        Called at the step boundary before an intervention: keeps the state as it is.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Steering:
         intervened: Callable[[], None],
         running: Callable[[], bool],
         step: Callable[[], int],
+        before: Callable[[], object],
     ) -> None:
         self._backend = backend
         self._task = task
@@ -89,6 +92,7 @@ class Steering:
         self._intervened = intervened
         self._running = running
         self._step = step
+        self.before = before
         self.ledger = Ledger(config.guidance.strength, modality)
         self.worker = IdleWorker()
         self.search = ArtefactSearch(
@@ -327,7 +331,8 @@ class Steering:
         coming = self.ledger.arrived(data.id)
         if coming is None:
             return
-        if not coming.undone:
+        guides = coming.record.guides  # of a knob the losses heard nothing: they draw on
+        if guides and not coming.undone:
             entry = Intervention(coming.record, step)
             self._backend.set_guidance(fold((entry,), self.ledger.state(), self._modality))
         self.ledger.append(coming.record, step, coming.when)
@@ -335,15 +340,16 @@ class Steering:
             self.ledger.undo(data.id)
             return
         self.effects.applied(coming.record, step)
-        self._places.drawn(coming.record, training=True)
-        self._intervened()
+        if guides:
+            self._places.drawn(coming.record, training=True)
+            self._intervened()
 
     def _take_out(self, intervention: str) -> Intervention:
         """Out of force, in the loss first and then in the ledger."""
         before = self.ledger[intervention]
         undone = replace(before, undone=True)
         entries = [undone if e.id == undone.id else e for e in self.ledger.taken]
-        if not before.undone and undone in entries:
+        if before.record.guides and not before.undone and undone in entries:
             state = fold(entries, GuidanceState(focus=self.ledger.focus), self._modality)
             self._backend.set_guidance(state)
         entry = self.ledger.undo(intervention)
@@ -388,6 +394,7 @@ class Steering:
 
     def _apply(self, record: events.InterventionRecord, recorded: Future[Intervention]) -> None:
         step = self._step()
+        self.before()
         # First what can fail: the ledger takes only what the loss took.
         loss = self._backend.set_guidance(
             fold((Intervention(record, step),), self.ledger.state(), self._modality)

@@ -310,6 +310,18 @@ class EffectWatch:
             CLASSES if self._placed is None else PLACES,
         )
 
+    def carriers(
+        self, record: InterventionRecord, kind: Kind
+    ) -> tuple[list[Sample], list[BoolArray]]:
+        """Samples that carry the region of that kind, and the region (E) in each.
+
+        Raises
+        ------
+        ValueError
+            If none was found.
+        """
+        return self._donors(record, kind, np.random.default_rng(self._seed))
+
     def _request(self, record: InterventionRecord, kind: Kind) -> Request:
         rng = np.random.default_rng(self._seed)
         donors, masks = self._donors(record, kind, rng)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from coflect_widget.backends.state import Memory
 from coflect_widget.records.checkpoint_files import (
+    SAID,
     Checkpoint,
-    Contents,
     Score,
     find_checkpoints,
     needless,
@@ -30,6 +30,7 @@ from coflect_widget.records.checkpoint_files import (
 )
 from coflect_widget.records.journal import remedy
 from coflect_widget.training.controls import Controls
+from coflect_widget.training.copied import Copied
 
 #: Seconds to the first attempt after one that failed; it doubles, up to `LONGEST`.
 SOON, LONGEST = 2.0, 60.0
@@ -45,25 +46,7 @@ PACE = 20.0
 #: Notices are an alarm of this kind, which is over once a checkpoint is on disk again.
 ALARM = "checkpoint"
 
-Reason = Literal["time", "epoch", "best", "asked", "knob", "finished", "stopped", "failed"]
-
-
-class Copied(Protocol):
-    """What was copied at one step boundary."""
-
-    @property
-    def step(self) -> int:
-        """Steps done."""
-
-    @property
-    def epoch(self) -> int:
-        """Epochs completed."""
-
-    def contents(self) -> tuple[Contents, Mapping[str, str], Mapping[str, Any]]:
-        """Contents, aliases of weights, and further fields of the manifest; waits for them.
-
-        Called on the thread that writes, perhaps more than once.
-        """
+Reason = Literal["time", "epoch", "best", "said", "asked", "knob", "finished", "stopped", "failed"]
 
 
 #: Reasons for which nobody waits.
@@ -143,6 +126,7 @@ class CheckpointKeeper:
         self._copies = 0
         self._due = float("inf")  # when the next one is to be taken
         self._newest: int | None = None  # step of the newest copy
+        self._said: int | None = None  # step of the newest one that `before` kept
         self._taken_at = time.monotonic()  # the newest copy
         self._quiet_until = 0.0  # for the best one
         self._best: Score | None = None
@@ -183,6 +167,12 @@ class CheckpointKeeper:
         """Keep the state as it is, at this step boundary, or while nothing trains."""
         self._look_at_folder()
         self._taken(reason)
+
+    def before(self) -> None:
+        """A person's words come into force at this boundary: keep the state, once a step."""
+        if self._said != (step := self._step()):
+            self._said = step
+            self.now("said")
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -238,10 +228,13 @@ class CheckpointKeeper:
             return not any(job.error is not None for job in self._jobs)
 
     def drain(self, seconds: float = PATIENCE) -> bool:
-        """Wait until all that was taken is on disk, or was refused; False if that takes longer."""
+        """Write now what waits, until all is on disk but what it refuses; False after `seconds`."""
         with self._changed:
+            for job in self._jobs:
+                job.due = job.due if job.error is not None else 0.0
+            self._changed.notify_all()
             return self._changed.wait_for(
-                lambda: not self._at_work and all(job.error for job in self._jobs), seconds
+                lambda: self._at_work is None and all(job.error for job in self._jobs), seconds
             )
 
     def close(self) -> None:
@@ -300,6 +293,7 @@ class CheckpointKeeper:
             for job in self._jobs
             if job is not self._at_work
             and not job.name
+            and job.reason not in SAID
             and (job.score is None) == (new.score is None)
         ]
         for job in needless:

@@ -154,6 +154,11 @@ class TrainingLoop:
         if not self._batch_in_epoch and not self._validating:
             self._change()
 
+    @property
+    def at_epoch(self) -> list[Callable[[], None]]:
+        """What is to be done before the next epoch's first batch."""
+        return list(self._for_next_epoch)
+
     def _change(self) -> None:
         if not self._for_next_epoch:
             return

@@ -15,6 +15,7 @@ from coflect_widget.ui import protocol
 from coflect_widget.ui.alarms import Alarms
 from coflect_widget.ui.asked import Asked
 from coflect_widget.ui.behind import lines_of, others
+from coflect_widget.ui.came_of import CameOf
 
 MAX_NOTICES = 20
 MAX_LOOKS = 32  # recorded explanations that wait to be sent
@@ -91,6 +92,7 @@ class Folded:
             "steps_left": None,
         }
         self._own_loop = False
+        came_of = CameOf(self.ledger, self.dirty)
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -110,7 +112,9 @@ class Folded:
             events.Notice: self._notice,
             events.Advice: self._advised,
             events.Failure: self._failure,
-            events.Effect: self._effect,
+            events.Effect: came_of.effect,
+            events.Proving: came_of.proving,
+            events.Proof: came_of.proof,
             events.Hits: self._found_alike,
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
@@ -336,6 +340,7 @@ class Folded:
             "strength": data.strength,
             "undone": False,
             "effect": None,
+            "proof": None,
             "measured": data.data is None,
         }
         if data.data is not None and data.data.kind == "drop":
@@ -367,12 +372,6 @@ class Folded:
         self.status["overlays_skipped"] = data.overlays_skipped
         self.status["rest_seconds"] = data.rest_seconds
         self.status["cost_percent"] = data.percent
-
-    def _effect(self, _: Event, data: events.Effect) -> None:
-        item = self.ledger.get(data.intervention)
-        if item is not None:
-            item["effect"] = data.model_dump()
-            self.dirty.add("ledger")
 
     def _found_alike(self, _: Event, data: events.Hits) -> None:
         self.hits = data

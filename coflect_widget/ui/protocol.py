@@ -303,6 +303,14 @@ class Suspects(TypedDict):
     items: list[Suspect]
 
 
+class ProofShown(TypedDict):
+    """A proof of an intervention; while it is under way it has no verdict."""
+
+    verdict: Literal["", "helped", "no difference", "harmed", "no verdict"]
+    text: str
+    share: float  # of its steps that are done, 0 to 1
+
+
 class LedgerItem(TypedDict):
     """One intervention as the ledger shows it."""
 
@@ -316,6 +324,7 @@ class LedgerItem(TypedDict):
     strength: float | None
     undone: bool
     effect: Effect | None
+    proof: ProofShown | None
     measured: Annotated[bool, older(True)]  # whether an effect may come; none of changed data
     thumbnail_buffer: Png  # of its sample
     before_buffer: Png  # the same with the map that the model had when it was told ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
-from coflect_widget.guidance.ledger import Ledger
+from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.evaluations.evaluating import (
     Evaluation,
@@ -20,6 +20,7 @@ from coflect_widget.records.reports.reporting import write_report
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
+from coflect_widget.session.replay import changed, fork
 from coflect_widget.session.resuming import Resume
 
 
@@ -65,6 +66,31 @@ class RecordedRun(Run):
             size = Resume.of(self).batch_size()
             arguments |= {} if size is None else {"batch_size": size}
         return Session(model, train_data, val_data, resume=self, **arguments)
+
+    def fork(
+        self,
+        without: Iterable[Intervention | str] | Intervention | str = (),
+        with_: Iterable[Intervention] = (),
+    ) -> RecordedRun:
+        """A run folder beside this one, at a checkpoint, with something left out or added.
+
+        Its `resume`, and then `Session.train`, make the rest; `Session.replay` does all of it where
+        the session is still there.
+
+        Parameters
+        ----------
+        without : Intervention, str, or several
+            Interventions, or their ids, that are never given.
+        with_ : iterable of Intervention
+            Given besides, at their steps; of another run's `ledger`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such intervention, or no checkpoint from before the change.
+        """
+        path, _ = fork(self, changed(self, without, list(with_)))
+        return RecordedRun(path)
 
     def timeline(self, index: int) -> list[Explanation]:
         """Where the model looked on one sample over the run, oldest first; see `Session`."""

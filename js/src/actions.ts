@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import { walk } from "./lists";
-import { draftsOf, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type FindingAnswer, type Stroke, type Strokes } from "./state";
+import { draftsOf, isProvable, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type FindingAnswer, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
 import { shownKind } from "./modalities/kinds";
 import { toRoi } from "./shapes";
@@ -170,6 +170,14 @@ export class Actions {
     if (answer === "wrong reason") this.store.patch({ tab: "look" }); // where it is said, and undone
     await this.#tell({ kind: "answer", finding, answer });
     this.#answered.delete(finding);
+  }
+
+  /** Prove an intervention, or end its proof; without an id the newest one that can be proved. */
+  async prove(id?: string): Promise<void> {
+    const items = this.store.state.ledger.filter(isProvable);
+    const item = id === undefined ? items.at(-1) : items.find((one) => one.id === id);
+    if (item === undefined) return;
+    await this.#tell(item.proof?.verdict === "" ? { kind: "end_proof" } : { kind: "prove", intervention: item.id });
   }
 
   async undo(id: string): Promise<void> {

@@ -10,7 +10,7 @@ import { RADII } from "./tools";
 import type { Context, Part } from "./view";
 
 const KEYS: readonly (readonly [string, string])[] = [
-  ["P", "pause, resume, or train on after an end"],
+  ["P", "pause, resume, or train on after an end; with Shift: prove what was told last"],
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
   ["N", "next sample of the list; with Shift: the one before"],
   ["D Q C K", "go to the sample, the list, the charts, the ledger"],
@@ -80,6 +80,7 @@ export function listenForKeys({ root, store, actions, signal, ask }: Context, op
   const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
     if (map) show(map[0]);
+    else if (key === "p" && shift) void actions.prove();
     else if (key === "p") void actions.pauseOrResume();
     else if (key === "s") void actions.advance(shift ? "epoch" : "step");
     else if (key === "l") store.patch({ meaning: "look" });

@@ -6,8 +6,8 @@ import { makeCrop, outline, showCrop } from "./crops";
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { showGlance } from "./modalities/kinds";
 import type { LedgerItem } from "./protocol";
-import { className, isReachable, type State } from "./state";
-import { briefly, CHIPS, figures, told } from "./verdict";
+import { className, isProvable, isReachable, isTraining, type State } from "./state";
+import { briefly, CHIPS, figures, PROVED, told } from "./verdict";
 import type { Context, Part } from "./view";
 
 export function createLedger(context: Context): Part {
@@ -29,7 +29,8 @@ export function createLedger(context: Context): Part {
     if (pressed.classList.contains("cw-alike")) {
       store.patch({ page: "alike", tab: "list" });
       void actions.send({ kind: "similar", intervention: id });
-    } else if (sample !== null) void actions.choose(Number(sample));
+    } else if (pressed.classList.contains("cw-prove")) void actions.prove(id);
+    else if (sample !== null) void actions.choose(Number(sample));
     else void actions.undo(id);
   }, { signal });
 
@@ -47,8 +48,10 @@ export function createLedger(context: Context): Part {
       button("", { class: "cw-crops" }, makeCrop("cw-crop-told"), makeCrop("cw-crop-before"), makeCrop("cw-crop-after")),
       h("div", { class: "cw-entry-head" }, h("span", { class: "cw-verdict" }), h("span", { class: "cw-entry-step" })),
       h("div", { class: "cw-glance" }), h("bdi", { class: "cw-entry-text", dir: "auto" }), h("span", { class: "cw-effect", testid: "cw-effect" }),
+      h("span", { class: "cw-effect cw-proof", testid: "cw-proof" }, h("span", { class: "cw-verdict" }), h("progress", { max: "1", "aria-label": "Proof under way" }), h("span", {})),
       h("div", { class: "cw-entry-ends" },
         button("Find alike", { class: "cw-link cw-alike", title: "Search for other samples that show what is ignored here" }),
+        button("Prove it", { class: "cw-link cw-prove", testid: "cw-prove", title: "Train with it, without it, and with a random region instead, from before it (Shift P: the newest)" }),
         button("", { class: "cw-link cw-jump" }), button("Undo", { class: "cw-button cw-small cw-undo" })));
   }
 
@@ -71,10 +74,26 @@ export function createLedger(context: Context): Part {
     setAttr(crops, "aria-label", name);
   }
 
+  function showProof(proof: HTMLElement, prove: HTMLButtonElement, item: LedgerItem, state: State): void {
+    const [chip, bar, words] = proof.children as unknown as [HTMLElement, HTMLProgressElement, HTMLElement];
+    const found = item.proof;
+    const running = found?.verdict === "";
+    setHidden(proof, found === null);
+    setHidden(bar, !running);
+    bar.value = found?.share ?? 0;
+    setText(chip, found === null || running ? "" : `proof: ${found.verdict}`);
+    setAttr(chip, "data-verdict", found === null ? null : PROVED[found.verdict]);
+    setText(words, running ? found.text : "");
+    setAttr(proof, "title", found?.text ?? null);
+    setText(prove, running ? "End proof" : "Prove it");
+    setHidden(prove, !isProvable(item));
+    prove.disabled = !isReachable(state) || (!running && isTraining(state));
+  }
+
   function show(element: HTMLLIElement, item: LedgerItem, state: State): void {
-    const [crops, head, glance, text, effect, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+    const [crops, head, glance, text, effect, proof, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
     const [chip, step] = head.children as unknown as [HTMLElement, HTMLElement];
-    const [alike, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
+    const [alike, prove, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
     const reachable = isReachable(state);
     setAttr(element, "data-pointed", item.id === state.entry);
     setAttr(element, "data-id", item.id);
@@ -92,6 +111,7 @@ export function createLedger(context: Context): Part {
     setText(effect, item.effect === null || item.undone ? "" : briefly(item.effect));
     setAttr(effect, "data-verdict", item.effect?.verdict ?? null);
     setAttr(effect, "title", item.effect === null ? null : `${item.effect.text}\n${figures(item.effect)}`);
+    showProof(proof, prove, item, state);
     setHidden(alike, item.sample === null || item.undone || !item.strokes.some((one) => one.kind === "ignore"));
     alike.disabled = !reachable;
     setText(jump, item.sample === null ? "" : `#${item.sample}`);
@@ -109,7 +129,7 @@ export function createLedger(context: Context): Part {
     update(state, changed) {
       setHidden(knobs, state.knobs === null);
       renderKnobs(panel, { knobs: state.knobs, reachable: isReachable(state), rate: state.status?.learning_rate ?? null }, (command) => actions.send(command));
-      if (!["ledger", "undoing", "connection", "entry", "glances"].some((key) => changed.has(key as keyof State))) return;
+      if (!["ledger", "undoing", "connection", "entry", "glances", "status"].some((key) => changed.has(key as keyof State))) return;
       const items = [...state.ledger].reverse();
       setHidden(empty, items.length > 0);
       setText(count, items.length === 0 ? "" : String(items.length));

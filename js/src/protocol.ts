@@ -233,6 +233,13 @@ export interface Effect {
   measures: Measure[];
 }
 
+/** A proof of an intervention; while it is under way it has no verdict. */
+export interface ProofShown {
+  verdict: "" | "helped" | "no difference" | "harmed" | "no verdict";
+  text: string;
+  share: number;
+}
+
 /** One intervention as the ledger shows it. */
 export interface LedgerItem {
   id: string;
@@ -245,6 +252,7 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  proof: ProofShown | null;
   measured: boolean;
   thumbnail: Uint8Array | null;
   before: Uint8Array | null;
@@ -407,6 +415,8 @@ export type Command =
   | { kind: "set_knobs"; knobs: KnobInput[] }
   | { kind: "leave_out"; index: number[] }
   | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
+  | { kind: "prove"; intervention: string }
+  | { kind: "end_proof" }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }

@@ -176,6 +176,16 @@ export function isReachable(state: Pick<State, "connection">): boolean {
   return ["live", "silent", "behind"].includes(state.connection);
 }
 
+/** Whether a training is under way, held or not. */
+export function isTraining(state: Pick<State, "status">): boolean {
+  return state.status?.state === "training" || state.status?.state === "paused";
+}
+
+/** Whether an entry of the ledger marks something that a random region can be held beside. */
+export function isProvable(item: LedgerItem): boolean {
+  return item.strokes.length > 0 && !item.undone;
+}
+
 /** Whether the queue holds only samples that are still right, or soon will. */
 export function showsOnset(state: State): boolean {
   return state.onset ?? state.queue?.onset === true;

@@ -1,7 +1,7 @@
 // What an intervention came to, in one word and in a sentence.
 
 import { value } from "./format";
-import type { Effect, LedgerItem } from "./protocol";
+import type { Effect, LedgerItem, ProofShown } from "./protocol";
 
 /** A verdict's word on the screen, and its colour. */
 export const CHIPS: Record<Effect["verdict"], readonly [string, string]> = {
@@ -11,6 +11,9 @@ export const CHIPS: Record<Effect["verdict"], readonly [string, string]> = {
   "harmed": ["harmed", "bad"],
   "no verdict": ["no verdict", "none"],
 };
+
+/** A proof's colour. */
+export const PROVED: Record<ProofShown["verdict"], string> = { "": "none", "helped": "good", "no difference": "none", "harmed": "bad", "no verdict": "none" };
 
 /** The sentence without the verdict before it: that stands beside it. */
 export function explained(effect: Effect): string {

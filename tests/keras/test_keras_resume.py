@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.records.checkpoint_files import read_checkpoint
 from tests.conftest import to_step
 
 
@@ -111,3 +112,32 @@ def test_fit_goes_on_with_weights_optimizer_and_what_is_known(make):
     assert (resumed.metrics["step"], resumed.metrics["epoch"]) == (12, 4)
     resumed._parts.forecaster.drain(30)
     assert (resumed._parts.forecaster.store.times_seen == 4).all()
+
+
+@pytest.mark.slow
+def test_a_replay_is_the_run_that_never_had_it(make, tmp_path):
+    def told(folder, *, box):
+        session = make(run_dir=tmp_path / folder)
+        session.train(epochs=2)
+        session.pause()
+        to_step(session, 3)
+        if box:
+            session.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4), strength=0.5)
+        to_step(session, 5)
+        session.feedback(sample=8, look=(0.2, 0.2, 0.8, 0.8))
+        session.resume()
+        assert session.wait(300)
+        return session
+
+    session = told("first", box=True)
+    replayed = session.replay(without="i1")
+    assert replayed.wait(300)
+    without = told("second", box=False)
+
+    def close(one, other):
+        first, second = (read_checkpoint(run.checkpoints.last).weights for run in (one, other))
+        assert first.keys() == second.keys()
+        return max(np.abs(first[name] - second[name]).max() for name in first)
+
+    assert close(replayed, without.run) <= 1e-6
+    assert close(replayed, session.run) > 1e-6

@@ -93,6 +93,10 @@ class Image(Units):
         """The pixels whose centre is inside."""
         return rasterise(cast("Roi", region), *extent)
 
+    def marked_by(self, mask: BoolArray) -> tuple[Region, ...]:
+        """The pixels themselves."""
+        return (self.region(mask, "region"),)
+
     def overlap(self, one: Region, other: Region) -> bool:
         """See `Modality.overlap`."""
         return bool((self.mask(one, _RASTER) & self.mask(other, _RASTER)).any())

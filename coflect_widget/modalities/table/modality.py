@@ -287,6 +287,10 @@ class Table(Units):
         found: BoolArray = self._by_column(drawn[None], len(mask))[0]
         return found
 
+    def marked_by(self, mask: BoolArray) -> tuple[Region, ...]:
+        """Their features."""
+        return (self.region(mask, "region", mask.shape),)
+
     def moves(
         self, extent: tuple[int, ...], count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:

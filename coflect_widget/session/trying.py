@@ -1,0 +1,276 @@
+"""The part of a `Session` that asks what would have been: replays of the run, and proofs."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from coflect_widget import events
+from coflect_widget.config import nearest
+from coflect_widget.guidance.ledger import Intervention
+from coflect_widget.records.checkpoint_files import Checkpoint
+from coflect_widget.records.run import Run
+from coflect_widget.session import kernel
+from coflect_widget.session.arguments import count
+from coflect_widget.session.held import Held
+from coflect_widget.session.parts import Parts
+from coflect_widget.session.proving import Proving, plan, to_stderr
+from coflect_widget.session.replay import changed, fork, starting_point
+from coflect_widget.session.saying import said_at
+
+#: What of a session is no use to one that works beside it.
+_QUIET: dict[str, Any] = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
+_LAB: dict[str, Any] = {
+    "checkpoint_minutes": 0.0,
+    "forecast": {"probes": 0},
+    "guidance": {"effect_after": 0},
+}
+
+
+class Replay(Run):
+    """A run that trains beside the session it was made from, and ends by itself.
+
+    Attributes
+    ----------
+    session : Session
+        Trains it; closed at its end, when all of the run is on disk.
+    """
+
+    def __init__(self, session: Any, steps: int, after: Callable[[], None]) -> None:
+        super().__init__(session.run.path)
+        self.session = session
+        self._after = after
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        try:
+            session.train(steps=steps)
+        except BaseException:
+            session.close()
+            after()
+            raise
+        threading.Thread(target=self._end, name="coflect-replay", daemon=True).start()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it has ended; False if `timeout` seconds passed first.
+
+        Raises
+        ------
+        Exception
+            What ended its training, if that failed.
+        KeyboardInterrupt
+            If interrupted; the replay is stopped first.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            # In slices, because a plain wait cannot be interrupted on every system.
+            while not self._ended.wait(0.2):
+                if until is not None and time.monotonic() >= until:
+                    return False
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def stop(self) -> None:
+        """End it at its next step; returns when it has ended."""
+        if not self._ended.is_set():
+            self.session._parts.controls.stop()
+        self._ended.wait()
+
+    def _end(self) -> None:
+        parts = self.session._parts
+        try:
+            parts.loop.wait(None)
+            self._error = parts.loop.error
+        finally:
+            try:
+                self._after()
+            finally:
+                try:
+                    self.session.close()
+                finally:
+                    self._ended.set()
+
+
+class Tries(Held):
+    """Mixed into `Session`: what the run would have been otherwise."""
+
+    def replay(
+        self,
+        without: Iterable[Intervention | str] | Intervention | str = (),
+        with_: Sequence[Intervention | Mapping[str, Any]] = (),
+        **again: Any,
+    ) -> Replay:
+        """Train again from before the first change, with some of what was said left out or added.
+
+        A run of its own beside this one, up to the step at which this one is; it trains in the
+        background, and `coflect.compare` shows both. What was said otherwise comes into force at
+        its steps. On a processor a torch training is made again bit for bit where nothing is
+        changed. The model, the data and the weights of this session stay as they are.
+
+        Parameters
+        ----------
+        without : Intervention, str, or several
+            Interventions, or their ids, that are never given.
+        with_ : sequence of Intervention or mapping
+            Given besides: of another ledger, at its own step, or arguments of `feedback` with a
+            step, as ``{"step": 40, "sample": 3, "ignore": (0.1, 0.1, 0.3, 0.3)}``.
+        **again
+            `model`, `optimizer`, `scheduler` or other arguments of `Session`, where copies of
+            this session's cannot be made.
+
+        Raises
+        ------
+        ValueError
+            If there is no such intervention, or no checkpoint from before the change.
+        RuntimeError
+            If a training is under way in this kernel: all draw from the same random generators.
+        """
+        parts = self._at_rest("replay()")
+        change = changed(self._run, without, [said_at(one, parts, self.classes) for one in with_])
+        steps = parts.loop.step - starting_point(self._run, change).step
+        if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
+            raise ValueError(
+                f"there is nothing to replay: the run is at step {parts.loop.step}, and the change "
+                "comes at that step or later; train() first"
+            )
+        path, start = fork(self._run, change)
+        parts.busy = f"a replay, {path.name}, trains from the same random generators; wait() for it"
+        random = parts.backend.draw_states()
+        try:
+            session = self._twin(start, again)
+            session._parts.tell.notice("info", f"This run is {self._run.id} {change}.")
+            return Replay(session, steps, lambda: _put_back(parts, random))
+        except BaseException:
+            _put_back(parts, random)
+            raise
+
+    def prove(
+        self,
+        intervention: Intervention | str,
+        steps: int | None = None,
+        seeds: int = 3,
+        *,
+        say: Callable[[str], object] | None = None,
+        **again: Any,
+    ) -> events.Proof:
+        """Find out what an intervention did, by trainings with it and without; waits for them.
+
+        Three branches begin at its step, with the weights and random numbers that the training had
+        there: one with it, one without, and one with a random region of the same size and kind in
+        its place. With each seed they see the same batches; the first seed's are the training's
+        own. Later interventions are left out. The run and the model of this session stay as they
+        are. What it will cost is said first, and each branch as it ends.
+
+        Parameters
+        ----------
+        intervention : Intervention or str
+            One that marks something.
+        steps : int, optional
+            Of each branch; as many as effects are measured after (``guidance.effect_after``).
+        seeds : int
+            At least 2.
+        say : callable (text), optional
+            Told what it costs and how far it is; a line each to stderr if left out.
+        **again
+            As of `replay`.
+
+        Returns
+        -------
+        Proof
+            ``.text`` says ``.verdict``, one of "helped", "no difference", "harmed" and "no
+            verdict", with the figures. ``.branches`` have ``.quality``, ``.loss`` and ``.pull``,
+            one figure a seed; ``.beyond`` the differences with 95 % intervals over the seeds;
+            ``.cost`` the steps that were trained for it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such intervention, it marks nothing, or no checkpoint is from before it.
+        RuntimeError
+            If a training is under way in this kernel, or somebody ends the proof.
+        """
+        parts = self._at_rest("prove()")
+        entry = parts.steering.ledger[self._name(intervention)]
+        wanted = plan(
+            self._run,
+            parts,
+            entry,
+            None if steps is None else count(steps, "steps"),
+            count(seeds, "seeds"),
+        )
+        random = parts.backend.draw_states()
+        parts.busy = f"a proof of {entry.id} trains from the same random generators; wait for it"
+        twin = partial(self._twin, again=again, more=_LAB)
+        proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
+        parts.desk.proving = proving
+        try:
+            return proving.run()
+        finally:
+            parts.desk.proving = None
+            _put_back(parts, random)
+
+    @staticmethod
+    def _name(intervention: Intervention | str) -> str:
+        return intervention if isinstance(intervention, str) else intervention.id
+
+    def _at_rest(self, what: str) -> Parts:
+        """The parts, with everything on disk, while nothing trains."""
+        parts = self._open()
+        if parts.own_loop.used:
+            raise ValueError(
+                f"{what} makes steps again by itself, and those of a loop of your own it cannot"
+            )
+        if training := kernel.training():
+            raise RuntimeError(
+                f"{what} needs the random generators of the process, and {', '.join(training)} "
+                "trains; stop() it or wait() for it first: train() without arguments goes on after"
+            )
+        if parts.busy:
+            raise RuntimeError(parts.busy)
+        parts.checkpoints.drain(60.0)
+        self._on_disk()
+        return parts
+
+    def _twin(
+        self, start: Checkpoint, again: Mapping[str, Any], more: Mapping[str, Any] = {}
+    ) -> Any:
+        """A session that goes on from a checkpoint, with copies of model and optimizer."""
+        known = [*self._given, "config"]
+        for name in again:
+            if name not in known:
+                raise TypeError(f"there is no argument {name!r}; {nearest(name, known)}")
+        given = {**self._given, **_copies(self._given, again), **again}
+        config = self._made().config.model_dump()
+        for section, values in {**_QUIET, **more}.items():
+            config[section] = {**config[section], **values} if isinstance(values, dict) else values
+        given.setdefault("config", config)
+        with kernel.beside():
+            made: Any = type(cast("Any", self))(**given, resume=start)
+        return made
+
+
+def _copies(given: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+    """The model and what is tied to it, copied together."""
+    names = [name for name in ("model", "optimizer", "scheduler") if name not in again]
+    if "model" in again:  # an optimizer that was given is the other model's
+        return {}
+    try:
+        copies = copy.deepcopy([given[name] for name in names])
+    except Exception as error:
+        raise ValueError(
+            f"the model cannot be copied ({error!r}); give another one like it: "
+            "replay(..., model=make_model(), optimizer=...)"
+        ) from error
+    return dict(zip(names, copies, strict=True))
+
+
+def _put_back(parts: Parts, random: Any) -> None:
+    parts.backend.put_draw_states(random)
+    parts.busy = ""

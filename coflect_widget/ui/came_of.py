@@ -1,0 +1,54 @@
+"""What came of interventions, in their entries of the ledger: effects and proofs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coflect_widget import events
+from coflect_widget.events import Event
+
+
+class CameOf:
+    """Folded from effects, from proofs, and from how far a proof is.
+
+    Parameters
+    ----------
+    ledger : dict
+        Entries by the intervention's id.
+    dirty : set of str
+        Gets "ledger" where an entry has changed.
+    """
+
+    def __init__(self, ledger: dict[str, dict[str, Any]], dirty: set[str]) -> None:
+        self._ledger = ledger
+        self._dirty = dirty
+        self._before: dict[str, Any] = {}  # proofs of interventions that are proved anew
+
+    def effect(self, _: Event, data: events.Effect) -> None:
+        """What it did, as far as the training itself can tell."""
+        self._set(data.intervention, "effect", data.model_dump())
+
+    def proving(self, _: Event, data: events.Proving) -> None:
+        """A proof is under way, or is over, with or without a verdict."""
+        entry = self._ledger.get(data.intervention)
+        if entry is None:
+            return
+        if entry["proof"] is None or entry["proof"]["verdict"]:
+            self._before[data.intervention] = entry["proof"]
+        if data.over:
+            self._set(data.intervention, "proof", self._before.pop(data.intervention, None))
+            return
+        share = min(1.0, data.done / data.total) if data.total else 0.0
+        found = {"verdict": "", "text": data.text, "share": round(share, 3)}
+        self._set(data.intervention, "proof", found)
+
+    def proof(self, _: Event, data: events.Proof) -> None:
+        """Its verdict."""
+        found = {"verdict": data.verdict, "text": data.text, "share": 1.0}
+        self._set(data.intervention, "proof", found)
+
+    def _set(self, intervention: str, name: str, value: Any) -> None:
+        entry = self._ledger.get(intervention)
+        if entry is not None:
+            entry[name] = value
+            self._dirty.add("ledger")

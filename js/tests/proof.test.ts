@@ -1,0 +1,48 @@
+// "Prove it" at an entry of the ledger: how far a proof is, its end, and its verdict.
+import { describe, expect, it } from "vitest";
+import { raw } from "./fixtures";
+import { frame, get, lastOf, mountEach, press } from "./mounted";
+
+const mounted = mountEach();
+const { ledger, status } = raw.updateFull.message;
+const entry = { ...ledger[0], undone: false, thumbnail_buffer: null, before_buffer: null, after_buffer: null, strokes: [{ kind: "ignore", roi: { box: [0, 0, 0.2, 0.2] }, sample: 3, label: null, spreads: true }] };
+let seq = 1;
+
+async function receive(proof: unknown, state = "stopped"): Promise<void> {
+  mounted.test.receive({ kind: "update", seq: ++seq, full: false, ledger: [{ ...entry, proof }], status: { ...status, state } });
+  await frame();
+}
+
+const prove = (): HTMLButtonElement => get("cw-prove") as HTMLButtonElement;
+
+describe("a proof", () => {
+  it("is asked for where nothing trains, told of while it goes on, and ended", async () => {
+    seq = 1;
+    await receive(null, "training");
+    expect(prove().disabled).toBe(true);
+    expect(get("cw-proof").hidden).toBe(true);
+    await receive(null);
+    expect(prove().disabled).toBe(false);
+    prove().click();
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "prove", intervention: entry.id });
+    await receive({ verdict: "", text: "2 of 9: treated, seed 0", share: 0.25 });
+    expect(get("cw-proof").querySelector("progress")?.value).toBe(0.25);
+    expect(get("cw-proof").textContent).toContain("2 of 9");
+    expect(prove().textContent).toBe("End proof");
+    press(get("cw-root"), "P", { shiftKey: true });
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "end_proof" });
+  });
+
+  it("has a verdict, and the figures for the pointer", async () => {
+    seq = 1;
+    await receive({ verdict: "helped", text: "helped: <b>pull</b>", share: 1 });
+    const shown = get("cw-proof");
+    expect(shown.textContent).toBe("proof: helped");
+    expect(shown.querySelector<HTMLElement>(".cw-verdict")?.dataset["verdict"]).toBe("good");
+    expect(shown.title).toBe("helped: <b>pull</b>"); // text is text
+    expect(shown.querySelector("progress")?.hidden).toBe(true);
+    expect(prove().textContent).toBe("Prove it");
+  });
+});

@@ -1,0 +1,160 @@
+"""A proof: with an intervention, without it, and with a random one; and its verdict."""
+
+import numpy as np
+import pytest
+import torch
+
+import coflect_widget as coflect
+from coflect_widget.events import InterventionRecord, StrokeRecord
+from coflect_widget.modalities import find_modality
+from coflect_widget.modalities.image import IMAGE
+from coflect_widget.studies.placebo import placebo_of
+from coflect_widget.studies.proof import difference, judge
+from tests.conftest import tiny_cnn
+
+SQUARE = (0.0, 0.0, 0.25, 0.25)
+
+
+def cheating(count, seed, *, planted=True):
+    """Noise of two classes, told by its colour, and by a square in the upper left corner."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = rng.normal(0.5, 0.1, (count, 3, 16, 16)).astype(np.float32)
+    images[labels == 1, 0] += 0.12
+    colours = labels if planted else rng.integers(0, 2, count)
+    for image, colour in zip(images, colours, strict=True):
+        image[:, :4, :4] = np.array([colour, 0.2, 1 - colour])[:, None, None]
+    return images.clip(0, 1), labels
+
+
+def figures(quality, pull):
+    return {"quality": quality, "loss": [0.1] * len(quality), "pull": pull}
+
+
+def verdict(untreated, treated, placebo, guess=0.5, **more):
+    branches = {"untreated": untreated, "treated": treated, "placebo": placebo}
+    seeds = len(untreated["quality"])
+    return judge(
+        "i1", branches, from_step=9, steps=50, seeds=seeds, guess=guess, quality="accuracy", **more
+    )
+
+
+DRAWS = figures([0.7, 0.71, 0.7], [0.8, 0.82, 0.81])
+
+
+@pytest.mark.parametrize(
+    ("treated", "placebo", "said"),
+    [
+        (figures([0.9, 0.88, 0.9], [0.1, 0.12, 0.1]), DRAWS, "helped"),
+        # a random region does as much
+        (figures([0.7, 0.71, 0.7], [0.1, 0.12, 0.1]), figures([0.7] * 3, [0.1] * 3), "no verdict"),
+        # the place draws nothing any more, and the model sees nothing either
+        (figures([0.5, 0.5, 0.5], [0.0, 0.0, 0.0]), DRAWS, "harmed"),
+        (figures([0.6, 0.61, 0.6], [0.8, 0.82, 0.8]), DRAWS, "harmed"),
+        (figures([0.7, 0.71, 0.705], [0.8, 0.81, 0.81]), DRAWS, "no difference"),
+        (figures([0.6, 0.9, 0.7], [0.2, 0.9, 0.8]), DRAWS, "no verdict"),
+        (figures([0.8, 0.81, 0.8], [None] * 3), figures([0.7] * 3, [None] * 3), "helped"),
+        (figures([None] * 3, [None] * 3), figures([None] * 3, [None] * 3), "no verdict"),
+    ],
+)
+def test_the_verdict_hangs_on_what_is_beyond_both(treated, placebo, said):
+    found = verdict(DRAWS, treated, placebo)
+    assert found.verdict == said
+    assert found.text.startswith(said)
+
+
+def test_guidance_that_went_out_of_force_has_no_verdict():
+    treated = figures([0.9, 0.88, 0.9], [0.1, 0.12, 0.1])
+    found = verdict(DRAWS, treated, DRAWS, lapsed=["treated"])
+    assert found.verdict == "no verdict"
+    assert "went out of force" in found.text
+
+
+def test_an_interval_over_seeds():
+    mean, low, high = difference([0.3, 0.5, 0.4], [0.1, 0.1, 0.1])
+    assert mean == pytest.approx(0.3)
+    assert (low, high) == pytest.approx((0.3 - 0.2484, 0.3 + 0.2484), abs=1e-3)  # 4.303 / sqrt(3)
+    assert difference([0.3, None, 0.4], [0.1, 0.1, 0.1]) is None
+    assert difference([0.3], [0.1]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "roi"),
+    [
+        ("image", np.zeros((3, 24, 24), np.float32), {"box": [0.0, 0.0, 0.25, 0.25]}),
+        ("series", np.zeros((2, 48), np.float32), {"steps": [4, 10], "channel": 1}),
+        ("table", np.zeros(6, np.float32), {"features": ["feature 1"]}),
+    ],
+)
+def test_a_placebo_is_as_large_and_elsewhere(kind, x, roi):
+    modality = IMAGE if kind == "image" else find_modality(kind)
+    if kind == "table":
+        roi = modality.region(1, "roi", (6,)).to_json()
+    given = InterventionRecord(id="i1", strokes=[StrokeRecord(kind="ignore", roi=roi, sample=3)])
+    marked = modality.mask_in(modality.region(roi, "roi", modality.extent(x)), x)
+    seen = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        [stroke] = placebo_of(given, modality, lambda _: x, 8, rng).strokes
+        assert (stroke.kind, stroke.sample) == ("ignore", 3)
+        region = modality.region(stroke.roi, "roi", modality.extent(x))
+        drawn = modality.mask_in(region, x)
+        assert drawn.sum() == marked.sum()
+        assert not (drawn & marked).any()
+        seen.add(drawn.tobytes())
+    assert len(seen) > 2
+
+
+@pytest.mark.timeout(600)
+def test_an_intervention_is_proved_and_a_random_one_is_not(tmp_path, capsys):
+    torch.manual_seed(0)
+    session = coflect.Session(
+        tiny_cnn(2), cheating(192, 1), cheating(96, 2, planted=False), run_dir=tmp_path,
+        batch_size=24, optimizer=lambda p: torch.optim.Adam(p, 3e-3),
+        config={"attribution": {"budget": 0}, "guidance": {"effect_after": 0}},
+    )  # fmt: skip
+    with session:
+        session.train(epochs=5)
+        assert session.wait(300)
+        told = session.feedback(sample=0, ignore=SQUARE, strength=1.0)
+        session.train(epochs=3)
+        assert session.wait(300)
+        weights = {k: v.clone() for k, v in session._backend.model.state_dict().items()}
+        random, folders = torch.get_rng_state(), len(list(tmp_path.iterdir()))
+        ended = {name: session.metrics[f"val_{name}"] for name in ("accuracy", "loss")}
+        proof = session.prove(told, steps=24, seeds=3)
+        untreated, treated, placebo = proof.branches
+        assert (untreated.name, treated.name, placebo.name) == ("untreated", "treated", "placebo")
+        # The first seed's are the training's own numbers: what was treated is this very run.
+        assert treated.quality[0] == pytest.approx(ended["accuracy"], abs=1e-6)
+        assert treated.loss[0] == pytest.approx(ended["loss"], abs=1e-6)
+        assert proof.verdict == "helped", proof.text
+        assert proof.cost == 3 * 3 * 24
+        assert f"{proof.cost} steps" in capsys.readouterr().err.splitlines()[0]
+        assert session.events("proof")[0].data == proof
+        told_of = session.events("proving")
+        assert told_of[-1].data.over
+        assert max(event.data.done for event in told_of) == proof.cost
+        # Nothing of the session has moved, and nothing is left.
+        now = session._backend.model.state_dict()
+        assert all(torch.equal(now[name], value) for name, value in weights.items())
+        assert torch.equal(torch.get_rng_state(), random)
+        assert len(list(tmp_path.iterdir())) == folders
+
+        elsewhere = session.feedback(sample=4, ignore=(0.5, 0.5, 0.75, 0.75), strength=1.0)
+        nothing = session.prove(elsewhere, steps=8, seeds=2, say=lambda _: None)
+        assert nothing.verdict in ("no difference", "no verdict"), nothing.text
+
+        with pytest.raises(ValueError, match="there is no intervention 'i9'"):
+            session.prove("i9")
+        slow = session.set(lr=0.001)
+        with pytest.raises(ValueError, match="i3 marks nothing"):
+            session.prove(slow)
+        with pytest.raises(ValueError, match="seeds=1: with fewer than two"):
+            session.prove(told, seeds=1)
+        session.train(epochs=1)
+        session.wait(300)
+        session.train(steps=10**6)
+        with pytest.raises(RuntimeError, match="needs the random generators"):
+            session.prove(told)
+        session.stop()
