@@ -141,6 +141,7 @@ class ExplanationScheduler(Closing):
         self._on_probed = on_probed
         self._task = task
         self._notify = notify
+        self._modality = modality
         self._spare = spare
         self._distrust = distrust
         self._seed = seed
@@ -332,6 +333,7 @@ class ExplanationScheduler(Closing):
             samples_used=result.samples_used,
             explained=result.explained,
             labels=verdict.there,
+            parts={one.name: one.units(result.map) for one in self._modality.members},
         )
         self._queue.answered(made=True)
         if self._on_explained is not None:
@@ -364,8 +366,6 @@ class ExplanationScheduler(Closing):
         slot = self.pool.slot(request.lane)
         with self._reading:
             samples = [self._read_sample(index) for index in request.indices]
-        if samples[0].others:
-            return  # the forecast does without, where a model has several inputs
         inputs = np.stack([sample.input for sample in samples])
         with self._lease(request) as lease:
             probe = Probe(
@@ -409,8 +409,6 @@ class ExplanationScheduler(Closing):
                     layer=self._config.layer,
                     seed=self._seed * 1_000_003 + request.index,
                     checks=self._config.checks,
-                    others=sample.others,
-                    place=sample.place,
                 )
                 answer = slot.run(job, self._config.deadline)
             self._queue.spend(request, answer.seconds)

@@ -260,7 +260,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Reviews, OwnLoops, Shows):
             backend=engine.name,
             device=engine.device,
             focus=checked.guidance.strength,
-            guidance=guided is not None and not first.others,
+            guidance=guided is not None,
             kernels=kernels().used,
             inputs=modality.name,
         )
