@@ -121,11 +121,15 @@ class Parts(Units):
 
     def assumed(self, x: Array) -> str:
         """What is assumed of each part."""
-        said = [
-            f"The input {part.name!r} is of the kind {part.modality.name!r}"
-            + (f". {more}" if (more := part.modality.assumed(part.of(x))) else ".")
-            for part in self.members
-            if part.name not in self.kinds
+        guessed = [part for part in self.members if part.name not in self.kinds]
+        if not guessed:
+            return ""
+        named = ", ".join(f"{part.name!r} of the kind {part.modality.name!r}" for part in guessed)
+        said = [f"Several inputs were found: {named}; inputs={{name: kind}} says it otherwise."]
+        said += [
+            f"Of {part.name!r}: {more}"
+            for part in guessed
+            if (more := part.modality.assumed(part.of(x)))
         ]
         return " ".join(said)
 
