@@ -81,7 +81,7 @@ class Items:
                 f"{where} is a mapping of {_words(item)} without a tensor or array as input: give "
                 "tensors or numpy arrays (C, H, W), for example by a transform that converts"
             )
-        known = {name: value for name, value in inputs.items() if name in self._names}
+        known: dict[str, Any] = {k: value for k, value in inputs.items() if k in self._names}
         beside = [name for name in known if name not in (NUMBERS, MASK, SEGMENTS)]
         if NUMBERS in item and NUMBERS in self._names and beside:  # ids and something else
             ids = numbers_of(item, where)
@@ -91,7 +91,7 @@ class Items:
         if not known:
             pictures = [name for name in _PICTURES if name in inputs]
             known = {name: inputs[name] for name in pictures[:1]} or inputs
-        pictured = any(len(value.shape) == 3 for value in known.values())
+        pictured = any(len(np.shape(value)) == 3 for value in known.values())
         if NUMBERS in item and not pictured:
             x = numbers_of(item, where)
         else:

@@ -22,8 +22,8 @@ def regions_of(parts: Sequence[Part], value: Any, argument: str) -> tuple[Region
     names = [part.name for part in parts]
     if isinstance(value, Mapping):
         if isinstance(value.get("part"), str) and value["part"] not in value:
-            inner = {name: one for name, one in value.items() if name != "part"}
-            return _inner(parts, value["part"], inner, argument)
+            form = {name: one for name, one in value.items() if name != "part"}
+            return _inner(parts, value["part"], form, argument)
         unknown = [name for name in value if name not in names]
         if not value or not unknown:
             return tuple(
