@@ -1,0 +1,1 @@
+"""Figures of tasks beside the classification of one input."""
