@@ -417,6 +417,9 @@ class Modality(Protocol):
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """What a screen shows of one sample."""
 
+    def on_picture(self, values: Array) -> Array:
+        """What of a map or mask (E) lies on the picture of `render`; mostly all of it."""
+
     def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
         """What the browser draws in place of a picture, as JSON; None where the picture is all."""
 

@@ -275,6 +275,10 @@ class Units:
         """See `Modality.render`."""
         raise NotImplementedError
 
+    def on_picture(self, values: Array) -> Array:
+        """All."""
+        return values
+
     def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
         """The picture is all."""
         del x, display

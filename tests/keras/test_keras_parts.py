@@ -52,9 +52,7 @@ def mean_focus(session, name, samples=(3, 14, 15)):
     ("decides", "least", "most"),
     [("question", 0.9, 1.0), ("picture", 0.0, 0.1), ("both", 0.25, 0.75)],
 )
-def test_the_share_of_the_question_is_what_it_decides(
-    make_session, executor, decides, least, most
-):
+def test_the_share_of_the_question_is_what_it_decides(make_session, executor, decides, least, most):
     data = coflect.data.shapes_and_questions(400, decides)
     inputs, labels = data.arrays
     if decides == "question":  # the model takes channels last, whichever way they come

@@ -413,6 +413,11 @@ class Parts(Units):
         part = self._shown()
         return part.modality.render(part.of(x), display)
 
+    def on_picture(self, values: Array) -> Array:
+        """That of the part that is shown."""
+        found: Array = self._shown().units(values)
+        return found
+
     def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
         """The parts, each with its place in the map and what its kind draws, or a picture."""
         return content(self.members, x, display, self._shown())
