@@ -1,4 +1,4 @@
-"""A model of a picture and a row of numbers, from the data to the dashboard's record."""
+"""A model of a picture and a question, or a row of numbers, from the data to the record."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import coflect_widget as coflect
+from tests.modalities.parts_models import InOneArgument, answers, spoilt
 
 N = 96
 
@@ -13,7 +14,7 @@ N = 96
 class Both(nn.Module):
     """Logits from a picture and a table; `image_weight` says how much the picture counts."""
 
-    def __init__(self, first="image", image_weight=1.0):
+    def __init__(self, image_weight=1.0):
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
         self.from_image = nn.Linear(8, 3)
@@ -33,14 +34,16 @@ class TableFirst(Both):
 class Pairs:
     """Map-style; the table before the picture."""
 
-    def __init__(self):
+    def __init__(self, rows=N):
         self.images, self.tables, self.labels = arrays()
+        self.rows = rows
 
     def __len__(self):
         return N
 
     def __getitem__(self, index):
-        return (self.tables[index], self.images[index]), self.labels[index]
+        table = self.tables[index][: 5 if index < self.rows else 4]
+        return (table, self.images[index]), self.labels[index]
 
 
 def arrays():
@@ -52,42 +55,100 @@ def arrays():
     )
 
 
-def last_overlay(session, sample):
-    """The last recorded map of `sample`: maps in the background are of samples at risk."""
-    return [e.data for e in session.events("overlay") if e.data.index == sample][-1]
+def mean_focus(session, name, samples=(3, 14, 15, 92)):
+    return np.mean([session.explain(k).modality_focus[name] for k in samples])
 
 
-@pytest.mark.parametrize("kind", ["arrays", "map-style"])
-def test_two_inputs_from_training_to_the_record(kind, make_session):
-    images, tables, labels = arrays()
-    torch.manual_seed(0)
-    if kind == "arrays":
-        model, data = Both(), ((images, tables), labels)
-    else:
-        model, data = TableFirst(), Pairs()
-    session = make_session(model, data, data, batch_size=32)
+@pytest.mark.parametrize(
+    ("decides", "least", "most"),
+    [("question", 0.9, 1.0), ("picture", 0.0, 0.1), ("both", 0.25, 0.75)],
+)
+def test_the_share_of_the_question_is_what_it_decides(make_session, decides, least, most):
+    model, optimizer, data = answers(decides)
+    session = make_session(
+        model, data if decides == "both" else data.arrays, batch_size=32, classes=data.classes,
+        tokenizer=data.words, optimizer=optimizer,
+    )  # fmt: skip
+    assert session.events("run_started")[0].data.inputs == "parts"
+    session.train(epochs=14 if decides == "both" else 6)
+    assert session.wait(240)
+    assert session.metrics["accuracy"] > 0.97
+    assert least <= mean_focus(session, "question") <= most
+    found = session.explain(3)
+    assert set(found.parts) == set(found.modality_focus) == {"image", "question"}
+    assert sum(found.modality_focus.values()) == pytest.approx(1)
+    assert found.map.shape == (24 * 24 + 8,)
+    assert found.parts["image"].shape == (24, 24)
+    assert found.parts["question"].shape == (8,)
+    assert found.map.max() == 1
+    asked = data.asked[3]
+    if decides != "picture":
+        assert found.parts["question"].argmax() == asked
+    if decides != "question":
+        image = found.parts["image"]
+        inside = image[data.shapes[3]].sum() / image.sum()
+        assert inside > 2 * data.shapes[3].mean()
+    assert "question" in found._repr_html_()
+
+
+def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
+    model, optimizer, data = answers("picture", 600)
+    other = coflect.data.shapes_and_questions(300, "picture", seed=1)
+    questions, labels = spoilt(data)
+    unspoilt = other.questions.copy()
+    unspoilt[:, 7] = 6 + np.random.default_rng(2).integers(0, 2, len(other))
+    session = make_session(
+        model, ((data.pictures, questions), labels), ((other.pictures, unspoilt), other.labels),
+        batch_size=40, tokenizer=data.words, optimizer=optimizer,
+        config={"guidance": {"effect_after": 60}},
+    )  # fmt: skip
+    session.train(epochs=6)
+    assert session.wait(240)
+    assert session.metrics["val_accuracy"] < 0.75
+    assert mean_focus(session, "question") > 0.5
+    assert session.candidates[0].thumbnail.startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"no input 'sound'; there are 'image', 'question'"):
+        session.feedback(sample=1, ignore={"part": "sound", "box": [0, 0, 1, 1]})
+    told = session.feedback(ignore={"question": ["really", "now"]}, strength=0.9)
+    assert told.understood.startswith('ignore "really" and "now" of question on every sample')
+    looked = session.feedback(sample=1, look={"image": (0.2, 0.2, 0.6, 0.6)})
+    assert "fill outside" in looked.record.loss
+    session.undo(looked)
+    session.train(epochs=10)
+    assert session.wait(240)
+    assert session.metrics["val_accuracy"] > 0.88
+    assert mean_focus(session, "question") < 0.3
+    assert [effect.intervention for effect in session.effects][-1:] == [told.id]
+    session.ledger.save(tmp_path / "ledger.json")
+    again = make_session(model, ((data.pictures, questions), labels), tokenizer=data.words,
+                         guidance=tmp_path / "ledger.json")  # fmt: skip
+    assert len(again.interventions) == 2
+    session.save_html(tmp_path / "page.html")
+    assert '"parts"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+    run = coflect.open_run(session.run.path)
+    assert run.interventions[0].understood == told.understood
+
+
+def test_map_style_items_before_anything_is_known_of_them(make_session):
+    session = make_session(TableFirst(), Pairs(), Pairs(), batch_size=32)
     session.train(epochs=1)
     assert session.wait(240)
     assert np.isfinite(session.metrics["val_loss"])
-    explanation = session.explain(7)
-    assert explanation.map.shape == (16, 16)
-    assert explanation.livecam.max() == explanation.smoothgrad.max() == 1
-    focus = explanation.modality_focus
-    assert set(focus) == {"image", "age"}
-    assert sum(focus.values()) == pytest.approx(1)
-    assert all(0 < share < 1 for share in focus.values())
-    assert explanation.quality is not None
-    recorded = last_overlay(session, 7)
-    assert recorded.modality_focus == pytest.approx(focus)
-    assert session.timeline(7)[-1].modality_focus == pytest.approx(focus)
-    inputs = [torch.from_numpy(images[7:8]), torch.from_numpy(tables[7:8])]
-    if kind == "map-style":
-        inputs.reverse()
+    found = session.explain(7)
+    assert list(found.parts) == ["age", "image"]
+    assert found.quality is not None
+    [said] = [n.data.text for n in session.events("notice") if "of the kind" in n.data.text]
+    assert "'age' of the kind 'table', 'image' of the kind 'image'" in said
+    recorded = [e.data for e in session.events("overlay") if e.data.index == 7][-1]
+    assert recorded.modality_focus == pytest.approx(found.modality_focus)
+    images, tables, _ = arrays()
     with torch.no_grad():
-        logits = model.eval()(*inputs)
-    assert explanation.top_probs[0] == pytest.approx(logits.softmax(1).max().item(), abs=1e-5)
-    with pytest.raises(ValueError, match="one input"):
-        session.feedback(sample=7, ignore=(0, 0, 0.5, 0.5))
+        logits = session._backend.model.eval()(
+            torch.from_numpy(tables[7:8]), torch.from_numpy(images[7:8])
+        )
+    assert found.top_probs[0] == pytest.approx(logits.softmax(1).max().item(), abs=1e-5)
+    with pytest.raises(ValueError, match="samples of several inputs cannot be added"):
+        session.add((tables[0], images[0]), 1)
 
 
 def test_what_the_model_does_not_use_has_no_share(make_session):
@@ -98,86 +159,53 @@ def test_what_the_model_does_not_use_has_no_share(make_session):
     assert focus["image"] == pytest.approx(0)
 
 
-class Answers(nn.Module):
-    """A picture and a question in token ids, which an embedding or a comparison looks at."""
-
-    def __init__(self, look):
-        super().__init__()
-        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(16, 3)
-        self.words, self.look = nn.Embedding(20, 8), look
-
-    def forward(self, image, question):
-        seen = self.conv(image).relu().mean((2, 3))
-        return self.head(torch.cat([seen, self.look(self, question)], 1))
-
-
-@pytest.mark.parametrize(
-    "look",
-    [
-        lambda model, ids: model.words(ids.long()).mean(1),
-        lambda model, ids: model.words(ids.round().long()).flatten(1)[:, :8],  # the first alone
-        lambda model, ids: (ids > 10).float().repeat(1, 2)[:, :8],
-        lambda model, ids: ids.round().repeat(1, 2)[:, :8] / 20,  # a gradient of 0
-    ],
-)
-def test_the_share_of_what_no_gradient_reaches_is_not_defined(look, make_session):
-    images, _, labels = arrays()
-    ids = np.random.default_rng(0).integers(1, 20, (N, 6))
-    torch.manual_seed(0)
-    with pytest.raises(ValueError, match=r"ids\.astype\('float32'\).*ids\.long\(\)") as refused:
-        make_session(Answers(look), ((images, ids), labels))
-    assert "255" not in str(refused.value)
-    session = make_session(Answers(look), ((images, ids.astype("float32")), labels))
-    explanation = session.explain(3)
-    assert explanation.modality_focus is None
-    assert "'question'" in explanation.modality_reason
-    recorded = last_overlay(session, 3)
-    assert recorded.modality_focus is None
-    assert recorded.modality_reason == explanation.modality_reason
-    [kept] = session.timeline(3)
-    assert kept.modality_focus is None
-    assert kept.modality_reason == explanation.modality_reason
-    assert coflect.open_run(session.run.path).timeline(3)[0].modality_focus is None
-
-
-def test_an_input_that_nothing_reads_has_the_share_0(make_session):
+def test_a_model_that_says_always_the_same_has_no_shares(make_session):
     images, tables, labels = arrays()
-    session = make_session(
-        Answers(lambda model, ids: torch.zeros(len(ids), 8)), ((images, tables), labels)
+    model = Both()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    found = make_session(model, ((images, tables), labels)).explain(3)
+    assert found.modality_focus is None
+    assert found.modality_reason == "no exchange of an input moves the output"
+
+
+def test_a_model_that_takes_all_in_one_argument(make_session):
+    data = coflect.data.shapes_and_questions(64)
+    session = make_session(InOneArgument(), data, inputs={"question": coflect.Text(data.words)})
+    assert set(session.explain(3).parts) == {"image", "question"}
+    tensors = torch.utils.data.TensorDataset(
+        *(torch.from_numpy(a) for a in (data.pictures, data.questions, data.labels))
     )
-    explanation = session.explain(3)
-    assert explanation.modality_focus == {"image": 1.0, "question": 0.0}
-    assert explanation.modality_reason == ""
+    model, _, _ = answers("both")
+    assert len(make_session(model, tensors).explain(1).parts) == 2
 
 
-def test_a_strip_among_the_inputs_is_not_taken_for_the_picture(make_session):
-    images, tables, labels = arrays()
+def test_a_loop_of_ones_own_is_guided_by_part(make_session):
+    model, optimizer, data = answers("picture", 64)
+    session = make_session(model, data, batch_size=16, tokenizer=data.words, optimizer=optimizer)
+    session.feedback(ignore={"question": "red"})
+    loader = torch.utils.data.DataLoader(data, 16)
+    terms = []
+    for inputs, labels in session.loop(loader):
+        logits = model(**inputs)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        session.observe(None, logits, labels)
+        term = session.guidance_loss(inputs, labels, loss)
+        terms.append(float(term))
+        optimizer.zero_grad()
+        (loss + term).backward()
+        optimizer.step()
+    assert any(terms)
+    assert np.isfinite(terms).all()
 
-    class Strip(Both):
-        def forward(self, strip, image):
-            return super().forward(image, strip.flatten(1))
 
-    session = make_session(Strip(), ((tables[:, None, None], images), labels))
-    assert session.explain(1).map.shape == (16, 16)
-    with pytest.raises(ValueError, match=r"^train_data gives several inputs .*must be a picture"):
-        make_session(Strip(), ((tables[:, None, None], tables), labels))
-
-
-def test_inputs_without_a_picture_are_refused(make_session):
-    _, tables, labels = arrays()
-    with pytest.raises(ValueError, match="must be a picture"):
-        make_session(Both(), ((tables, tables[:, :3]), labels))
-
-
-def test_a_model_that_only_guesses_has_no_reliable_maps(make_session):
-    images, _, labels = arrays()
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3))
-    session = make_session(model, (images, labels), (images[:, ::-1].copy(), np.roll(labels, 1)))
-    session.train(epochs=1)
-    session.wait(240)
-    session._parts.newest.metrics["val_accuracy"] = 0.34
-    quality = session.explain(2).quality
-    assert not quality.reliable
-    assert "no more than by " in quality.reason
-    assert last_overlay(session, 2).quality.reason == quality.reason
-    assert coflect.open_run(session.run.path).timeline(2)[-1].quality == quality
+def test_items_that_differ_are_named(make_session):
+    with pytest.raises(ValueError, match=r"train_data\[96\]|input 'age' of shape \(4,\)"):
+        make_session(TableFirst(), Pairs(rows=60))
+    data = coflect.data.shapes_and_questions(64)
+    model, _, _ = answers("both")
+    wrong = data.questions.copy()
+    wrong[5, 0] = 12
+    with pytest.raises(ValueError, match="has the id 12 at index 5"):
+        make_session(model, ((data.pictures, wrong), data.labels))

@@ -1,1 +1,1 @@
-"""Figures of tasks other than one class a sample."""
+"""Figures of tasks and of inputs beside one class of one input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -23,6 +24,7 @@ def answer_of(
     step: int,
     method: str,
     quality: Quality | None,
+    parts: Mapping[str, NDArray[np.float32]],
 ) -> Explanation:
     """The explanation that a request gets.
 
@@ -34,6 +36,8 @@ def answer_of(
         The map that is shown.
     quality : Quality or None
         The last word on the map.
+    parts : mapping of str to ndarray
+        The map of each of several inputs, by its name.
     """
     verdict = result.verdict(task, sample, request.target)
     return Explanation(
@@ -60,6 +64,7 @@ def answer_of(
         truth=_truth(task, sample),
         said=result.said,
         region=result.region,
+        parts=parts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,10 @@ class Explanation:
         Training step of the weights that were explained.
     method : {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"}
     modality_focus : dict of str to float, or None
-        Share of each input modality; the shares sum to 1. None, not defined, where one of them
-        cannot be measured.
+        Share of each input in what the model says of this sample; the shares sum to 1. Of several
+        inputs they are measured by exchange with other samples: how far the explained output
+        moves when one alone, or all but one, are another sample's. None, not defined, where no
+        exchange moves it.
     modality_reason : str
         Why it is not defined; empty where it is.
     quality : Quality or None
@@ -63,6 +65,9 @@ class Explanation:
         Noisy copies after which SmoothGrad had converged, or the most it may take.
     picture : ndarray (H, W, 3) uint8 or None
         The sample as it is shown; None where it could not be read.
+    parts : dict of str to ndarray
+        Of a sample with several inputs, the part of `map` that belongs to each, by name and in its
+        own extent; largest value: its share over the largest share. {} where there is one input.
     content : mapping or None
         What a browser draws of a sample that is no picture (`Modality.content`).
     classes : tuple of str
@@ -105,6 +110,7 @@ class Explanation:
     truth: NDArray[np.uint8] | None = None
     said: NDArray[np.uint8] | None = None
     region: NDArray[np.bool_] | None = None
+    parts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         agreement = "not defined" if self.agreement is None else f"{self.agreement:.2f}"

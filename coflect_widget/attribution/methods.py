@@ -15,10 +15,10 @@ from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relativ
 from coflect_widget.attribution.occlusion import occlusion
 from coflect_widget.backends.differentiable import (
     Differentiable,
+    Held,
     LooksUp,
     Noise,
     Ops,
-    Others,
     WorkerModel,
 )
 from coflect_widget.backends.layers import Layer
@@ -131,7 +131,7 @@ class ModelExplainer:
 
     def __init__(self, model: WorkerModel) -> None:
         self.model = model
-        self._layers: dict[tuple[str | None, tuple[int, ...]], Layer] = {}
+        self._layers: dict[tuple[str | None, tuple[int, ...], str], Layer] = {}
 
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
         """See `WorkerModel.load_weights`."""
@@ -159,8 +159,7 @@ class ModelExplainer:
         layer: str | None,
         seed: int,
         modality: Modality = IMAGE,
-        others: Others = (),
-        place: int = 0,
+        held: Held | None = None,
         region: NDArray[np.bool_] | None = None,
     ) -> dict[str, Any]:
         """Maps of one input.
@@ -183,10 +182,8 @@ class ModelExplainer:
             Of the noise: equal seeds give equal maps.
         modality : Modality
             What an input is; class-activation maps are of pictures.
-        others : sequence of ndarray
-            Further inputs of a model with several, each without the batch's dimension.
-        place : int
-            Where `x` stands among the model's arguments.
+        held : Held, optional
+            Of which part of a sample with several inputs `x` are values; the others are held.
         region : ndarray (E) of bool, optional
             Of a model with outputs for each place, those whose mean logits are explained.
 
@@ -195,8 +192,7 @@ class ModelExplainer:
         dict
             ``probabilities`` (classes,) float32, ``explained`` int, and for each method its map
             (E) float32, non-negative, not normalised; with a class-activation map ``layer``,
-            the layer's name, with SmoothGrad ``samples_used``, with `others`
-            ``modality_focus`` and ``modality_reason``.
+            the layer's name, with SmoothGrad ``samples_used``.
 
         Raises
         ------
@@ -207,7 +203,7 @@ class ModelExplainer:
         """
         x = np.array(x, dtype=np.int64 if modality.whole else np.float32)
         self.model.region = region
-        model = self.model.bound(others, place)
+        model = self.model.bound(held)
         inputs = model.own(x)
         with self.model.seeded(seed) as noise:
             logits = model.logits(inputs)
@@ -226,7 +222,7 @@ class ModelExplainer:
                 "outputs": values[0],
             }
             for method in (name for name in CAMS if name in methods):
-                read = self._layer(model, x.shape[1:], layer)
+                read = self._layer(model, x.shape[1:], layer, held)
                 maps = model.layer_gradient(inputs, lambda logits: logits[0, explained], read)
                 cam = CAMS[method](model.ops, *maps)
                 result[method] = model.ops.resized(cam, modality.extent(x[0]))
@@ -235,7 +231,7 @@ class ModelExplainer:
                 looks_up = cast("LooksUp", model)
                 result["integrated"] = entered.integrated(looks_up, inputs, explained, modality)
             if "occlusion" in methods:
-                seen = partial(self.model.outputs, others=others, place=place)
+                seen = partial(self.model.outputs, held=held)
                 result["occlusion"] = occlusion(seen, x, explained, modality)
             if "smoothgrad" in methods and modality.whole:
                 result["smoothgrad"], result["samples_used"] = entered.smoothgrad(
@@ -249,29 +245,20 @@ class ModelExplainer:
                     model, inputs, explained, samples, noise, spread, modality=modality
                 )
                 result["smoothgrad"], result["samples_used"] = found, used
-            if others:
-                focus, why = self.model.focus(x, others, place, explained)
-                result["modality_focus"], result["modality_reason"] = focus, why
         return result
 
     def logits(
-        self,
-        x: NDArray[np.float32],
-        others: Others = (),
-        place: int = 0,
-        region: NDArray[np.bool_] | None = None,
+        self, x: NDArray[np.float32], region: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """See `WorkerModel.outputs`; `region` as for `explain`."""
         self.model.region = region
-        return self.model.outputs(x, others, place)
+        return self.model.outputs(x)
 
     def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `WorkerModel.places`."""
         return self.model.places(x)
 
-    def check_layer(
-        self, input_shape: Sequence[int], layer: str | None, others: Others = (), place: int = 0
-    ) -> str:
+    def check_layer(self, input_shape: Sequence[int], layer: str | None) -> str:
         """Name of the layer that LiveCAM will read; the weights need no values yet.
 
         Raises
@@ -280,10 +267,16 @@ class ModelExplainer:
             With the list of candidates.
         """
         self.model.fill()
-        return self.model.bound(others, place).find_layer(input_shape, layer).name
+        return self.model.bound().find_layer(input_shape, layer).name
 
-    def _layer(self, model: Differentiable, shape: tuple[int, ...], name: str | None) -> Layer:
-        key = (name, shape)
+    def _layer(
+        self,
+        model: Differentiable,
+        shape: tuple[int, ...],
+        name: str | None,
+        held: Held | None,
+    ) -> Layer:
+        key = (name, shape, "" if held is None else held.part.name)
         if key not in self._layers:
             self._layers[key] = model.find_layer(shape, name)
         return self._layers[key]

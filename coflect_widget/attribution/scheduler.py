@@ -142,6 +142,7 @@ class ExplanationScheduler(Closing):
         self._on_probed = on_probed
         self._task = task
         self._notify = notify
+        self._modality = modality
         self._spare = spare
         self._distrust = distrust
         self._seed = seed
@@ -318,7 +319,8 @@ class ExplanationScheduler(Closing):
             return
         self._quarantine.discard(request.index)
         quality, method = self._trusted(result.quality), self._config.method
-        explanation = answer_of(request, sample, result, self._task, step, method, quality)
+        parts = {one.name: one.units(result.map) for one in self._modality.members}
+        explanation = answer_of(request, sample, result, self._task, step, method, quality, parts)
         self._queue.answered(made=True)
         if self._on_explained is not None:
             try:
@@ -350,8 +352,6 @@ class ExplanationScheduler(Closing):
         slot = self.pool.slot(request.lane)
         with self._reading:
             samples = [self._read_sample(index) for index in request.indices]
-        if samples[0].others:
-            return  # the forecast does without, where a model has several inputs
         inputs = np.stack([sample.input for sample in samples])
         with self._lease(request) as lease:
             probe = Probe(
@@ -395,8 +395,6 @@ class ExplanationScheduler(Closing):
                     layer=self._config.layer,
                     seed=self._seed * 1_000_003 + request.index,
                     checks=self._config.checks,
-                    others=sample.others,
-                    place=sample.place,
                     truth=sample.targets if self._task.placed else None,
                     at=request.at,
                 )

@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.attribution import checks, consensus, methods
+from coflect_widget.attribution.composed import Maps, composed, explained_value
 from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.by_value import ByValueUnpickler, dumps
+from coflect_widget.backends.differentiable import Held
 from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
 from coflect_widget.modalities.base import Corners, Map, Modality
@@ -63,9 +65,9 @@ class Explainer(Protocol):
         """``probabilities`` (outputs,), ``explained``, and a map (E) for each method.
 
         E is what `modality` says of the extent of `x`, (H, W) of a picture.
-        `more` is given for a model with several inputs: ``others`` and ``place`` as in
-        `backends.base.Sample`; then ``modality_focus`` is told too. And for one with outputs for
-        each place: ``region`` (E) of bool, those whose mean is explained.
+        `more` is given for a model with several inputs only: ``held``, a `differentiable.Held`,
+        of which part of a sample `x` is. And for one with outputs for each place: ``region`` (E)
+        of bool, those whose mean is explained.
         """
 
     def logits(self, x: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:
@@ -109,8 +111,6 @@ class Job:
     layer: str | None
     seed: int
     checks: bool = True  # whether to judge the map
-    others: tuple[NDArray[np.float32], ...] = ()  # further inputs; see `backends.base.Sample`
-    place: int = 0
     #: of a task with a class for each place: the sample's, and the place that a person pointed at
     truth: NDArray[Any] | None = None  # (E)
     at: tuple[float, ...] | None = None  # in fractions of the extent, the last axis first
@@ -275,6 +275,7 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     if job.task.placed:
         job, said = _pointed(explainer, job)
     maps, found = _maps(explainer, job, job.target, job.samples)
+    focus, why = found.get("shares", ({modality.name: 1.0}, ""))
     top = job.task.likeliest(found["probabilities"], _LIKELIEST, found.get("outputs"))
     shown = maps.shown
     outputs = found.get("outputs")
@@ -284,13 +285,13 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
         livecam=maps.livecam,
         smoothgrad=maps.smoothgrad,
         consensus=maps.consensus,
-        agreement=consensus.agreement(maps.livecam, maps.smoothgrad),
+        agreement=maps.agreement,
         focus_bbox=modality.focus(shown),
         top_classes=tuple(top),
         top_probs=tuple(top.values()),
         samples_used=found.get("samples_used", job.samples),
-        modality_focus=found.get("modality_focus", {modality.name: 1.0}),
-        modality_reason=found.get("modality_reason", ""),
+        modality_focus=focus,
+        modality_reason=why,
         explained=found["explained"],
         output=output,
         region=job.region,
@@ -300,9 +301,14 @@ def _explain(explainer: Explainer, job: Job, began: float) -> JobResult:
     quality = None
     # Without a label there are no odds that taking something out could change.
     if job.checks and job.task.of_labels and hasattr(explainer, "randomise"):
-        logits = partial(explainer.logits, **_more(job))
         deleted = checks.deletion(
-            logits, job.input, maps.shown, found["explained"], job.seed, job.task.odds, modality
+            partial(explainer.logits, **_more(job)),
+            job.input,
+            maps.shown,
+            found["explained"],
+            job.seed,
+            job.task.odds,
+            modality,
         )
         quality = checks.judge(maps.shown, deleted, _random_maps(explainer, job), modality.noun)
     return replace(result, quality=quality, seconds=time.process_time() - began)
@@ -323,28 +329,46 @@ def _pointed(explainer: Explainer, job: Job) -> tuple[Job, NDArray[np.uint8]]:
 
 
 def _more(job: Job) -> dict[str, Any]:
-    """What an explainer is told of further inputs or of places; nothing where there are none."""
-    more: dict[str, Any] = {"others": job.others, "place": job.place} if job.others else {}
-    return more if job.region is None else {**more, "region": job.region}
-
-
-class _Maps(NamedTuple):
-    shown: Map  # the one of the job's method
-    livecam: Map
-    smoothgrad: Map
-    consensus: Map
+    """What an explainer is told of places; nothing where there are none."""
+    return {} if job.region is None else {"region": job.region}
 
 
 def _maps(
     explainer: Explainer, job: Job, target: int | None, samples: int
-) -> tuple[_Maps, dict[str, Any]]:
+) -> tuple[Maps, dict[str, Any]]:
     """The job's maps, each (E) in [0, 1], and all that the explainer said."""
     modality = _modalities[job.model_id]
+    if not modality.members:
+        return _of_input(explainer, job, modality, target, samples)
+
+    def of_part(held: Held, explained: int | None) -> tuple[Maps, dict[str, Any]]:
+        kind = held.part.modality
+        method = job.method if job.method in kind.methods else kind.methods[0]
+        own = replace(job, input=held.part.of(job.input), method=method)
+        try:
+            return _of_input(explainer, own, kind, explained, samples, held=held)
+        except NoSuitableLayerError:
+            own = replace(own, method="smoothgrad")
+            return _of_input(explainer, own, kind, explained, samples, held=held)
+
+    value = partial(explained_value, job.task)
+    return composed(modality, job.input, target, of_part, explainer.logits, value)
+
+
+def _of_input(
+    explainer: Explainer,
+    job: Job,
+    modality: Modality,
+    target: int | None,
+    samples: int,
+    **more: Any,
+) -> tuple[Maps, dict[str, Any]]:
+    """Maps of one input."""
 
     def run(*methods: str) -> dict[str, Any]:
         return explainer.explain(
             job.input[None], target, methods, samples, job.sigma, job.layer, job.seed, modality,
-            **_more(job),
+            **more, **_more(job),
         )  # fmt: skip
 
     parts = modality.parts(job.method)
@@ -362,7 +386,8 @@ def _maps(
     livecam = made[parts[0]] if parts[1:] else np.zeros_like(smoothgrad)
     blend = consensus.consensus(livecam, smoothgrad, modality.smooth) if two else smoothgrad
     shown = blend if job.method == "consensus" else made[job.method]
-    return _Maps(shown, livecam, smoothgrad, blend), found
+    agreement = consensus.agreement(livecam, smoothgrad)
+    return Maps(shown, livecam, smoothgrad, blend, agreement), found
 
 
 def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
@@ -371,9 +396,8 @@ def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:
     They depend on no snapshot, so that each is made once a sample. Afterwards the model has
     lost its weights: every job brings its own.
     """
-    region = () if job.region is None else (job.region,)
-    content = b"".join(each.tobytes() for each in (job.input, *job.others, *region))
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    region = b"" if job.region is None else job.region.tobytes()
+    digest = hashlib.blake2b(job.input.tobytes() + region, digest_size=16).hexdigest()
     for draw in range(checks.RANDOM_DRAWS):
         key = (job.model_id, job.method, job.layer, digest, draw)
         if key not in _random:

@@ -59,7 +59,7 @@ class Batch(NamedTuple):
     """One mini-batch; `inputs` and `targets` are the framework's tensors, on any device."""
 
     indices: NDArray[np.int64]  # (B,) the data set's own
-    inputs: Any  # (B, ...), or a tuple of such for a model with several inputs
+    inputs: Any  # (B, ...); several inputs are packed in rows (B, T)
     targets: Any  # (B,)
 
 
@@ -85,16 +85,10 @@ class WeightSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One input as the model sees it, and its label.
+    """One input as the model sees it, and its label."""
 
-    A model with several inputs takes `others` too: its arguments are `others` in order, with
-    `input` put in at `place`.
-    """
-
-    input: NDArray[np.float32]  # what maps and strokes are about; (C, H, W) for images
+    input: NDArray[np.float32]  # (C, H, W) of a picture; several inputs are packed in a row (T,)
     target: int
-    others: tuple[NDArray[np.float32], ...] = ()
-    place: int = 0
     targets: NDArray[np.float32] | None = None  # (D,), where there is more than a class number
 
 

@@ -15,13 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.layers import Layer
+from coflect_widget.modalities.base import Member
 
 #: From logits (B, classes) to a scalar whose gradient is wanted.
 Score = Callable[[Any], Any]
 #: From a shape and a standard deviation to normal noise.
 Noise = Callable[[tuple[int, ...], float], Any]
-#: Further inputs of a model with several, each without the batch's dimension.
-Others = Sequence[NDArray[np.float32]]
+
+
+class Held(NamedTuple):
+    """One part of a sample with several inputs, whose other parts are held as they are."""
+
+    row: NDArray[np.float32]  # (T,) of the sample
+    part: Member
 
 
 class Cell(Protocol):
@@ -177,8 +183,8 @@ class WorkerModel(ABC):
         """Give the model random weights, as before any training."""
 
     @abstractmethod
-    def bound(self, others: Others = (), place: int = 0) -> Differentiable:
-        """The model as a function of one input; the `others` are held."""
+    def bound(self, held: Held | None = None) -> Differentiable:
+        """The model as a function of its inputs, or of the one part that `held` names."""
 
     @abstractmethod
     def probabilities(self, logits: Any) -> NDArray[np.float32]:
@@ -189,18 +195,12 @@ class WorkerModel(ABC):
         """Within the block equal seeds give equal noise; afterwards random state is as before."""
 
     @abstractmethod
-    def outputs(self, x: NDArray[np.float32], others: Others, place: int) -> NDArray[np.float32]:
+    def outputs(self, x: NDArray[np.float32], held: Held | None = None) -> NDArray[np.float32]:
         """(B, classes) for inputs (B, C, H, W), without gradients."""
 
     def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs (B, classes, E) for each place of inputs (B, ...), where a model has such."""
         raise NotImplementedError("models of this framework have no outputs for places")
-
-    @abstractmethod
-    def focus(
-        self, x: NDArray[np.float32], others: Others, place: int, target: int
-    ) -> tuple[dict[str, float] | None, str]:
-        """Share of each of several inputs in the output, or None and why it is not defined."""
 
 
 class Checked(NamedTuple):

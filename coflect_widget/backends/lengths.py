@@ -45,11 +45,11 @@ class OfLengths(Source):
         Length that all inputs were brought to.
     said : str
         What to say of that.
-    shapes : list of tuple of int
-        Of all inputs of a sample, once they are known.
+    input_shape : tuple of int
+        Of one input; () until it is known.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] = ()
 
     def __init__(self, argument: str) -> None:
         super().__init__(argument)
@@ -57,7 +57,6 @@ class OfLengths(Source):
         self._first: tuple[Any, Any] | None = None  # shape of the first item, and its target
         self.filled_to: int | None = None
         self.said = ""
-        self.shapes: list[tuple[int, ...]] = []
 
     def look(self) -> None:
         """See `source.Source`; where inputs have several lengths, they are filled up first."""
@@ -98,9 +97,8 @@ class OfLengths(Source):
             index: replace(sample, input=known.filled(sample.input, length))
             for index, sample in self._read.items()
         }
-        if self.shapes:
-            self.shapes = [(*self.shapes[0][:-1], length)]
-            self.input_shape = self.shapes[0]
+        if self.input_shape:
+            self.input_shape = (*self.input_shape[:-1], length)
 
     def as_long(self, x: Any) -> Any:
         """A batch (B, ..., L) of another's loop, as long as this one's; other inputs as they are.

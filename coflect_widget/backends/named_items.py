@@ -81,12 +81,19 @@ class Items:
                 f"{where} is a mapping of {_words(item)} without a tensor or array as input: give "
                 "tensors or numpy arrays (C, H, W), for example by a transform that converts"
             )
-        known = {name: value for name, value in inputs.items() if name in self._names}
+        known: dict[str, Any] = {k: value for k, value in inputs.items() if k in self._names}
+        beside = [name for name in known if name not in (NUMBERS, MASK, SEGMENTS)]
+        if NUMBERS in item and NUMBERS in self._names and beside:  # ids and something else
+            ids = numbers_of(item, where)
+            known = {NUMBERS: ids, **{name: known[name] for name in beside}}
+            x: Any = in_order(known, self._names, where)
+            return (x, item[label]) if place is None else (x, item[label], item[place])
         if not known:
             pictures = [name for name in _PICTURES if name in inputs]
             known = {name: inputs[name] for name in pictures[:1]} or inputs
-        if not pictures_among(known) and NUMBERS in item:
-            x: Any = numbers_of(item, where)
+        pictured = any(len(np.shape(value)) == 3 for value in known.values())
+        if NUMBERS in item and not pictured:
+            x = numbers_of(item, where)
         else:
             x = in_order(known, self._names, where)
         return (x, item[label]) if place is None else (x, item[label], item[place])
@@ -123,20 +130,17 @@ def numbers_of(item: Mapping[str, Any], where: str) -> NDArray[np.int64]:
     return np.where(mask.astype(bool), numbers, ~numbers)
 
 
-def pictures_among(inputs: Mapping[str, Any]) -> bool:
-    """Whether one of several inputs has three dimensions."""
-    return any(len(value.shape) == 3 for value in inputs.values())
-
-
 def in_order(inputs: Any, names: Sequence[str], where: str) -> Any:
-    """Named inputs as the model takes them: a tuple in the order of ``forward``, or the only one.
+    """Named inputs in the order of ``forward``, or the only one.
+
+    A model of one argument takes them all in it, by their names.
 
     Raises
     ------
     TypeError
         For a set, which has no order.
     ValueError
-        If the names are not the first arguments of ``forward``.
+        If a name is no argument of ``forward``.
     """
     if isinstance(inputs, set | frozenset):
         raise TypeError(
@@ -145,14 +149,15 @@ def in_order(inputs: Any, names: Sequence[str], where: str) -> Any:
         )
     if len(inputs) == 1:
         return next(iter(inputs.values()))
-    wanted = tuple(names)[: len(inputs)]
-    if set(inputs) != set(wanted):
+    if len(names) == 1:
+        return dict(inputs)
+    if not set(inputs) <= set(names):
         takes = f"forward({', '.join(names)})" if names else "an unknown forward()"
         raise ValueError(
-            f"{where} has inputs named {_words(inputs)}, but the model has {takes}, so their order "
-            "is not known: name them as forward() does, or give a tuple in its order"
+            f"{where} has inputs named {_words(inputs)}, but the model has {takes}: name them as "
+            "forward() does, or give a tuple in its order"
         )
-    return tuple(inputs[name] for name in wanted)
+    return {name: inputs[name] for name in names if name in inputs}
 
 
 def _words(names: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample, batch_cuts, epoch_order
 from coflect_widget.backends.defaults import BackendDefaults
-from coflect_widget.backends.differentiable import Others, WorkerModel
+from coflect_widget.backends.differentiable import WorkerModel
 from coflect_widget.backends.judged import JudgedLabels
 
 
@@ -147,17 +147,11 @@ class SourcedBackend(BackendDefaults):
         return losses if losses is not None and losses.active else None
 
     def check_layer(self, structure: bytes, sample: Sample, name: str | None) -> None:
-        readable_layer(
-            type(self).load(structure), sample.input.shape, name, sample.others, sample.place
-        )
+        readable_layer(type(self).load(structure), sample.input.shape, name)
 
 
 def readable_layer(
-    model: WorkerModel,
-    input_shape: tuple[int, ...],
-    name: str | None = None,
-    others: Others = (),
-    place: int = 0,
+    model: WorkerModel, input_shape: tuple[int, ...], name: str | None = None
 ) -> str:
     """Name of the layer that class activation maps will read; a check before anything is started.
 
@@ -167,7 +161,7 @@ def readable_layer(
         With the list of candidates.
     """
     model.fill()
-    return model.bound(others, place).find_layer(input_shape, name).name
+    return model.bound().find_layer(input_shape, name).name
 
 
 def same_shapes(train: Any, val: Any) -> None:

@@ -129,6 +129,7 @@ class GuidanceLosses(InForce):
             self._find_layer if told else lambda: None,
             self._twice_differentiable,
             self._warn,
+            self._modality.rest,
         )
         self._state, self._fills_outside = state, filled or OUTSIDE in chosen.words
         self._rows.restart()  # what follows depends on `state` alone
@@ -192,6 +193,8 @@ class GuidanceLosses(InForce):
             raise RuntimeError(f"that of {self._passes.layer} depends on no weight")
 
     def _twice_differentiable(self) -> bool:
+        if self._modality.by_exchange:
+            return False
         if self._twice is None:
             x, ops = self.model.own(self._read_rows([0, 0])[0]), self.model.ops
             try:

@@ -323,12 +323,14 @@ def _settled(middle: Array) -> Array:
     return found
 
 
-def look_as_ignore(plan: Plan[NDArray[Any]]) -> Plan[NDArray[Any]]:
-    """Looking at a region, said as ignoring all the rest of those samples."""
+def look_as_ignore(
+    plan: Plan[NDArray[Any]], rest_of: Callable[[BoolArray], BoolArray]
+) -> Plan[NDArray[Any]]:
+    """Looking at a region, said as ignoring all the rest of those samples (`Modality.rest`)."""
     general = plan.general
 
     def rest(look: BoolArray, strength: Array, ignore: BoolArray) -> Any:
-        return np.where(over(strength > 0, look), ~look, ignore)
+        return np.where(over(strength > 0, look), rest_of(look), ignore)
 
     own = rest(plan.look, plan.look_strength, plan.ignore)
     strongest = np.maximum(general.look_strength, general.ignore_strength)

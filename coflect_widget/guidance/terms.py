@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.config import GuidanceConfig
 from coflect_widget.guidance.plan import Plan, look_as_ignore
 from coflect_widget.guidance.state import Kind
+from coflect_widget.modalities.base import BoolArray
 
 #: What a person is told of the fill: it reaches further than the sample drawn on.
 FILL = "fill, at like places of other samples too"
@@ -75,6 +77,7 @@ def choose(
     layer: Callable[[], str | None],
     twice_differentiable: Callable[[], bool],
     warn: Callable[[str], None],
+    rest: Callable[[BoolArray], BoolArray] = np.logical_not,
 ) -> Chosen:
     """The terms: as configured, where the model allows it.
 
@@ -86,6 +89,8 @@ def choose(
         Whether the input gradient has a derivative of its own.
     warn : callable
         Told what could not be done as asked.
+    rest : callable
+        `Modality.rest`.
     """
     terms: list[str] = []
     words: list[str] = []
@@ -98,7 +103,7 @@ def choose(
             terms.append("slopes inside")
             words.append("input gradient inside")
         else:
-            plan = look_as_ignore(plan)
+            plan = look_as_ignore(plan, rest)
             words.append(OUTSIDE)
             warn("neither map nor second derivative for look, fill outside it instead")
     if plan is not None and plan.ignores:

@@ -65,7 +65,7 @@ class _Hooks:
         if model is not self._backend.keras_model:
             raise ValueError(
                 "the session's model is not the one that is fitted; use one model, and train one "
-                "that takes several columns with session.train()"
+                "that takes several columns or inputs with session.train()"
             )
         if model.steps_per_execution > 1:
             raise ValueError(

@@ -3,6 +3,7 @@
 from coflect_widget.modalities.base import Modality, Region, Rendering
 from coflect_widget.modalities.image import IMAGE, Image
 from coflect_widget.modalities.listed import LISTED, Listed, drawable, kind_of_items
+from coflect_widget.modalities.parts import PARTS, Part, Parts, find_parts, packed
 from coflect_widget.modalities.registry import (
     container,
     find_modality,
@@ -17,12 +18,15 @@ from coflect_widget.modalities.units import Units
 __all__ = [
     "IMAGE",
     "LISTED",
+    "PARTS",
     "SERIES",
     "TABLE",
     "TEXT",
     "Image",
     "Listed",
     "Modality",
+    "Part",
+    "Parts",
     "Region",
     "Rendering",
     "Series",
@@ -32,7 +36,9 @@ __all__ = [
     "container",
     "drawable",
     "find_modality",
+    "find_parts",
     "kind_of_items",
+    "packed",
     "recognise",
     "register_modality",
     "with_tokenizer",

@@ -54,6 +54,36 @@ class Rendering:
     content: Mapping[str, Any] | None = None
 
 
+class Member(Protocol):
+    """One part of a sample that has several; see `modalities.parts.Part`."""
+
+    @property
+    def name(self) -> str:
+        """What the model's arguments, or the data, call it."""
+
+    @property
+    def modality(self) -> Modality:
+        """Its kind."""
+
+    @property
+    def start(self) -> int:
+        """Where its numbers begin in the sample's row (T,)."""
+
+    @property
+    def stop(self) -> int:
+        """Where they end."""
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Lengths of the axes of a mask of it."""
+
+    def of(self, rows: Any) -> Any:
+        """The part (..., *shape) of rows (..., T)."""
+
+    def units(self, values: Any) -> Any:
+        """Its map or mask (..., E) of those of samples (..., U)."""
+
+
 class Modality(Protocol):
     """One kind of input.
 
@@ -85,6 +115,12 @@ class Modality(Protocol):
         Words of an instruction that mean the same as another.
     fillers : frozenset of str
         Words of an instruction that mean nothing.
+    members : sequence of Member
+        The parts of a sample that has several inputs; () for all other kinds.
+    donors : ndarray (n, ...) or None
+        Where there are members: a few samples that parts are taken from, to measure their shares.
+    by_exchange : bool
+        Whether marks are taught by exchange alone, because no gradient reaches all inputs.
     """
 
     name: str
@@ -98,6 +134,12 @@ class Modality(Protocol):
     examples: tuple[str, ...]
     synonyms: Mapping[str, str]
     fillers: frozenset[str]
+    donors: Array | None
+    by_exchange: bool
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """See above."""
 
     # --- what a sample is ----------------------------------------------------------------------
 
@@ -230,6 +272,9 @@ class Modality(Protocol):
 
     def mask_in(self, region: Region, x: Array) -> BoolArray:
         """The units (E) of one sample's input that belong to a region; maybe none."""
+
+    def rest(self, masks: BoolArray) -> BoolArray:
+        """All that is not marked in masks (n, E), where what is marked shall decide."""
 
     def overlap(self, one: Region, other: Region) -> bool:
         """Whether two regions share a unit."""
@@ -374,6 +419,9 @@ class Modality(Protocol):
 
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """What a screen shows of one sample."""
+
+    def on_picture(self, values: Array) -> Array:
+        """What of a map or mask (E) lies on the picture of `render`; mostly all of it."""
 
     def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
         """What the browser draws in place of a picture, as JSON; None where the picture is all."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping
 from typing import Any
 
 from coflect_widget.modalities.base import Modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.modalities.listed import LISTED
+from coflect_widget.modalities.parts import PARTS, Parts
 from coflect_widget.modalities.series import SERIES
 from coflect_widget.modalities.table import TABLE, is_frame
 from coflect_widget.modalities.text import TEXT
@@ -21,6 +23,7 @@ BUILT_IN: dict[str, Modality] = {
     SERIES.name: SERIES,
     TEXT.name: TEXT,
     LISTED.name: LISTED,
+    PARTS.name: PARTS,
 }
 
 _registered: dict[str, Modality] = {}
@@ -56,6 +59,8 @@ def register_modality(modality: Modality) -> None:
 def find_modality(inputs: Any) -> Modality:
     """The kind of input of that name; a `Modality` is given back.
 
+    A mapping names kinds of a model's several inputs, such as ``{"question": Text(words)}``.
+
     Raises
     ------
     ValueError
@@ -69,6 +74,8 @@ def find_modality(inputs: Any) -> Modality:
             known = ", ".join(map(repr, (*BUILT_IN, *_registered, *_named())))
             raise ValueError(f"inputs={inputs!r} is not known; known are: {known}")
         return found
+    if isinstance(inputs, Mapping):
+        return Parts({str(name): find_modality(kind) for name, kind in inputs.items()})
     if isinstance(inputs, type) or not (hasattr(inputs, "extent") and hasattr(inputs, "name")):
         raise TypeError(
             f"inputs={inputs!r} must be a name, such as 'image', or an object that inherits from "

@@ -39,6 +39,9 @@ class Units:
     examples: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = {}
     fillers: frozenset[str] = frozenset()
+    members: Sequence[Any] = ()
+    donors: Array | None = None
+    by_exchange = False
 
     def recognises(self, x: Any) -> bool:
         """Never by itself: a person names it."""
@@ -124,6 +127,10 @@ class Units:
     def mask_in(self, region: Region, x: Array) -> BoolArray:
         """The same units in all samples."""
         return self.mask(region, self.extent(x))
+
+    def rest(self, masks: BoolArray) -> BoolArray:
+        """All else."""
+        return ~masks
 
     def overlap(self, one: Region, other: Region) -> bool:
         """Regions are different things, or the same."""
@@ -283,6 +290,10 @@ class Units:
     def render(self, x: Array, display: DisplayConfig) -> Rendering:
         """See `Modality.render`."""
         raise NotImplementedError
+
+    def on_picture(self, values: Array) -> Array:
+        """All."""
+        return values
 
     def content(self, x: Array, display: DisplayConfig) -> Mapping[str, Any] | None:
         """The picture is all."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from coflect_widget.records.inside import find, is_there, read_text
 
 FOLDER = "overlays/contents"
@@ -76,3 +78,15 @@ def _file(index: int) -> str:
 def _listed(value: Any) -> Any:
     """Numbers and arrays of numpy as Python's own."""
     return value.tolist()
+
+
+def on_picture(content: Mapping[str, Any] | None, values: NDArray[Any]) -> NDArray[Any]:
+    """What of a map (E) lies on the picture of a sample: of several inputs that of one part."""
+    if content is None or content.get("kind") != "parts":
+        return values
+    try:
+        part = next(one for one in content["parts"] if one["shown"])
+        first, last = (int(place) for place in part["units"])
+        return values.ravel()[first:last].reshape([int(side) for side in part["extent"]])
+    except (KeyError, TypeError, ValueError, StopIteration):
+        return values

@@ -21,7 +21,7 @@ from PIL import Image
 
 from coflect_widget.modalities.base import Rendering
 from coflect_widget.records.cells import over
-from coflect_widget.records.contents import Contents
+from coflect_widget.records.contents import Contents, on_picture
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
@@ -177,7 +177,8 @@ class Gallery:
         except (OSError, ValueError):
             return None
         picture = found["picture"]
-        heat = laid_on(found["map"].astype(np.float32) / np.float32(255), picture.shape[:2])
+        own = on_picture(self.content(_sample_of(maps)), found["map"])
+        heat = laid_on(own.astype(np.float32) / np.float32(255), picture.shape[:2])
         made = _small(over(picture, heat))
         with self._lock:
             while len(self._glimpses) >= MAX_GLIMPSES:
@@ -209,7 +210,8 @@ class Gallery:
         part.replace(folder / f"{stem}.npz")
         self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
-        heat = laid_on(maps.map, picture.shape[:2])[..., None]
+        own = on_picture(self._contents.of(maps.index), maps.map)
+        heat = laid_on(own, picture.shape[:2])[..., None]
         glow = np.array([255, 200, 40], dtype=np.float32)
         blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
         image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
@@ -282,6 +284,13 @@ class Gallery:
 def _stem(index: int, model_step: int) -> str:
     """Name of an explanation's files."""
     return f"sample_{index:06d}_step_{model_step:08d}"
+
+
+def _sample_of(file: str) -> int:
+    """The sample whose maps are in a file of that name; -1 where the name does not tell."""
+    _, _, rest = file.rpartition("sample_")
+    digits = rest.partition("_")[0]
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _size(arrays: dict[str, NDArray[np.uint8]]) -> int:

@@ -169,10 +169,7 @@ def build(
         tell.warn,
         by_itself=config.findings.act != "off",
         asks=config.findings.act == "ask",
-        able=task.labelled
-        and bool(backend.explainer)
-        and isinstance(structure, bytes)
-        and not first.others,
+        able=task.labelled and bool(backend.explainer) and isinstance(structure, bytes),
     )
     labels = Labels(
         backend,

@@ -194,7 +194,7 @@ def stroked(
     drawn = picture.copy()
     for stroke in strokes:
         region = modality.region(stroke.roi, "stroke")
-        mask = laid_on(modality.mask(region, extent), picture.shape[:2])
+        mask = laid_on(modality.on_picture(modality.mask(region, extent)), picture.shape[:2])
         inside = np.pad(mask, _LINE)
         kept = np.logical_and.reduce(
             [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (-_LINE, _LINE)]

@@ -287,7 +287,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             backend=engine.name,
             device=engine.device,
             focus=checked.guidance.strength,
-            guidance=guided is not None and not first.others,
+            guidance=guided is not None,
             kernels=kernels().used,
             inputs=modality.name,
         )

@@ -50,6 +50,7 @@ def explained(
         "said_buffer": None,
         "region_buffer": None,
         "content": gallery.content(index),
+        "shares": [],
     }
     if isinstance(shown, events.OverlayFailed):
         section.update(failed=shown.reason, purpose=shown.purpose)
@@ -84,6 +85,9 @@ def _describe(
         method=_FIRST.get(shown.method, shown.method),
         seconds=shown.seconds,
         purpose=shown.purpose,
+        shares=[
+            {"name": name, "share": share} for name, share in (shown.modality_focus or {}).items()
+        ],
     )
     try:
         maps = gallery.load(shown.maps)

@@ -183,6 +183,13 @@ class TopClass(TypedDict):
     probability: float
 
 
+class Share(TypedDict):
+    """One of several inputs, and what share of the answer it has, 0 to 1."""
+
+    name: str
+    share: float
+
+
 class Explanation(TypedDict):
     """Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255.
 
@@ -220,6 +227,7 @@ class Explanation(TypedDict):
     said_buffer: Mask
     region_buffer: Mask
     content: dict[str, Any] | None
+    shares: Annotated[list[Share], older([])]  # of several inputs; []: of one, or not defined
 
 
 class Glance(TypedDict):

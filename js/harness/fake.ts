@@ -307,7 +307,7 @@ export class FakeKernel {
   }
 
   async #question(buffers: Uint8Array[]): Promise<Sections> {
-    const region = { image: { box: [0.72, 0.72, 0.97, 0.97] }, text: { words: [4, 6] }, series: { interval: [0.3, 0.4] }, table: { features: ["age"] } }[this.options.kind];
+    const region = { image: { box: [0.72, 0.72, 0.97, 0.97] }, text: { words: [4, 6] }, series: { interval: [0.3, 0.4] }, table: { features: ["age"] }, parts: { part: "question", words: [4, 6] } }[this.options.kind];
     const samples = await Promise.all([4187, 4518, 311, 5011, 5342, 5673].map(async (index) => ({
       index, region, content: this.#sample(index)?.content ?? null, thumbnail_buffer: this.options.kind === "image" ? buffers.push(await png(digit(index))) - 1 : null,
     })));
@@ -321,9 +321,9 @@ export class FakeKernel {
     const smoothgrad = blob(24, 24, 7, 0.8);
     const sample = this.#sample(index);
     return {
-      ...(sample === null ? {} : { content: sample.content }),
+      ...(sample === null ? {} : { content: sample.content, shares: sample.shares ?? [] }),
       index, failed: null, target: 0, predicted: index % 2, top: [{ index: index % 2, probability: 0.63 }, { index: 1 - (index % 2), probability: 0.36 }, { index: 2, probability: 0.01 }],
-      agreement: 0.71, ...this.#quality(), bbox: sample === null ? [0.66, 0.66, 0.97, 0.97] : sample.bbox, model_step: this.#step, method: "consensus",
+      agreement: 0.71, ...this.#quality(), bbox: sample === null ? [0.66, 0.66, 0.97, 0.97] : sample.shares === undefined ? sample.bbox : null, model_step: this.#step, method: "consensus",
       seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
       ...(sample === null ? {
         map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),

@@ -1,6 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss, advice, finding, spike, many, kind=text|series|table.
+// loss, advice, finding, spike, many, kind=text|series|table|parts.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";

@@ -5,6 +5,7 @@ export interface Sample {
   cells: Uint8Array;
   rows: number; // of the map
   bbox: number[];
+  shares?: { name: string; share: number }[];
 }
 
 const REVIEWS = [
@@ -54,7 +55,24 @@ function table(index: number): Sample {
   return { content: { kind: "table", rows }, cells, rows: 1, bbox: [4 / 19, 0, 5 / 19, 1] };
 }
 
+const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+
+/** A picture of 32 x 32, a question, and a few features. */
+function parts(index: number): Sample {
+  const [question, features] = [text(index), table(index)];
+  const image = Uint8Array.from({ length: 32 * 32 }, (_, i) => 90 * Math.exp(-((((i % 32) - 22) / 5) ** 2) - ((Math.floor(i / 32) - 22) / 5) ** 2));
+  const cells = Uint8Array.from([...image, ...question.cells, ...features.cells.map((one) => one / 6)]);
+  let first = 0;
+  const part = (name: string, extent: number[], content: Record<string, unknown> | null): Record<string, unknown> => {
+    const from = first;
+    first += extent.reduce((a, b) => a * b, 1);
+    return { name, kind: content?.["kind"] ?? "image", units: [from, first], extent, content, picture: content === null ? PIXEL : null, shown: content === null };
+  };
+  const all = [part("image", [32, 32], null), part("question", [question.cells.length], question.content), part("patient <b>", [features.cells.length], features.content)];
+  return { content: { kind: "parts", parts: all }, cells, rows: 1, bbox: [0, 0, 0, 0], shares: [{ name: "image", share: 0.31 }, { name: "question", share: 0.62 }, { name: "patient <b>", share: 0.07 }] };
+}
+
 export function sampleOf(kind: string, index: number): Sample | null {
-  const kinds: Record<string, (index: number) => Sample> = { text, series, table };
+  const kinds: Record<string, (index: number) => Sample> = { text, series, table, parts };
   return kinds[kind]?.(index) ?? null;
 }

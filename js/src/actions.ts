@@ -5,7 +5,7 @@ import { walk } from "./lists";
 import { draftsOf, isProvable, isReachable, shelfKey, shownExplanation, showsOnset, strengthOf, type FindingAnswer, type Stroke, type Strokes } from "./state";
 import { isFinal, withoutMaps } from "./kept";
 import { shownKind } from "./modalities/kinds";
-import { toRoi } from "./shapes";
+import { ofPart, toRoi } from "./shapes";
 import type { Store } from "./store";
 import type { Command, Explanation, LedgerItem, Reply, Status } from "./protocol";
 import type { Transport } from "./transport";
@@ -219,7 +219,7 @@ export class Actions {
     const done = await this.#tell({
       kind: "feedback",
       sample,
-      strokes: strokes.map(({ kind, shape }) => ({ kind, roi: toRoi(shape) })),
+      strokes: strokes.map(({ kind, shape, part }) => ({ kind, roi: part === undefined ? toRoi(shape) : ofPart(toRoi(shape), part) })),
       instruction: instruction === "" ? null : instruction,
       strength: strokes.length > 0 ? strengthOf(state) : null,
       ...(strokes.length > 0 && state.scope !== null ? { scope: state.scope } : {}),

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events/ say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, ProofShown, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, ProofShown, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, Share, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -115,6 +115,13 @@ function readTopClass(from: Fields): TopClass {
   };
 }
 
+function readShare(from: Fields): Share {
+  return {
+    name: str(from, "name"),
+    share: num(from, "share"),
+  };
+}
+
 function readExplanation(from: Fields, buffers: Buffers): Explanation {
   const width = or(num, 0)(from, "width");
   const height = or(num, 0)(from, "height");
@@ -152,6 +159,7 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
       region: maybe(plane(buffers, map_width * map_height))(from, "region_buffer"),
     },
     content: maybe(record)(from, "content"),
+    shares: or(list(readShare), [])(from, "shares"),
   };
 }
 

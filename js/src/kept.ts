@@ -23,7 +23,7 @@ export function withoutMaps(state: State, index: number): Explanation {
     index, failed: null, target: known ? row.target : null, predicted: known ? row.predicted : null, top: [], explained: null, labels: [], agreement: null,
     quality: null, quality_reason: null, bbox: null, model_step: null, method: "", seconds: null, purpose: "person",
     width: 0, height: 0, picture: null, map_width: 0, map_height: 0, maps: { livecam: null, smoothgrad: null, consensus: null }, masks: { truth: null, said: null, region: null },
-    content: state.glances.get(index)?.content ?? null,
+    content: state.glances.get(index)?.content ?? null, shares: [],
   };
 }
 

@@ -111,6 +111,12 @@ export interface TopClass {
   probability: number;
 }
 
+/** One of several inputs, and what share of the answer it has, 0 to 1. */
+export interface Share {
+  name: string;
+  share: number;
+}
+
 /** Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255. */
 export interface Explanation {
   index: number;
@@ -136,6 +142,7 @@ export interface Explanation {
   maps: { livecam: Uint8Array | null; smoothgrad: Uint8Array | null; consensus: Uint8Array | null };
   masks: { truth: Uint8Array | null; said: Uint8Array | null; region: Uint8Array | null };
   content: Record<string, unknown> | null;
+  shares: Share[];
 }
 
 /** One recorded explanation of a sample, without its maps. */

@@ -68,6 +68,11 @@ export function toRoi(shape: Shape | Mark): Roi {
   return { mask: { height: shape.height, width: shape.width, rle: runs(shape.cells) } };
 }
 
+/** A region of one of several inputs. */
+export function ofPart(roi: Roi, part: string): Roi {
+  return { ...(Array.isArray(roi) ? { box: roi } : roi), part };
+}
+
 /** A region as the ledger holds it; null where it is none that can be drawn. */
 export function fromRoi(roi: Record<string, unknown>): Shape | null {
   const { box, polygon, mask } = roi as { box?: unknown; polygon?: unknown; mask?: { height: number; width: number; rle: unknown } | null };

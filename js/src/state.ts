@@ -17,6 +17,7 @@ export interface Stroke<Of = Shape | Mark> {
   id: number;
   kind: StrokeKind;
   shape: Of;
+  part?: string; // of several inputs the one that it is drawn on
 }
 
 export type Strokes = readonly Stroke[];

@@ -44,6 +44,7 @@ from coflect_widget.backends.keras.model import Classifier, weight_specs
 from coflect_widget.backends.keras.pictures import ModelInput, fit_channels
 from coflect_widget.backends.keras.portable import Exports
 from coflect_widget.backends.keras.rehearsal import draws_on, outputs_of, rehearse, try_loss
+from coflect_widget.backends.keras.several import one_row
 from coflect_widget.backends.keras.state import KeepsState, seed_generators
 from coflect_widget.backends.keras.step import (
     finite_where_left_out,
@@ -107,11 +108,13 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         check_engine()
         check_arguments(model, config, class_weight)
         model, train_data, val_data, modality = one_table(model, train_data, val_data, modality)
+        model, packing = one_row(model, train_data, modality)
+        modality = modality if packing is None else packing.modality
         self.keras_model = model
         self.seed = config.seed
         self.batch_size = batch_size
         self.device = find_device(config.device)
-        takes = ModelInput.of(model, modality)
+        takes = ModelInput.of(model, modality, packing)
         self.train_source: Source = Source(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:

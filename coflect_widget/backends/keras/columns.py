@@ -35,7 +35,7 @@ def one_table(model: Any, train_data: Any, val_data: Any, modality: Modality | N
     ValueError
         If a column cannot be read as numbers, or one is missing.
     """
-    inputs = _inputs(model)
+    inputs = inputs_of(model)
     if len(inputs) < 2 or any(tuple(one.shape[1:]) not in ((), (1,)) for one in inputs.values()):
         return OneTable(model, train_data, val_data, modality)
     names = list(inputs)
@@ -61,7 +61,7 @@ def one_table(model: Any, train_data: Any, val_data: Any, modality: Modality | N
     )
 
 
-def _inputs(model: Any) -> dict[str, Any]:
+def inputs_of(model: Any) -> dict[str, Any]:
     """A model's inputs by their names."""
     struct = getattr(model, "_inputs_struct", None)
     if isinstance(struct, dict):

@@ -19,10 +19,13 @@ class Entry:
     Parameters
     ----------
     model : keras.Model
+    call : callable, optional
+        Runs the model on numbers (B, E), where ``model(x)`` does not.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, call: Callable[..., Any] | None = None) -> None:
         self._model = model
+        self._call = call or model
         self._name: str | None = None
 
     def find(self, x: Any) -> Any:
@@ -34,7 +37,7 @@ class Entry:
             If there is none.
         """
         if self._name is None:
-            self._name = _name_of(self._model, np.asarray(x))
+            self._name = _name_of(self._model, self._call, np.asarray(x))
         return named_layers(self._model)[self._name]
 
     def rows(self, x: Any) -> int:
@@ -48,7 +51,7 @@ class Entry:
             yield
 
 
-def _name_of(model: Any, x: Any) -> str:
+def _name_of(model: Any, call: Callable[..., Any], x: Any) -> str:
     """Path of the layer; whether the pass succeeds does not matter."""
     found: list[str] = []
     with contextlib.ExitStack() as stack:
@@ -63,7 +66,7 @@ def _name_of(model: Any, x: Any) -> str:
 
                 stack.enter_context(changed(layer, look))
         with contextlib.suppress(Exception):
-            model(tf.constant(x), training=False)
+            call(tf.constant(x), training=False)
     if not found:
         raise ValueError(
             "inputs are whole numbers, and no layer of the model looks each of them up: give it a "

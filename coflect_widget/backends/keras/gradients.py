@@ -26,14 +26,22 @@ class KerasGradients:
         Whether passes are made as in training.
     entry : Entry, optional
         Where whole numbers enter the model, as far as it is known.
+    call : callable, optional
+        Runs the model on inputs (B, ...), where ``model(x)`` does not.
     """
 
     ops = cast("Ops", TfOps)
 
     def __init__(
-        self, classifier: Classifier, *, training: bool = False, entry: Entry | None = None
+        self,
+        classifier: Classifier,
+        *,
+        training: bool = False,
+        entry: Entry | None = None,
+        call: Callable[..., Any] | None = None,
     ) -> None:
         self.classifier = classifier
+        self._call = call or classifier.model
         self._training = training
         self._entry = entry or Entry(classifier.model)
 
@@ -50,7 +58,7 @@ class KerasGradients:
         return x if layout == "first" else tf.expand_dims(x, 1)
 
     def logits(self, x: Any) -> Any:
-        return self.classifier.logits(self.classifier.model(x, training=self._training))
+        return self.classifier.logits(self._call(x, training=self._training))
 
     def input_gradient(self, x: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
         x = tf.convert_to_tensor(x)
@@ -105,4 +113,4 @@ class KerasGradients:
         return as_maps(layer, captured[-1]), as_maps(layer, gradient)
 
     def find_layer(self, input_shape: Sequence[int], name: str | None = None) -> Layer:
-        return find_layer(self.classifier, input_shape, name)
+        return find_layer(self.classifier, input_shape, name, self._call)

@@ -103,15 +103,21 @@ def changed(layer: Any, change: Callable[[Any, Any], Any]) -> Iterator[None]:
 
 
 def find_layer(
-    classifier: Classifier, input_shape: Sequence[int], name: str | None = None
+    classifier: Classifier,
+    input_shape: Sequence[int],
+    name: str | None = None,
+    call: Callable[..., Any] | None = None,
 ) -> Layer:
-    """See `backends.layers.choose`; `input_shape` is (C, H, W) or (C, L)."""
-    layers = _spatial_layers(classifier, tuple(input_shape))
+    """See `backends.layers.choose`; `input_shape` is (C, H, W) or (C, L).
+
+    `call` runs the model on such inputs, where ``model(x)`` does not.
+    """
+    layers = _spatial_layers(classifier, tuple(input_shape), call or classifier.model)
     return choose(layers, name, "layer", lambda: named_layers(classifier.model))
 
 
 def _spatial_layers(
-    classifier: Classifier, input_shape: tuple[int, ...]
+    classifier: Classifier, input_shape: tuple[int, ...], call: Callable[..., Any]
 ) -> list[tuple[Layer, bool]]:
     """Spatial outputs in the order of computing, and whether the output depends on them."""
     generator = np.random.default_rng(0)
@@ -137,7 +143,7 @@ def _spatial_layers(
     with tf.GradientTape() as tape:
         tape.watch(x)
         with tapped(layers, keep):
-            logits = classifier.logits(classifier.model(x, training=False))
+            logits = classifier.logits(call(x, training=False))
         mixture = tf.constant(generator.standard_normal(logits.shape), tf.float32)
         score = tf.reduce_sum(logits * mixture)
     channels, *places = input_shape

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
+from coflect_widget.backends.differentiable import Held, Noise, WorkerModel
 from coflect_widget.backends.keras.start import start_tensorflow
 
 if "tensorflow" not in sys.modules:
@@ -24,6 +24,7 @@ import tensorflow as tf
 from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.keras.gradients import KerasGradients
 from coflect_widget.backends.keras.model import Classifier, weight_names
+from coflect_widget.backends.keras.several import within
 from coflect_widget.backends.keras.structure import rebuild, structure
 
 __all__ = ["KerasWorkerModel", "load", "structure"]
@@ -35,11 +36,11 @@ def load(structure: bytes) -> KerasWorkerModel:
 
 
 class KerasWorkerModel(WorkerModel):
-    """`backends.differentiable.WorkerModel` for Keras; models have one input."""
+    """`backends.differentiable.WorkerModel` for Keras."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
-        self._entry = Entry(classifier.model)
+        self._entries: dict[str, Entry] = {}
         self._weights = dict(
             zip(weight_names(classifier.model.weights), classifier.model.weights, strict=True)
         )
@@ -86,8 +87,15 @@ class KerasWorkerModel(WorkerModel):
                 # Positive, so that variances are valid and ReLUs let gradients through.
                 weight.assign(generator.random(tuple(weight.shape)) * 0.1)
 
-    def bound(self, others: Others = (), place: int = 0) -> KerasGradients:
-        return KerasGradients(self.classifier, entry=self._entry)
+    def bound(self, held: Held | None = None) -> KerasGradients:
+        model = self.classifier.model
+        if held is None:
+            entry = self._entries.setdefault("", Entry(model))
+            return KerasGradients(self.classifier, entry=entry)
+        call = within(model, held.row, held.part)
+        # where the part enters does not depend on what is held
+        entry = self._entries.setdefault(held.part.name, Entry(model, call))
+        return KerasGradients(self.classifier, entry=entry, call=call)
 
     def probabilities(self, logits: Any) -> NDArray[np.float32]:
         values = logits.numpy()
@@ -100,14 +108,7 @@ class KerasWorkerModel(WorkerModel):
         rng = np.random.default_rng(seed)
         yield lambda shape, spread: spread * rng.standard_normal(shape, dtype=np.float32)
 
-    def outputs(
-        self, x: NDArray[np.float32], others: Others = (), place: int = 0
-    ) -> NDArray[np.float32]:
-        bound = self.bound()
+    def outputs(self, x: NDArray[np.float32], held: Held | None = None) -> NDArray[np.float32]:
+        bound = self.bound(held)
         found: NDArray[np.float32] = bound.logits(tf.constant(bound.own(np.asarray(x)))).numpy()
         return found
-
-    def focus(
-        self, x: NDArray[np.float32], others: Others, place: int, target: int
-    ) -> tuple[dict[str, float] | None, str]:
-        raise ValueError("Keras models have one input")

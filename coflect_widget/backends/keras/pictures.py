@@ -43,6 +43,8 @@ class ModelInput:
         Class of the first layer that tells texts and series from pictures, or "".
     named : Modality or None
         What a person says that the input is.
+    packing : KerasPacking or None
+        How the inputs of a model of several are packed into the one.
     """
 
     shape: Shape | None = None
@@ -51,24 +53,13 @@ class ModelInput:
     scales: bool = False
     first: str = ""
     named: Modality | None = None
+    packing: Any = None
 
     @classmethod
-    def of(cls, model: Any, named: Modality | None = None) -> ModelInput:
-        """Read from a model; `named` is what a person says that its input is.
-
-        Raises
-        ------
-        ValueError
-            If it takes several inputs.
-        """
+    def of(cls, model: Any, named: Modality | None = None, packing: Any = None) -> ModelInput:
+        """Read from a model of one input; `named` is what a person says that it is."""
         shape = _input_shape(model)
         if isinstance(shape, list | dict):
-            if len(shape) > 1:
-                raise ValueError(
-                    f"model takes {len(shape)} inputs ({', '.join(input_names(model))}); the Keras "
-                    "backend trains models of one input so far: make one array and one "
-                    "keras.Input of them, whose parts the model takes apart itself"
-                )
             [shape] = shape.values() if isinstance(shape, dict) else shape
         layers = list(model._flatten_layers(include_self=False))
         scaling = (keras.layers.Rescaling, keras.layers.Normalization)
@@ -79,6 +70,7 @@ class ModelInput:
             scales=any(isinstance(layer, scaling) for layer in layers),
             first=_telling(layers),
             named=named,
+            packing=packing,
         )
 
     def pick(self, inputs: Any, argument: str) -> tuple[Any, str]:
@@ -89,6 +81,8 @@ class ModelInput:
         ValueError
             If they are a list, tuple or mapping of which none is the model's input.
         """
+        if self.packing is not None:
+            return self.packing.pick(inputs, argument), ""
         if isinstance(inputs, Mapping):
             names = ", ".join(repr(name) for name in inputs)
             if self.name not in inputs:

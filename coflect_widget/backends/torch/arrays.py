@@ -7,43 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import TensorDataset
 
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.items import has_own_items
-from coflect_widget.backends.named_items import in_order
+from coflect_widget.backends.named_items import MASK, NUMBERS, SEGMENTS, in_order, numbers_of
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.data.tables import TableDataset
-from coflect_widget.modalities.image.inputs import float_remedy, is_picture
-
-
-def arguments(sample: Sample) -> list[NDArray[np.float32]]:
-    """All inputs of a sample in the order in which the model takes them."""
-    return [*sample.others[: sample.place], sample.input, *sample.others[sample.place :]]
-
-
-def place_of_picture(shapes: Sequence[Sequence[int]], argument: str) -> int:
-    """Which of several inputs is the picture: the first with three dimensions."""
-    for place, shape in enumerate(shapes):
-        if is_picture(shape):
-            return place
-    raise ValueError(
-        f"{argument} gives several inputs of shapes {[tuple(s) for s in shapes]}; one of them "
-        "must be a picture (C, H, W)"
-    )
+from coflect_widget.modalities.image.inputs import float_remedy
 
 
 def to_sample(
     x: Any, target: int, argument: str, *, whole: bool = False, targets: Any = None
 ) -> Sample:
-    """One sample with its input, or its several inputs, as float32; int64 where it is `whole`."""
-    if not isinstance(x, tuple | list):
-        values = as_whole(x) if whole else as_float(x, argument)
-        return Sample(input=values.numpy(), target=target, targets=targets)
-    place = place_of_picture([a.shape for a in x], argument)
-    arrays = [as_float(each, argument, further=k != place).numpy() for k, each in enumerate(x)]
-    return Sample(arrays.pop(place), target, tuple(arrays), place, targets)
+    """One sample with its input as float32; int64 where it is `whole`."""
+    values = as_whole(x) if whole else as_float(x, argument)
+    return Sample(input=values.numpy(), target=target, targets=targets)
 
 
 def shape_of(x: Any) -> tuple[Any, ...]:
@@ -51,13 +30,14 @@ def shape_of(x: Any) -> tuple[Any, ...]:
     return tuple(map(shape_of, x)) if isinstance(x, tuple | list) else tuple(x.shape)
 
 
-def are_several(x: Any) -> bool:
+def are_several(x: Any, labels: Any) -> bool:
     """Whether `x` is several inputs, an array each, and not one array's rows."""
-    return (
-        len(x) > 1
-        and all(hasattr(a, "shape") and len(a.shape) > 1 for a in x)
-        and (len({tuple(a.shape[1:]) for a in x}) > 1 or len(x[0].shape) == 4)
-    )
+    if len(x) < 2 or not all(hasattr(a, "shape") and len(a.shape) > 0 for a in x):
+        return False
+    if all(len(a) == len(labels) != len(x) for a in x):
+        return True
+    shapes = {tuple(a.shape[1:]) for a in x}
+    return all(len(a.shape) > 1 for a in x) and (len(shapes) > 1 or len(x[0].shape) == 4)
 
 
 def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any] | None:
@@ -67,16 +47,25 @@ def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any]
     if isinstance(data, TableDataset) and not has_own_items(data, TableDataset):
         return data.rows, data.labels
     if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
-        return (data.tensors[0], data.tensors[1]) if len(data.tensors) == 2 else None
+        *tensors, last = data.tensors
+        if len(tensors) == 1:
+            return tensors[0], last
+        counted = torch.equal(last, torch.arange(len(last)).to(last))  # (x, y, index)
+        return None if counted or len(tensors) < 2 else (tuple(tensors), last)
     if isinstance(data, tuple | list) and len(data) == 2:
-        inputs, labels = data
+        given: tuple[Any, Any] = (data[0], data[1])
+        inputs, labels = given
         if hasattr(labels, "to_numpy"):  # a column of pandas, which cannot be written to
             labels = np.array(labels.to_numpy())
         labelled = hasattr(labels, "shape") or isinstance(labels, tuple | list)
+        if labelled and isinstance(inputs, Mapping) and {NUMBERS, MASK} <= set(inputs):
+            ids = numbers_of(inputs, f"{argument}[0]")
+            beside = {k: v for k, v in inputs.items() if k not in (NUMBERS, MASK, SEGMENTS)}
+            inputs = {NUMBERS: ids, **beside}
         if labelled and isinstance(inputs, Mapping | set | frozenset):
             inputs = in_order(inputs, names, f"{argument}[0]")
-        several = isinstance(inputs, tuple | list) and are_several(inputs)
-        if labelled and (hasattr(inputs, "shape") or several):
+        several = isinstance(inputs, tuple | list) and labelled and are_several(inputs, labels)
+        if labelled and (hasattr(inputs, "shape") or isinstance(inputs, Mapping) or several):
             return inputs, labels
     return None
 
@@ -106,8 +95,8 @@ def as_whole(x: Any) -> torch.Tensor:
     return torch.as_tensor(x).detach().long()
 
 
-def as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
-    """`x` as float32; `further` says that it is an input beside the picture."""
+def as_float(x: Any, argument: str) -> torch.Tensor:
+    """`x` as float32."""
     tensor = torch.as_tensor(x).detach()
     if tensor.is_floating_point():
         return tensor.float()
@@ -118,12 +107,6 @@ def as_float(x: Any, argument: str, *, further: bool = False) -> torch.Tensor:
         )
     found = f"{argument} has inputs of type {tensor.dtype}; the model needs floating point"
     is_tensor = isinstance(x, torch.Tensor)
-    if further:
-        convert = "ids.float()" if is_tensor else "ids.astype('float32')"
-        raise ValueError(
-            f"{found}: of an input beside the picture, such as token ids, pass {convert} and turn "
-            "them back in the model's forward(), ids.long()"
-        )
     largest = float(tensor.double().max()) if tensor.numel() else 1.0
     if tensor.dtype is torch.uint8:
         largest = 255.0  # though these few may be dark

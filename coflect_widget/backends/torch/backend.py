@@ -385,7 +385,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
         if guidance is None:
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
-        x, of = self.train_source.as_long(inputs.detach()), torch.as_tensor(loss).detach()
+        x, of = self.train_source.as_long(inputs), torch.as_tensor(loss).detach()
         with self._autocast():
             return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
 

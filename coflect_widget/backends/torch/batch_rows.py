@@ -29,13 +29,6 @@ def with_added(
     return rows, wanted
 
 
-def moved(x: Any, device: torch.device) -> Any:
-    """An input, or several, on a device."""
-    if isinstance(x, tuple | list):
-        return tuple(each.to(device, non_blocking=True) for each in x)
-    return x.to(device, non_blocking=True)
-
-
 def in_rows(*arrays: torch.Tensor) -> bool:
     """Whether all lie in this machine's memory, row after row."""
     return all(x.device.type == "cpu" and x.is_contiguous() for x in arrays)
@@ -43,9 +36,8 @@ def in_rows(*arrays: torch.Tensor) -> bool:
 
 def one_row(batch: Batch, row: int) -> tuple[Any, torch.Tensor]:
     """Inputs and target of one row, as a batch of one."""
-    part, x = slice(row, row + 1), batch.inputs
-    several = isinstance(x, tuple | list)
-    return tuple(each[part] for each in x) if several else x[part], batch.targets[part]
+    part = slice(row, row + 1)
+    return batch.inputs[part], batch.targets[part]
 
 
 def rows_of(
@@ -71,6 +63,4 @@ def as_judged(batch: Batch, judged: JudgedLabels) -> Batch:
     targets = batch.targets.clone()
     targets[torch.from_numpy(found.changed)] = torch.from_numpy(found.labels).to(targets)
     kept = torch.from_numpy(found.keep).to(targets.device)
-    several = isinstance(batch.inputs, tuple | list)
-    inputs = tuple(x[kept] for x in batch.inputs) if several else batch.inputs[kept]
-    return Batch(batch.indices[found.keep], inputs, targets[kept])
+    return Batch(batch.indices[found.keep], batch.inputs[kept], targets[kept])

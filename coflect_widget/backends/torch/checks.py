@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,13 +15,13 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.base import batch_cuts
 from coflect_widget.backends.sourced import same_shapes
-from coflect_widget.backends.torch.arrays import arguments
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.modes import Frozen, evaluating
-from coflect_widget.backends.torch.numbers import call
-from coflect_widget.backends.torch.outputs import choose, mark
-from coflect_widget.backends.torch.rehearsal import called, rehearse, rows_for
+from coflect_widget.backends.torch.numbers import call, within
+from coflect_widget.backends.torch.outputs import choose, forward_names, mark
+from coflect_widget.backends.torch.rehearsal import rehearse, rows_for, shown_shape
+from coflect_widget.backends.torch.several import note, row_call
 from coflect_widget.modalities import Modality
 from coflect_widget.modalities.image.inputs import channels_last
 from coflect_widget.tasks import Task
@@ -80,7 +81,7 @@ def check_alike(sources: Sequence[Source]) -> None:
                 "one of train_data and val_data has class numbers and the other has values to "
                 "regress on; give both the same kind of targets"
             )
-        same_shapes(one_or_all(train.shapes), one_or_all(other.shapes))
+        same_shapes(train.input_shape, other.input_shape)
 
 
 def check_guidable(source: Source, task: Task | None) -> None:
@@ -88,10 +89,6 @@ def check_guidable(source: Source, task: Task | None) -> None:
     if source.regression and not (task and task.of_labels):
         raise ValueError(
             "strokes and focus need a classifier: they say what should speak for a class"
-        )
-    if len(source.shapes) > 1:
-        raise ValueError(
-            "strokes and focus need a model with one input, a picture; this one has several"
         )
 
 
@@ -104,16 +101,24 @@ def look_up(model: nn.Module, sources: Sequence[Source], device: torch.device) -
         If it does not do so, or has no rows for some of them.
     """
     train = sources[0]
-    if not train.modality.whole:
-        return train.modality
-    x = torch.from_numpy(train.sample(0).input)[None].to(device)
+    note(model, row_call(train.packing, forward_names(model)))
     inner: nn.Module = getattr(model, "_orig_mod", model)  # what is compiled shows no modules
-    with evaluating(inner):
-        count = Entry(inner).rows(x, partial(call, inner))
-    known = train.modality.numbered(count)
-    for source in sources:
-        source.set_numbers(count, known)
-    return known
+    row = torch.from_numpy(train.sample(0).input)[None].to(device)
+    if train.modality.whole:
+        with evaluating(inner):
+            count = Entry(inner).rows(row, partial(call, inner))
+        known = train.modality.numbered(count)
+        for source in sources:
+            source.set_numbers(count, known)
+        return known
+    counts = {}
+    for part in (one for one in train.modality.members if one.modality.whole):
+        with evaluating(inner), contextlib.suppress(ValueError):  # a model may compare ids alone
+            counts[part.name] = Entry(inner).rows(part.of(row), within(inner, row, part))
+    if train.modality.members:
+        for source in sources:
+            source.number_parts(counts)
+    return train.modality
 
 
 class Outputs(NamedTuple):
@@ -134,12 +139,12 @@ def find_outputs(
         If it fails, or its output is none that the targets can belong to.
     """
     first = source.sample(0)
-    inputs = [torch.from_numpy(x)[None].to(device) for x in arguments(first)]
+    inputs = torch.from_numpy(first.input)[None].to(device)
     try:
         with evaluating(model):
-            output = called(model, inputs)
+            output = call(model, inputs.clone())
     except Exception as error:
-        shown = one_or_all([tuple(x.shape) for x in inputs])
+        shown = shown_shape(model, inputs)
         assumed = source.modality.assumed(first.input)
         raise ValueError(
             f"model fails on a batch of shape {shown} made from train_data[0]: "
@@ -166,16 +171,13 @@ def find_outputs(
     return Outputs(outputs, said)
 
 
-def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[list[Tensor], Tensor]:
+def first_rows(source: Source, batch_size: int, outputs: int) -> tuple[Tensor, Tensor]:
     """Inputs (n, ...) and targets (n,) or (n, D) of a few samples that have been read already."""
     known = source.read_so_far()
-    numbers = sum(math.prod(shape) for shape in source.shapes)
+    numbers = math.prod(source.input_shape)
     chosen = known[: rows_for(batch_size, len(known), outputs, numbers)]
     samples = [source.sample(i) for i in chosen]
-    inputs = [
-        torch.from_numpy(np.stack(rows))
-        for rows in zip(*(arguments(sample) for sample in samples), strict=True)
-    ]
+    inputs = torch.from_numpy(np.stack([sample.input for sample in samples]))
     if not source.regression:
         return inputs, torch.tensor([sample.target for sample in samples])
     values = source.values()  # of all samples, or of the probes
@@ -205,18 +207,13 @@ def rehearse_step(
     output, _ = rehearse(
         model,
         loss,
-        [x.to(device) for x in inputs],
+        inputs.to(device),
         targets.to(device),
         outputs=outputs,
         frozen=frozen,
         autocast=autocast,
     )
     return output is not None and not isinstance(output, Tensor)
-
-
-def one_or_all(shapes: Sequence[tuple[int, ...]]) -> Any:
-    """The shapes of a sample's inputs, or the only one's."""
-    return shapes[0] if len(shapes) == 1 else list(shapes)
 
 
 def _of_classes(logits: Tensor, largest: int, *, named: bool) -> list[str]:

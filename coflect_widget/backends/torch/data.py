@@ -26,24 +26,23 @@ from coflect_widget.backends.items import (
 from coflect_widget.backends.lengths import OfLengths
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
+from coflect_widget.backends.several import OneRow, Packing, is_several
 from coflect_widget.backends.source import OtherShapeError, other_shape
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
 from coflect_widget.backends.torch.arrays import (
-    are_several,
     are_words,
-    arguments,
     as_arrays,
     as_float,
     as_whole,
     is_floating,
-    place_of_picture,
     shape_of,
     to_sample,
     values_of,
 )
-from coflect_widget.backends.torch.batch_rows import in_rows, moved, with_added
+from coflect_widget.backends.torch.batch_rows import in_rows, with_added
 from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
+from coflect_widget.backends.torch.several import array_of, rows_of_parts
 from coflect_widget.modalities import Modality, container, recognise
 
 _FOR_REGRESSION = "pass loss= as well, for example loss=torch.nn.MSELoss()"
@@ -73,10 +72,10 @@ class Source(OfLengths):
     regression : bool
         Whether the targets are such values. Batches have them as float32 (B, D); a sample's
         label is 0 then, "an error as usual".
-    shapes : list of tuple of int
-        Of all inputs of a sample, in the order in which the model takes them.
+    packing : Packing
+        How several inputs of a sample are one row; its `modality` is None where there is one input.
     input_shape : tuple of int
-        Of the one that maps and strokes are about.
+        Of one sample.
     given : object
         `data` itself; None for a tuple or list.
     """
@@ -102,7 +101,8 @@ class Source(OfLengths):
         self._may_regress = may_regress or labels
         self._labels = labels
         self.loader_workers = loader_workers
-        self.inputs: torch.Tensor | list[torch.Tensor] | None = None
+        self.inputs: torch.Tensor | None = None
+        self.packing = Packing(argument, self._modality, names, array_of)
         self.targets: torch.Tensor | None = None
         self.num_classes: int | None = None  # known once the model is; then labels are checked
         self.numbers: int | None = None  # likewise of whole numbers that are looked up
@@ -111,16 +111,13 @@ class Source(OfLengths):
             self.inputs, self.targets = self._checked_arrays(*arrays)
             self.length = len(self.targets)
         else:
-            self.dataset = Items(
-                self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray)
-            )
+            items = Items(self._checked_dataset(data), argument, names, (torch.Tensor, np.ndarray))
+            self.dataset = OneRow(items, self.packing)
             self.length = len(data)
         self.look()
         first = self.sample(0)
         self._check_kind(first.input)
-        if not isinstance(self.inputs, list):
-            self._modality = self.fitted(self.modality, self.inputs)
-        self.shapes = [tuple(x.shape) for x in arguments(first)]
+        self._modality = self.fitted(self.modality, self.inputs)
         self.input_shape: tuple[int, ...] = first.input.shape
 
     # --- reading ---------------------------------------------------------------------------
@@ -138,8 +135,7 @@ class Source(OfLengths):
         """See `source.Source`."""
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
-        x = tuple(a[index] for a in inputs) if isinstance(inputs, list) else inputs[index]
-        return self._of(x, targets[index], index)
+        return self._of(inputs[index], targets[index], index)
 
     def of_dataset(self, index: int) -> Sample:
         """See `source.Source`."""
@@ -161,12 +157,12 @@ class Source(OfLengths):
 
     def form_to_add(self) -> tuple[tuple[int, ...], int]:
         """See `source.Source`."""
-        if len(self.shapes) > 1:
+        if self.packing.modality is not None:
             raise ValueError(
                 "samples of several inputs cannot be added; add them to the data and make a new "
                 "Session"
             )
-        return self.shapes[0], self.values().shape[1] if self.regression else 0
+        return self.input_shape, self.values().shape[1] if self.regression else 0
 
     def rows_to_add(self, x: Any, y: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """See `source.Source`."""
@@ -174,7 +170,7 @@ class Source(OfLengths):
             return super().rows_to_add(x, y)
         given = torch.as_tensor(x).detach().cpu()
         if given.ndim:
-            rows = given[None] if given.ndim == len(self.shapes[0]) else given
+            rows = given[None] if given.ndim == len(self.input_shape) else given
             self.modality.check(rows[0].numpy(), "x")
             check_numbers(rows, self.numbers, "x")
             self.modality.fitted(rows.numpy(), "x")
@@ -234,12 +230,12 @@ class Source(OfLengths):
         groups = [order[a:b] for a, b in batch_cuts(len(order), batch_size)[skip:]]
         if self.inputs is not None and self.targets is not None:
             inputs, targets = self.inputs, self.targets
-            if self.added is not None and not isinstance(inputs, list):
+            if self.added is not None:
                 for group in groups:
                     x, y = with_added(group, inputs, targets, self.added)
                     yield Batch(group, x.to(device), y.to(device))
                 return
-            if device.type == "cpu" and not isinstance(inputs, list) and in_rows(inputs, targets):
+            if device.type == "cpu" and in_rows(inputs, targets):
                 for group in groups:  # quicker than `inputs[picked]`, and each step pays it
                     picked = torch.from_numpy(group)
                     rows: Any = inputs.index_select(0, picked)
@@ -247,10 +243,8 @@ class Source(OfLengths):
                 return
             for group in groups:
                 picked = torch.from_numpy(group)
-                several = isinstance(inputs, list)
-                rows = [x[picked] for x in inputs] if several else inputs[picked]
                 wanted = targets[picked].to(device, non_blocking=True)
-                yield Batch(group, moved(rows, device), wanted)
+                yield Batch(group, inputs[picked].to(device, non_blocking=True), wanted)
             return
         dataset = self.dataset if self.added is None else Grown(self.dataset, self.added)
         loader = DataLoader(
@@ -262,9 +256,8 @@ class Source(OfLengths):
         )
         for x, y, index in loader:
             y = y.to(device, non_blocking=True)
-            yield Batch(
-                index.numpy(), moved(x, device), y if self.regression else y.long().reshape(-1)
-            )
+            x = x.to(device, non_blocking=True)
+            yield Batch(index.numpy(), x, y if self.regression else y.long().reshape(-1))
 
     # --- checking --------------------------------------------------------------------------
 
@@ -285,20 +278,42 @@ class Source(OfLengths):
                 check_numbers(x[None], count, self.argument, index, masks=True)
         self._modality = self.fitted(modality, self.inputs)
 
-    def _checked_arrays(
-        self, x: Any, y: Any
-    ) -> tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]:
-        if isinstance(x, tuple | list) and are_several(x):
-            arrays = [self._array(each, "inputs") for each in x]
-            place = place_of_picture([a.shape[1:] for a in arrays], self.argument)
-            self._check_lengths(arrays, y)
-            inputs = [as_float(each, self.argument, further=k != place) for k, each in enumerate(x)]
-            return inputs, self._checked_targets(y)
+    def as_long(self, x: Any) -> Any:
+        """See `lengths.OfLengths`; several inputs come as rows."""
+        return super().as_long(rows_of_parts(self.packing, x))
+
+    def _take_packing(self) -> None:
+        """Inputs are what they were packed to, where they were several."""
+        packed: Any = self.packing.modality
+        self._modality = packed or self._modality
+
+    def number_parts(self, counts: dict[str, int]) -> None:
+        """Of parts that the model looks up, among how many; checked as far as data are known."""
+        for part in () if self.packing.modality is None else self.packing.modality.members:
+            if part.name not in counts:
+                continue
+            self.packing.number(part.name, counts[part.name])
+            where = f"{self.argument}, in {part.name!r},"
+            if self.inputs is not None:
+                check_numbers(part.of(self.inputs), counts[part.name], where, masks=True)
+                continue
+            for index in self.read_so_far():
+                x = part.of(self.sample(index).input)[None]
+                check_numbers(x, counts[part.name], where, index, masks=True)
+        known: Any = self.packing.modality or self.modality
+        self._modality = self.fitted(known, self.inputs)
+
+    def _checked_arrays(self, x: Any, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if is_several(x):
+            rows = torch.from_numpy(self.packing.rows(x))
+            self._take_packing()
+            self._check_lengths(rows, y)
+            return rows, self._checked_targets(y)
         known = self._modality or container(x)
         if known is not None:
             self._modality, x = known.unpacked(x, self.argument)
         given = self._array(x, "inputs")
-        self._check_lengths([given], y)
+        self._check_lengths(given, y)
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)
@@ -321,13 +336,12 @@ class Source(OfLengths):
                 "(N, C, H, W), all of one shape, and labels one array (N,)"
             ) from error
 
-    def _check_lengths(self, inputs: Sequence[torch.Tensor], labels: Any) -> None:
-        for each in inputs:
-            if len(each) != len(labels):
-                raise ValueError(
-                    f"{self.argument} has {len(each)} inputs but {len(labels)} labels; "
-                    "pass one label for each input"
-                )
+    def _check_lengths(self, inputs: torch.Tensor, labels: Any) -> None:
+        if len(inputs) != len(labels):
+            raise ValueError(
+                f"{self.argument} has {len(inputs)} inputs but {len(labels)} labels; "
+                "pass one label for each input"
+            )
 
     def _checked_targets(self, y: Any) -> torch.Tensor:
         targets = self._array(y, "labels")
@@ -383,25 +397,23 @@ class Source(OfLengths):
         item = self.dataset[index]
         check_item(item, self.argument, index)
         x, y = item[0], item[1]
-        for each in x if isinstance(x, tuple | list) else (x,):
-            if not isinstance(each, torch.Tensor | np.ndarray):
-                raise ValueError(
-                    f"{self.argument}[{index}][0] is a {type(each).__name__}; a data set must "
-                    "give tensors or numpy arrays (C, H, W), or a tuple of such for a model "
-                    "with several inputs: add a transform that converts"
-                )
+        if not isinstance(x, torch.Tensor | np.ndarray):
+            raise ValueError(
+                f"{self.argument}[{index}][0] is {_what_is(x)}; a data set must give tensors or "
+                "numpy arrays (C, H, W), or a tuple or a dict of such for a model with several "
+                "inputs: add a transform that converts"
+            )
         if self._first is None:
-            if not isinstance(x, tuple | list):
-                self._check_kind(x)  # before anybody is told to convert it
+            self._take_packing()
+            self._check_kind(x)  # before anybody is told to convert it
             self._first = (shape_of(x), y)
         elif shape_of(x) != self._first[0]:
             raise OtherShapeError(other_shape(self.argument, index, shape_of(x), 0, self._first[0]))
         sample = self._sample(x, 0)
         target = self._checked_target(y, index, self._first[1])
-        others = tuple(other.copy() for other in sample.others)
         label, known = (0, target.numpy()) if self.regression else (target, None)
-        kept = Sample(sample.input.copy(), label, others, sample.place, known)
-        return kept, target, sum(x.nbytes for x in arguments(sample))
+        kept = Sample(sample.input.copy(), label, known)
+        return kept, target, sample.input.nbytes
 
     def _is_value(self, y: Any) -> bool:
         return is_floating(y) or (self._labels and np.ndim(y) == 1 and len(y) > 1)
@@ -429,3 +441,10 @@ class Source(OfLengths):
         values = values_of(y).clone()
         check_finite(values.numpy(), self.argument, index)
         return values
+
+
+def _what_is(x: Any) -> str:
+    """What a data set gave in place of an array."""
+    if isinstance(x, tuple | list) and x:
+        return f"a {type(x).__name__} with a {type(x[0]).__name__}"
+    return f"a {type(x).__name__}"

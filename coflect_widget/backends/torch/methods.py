@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from coflect_widget.backends.differentiable import Noise, Others, WorkerModel
-from coflect_widget.backends.torch import numbers
+from coflect_widget.backends.differentiable import Held, Noise, WorkerModel
 from coflect_widget.backends.torch.entry import Entry
-from coflect_widget.backends.torch.gradients import TorchGradients, logits_of
-from coflect_widget.backends.torch.outputs import forward_names
+from coflect_widget.backends.torch.gradients import TorchGradients
+from coflect_widget.backends.torch.numbers import call, within
 from coflect_widget.backends.torch.outputs import logits_of as outputs_of
 from coflect_widget.backends.torch.structure import rebuild, structure
 
@@ -50,7 +49,7 @@ class TorchWorkerModel(WorkerModel):
         self.model = model
         self._weights = weights
         self._known = known
-        self._entry = Entry(model)
+        self._entries: dict[str, Entry] = {}
 
     def load_weights(self, views: Mapping[str, NDArray[Any]]) -> None:
         """Copy weights, by name of the state dict, into the model.
@@ -103,9 +102,14 @@ class TorchWorkerModel(WorkerModel):
                 weight.zero_()
         _settle(self.model)
 
-    def bound(self, others: Others = (), place: int = 0) -> TorchGradients:
+    def bound(self, held: Held | None = None) -> TorchGradients:
+        name = "" if held is None else held.part.name
+        entry = self._entries.setdefault(name, Entry(self.model))
         region = None if self.region is None else torch.from_numpy(self.region)
-        return TorchGradients(self.model, _call(self.model, others, place), self._entry, region)
+        if held is None:
+            return TorchGradients(self.model, partial(call, self.model), entry, region)
+        row = torch.from_numpy(np.array(held.row[None], np.float32))
+        return TorchGradients(self.model, within(self.model, row, held.part), entry, region)
 
     def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         self.model.eval()
@@ -130,57 +134,13 @@ class TorchWorkerModel(WorkerModel):
             torch.default_generator.manual_seed(seed)
             yield lambda shape, spread: torch.normal(0.0, spread, shape)
 
-    def outputs(
-        self, x: NDArray[np.float32], others: Others = (), place: int = 0
-    ) -> NDArray[np.float32]:
-        """In eval mode; `others` serve all rows."""
+    def outputs(self, x: NDArray[np.float32], held: Held | None = None) -> NDArray[np.float32]:
+        """In eval mode."""
         self.model.eval()
-        bound = self.bound(others, place)
+        bound = self.bound(held)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             outputs: NDArray[np.float32] = bound.logits(torch.from_numpy(x)).float().numpy()
         return outputs
-
-    def focus(
-        self, x: NDArray[np.float32], others: Others, place: int, target: int
-    ) -> tuple[dict[str, float] | None, str]:
-        """Share of each input in the sum of |gradient * input|; the shares sum to 1.
-
-        None, and the reason, where an input moves the output but no gradient tells how much, as
-        of token ids that an embedding looks up.
-        """
-        inputs = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
-        inputs.insert(place, torch.from_numpy(np.array(x, dtype=np.float32)))
-        leaves = [each.clone().requires_grad_() for each in inputs]
-        with torch.enable_grad():
-            output = self.model(*(leaf.clone() for leaf in leaves))
-            score = logits_of(output, self.model)[0, target]
-            gradients = torch.autograd.grad(score, leaves, allow_unused=True)
-        names = input_names(self.model, len(leaves))
-        mass = np.zeros(len(leaves))
-        for k, (gradient, leaf) in enumerate(zip(gradients, leaves, strict=True)):
-            if gradient is not None and gradient.any():
-                mass[k] = float((gradient * leaf.detach()).abs().sum())
-            elif self._moves(inputs, k):
-                return None, (
-                    f"the output has no gradient with respect to {names[k]!r}, though it depends "
-                    "on it, as on token ids that an embedding looks up"
-                )
-        # Where nothing matters, no input matters more than another.
-        shares = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
-        return dict(zip(names, shares.tolist(), strict=True)), ""
-
-    def _moves(self, inputs: list[Tensor], k: int) -> bool:
-        """Whether other values of input `k` give another output."""
-        x = inputs[k]
-        # Values that occur, and zeros as padding, because others may be no ids.
-        others = (x, torch.zeros_like(x), x.flatten().flip(0).reshape(x.shape), x.flatten()[:1])
-        with torch.no_grad():
-            outputs = [
-                self.model(*inputs[:k], other.expand_as(x).clone(), *inputs[k + 1 :])
-                for other in others
-            ]
-        before, *after = (logits_of(output, self.model) for output in outputs)
-        return any(not torch.equal(before, each) for each in after)
 
 
 def _settle(model: nn.Module) -> None:
@@ -209,22 +169,3 @@ def _settle(model: nn.Module) -> None:
             for compute in computed:
                 compute()
     model.eval()
-
-
-def input_names(model: nn.Module, count: int) -> list[str]:
-    """What the model's ``forward`` calls its inputs; "input 0", ... where it does not say."""
-    named = forward_names(model)
-    return list(named[:count]) if len(named) >= count else [f"input {k}" for k in range(count)]
-
-
-def _call(model: nn.Module, others: Others, place: int) -> Callable[[Tensor], Any]:
-    """The model as a function of the picture (B, C, H, W); the other inputs are held."""
-    if not others:
-        return partial(numbers.call, model)
-    fixed = [torch.from_numpy(np.array(other, dtype=np.float32))[None] for other in others]
-
-    def call(x: Tensor) -> Any:
-        rows = [other.expand(len(x), *other.shape[1:]).clone() for other in fixed]
-        return model(*rows[:place], x, *rows[place:])
-
-    return call

@@ -25,7 +25,7 @@ class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
     def __init__(self, source: Any, dataset: Any) -> None:
         self.dataset = dataset
         self.argument = source.argument
-        self.shape = source.shapes[0] if len(source.shapes) == 1 else tuple(source.shapes)
+        self.shape = source.input_shape
         self.num_classes = source.num_classes
         self.regression, self.values_of = source.regression, source.values_of
         self.whole, self.numbers = source.whole, source.numbers
@@ -43,8 +43,6 @@ class Numbered(torch.utils.data.Dataset[tuple[Any, Any, int]]):
             target = class_number(y, self.argument, index)
             if self.num_classes is not None and not 0 <= target < self.num_classes:
                 raise ValueError(label_error(self.argument, index, target, self.num_classes))
-        if isinstance(x, tuple | list):
-            return tuple(as_float(each, self.argument) for each in x), target, index
         if not self.whole:
             return as_float(x, self.argument), target, index
         values = as_whole(x)

@@ -7,6 +7,7 @@ gets the numbers and that mask; another gets the numbers alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.torch.outputs import forward_names
+from coflect_widget.backends.torch.several import noted
+from coflect_widget.modalities.base import Member
 
 
 def takes_mask(model: nn.Module) -> bool:
@@ -27,10 +30,24 @@ def apart(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def call(model: nn.Module, x: Any) -> Any:
-    """What a model gives for inputs as batches have them: an array, or a tuple of several."""
-    if isinstance(x, tuple):
-        return model(*x)
+    """What a model gives for inputs as batches have them, several packed into rows."""
+    rows = noted(model)
+    if rows is not None:
+        given, named = rows.arguments(x)
+        return model(*given, **named)
     if x.is_floating_point():
         return model(x)
     numbers, mask = apart(x)
     return model(numbers, **{MASK: mask}) if takes_mask(model) else model(numbers)
+
+
+def within(model: nn.Module, row: Tensor, part: Member) -> Callable[[Tensor], Any]:
+    """The model as a function of one part (B, ...) of a row (1, T), whose other parts are held."""
+
+    def called(x: Tensor) -> Any:
+        flat = x.reshape(len(x), -1).to(row.dtype)
+        before, after = row[:, : part.start], row[:, part.stop :]
+        rows = [before.expand(len(x), -1), flat, after.expand(len(x), -1)]
+        return call(model, torch.cat(rows, 1))
+
+    return called

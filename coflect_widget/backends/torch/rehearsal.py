@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,6 +21,7 @@ from coflect_widget.backends.torch.modes import Frozen, evaluating
 from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.random_state import random_state_kept
+from coflect_widget.backends.torch.several import noted
 
 #: Weights of more bytes are not copied; the rows of a rehearsal, and the numbers in them, at most.
 _LARGEST, _ROWS, _NUMBERS = 2**30, 4, 2**18
@@ -33,7 +34,7 @@ class _NotCopiedError(Exception):
 def rehearse(
     model: nn.Module,
     loss: Callable[..., Any],
-    inputs: Sequence[Tensor],
+    inputs: Tensor,
     targets: Tensor,
     *,
     outputs: int,
@@ -47,7 +48,7 @@ def rehearse(
     model : torch.nn.Module
         On its device; neither its weights, buffers, gradients nor modes change.
     loss : callable
-    inputs : sequence of Tensor (n, ...)
+    inputs : Tensor (n, ...)
     targets : Tensor (n,) or (n, D)
     outputs : int
         How many the model has.
@@ -99,10 +100,12 @@ def rehearse(
     return output, ""
 
 
-def called(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """What a model gives for copies of its inputs, of which there may be several."""
-    first, *others = (x.clone() for x in inputs)
-    return call(model, (first, *others) if others else first)
+def shown_shape(model: nn.Module, inputs: Tensor) -> str:
+    """The shape of a batch as the model takes it."""
+    rows = noted(model)
+    if rows is None:
+        return str(tuple(inputs.shape))
+    return ", ".join(f"{(len(inputs), *cut.shape)} for {cut.name!r}" for cut in rows.cuts)
 
 
 def rows_for(batch_size: int, available: int, outputs: int, numbers: int) -> int:
@@ -164,21 +167,20 @@ def _twin(model: nn.Module, kept: list[Tensor], memo: dict[int, Any]) -> nn.Modu
     return twin
 
 
-def _forward(model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def _forward(model: nn.Module, inputs: Tensor) -> Any:
     try:
-        return called(model, inputs)
+        return call(model, inputs.clone())
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        shapes = [tuple(x.shape) for x in inputs]
-        shown = shapes[0] if len(shapes) == 1 else shapes
         raise ValueError(
-            f"model fails in train mode on a batch of shape {shown}: {error}{_one_row(inputs)}"
+            f"model fails in train mode on a batch of shape {shown_shape(model, inputs)}: "
+            f"{error}{_one_row(inputs)}"
         ) from error
 
 
-def _one_row(inputs: Sequence[Tensor]) -> str:
-    if len(inputs[0]) > 1:
+def _one_row(inputs: Tensor) -> str:
+    if len(inputs) > 1:
         return ""
     return (
         ". Batches have one sample: batch normalisation needs two or more of them, so pass "
@@ -253,10 +255,10 @@ def _backward(total: Tensor) -> None:
 
 
 def _forward_only(
-    model: nn.Module, loss: Any, inputs: Sequence[Tensor], targets: Tensor, outputs: int
+    model: nn.Module, loss: Any, inputs: Tensor, targets: Tensor, outputs: int
 ) -> None:
     with evaluating(model):
-        logits = logits_of(called(model, inputs), model, outputs)
+        logits = logits_of(call(model, inputs.clone()), model, outputs)
         _total(loss, logits, targets, loss)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(

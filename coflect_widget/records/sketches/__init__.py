@@ -7,12 +7,13 @@ its kind's form is not drawn, and its text is never markup.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.records.sketches import series, table, text
+from coflect_widget.records.sketches import parts, series, table, text
 from coflect_widget.records.sketches.marked import Marks
 
 
@@ -27,11 +28,22 @@ class _Draw(Protocol):
     ) -> str: ...
 
 
-_DRAW: Mapping[str, _Draw] = {
+_ALONE: Mapping[str, _Draw] = {
     "text": text.draw,
     "series": series.draw,
     "table": table.draw,
 }
+
+
+def _one(
+    content: Mapping[str, Any], heat: NDArray[np.float32] | None, marks: Marks, *, small: bool
+) -> str:
+    """One part of a sample with several inputs."""
+    drawn = _ALONE.get(str(content.get("kind")))
+    return "" if drawn is None else drawn(content, heat, marks, small=small)
+
+
+_DRAW: Mapping[str, _Draw] = {**_ALONE, "parts": partial(parts.draw, one=_one)}
 
 
 def sketch(

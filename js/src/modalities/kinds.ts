@@ -5,11 +5,12 @@ import type { Glance } from "../protocol";
 import { shownExplanation, type State } from "../state";
 import { IMAGE } from "./image";
 import type { Kind, Marked } from "./kind";
+import { partsKind } from "./parts";
 import { SERIES } from "./series";
 import { TABLE } from "./table";
 import { TEXT } from "./text";
 
-const KINDS: Record<string, Kind> = Object.fromEntries([IMAGE, TEXT, SERIES, TABLE].map((kind) => [kind.name, kind]));
+const KINDS: Record<string, Kind> = Object.fromEntries([IMAGE, TEXT, SERIES, TABLE, partsKind(kindOf)].map((kind) => [kind.name, kind]));
 
 /** The kind that draws a content; without one, and of what nobody here knows, the picture is all. */
 export function kindOf(content: Record<string, unknown> | null): Kind {
