@@ -6,6 +6,13 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+#: Names of a session's arguments.
+ARGUMENTS = [
+    "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
+    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
+    "tokenizer", "resume", "sinks",
+]  # fmt: skip
+
 
 def class_names(
     classes: Sequence[str] | Mapping[str, int] | Mapping[int, str] | None,

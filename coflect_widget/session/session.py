@@ -28,7 +28,7 @@ from coflect_widget.records.sinks.base import EventHandler
 from coflect_widget.records.sinks.named import find_sinks
 from coflect_widget.records.summary import write_summary
 from coflect_widget.session import kernel
-from coflect_widget.session.arguments import class_names, count
+from coflect_widget.session.arguments import ARGUMENTS, class_names, count
 from coflect_widget.session.asking import Asks
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
@@ -50,12 +50,6 @@ from coflect_widget.session.waiting import Waits
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
-
-_ARGUMENTS = [
-    "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
-    "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
-    "tokenizer", "resume", "sinks",
-]  # fmt: skip
 
 
 class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
@@ -162,7 +156,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         self._process = os.getpid()
         if unknown:
             name = next(iter(unknown))
-            raise TypeError(f"Session() has no argument {name!r}; {nearest(name, _ARGUMENTS)}")
+            raise TypeError(f"Session() has no argument {name!r}; {nearest(name, ARGUMENTS)}")
         if resume is not None and guidance is not None:
             raise ValueError(
                 "guidance= is for a new run; the one that is resumed has a ledger of its own"
@@ -206,8 +200,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
                     "targets; leave task= out, or pass a torch model"
                 )
             more["task"] = task
-        if takes(factory, "modality"):
-            more["modality"] = named
+        more |= {"modality": named} if takes(factory, "modality") else {}
         engine = complete(
             factory(
                 model,
@@ -238,8 +231,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         self.classes = chosen.outcomes(names)
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
-        checked = checked.model_copy(update={"display": display})
-        self.config = checked
+        self.config = checked = checked.model_copy(update={"display": display})
         guided = engine.guided() if chosen.of_labels else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))

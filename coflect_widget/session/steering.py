@@ -1,7 +1,6 @@
 """Guidance: checked now, in force from the next step boundary on, and in the ledger.
 
-Nothing is half done: what cannot be used is refused before anything changes, and the ledger takes
-only what the loss took.
+What cannot be used is refused before anything changes; the ledger takes only what the loss took.
 """
 
 from __future__ import annotations
@@ -46,10 +45,8 @@ class Steering:
         The model for a worker, or why it cannot be sent.
     intervened : callable ()
         Guidance has changed.
-    running : callable () -> bool
-        Whether anything trains.
-    step : callable () -> int
-        Steps done.
+    running, step
+        Callables: whether anything trains, and the steps done.
     before : callable ()
         Called at the step boundary before an intervention: keeps the state as it is.
 

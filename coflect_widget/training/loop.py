@@ -2,8 +2,7 @@
 
 Each step does three things beside training: it looks at one flag for commands, at one for a
 wanted snapshot, and puts a reference to what it computed on a list. The rest is done for some
-steps at once: a step fills the processor's caches, so that a line of Python after it takes several
-times as long as it does alone.
+steps at once: a step fills the processor's caches, and a line of Python after it takes long.
 """
 
 from __future__ import annotations
@@ -54,8 +53,7 @@ class TrainingLoop:
     ours : bool
         Whether the newest training ran in a thread of this loop, and not in the user's code.
     together : Together or None
-        What is said at step boundaries to the processes that train with this one; None where it
-        trains alone.
+        What is said at step boundaries to the processes that train with this one, if any do.
     """
 
     def __init__(

@@ -50,32 +50,12 @@ from coflect_widget.events import (
     RunState,
     StrokeRecord,
 )
+from coflect_widget.ui.fields import FROM_CLASSES, Cells, Mask, Png, binary, older
 from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
 MarkerKind = Literal["intervention", "window_open", "window_shut"]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions
-
-
-def older(value: Any) -> Any:
-    """Mark a field that older kernels do not send; the browser takes `value` in its place."""
-    return Field(json_schema_extra={"default": value})
-
-
-def binary(kind: Literal["bytes", "pairs"], **more: Any) -> Any:
-    """Mark the number of a buffer: the browser has the bytes, or pairs of float64, in its place.
-
-    With ``size=[...]`` the bytes must be as many as the product of these fields and numbers; with
-    ``within="name"`` the browser has them as a field of an object `name`.
-    """
-    return Field(json_schema_extra={"binary": kind, **more})
-
-
-#: Older kernels leave it to the classes; see ``js/src/older.ts``.
-FROM_CLASSES = Field(json_schema_extra={"default_from": "wrongNow"})
-Png = Annotated[int | None, binary("bytes")]
-Cells = Annotated[int | None, binary("bytes", size=["map_width", "map_height"], within="maps")]
-Mask = Annotated[int | None, binary("bytes", size=["map_width", "map_height"], within="masks")]
 
 
 class Status(TypedDict):
