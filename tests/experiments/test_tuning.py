@@ -172,7 +172,7 @@ def test_a_grid_has_each_combination_and_an_end(file):
     assert {"training.lr": 0.2, "model.width": 12} in points
     with pytest.raises(ValueError, match="has no end of values"):
         grid(read_space({"training.lr": (0.1, 0.2)}, experiment))
-    with pytest.raises(ValueError, match="the grid has 20,000,"):
+    with pytest.raises(ValueError, match="points or more; give fewer"):
         grid(read_space({"model.width": (1, 20_000)} | {"training.lr": [0.1, 0.2]}, experiment))
     for name in ("pruner", "sampler"):
         with pytest.raises(ValueError, match=f"{name}='hyper': "):
