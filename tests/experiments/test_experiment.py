@@ -1,14 +1,16 @@
 """An experiment's file: read, overridden, trained, on record; what is misspelt is answered."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-import yaml
 
 import coflect_widget as coflect
 from coflect_widget.experiments import sources
-from coflect_widget.experiments.experiment import experiment_of
+from coflect_widget.experiments.experiment import experiment_of, read_settings
 from coflect_widget.experiments.registry import BUILT_IN, find, names
+from coflect_widget.experiments.space import read_space
 
 
 def test_a_file_is_trained_and_the_run_has_every_setting(file):
@@ -186,11 +188,14 @@ def test_a_model_that_is_compiled_keeps_its_own_optimizer():
         _trained_by(model, Training(lr=0.25))
 
 
-def test_the_documents_file_is_read():
-    from pathlib import Path
-
+def test_the_files_in_the_documents_are_read():
     page = Path(coflect.__file__).parents[1] / "docs" / "experiments.md"
     blocks = page.read_text(encoding="utf-8").split("```yaml\n")[1:]
+    spaces = []
     for block in blocks:
-        coflect.Experiment(**yaml.safe_load(block.split("```")[0])).check()
-    assert blocks
+        experiment = coflect.Experiment(**read_settings(block.split("```")[0], "it"))
+        experiment.check()
+        if experiment.tune.space:
+            spaces.append(read_space(experiment.tune.space, experiment))
+    assert len(blocks) == 2
+    assert len(spaces) == 1
