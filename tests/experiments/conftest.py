@@ -1,6 +1,7 @@
 """An experiment's file beside a module that it names."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +17,9 @@ tags: {goal: baseline}
 
 
 @pytest.fixture
-def file(tmp_path, request):
-    here = request.path.parent
-    (tmp_path / "parts_of_mine.py").write_text((here / "parts_of_mine.py").read_text())
+def file(tmp_path):
+    parts = Path(__file__).with_name("parts_of_mine.py")
+    (tmp_path / "parts_of_mine.py").write_text(parts.read_text())
     path = tmp_path / "rows.yaml"
     path.write_text(f"{FILE}run_dir: {tmp_path / 'runs'}\n")
     yield path
