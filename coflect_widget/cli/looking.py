@@ -54,7 +54,7 @@ def _started(given: argparse.Namespace, file: Path) -> Answer:
 
 
 def _notebook(code: str) -> dict[str, object]:
-    cell = {
+    cell: dict[str, object] = {
         "cell_type": "code", "execution_count": None, "id": "run", "metadata": {}, "outputs": [],
         "source": code.splitlines(keepends=True),
     }  # fmt: skip

@@ -172,6 +172,19 @@ def test_names(file):
         coflect.register("loops", "mine")
 
 
+def test_an_installed_package_names_an_architecture(file, tmp_path, monkeypatch):
+    folder = tmp_path / "thin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: thin\nVersion: 1.0\n")
+    lines = "[coflect.architectures]\nthin_of_theirs = parts_of_mine:Thin\n"
+    (folder / "entry_points.txt").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert names("architecture")["thin_of_theirs"] == "parts_of_mine:Thin"
+    experiment = coflect.Experiment.from_config(file, model="thin_of_theirs")
+    assert type(experiment.make().model).__name__ == "Thin"
+    assert "thin_of_theirs" in experiment.calls_others()
+
+
 def test_a_model_that_is_compiled_keeps_its_own_optimizer():
     keras = pytest.importorskip("keras")
     from coflect_widget.backends.keras.by_name import optimizer
