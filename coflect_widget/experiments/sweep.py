@@ -133,7 +133,7 @@ class Sweep:
         ValueError
             If a name or a value is not in the space.
         """
-        space = read_space(self._study.user_attrs["space"], self.experiment)
+        space = read_space(self._study.user_attrs["space"], None)  # a folder runs no code
         point = check_point(space, values)
         self._study.enqueue_trial(point, user_attrs={ASKED: _by()})
 
