@@ -11,6 +11,7 @@ import pytest
 
 import coflect_widget as coflect
 from coflect_widget.experiments.space import grid, read_space
+from coflect_widget.experiments.sweep import open_study
 
 pytest.importorskip("optuna")
 
@@ -134,6 +135,28 @@ def test_a_trial_that_fails_is_named_and_the_first_one_ends_the_search(file, tmp
         coflect.tune(
             experiment, {"training.lr": (0.1, 0.2)}, metric="val_acuracy", folder=tmp_path / "three"
         )
+
+
+def test_a_search_of_others_is_read_and_told_without_running_what_it_names(tmp_path):
+    (tmp_path / "evil.py").write_text("raise SystemExit('it was imported')")
+    study = open_study(tmp_path, direction="minimize")
+    experiment = coflect.Experiment(data="evil:x", model="evil:y", modules=["evil"])
+    for name, value in {
+        "metric": "val_loss", "space": {"training.lr": [0.1, 0.2]},
+        "experiment": experiment.expanded(),
+    }.items():  # fmt: skip
+        study.set_user_attr(name, value)
+    sweep = coflect.Sweep(tmp_path)
+    sweep.enqueue({"training.lr": 0.2})
+    sweep.pin(0)
+    sweep.prune(0)
+    [trial] = coflect.Sweep(tmp_path).trials  # as another process reads it
+    assert (trial.state, trial.values, trial.pinned) == ("waiting", {"training.lr": 0.2}, True)
+    assert "pruned by" in trial.said
+    assert sweep.experiment.model.name == "evil:y"
+    (tmp_path / "journal.log").rename(tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match="holds no search"):
+        coflect.Sweep(tmp_path)
 
 
 @pytest.mark.parametrize(
