@@ -36,8 +36,6 @@ def _open(given: argparse.Namespace) -> Answer:
 
     run = open_run(given.run)
     file = given.notebook or Path(f"open_{run.id}.ipynb")
-    if given.notebook is not None and file.exists():
-        raise FileExistsError(f"{str(file)!r} is there already; give another name")
     if file.exists():  # of an earlier time, with what was added to it
         return _started(given, file)
     code = f"import coflect_widget as coflect\n\ncoflect.open_run({str(run.path.resolve())!r})"
@@ -56,7 +54,7 @@ def _started(given: argparse.Namespace, file: Path) -> Answer:
 
 
 def _notebook(code: str) -> dict[str, object]:
-    cell = {
+    cell: dict[str, object] = {
         "cell_type": "code", "execution_count": None, "id": "run", "metadata": {}, "outputs": [],
         "source": code.splitlines(keepends=True),
     }  # fmt: skip

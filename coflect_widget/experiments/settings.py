@@ -78,11 +78,3 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
         values[name] = inner = dict(inner) if isinstance(inner, dict) else {}
         values = inner
     values[last] = value
-
-
-def take(values: dict[str, Any], path: str) -> Any:
-    """The value at a dotted name; None where there is none."""
-    found: Any = values
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found

@@ -96,7 +96,7 @@ class Range:
 Space = dict[str, Choice | Range]
 
 
-def read_space(given: Mapping[str, Any], experiment: Experiment) -> Space:
+def read_space(given: Mapping[str, Any], experiment: Experiment | None) -> Space:
     """Check a space, and that the experiment takes what is in it.
 
     Parameters
@@ -104,7 +104,8 @@ def read_space(given: Mapping[str, Any], experiment: Experiment) -> Space:
     given : mapping
         By the dotted name of a setting: a list of choices; a tuple ``(low, high)`` or ``(low,
         high, "log")``; or a mapping with ``low``, ``high``, and ``log: true`` or ``step``.
-    experiment : Experiment
+    experiment : Experiment or None
+        None leaves out whether it takes them, and so imports nothing that it names.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def read_space(given: Mapping[str, Any], experiment: Experiment) -> Space:
         if other.startswith(f"{one}."):
             raise ValueError(f"space has {one!r} and, within it, {other!r}; take one of them out")
     for name, dimension in space.items():
-        for value in dimension.ends():
+        for value in () if experiment is None else dimension.ends():
             experiment.changed({name: value}).check()
     return space
 

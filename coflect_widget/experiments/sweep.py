@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from coflect_widget.experiments.space import Space, check_point, read_space
+from coflect_widget.experiments.space import check_point, read_space
 from coflect_widget.records.folder import user_name
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Sweep:
         ValueError
             If a name or a value is not in the space.
         """
-        space = read_space(self._study.user_attrs["space"], self.experiment)
+        space = read_space(self._study.user_attrs["space"], None)  # a folder runs no code
         point = check_point(space, values)
         self._study.enqueue_trial(point, user_attrs={ASKED: _by()})
 
@@ -242,11 +242,6 @@ def repair(folder: Path) -> None:
         whole = file.read()
         if not whole.endswith(b"\n"):
             file.truncate(whole.rfind(b"\n") + 1)
-
-
-def space_of(study: Study, experiment: Experiment) -> Space:
-    """What a study searches."""
-    return read_space(study.user_attrs["space"], experiment)
 
 
 def _told(trial: FrozenTrial, folder: Path, *, lower: bool) -> Trial:

@@ -270,7 +270,8 @@ def _watched(
         while not over.wait(_LOOK):
             if _said(study, trial, PRUNE):
                 pruned.set()
-                session._open().desk.order("stop")
+                with contextlib.suppress(RuntimeError):  # the session was closed meanwhile
+                    session._open().desk.order("stop")
                 return
 
     thread = threading.Thread(target=look, name="coflect-sweep", daemon=True)

@@ -1,37 +1,16 @@
 """An experiment's file: read, overridden, trained, on record; what is misspelt is answered."""
 
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 import coflect_widget as coflect
 from coflect_widget.experiments import sources
-from coflect_widget.experiments.experiment import experiment_of
+from coflect_widget.experiments.experiment import experiment_of, read_settings
 from coflect_widget.experiments.registry import BUILT_IN, find, names
-
-FILE = """
-name: rows
-modules: [parts_of_mine]
-data: parts_of_mine:rows
-model: {name: thin, width: 12}
-training: {epochs: 3, lr: 1e-2, batch_size: 16, optimizer: {name: sgd, momentum: 0.5}}
-config: {seed: 4}
-tags: {goal: baseline}
-"""
-
-
-@pytest.fixture
-def file(tmp_path, request):
-    here = request.path.parent
-    (tmp_path / "parts_of_mine.py").write_text((here / "parts_of_mine.py").read_text())
-    path = tmp_path / "rows.yaml"
-    path.write_text(f"{FILE}run_dir: {tmp_path / 'runs'}\n")
-    yield path
-    sys.path[:] = [folder for folder in sys.path if folder != str(tmp_path)]
-    sys.modules.pop("parts_of_mine", None)
+from coflect_widget.experiments.space import read_space
 
 
 def test_a_file_is_trained_and_the_run_has_every_setting(file):
@@ -193,6 +172,19 @@ def test_names(file):
         coflect.register("loops", "mine")
 
 
+def test_an_installed_package_names_an_architecture(file, tmp_path, monkeypatch):
+    folder = tmp_path / "thin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: thin\nVersion: 1.0\n")
+    lines = "[coflect.architectures]\nthin_of_theirs = parts_of_mine:Thin\n"
+    (folder / "entry_points.txt").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert names("architecture")["thin_of_theirs"] == "parts_of_mine:Thin"
+    experiment = coflect.Experiment.from_config(file, model="thin_of_theirs")
+    assert type(experiment.make().model).__name__ == "Thin"
+    assert "thin_of_theirs" in experiment.calls_others()
+
+
 def test_a_model_that_is_compiled_keeps_its_own_optimizer():
     keras = pytest.importorskip("keras")
     from coflect_widget.backends.keras.by_name import optimizer
@@ -209,11 +201,14 @@ def test_a_model_that_is_compiled_keeps_its_own_optimizer():
         _trained_by(model, Training(lr=0.25))
 
 
-def test_the_documents_file_is_read():
-    from pathlib import Path
-
+def test_the_files_in_the_documents_are_read():
     page = Path(coflect.__file__).parents[1] / "docs" / "experiments.md"
     blocks = page.read_text(encoding="utf-8").split("```yaml\n")[1:]
+    spaces = []
     for block in blocks:
-        coflect.Experiment(**yaml.safe_load(block.split("```")[0])).check()
-    assert blocks
+        experiment = coflect.Experiment(**read_settings(block.split("```")[0], "it"))
+        experiment.check()
+        if experiment.tune.space:
+            spaces.append(read_space(experiment.tune.space, experiment))
+    assert len(blocks) == 2
+    assert len(spaces) == 1
