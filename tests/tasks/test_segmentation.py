@@ -16,7 +16,7 @@ from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.modalities import IMAGE
 from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.tasks import Segmentation
-from coflect_widget.tasks.segmentation import known_iou
+from coflect_widget.tasks.segmentation import known_masks
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, losses_of
 from tests.conftest import eventually
@@ -102,10 +102,13 @@ def test_validation_counts_samples_and_all_places():
 def test_always_giving_the_commonest_class_is_what_is_known():
     masks = np.ones((5, 4, 4), np.int64)
     masks[0, :2] = 0
-    commonest, known = known_iou(masks, 3, -100)
+    known = known_masks(masks, 3, -100)
     given = said(np.ones_like(masks), 3)
-    assert commonest == 1
-    assert known == pytest.approx(Segmentation(3).summarise(given, masks).quality.mean())
+    assert (known.commonest, known.missing) == (1, [2])
+    assert known.iou == pytest.approx(Segmentation(3).summarise(given, masks).quality.mean())
+    assert any(
+        "no mask that was looked at has 2" in text for text in backend(MASKS % 2).assumptions
+    )
 
 
 def test_a_step_keeps_six_figures_and_data_sets_are_as_arrays():
