@@ -1,5 +1,7 @@
 """A class for each pixel: what outputs come to, what is refused, and a training with maps."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import coflect_widget as coflect
 from coflect_widget.backends.torch.segmentation import MaskOps, Overlap, SegmentationBackend
 from coflect_widget.backends.torch.segmentation import figures as torch_figures
 from coflect_widget.config import Config
+from coflect_widget.elsewhere.values import explanation_in, explanation_out
 from coflect_widget.guidance.placed import PlacedRows
 from coflect_widget.guidance.plan import make_plan, mapped
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
@@ -294,6 +297,10 @@ def test_a_session_names_explains_and_guides_regions(make_session):
     with pytest.raises(ValueError, match=r"2 fractions from 0 to 1"):
         session.explain(sample, at=(1.5, 0.2))
     assert np.array_equal(session.timeline(sample)[-1].said, other.said)
+    told, buffers = explanation_out(pointed)  # as another process gets it
+    again = explanation_in(json.loads(json.dumps(told)), buffers)
+    assert np.array_equal(again.region, pointed.region)
+    assert np.array_equal(again.truth, pointed.truth)
     shown = pointed._repr_html_()
     assert "ground truth" in shown
     assert "what the model says" in shown
