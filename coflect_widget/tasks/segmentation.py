@@ -253,7 +253,7 @@ class Segmentation:
         """
         said = None if outputs is None else outputs.argmax(0)
         if at is not None and said is not None:
-            from scipy import ndimage  # half a second, paid where somebody points
+            from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
             own = int(said[at])
             regions, _ = ndimage.label(said == own)
