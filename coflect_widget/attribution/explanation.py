@@ -141,8 +141,8 @@ class Explanation:
                 (self.said, _SAID, "what the model says"),
             ):
                 if mask is not None:
-                    drawn = cells.outlined(self.picture, mask, colour, _SIDE)
-                    tiles.append(self._tile(drawn, words))
+                    outlined = cells.outlined(self.picture, mask, colour, _SIDE)
+                    tiles.append(self._tile(outlined, words))
         tiles.append(self._tile(cells.heat(self.map), "the map alone"))
         return cells.block(self._title(), tiles, self._note())
 

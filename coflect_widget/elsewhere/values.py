@@ -14,9 +14,11 @@ from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.ledger import Intervention
 
-_ARRAYS = ("map", "livecam", "smoothgrad", "consensus", "picture")
+_ARRAYS = (
+    "map", "livecam", "smoothgrad", "consensus", "picture", "truth", "said", "region",
+)  # fmt: skip
 _QUALITY = TypeAdapter(Quality)
-_EXACTLY = ("float32", "uint8", "float64")
+_EXACTLY = ("float32", "uint8", "float64", "bool")
 
 
 def intervention_out(entry: Intervention) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def explanation_in(said: dict[str, Any], buffers: list[bytes]) -> Explanation:
     for name in _ARRAYS:
         if fields[name] is not None:
             fields[name] = _array(fields[name], buffers)
-    for name in ("focus_bbox", "top_classes", "top_probs", "classes"):
+    for name in ("focus_bbox", "top_classes", "top_probs", "classes", "labels"):
         fields[name] = None if fields[name] is None else tuple(fields[name])
     if fields["quality"] is not None:
         fields["quality"] = _QUALITY.validate_python(fields["quality"])

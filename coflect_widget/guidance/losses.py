@@ -120,9 +120,9 @@ class GuidanceLosses(InForce):
         plan = make_plan(state, self._read_rows, self._modality)
         looks = [] if plan is None else [plan.look, plan.general.look]
         told = all(self._modality.told_by_layers(masks) for masks in looks)
-        filled = plan is not None and plan.looks and self.model.placed
-        if filled:  # what a place is shall be told by itself
-            plan = look_as_ignore(plan)
+        filled = False
+        if plan is not None and plan.looks and self.model.placed:
+            plan, filled = look_as_ignore(plan), True  # what a place is shall be told by itself
         chosen = choose(
             plan,
             self._config,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
@@ -32,6 +31,7 @@ LEAST_SHARE = 0.01
 _EDGE = 1e-3
 #: What is kept of a sample: loss, margin, predicted, target, IoU, and 1 where a place is labelled.
 FIGURES = 6
+LOOKED_AT = 512  # masks that tell how frequent classes are
 _SHOWN = 12  # classes with their probabilities beside a map
 
 
@@ -253,7 +253,7 @@ class Segmentation:
         """
         said = None if outputs is None else outputs.argmax(0)
         if at is not None and said is not None:
-            from scipy import ndimage  # half a second, paid where somebody points
+            from scipy import ndimage  # type: ignore[import-untyped]  # scipy ships no types
 
             own = int(said[at])
             regions, _ = ndimage.label(said == own)
@@ -288,18 +288,39 @@ class Segmentation:
         return Classification(self.classes).odds(outputs, target)
 
 
-def known_iou(masks: NDArray[Any], classes: int, void: int) -> tuple[int, float]:
-    """The most frequent class in masks (N, *E), and the mean IoU of always giving it."""
-    each = masks.reshape(len(masks), -1)
-    counts = np.stack([(each == number).sum(1) for number in range(classes)], axis=1)
-    if 0 <= void < classes:
-        counts[:, void] = 0
-    commonest = int(counts.sum(0).argmax())
-    places, there = counts.sum(1), (counts > 0)
+class KnownMasks(NamedTuple):
+    """What some masks tell of a data set.
+
+    Attributes
+    ----------
+    commonest : int
+        Class of most places.
+    iou : float
+        Mean IoU of always giving it; 0 where no place has a class.
+    missing : list of int
+        Classes that no mask has.
+    """
+
+    commonest: int
+    iou: float
+    missing: list[int]
+
+
+def known_masks(masks: NDArray[Any], classes: int, void: int) -> KnownMasks:
+    """Look at masks (N, *E), at most `LOOKED_AT` of them, spread evenly."""
+    counts = np.zeros((min(len(masks), LOOKED_AT), classes), np.int64)
+    for row, at in enumerate(np.linspace(0, len(masks) - 1, len(counts)).astype(int)):
+        mask = masks[at].astype(np.int64).ravel()
+        known = (mask >= 0) & (mask < classes) & (mask != void)
+        counts[row] = np.bincount(mask[known], minlength=classes)
+    areas = counts.sum(0)
+    commonest = int(areas.argmax())
+    counts = counts[counts.sum(1) > 0]
+    there = counts > 0
     there[:, commonest] = True
-    share = counts[:, commonest] / np.maximum(places, 1) / there.sum(1)
-    known = share[places > 0]
-    return commonest, float(known.mean()) if len(known) else math.nan
+    share = counts[:, commonest] / counts.sum(1) / there.sum(1)
+    missing = [int(k) for k in np.flatnonzero(areas == 0) if k != void]
+    return KnownMasks(commonest, float(share.mean()) if len(share) else 0.0, missing)
 
 
 def _counted(numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -67,7 +67,7 @@ class BatchMeans:
             none, nothing = np.zeros_like(length), np.full(len(length), math.nan)
             return ManyStats(none, nothing, nothing, none, none, np.full(len(length), self.scale))
         starts = np.concatenate([[0], np.cumsum(length[:-1])])
-        columns = np.stack([loss, correct, sizes])
+        columns: NDArray[np.float32] = np.stack([loss, correct.astype(np.float32), sizes])
         rows = known = length
         if usable is not None:
             columns *= usable

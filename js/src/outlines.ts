@@ -91,6 +91,7 @@ export function createOutlines({ store, signal }: Context, over: SVGSVGElement):
       const explanation = shownExplanation(state);
       const there = hasPlaces(explanation);
       setHidden(el, !there);
+      setAttr(over, "aria-description", there ? "Enter at the cross, or a press that draws nothing, explains the region there." : null);
       setAttr(svg, "visibility", there && state.outlines ? null : "hidden");
       setAttr(toggle, "aria-pressed", String(state.outlines));
       if (!there) return;

@@ -1,5 +1,7 @@
 """A class for each pixel: what outputs come to, what is refused, and a training with maps."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,14 @@ import coflect_widget as coflect
 from coflect_widget.backends.torch.segmentation import MaskOps, Overlap, SegmentationBackend
 from coflect_widget.backends.torch.segmentation import figures as torch_figures
 from coflect_widget.config import Config
+from coflect_widget.elsewhere.values import explanation_in, explanation_out
 from coflect_widget.guidance.placed import PlacedRows
 from coflect_widget.guidance.plan import make_plan, mapped
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState
 from coflect_widget.modalities import IMAGE
 from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.tasks import Segmentation
-from coflect_widget.tasks.segmentation import known_iou
+from coflect_widget.tasks.segmentation import known_masks
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, losses_of
 from tests.conftest import eventually
@@ -102,10 +105,13 @@ def test_validation_counts_samples_and_all_places():
 def test_always_giving_the_commonest_class_is_what_is_known():
     masks = np.ones((5, 4, 4), np.int64)
     masks[0, :2] = 0
-    commonest, known = known_iou(masks, 3, -100)
+    known = known_masks(masks, 3, -100)
     given = said(np.ones_like(masks), 3)
-    assert commonest == 1
-    assert known == pytest.approx(Segmentation(3).summarise(given, masks).quality.mean())
+    assert (known.commonest, known.missing) == (1, [2])
+    assert known.iou == pytest.approx(Segmentation(3).summarise(given, masks).quality.mean())
+    assert any(
+        "no mask that was looked at has 2" in text for text in backend(MASKS % 2).assumptions
+    )
 
 
 def test_a_step_keeps_six_figures_and_data_sets_are_as_arrays():
@@ -219,6 +225,22 @@ def test_a_place_is_right_by_what_it_shows_and_the_rest_shall_not_change():
 # --- a session ------------------------------------------------------------------------------------
 
 
+class Scene(nn.Module):
+    """What is beside a pixel, and the most that is anywhere in the picture."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.near = nn.Sequential(
+            nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Conv2d(24, 3, 1)
+
+    def forward(self, x):
+        near = self.near(x)
+        return self.head(torch.cat([near, near.amax((2, 3), keepdim=True).expand_as(near)], 1))
+
+
 def scenes(rng, count):
     """A bright square anywhere in the upper half, and a corner that says its class as well."""
     masks = np.zeros((count, SIDE, SIDE), np.int64)
@@ -227,7 +249,7 @@ def scenes(rng, count):
     for row, kind in enumerate(kinds):
         top, left = rng.integers(0, 4), rng.integers(0, 11)
         masks[row, top : top + 5, left : left + 5] = kind
-        x[row, :, top : top + 5, left : left + 5] += 1 + 0.4 * kind
+        x[row, :, top : top + 5, left : left + 5] += 1.2 * kind
         x[row, kind, 12:, 12:] += 2
     return x, masks
 
@@ -235,16 +257,11 @@ def scenes(rng, count):
 def test_a_session_names_explains_and_guides_regions(make_session):
     x, masks = scenes(np.random.default_rng(0), 96)
     masks[5] = (masks[5] > 0) * (3 - masks[5].max())  # a spoilt mask: the other class
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(3, 12, 5, padding=2), nn.ReLU(), nn.Conv2d(12, 12, 5, padding=2), nn.ReLU(),
-        nn.Conv2d(12, 3, 1),
-    )  # fmt: skip
     session = make_session(
-        model, (x, masks), (x, masks), classes=["around", "dim", "bright"], task="segmentation",
+        Scene(), (x, masks), (x, masks), classes=["around", "dim", "bright"], task="segmentation",
         batch_size=16, optimizer=lambda weights: torch.optim.Adam(weights, 0.01),
     )  # fmt: skip
-    session.train(epochs=12)
+    session.train(epochs=8)
     session.wait(300)
     metrics = session.metrics
     assert 0.8 < metrics["val_iou"] < 1
@@ -280,6 +297,10 @@ def test_a_session_names_explains_and_guides_regions(make_session):
     with pytest.raises(ValueError, match=r"2 fractions from 0 to 1"):
         session.explain(sample, at=(1.5, 0.2))
     assert np.array_equal(session.timeline(sample)[-1].said, other.said)
+    told, buffers = explanation_out(pointed)  # as another process gets it
+    again = explanation_in(json.loads(json.dumps(told)), buffers)
+    assert np.array_equal(again.region, pointed.region)
+    assert np.array_equal(again.truth, pointed.truth)
     shown = pointed._repr_html_()
     assert "ground truth" in shown
     assert "what the model says" in shown

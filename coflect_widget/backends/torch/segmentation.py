@@ -22,7 +22,7 @@ from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.backends.torch.rehearsal import called
 from coflect_widget.tasks import Segmentation
-from coflect_widget.tasks.segmentation import known_iou
+from coflect_widget.tasks.segmentation import known_masks
 
 #: Target of places without a label, where the loss does not say.
 VOID = -100
@@ -118,14 +118,12 @@ class SegmentationBackend(TorchBackend):
     def check_targets(self, outputs: int) -> None:
         for source in self.sources():
             source.fit(outputs, self._void)
-        masks = self.train_source.values()
-        self.task = Segmentation(outputs, self._void, *known_iou(masks, outputs, self._void))
-        there = np.unique(masks)
-        missing = sorted({*range(outputs)} - {*there.tolist()} - {self._void})
-        if missing:
-            named = ", ".join(map(str, missing[:8]))
+        known = known_masks(self.train_source.values(), outputs, self._void)
+        self.task = Segmentation(outputs, self._void, known.commonest, known.iou)
+        if known.missing:
+            named = ", ".join(map(str, known.missing[:8]))
             self.assumptions.append(
-                f"The model has outputs for {outputs} classes, and no mask that is known has "
+                f"The model has outputs for {outputs} classes, and no mask that was looked at has "
                 f"{named}: where the model has too many outputs, give it fewer."
             )
 
