@@ -89,7 +89,7 @@ class Series:
         with np.errstate(invalid="ignore"):
             self.mean = [float(v) for v in np.nan_to_num(np.nanmean(curves, (0, 2)))]
             self.std = [float(v) or 1.0 for v in np.nan_to_num(np.nanstd(curves, (0, 2)))]
-        gaps = int(np.isnan(curves).any((1, 2)).sum())
+        gaps = int(np.isnan(curves).reshape(len(curves), -1).any(1).sum())
         if gaps:
             self.said = [f"{gaps:,} series have gaps: straight lines fill them."]
 
