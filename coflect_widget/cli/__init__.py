@@ -13,13 +13,14 @@ import warnings
 from collections.abc import Sequence
 
 from coflect_widget.cli import doctor as _doctor
+from coflect_widget.cli import endpoint as _endpoint
 from coflect_widget.cli import quickstart as _quickstart
 from coflect_widget.cli import records
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
-_GROUPS = (_doctor, _quickstart, records, _run)
+_GROUPS = (_doctor, _endpoint, _quickstart, records, _run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
