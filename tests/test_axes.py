@@ -13,6 +13,7 @@ EXPLAINED = {
     "session/session.py": "hands the number of names in classes= to the factory of a backend",
     "projects/demo.py": "makes a model of its own",
     "projects/demo_model.py": "makes a model of its own",
+    "projects/quickstart/goals/classes.py": "asks scikit-learn for its logistic estimator",
     "projects/quickstart/goals/values.py": "what is learned of a target that is a number",
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",
 }

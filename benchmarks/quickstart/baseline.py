@@ -138,16 +138,17 @@ def measured(name: str, root: Path, seed: int) -> dict[str, float]:
             session.train()
             session.wait()
             found = session.test()
-            mine, parts = session.pipeline, session.split
+        mine, parts = session.pipeline, session.split
+        first, value = next(iter(found["figures"].items()))
+        shown = {first: value, **found["plain"]}
+        if mine.inputs.name != "text":  # trees take no sparse matrix
+            trees = (HistGradientBoostingClassifier if mine.goal.by_class else
+                     HistGradientBoostingRegressor)(random_state=0)  # fmt: skip
             train, test = session.sheet.rows(parts.train), session.sheet.rows(parts.test)
-    first, value = next(iter(found["figures"].items()))
-    shown = {first: value, **found["plain"]}
-    if mine.inputs.name != "text":  # trees take no sparse matrix
-        trees = (HistGradientBoostingClassifier if mine.goal.by_class else
-                 HistGradientBoostingRegressor)(random_state=0)  # fmt: skip
-        more = {"boosted trees": trees}
-        beside = plain_figures(mine.inputs, mine.goal, mine.target, train, test, more)
-        shown["boosted trees"] = beside["boosted trees"]
+            beside = plain_figures(
+                mine.inputs, mine.goal, mine.target, train, test, {"boosted trees": trees}
+            )
+            shown["boosted trees"] = beside["boosted trees"]
     return {**shown, "the same": found["guess"], "rows": found["rows"], "step": found["step"]}
 
 

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("path", help="a file of rows, or a folder of pictures or texts")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    parser.add_argument("--task", help='"classification" or "regression"')
+    parser.add_argument("--task", help="what the target is, where its numbers may be either")
     parser.add_argument("--kind", help='what the data are: "table", "text", "image" or "series"')
     parser.add_argument(
         "--leave-out", metavar="COLUMN", nargs="*", help="columns that the network is not given"

@@ -50,7 +50,7 @@ def test_selectors_in_a_notebook(tmp_path):
     assert list(asking.selectors) == ["target", "leave_out"]
     assert asking.selectors["leave_out"].value.value == ("bill",)  # what is proposed
     assert not asking.button.disabled
-    pick(asking, "target", "bill")  # another target asks other questions
+    pick(asking, "target", "age")  # another target asks other questions
     assert list(asking.selectors) == ["target"]
     assert "Numbers from" in asking._said.value
     pick(asking, "target", None)

@@ -71,16 +71,17 @@ class Pipeline:
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:
         """A class with probabilities, or a value, for each row; see `preprocess`."""
-        return self.goal.readable(self._outputs(self.preprocess(rows)))
+        return self.goal.readable(self.outputs(self.preprocess(rows)))
 
     def evaluate(self, rows: Any) -> dict[str, float]:
         """How good the network is on rows that have a target; the first figure is to compare by."""
         sheet = self.inputs.judged(read(rows))
         if self.target not in sheet.cells:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
-        return self.goal.figures(self._outputs(self.preprocess(sheet)), sheet.cells[self.target])
+        return self.goal.figures(self.outputs(self.preprocess(sheet)), sheet.cells[self.target])
 
-    def _outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
+    def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network gives (N, outputs) for inputs that `preprocess` made."""
         from coflect_widget.projects.quickstart.networks.made import outputs_of
 
         return outputs_of(self.model, x)

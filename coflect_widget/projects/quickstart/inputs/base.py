@@ -85,6 +85,18 @@ class Inputs(Protocol):
     def transform(self, sheet: Sheet) -> NDArray[Any]:
         """What the network takes (N, ...)."""
 
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        """One row of a request, JSON, as the cells that `asked` takes.
+
+        Raises
+        ------
+        FieldError
+            If a cell is missing or none that the column can have.
+        """
+
+    def wanted(self) -> dict[str, str]:
+        """What a request has to give for each column, in words."""
+
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         """Plain values of which `networks.make` makes the network for such inputs."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
@@ -140,6 +141,14 @@ class Pictures:
                 pixels = np.asarray(picture.convert(mode).resize(side, _SMOOTH), np.float32)
             found[row] = pixels.reshape(*side, self.channels).transpose(2, 0, 1) / 255
         return found
+
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        mode = "L" if self.channels == 1 else "RGB"
+        pixels = requested.picture(row, self.column, mode, self.side)
+        return Sheet("a request", {self.column: pixels[None] * np.float32(self.scale / 255)})
+
+    def wanted(self) -> dict[str, str]:
+        return {self.column: "a picture file, such as a PNG, in base64"}
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         return {

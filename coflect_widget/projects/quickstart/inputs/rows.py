@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.modalities.table import Table
+from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
@@ -81,6 +82,30 @@ class Rows:
     def transform(self, sheet: Sheet) -> NDArray[np.float32]:
         parts = [feature.columns_of(sheet.cells[feature.source]) for feature in self.features]
         return np.ascontiguousarray(np.concatenate(parts, 1), np.float32)
+
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        cells: dict[str, NDArray[Any]] = {}
+        for feature in self.features:
+            name = feature.source
+            if feature.kind in ("number", "gap"):
+                cells[name] = np.array([requested.number(row, name)])
+                continue
+            word = requested.word(row, name)
+            if feature.kind != "category":
+                requested.moment(word, name)
+            cells[name] = np.array([word], object)
+        return Sheet("a request", cells)
+
+    def wanted(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for feature in self.features:
+            if feature.kind == "category":
+                found[feature.source] = f"one of {', '.join(feature.categories)}; or null"
+            elif feature.kind in ("number", "gap"):
+                found[feature.source] = "a number, or null"
+            else:
+                found[feature.source] = "a date, such as 2024-03-01 12:30, or null"
+        return found
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         places = np.cumsum([0, *(feature.width for feature in self.features)])

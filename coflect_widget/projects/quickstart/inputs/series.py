@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column, numbers
 from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
@@ -89,7 +90,7 @@ class Series:
         with np.errstate(invalid="ignore"):
             self.mean = [float(v) for v in np.nan_to_num(np.nanmean(curves, (0, 2)))]
             self.std = [float(v) or 1.0 for v in np.nan_to_num(np.nanstd(curves, (0, 2)))]
-        gaps = int(np.isnan(curves).any((1, 2)).sum())
+        gaps = int(np.isnan(curves).reshape(len(curves), -1).any(1).sum())
         if gaps:
             self.said = [f"{gaps:,} series have gaps: straight lines fill them."]
 
@@ -124,6 +125,23 @@ class Series:
         scaled = (curves - np.array(self.mean)[:, None]) / np.array(self.std)[:, None]
         found: NDArray[np.float32] = scaled.astype(np.float32)
         return found
+
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        if len(self.columns) > 1:
+            steps = {name: np.array([requested.number(row, name)]) for name in self.columns}
+            return Sheet("a request", steps)
+        (name,) = self.columns
+        curve = np.atleast_2d(requested.curve(row, name))
+        if curve.shape != self.shape:
+            raise requested.FieldError(name, f"expected {self.wanted()[name]}")
+        return Sheet("a request", {name: curve[None]})
+
+    def wanted(self) -> dict[str, str]:
+        if len(self.columns) > 1:
+            return dict.fromkeys(self.columns, "a number, or null")
+        channels, length = self.shape
+        lists = f"{channels} lists of {length} numbers" if channels > 1 else f"{length} numbers"
+        return {self.columns[0]: lists}
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         channels, length = map(int, x.shape[1:])

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
@@ -95,6 +96,13 @@ class Texts:
             ids = [number.get(word, 1) for word in cut(text)[: self.length]] or [1]
             found[row, : len(ids)] = ids
         return found
+
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        cells = {name: np.array([requested.text(row, name)], object) for name in self.columns}
+        return Sheet("a request", cells)
+
+    def wanted(self) -> dict[str, str]:
+        return dict.fromkeys(self.columns, "a text")
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         del x

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column, numbers, times
 from coflect_widget.projects.quickstart.inputs.series import Series
 from coflect_widget.projects.quickstart.moments import clock, even, starts
@@ -118,6 +119,29 @@ class Timeline(Series):
         del columns
         self._measure(sheet, [WINDOW])
         self.said = [*self.noted, *self.said]
+
+    def requested(self, row: Mapping[str, Any]) -> Sheet:
+        moments = requested.listed(row, self.time)
+        for moment in moments:
+            requested.moment(requested.word({self.time: moment}, self.time), self.time)
+        cells: dict[str, NDArray[Any]] = {self.time: np.array(moments, object)}
+        for name in self.channels:
+            values = requested.curve(row, name)
+            if values.shape != (len(moments),):
+                raise requested.FieldError(name, f"expected {len(moments)} numbers, as of the time")
+            if not np.isfinite(values).any():
+                raise requested.FieldError(name, "expected at least one number")
+            cells[name] = values
+        if len(moments) < self.shape[1]:
+            raise requested.FieldError(self.time, f"expected {self.shape[1]} moments, or more")
+        return Sheet("a request", cells)
+
+    def wanted(self) -> dict[str, str]:
+        length = self.shape[1]
+        return {
+            self.time: f"the last {length} dates, or more",
+            **dict.fromkeys(self.channels, "a number for each of them; null is a gap"),
+        }
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         return {**super().network(x, outputs), "net": "forecast"}

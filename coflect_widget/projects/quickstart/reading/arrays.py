@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart.reading.frames import from_frame, is_frame
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Attributes of data sets that hold their inputs in one array.
@@ -45,10 +46,10 @@ def from_arrays(data: Any) -> Sheet:
         if classes is not None:
             targets = np.array([str(classes[int(label)]) for label in targets], object)
     cells: dict[str, NDArray[Any]] = {}
-    if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
-        from coflect_widget.projects.quickstart.reading import read  # which knows frames too
-
-        cells.update(read(inputs).cells)
+    if isinstance(inputs, Mapping):
+        cells.update({str(k): _cells(v, str(k)) for k, v in inputs.items()})
+    elif is_frame(inputs):
+        cells.update(from_frame(inputs).cells)
     else:
         values = _cells(inputs, "inputs")
         names = _names(data)

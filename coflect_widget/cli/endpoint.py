@@ -1,0 +1,48 @@
+"""``coflect serve RUN``: a network that quickstart trained answers requests."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+
+from coflect_widget.cli.answer import Answer, Commands, command
+
+KEY = "COFLECT_API_KEY"
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = command(commands, "serve", _serve, "answer requests with a network of quickstart")
+    parser.add_argument("run", help="a run folder that quickstart began")
+    parser.add_argument("--host", default="127.0.0.1", help="this machine alone where left out")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.epilog = f"Where {KEY} is set, requests have to send it as X-API-Key."
+
+
+def _serve(given: argparse.Namespace) -> Answer:
+    key = os.environ.get(KEY) or None
+    if key is None and not _is_this_machine(given.host):
+        raise ValueError(
+            f"--host {given.host} lets other machines in; set {KEY} in the environment to a key "
+            "that requests have to send"
+        )
+    try:
+        import uvicorn
+
+        from coflect_widget.projects.endpoint.app import make_app
+    except ImportError as error:
+        raise ImportError(f"{error}; pip install 'coflect-widget[serving]'") from None
+    from coflect_widget.projects.endpoint.service import Service
+
+    app = make_app(Service(given.run), key=key)
+    # Requests that have begun are answered on SIGTERM and SIGINT.
+    uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)
+    return {"run": given.run}, ""
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

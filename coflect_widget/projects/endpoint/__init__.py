@@ -1,0 +1,1 @@
+"""A model that was trained answers requests: a small HTTP service on this machine."""
