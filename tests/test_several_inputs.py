@@ -67,7 +67,7 @@ def test_two_inputs_from_training_to_the_record(kind, make_session):
         model, data = TableFirst(), Pairs()
     session = make_session(model, data, data, batch_size=32)
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert np.isfinite(session.metrics["val_loss"])
     explanation = session.explain(7)
     assert explanation.map.shape == (16, 16)
@@ -174,7 +174,7 @@ def test_a_model_that_only_guesses_has_no_reliable_maps(make_session):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3))
     session = make_session(model, (images, labels), (images[:, ::-1].copy(), np.roll(labels, 1)))
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     session._parts.newest.metrics["val_accuracy"] = 0.34
     quality = session.explain(2).quality
     assert not quality.reliable
