@@ -239,8 +239,7 @@ class Proving:
         seed: int,
         measure: Callable[[], float | None],
     ) -> dict[str, float | None]:
-        forked.train(state, self._plan.steps, seed, self._stepped)
-        validation = parts.backend.evaluate(lambda: True) or {}
+        validation = forked.train(state, self._plan.steps, seed, self._stepped)
         self._look()
         names = {"quality": parts.task.metrics()[1], "loss": "loss"}
         return {figure: _known(validation.get(name)) for figure, name in names.items()} | {

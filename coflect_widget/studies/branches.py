@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Fork:
         steps: int,
         seed: int,
         step_done: Callable[[], None],
-    ) -> None:
+    ) -> Mapping[str, float]:
         """Put the state back, and train `steps` steps from there.
 
         Parameters
@@ -63,6 +63,11 @@ class Fork:
             0 goes on with the training's own random numbers and batches; others have their own.
         step_done : callable ()
             Called after each step; what it raises ends the branch.
+
+        Returns
+        -------
+        mapping
+            The validation of the branch's end; empty where there are no validation data.
 
         Raises
         ------
@@ -81,11 +86,11 @@ class Fork:
         backend.begin()
         if guidance is not self.guidance:
             backend.set_guidance(guidance)
-        self._steps(steps, step_done)
+        return self._steps(steps, step_done)
 
-    def _steps(self, steps: int, step_done: Callable[[], None]) -> None:
+    def _steps(self, steps: int, step_done: Callable[[], None]) -> Mapping[str, float]:
         backend, epoch, batch, done = self.backend, self.epoch, self.batch, 0
-        changes = list(self.changes)
+        changes, validation = list(self.changes), {}
         if batch and batch == backend.steps_per_epoch:
             backend.end_epoch(backend.evaluate(_go_on))
             epoch, batch = epoch + 1, 0
@@ -110,8 +115,12 @@ class Fork:
                 if done == before:
                     raise NonFiniteLossError("no batch of an epoch has a finite loss")
             if batch == backend.steps_per_epoch:  # at the last step, too: as a training ends
-                backend.end_epoch(backend.evaluate(_go_on))
+                validation = backend.evaluate(_go_on) or {}
+                backend.end_epoch(validation)
                 epoch, batch = epoch + 1, 0
+        # An epoch that ended with the last step is validated already.
+        found: Mapping[str, float] = (backend.evaluate(_go_on) or {}) if batch else validation
+        return found
 
 
 def fork_of(backend: Any, guidance: GuidanceState, place: Any, changes: Sequence[Any]) -> Fork:

@@ -139,6 +139,10 @@ def _verdict(
         one is None or (abs(one[1]) < least and abs(one[2]) < least)
         for one, least in ((pulls[0], LEAST_PULL), (first, LEAST_HARM))
     ]
+    if not sees:
+        return "no verdict", (
+            f"no verdict: the treated branch recognises nothing any more; {figures}, {over}"
+        )
     if all(settled):
         return "no difference", f"no difference: {figures}, {over}"
     return "no verdict", (
