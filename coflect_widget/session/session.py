@@ -58,7 +58,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
     Parameters
     ----------
     model : torch.nn.Module or keras.Model
-        Gives logits (B, classes) for inputs (B, C, H, W). A Keras model may have its channels last
+        Gives logits (B, classes) for inputs (B, C, H, W). A torch model may be in a
+        ``DistributedDataParallel``: then each process makes a session, and that of rank 0 steers
+        all. A Keras model may have its channels last
         and give probabilities. It is compiled, or `loss` and `optimizer` are what ``compile``
         takes; its `scheduler` is a function (epoch, learning rate) -> learning rate.
     train_data, val_data
@@ -85,6 +87,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         each batch too, with a notice; ``config={"schedule_unit": "batch"}`` or ``"epoch"``
         decides it.
     batch_size : int
+        Of several processes that of each.
     backend : str, optional
         Name of the framework; found from the model if left out.
     run_dir : path

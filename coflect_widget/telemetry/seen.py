@@ -59,15 +59,14 @@ class Seen(NamedTuple):
             values = None
             if "values.0" in arrays:
                 values = Values(*(arrays[f"values.{k}"] for k in range(3)))
-            plain: Any = [arrays[name] for name in _PLAIN]
-            found = PerSample(
-                *plain,
-                usable=arrays.get("usable"),
-                labelled=arrays.get("labelled"),
-                values=values,
-            ).on_host()
-            steps: Any = [arrays[name] for name in _OF_STEPS]
-            seen = cls(int(words["epoch"]), *steps, arrays["indices"], found)
+            known = {name: arrays.get(name) for name in ("usable", "labelled")}
+            known |= {name: arrays[name] for name in _PLAIN}
+            seen = cls(
+                epoch=int(words["epoch"]),
+                indices=arrays["indices"],
+                found=PerSample(**known, values=values).on_host(),
+                **{name: arrays[name] for name in _OF_STEPS},
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{error} is missing in what another process has seen") from None
         rows = {len(array) for name, array in arrays.items() if name in {"indices", *_PLAIN}}
@@ -129,9 +128,8 @@ def _joined(each: Sequence[PerSample], lengths: NDArray[np.int64]) -> PerSample:
         )
 
     values = [one.values for one in each if one.values is not None]
-    plain: Any = [np.concatenate([getattr(one, name) for one in each]) for name in _PLAIN]
     return PerSample(
-        *plain,
+        **{name: np.concatenate([getattr(one, name) for one in each]) for name in _PLAIN},
         usable=flags("usable"),
         labelled=flags("labelled"),
         values=Values(*map(np.concatenate, zip(*values, strict=True)))

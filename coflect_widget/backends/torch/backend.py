@@ -52,7 +52,7 @@ from coflect_widget.backends.torch.outputs import (
     one_piece,
 )
 from coflect_widget.backends.torch.portable import Exports
-from coflect_widget.backends.torch.ranks import Ranked, unwrapped
+from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
     make_scheduler,
@@ -119,7 +119,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         check_loss(loss)
-        model, self._wrapper = unwrapped(model)
+        model = self._take_off(model)
         check_model(model)
         self.seed = config.seed
         self.batch_size = batch_size
@@ -233,9 +233,8 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
         if self._on_cpu:
             found = total.item()
             if not math.isfinite(found) and self._wrapper is None:
-                raise NonFiniteLossError(
-                    self._buffers.mended(self.model, found), batch, logits.detach()
-                )
+                text = self._buffers.mended(self.model, found)
+                raise NonFiniteLossError(text, batch, logits.detach())
         self._step(total, partial(self._check_all, found, batch, logits))
         if extra is None and found is not None:
             # `data` is `detach()` in half its time.
@@ -245,7 +244,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
     def _step(self, total: torch.Tensor, check: Callable[[], None] | None = None) -> None:
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
-            if check is not None and self._wrapper is not None and self._on_cpu:
+            if check and self._wrapper and self._on_cpu:
                 check()
             self.optimizer.step()
         else:

@@ -58,9 +58,9 @@ class TorchGroup:
         self._asked: Any = None  # the collective whose answer the next step reads
         # The one by which the processes have met; torch has no public name for it.
         known: Any = dist.distributed_c10d._get_default_store()
-        prefix = f"coflect/{next(_groups)}"
-        # A connection of its own: who waits on the other must not be waited for here.
-        self._store: Any = dist.distributed_c10d.PrefixStore(prefix, known.clone())
+        # A connection of its own, where torch has that: others may wait on the first.
+        known = known.clone() if hasattr(known, "clone") else known
+        self._store: Any = dist.distributed_c10d.PrefixStore(f"coflect/{next(_groups)}", known)
         # Here signals are answered while others are waited for, and in a collective they are not.
         self._store.set(f"here/{self.rank}", "")
         while not self._store.check([f"here/{rank}" for rank in range(self.size)]):
@@ -179,6 +179,13 @@ class Ranked:
     def group(self) -> Group:  # noqa: D102 - as `Backend` has it
         return find_group()
 
+    def _take_off(self, model: nn.Module) -> nn.Module:
+        """The model alone; who wraps one has met the other processes already."""
+        inner, self._wrapper = unwrapped(model)
+        if self._wrapper is not None:
+            self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
+        return inner
+
     def share(self, group: Group) -> None:  # noqa: D102 - as `Backend` has it
         if self._wrapper is None:
             raise ValueError(
@@ -186,7 +193,6 @@ class Ranked:
                 "Session(torch.nn.parallel.DistributedDataParallel(model), ...), or write the "
                 "loop yourself, with session.loop()"
             )
-        self._rank, self._ranks = group.rank, group.size
 
     def _check_all(self, loss: float | None, batch: Batch, logits: torch.Tensor) -> None:
         """Raise NonFiniteLossError in every process at once, before the step of the optimizer.
