@@ -12,7 +12,7 @@ from coflect_widget.cli.answer import Answer, Commands, command
 def add(commands: Commands) -> None:
     """Add the commands."""
     table = command(commands, "list", _list, "the runs in a folder")
-    table.add_argument("folder", nargs="?", default="runs")
+    table.add_argument("folder", nargs="?", help="COFLECT_ROOT, or runs, if left out")
     table.add_argument("--sort", metavar="COLUMN", help='such as "best.loss"')
     table.add_argument("--archived", action="store_true", help="archived runs too")
     compared = command(commands, "compare", _compare, "what differs between runs")

@@ -10,6 +10,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.comparison import Comparison
+from coflect_widget.records.folder import runs_root
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
@@ -108,7 +109,7 @@ def open_run(path: str | Path) -> RecordedRun:
 
 
 def runs(
-    folder: str | Path = "runs", *, archived: bool = False, require_complete: bool = False
+    folder: str | Path | None = None, *, archived: bool = False, require_complete: bool = False
 ) -> Runs[RecordedRun]:
     """Table of the runs in a folder, and up to three folders below it; displayable in a notebook.
 
@@ -116,7 +117,7 @@ def runs(
 
     Parameters
     ----------
-    folder : path
+    folder : path, optional
         As `run_dir` of the sessions.
     archived : bool
         Whether to show archived runs too.
@@ -128,7 +129,9 @@ def runs(
     FileNotFoundError
         If there is no such folder.
     """
-    return read_runs(folder, open_run, archived=archived, require_complete=require_complete)
+    return read_runs(
+        runs_root(folder), open_run, archived=archived, require_complete=require_complete
+    )
 
 
 def compare(runs: Iterable[Run | str | Path]) -> Comparison:
