@@ -12,6 +12,8 @@ from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.folder import runs_root
 from coflect_widget.records.run import Run
+from coflect_widget.records.sinks.mlflow import MLflow
+from coflect_widget.records.sinks.registering import folder_of, is_uri
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.resuming import Resume
@@ -100,12 +102,19 @@ class RecordedRun(Run):
 def open_run(path: str | Path) -> RecordedRun:
     """Open a finished or interrupted run, read-only; displayable in a notebook.
 
+    Parameters
+    ----------
+    path : path
+        The run folder; or ``"runs:/ID"``, ``"models:/NAME/VERSION"`` or ``"models:/NAME@ALIAS"`` of
+        a run that was told to MLflow and whose folder is on this machine. Which MLflow is its own
+        setting, ``MLFLOW_TRACKING_URI``.
+
     Raises
     ------
     FileNotFoundError
         If `path` is not a run folder.
     """
-    return RecordedRun(path)
+    return RecordedRun(folder_of(str(path), MLflow()) if is_uri(path) else path)
 
 
 def runs(
