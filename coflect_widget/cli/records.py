@@ -19,8 +19,9 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     table = command(commands, "list", _list, "the runs in a folder, or what a file may name")
     table.add_argument(
-        "folder", nargs="?", default="runs", help='or "architectures", "data" or "loops"'
-    )
+        "folder", nargs="?",
+        help='COFLECT_ROOT, or runs, if left out; or "architectures", "data" or "loops"',
+    )  # fmt: skip
     table.add_argument("--sort", metavar="COLUMN", help='such as "best.loss"')
     table.add_argument("--archived", action="store_true", help="archived runs too")
     compared = command(commands, "compare", _compare, "what differs between runs")

@@ -9,7 +9,7 @@ from coflect_widget.data import decoy_digits
 from coflect_widget.session import Session
 
 
-def demo(run_dir: str | Path = "runs", **arguments: Any) -> Session:
+def demo(run_dir: str | Path | None = None, **arguments: Any) -> Session:
     """Make a `Session` with a small residual network on `data.decoy_digits`.
 
     A coloured square in a corner of each training image gives the class away; the validation

@@ -35,6 +35,11 @@ _ABANDONED = 3600.0  # seconds; making a folder takes milliseconds
 _PACKAGES = ("coflect-widget", "torch", "tensorflow", "keras", "numpy", "anywidget")
 
 
+def runs_root(given: str | Path | None = None) -> Path:
+    """The folder of runs: as given, else ``COFLECT_ROOT`` of the environment, else ``runs``."""
+    return Path(given if given is not None else os.environ.get("COFLECT_ROOT") or "runs")
+
+
 def make_run_folder(run_dir: Path) -> Path:
     """Make the next ``run_NNN_YYYYMMDD_HHMM`` under `run_dir`; safe against other processes.
 

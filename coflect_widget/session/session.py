@@ -21,7 +21,7 @@ from coflect_widget.modalities import Modality, find_modality, recognise, with_t
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
-from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
+from coflect_widget.records.folder import fingerprint, make_run_folder, runs_root, write_facts
 from coflect_widget.records.origin import class_counts
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.base import EventHandler
@@ -90,8 +90,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         Of several processes that of each.
     backend : str, optional
         Name of the framework; found from the model if left out.
-    run_dir : path
-        Each session makes one run folder in it.
+    run_dir : path, optional
+        Each session makes one run folder in it; ``COFLECT_ROOT`` of the environment, or "runs", if
+        left out.
     config : Config or mapping, optional
     executor : concurrent.futures.Executor, optional
         Computes the maps, on other machines too; two worker processes if left out.
@@ -143,7 +144,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         scheduler: Any = None,
         batch_size: int = 64,
         backend: str | None = None,
-        run_dir: str | Path = "runs",
+        run_dir: str | Path | None = None,
         config: Config | Mapping[str, Any] | None = None,
         executor: Executor | None = None,
         class_weight: Mapping[int, float] | None = None,
@@ -240,7 +241,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
-            path, labels = make_run_folder(home(engine, run_dir)), engine.labels()
+            path = make_run_folder(home(engine, runs_root(run_dir)))
+            labels = engine.labels()
             write_facts(
                 path,
                 checked,

@@ -16,8 +16,11 @@ from coflect_widget.records.evaluations.evaluating import (
     evaluations_of,
 )
 from coflect_widget.records.exports.exporting import Export, export_run
+from coflect_widget.records.folder import runs_root
 from coflect_widget.records.reports.reporting import write_report
 from coflect_widget.records.run import Run
+from coflect_widget.records.sinks.mlflow import MLflow
+from coflect_widget.records.sinks.registering import folder_of, is_uri
 from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.replay import changed, fork
@@ -243,16 +246,23 @@ class RecordedRun(Run):
 def open_run(path: str | Path) -> RecordedRun:
     """Open a finished or interrupted run, read-only; displayable in a notebook.
 
+    Parameters
+    ----------
+    path : path
+        The run folder; or ``"runs:/ID"``, ``"models:/NAME/VERSION"`` or ``"models:/NAME@ALIAS"`` of
+        a run that was told to MLflow and whose folder is on this machine. Which MLflow is its own
+        setting, ``MLFLOW_TRACKING_URI``.
+
     Raises
     ------
     FileNotFoundError
         If `path` is not a run folder.
     """
-    return RecordedRun(path)
+    return RecordedRun(folder_of(str(path), MLflow()) if is_uri(path) else path)
 
 
 def runs(
-    folder: str | Path = "runs", *, archived: bool = False, require_complete: bool = False
+    folder: str | Path | None = None, *, archived: bool = False, require_complete: bool = False
 ) -> Runs[RecordedRun]:
     """Table of the runs in a folder, and up to three folders below it; displayable in a notebook.
 
@@ -260,7 +270,7 @@ def runs(
 
     Parameters
     ----------
-    folder : path
+    folder : path, optional
         As `run_dir` of the sessions.
     archived : bool
         Whether to show archived runs too.
@@ -272,7 +282,9 @@ def runs(
     FileNotFoundError
         If there is no such folder.
     """
-    return read_runs(folder, open_run, archived=archived, require_complete=require_complete)
+    return read_runs(
+        runs_root(folder), open_run, archived=archived, require_complete=require_complete
+    )
 
 
 def compare(runs: Iterable[Run | str | Path]) -> Comparison:

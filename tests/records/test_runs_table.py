@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.records.folder import make_run_folder, runs_root
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.summary import SUMMARY, read_summary, write_summary
 from coflect_widget.records.table import CACHE, BrokenRunWarning
@@ -38,6 +40,17 @@ def folder(tmp_path):
     for place in ("run_001_20261129_1913", "family/run_002_20261129_1914"):
         shutil.copytree(FIRST, tmp_path / place)
     return tmp_path
+
+
+def test_the_environment_says_where_runs_are(tmp_path, monkeypatch):
+    assert runs_root() == Path("runs")
+    monkeypatch.setenv("COFLECT_ROOT", str(tmp_path / "all"))
+    made = make_run_folder(runs_root())
+    assert made.parent == tmp_path / "all"
+    assert [row["id"] for row in coflect.runs().rows] == [made.name]
+    assert runs_root("mine") == Path("mine"), "what is given comes first"
+    monkeypatch.setenv("COFLECT_ROOT", "")
+    assert runs_root() == Path("runs")
 
 
 def test_a_session_leaves_a_run_that_the_table_finds(make_session, tmp_path):

@@ -7,9 +7,10 @@ from coflect_widget.records.sinks.progress import Progress
 from coflect_widget.records.sinks.tensorboard import TensorBoard
 from coflect_widget.records.sinks.tracker import Facts, Tracker
 from coflect_widget.records.sinks.trackio import Trackio
+from coflect_widget.records.sinks.upload import Upload
 from coflect_widget.records.sinks.wandb import Wandb
 
 __all__ = [
     "EventHandler", "Facts", "Logging", "MLflow", "Progress", "Sink", "TensorBoard", "Tracker",
-    "Trackio", "Wandb",
+    "Trackio", "Upload", "Wandb",
 ]  # fmt: skip

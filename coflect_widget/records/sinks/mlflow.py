@@ -15,6 +15,8 @@ from coflect_widget.records.sinks.tracker import Facts, Plain, Tracker
 EXPERIMENT = "coflect"
 #: The tag by which a run is found there again.
 RUN_TAG = "coflect.run_id"
+#: The tag by which its folder is found here.
+PATH_TAG = "coflect.path"
 _LONGEST = {"param": 500, "tag": 5000, "note": 5000}  # characters that all of its stores take
 _MOST = {"metrics": 1000, "params": 100}  # of one call
 _STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
@@ -86,6 +88,7 @@ class MLflow(Tracker):
         tags = {name: _cut(value, "tag") for name, value in facts.tags.items()}
         if "git.commit" in tags:
             tags["mlflow.source.git.commit"] = tags["git.commit"]
+        tags[PATH_TAG] = str(self._run.path.resolve())
         started = self._run.meta.get("started")
         made = self._client.create_run(
             self.experiment(self._client),

@@ -163,6 +163,13 @@ def test_a_checkpoint_is_a_version_of_a_registered_model(trained, monkeypatch):
     assert {f.name: f.read_bytes() for f in got.rglob("*") if f.is_file()} == {
         f.name: f.read_bytes() for f in mine.rglob("*") if f.is_file()
     }
+    # Back from there: the run folder, by the names that MLflow has for it.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sink._uri)
+    client.set_registered_model_alias("shapes", "champion", "1")
+    for uri in (f"runs:/{sinks['mlflow'].run_id}", "models:/shapes/2", "models:/shapes@champion"):
+        assert coflect.open_run(uri).path == run.path.resolve()
+    with pytest.raises(ValueError, match="names no run"):
+        coflect.open_run("models:/shapes")
     # Where MLflow has not heard of the run, it is sent there.
     other = coflect.sinks.MLflow("elsewhere", sinks["mlflow"]._uri)
     assert run.register("shapes", "mine", sink=other) == "models:/shapes/3"
