@@ -19,7 +19,7 @@ from coflect_widget.backends.keras.columns import inputs_of
 from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.random_state import random_state_kept
 from coflect_widget.backends.several import Packing, is_several
-from coflect_widget.modalities import IMAGE, SERIES, Modality
+from coflect_widget.modalities import IMAGE, SERIES, Modality, Part
 from coflect_widget.modalities.base import Member
 
 #: Sides that are channels.
@@ -211,12 +211,9 @@ def _around(model: Any, inputs: dict[str, Any], packing: KerasPacking, *, by_nam
     assert packing.modality is not None  # noqa: S101 - learned from the first sample
     parts = packing.modality.members
     cuts = [
-        Cut(
-            p.name, p.start, p.stop, p.given,
-            packing.last[p.name] and len(p.given) > 1, p.modality.whole,
-        )
+        Cut(p.name, p.start, p.stop, p.given, _takes_last(inputs, p, packing), p.modality.whole)
         for p in parts
-    ]  # fmt: skip
+    ]
     rows = keras.Input((parts[-1].stop,), name="row")
     taken = TakeApart(cuts, by_name, name="take_apart")(rows)
     outer = keras.Model(rows, model(taken))
@@ -227,6 +224,18 @@ def _around(model: Any, inputs: dict[str, Any], packing: KerasPacking, *, by_nam
         run_eagerly=model.run_eagerly,
     )
     return outer
+
+
+def _takes_last(inputs: dict[str, Any], part: Part, packing: KerasPacking) -> bool:
+    """Whether the model takes the channels of a part last; where it does not say, as it is given.
+
+    A row has them first.
+    """
+    first, *rest = part.given
+    wanted = tuple(inputs[part.name].shape[1:]) if part.name in inputs else ()
+    if rest and wanted == (*rest, first) != part.given:
+        return True
+    return bool(rest) and packing.last[part.name] and wanted != part.given
 
 
 def _number(outer: Any, packing: KerasPacking, first: Any) -> None:

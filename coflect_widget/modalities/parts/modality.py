@@ -346,7 +346,7 @@ class Parts(Units):
     def focus(self, values: Map) -> tuple[float, ...] | None:
         """None: what has the strongest units may be a box in one part and a span in another."""
         del values
-        return None  # noqa: RET501 - of a type that has more
+        return None
 
     def heaviest(self, values: Map) -> Region | None:
         """That of the part with the largest value."""
