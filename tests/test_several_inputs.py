@@ -119,7 +119,7 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
     assert session.wait(300)
     assert session.metrics["val_accuracy"] > 0.88
     assert mean_focus(session, "question") < 0.3
-    [effect] = eventually(lambda: session.effects, what="effect")
+    [effect] = eventually(lambda: session.effects, 300, "effect")
     assert (effect.intervention, effect.verdict) == (told.id, "helped")
     assert "<img" in session.effects._repr_html_()
     session.ledger.save(tmp_path / "ledger.json")
