@@ -134,11 +134,6 @@ def one_row(model: Any, train_data: Any, named: Modality | None) -> tuple[Any, K
             f"model takes {len(inputs)} inputs ({', '.join(inputs)}), and train_data has one; give "
             "all of them, in a dict by these names or in a tuple in their order"
         )
-    if not model.compiled:
-        raise ValueError(
-            "model takes several inputs and is not compiled; call model.compile(...) before the "
-            "session is made"
-        )
     takes = list(inputs) or _arguments(model, first)
     packing = KerasPacking("train_data", named, takes)
     if inputs and isinstance(first, Mapping):
@@ -217,12 +212,13 @@ def _around(model: Any, inputs: dict[str, Any], packing: KerasPacking, *, by_nam
     rows = keras.Input((parts[-1].stop,), name="row")
     taken = TakeApart(cuts, by_name, name="take_apart")(rows)
     outer = keras.Model(rows, model(taken))
-    outer.compile(
-        optimizer=model.optimizer,
-        loss=model.loss,
-        metrics=getattr(model._compile_metrics, "_user_metrics", None),
-        run_eagerly=model.run_eagerly,
-    )
+    if model.compiled:  # or else the session compiles it, or says what is missing
+        outer.compile(
+            optimizer=model.optimizer,
+            loss=model.loss,
+            metrics=getattr(model._compile_metrics, "_user_metrics", None),
+            run_eagerly=model.run_eagerly,
+        )
     return outer
 
 
