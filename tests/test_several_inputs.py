@@ -128,7 +128,12 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
     assert len(again.interventions) == 2
     session.save_html(tmp_path / "page.html")
     assert '"parts"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="samples of several inputs are not searched"):
+        session.similar(session.feedback(sample=1, ignore={"question": (7, 8)}))
+    session.explain(5)
     run = coflect.open_run(session.run.path)
+    assert run.timeline(5)[-1].parts["image"].shape == (24, 24)
+    assert "<img" in run.timeline(5)[-1]._repr_html_()
     assert run.interventions[0].understood == told.understood
 
 

@@ -121,6 +121,11 @@ def test_a_ledger_is_read_without_the_data(tmp_path):
     assert isinstance(unread, UnreadRegion)
     assert unread.to_json() == region.to_json()
     assert parts.region(unread.to_json(), "ignore") == region
+    for value, n in (({"question": (2, 4)}, 2), ({"image": (0, 0, 0.5, 0.5)}, 144)):
+        [sent] = find_modality("parts").regions(value, "ignore")  # from where no data are
+        assert parts.mask(parts.region(sent.to_json(), "ignore"), ()).sum() == n
+    with pytest.raises(ValueError, match=r"names kinds of several inputs, 'sound', and train_data"):
+        find_modality({"sound": "series"}).check(np.zeros(3), "train_data")
     assert Ledger(0.3, find_modality("parts")).interventions == ()
 
 
