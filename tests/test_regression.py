@@ -80,7 +80,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., coflect.Session]]:
 
 def trained(session: coflect.Session, epochs: int = 12) -> coflect.Session:
     session.train(epochs=epochs)
-    assert session.wait(120)
+    assert session.wait(240)
     return session
 
 

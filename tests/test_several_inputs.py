@@ -72,7 +72,7 @@ def test_the_share_of_the_question_is_what_it_decides(make_session, decides, lea
     )  # fmt: skip
     assert session.events("run_started")[0].data.inputs == "parts"
     session.train(epochs=14 if decides == "both" else 6)
-    assert session.wait(300)
+    assert session.wait(240)
     assert session.metrics["accuracy"] > 0.97
     assert least <= mean_focus(session, "question") <= most
     found = session.explain(3)
@@ -104,7 +104,7 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
         config={"guidance": {"effect_after": 60}},
     )  # fmt: skip
     session.train(epochs=6)
-    assert session.wait(300)
+    assert session.wait(240)
     assert session.metrics["val_accuracy"] < 0.75
     assert mean_focus(session, "question") > 0.5
     assert session.candidates[0].thumbnail.startswith(b"\x89PNG")
@@ -116,7 +116,7 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
     assert "fill outside" in looked.record.loss
     session.undo(looked)
     session.train(epochs=10)
-    assert session.wait(300)
+    assert session.wait(240)
     assert session.metrics["val_accuracy"] > 0.88
     assert mean_focus(session, "question") < 0.3
     [effect] = eventually(lambda: session.effects, 300, "effect")
@@ -140,7 +140,7 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
 def test_map_style_items_before_anything_is_known_of_them(make_session):
     session = make_session(TableFirst(), Pairs(), Pairs(), batch_size=32)
     session.train(epochs=1)
-    assert session.wait(300)
+    assert session.wait(240)
     assert np.isfinite(session.metrics["val_loss"])
     found = session.explain(7)
     assert list(found.parts) == ["age", "image"]

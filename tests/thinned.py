@@ -9,10 +9,14 @@ import pytest
 def thinned(rows, columns):
     """Each row with one column, by turns; the row's other columns are slow. As `argvalues`."""
     rows, columns = list(rows), list(columns)
+
+    def parts(one):
+        return one if isinstance(one, tuple) else (one,)
+
     return [
         pytest.param(
-            *(row if isinstance(row, tuple) else (row,)),
-            column,
+            *parts(row),
+            *parts(column),
             marks=[] if (number + place) % len(columns) == 0 else [pytest.mark.slow],
         )
         for number, row in enumerate(rows)

@@ -221,10 +221,12 @@ export function reduce(state: State, update: Update): Partial<State> {
   }
   if (explanation && !heldBack(state, explanation)) {
     patch.explanation = explanation;
-    if (state.explanation !== null && state.explanation.index !== explanation.index && state.echo?.level !== "busy") patch.echo = null;
+    // A sample that the person chose puts an end to the last answer; one that opens unasked does not.
+    const chosen = state.explaining === explanation.index;
+    if (chosen && state.explanation !== null && state.explanation.index !== explanation.index && state.echo?.level !== "busy") patch.echo = null;
     if (state.explanation?.index !== explanation.index) Object.assign(patch, { selected: null, pending: [], cursor: null, at: null });
     const answered = explanation.failed !== null || hasMaps(explanation);
-    if (state.explaining === explanation.index && answered) patch.explaining = null;
+    if (chosen && answered) patch.explaining = null;
   }
   if (update.timeline) patch.timeline = update.timeline;
   if (update.shelf) {

@@ -160,6 +160,25 @@ describe("what it sends", () => {
     expect(document.querySelectorAll(".cw-stroke")).toHaveLength(0);
   });
 
+  it("keeps an answer when a sample opens unasked, and ends it when the person chooses one", async () => {
+    const { explanation } = raw.updateFull.message;
+    const opens = (seq: number, index: number): void => { mounted.test.receive({ kind: "update", seq, full: false, explanation: { ...explanation, index } }, buffers(raw.updateFull)); };
+    get("cw-open-window").click();
+    mounted.test.reply(true, "Now counts as a good time to look");
+    await frame();
+    opens(2, 11);
+    await frame();
+    expect(get("cw-focus").getAttribute("data-sample")).toBe("11");
+    expect(get("cw-echo").textContent).toBe("Now counts as a good time to look");
+    const entry = get("cw-explain-index") as HTMLInputElement;
+    entry.value = "12";
+    entry.form?.requestSubmit();
+    mounted.test.reply(true, "");
+    opens(3, 12);
+    await frame();
+    expect(get("cw-echo").textContent).not.toContain("good time to look");
+  });
+
   it("gives nothing twice to a kernel that is slow to answer, and what is new at once", async () => {
     const submit = get("cw-submit") as HTMLButtonElement;
     get("cw-add-box").click();

@@ -300,12 +300,12 @@ def test_a_model_that_no_worker_can_rebuild_is_said_before_the_first_click(
     assert "'elsewhere_license'" in text
     assert "sys.path" in text
     session.train(steps=2)
-    assert session.wait(60)
+    assert session.wait(240)
 
 
 def test_a_session_of_a_hub_model_makes_maps_without_a_word(folder, make_session):
     session = make_session(model=nn.Sequential(from_hub(folder), nn.Linear(3, 4)))
     session.train(steps=2)
-    session.wait(60)
+    session.wait(240)
     assert session.explain(3, timeout=60).map.shape == (32, 32)
     assert not [e for e in session.events("notice") if e.data.level != "info"]

@@ -21,7 +21,7 @@ def test_a_session_explains_on_dask(client, make_session):
     with client.get_executor() as executor:
         session = make_session(executor=executor)
         session.train(steps=10)
-        session.wait(60)
+        session.wait(240)
         a = session.explain(3)
         assert a.map.shape == (32, 32)
         assert a.map.max() == pytest.approx(1)

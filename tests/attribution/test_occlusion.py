@@ -36,7 +36,7 @@ def test_a_session_shows_it(make_session):
         config={"attribution": {"method": "occlusion"}},
     )  # fmt: skip
     session.train(epochs=4)
-    session.wait(60)
+    session.wait(240)
     at = [int(k) for k in np.flatnonzero(data.decoy >= 0)[:4]]
     found = [session.explain(k) for k in at]
     assert {each.method for each in found} == {"occlusion"}

@@ -215,7 +215,7 @@ def test_without_room_in_memory_a_file_is_taken_and_the_person_told(make_session
     monkeypatch.setattr(os, "memfd_create", full)
     session = make_session()
     session.train(steps=5)
-    session.wait(60)
+    session.wait(240)
     assert session.explain(0).map.shape == (32, 32)
     notices = [event.data["text"] for event in session.events("notice")]
     assert any("no room in memory" in text for text in notices)

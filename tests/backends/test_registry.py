@@ -78,7 +78,7 @@ def test_a_bare_loop_in_numpy(logistic, digits, make_session):
         session.observe(rows, logits, labels[rows])
         error = logistic.softmax(logits) - np.eye(10)[labels[rows]]
         model.weights -= (0.003 * x.T @ error / len(rows)).astype(np.float32)
-    session.wait(30)
+    session.wait(240)
     assert (session.metrics["step"], session.metrics["epoch"]) == (20, 2)
     assert session._parts.forecaster.store.seen.all()
 
@@ -129,7 +129,7 @@ def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
     coflect.register_backend("numpy", Graded)
     session = make_session(model=logistic.Logistic(10, learning_rate=0.003), data=digits)
     session.train(epochs=3)
-    session.wait(60)
+    session.wait(240)
     store = session._parts.forecaster.store
     off = np.abs(store.predicted - store.target)
     assert (store.correct == (off <= 1)).all()
@@ -146,7 +146,7 @@ def test_a_backend_without_maps_trains_all_the_same(logistic, digits, make_sessi
     coflect.register_backend("numpy", NoMaps)
     session = make_session(model=logistic.Logistic(10), data=digits)
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert session.state == "finished"
     assert "overlays do not" in session.events("notice")[0].data["text"]
 

@@ -70,7 +70,7 @@ def test_a_loss_of_ones_own_that_gets_the_logits_alone_is_told_so_once(make_sess
         session = make_session(Auxiliary(), config={"attribution": {"method": "smoothgrad"}},
                                **arguments)  # fmt: skip
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         texts = [event.data["text"] for event in session.events("notice")]
         return sum("more than logits" in text for text in texts)
 
@@ -189,7 +189,7 @@ def test_guidance_maps_and_other_loops_read_the_same_member(make_session):
     tap.remove()
     session.feedback(sample=2, look=(0.2, 0.2, 0.8, 0.8))
     session.train(epochs=2)
-    assert session.wait(60)
+    assert session.wait(240)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,11 @@ def run_cell(page, number):
     # JupyterLab may call a kernel idle before it takes the first cell; a person presses again.
     for _ in range(10):
         if (dialog := page.locator(".jp-Dialog")).count():
-            raise AssertionError(f"JupyterLab asks: {dialog.first.inner_text()}")
+            asked = dialog.first.inner_text()
+            # beside a kernel that has just been killed JupyterLab may ask which one to start
+            assert "Select Kernel" in asked, f"JupyterLab asks: {asked}"
+            dialog.first.locator(".jp-mod-accept").click(timeout=10_000)
+            dialog.first.wait_for(state="detached", timeout=10_000)
         cell.locator(".jp-InputArea-editor").click()
         page.keyboard.press("Shift+Enter")
         until = time.monotonic() + 3

@@ -63,7 +63,7 @@ def test_the_dashboard_goes_on_where_it_ended(lab):
         open_notebook(page, address, token, "killed.ipynb")
         run_cell(page, 0)
         part = dashboard(page, 0, "Training")
-        run = next((root / "runs").iterdir())
+        run = max((root / "runs").iterdir())
         part("queue-item").first.wait_for(timeout=60_000)
         part("instruction").fill("ignore borders")
         part("instruction").press("Enter")

@@ -27,7 +27,7 @@ def saved(tmp_path_factory):
     for name, (kind, stroke) in KINDS.items():
         with session_of(make, kind()) as session:
             session.train(epochs=6)
-            session.wait(120)
+            session.wait(240)
             session.explain(5)
             session.explain(3)
             session.feedback(sample=3, ignore=stroke)

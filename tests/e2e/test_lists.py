@@ -65,7 +65,7 @@ def test_labels_alike_maps_window_finger_and_pen(tmp_path):
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)
         part = Parts(view)
-        run = next((tmp_path / "runs").iterdir())
+        run = max((tmp_path / "runs").iterdir())
         suspected = lambda: recorded(run, "suspects") and recorded(run, "suspects")[-1]["data"]  # noqa: E731
         eventually(lambda: suspected() and suspected()["count"] >= 6, 90, "doubtful labels")
         part.view.press("p")

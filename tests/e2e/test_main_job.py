@@ -53,7 +53,7 @@ def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)
         print(f"dashboard after {time.monotonic() - started:.1f} s")
-        run = next((root / "runs").iterdir())
+        run = max((root / "runs").iterdir())
 
         part = Parts(view)
         part("state").get_by_text("Training").wait_for(timeout=60_000)

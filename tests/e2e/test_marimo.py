@@ -89,7 +89,7 @@ def test_live_pause_a_box_submit(address, tmp_path):
         part.view.wait_for(timeout=90_000)
         part("connection").get_by_text("live", exact=True).wait_for(timeout=15_000)
         part("state").get_by_text("Training").wait_for(timeout=60_000)
-        run = next((tmp_path / "runs").iterdir())
+        run = max((tmp_path / "runs").iterdir())
         moving = part.step()
         eventually(lambda: part.step() > moving, what="a moving step counter")
 

@@ -21,7 +21,7 @@ def saved(tmp_path_factory):
         session.explain(3)  # before training: its maps are of two steps
         session.train(epochs=8)
         session.explain(9)
-        session.wait(120)
+        session.wait(240)
         session.explain(3)
         session.feedback(sample=3, look=(0.2, 0.2, 0.7, 0.7))
         return session.save_html(folder / "run.html")

@@ -47,7 +47,7 @@ def test_reload_second_browser_reopening_restart(lab):
         open_notebook(page, address, token, "states.ipynb")
         run_cell(page, 0)
         part = shown(page, "Training", "live")
-        run = next((root / "runs").iterdir())
+        run = max((root / "runs").iterdir())
         controls(page, part, run)
         eventually(lambda: len(recorded(run, "metrics")) > 60, what="a line worth smoothing")
         part.view.press("p")
@@ -148,7 +148,7 @@ def test_notebook_7(lab):
         moves(part)
         part.view.press("p")
         part("state").get_by_text("Paused").wait_for(timeout=15_000)
-        run = next((root / "seven").iterdir())
+        run = max((root / "seven").iterdir())
         assert [e["data"]["command"] for e in recorded(run, "command")] == ["pause"]
         part.look_at(7)
 

@@ -74,7 +74,7 @@ def train(session, draw):
     """As `Session.train` does; the first stroke is drawn before the first step."""
     draw()
     session.train(epochs=EPOCHS)
-    session.wait(120)
+    session.wait(240)
 
 
 def loop(session, draw):
@@ -195,7 +195,8 @@ def trained(name, way, executor, run_dir, stroke=None):
 
 
 @pytest.mark.parametrize(
-    ("name", "way", "stroke"), thinned([(name, way) for name in MODELS for way in WAYS], STROKES)
+    ("name", "way", "stroke"),
+    thinned(MODELS, [(way, stroke) for stroke in STROKES for way in WAYS]),
 )
 def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     with trained(name, way, executor, tmp_path, stroke) as (session, [entry]):
@@ -204,7 +205,7 @@ def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
         assert not session.interventions[0].lapsed
         assert not session.events("lapsed")
         assert not [e.data.text for e in session.events("notice") if e.data.level != "info"]
-        session.wait(30)
+        session.wait(240)
         found = [e.data.values.get("guidance_loss") for e in session.events("metrics")]
         found = [value for value in found if value is not None]
         assert all(math.isfinite(value) for value in found)
@@ -227,7 +228,7 @@ def test_statistics_see_no_replayed_row(name, stroke, executor, tmp_path):
         if draws:
             session.feedback(sample=5, **given)
         session.train(epochs=1)
-        session.wait(60)
+        session.wait(240)
         session.close()
         return {key: value.clone() for key, value in model.named_buffers()}
 

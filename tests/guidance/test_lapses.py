@@ -164,7 +164,7 @@ def test_only_the_stroke_that_fails_leaves_and_undo_still_works(marked, executor
     session.feedback(sample=ODD, look=LEFT, ignore=RIGHT, scope="sample")
     session.feedback(sample=20, look=RIGHT)
     session.train(epochs=2)
-    session.wait(60)
+    session.wait(240)
     assert session.state == "finished"
     first, odd, third = session.interventions
     assert not first.lapsed
@@ -176,14 +176,14 @@ def test_only_the_stroke_that_fails_leaves_and_undo_still_works(marked, executor
     ]  # fmt: skip
     lapses = len(session.events("lapsed"))
     session.train(epochs=1)  # what is out stays out, and what is in still works
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["guidance_loss"] > 0
     session.undo("i2")
     assert session.interventions[1].undone
     assert [s.id for s in session.ledger.state().strokes] == ["i1", "i3"]
     again = session.feedback(sample=ODD, look=LEFT)  # tried again, as the notice says
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert "look" in session.ledger[again.id].lapsed
     assert len(session.events("lapsed")) == lapses + 1
     session.close()
@@ -208,7 +208,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(marked, executo
     session.feedback(sample=11, ignore=LEFT, scope="sample")
     session.feedback(sample=5, ignore=LEFT, scope="sample")
     session.train(epochs=2)
-    session.wait(60)
+    session.wait(240)
     assert session.state == "finished"
     assert weights(session._backend.model).isfinite().all()
     assert [e.data.id for e in session.events("lapsed")] == ["i1"]
@@ -232,7 +232,7 @@ def test_an_exchange_that_the_model_does_not_take_is_taken_back(refuses, executo
         if draws:
             session.feedback(sample=5, ignore=(0, 0, 0.2, 0.2))
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         assert session.state == "finished"
         if draws:
             [text] = notices(session)
@@ -260,7 +260,7 @@ def test_a_failure_of_the_training_itself_is_not_laid_on_the_guidance(executor, 
     session.feedback(sample=5, ignore=LEFT)
     session.train(epochs=2)
     with pytest.raises(RuntimeError, match="out of order"):
-        session.wait(60)
+        session.wait(240)
     assert session.state == "failed"
     assert not session.events("lapsed")
     session.close()
@@ -277,7 +277,7 @@ def test_a_batch_that_is_not_finite_is_not_laid_on_the_guidance(marked, executor
     eventually(lambda: session.state in ("paused", "finished"))
     assert session.state == "paused"  # the batch's loss is not finite
     session.resume()
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     session.close()
 
@@ -295,7 +295,7 @@ def test_without_a_double_backward_it_becomes_what_the_model_allows(given, execu
             assert said.startswith("fill outside" if "look" in given else "fill")
             assert "no class activation map" in said or "no second derivative" in said
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         assert session.state == "finished"
         assert not notices(session)
         assert bool(session.metrics.get("guidance_loss")) == bool(strokes)
@@ -412,7 +412,7 @@ def test_the_dashboard_shows_it_live_and_replayed(marked, executor, tmp_path):
     )
     session.feedback(sample=ODD, look=LEFT)
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     session.close()
     view = View(session._parts.gallery, "replay", session.run.id)
     for event in coflect.open_run(session.run.path).events():

@@ -115,7 +115,7 @@ def test_one_stroke_reaches_the_samples_that_a_person_confirms(make_session, mar
     (located,) = session.ledger.state().located
     assert set(located.index) == {hits[0].index, hits[1].index}
     session.train(steps=6)
-    assert session.wait(60)
+    assert session.wait(240)
     session.undo(confirmed)
     assert session.ledger.state().located == ()
 
@@ -139,12 +139,12 @@ def test_the_same_search_is_not_begun_twice_and_closing_ends_it(make_session, ma
 def test_the_effect_is_measured_beside_the_training(make_session, shapes):
     session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
     session.train(steps=8)
-    session.wait(60)
+    session.wait(240)
     entry = session.feedback(sample=1, ignore=BOX)
     taken_back = session.feedback(sample=2, ignore=BOX)
     session.undo(taken_back)
     session.train(steps=20)
-    session.wait(60)
+    session.wait(240)
     (effect,) = eventually(lambda: session.effects, 120)
     assert effect.intervention == entry.id
     assert (effect.from_step, effect.to_step) == (8, 20)
@@ -158,10 +158,10 @@ def test_boxes_drawn_one_after_the_other_are_measured_together(make_session, sha
     session = make_session(val=shapes, config={"guidance": {"effect_after": 20}})
     for more in (8, 1, 5):  # the third comes more than a tenth of 20 steps after the first
         session.train(steps=more)
-        session.wait(60)
+        session.wait(240)
         session.feedback(sample=more, ignore=BOX)
     session.train(steps=30)
-    session.wait(60)
+    session.wait(240)
     effects = eventually(lambda: len(session.effects) == 3 and session.effects, 120)
     assert [effect.from_step for effect in effects] == [8, 8, 14]
     told = ["2 other interventions meanwhile" in effect.text for effect in effects]
@@ -237,7 +237,7 @@ def test_a_replay_without_an_intervention_equals_a_run_that_never_had_it(make_se
     with_it.feedback(sample=3, ignore=BOX)
     for session in (replayed, never, with_it):
         session.train(steps=12)
-        session.wait(60)
+        session.wait(240)
     assert all(torch.equal(v, weights(never)[k]) for k, v in weights(replayed).items())
     assert not all(torch.equal(v, weights(never)[k]) for k, v in weights(with_it).items())
 
@@ -248,7 +248,7 @@ def test_after_undo_the_next_step_is_as_if_nothing_had_been_said(make_session):
     assert not sessions[0]._backend._guidance.active
     for session in sessions:
         session.train(steps=6)
-        session.wait(60)
+        session.wait(240)
     first, second = (weights(s) for s in sessions)
     assert all(torch.equal(v, second[k]) for k, v in first.items())
 
@@ -285,7 +285,7 @@ def test_a_stroke_for_one_sample_spreads_no_further_because_of_another(make_sess
 def test_what_was_cleared_before_it_was_due_is_not_measured(make_session, shapes):
     session = make_session(val=shapes, config={"guidance": {"effect_after": 12}})
     session.train(steps=2)
-    session.wait(60)
+    session.wait(240)
     session.feedback(sample=1, ignore=BOX)
     session.feedback(instruction="stop focus")
     assert session._parts.steering.effects.due == float("inf")

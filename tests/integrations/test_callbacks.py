@@ -51,7 +51,7 @@ def check_steered(session):
 def check_whole(session, shapes, steps, epochs):
     assert session.state == "finished"
     assert (session.metrics["step"], session.metrics["epoch"]) == (steps, epochs)
-    session.wait(30)
+    session.wait(240)
     store = session._parts.forecaster.store
     assert store.seen.all()
     assert np.array_equal(store.target, shapes.labels)  # so the indices were right

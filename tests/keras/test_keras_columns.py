@@ -50,7 +50,7 @@ def test_a_table_of_named_columns_is_trained_shown_and_marked(tmp_path, executor
     with session:
         before = model.get_weights()[0].copy()
         session.train(epochs=4)
-        session.wait(120)
+        session.wait(240)
         assert (model.get_weights()[0] != before).any()  # the person's own weights
         assert session.metrics["accuracy"] > 0.9
         spoiled = session.metrics["val_accuracy"]
@@ -61,7 +61,7 @@ def test_a_table_of_named_columns_is_trained_shown_and_marked(tmp_path, executor
         assert session._parts.modality.names[found.argmax()] == "invoice"
         session.feedback(sample=ill, ignore="invoice", strength=0.6)
         session.train(epochs=10)
-        session.wait(120)
+        session.wait(240)
         assert session.metrics["val_accuracy"] > spoiled + 0.1
         assert not session.events("lapsed")
 

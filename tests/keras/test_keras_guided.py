@@ -80,8 +80,8 @@ def loop(session, draw, pictures=PICTURES):
 
 WAYS = {"train": train, "fit": fit, "loop": loop}
 #: `fit` makes the steps of `train`, and a bare loop's terms are those of `train` outside a graph.
-CASES = [(name, "train") for name in MODELS]
-CASES += [(name, way) for name in ("plain", "vit", "norm of features") for way in ("loop", "fit")]
+CASES = thinned([(name, "train") for name in MODELS if name not in ("plain", "vit")], STROKES)
+CASES += thinned(["plain", "vit", "norm of features"], [(w, s) for s in STROKES for w in WAYS])
 
 
 def weights(session):
@@ -102,7 +102,7 @@ def unguided(executor, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize(("name", "way", "stroke"), thinned(CASES, STROKES))
+@pytest.mark.parametrize(("name", "way", "stroke"), CASES)
 def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     given, loss, words = STROKES[stroke]
     session = session_of(make(name), tmp_path, executor, loss)
@@ -112,7 +112,7 @@ def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     assert entries[0].record.loss.startswith(words)
     assert not session.events("lapsed")
     assert not [e.data.text for e in session.events("notice") if e.data.level != "info"]
-    session.wait(30)
+    session.wait(240)
     found = [e.data.values.get("guidance_loss") for e in session.events("metrics")]
     found = [value for value in found if value is not None]
     assert all(math.isfinite(value) for value in found)
@@ -213,7 +213,7 @@ def test_only_the_stroke_that_is_not_finite_leaves(way, executor, tmp_path):
     assert session.state == "finished"
     assert np.isfinite(weights(session)).all()
     assert [e.data.id for e in session.events("lapsed")] == ["i1"]
-    session.wait(30)
+    session.wait(240)
     assert session.metrics["guidance_loss"] > 0  # of the other one
     assert [s.id for s in session.ledger.state().strokes] == ["i2"]
     session.close()
@@ -228,6 +228,6 @@ def test_a_batch_that_is_not_finite_is_not_laid_on_the_guidance(executor, tmp_pa
     eventually(lambda: session.state in ("paused", "finished"))
     assert session.state == "paused"
     session.resume()
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     session.close()

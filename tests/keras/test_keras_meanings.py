@@ -359,7 +359,7 @@ def test_a_damaged_item_ends_a_training_with_its_index(make_session):
     session = make_session(model=net(), data=Files(1, OSError("file is truncated")), batch_size=8)
     session.train(epochs=1)
     with pytest.raises(OSError, match=r"train_data\[1\]: file is truncated"):
-        session.wait(60)
+        session.wait(240)
     (failure,) = session.events("failure")
     assert "train_data[1]" in failure.data["error"]
 

@@ -39,7 +39,7 @@ def trains(case, executor, tmp_path):
     """What a session has said after one epoch."""
     with session_of(case, executor, tmp_path) as session:
         session.train(epochs=1)
-        assert session.wait(120)
+        assert session.wait(240)
         assert session.state == "finished"
         return [event.data["text"] for event in session.events("notice")]
 
@@ -232,7 +232,7 @@ if __name__ == "__main__":
         print(error)
     session = coflect.Session(model, data, backend="torch", **more)
     session.train(epochs=1)
-    session.wait(120)
+    session.wait(240)
     print(session.state)
     session.close()
 """

@@ -89,7 +89,7 @@ def test_a_guided_training_on_series(make):
     session = make(convolutional(rate=0.003), last(train), last(val), classes=train.classes)
     assert session._parts.modality is SERIES
     session.train(epochs=4)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
     assert spoiled < 0.8
@@ -110,7 +110,7 @@ def test_a_guided_training_on_series(make):
         assert len(session.similar(stroke)) > 150
         session.confirm(stroke)
     session.train(epochs=7)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > spoiled + 0.1
     look = session.feedback(instruction="look at the first half of channel 0", sample=2)
     assert look.understood == "focus first half of channel 0 on sample 2, strength 0.30"
@@ -119,7 +119,7 @@ def test_a_guided_training_on_series(make):
     look = session.feedback(instruction="look at the first half", sample=2)
     assert "class activation at deep" in look.record.loss
     session.train(epochs=1)
-    session.wait(120)
+    session.wait(240)
     assert not session.events("lapsed")
 
 
@@ -131,7 +131,7 @@ def test_a_recurrent_net_has_the_map_and_the_terms_that_need_no_layer(make):
     assert "input gradient inside" in look.record.loss
     assert "fill" in session.feedback(sample=1, ignore=(0.2, 0.4)).record.loss
     session.train(epochs=1)
-    session.wait(120)
+    session.wait(240)
     assert not session.events("lapsed")
     found = session.explain(0)
     assert found.method == "smoothgrad"
@@ -149,7 +149,7 @@ def test_a_guided_training_on_rows_of_another_kind(make, monkeypatch):
     compiled(model, optimizer=keras.optimizers.Adam(0.01))
     session = make(model, (x, y), rows(300, 2, leaking=False), inputs=Numbers())
     session.train(epochs=6)
-    session.wait(120)
+    session.wait(240)
     spoiled = session.metrics["val_accuracy"]
     assert spoiled < 0.75
     found = session.explain(3)
@@ -161,7 +161,7 @@ def test_a_guided_training_on_rows_of_another_kind(make, monkeypatch):
     assert "input gradient inside" in look.record.loss
     session.undo(look)
     session.train(epochs=20)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > max(0.8, spoiled + 0.1)
     assert not session.events("lapsed")
 
@@ -176,7 +176,7 @@ def test_tables_are_called_as_in_torch(make):
     stroke = session.feedback(sample=3, ignore="invoice")
     assert stroke.understood == "ignore invoice on sample 3, strength 0.30"
     session.train(epochs=1)
-    session.wait(120)
+    session.wait(240)
     assert session.explain(3).map.shape == (13,)
     assert not session.events("lapsed")
 

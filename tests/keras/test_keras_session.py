@@ -42,7 +42,7 @@ def test_a_training_with_pause_stroke_overlay_undo_stop_and_checkpoint(make_sess
     assert np.allclose(found[known], expected.numpy()[known], atol=1e-5)
     session.undo(session.interventions[0])
     session.train(steps=2)
-    session.wait(60)
+    session.wait(240)
     assert "guidance_loss" in session.metrics
     assert session.state == "finished"
 
@@ -54,7 +54,7 @@ def test_the_effect_is_measured_by_the_weights_of_both_steps(make_session, shape
         config={"guidance": {"effect_after": 8}},
     )  # fmt: skip
     session.train(steps=4)
-    assert session.wait(60)
+    assert session.wait(240)
     entry = session.feedback(sample=1, ignore=(0.0, 0.0, 0.4, 0.4))
     model = session._backend.keras_model
 
@@ -63,7 +63,7 @@ def test_the_effect_is_measured_by_the_weights_of_both_steps(make_session, shape
 
     before = accuracy()
     session.train(steps=8)
-    assert session.wait(60)
+    assert session.wait(240)
     (effect,) = eventually(lambda: session.effects, 120)
     assert effect.intervention == entry.id
     assert (effect.from_step, effect.to_step) == (4, 12)
@@ -81,7 +81,7 @@ def test_metrics_of_validation_and_the_compiled_ones(make_session, shapes):
     compiled(model, metrics=[top_2])
     session = make_session(model=model, val=shapes)
     session.train(epochs=2)
-    session.wait(60)
+    session.wait(240)
     images = shapes.images.transpose(0, 2, 3, 1)
     loss, share = model.evaluate(images, shapes.labels, verbose=0)
     assert session.metrics["val_loss"] == pytest.approx(loss, abs=1e-5)
@@ -94,7 +94,7 @@ def test_equal_seeds_give_equal_runs_with_dropout(make_session):
     def losses(seed):
         session = make_session(model=compiled(functional()), config={"seed": seed, "log_every": 1})
         session.train(epochs=1)
-        session.wait(60)
+        session.wait(240)
         return [e.data["values"]["loss"] for e in session.events("metrics")]
 
     first = losses(0)
@@ -152,7 +152,7 @@ def test_both_frameworks_in_one_kernel_in_turn_and_at_once(make_session):
     theirs = make_session(model=tiny_cnn())
     for session in (ours, theirs):
         session.train(epochs=1)
-        session.wait(60)
+        session.wait(240)
     for session in (ours, theirs):
         session.train(steps=100_000)
     reached = [session.metrics["step"] for session in (ours, theirs)]
@@ -178,7 +178,7 @@ def test_a_second_compile_is_that_of_the_next_training(make_session, shapes, wit
             model.fit(x, y, sample_weight=index, verbose=0, callbacks=[session.keras_callback()])
         else:
             session.train(epochs=1)
-            session.wait(60)
+            session.wait(240)
         return [bool((a != b.numpy()).any()) for a, b in zip(before, model.weights, strict=True)]
 
     assert not any(moved())
@@ -199,7 +199,7 @@ def test_a_training_ends_with_the_average_weights_of_its_optimizer(make_session)
     model = compiled(sequential(norm=False), optimizer=optimizer)
     session = make_session(model=model)
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     averages = optimizer._model_variables_moving_average
     for weight, average in zip(model.trainable_weights, averages, strict=True):
         assert np.array_equal(weight.numpy(), average.numpy())
@@ -224,7 +224,7 @@ def test_fit_has_metrics_a_forecast_and_validation(make_session, shapes):
         x, y, sample_weight=index, batch_size=32, epochs=2, verbose=0, validation_data=(x, y),
         callbacks=[session.keras_callback()],
     ).history  # fmt: skip
-    session.wait(30)
+    session.wait(240)
     assert session.state == "finished"
     assert (session.metrics["step"], session.metrics["epoch"]) == (16, 2)
     assert session.metrics["val_accuracy"] == pytest.approx(history["val_accuracy"][-1])
@@ -283,7 +283,7 @@ def test_data_of_unknown_length_are_an_epoch_each_time_they_end(make_session, sh
         data.batch(64), epochs=3, verbose=0, callbacks=[session.keras_callback()]
     ).history
     assert len(history["loss"]) == 3
-    assert session.wait(30)
+    assert session.wait(240)
     assert session.state == "finished"
     assert (session.metrics["step"], session.metrics["epoch"]) == (12, 3)
 
@@ -357,7 +357,7 @@ def test_a_bare_loop_over_data_of_unknown_length(make_session, shapes):
     session = make_session(model=model)
     for inputs, labels, indices in session.loop(data.batch(64), epochs=2):
         session.observe(indices, model(inputs), labels)
-    session.wait(30)
+    session.wait(240)
     assert (session.state, session.metrics["step"]) == ("finished", 8)
 
 
@@ -377,7 +377,7 @@ def test_a_bare_loop_with_a_gradient_tape(make_session, shapes):
             total = loss + session.guidance_loss(inputs, labels, loss)
         gradients = tape.gradient(total, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
-    session.wait(30)
+    session.wait(240)
     assert session.metrics["step"] == 16
     assert session.metrics["guidance_loss"] > 0
     assert session._parts.forecaster.store.seen.all()

@@ -57,7 +57,7 @@ def test_a_decoy_is_seen_marked_and_gone(make):
     )  # fmt: skip
     assert session._parts.modality.name == "text"
     session.train(epochs=4)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
     assert session.candidates
@@ -70,12 +70,12 @@ def test_a_decoy_is_seen_marked_and_gone(make):
     strokes = [session.feedback(instruction=f'ignore "{word}"') for word in data.decoys]
     assert all(stroke.record.loss.startswith("fill") for stroke in strokes)
     session.train(epochs=8)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > max(spoiled + 0.1, 0.8)
     look = session.feedback(sample=2, look=(1, 4))
     assert "input gradient inside" in look.record.loss
     session.train(epochs=1)
-    session.wait(120)
+    session.wait(240)
     assert not session.events("lapsed")
     assert session.undo(strokes[0]).undone
 
@@ -88,7 +88,7 @@ def test_nets_that_are_told_what_is_padding(make, kind):
     session.feedback(instruction=f'ignore "{data.decoys[0]}"')
     session.feedback(sample=2, look=(1, 4))
     session.train(epochs=2)
-    session.wait(120)
+    session.wait(240)
     assert not session.events("lapsed")
     at = int(np.flatnonzero(data.decoy >= 0)[0])
     found = session.explain(at).map

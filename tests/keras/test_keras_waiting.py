@@ -23,7 +23,7 @@ def test_wait_names_the_sample_and_leaving_it_out_goes_on(make_session, odd):
     assert session.state == "paused"
     session.judge(17, "leave out")
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.state == "finished"
     assert session.metrics["step"] == 1  # of two; the first batch was left out
 

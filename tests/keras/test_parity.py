@@ -176,7 +176,7 @@ def test_telemetry_and_the_top_ten_are_equal(make_session, shapes):
     theirs = make_session(model=twin, config=config, optimizer=sgd)
     for session in (ours, theirs):
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
     losses = [
         [e.data["values"]["loss"] for e in s.events("metrics") if e.split == "train"]
         for s in (ours, theirs)

@@ -76,7 +76,7 @@ def test_metrics_queue_map_stroke_search_undo_and_effect(make_session):
         make_session, convolutional(), config={"guidance": {"effect_after": 130}}
     )
     session.train(epochs=4)
-    session.wait(60)
+    session.wait(240)
     assert session.events("run_started")[0].data.inputs == "series"
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
@@ -110,7 +110,7 @@ def test_metrics_queue_map_stroke_search_undo_and_effect(make_session):
         session.confirm(stroke)
         strokes.append(stroke)
     session.train(epochs=11)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > max(0.75, spoiled + 0.2)
     assert not session.events("lapsed")
     effects = eventually(lambda: len(session.effects) > 1 and session.effects, what="measurement")
@@ -152,7 +152,7 @@ def test_recurrent_nets_and_transformers(make_session, model, layers, method, lo
     net = model()
     session, train = decoyed(make_session, net, optimizer=torch.optim.Adam(net.parameters(), 5e-3))
     session.train(epochs=7)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["accuracy"] > 0.85
     assert session._parts.modality.layers == layers
     found = session.explain(0)
@@ -166,7 +166,7 @@ def test_recurrent_nets_and_transformers(make_session, model, layers, method, lo
     ignore = session.feedback(sample=1, ignore=tuple(train.decoys[1].tolist()))
     assert "fill" in ignore.record.loss
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     assert not session.events("stumble")
 

@@ -54,7 +54,7 @@ def test_each_is_trained_shown_and_marked_as_long_as_it_is(make_session, attenti
     assert "fill" in session.feedback(sample=7, ignore=(20, 37)).record.loss
     session.feedback(sample=3, look=(0.1, 0.3))
     session.train(epochs=2)
-    session.wait(90)
+    session.wait(240)
     assert not session.events("lapsed")
     assert "val_accuracy" in session.metrics
     found = session.explain(3)

@@ -145,7 +145,7 @@ def test_a_loop_whose_loader_pads_to_the_batch(make_session, masks):
     assert any(added)
     assert not session.events("lapsed")
     session.train(epochs=1)  # and the session's own loop
-    session.wait(60)
+    session.wait(240)
     assert session.state != "failed"
     longest = max(len(x) for x, _ in items)
     assert session.explain(0).map.shape == (longest,)

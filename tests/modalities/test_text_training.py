@@ -34,7 +34,7 @@ def test_a_decoy_is_seen_marked_and_gone(make_session, kind):
         config={"guidance": {"effect_after": 100}},
     )  # fmt: skip
     session.train(epochs=4)
-    session.wait(120)
+    session.wait(240)
     assert session.events("run_started")[0].data.inputs == "text"
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
@@ -67,7 +67,7 @@ def test_a_decoy_is_seen_marked_and_gone(make_session, kind):
     look = session.feedback(sample=2, look="film" if "film" in data.text(2) else (1, 4))
     assert "input gradient inside" in look.record.loss
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     page = session.save_html(session.run.path.parent / "page.html")
     assert page.stat().st_size > 100_000
@@ -120,7 +120,7 @@ def test_ids_and_masks_as_transformers_gives_them(make_session):
     assert (np.where(x < 0, ~x, x) == data.ids[0]).all()
     assert ((x < 0) == (data.ids[0] == 0)).all()
     session.train(epochs=6)
-    session.wait(120)
+    session.wait(240)
     assert session.metrics["accuracy"] > 0.9
     # One word is enough to tell two classes apart: the other class shows by its absence.
     shares = {0: [], 1: []}
@@ -139,5 +139,5 @@ def test_ids_and_masks_as_transformers_gives_them(make_session):
         assert torch.allclose(session._backend._forward(rows), wanted, atol=1e-6)
     session.feedback(instruction='ignore "herald"')
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")

@@ -102,7 +102,7 @@ def test_metrics_queue_map_stroke_undo_and_effect(make_session):
         config={"guidance": {"effect_after": 240}, "attribution": {"checks": True}},
     )  # fmt: skip
     session.train(epochs=6)
-    session.wait(60)
+    session.wait(240)
     assert session.events("run_started")[0].data.inputs == "numbers"
     assert session.metrics["accuracy"] > 0.9
     spoiled = session.metrics["val_accuracy"]
@@ -119,7 +119,7 @@ def test_metrics_queue_map_stroke_undo_and_effect(make_session):
     assert stroke.understood == f"ignore number {LEAK} on sample 3, strength 0.60"
     assert stroke.record.loss == "fill, at like places of other samples too"
     session.train(epochs=25)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["val_accuracy"] > max(0.85, spoiled + 0.15)
     assert session.explain(3).map.argmax() != LEAK
     assert not session.events("lapsed")
@@ -137,7 +137,7 @@ def test_metrics_queue_map_stroke_undo_and_effect(make_session):
     assert session.undo(stroke).undone
     assert [s.region for s in session.ledger.state().strokes] == [Some((0,))]
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     assert not session.events("lapsed")
     with pytest.raises(ValueError, match=r"ignore=\[9\]: the numbers are 0 to 7"):
         session.feedback(ignore=9)

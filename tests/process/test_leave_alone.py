@@ -44,7 +44,7 @@ def test_a_session_sets_something_for_the_process_only_where_it_may(make_session
     for _ in session.loop([()] * 2):
         turns.add(sys.getswitchinterval())
     session.train(steps=3)
-    session.wait(60)
+    session.wait(240)
     session.explain(3)
     session.close()
     assert sys.getswitchinterval() == usual

@@ -29,7 +29,7 @@ def test_a_plain_classifier_is_told_nothing(make_session, shapes, named):
         scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 2),
     )  # fmt: skip
     session.train(epochs=2)
-    assert session.wait(60)
+    assert session.wait(240)
     assert said(session) == []
     assert recorded(session) == []
     assert session.run.config["assumed"] == []
@@ -44,7 +44,7 @@ def test_each_guess_is_one_notice_and_one_line_of_the_record(make_session):
     assert len(said(session)) == len(recorded(session)) == 2
     for _ in range(2):  # what the second training tells is known
         session.train(epochs=1)
-        assert session.wait(60)
+        assert session.wait(240)
     assert said(session) == recorded(session)
     assert len(recorded(session)) == 3
     for sentence, words in zip(
@@ -111,7 +111,7 @@ def test_a_damaged_file_is_named_by_wait_and_in_the_record(make_session):
     session = make_session(cnn(), Files())
     session.train(epochs=1)
     with pytest.raises(OSError, match=r"train_data\[10\]: image file is truncated"):
-        session.wait(60)
+        session.wait(240)
     [failure] = session.events("failure")
     assert failure.data.error == "OSError: train_data[10]: image file is truncated"
 
@@ -129,7 +129,7 @@ def test_a_note_stands_in_the_record_where_the_text_cannot_be_changed(make_sessi
     session = make_session(cnn(), Codec())
     session.train(epochs=1)
     with pytest.raises(UnicodeDecodeError) as met:
-        session.wait(60)
+        session.wait(240)
     assert "train_data[10]" in "".join(met.value.__notes__)
     assert "train_data[10]" in session.events("failure")[0].data.error
 

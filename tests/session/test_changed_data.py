@@ -173,7 +173,7 @@ def test_added_samples_are_trained_on_from_the_next_epoch_on(make_session, shape
     assert (store.last_seen[256:296] <= begun + 10).all()
     assert store.last_seen[296] > begun + 10
     session.resume()
-    assert session.wait(120)
+    assert session.wait(240)
     assert session.metrics["epoch"] == 5
     assert replay(Run(session.run.path)).update(full=True)[0]["status"]["num_train"] == 297
 
@@ -188,7 +188,7 @@ def test_samples_added_and_taken_back_leave_no_trace(make_session):
     session.undo(first)
     session.undo(second)
     session.resume()
-    assert session.wait(120)
+    assert session.wait(240)
     assert session.metrics["step"] == 5 * STEPS
     mine, theirs = weights(session), weights(plain)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
@@ -216,7 +216,7 @@ def test_a_run_that_goes_on_has_its_changed_data_and_can_undo_them(make_session,
     assert np.array_equal(session._parts.samples.train(298).input, shapes.images[1])
     assert session._backend._judged.label(3, 0) == 1
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.metrics["step"] == 10
     for one in reversed(told):
         session.undo(one.id)
@@ -235,7 +235,7 @@ def test_a_regression_grows_too(make_session, shapes):
     with pytest.raises(ValueError, match="no labels"):
         session.drop(3)
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.metrics["step"] == 5  # 259 samples in batches of 64
     assert np.isfinite(session.metrics["loss"])
 
@@ -306,5 +306,5 @@ def test_a_row_that_spoils_a_normalised_batch_is_found_by_itself(make_session, s
     assert all(map(torch.equal, before, model.parameters()))
     session.drop(spike)
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     assert np.isfinite(session.metrics["loss"])

@@ -87,7 +87,7 @@ session.train(steps=10**7)
 def test_a_run_opens_again_with_all_it_had(make_session, shapes):
     with make_session(val=shapes, classes=["circle", "square", "triangle", "cross"]) as session:
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         session.explain(3)
         session.feedback(sample=3, look=(0.2, 0.2, 0.8, 0.8))
     run = coflect.open_run(session.run.path)
@@ -210,7 +210,7 @@ def test_leaving_out_all_but_one_of_a_batch_does_not_end_the_training(make_sessi
     for sample in range(65):
         session.judge(sample, "leave out")
     session.train(epochs=3)
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.state == "finished"
 
 

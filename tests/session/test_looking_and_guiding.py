@@ -33,7 +33,7 @@ def test_explain_before_during_and_after_training(make_session):
 def test_explaining_gives_the_models_own_probabilities(make_session, shapes):
     session = make_session()
     session.train(epochs=1)
-    session.wait(60)
+    session.wait(240)
     explanation = session.explain(11)
     model = session._backend.model.eval()
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_a_model_that_cannot_be_sent_trains_without_overlays(make_session):
     model.lock = threading.Lock()  # no process can be sent this
     session = make_session(model=model)
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert "overlays do not" in session.events("notice")[0].data["text"]
     with pytest.raises(RuntimeError, match="cannot be sent"):
         session.explain(0)
@@ -99,7 +99,7 @@ def test_guided_and_unguided_runs_end_in_different_weights(make_session):
         if guide:
             session.feedback(sample=5, ignore=[(0, 0, 0.4, 0.4), (0.6, 0.6, 1, 1)])
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         return torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
 
     plain = weights(guide=False)

@@ -328,7 +328,7 @@ def ended(tmp_path_factory):
     session = coflect.Session(network(), Augmented(), Augmented(64), **arguments(folder))
     with session:
         session.train(steps=3)
-        session.wait(60)
+        session.wait(240)
     return session.run.path
 
 

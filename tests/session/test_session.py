@@ -18,7 +18,7 @@ def test_train_returns_at_once_and_wait_sees_the_end(make_session, shapes):
     assert session.state == "idle"
     session.train(epochs=3)
     assert session.state == "training"
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.state == "finished"
     assert session.metrics["step"] == 12
     assert session.metrics["epoch"] == 3
@@ -29,10 +29,10 @@ def test_train_returns_at_once_and_wait_sees_the_end(make_session, shapes):
 def test_a_second_train_goes_on_where_the_first_ended(make_session):
     session = make_session()
     session.train(steps=6)
-    session.wait(60)
+    session.wait(240)
     assert session.metrics["step"] == 6
     session.train(epochs=1)  # the begun epoch to its end
-    session.wait(60)
+    session.wait(240)
     assert (session.metrics["step"], session.metrics["epoch"]) == (8, 2)
     assert [e.data["total_steps"] for e in session.events("train_started")] == [6, 8]
 
@@ -76,7 +76,7 @@ def test_an_exception_is_recorded_and_raised_by_wait(make_session):
     session = make_session(loss=loss)
     session.train(epochs=10)
     with pytest.raises(RuntimeError, match="disk of the data"):
-        session.wait(60)
+        session.wait(240)
     assert session.state == "failed"
     failure = session.events("failure")[-1].data
     assert failure["error"] == "RuntimeError: the disk of the data is gone"
@@ -128,7 +128,7 @@ def test_equal_seeds_log_equal_metrics(make_session):
     def losses(seed):
         session = make_session(config={"seed": seed, "log_every": 2})
         session.train(epochs=3)
-        session.wait(60)
+        session.wait(240)
         return [(e.step, e.data["values"]["loss"]) for e in session.events("metrics")]
 
     first = losses(0)
@@ -140,7 +140,7 @@ def test_equal_seeds_log_equal_metrics(make_session):
 def test_a_short_training_has_metrics_too(make_session):
     session = make_session()
     session.train(steps=3)
-    session.wait(60)
+    session.wait(240)
     assert [e.step for e in session.events("metrics")] == [3]
 
 
@@ -178,7 +178,7 @@ def test_a_skipped_batch_does_not_lengthen_the_epochs(make_session):
     session.train(epochs=2)
     eventually(lambda: session.state == "paused")
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     assert (session.metrics["step"], session.metrics["epoch"]) == (7, 2)
 
 
@@ -195,7 +195,7 @@ def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
         config = {"xai_every": 2, "log_every": 1, "forecast_every": 1}
         session = make_session(data=Drawing(), config=config)
         session.train(epochs=6)
-        assert session.wait(60)
+        assert session.wait(240)
         session.close()  # an open session reads on, and would draw while the next model is made
         return torch.cat([p.detach().flatten() for p in session._backend.model.parameters()])
 
@@ -217,7 +217,7 @@ def test_every_sample_is_seen_and_wrong_labels_are_suspected_and_queued(make_ses
         config={"forecast_every": 4},
     )
     session.train(epochs=12)
-    session.wait(120)
+    session.wait(240)
     queue = session.candidates
     assert 5 <= len(queue) <= 10  # all others are learned: few of them are at risk, or none
     assert [c.risk for c in queue] == sorted((c.risk for c in queue), reverse=True)

@@ -82,7 +82,7 @@ def test_ten_knobs_in_mid_training_each_undone_leave_no_trace(make_session, shap
     with pytest.raises(ValueError, match="undone already"):
         session.undo(told[0])
     session.resume()
-    assert session.wait(120)
+    assert session.wait(240)
     mine, theirs = weights(session), weights(plain)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
@@ -136,7 +136,7 @@ def test_a_batch_size_holds_from_the_next_epoch_on(make_session):
     assert half.understood == "batch size 32 -> 16"  # between two epochs it holds at once
     session.undo(half)
     session.resume()
-    assert session.wait(120)
+    assert session.wait(240)
     assert session.metrics["epoch"] == 6
     assert session.metrics["step"] == at + 8 * (6 - epochs)
     told = session.events("train_started")[1].data
@@ -189,7 +189,7 @@ def test_what_a_knob_did_is_told_with_figures(make_session, shapes):
     session.train(epochs=8)
     eventually(lambda: session.metrics["epoch"] >= 2)
     done = session.set(lr="x 0.5")
-    assert session.wait(120)
+    assert session.wait(240)
     (effect,) = [e.data for e in session.events("effect")]
     assert effect.intervention == done.id
     assert effect.verdict in ("no verdict", "harmed")
@@ -268,7 +268,7 @@ def test_a_run_that_goes_on_has_its_knobs_and_can_undo_them(make_session):
     trained = [p.requires_grad for p in session._backend.model.parameters()]
     assert trained == [False] * 4 + [True] * 4
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.metrics["step"] == 8
     assert group["lr"] == pytest.approx(0.01)
     for one in told:

@@ -65,11 +65,11 @@ def test_wait_in_a_script_names_the_samples_and_what_to_do_works(
     notice = [e.data.text for e in session.events("notice") if e.data.level == "error"][-1]
     assert str(raised.value).startswith(notice)
     with pytest.raises(NonFiniteLossError):  # a second call does not hang either
-        session.wait(30)
+        session.wait(240)
     for row in rows:
         session.judge(row, "leave out")
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.state == "finished"
 
 
@@ -79,7 +79,7 @@ def test_resume_alone_goes_on_to_the_end_and_leaves_the_batch_out(make_session, 
     with pytest.raises(NonFiniteLossError):
         session.wait()
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.metrics["step"] == 2
 
 
@@ -318,13 +318,13 @@ def test_the_same_in_training_is_a_failure_that_is_said(make_session, shapes, er
     data.act = raises(error)
     session.train(epochs=1)
     with pytest.raises(RuntimeError, match=type(error).__name__):
-        session.wait(60)
+        session.wait(240)
     assert session.state == "failed"
     [failure] = session.events("failure")
     assert type(error).__name__ in failure.data.error
     data.act = None
     session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
 
 
 def test_a_read_that_never_returns_does_not_hold_up_close(make_session, shapes):

@@ -137,7 +137,7 @@ def test_a_session_names_maps_and_guides_labels(make_session):
         optimizer=lambda weights: torch.optim.Adam(weights, 0.01),
     )  # fmt: skip
     session.train(epochs=4)
-    session.wait(120)
+    session.wait(240)
     metrics = session.metrics
     assert 0.9 < metrics["val_label_accuracy"] < 1
     assert 0.9 < metrics["val_macro_f1"] < 1
@@ -170,7 +170,7 @@ def test_a_session_names_maps_and_guides_labels(make_session):
     made = session.feedback(sample, ignore=(0.7, 0.7, 1, 1))
     assert "fill" in made.record.loss
     session.train(epochs=4)
-    session.wait(120)
+    session.wait(240)
     clean = x.copy()
     clean[:, :, 9:12, 9:12] = np.random.default_rng(1).normal(0, 0.3, (128, 1, 3, 3))
     with torch.no_grad():

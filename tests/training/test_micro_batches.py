@@ -60,7 +60,7 @@ def test_pieces_are_one_step_with_the_rows_of_their_batch(make_session, pairs, c
     session = make_session(data=part, config={"log_every": 1})
     told = steps_of(session)
     loop(session, DataLoader(part, 32, shuffle=True), CUTS[cut], accumulate)
-    session.wait(30)
+    session.wait(240)
     assert (session.state, session.metrics["step"]) == ("finished", 8)
     assert [len(o.indices) for o in told] == [32] * 7 + [6]
     assert sorted(np.concatenate([o.indices for o in told])) == list(range(230))
@@ -129,7 +129,7 @@ def test_pieces_that_are_not_the_batch_are_refused(make_session, pairs, cut, wor
     for x, y, i in session.loop(DataLoader(data, 32)):
         for a, b, k in zip(cut(x), cut(y), cut(i), strict=True):
             session.observe(k, model(a), b)
-    assert session.wait(30)
+    assert session.wait(240)
     assert session.state == "finished"
 
 

@@ -81,7 +81,7 @@ def test_a_bare_loop_has_metrics_a_forecast_validation_and_a_checkpoint(
 ):
     session = make_session(val=shapes, config={"forecast_every": 4, "log_every": 4})
     train(session, loader_of(pairs), epochs=3)
-    assert session.wait(30)
+    assert session.wait(240)
     assert session.state == "finished"
     assert (session.metrics["step"], session.metrics["epoch"]) == (24, 3)
     assert 0 < session.metrics["loss"] < 3
@@ -106,18 +106,18 @@ def test_the_speed_of_a_loop_leaves_its_validation_out(make_session, shapes, pai
     evaluate = session._backend.evaluate
 
     def slow(boundary):
-        time.sleep(0.5)
+        time.sleep(1)
         return evaluate(boundary)
 
     monkeypatch.setattr(session._backend, "evaluate", slow)
     taken = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.perf_counter()
         train(session, loader_of(pairs), epochs=1)
         taken.append(time.perf_counter() - began)
     spent = session._parts.loop.time
-    assert 0.5 <= spent.validation < min(taken)
-    assert 24 / spent.speed < sum(taken) - 3 * 0.5
+    assert 1 <= spent.validation < min(taken)
+    assert 16 / spent.speed < sum(taken) - 1  # of the two seconds of validation one is leeway
 
 
 def test_the_loss_of_the_telemetry_is_the_loops_own(make_session, pairs):
@@ -129,7 +129,7 @@ def test_the_loss_of_the_telemetry_is_the_loops_own(make_session, pairs):
             logits = model(x)
         session.observe(None, logits, y)
         losses.append(float(F.cross_entropy(logits, y)))
-    session.wait(30)
+    session.wait(240)
     logged = [e.data["values"]["loss"] for e in session.events("metrics") if e.split == "train"]
     assert logged == pytest.approx(losses, abs=1e-6)
 
@@ -189,7 +189,7 @@ def test_the_guidance_of_a_bare_loop_is_the_guidances_own(make_session, shapes):
 
     ours, session = weights(True)
     assert torch.equal(ours, weights(False)[0])
-    session.wait(30)
+    session.wait(240)
     assert session.metrics["guidance_loss"] > 0
 
 
@@ -226,7 +226,7 @@ def test_commands_from_the_loops_own_body_do_not_wait_for_themselves(make_sessio
     assert given == ["training"] * 5
     assert session.metrics["step"] == 5
     session.train(epochs=1)  # an epoch of our own batches, from its beginning
-    session.wait(60)
+    session.wait(240)
     assert session.state == "finished"
     assert session.metrics["step"] == 9
 
@@ -380,7 +380,7 @@ def test_mixed_targets_count_by_their_larger_part(make_session, pairs):
     targets = F.one_hot(torch.tensor([2, 1]), 4).float() * 0.8 + 0.05
     for _ in session.loop([0]):
         session.observe([5, 6], torch.randn(2, 4), targets)
-    session.wait(30)
+    session.wait(240)
     assert session._parts.forecaster.store.target[[5, 6]].tolist() == [2, 1]
     assert coflect.open_run(session.run.path) is not None
 
@@ -424,7 +424,7 @@ def test_a_loader_of_a_part_of_the_data_is_followed_to_its_samples(make_session,
     session = make_session()
     part = Subset(Subset(pairs, range(100, 200)), range(50, 90))
     train(session, DataLoader(part, batch_size=8, shuffle=True), epochs=1)
-    session.wait(30)
+    session.wait(240)
     store = session._parts.forecaster.store
     assert np.flatnonzero(store.seen).tolist() == list(range(150, 190))
     assert np.array_equal(store.target[150:190], pairs.tensors[1][150:190].numpy())

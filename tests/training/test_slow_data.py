@@ -124,7 +124,7 @@ def test_an_interrupt_leaves_nothing_behind(make_session, monkeypatch, capsys, t
     assert capsys.readouterr().err.endswith("\n")
     session = make_session(model, Counted())
     session.train(steps=1)
-    assert session.wait(60)
+    assert session.wait(240)
 
 
 def test_in_a_notebook_one_output_changes():

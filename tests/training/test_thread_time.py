@@ -133,7 +133,7 @@ def test_an_injected_delay_is_found_and_a_pause_is_not_counted(make_session, mon
     before = dict(spent.seconds)
     time.sleep(0.5)
     session.resume()
-    assert session.wait(60)
+    assert session.wait(240)
     # forty times 5 ms and a little beside; a machine under load may add to any sleep
     assert 0.2 <= spent.seconds["tool"] < 0.2 + 0.5 * spent.seconds["training"]
     assert spent.seconds["training"] >= 0.4
@@ -160,7 +160,7 @@ def test_a_rest_and_a_slow_command_count_as_the_tool(make_session):
         assert resting.wait(20)
         time.sleep(0.3)
     controls.submit(lambda: time.sleep(0.2)).result(20)
-    assert session.wait(60)
+    assert session.wait(240)
     assert 0.45 <= spent.seconds["tool"] - before < 2
     session._parts.stream.flush()
     recorded = session.events("cost")[-1].data

@@ -54,7 +54,7 @@ def test_a_person_looks_and_marks_by_messages_alone(make_session, kind, stroke, 
     send = lambda message: controls._receive(None, message, [])  # noqa: E731
     send({"kind": "hello", "id": "h"})
     session.train(epochs=4)
-    session.wait(60)
+    session.wait(240)
     session.explain(3)
     send({"kind": "ack", "id": "h", "seq": screen.updates[-1][0]["seq"], "seen": True})
     send({"kind": "explain", "id": "e", "index": 3})

@@ -14,7 +14,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u202e" + "y" * 10_000
 def trained(make_session, shapes):
     session = make_session(val=shapes, classes=[HOSTILE, "<!--", "c", "\u2028]]>"])
     session.train(epochs=2)
-    session.wait(60)
+    session.wait(240)
     session.explain(4)
     session.explain(9)
     session.feedback(sample=4, look=(0.2, 0.2, 0.7, 0.7))

@@ -165,7 +165,7 @@ def test_the_charts_get_every_logged_point_once(watched):
     session, screen, send = watched
     session.train(epochs=4)
     send({"kind": "hello", "id": "h"})
-    session.wait(60)
+    session.wait(240)
     logged = [
         (e.step, e.data["values"]["loss"]) for e in session.events("metrics") if e.split == "val"
     ]
@@ -256,7 +256,7 @@ def test_hostile_messages_change_nothing_and_are_counted(watched):
 def test_a_recorded_run_shows_the_same_without_a_kernel(make_session, shapes):
     with make_session(val=shapes) as session:
         session.train(epochs=2)
-        session.wait(60)
+        session.wait(240)
         session.explain(4)
         session.feedback(sample=4, look=(0.2, 0.2, 0.7, 0.7))
     widget = replay_dashboard(session.run)
@@ -289,7 +289,7 @@ def test_a_run_that_was_killed_is_shown_as_interrupted(make_session):
 def test_a_closed_session_that_was_never_shown_can_be_shown(make_session):
     with make_session() as session:
         session.train(steps=2)
-        session.wait(60)
+        session.wait(240)
     assert session.dashboard()._snapshot["update"]["status"]["state"] == "finished"
 
 

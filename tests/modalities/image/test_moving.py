@@ -209,7 +209,7 @@ def test_the_way_out_works(make_session, shapes, own_loop):
             optimizer.step()
     else:
         session.train(epochs=1)
-    assert session.wait(60)
+    assert session.wait(240)
     assert session.state == "finished"
     assert session.metrics["guidance_loss"] > 0
     assert isinstance(session.similar(drawn), list)
