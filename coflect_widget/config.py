@@ -108,6 +108,16 @@ class DisplayConfig(Section):
     std: list[float] | None = None
     #: what is drawn as black and as white; None finds out, for the whole data set
     window: tuple[float, float] | None = None
+    #: which channels of a picture are drawn: one in gray, or three as red, green and blue; None
+    #: takes the only one, or the first three
+    channels: list[int] | None = None
+
+    @field_validator("channels")
+    @classmethod
+    def _one_or_three(cls, channels: list[int] | None) -> list[int] | None:
+        if channels is not None and (len(channels) not in (1, 3) or min(channels) < 0):
+            raise ValueError("give one channel or three, counted from 0, for example [3, 2, 1]")
+        return channels
 
     @field_validator("window")
     @classmethod

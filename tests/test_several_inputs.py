@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import coflect_widget as coflect
+from tests.conftest import eventually
 from tests.modalities.parts_models import InOneArgument, answers, spoilt
 
 N = 96
@@ -92,8 +93,8 @@ def test_the_share_of_the_question_is_what_it_decides(make_session, decides, lea
 
 
 def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
-    model, optimizer, data = answers("picture", 600)
-    other = coflect.data.shapes_and_questions(300, "picture", seed=1)
+    model, optimizer, data = answers("picture", 400)
+    other = coflect.data.shapes_and_questions(200, "picture", seed=1)
     questions, labels = spoilt(data)
     unspoilt = other.questions.copy()
     unspoilt[:, 7] = 6 + np.random.default_rng(2).integers(0, 2, len(other))
@@ -118,14 +119,21 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
     assert session.wait(240)
     assert session.metrics["val_accuracy"] > 0.88
     assert mean_focus(session, "question") < 0.3
-    assert [effect.intervention for effect in session.effects][-1:] == [told.id]
+    [effect] = eventually(lambda: session.effects, 300, "effect")
+    assert (effect.intervention, effect.verdict) == (told.id, "helped")
+    assert "<img" in session.effects._repr_html_()
     session.ledger.save(tmp_path / "ledger.json")
     again = make_session(model, ((data.pictures, questions), labels), tokenizer=data.words,
                          guidance=tmp_path / "ledger.json")  # fmt: skip
     assert len(again.interventions) == 2
     session.save_html(tmp_path / "page.html")
     assert '"parts"' in (tmp_path / "page.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="samples of several inputs are not searched"):
+        session.similar(session.feedback(sample=1, ignore={"question": (7, 8)}))
+    session.explain(5)
     run = coflect.open_run(session.run.path)
+    assert run.timeline(5)[-1].parts["image"].shape == (24, 24)
+    assert "<img" in run.timeline(5)[-1]._repr_html_()
     assert run.interventions[0].understood == told.understood
 
 
@@ -192,7 +200,7 @@ def test_a_loop_of_ones_own_is_guided_by_part(make_session):
         loss = torch.nn.functional.cross_entropy(logits, labels)
         session.observe(None, logits, labels)
         term = session.guidance_loss(inputs, labels, loss)
-        terms.append(float(term))
+        terms.append(float(torch.as_tensor(term).detach()))
         optimizer.zero_grad()
         (loss + term).backward()
         optimizer.step()

@@ -18,6 +18,7 @@ from coflect_widget import events
 from coflect_widget.attribution.consensus import consensus
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.modalities import IMAGE
+from coflect_widget.records.contents import parts_of
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.records.run import Run
 
@@ -153,7 +154,8 @@ def read_timeline(run: Run, index: int) -> list[Explanation]:
             maps = gallery.load(data.maps)
         except (OSError, ValueError):
             continue  # taken off the shelf, or damaged
-        found.append(replace(_explanation(data, maps, classes), content=gallery.content(index)))
+        one, content = _explanation(data, maps, classes), gallery.content(index)
+        found.append(replace(one, content=content, parts=parts_of(content, one.map)))
     return found
 
 

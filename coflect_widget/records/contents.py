@@ -80,13 +80,24 @@ def _listed(value: Any) -> Any:
     return value.tolist()
 
 
+def parts_of(content: Mapping[str, Any] | None, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """A map of a sample with several inputs as one for each, by name; {} for other samples.
+
+    What is drawn first in small is the first one.
+    """
+    if content is None or content.get("kind") != "parts":
+        return {}
+    found = {}
+    try:
+        for part in sorted(content["parts"], key=lambda one: not one["shown"]):
+            first, last = (int(place) for place in part["units"])
+            cut = values.ravel()[first:last]
+            found[str(part["name"])] = cut.reshape([int(side) for side in part["extent"]])
+    except (KeyError, TypeError, ValueError):  # a run folder of anybody's
+        return {}
+    return found
+
+
 def on_picture(content: Mapping[str, Any] | None, values: NDArray[Any]) -> NDArray[Any]:
     """What of a map (E) lies on the picture of a sample: of several inputs that of one part."""
-    if content is None or content.get("kind") != "parts":
-        return values
-    try:
-        part = next(one for one in content["parts"] if one["shown"])
-        first, last = (int(place) for place in part["units"])
-        return values.ravel()[first:last].reshape([int(side) for side in part["extent"]])
-    except (KeyError, TypeError, ValueError, StopIteration):
-        return values
+    return next(iter(parts_of(content, values).values()), values)

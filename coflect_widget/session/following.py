@@ -22,6 +22,7 @@ from coflect_widget.backends.base import NonFiniteLossError, StepOutput
 from coflect_widget.distributed.orders import Act, Drawn, Verdict
 from coflect_widget.events import RunState
 from coflect_widget.guidance.lapses import Lapse
+from coflect_widget.records.folder import runs_root
 from coflect_widget.session.holding import Holding
 from coflect_widget.session.observer import Observer
 from coflect_widget.session.parts import Parts
@@ -37,9 +38,9 @@ _PREFIX = "coflect-follower-"
 MAPS_ELSEWHERE = "the process of rank 0 makes the maps; ask it there"
 
 
-def home(backend: Any, run_dir: str | Path) -> Path:
+def home(backend: Any, run_dir: str | Path | None) -> Path:
     """Where a session makes its run folder; one that follows has a place of its own for a while."""
-    return Path(tempfile.mkdtemp(prefix=_PREFIX)) if backend.follows else Path(run_dir)
+    return Path(tempfile.mkdtemp(prefix=_PREFIX)) if backend.follows else runs_root(run_dir)
 
 
 def leave_home(backend: Any, run: Path) -> None:

@@ -21,7 +21,7 @@ from coflect_widget.modalities import Modality, find_modality, recognise, with_t
 from coflect_widget.native import kernels
 from coflect_widget.records.assumed import note_assumed
 from coflect_widget.records.checkpoint_files import Checkpoint
-from coflect_widget.records.folder import fingerprint, make_run_folder, runs_root, write_facts
+from coflect_widget.records.folder import fingerprint, make_run_folder, write_facts
 from coflect_widget.records.origin import class_counts
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.base import EventHandler
@@ -60,9 +60,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
     model : torch.nn.Module or keras.Model
         Gives logits (B, classes) for inputs (B, C, H, W). A torch model may be in a
         ``DistributedDataParallel``: then each process makes a session, and that of rank 0 steers
-        all. A Keras model may have its channels last
-        and give probabilities. It is compiled, or `loss` and `optimizer` are what ``compile``
-        takes; its `scheduler` is a function (epoch, learning rate) -> learning rate.
+        all. A Keras model may have its channels last and give probabilities. It is compiled, or
+        `loss` and `optimizer` are what ``compile`` takes; its `scheduler` is a function (epoch,
+        learning rate) -> learning rate.
     train_data, val_data
         Map-style data set of (x, y) or (x, y, index), or a pair of arrays (inputs, labels); for
         a torch model also of mappings such as ``{"pixel_values": x, "labels": y}``; for a Keras
@@ -91,8 +91,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
     backend : str, optional
         Name of the framework; found from the model if left out.
     run_dir : path, optional
-        Each session makes one run folder in it; ``COFLECT_ROOT`` of the environment, or "runs", if
-        left out.
+        Of run folders, one a session; ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     config : Config or mapping, optional
     executor : concurrent.futures.Executor, optional
         Computes the maps, on other machines too; two worker processes if left out.
@@ -109,9 +108,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         with a probability of its own. Left out, they are taken for that where `loss` is
         ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "segmentation" is for masks (N, H, W)
         of class numbers, and a model that gives (B, classes, H, W). "own_loss" takes items of any
-        form, and of a loop of your own each sample's loss: ``session.observe(indices,
-        loss=losses)``.
-        For a torch model.
+        form, and each sample's loss from a loop of your own, by `observe`. For a torch model.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -120,7 +117,6 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         Model, data, batch size and seed must be those that it was begun with; settings and names
         of classes are the run's, where they are not given. `train` without arguments goes on to
         where it was to end.
-
     sinks : sequence, optional
         What else is told the run's events, while it trains: "tensorboard", "mlflow", "wandb",
         "trackio", "progress", "logging", one of `coflect.sinks` with options of its own, or an
@@ -241,8 +237,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)
         if resumed is None:
-            path = make_run_folder(home(engine, runs_root(run_dir)))
-            labels = engine.labels()
+            path, labels = make_run_folder(home(engine, run_dir)), engine.labels()
             write_facts(
                 path,
                 checked,

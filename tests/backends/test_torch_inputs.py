@@ -210,7 +210,7 @@ def test_mappings_that_cannot_be_read_say_what_is_missing():
     parts = {"input_ids": IDS[0] / 2, "labels": 0}
     assert "ids are whole numbers" in refused(parts)
     two = {"left": IMAGES[0], "right": IMAGES[0], "labels": 0}
-    assert "their order is not known" in refused(two, Described())
+    assert "name them as forward() does" in refused(two, Described())
     assert "'cat'; a label must be one class number" in refused(
         {"image": IMAGES[0], "label": "cat"}
     )

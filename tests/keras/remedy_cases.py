@@ -275,15 +275,6 @@ def two_inputs():
     return model
 
 
-def joined_inputs():
-    one = keras.Input((10, 12, 4))
-    joined = layers.Conv2D(2, 3)(layers.Concatenate()([one[..., :3], one[..., 3:]]))
-    return choose(
-        keras.Model(one, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(joined))),
-        layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(joined)),
-    )
-
-
 def frozen(thawed=()):
     model = net()
     model.trainable = False
@@ -345,8 +336,8 @@ MODELS = [
      (not_compiled, (X, Y), {"loss": FROM_LOGITS, "optimizer": "adam"})),
     ("compiled twice", (net, (X, Y), {"loss": FROM_LOGITS, "optimizer": "adam"}),
      "leave out loss= and optimizer=", (net, (X, Y))),
-    ("two inputs", (two_inputs, (X, Y)), "one array and one keras.Input of them",
-     (joined_inputs, (np.concatenate([X, X[..., :1]], -1), Y))),
+    ("two inputs", (two_inputs, (X, Y)), "in a tuple in their order",
+     (two_inputs, ((X, X[..., :1]), Y))),
     ("a step of its own", (own_step, (X, Y)), "keras.Model(inputs, outputs)",
      (lambda: choose(own_step(), own_step().output), (X, Y))),
     ("too few classes", (net, (X, Y), {"classes": ["a", "b"]}), "name 3 classes",

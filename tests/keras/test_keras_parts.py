@@ -50,7 +50,11 @@ def mean_focus(session, name, samples=(3, 14, 15)):
 
 @pytest.mark.parametrize(
     ("decides", "least", "most"),
-    [("question", 0.9, 1.0), ("picture", 0.0, 0.1), ("both", 0.25, 0.75)],
+    [
+        ("question", 0.9, 1.0),
+        pytest.param("picture", 0.0, 0.1, marks=pytest.mark.slow),
+        pytest.param("both", 0.25, 0.75, marks=pytest.mark.slow),
+    ],
 )
 def test_the_share_of_the_question_is_what_it_decides(make_session, executor, decides, least, most):
     data = coflect.data.shapes_and_questions(400, decides)
@@ -74,6 +78,7 @@ def test_the_share_of_the_question_is_what_it_decides(make_session, executor, de
         assert image[data.shapes[3]].sum() / image.sum() > 2 * data.shapes[3].mean()
 
 
+@pytest.mark.slow
 def test_strokes_on_one_input(make_session, executor):
     data = coflect.data.shapes_and_questions(600, "picture")
     other = coflect.data.shapes_and_questions(300, "picture", seed=1)

@@ -121,7 +121,12 @@ def test_a_ledger_is_read_without_the_data(tmp_path):
     assert isinstance(unread, UnreadRegion)
     assert unread.to_json() == region.to_json()
     assert parts.region(unread.to_json(), "ignore") == region
-    assert Ledger(0.3, find_modality("parts")).interventions == []
+    for value, n in (({"question": (2, 4)}, 2), ({"image": (0, 0, 0.5, 0.5)}, 144)):
+        [sent] = find_modality("parts").regions(value, "ignore")  # from where no data are
+        assert parts.mask(parts.region(sent.to_json(), "ignore"), ()).sum() == n
+    with pytest.raises(ValueError, match=r"names kinds of several inputs, 'sound', and train_data"):
+        find_modality({"sound": "series"}).check(np.zeros(3), "train_data")
+    assert Ledger(0.3, find_modality("parts")).interventions == ()
 
 
 def test_a_browser_gets_each_part_with_its_place_in_the_map():
@@ -141,7 +146,7 @@ def test_a_browser_gets_each_part_with_its_place_in_the_map():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"image": DATA.pictures, "age": np.zeros((40, 3), int)},
+        ({"image": DATA.pictures, "age": np.zeros((40, 1), int)},
          r"'age' of train_data is of type int64.*age\.astype\('float32'\)"),
         ({"image": (DATA.pictures * 255).astype("uint8"), "age": np.zeros((40, 3), "f4")},
          r"image\.astype\('float32'\) / 255"),

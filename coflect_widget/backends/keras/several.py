@@ -19,7 +19,7 @@ from coflect_widget.backends.keras.columns import inputs_of
 from coflect_widget.backends.keras.entry import Entry
 from coflect_widget.backends.random_state import random_state_kept
 from coflect_widget.backends.several import Packing, is_several
-from coflect_widget.modalities import IMAGE, SERIES, Modality
+from coflect_widget.modalities import IMAGE, SERIES, Modality, Part
 from coflect_widget.modalities.base import Member
 
 #: Sides that are channels.
@@ -134,11 +134,6 @@ def one_row(model: Any, train_data: Any, named: Modality | None) -> tuple[Any, K
             f"model takes {len(inputs)} inputs ({', '.join(inputs)}), and train_data has one; give "
             "all of them, in a dict by these names or in a tuple in their order"
         )
-    if not model.compiled:
-        raise ValueError(
-            "model takes several inputs and is not compiled; call model.compile(...) before the "
-            "session is made"
-        )
     takes = list(inputs) or _arguments(model, first)
     packing = KerasPacking("train_data", named, takes)
     if inputs and isinstance(first, Mapping):
@@ -211,22 +206,32 @@ def _around(model: Any, inputs: dict[str, Any], packing: KerasPacking, *, by_nam
     assert packing.modality is not None  # noqa: S101 - learned from the first sample
     parts = packing.modality.members
     cuts = [
-        Cut(
-            p.name, p.start, p.stop, p.given,
-            packing.last[p.name] and len(p.given) > 1, p.modality.whole,
-        )
+        Cut(p.name, p.start, p.stop, p.given, _takes_last(inputs, p, packing), p.modality.whole)
         for p in parts
-    ]  # fmt: skip
+    ]
     rows = keras.Input((parts[-1].stop,), name="row")
     taken = TakeApart(cuts, by_name, name="take_apart")(rows)
     outer = keras.Model(rows, model(taken))
-    outer.compile(
-        optimizer=model.optimizer,
-        loss=model.loss,
-        metrics=getattr(model._compile_metrics, "_user_metrics", None),
-        run_eagerly=model.run_eagerly,
-    )
+    if model.compiled:  # or else the session compiles it, or says what is missing
+        outer.compile(
+            optimizer=model.optimizer,
+            loss=model.loss,
+            metrics=getattr(model._compile_metrics, "_user_metrics", None),
+            run_eagerly=model.run_eagerly,
+        )
     return outer
+
+
+def _takes_last(inputs: dict[str, Any], part: Part, packing: KerasPacking) -> bool:
+    """Whether the model takes the channels of a part last; where it does not say, as it is given.
+
+    A row has them first.
+    """
+    first, *rest = part.given
+    wanted = tuple(inputs[part.name].shape[1:]) if part.name in inputs else ()
+    if rest and wanted == (*rest, first) != part.given:
+        return True
+    return bool(rest) and packing.last[part.name] and wanted != part.given
 
 
 def _number(outer: Any, packing: KerasPacking, first: Any) -> None:

@@ -164,9 +164,15 @@ class Image(Units):
                     f"config['display'][{name!r}] = {values!r} has {len(values)} values for images "
                     f"of {len(x)} channels; give one for each channel, or one for all"
                 )
+        chosen = display.channels
+        if chosen is not None and max(chosen) >= len(x):
+            raise ValueError(
+                f"config['display']['channels'] = {chosen!r}: the images have {len(x)} channels, "
+                f"0 to {len(x) - 1}"
+            )
         if any(given is not None for given in (display.mean, display.std, display.window)):
             return display, ""
-        window = find_window(probes)
+        window = find_window(probes, chosen)
         if window is None:
             return display, ""
         return display.model_copy(update={"window": (window.black, window.white)}), str(window)

@@ -16,7 +16,8 @@ def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.ui
 
     With ``display.mean`` and ``display.std`` the normalisation is undone, and what lies in
     ``display.window`` becomes [0, 1]. Without any of them a picture with values outside [0, 1] is
-    stretched to it. One channel becomes gray; of more than three the first three are shown.
+    stretched to it. One channel becomes gray; of more than three the first three are
+    shown, or those of ``display.channels``.
     """
     x = np.nan_to_num(np.asarray(x, dtype=np.float32))
     if x.ndim == 2:
@@ -27,7 +28,7 @@ def to_picture(x: NDArray[np.floating], display: DisplayConfig) -> NDArray[np.ui
         mean = np.asarray(display.mean or [0.0], dtype=np.float32).reshape(shape)
         std = np.asarray(display.std or [1.0], dtype=np.float32).reshape(shape)
         x = x * std + mean
-    channels = shown_channels(x)
+    channels = shown_channels(x, display.channels)
     window: Any = display.window
     if window is None and not normalised and (channels.min() < 0 or channels.max() > 1):
         window = channels.min(), channels.max()

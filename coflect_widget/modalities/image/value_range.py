@@ -42,22 +42,26 @@ class Window(NamedTuple):
         )
 
 
-def shown_channels(x: NDArray[Any]) -> NDArray[Any]:
+def shown_channels(x: NDArray[Any], chosen: Sequence[int] | None = None) -> NDArray[Any]:
     """What is drawn of a picture (C, H, W): one channel, or three."""
+    if chosen is not None:
+        return x[list(chosen)]
     return x if len(x) in (1, 3) else x[:3] if len(x) > 3 else x[:1]
 
 
-def find_window(inputs: Sequence[NDArray[Any]]) -> Window | None:
+def find_window(
+    inputs: Sequence[NDArray[Any]], chosen: Sequence[int] | None = None
+) -> Window | None:
     """The window for pictures (C, H, W) or (H, W) like these; None where they need none.
 
-    Values that are not finite do not count.
+    Values that are not finite, and channels that are not `chosen`, do not count.
     """
     samples: list[NDArray[np.float64]] = []
     least, most = np.inf, -np.inf
     for x in inputs:
         if x.ndim not in (2, 3):
             return None
-        values = shown_channels(x).ravel() if x.ndim == 3 else x.ravel()
+        values = shown_channels(x, chosen).ravel() if x.ndim == 3 else x.ravel()
         values = values[np.isfinite(values)]
         if len(values):
             least, most = min(least, float(values.min())), max(most, float(values.max()))

@@ -28,7 +28,7 @@ from coflect_widget.modalities.base import (
     is_flat,
 )
 from coflect_widget.modalities.parts.part import Part, PartRegion, UnreadRegion
-from coflect_widget.modalities.parts.reading import read_words, regions_of
+from coflect_widget.modalities.parts.reading import read_words, regions_of, unread
 from coflect_widget.modalities.parts.render import content
 from coflect_widget.modalities.units import Units
 
@@ -92,6 +92,11 @@ class Parts(Units):
 
     def check(self, x: Any, argument: str) -> None:
         """See `Modality.check`."""
+        if not self.members:
+            raise ValueError(
+                f"inputs= names kinds of several inputs, {', '.join(map(repr, self.kinds))}, and "
+                f"{argument} has one; leave inputs= out, or give a dict of arrays"
+            )
         width = self.members[-1].stop
         if tuple(x.shape) != (width,):
             raise ValueError(
@@ -156,6 +161,8 @@ class Parts(Units):
         del extent
         if value is None:
             return ()
+        if not self.members and isinstance(value, Mapping) and "part" not in value:
+            return unread(value)  # for who has the data
         if isinstance(value, PartRegion):
             return (value,)
         if isinstance(value, list) and all(isinstance(v, Mapping | PartRegion) for v in value):
@@ -363,28 +370,12 @@ class Parts(Units):
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> Any:
-        """Of parts of one axis what their kind says.
-
-        See `Modality.template`.
-        """
-        [one] = _of_parts([region])
-        part = self.member(one.part)
-        if len(part.extent) > 1:
-            raise ValueError(
-                f"{part.modality.nouns} beside other inputs are not searched for it; give "
-                "scope='everywhere' to have the place ignored in all samples"
-            )
-        found = part.modality.template(part.of(x), one.inner, part.of(others))
-        return one.part, found
-
-    def find(self, inputs: Array, template: Any) -> tuple[Map, Map, BoolArray]:
-        """In the same part of others; a box is in fractions of the whole extent."""
-        name, inner = template
-        part = self.member(name)
-        score, box, same = part.modality.find(part.of(inputs), inner)
-        length = part.last - part.first
-        whole: Map = (part.first + box * length) / np.float32(self.members[-1].last)
-        return score, whole.astype(np.float32), same
+        """See `Modality.template`."""
+        del x, region, others
+        raise ValueError(
+            "samples of several inputs are not searched for it; what is marked of a text is "
+            "exchanged wherever it stands, and scope='everywhere' ignores a place in all of them"
+        )
 
     def wanders(self, readings: Sequence[Array]) -> str:
         """What the kind of a part says, the first that says anything."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coflect_widget.modalities.base import Region
-from coflect_widget.modalities.parts.part import Part, PartRegion
+from coflect_widget.modalities.parts.part import Part, PartRegion, UnreadRegion
 
 Named = tuple[str, tuple[Region, ...]]
 
@@ -49,11 +49,22 @@ def regions_of(parts: Sequence[Part], value: Any, argument: str) -> tuple[Region
     raise ValueError(f"{argument}={value!r} could be a region of {shown}; {remedy}")
 
 
+def unread(value: Mapping[str, Any]) -> tuple[Region, ...]:
+    """Regions of ``{name: one or a list}`` for who knows the parts; see `regions_of`."""
+    return tuple(
+        UnreadRegion.of({"part": name, "given": one})
+        for name, given in value.items()
+        for one in (given if isinstance(given, list) else [given])
+    )
+
+
 def _inner(parts: Sequence[Part], name: str, value: Any, argument: str) -> tuple[Region, ...]:
     part = next((one for one in parts if one.name == name), None)
     if part is None:
         known = ", ".join(repr(one.name) for one in parts)
         raise ValueError(f"{argument}: there is no input {name!r}; there are {known}")
+    if isinstance(value, Mapping) and set(value) == {"given"}:  # it went through JSON
+        value = tuple(value["given"]) if isinstance(value["given"], list) else value["given"]
     inner = part.modality.regions(value, argument, part.extent)
     return tuple(PartRegion(name, region) for region in inner)
 
