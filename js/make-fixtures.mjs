@@ -50,7 +50,7 @@ const full = {
       { name: "coverage", passed: true, value: 3, needed: 3, progress: 1, sentence: "every sample seen 3 times" },
       { name: "stability", passed: false, value: null, needed: 3, progress: 0.62, sentence: "ranking not stable yet" },
     ],
-    by_hand: false, score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
+    by_hand: false, score: "8 of 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
   },
   queue: {
     due: 10, onset: true, parted: true, wrong: 231,

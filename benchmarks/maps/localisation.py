@@ -26,6 +26,7 @@ from coflect_widget.attribution.consensus import Map, agreement, consensus, norm
 from coflect_widget.attribution.methods import ModelExplainer
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.config import AttributionConfig
+from coflect_widget.modalities.image import focus
 
 METHODS = ("livecam", "gradcam", "smoothgrad")
 IMAGES = 200
@@ -65,7 +66,7 @@ BLENDS: dict[str, Callable[[Map, Map], Map]] = {
     "product 3:1, smoothed": lambda a, b: a**1.5 * smoothed(b) ** 0.5,
     "product 3:1, twice as wide": lambda a, b: a**1.5 * smoothed(b, 16) ** 0.5,
     "exponent by agreement": by_agreement,
-    "the default": consensus,
+    "the default": lambda a, b: consensus(a, b, focus.smoothed),
 }
 
 

@@ -161,6 +161,6 @@ def sentence(score: ForecastScored) -> str:
     verb = "was" if score.hits == 1 else "were"
     how = ", as evaluated" if score.truth == "evaluated" else ""
     return (
-        f"{score.hits} of the {score.named} named at epoch {score.epoch_named} {verb} wrong "
+        f"{score.hits} of {score.named} named at epoch {score.epoch_named} {verb} wrong "
         f"at epoch {score.epoch_due}{how}; chance would be {score.chance:.1f}"
     )

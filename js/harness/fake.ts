@@ -279,7 +279,7 @@ export class FakeKernel {
       window: {
         open,
         gates: [gate("coverage", 1, "every sample seen 3 times"), gate("stability", 0.62, "ranking stable for 2 of 3 epochs"), gate("skill", 1, "forecasts beat chance"), gate("epochs", 0.8, "4 of 5 epochs completed")],
-        score: "8 of the 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
+        score: "8 of 10 named at epoch 3 were wrong at epoch 6; chance 1.6",
       },
       queue: { due: 12, parted: true, onset: false, wrong: 1284, items },
       glances: [...items.map((one) => Number(one["index"])), 311, 4518, ...Array.from({ length: 24 }, (_, i) => 100 + i), ...Array.from({ length: 6 }, (_, i) => 900 + i)].flatMap((index) => {

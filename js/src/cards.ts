@@ -1,11 +1,14 @@
 // A grid of small pictures to choose from: arrow keys step, and under the pointer a picture shows
 // where the model looks.
 
-import { button, focusedBeside, h, isolated, setAttr, setHidden, setText, syncChildren } from "./dom";
+import { button, focusedBeside, h, isolated, setAttr, setHidden, setText, setVar, syncChildren } from "./dom";
 import type { Card } from "./lists";
 import { showGlance } from "./modalities/kinds";
 import { keptStill } from "./still";
 import { showThumbnail } from "./thumbnails";
+
+const GLYPH = 6.4; // pixels of a letter of the caption, about
+const WIDEST = 100; // pixels: two columns of the narrowest list
 
 export interface Cards {
   el: HTMLElement;
@@ -85,11 +88,22 @@ export function createCards(label: string, testid: string, signal: AbortSignal, 
   }
   el.addEventListener("focusin", rove, { signal });
 
+  // Captions that are wider than a small picture get fewer columns; the columns do not come back,
+  // so that the grid stays where it is when another sample enters the list.
+  let widest = 0;
+  function makeRoom(): void {
+    const needed = Math.max(...shown.map(({ first, middle, last }) => first.length + middle.length + last.length), 0);
+    if (needed <= widest) return;
+    widest = needed;
+    setVar(el, "--cw-caption", `${Math.min(widest * GLYPH + 8, WIDEST)}px`);
+  }
+
   function draw(anew: boolean): void {
     // In a list that keeps still only what was said of a sample is new.
     shown = held() && !anew && shown.length > 0
       ? shown.map((old) => ({ ...old, chip: wanted.find((one) => one.index === old.index)?.chip ?? old.chip }))
       : wanted;
+    makeRoom();
     syncChildren(el, shown, make, showCard);
     rove();
   }

@@ -43,7 +43,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const list = h("div", { class: "cw-charts-list" });
   const empty = h("p", { class: "cw-hint" }, "Metrics appear after the first steps of session.train(epochs=…).");
   const key = h("div", { class: "cw-chart-key" });
-  const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry", title: "Go to it in the list of interventions" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
+  const keyIntervention = button("", { class: "cw-link cw-key-entry", testid: "cw-key-entry" }, h("span", { class: "cw-key-mark", "aria-hidden": "true" }, "▼ "), h("span"));
   const keyWindow = h("span", {}, h("span", { class: "cw-key-band", "aria-hidden": "true" }), "good time to look");
   keyIntervention.addEventListener("click", () => {
     const last = markers.filter((one) => one.kind === "intervention").at(-1);
@@ -249,7 +249,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     const last = interventions[interventions.length - 1];
     const opened = markers.some((one) => one.kind === "window_open");
     const text = keyIntervention.lastElementChild;
-    if (text) setText(text, last === undefined ? "" : interventions.length === 1 ? `intervention at ${last.step}` : `${interventions.length} interventions, last at ${last.step}`);
+    if (text) setText(text, interventions.length === 1 ? "1 intervention" : `${interventions.length} interventions`);
+    setAttr(keyIntervention, "title", last === undefined ? null : `The last one was at step ${last.step}; go to it in the ledger`);
     setHidden(keyIntervention, last === undefined);
     setHidden(keyWindow, !opened);
   }

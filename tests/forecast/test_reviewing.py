@@ -258,7 +258,7 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     else:
         pytest.fail("no score was evaluated")
     best = next(s.data for s in scores if s.data.truth == "evaluated")
-    assert f"of the {best.named} named at epoch {best.epoch_named}" in best.sentence
+    assert f"of {best.named} named at epoch {best.epoch_named}" in best.sentence
     assert "as evaluated" in best.sentence
     assert session._parts.forecaster.store.probed_at.max() > 0
     assert session._parts.scheduler.counts.probed > 0

@@ -30,7 +30,7 @@ def test_scored_when_due_and_only_once() -> None:
     assert (score.named, score.hits, score.window_open) == (10, 8, True)
     assert score.chance == pytest.approx(10 * 8 / 50)  # the ten never seen do not count
     assert sentence(score) == (
-        "8 of the 10 named at epoch 6 were wrong at epoch 10; chance would be 1.6"
+        "8 of 10 named at epoch 6 were wrong at epoch 10; chance would be 1.6"
     )
     assert board.epoch_ended(11, store) == []
     assert board.scored == [score]
