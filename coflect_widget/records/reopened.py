@@ -151,16 +151,15 @@ def reopen(
         named = with_tokenizer(named, tokenizer)
     meant = str(chosen.facts.get("task", ""))
     parts = find_backend(model, None)
-    more = arguments_for(meant)
-    factory = resolve(parts.factory(more.get("task")))
-    given: dict[str, Any] = {"loss": None, **more}
+    given = arguments_for(meant)
+    factory = resolve(parts.factory(given.get("task")))
     if takes(factory, "modality"):
         given["modality"] = named
     config = Config.from_mapping({} if device is None else {"device": device})
     try:
         engine = complete(
             factory(
-                model, data, None, num_classes=None, optimizer=None, scheduler=None, batch_size=64,
+                model, data, None, optimizer=None, scheduler=None, batch_size=64,
                 config=config, **given,
             )
         )  # fmt: skip

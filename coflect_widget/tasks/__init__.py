@@ -60,9 +60,12 @@ def arguments_for(name: str) -> dict[str, Any]:
 
     No step is made of it: of a loss only its kind matters.
     """
+    found: dict[str, Any] = {"num_classes": None, "loss": None}
     if name == Regression.name:
-        return {"loss": _squares}
-    return {"task": name} if name in (MultiLabel.name, OwnLoss.name) else {}
+        found["loss"] = _squares
+    elif name in (MultiLabel.name, OwnLoss.name):
+        found["task"] = name
+    return found
 
 
 def _squares(outputs: Any, targets: Any) -> Any:

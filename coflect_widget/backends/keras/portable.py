@@ -121,7 +121,7 @@ def _quiet() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     try:
         for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield
     finally:
         for name, level in levels.items():

@@ -85,7 +85,7 @@ class TorchPortable:
     def write(self, form: str, file: Path, inputs: Inputs) -> None:
         rows = self._tensors(tuple(x[:_ROWS] for x in inputs))
         write = {"onnx": self._onnx, "torchscript": self._torchscript}[form]
-        with _quiet():
+        with _quiet(), _in_known_operators():
             write(file, rows)
 
     def read(self, form: str, file: Path) -> Outputs:
@@ -214,6 +214,17 @@ def _why(*errors: BaseException) -> str:
         return f"there is no such operator as {found[1]!r} in the format; replace it in the model"
     lines = [line.strip() for line in str(errors[0]).splitlines() if line.strip()]
     return f"{type(errors[0]).__name__}: {lines[0] if lines else ''}"
+
+
+@contextlib.contextmanager
+def _in_known_operators() -> Iterator[None]:
+    """Without the one operator that stands for a whole layer of a transformer in eval mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(value=False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextlib.contextmanager

@@ -51,12 +51,17 @@ def write(way: Way, form: str, file: Path, inputs: Inputs) -> Written:
     # A file of three rows or more: fewer could be taken for constants.
     shown = tuple(np.concatenate([x] * 3)[: max(3, len(x))] for x in inputs)
     model.write(form, file, shown)
-    return compare(model, reader(model, form, file), inputs)
-
-
-def reader(model: Portable, form: str, file: Path) -> Outputs:
-    """What a file that was just written computes."""
-    return open_onnx(file) if form == "onnx" else model.read(form, file)
+    try:
+        read = open_onnx(file) if form == "onnx" else model.read(form, file)
+    except ImportError:
+        raise
+    except Exception as error:  # of three libraries
+        lines = str(error).splitlines() or [""]
+        raise ExportError(
+            f"the {form} file cannot be opened, so that the model has something which the format "
+            f"has not: {lines[0]}"
+        ) from error
+    return compare(model, read, inputs)
 
 
 def compare(model: Portable, read: Outputs, inputs: Inputs) -> Written:

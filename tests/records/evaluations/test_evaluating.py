@@ -26,7 +26,7 @@ def run(data, tmp_path_factory):
         tiny_cnn(), *data, classes=["a", "b", NASTY, "d"], batch_size=20,
         run_dir=tmp_path_factory.mktemp("runs"), optimizer=lambda p: torch.optim.Adam(p, 0.02),
     )  # fmt: skip
-    session.train(epochs=4)
+    session.train(epochs=3)
     session.wait(300)
     session.close()
     return coflect.open_run(session.run.path)
@@ -38,7 +38,9 @@ def test_an_evaluation_says_what_validation_said_and_more(run, data):
     assert found.path == run.path / "evaluations" / "eval_001"
     best = run.checkpoints.best
     assert found.metrics["accuracy"] == pytest.approx(best.score.value)
-    assert best.score.value > 0.3, "better than chance, so that it is the trained weights"
+    losses = {e.step: v["loss"] for e, v in run.iter_metrics() if e.split == "val"}
+    assert found.metrics["loss"] == pytest.approx(losses[best.step], abs=1e-4)
+    assert len(set(losses.values())) == len(losses), "each checkpoint has a loss of its own"
     facts = json.loads((found.path / "metrics.json").read_text())
     assert facts == found.facts
     for one in facts["metrics"].values():
