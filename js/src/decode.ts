@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events/ say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, ProofShown, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, Share, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -115,6 +115,13 @@ function readTopClass(from: Fields): TopClass {
   };
 }
 
+function readShare(from: Fields): Share {
+  return {
+    name: str(from, "name"),
+    share: num(from, "share"),
+  };
+}
+
 function readExplanation(from: Fields, buffers: Buffers): Explanation {
   const width = or(num, 0)(from, "width");
   const height = or(num, 0)(from, "height");
@@ -146,7 +153,13 @@ function readExplanation(from: Fields, buffers: Buffers): Explanation {
       smoothgrad: maybe(plane(buffers, map_width * map_height))(from, "smoothgrad_buffer"),
       consensus: maybe(plane(buffers, map_width * map_height))(from, "consensus_buffer"),
     },
+    masks: {
+      truth: maybe(plane(buffers, map_width * map_height))(from, "truth_buffer"),
+      said: maybe(plane(buffers, map_width * map_height))(from, "said_buffer"),
+      region: maybe(plane(buffers, map_width * map_height))(from, "region_buffer"),
+    },
     content: maybe(record)(from, "content"),
+    shares: or(list(readShare), [])(from, "shares"),
   };
 }
 
@@ -259,6 +272,14 @@ function readEffect(from: Fields): Effect {
   return made;
 }
 
+function readProofShown(from: Fields): ProofShown {
+  return {
+    verdict: str(from, "verdict") as "" | "helped" | "no difference" | "harmed" | "no verdict",
+    text: str(from, "text"),
+    share: num(from, "share"),
+  };
+}
+
 function readLedgerItem(from: Fields, buffers: Buffers): LedgerItem {
   return {
     id: str(from, "id"),
@@ -271,6 +292,7 @@ function readLedgerItem(from: Fields, buffers: Buffers): LedgerItem {
     strength: maybe(num)(from, "strength"),
     undone: bool(from, "undone"),
     effect: maybe(object(readEffect))(from, "effect"),
+    proof: maybe(object(readProofShown))(from, "proof"),
     measured: or(bool, true)(from, "measured"),
     thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
     before: maybe(bytes(buffers))(from, "before_buffer"),

@@ -111,6 +111,12 @@ export interface TopClass {
   probability: number;
 }
 
+/** One of several inputs, and what share of the answer it has, 0 to 1. */
+export interface Share {
+  name: string;
+  share: number;
+}
+
 /** Maps of one sample: the picture as RGB bytes (H, W, 3), each map as bytes (h, w), 0 to 255. */
 export interface Explanation {
   index: number;
@@ -134,7 +140,9 @@ export interface Explanation {
   map_width: number;
   map_height: number;
   maps: { livecam: Uint8Array | null; smoothgrad: Uint8Array | null; consensus: Uint8Array | null };
+  masks: { truth: Uint8Array | null; said: Uint8Array | null; region: Uint8Array | null };
   content: Record<string, unknown> | null;
+  shares: Share[];
 }
 
 /** One recorded explanation of a sample, without its maps. */
@@ -232,6 +240,13 @@ export interface Effect {
   measures: Measure[];
 }
 
+/** A proof of an intervention; while it is under way it has no verdict. */
+export interface ProofShown {
+  verdict: "" | "helped" | "no difference" | "harmed" | "no verdict";
+  text: string;
+  share: number;
+}
+
 /** One intervention as the ledger shows it. */
 export interface LedgerItem {
   id: string;
@@ -244,6 +259,7 @@ export interface LedgerItem {
   strength: number | null;
   undone: boolean;
   effect: Effect | null;
+  proof: ProofShown | null;
   measured: boolean;
   thumbnail: Uint8Array | null;
   before: Uint8Array | null;
@@ -400,12 +416,14 @@ export type Command =
   | { kind: "similar"; intervention: string }
   | { kind: "confirm"; intervention: string; index?: number[] | null }
   | { kind: "undo"; intervention: string }
-  | { kind: "explain"; index: number; target?: number | null }
+  | { kind: "explain"; index: number; target?: number | null; at?: number[] | null }
   | { kind: "set_queue"; onset: boolean }
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }
   | { kind: "leave_out"; index: number[] }
   | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
+  | { kind: "prove"; intervention: string }
+  | { kind: "end_proof" }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }
