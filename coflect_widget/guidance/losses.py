@@ -122,7 +122,8 @@ class GuidanceLosses(InForce):
         told = all(self._modality.told_by_layers(masks) for masks in looks)
         filled = False
         if plan is not None and plan.looks and self.model.placed:
-            plan, filled = look_as_ignore(plan), True  # what a place is shall be told by itself
+            # what a place is shall be told by itself
+            plan, filled = look_as_ignore(plan, self._modality.rest), True
         chosen = choose(
             plan,
             self._config,

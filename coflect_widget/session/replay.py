@@ -75,7 +75,7 @@ class Change:
 
 def changed(
     run: Run,
-    without: Iterable[Intervention | str] = (),
+    without: Iterable[Intervention | str] | Intervention | str = (),
     added: Sequence[Intervention] = (),
 ) -> Change:
     """Check what is to be otherwise.

@@ -90,7 +90,8 @@ class Fork:
 
     def _steps(self, steps: int, step_done: Callable[[], None]) -> Mapping[str, float]:
         backend, epoch, batch, done = self.backend, self.epoch, self.batch, 0
-        changes, validation = list(self.changes), {}
+        changes = list(self.changes)
+        validation: Mapping[str, float] = {}
         if batch and batch == backend.steps_per_epoch:
             backend.end_epoch(backend.evaluate(_go_on))
             epoch, batch = epoch + 1, 0

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coflect_widget.backends.base import Batch, StepOutput
-from coflect_widget.backends.torch.arrays import arguments
 from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.backends.torch.checks import Outputs
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.masks import TASK, MaskSource
 from coflect_widget.backends.torch.modes import evaluating
+from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.outputs import logits_of
-from coflect_widget.backends.torch.rehearsal import called
 from coflect_widget.tasks import Segmentation
 from coflect_widget.tasks.segmentation import known_masks
 
@@ -70,7 +69,8 @@ class SegmentationBackend(TorchBackend):
                 f"class_weight= is for one class a sample; under {TASK} pass "
                 "loss=torch.nn.CrossEntropyLoss(weight=...)"
             )
-        if len(self.train_source.shapes) > 1 or self.train_source.modality.axes != 2:
+        modality = self.train_source.modality
+        if modality.members or modality.axes != 2:
             raise ValueError(f"{TASK} is for a model of one input, a picture (C, H, W)")
         self._void = int(getattr(loss, "ignore_index", VOID))
         return []
@@ -78,13 +78,13 @@ class SegmentationBackend(TorchBackend):
     def find_outputs(self, num_classes: int | None, device: torch.device) -> Outputs:
         """Run the model on the first sample; how many classes it has."""
         first = self.train_source.sample(0)
-        inputs = [torch.from_numpy(x)[None].to(device) for x in arguments(first)]
+        inputs = torch.from_numpy(first.input)[None].to(device)
         try:
             with evaluating(self.model):
-                logits = logits_of(called(self.model, inputs), self.model)
+                logits = logits_of(call(self.model, inputs.clone()), self.model)
         except Exception as error:
             raise ValueError(
-                f"model fails on a batch of shape {tuple(inputs[0].shape)} made from "
+                f"model fails on a batch of shape {tuple(inputs.shape)} made from "
                 f"train_data[0]: {error}"
             ) from error
         given, places = tuple(logits.shape), tuple(self.train_source.values().shape[1:])
