@@ -80,7 +80,7 @@ def ranks(pairs: int, batch: int) -> None:
     from coflect_widget.backends.torch.ranks import TorchGroup
 
     dist.init_process_group("gloo")
-    rank, steps = dist.get_rank(), 48
+    rank, steps = dist.get_rank(), 32
     model = DistributedDataParallel(small_resnet(10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     rng = np.random.default_rng(rank)
