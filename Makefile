@@ -63,7 +63,7 @@ bench: $(BENCH_VENV)/.ready
 	$(BENCH_VENV)/bin/python benchmarks/overhead/woven.py --json build/overhead.json
 	$(BENCH_VENV)/bin/python benchmarks/overhead/scripts.py --rounds 3 --blocks 24 --json build/scripts.json
 
-test: setup lint types front-end unit sinks notebooks e2e
+test: setup lint types front-end unit notebooks e2e
 
 lint:
 	$(BIN)/ruff check .
@@ -85,10 +85,11 @@ unit:
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
 	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/forecast tests/telemetry tests/native
 
-slow:
+slow: sinks
 	$(BIN)/python -m pytest -m slow
 
-# Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told.
+# Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; `make slow`
+# runs it too.
 sinks: $(SINKS_VENV)/.ready
 	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks
 
