@@ -86,7 +86,7 @@ unit:
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
 	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not slow" tests/forecast tests/telemetry tests/native
 
-slow:
+slow: sinks
 	$(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"
 
 # Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; to be run

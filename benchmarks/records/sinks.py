@@ -12,6 +12,8 @@ tenth step as a session's metrics and every step, against that loop without the 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import statistics
 import sys
@@ -65,15 +67,16 @@ def with_sinks(session: coflect.Session, folder: Path, seconds: float) -> float:
         parts.stream.flush,
         lambda: opened.append(1),
     )
-    sinks.start()
-    while len(opened) < 4 and not said:
-        time.sleep(0.1)
-    try:
-        time.sleep(1)
-        return block(session, seconds)
-    finally:
-        sinks.close()
-        assert not said, said
+    with contextlib.redirect_stdout(io.StringIO()):  # trackio says what it does
+        sinks.start()
+        while len(opened) < 4 and not said:
+            time.sleep(0.1)
+        try:
+            time.sleep(1)
+            return block(session, seconds)
+        finally:
+            sinks.close()
+            assert not said, said
 
 
 def loop(model: torch.nn.Module, data: tuple[np.ndarray, np.ndarray]) -> Callable[..., float]:
@@ -94,7 +97,7 @@ def loop(model: torch.nn.Module, data: tuple[np.ndarray, np.ndarray]) -> Callabl
             done[0] += 1
             if log is not None and done[0] % every == 0:
                 right = (outputs.argmax(1) == labels[rows]).float().mean()
-                log({"train/loss": float(loss), "train/accuracy": float(right)}, done[0])
+                log({"train/loss": float(loss.detach()), "train/accuracy": float(right)}, done[0])
         return 1000 * (time.perf_counter() - began) / (done[0] - first)
 
     return train
