@@ -76,6 +76,7 @@ def test_a_file_gives_what_the_model_gives(name, tmp_path):
     assert np.abs(open_onnx(tmp_path / "model.onnx")((x[:5],)) - wanted[:5]).max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_run_exported_and_measured(tmp_path):
     data, val = coflect.data.synthetic(n=64), coflect.data.synthetic(n=48, seed=1)
     session = coflect.Session(compiled(sequential()), data, val, run_dir=tmp_path)
