@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from coflect_widget.backends.keras.state import assign
 from coflect_widget.backends.portable import ExportError, Inputs, Outputs, missing
 from coflect_widget.records.trees import Arrays, Bits
 
+#: Letters of an error that are told; Keras writes in bold and on many lines.
+_WORDS = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LOGGERS = ("tf2onnx", "tensorflow", "absl")
 
 
@@ -86,9 +90,9 @@ class KerasPortable:
             with _quiet():
                 self._model.export(file, format="onnx", input_signature=[takes], verbose=False)
         except Exception as error:
-            lines = str(error).splitlines() or [""]
+            words = " ".join(_COLOURS.sub("", str(error)).split())
             raise ExportError(
-                f"the model cannot be exported as ONNX: {type(error).__name__}: {lines[0]}"
+                f"the model cannot be exported as ONNX: {type(error).__name__}: {words[:_WORDS]}"
             ) from error
 
     def read(self, form: str, file: Path) -> Outputs:

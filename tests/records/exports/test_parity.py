@@ -68,6 +68,7 @@ def test_two_ways_through_a_model_are_refused(form, tmp_path):
         write(way_of(Branches()), form, tmp_path / "model", inputs)
 
 
+@pytest.mark.slow
 def test_an_operator_that_the_format_lacks_is_named(tmp_path):
     inputs = (np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32),)
     with pytest.raises(ExportError, match=r"no such operator as 'aten\.linalg_eig'"):
