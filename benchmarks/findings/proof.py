@@ -41,7 +41,7 @@ def pictures(count: int, seed: int, *, planted: bool) -> Data:
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     images = rng.normal(0.5, 0.1, (count, 3, SIDE, SIDE)).astype(np.float32)
-    images[labels == 1, 0] += 0.08
+    images[labels == 1, 0] += 0.06
     colours = labels if planted else rng.integers(0, 2, count)
     for image, colour in zip(images, colours, strict=True):
         image[:, :SQUARE, :SQUARE] = np.array([colour, 0.2, 1 - colour])[:, None, None]
