@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Sequence
 
 from coflect_widget.cli import doctor as _doctor
-from coflect_widget.cli import experiments, looking, records, tuning
+from coflect_widget.cli import completion, experiments, looking, records, tuning
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
-_GROUPS = (_doctor, records, experiments, tuning, looking, _run)
+_GROUPS = (_doctor, records, experiments, tuning, looking, completion, _run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
