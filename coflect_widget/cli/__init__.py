@@ -12,8 +12,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from coflect_widget.cli import doctor as _doctor
 from coflect_widget.cli import completion, experiments, looking, records, tuning
+from coflect_widget.cli import doctor as _doctor
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
