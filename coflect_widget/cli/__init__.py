@@ -12,16 +12,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from coflect_widget.cli import completion, experiments, looking, models, records, tuning
 from coflect_widget.cli import doctor as _doctor
 from coflect_widget.cli import endpoint as _endpoint
-from coflect_widget.cli import experiments, looking, models, records, tuning
 from coflect_widget.cli import quickstart as _quickstart
 from coflect_widget.cli import run as _run
 from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
 _GROUPS = (
-    _doctor, _endpoint, _quickstart, records, models, experiments, tuning, looking, _run,
+    _doctor, _endpoint, _quickstart, records, models, experiments, tuning, looking, completion, _run,
 )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ def add(commands: Commands) -> None:
     opened.add_argument(
         "--write-only", action="store_true", help="write the notebook, and start nothing"
     )
-    opened.add_argument("--no-browser", action="store_true", help="only say where it is served")
+    opened.set_defaults(open_ended=True)
+    opened.epilog = "Other options go to JupyterLab: --no-browser --port 8890"
     connect = command(commands, "connect", _connect, "show or steer a training that is served")
     connect.add_argument("run", type=Path, help="its run folder")
     connect.add_argument(
@@ -46,8 +47,7 @@ def _open(given: argparse.Namespace) -> Answer:
 
 def _started(given: argparse.Namespace, file: Path) -> Answer:
     if not given.write_only:
-        words = [sys.executable, "-m", "jupyterlab", str(file)]
-        words += ["--no-browser"] if given.no_browser else []
+        words = [sys.executable, "-m", "jupyterlab", str(file), *given.others]
         done = subprocess.run(words, check=False)  # noqa: S603 - Jupyter, on the user's own file
         return {"notebook": str(file)}, "", done.returncode
     return {"notebook": str(file)}, f"{file}\n"

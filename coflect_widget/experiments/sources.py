@@ -131,7 +131,7 @@ def table(path: str, target: str, val_share: float = 0.2, seed: int = 0) -> Give
     if len(classes) > 20 and all(_number(value) is not None for value in classes):
         raise ValueError(
             f"{path}: column {target!r} has {len(classes)} numbers, which are no classes; "
-            "for a regression give the arrays as a .npz, or a function of your own"
+            "to predict numbers give arrays as a .npz, or a function of your own"
         )
     labels = np.array([classes.index(value) for value in said])
     train, val = _split(len(labels), val_share, seed)

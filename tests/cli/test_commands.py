@@ -72,3 +72,21 @@ def test_help_imports_the_commands_alone():
     assert not {"numpy", "pydantic", "yaml", "torch", "tensorflow", "keras", "optuna"} & found
     rooms = {name.split(".")[1] for name in found if name.startswith("coflect_widget.")}
     assert rooms == {"cli", "screens"}
+
+
+def test_a_shell_completes_commands_and_options():
+    script = answer("completion", "bash")["script"]
+
+    def completed(*words):
+        asked = " ".join(f"'{word}'" for word in words)
+        code = f"COMP_WORDS=({asked}); COMP_CWORD={len(words) - 1}; _coflect; "
+        code += 'printf "%s\\n" "${COMPREPLY[@]}"'
+        done = subprocess.run(
+            ["bash", "-c", script + code], capture_output=True, text=True, check=True
+        )
+        return done.stdout.split()
+
+    assert completed("coflect", "do") == ["doctor"]
+    assert completed("coflect", "tune", "--tr") == ["--trials"]
+    assert completed("coflect", "train", "x") == []
+    assert "bashcompinit" in answer("completion", "zsh")["script"]
