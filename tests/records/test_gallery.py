@@ -52,13 +52,9 @@ def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
     heat = np.zeros((8, 8), np.float32)
     heat[:4, :4] = 1
     maps = SimpleNamespace(
-        index=3,
-        model_step=7,
-        map=heat,
-        livecam=heat,
-        smoothgrad=heat,
-        consensus=heat ** dict.fromkeys(MASKS),
-    )
+        index=3, model_step=7, map=heat, livecam=heat, smoothgrad=heat, consensus=heat,
+        **dict.fromkeys(MASKS),
+    )  # fmt: skip
     file, _ = gallery.save(maps)
     shown = np.asarray(Image.open(io.BytesIO(gallery.glimpse(file))))
     assert shown.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)
