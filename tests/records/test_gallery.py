@@ -8,7 +8,7 @@ from PIL import Image
 from coflect_widget.config import DisplayConfig
 from coflect_widget.modalities import IMAGE
 from coflect_widget.records import pictures
-from coflect_widget.records.pictures import MAPS, THUMBNAIL_SIDE, Gallery
+from coflect_widget.records.pictures import MAPS, MASKS, THUMBNAIL_SIDE, Gallery
 
 
 def drawn(read):
@@ -18,7 +18,7 @@ def drawn(read):
 def explained(index, step):
     side = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     maps = {name: side**k for k, name in enumerate(MAPS, 1)}
-    return SimpleNamespace(index=index, model_step=step, **maps)
+    return SimpleNamespace(index=index, model_step=step, **maps, **dict.fromkeys(MASKS))
 
 
 def test_a_map_is_not_read_again_to_be_shown_and_is_the_same_when_it_is(tmp_path, monkeypatch):
@@ -52,8 +52,9 @@ def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
     heat = np.zeros((8, 8), np.float32)
     heat[:4, :4] = 1
     maps = SimpleNamespace(
-        index=3, model_step=7, map=heat, livecam=heat, smoothgrad=heat, consensus=heat
-    )
+        index=3, model_step=7, map=heat, livecam=heat, smoothgrad=heat, consensus=heat,
+        **dict.fromkeys(MASKS),
+    )  # fmt: skip
     file, _ = gallery.save(maps)
     shown = np.asarray(Image.open(io.BytesIO(gallery.glimpse(file))))
     assert shown.shape == (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3)
@@ -64,3 +65,20 @@ def test_a_small_picture_with_its_map_is_warm_where_the_model_looks(tmp_path):
     gallery.remove(file)
     assert gallery.glimpse(file) is not None  # from memory
     assert Gallery(tmp_path).glimpse(file) is None
+
+
+def test_masks_are_kept_beside_the_maps_and_fit_them(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    gallery = Gallery(tmp_path, drawn(lambda index: np.full((3, 8, 8), index / 9, np.float32)))
+    truth = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    maps = explained(3, 20)
+    maps.truth, maps.said, maps.region = truth, truth.T, truth > 40
+    file, _ = gallery.save(maps)
+    read = Gallery(tmp_path).load(file)
+    assert np.array_equal(read["truth"], truth)
+    assert np.array_equal(read["region"], truth > 40)
+    assert "truth" not in gallery.load(gallery.save(explained(4, 20))[0])
+    maps.truth = truth[:4]
+    file, _ = gallery.save(maps)
+    with pytest.raises(OSError, match="different sizes"):
+        Gallery(tmp_path).load(file)
