@@ -91,7 +91,7 @@ class Items:
         if not known:
             pictures = [name for name in _PICTURES if name in inputs]
             known = {name: inputs[name] for name in pictures[:1]} or inputs
-        pictured = any(len(np.shape(value)) == 3 for value in known.values())
+        pictured = any(getattr(value, "ndim", 0) == 3 for value in known.values())
         if NUMBERS in item and not pictured:
             x = numbers_of(item, where)
         else:

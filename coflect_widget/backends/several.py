@@ -87,7 +87,8 @@ class Packing:
                     "up, crop or resize them in the data set"
                 )
             if part.name in self.counts:
-                check_numbers(array[None], self.counts[part.name], self.argument, index, masks=True)
+                count = self.counts[part.name]
+                check_numbers(array[None], count, self.argument, index or 0, masks=True)
         return packed(parts, found, where)
 
     def rows(self, x: Any) -> NDArray[np.float32]:
