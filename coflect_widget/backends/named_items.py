@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class Items:
         if not known:
             pictures = [name for name in _PICTURES if name in inputs]
             known = {name: inputs[name] for name in pictures[:1]} or inputs
-        pictured = any(np.ndim(cast("Any", value)) == 3 for value in known.values())
+        pictured = any(getattr(value, "ndim", 0) == 3 for value in known.values())
         if NUMBERS in item and not pictured:
             x = numbers_of(item, where)
         else:

@@ -64,15 +64,15 @@ class Packing:
         self.form: Form = "arguments"
         self.counts: dict[str, int] = {}
 
-    def row(self, x: Any, index: int) -> NDArray[np.float32]:
-        """One sample's inputs as a row (T,).
+    def row(self, x: Any, index: int | None = None) -> NDArray[np.float32]:
+        """One sample's inputs as a row (T,); `index` says which, where it is known.
 
         Raises
         ------
         ValueError
             If they are not those of the first sample, or of no kind; the message names the input.
         """
-        where = f"{self.argument}[{index}]"
+        where = self.argument if index is None else f"{self.argument}[{index}]"
         arrays = self.arrays(x, where, 0)
         if self.modality is None:
             self.learn(arrays, x)
@@ -87,7 +87,8 @@ class Packing:
                     "up, crop or resize them in the data set"
                 )
             if part.name in self.counts:
-                check_numbers(array[None], self.counts[part.name], self.argument, index, masks=True)
+                count = self.counts[part.name]
+                check_numbers(array[None], count, self.argument, index or 0, masks=True)
         return packed(parts, found, where)
 
     def rows(self, x: Any) -> NDArray[np.float32]:

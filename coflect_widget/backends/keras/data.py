@@ -258,7 +258,11 @@ class Source(source.Source):
                 f"(item[{x!r}], item[{y!r}]) for each index"
             )
         check_item(item, self.argument, index)
-        inputs, said = self.takes.pick(item[0], self.argument)
+        try:
+            inputs, said = self.takes.pick(item[0], self.argument)
+        except ValueError as error:
+            name_index(error, self.argument, index)
+            raise
         if said and said not in self.assumptions:
             self.assumptions.append(said)
         array = np.asarray(inputs)

@@ -114,7 +114,7 @@ class KerasPacking(Packing):
         lead = len(first.shape) - len(parts[0].given)
         if isinstance(first, tf.TensorSpec):
             return tf.TensorSpec((*first.shape[:lead], parts[-1].stop), tf.float32)
-        return self.rows(inputs) if lead else self.row(inputs, 0)
+        return self.rows(inputs) if lead else self.row(inputs)
 
 
 def one_row(model: Any, train_data: Any, named: Modality | None) -> tuple[Any, KerasPacking | None]:
