@@ -1,6 +1,5 @@
 """The whole loop on the decoy digits: five boxes by mouse, and the model learns the digits."""
 
-
 import pytest
 
 import coflect_widget as coflect

@@ -143,6 +143,14 @@ def test_what_is_not_there_or_of_no_form(tmp_path):
         look(tmp_path)
 
 
+def test_inputs_without_targets_are_read_to_be_told():
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    assert [c.name for c in look(x).columns] == ["0", "1", "2"]
+    assert look(["a film of some length", "another one of these"]).columns[0].name == "text"
+    with pytest.raises(ValueError, match="no column that could be predicted"):
+        decide(look(np.zeros((9, 3, 8, 8)) + np.arange(9)[:, None, None, None]), Choices())
+
+
 # --- kinds, targets, tasks ------------------------------------------------------------------------
 
 

@@ -253,6 +253,14 @@ def test_a_run_folder_that_was_tampered_with(start, tmp_path):
     file = session.run.path / "pipeline" / "pipeline.json"
     whole = json.loads(file.read_text())
     assert Pipeline.of(session.run.path).target == "target"
+    told = session.pipeline.predict(x[:3])
+    session.close()
+    # it goes on in its own folder, with the same rows in the same parts
+    data = (x, (x[:, 0] > 0).astype(float))
+    resumed = start(data, leave_out=(), resume=session.run)
+    assert resumed.metrics["step"] == 2
+    assert resumed.pipeline.predict(x[:3]) == told
+    assert np.array_equal(resumed.split.test, session.split.test)
     for change in (
         {"format": "other"},
         {"kind": "os"},
