@@ -57,7 +57,7 @@ def test_a_messy_table(start, tmp_path, capsys):
     assert len(np.unique(np.concatenate(parts))) == 600
     with pytest.raises(ValueError, match="no checkpoint yet"):
         session.test()
-    session.train(12)
+    session.train(8)
     session.pause()
     with pytest.raises(RuntimeError, match="has not ended"):
         session.test()
@@ -196,6 +196,7 @@ def test_series_with_gaps_and_a_test_part_of_their_own(start, tmp_path):
         session.pipeline.predict({"series": data.series[:2, :, :32].astype(float)})
 
 
+@pytest.mark.slow
 def test_what_comes_next_on_a_timeline(start, capsys):
     hours = np.arange(900)
     rng = np.random.default_rng(0)
