@@ -121,6 +121,7 @@ def test_json_and_lines_of_it(tmp_path):
         ("a.csv", b"a,a\nx,y\nz,y\n", "two columns are called 'a'"),
         ("a.json", b"{", "Expecting"),
         ("a.json", b"[1, 2]", "no objects"),
+        ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.ts", b"1,2,3:1\n", "@data"),
         ("a.csv", b"a,b\n1,\n1,\n", "says anything"),
     ],
