@@ -97,6 +97,7 @@ def coflect(*words, **more):
     )  # fmt: skip
 
 
+@pytest.mark.slow  # a training in a process of its own
 def test_the_command(tmp_path):
     file = FILES["leaking"](tmp_path)
     done = coflect(file, "--target", "diagnosis", "--yes", "--epochs", 3, "--run-dir",

@@ -121,6 +121,7 @@ def test_json_and_lines_of_it(tmp_path):
         ("a.csv", b"a,a\nx,y\nz,y\n", "two columns are called 'a'"),
         ("a.json", b"{", "Expecting"),
         ("a.json", b"[1, 2]", "no objects"),
+        ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.ts", b"1,2,3:1\n", "@data"),
         ("a.csv", b"a,b\n1,\n1,\n", "says anything"),
     ],
@@ -141,6 +142,14 @@ def test_what_is_not_there_or_of_no_form(tmp_path):
     (tmp_path / "b.csv").write_text("a,b\n1,2\n2,3\n")
     with pytest.raises(ValueError, match=r"a\.csv, b\.csv; give the path"):
         look(tmp_path)
+
+
+def test_inputs_without_targets_are_read_to_be_told():
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    assert [c.name for c in look(x).columns] == ["0", "1", "2"]
+    assert look(["a film of some length", "another one of these"]).columns[0].name == "text"
+    with pytest.raises(ValueError, match="no column that could be predicted"):
+        decide(look(np.zeros((9, 3, 8, 8)) + np.arange(9)[:, None, None, None]), Choices())
 
 
 # --- kinds, targets, tasks ------------------------------------------------------------------------

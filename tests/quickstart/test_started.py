@@ -57,7 +57,7 @@ def test_a_messy_table(start, tmp_path, capsys):
     assert len(np.unique(np.concatenate(parts))) == 600
     with pytest.raises(ValueError, match="no checkpoint yet"):
         session.test()
-    session.train(12)
+    session.train(8)
     session.pause()
     with pytest.raises(RuntimeError, match="has not ended"):
         session.test()
@@ -196,6 +196,7 @@ def test_series_with_gaps_and_a_test_part_of_their_own(start, tmp_path):
         session.pipeline.predict({"series": data.series[:2, :, :32].astype(float)})
 
 
+@pytest.mark.slow
 def test_what_comes_next_on_a_timeline(start, capsys):
     hours = np.arange(900)
     rng = np.random.default_rng(0)
@@ -253,6 +254,14 @@ def test_a_run_folder_that_was_tampered_with(start, tmp_path):
     file = session.run.path / "pipeline" / "pipeline.json"
     whole = json.loads(file.read_text())
     assert Pipeline.of(session.run.path).target == "target"
+    told = session.pipeline.predict(x[:3])
+    session.close()
+    # it goes on in its own folder, with the same rows in the same parts
+    data = (x, (x[:, 0] > 0).astype(float))
+    resumed = start(data, leave_out=(), resume=session.run)
+    assert resumed.metrics["step"] == 2
+    assert resumed.pipeline.predict(x[:3]) == told
+    assert np.array_equal(resumed.split.test, session.split.test)
     for change in (
         {"format": "other"},
         {"kind": "os"},

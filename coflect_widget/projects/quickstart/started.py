@@ -51,7 +51,7 @@ class DataSession(Session):
 
     def train(self, epochs: int | None = None, *, steps: int | None = None) -> None:
         """Train as `Session.train`; the first time for `epochs` where nothing is said."""
-        if epochs is None and steps is None and self.state == "idle":
+        if epochs is None and steps is None and self.state == "idle" and not self._resumed:
             epochs = self.epochs
         super().train(epochs, steps=steps)
 

@@ -22,8 +22,9 @@ def read(data: Any) -> Sheet:
     data : path, DataFrame, pair of arrays, data set, mapping or Sheet
         A file: .csv, .tsv, .txt, .json, .jsonl, .ndjson or .ts (UCR). A folder: with one folder of
         pictures or of .txt files for each class, or with one such file. A DataFrame of pandas or
-        polars. Arrays (inputs, targets), or what has ``.images``, ``.series`` or
-        ` ``.labels``, as the sets in `coflect.data`. A mapping of names to columns.
+        polars. Arrays (inputs, targets), or what has ``.images``, ``.series`` or ``.rows`` and
+        ``.labels``, as the sets in `coflect.data`. A mapping of names to columns, a list of
+        mappings; an array or a list of texts, without targets.
 
     Raises
     ------

@@ -35,7 +35,9 @@ def from_arrays(data: Any) -> Sheet:
         return _checked(
             "the rows", {n: _cells(_objects([r.get(n) for r in data]), n) for n in keys}
         )
-    if isinstance(data, tuple | list) and len(data) == 2 and not isinstance(data[0], str):
+    if hasattr(data, "ndim") or (isinstance(data, list) and all(isinstance(v, str) for v in data)):
+        return _checked("the array", _inputs(data, None))  # without targets
+    if isinstance(data, tuple | list) and len(data) == 2:
         inputs, targets = data
     else:
         inputs = next((getattr(data, n) for n in _INPUTS if hasattr(data, n)), None)
@@ -45,25 +47,26 @@ def from_arrays(data: Any) -> Sheet:
         classes = getattr(data, "classes", None)
         if classes is not None:
             targets = np.array([str(classes[int(label)]) for label in targets], object)
-    cells: dict[str, NDArray[Any]] = {}
-    if isinstance(inputs, Mapping):
-        cells.update({str(k): _cells(v, str(k)) for k, v in inputs.items()})
-    elif is_frame(inputs):
-        cells.update(from_frame(inputs).cells)
-    else:
-        values = _cells(inputs, "inputs")
-        names = _names(data)
-        if values.ndim == 2 and values.dtype.kind == "f":
-            names = names or [str(k) for k in range(values.shape[1])]
-            if len(names) != values.shape[1]:
-                raise ValueError(f"{len(names)} names for {values.shape[1]} columns")
-            cells.update(zip(names, values.T, strict=True))
-        else:
-            cells["text" if values.dtype.kind == "O" else "input"] = values
+    cells = _inputs(inputs, _names(data))
     if TARGET in cells:
         raise ValueError(f"the inputs have a column {TARGET!r} already; rename it")
     cells[TARGET] = _cells(targets, "targets")
     return _checked("the arrays", cells, target=TARGET)
+
+
+def _inputs(inputs: Any, names: list[str] | None) -> dict[str, NDArray[Any]]:
+    """Columns of what is given as inputs alone."""
+    if isinstance(inputs, Mapping):
+        return {str(k): _cells(v, str(k)) for k, v in inputs.items()}
+    if is_frame(inputs):
+        return dict(from_frame(inputs).cells)
+    values = _cells(inputs, "inputs")
+    if values.ndim != 2 or values.dtype.kind != "f":
+        return {"text" if values.dtype.kind == "O" else "input": values}
+    names = names or [str(k) for k in range(values.shape[1])]
+    if len(names) != values.shape[1]:
+        raise ValueError(f"{len(names)} names for {values.shape[1]} columns")
+    return dict(zip(names, values.T, strict=True))
 
 
 def _names(data: Any) -> list[str] | None:

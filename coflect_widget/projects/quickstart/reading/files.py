@@ -36,6 +36,8 @@ def from_file(file: Path) -> Sheet:
         )
     try:
         return read(file)
+    except RecursionError:
+        raise ValueError(f"{file} is nested too deeply") from None
     except ValueError as error:
         text = str(error)
         raise ValueError(text if str(file) in text else f"{file}: {text}") from None
