@@ -21,7 +21,8 @@ from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
 _GROUPS = (
-    _doctor, _endpoint, _quickstart, records, models, experiments, tuning, looking, completion, _run,
+    _doctor, _endpoint, _quickstart, records, models, experiments, tuning, looking, completion,
+    _run,
 )  # fmt: skip
 
 
