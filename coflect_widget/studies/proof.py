@@ -157,7 +157,7 @@ def _sees(branches: Mapping[str, Figures], guess: float) -> bool:
         float(np.mean([v for v in branches[name]["quality"] if v is not None] or [guess]))
         for name in ("treated", "untreated")
     )
-    return treated - guess >= LEAST_LEFT * (untreated - guess)
+    return treated >= untreated or treated - guess >= LEAST_LEFT * (untreated - guess)
 
 
 def _figures(

@@ -57,6 +57,8 @@ DRAWS = figures([0.7, 0.71, 0.7], [0.8, 0.82, 0.81])
         (figures([0.6, 0.9, 0.7], [0.2, 0.9, 0.8]), DRAWS, "no verdict"),
         (figures([0.8, 0.81, 0.8], [None] * 3), figures([0.7] * 3, [None] * 3), "helped"),
         (figures([None] * 3, [None] * 3), figures([None] * 3, [None] * 3), "no verdict"),
+        # nothing was changed
+        (figures([0.7, 0.71, 0.7], [0.8, 0.82, 0.81]), DRAWS, "no difference"),
     ],
 )
 def test_the_verdict_hangs_on_what_is_beyond_both(treated, placebo, said):
