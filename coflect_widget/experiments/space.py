@@ -118,8 +118,8 @@ def read_space(given: Mapping[str, Any], experiment: Experiment | None) -> Space
     for one, other in itertools.permutations(space, 2):
         if other.startswith(f"{one}."):
             raise ValueError(f"space has {one!r} and, within it, {other!r}; take one of them out")
-    for name, dimension in space.items():
-        if experiment is not None:
+    if experiment is not None:
+        for name, dimension in space.items():
             for value in dimension.ends():
                 experiment.changed({name: value}).check()
     return space

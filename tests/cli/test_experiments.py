@@ -56,14 +56,18 @@ def test_a_run_is_gone_on_with(file):  # noqa: F811
     process, said = started("train", file, "--training.epochs=1000000", lines=3)
     assert ended(process) == 130
     before = coflect.runs(Path(said[0]).parent).rows[0]["epoch"]
-    process, again = started("resume", said[0], file, "--serve", lines=3)
-    assert again[0] == said[0]
-    done = subprocess.run(
-        [sys.executable, "-m", "coflect_widget.cli", "connect", said[0], "pause", "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert json.loads(done.stdout)["state"] == "paused"
-    assert ended(process) == 130
+    process, again = started("resume", said[0], file, "--serve", lines=4)
+    try:
+        assert said[0] in again.pop(0)  # how to connect to it
+        assert again[0] == said[0]
+        done = subprocess.run(
+            [sys.executable, "-m", "coflect_widget.cli", "connect", said[0], "pause", "--json"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert json.loads(done.stdout)["state"] == "paused"
+        assert ended(process) == 130
+    finally:
+        process.kill()
     assert int(again[1].split("/")[0].removeprefix("epoch ")) > before
     assert coflect.runs(Path(said[0]).parent).rows[0]["epoch"] > before
 

@@ -44,7 +44,9 @@ def test_a_search_prunes_keeps_the_best_and_goes_on(file, tmp_path):
     assert [trial.epochs for trial in sweep.trials[:3]] == [9, 1, 1]
     # pruning really stopped the training, within an epoch
     assert [run.state for run in sweep.runs] == ["finished", "stopped", "stopped"]
-    assert [coflect.runs(folder / "runs").rows[k]["epoch"] for k in (0, 1)] == [9, 1]
+    steps = [run.events("state")[-1].step for run in sweep.runs]  # one an epoch
+    assert steps[0] == 9
+    assert max(steps[1:]) <= 2
     assert sweep.runs[1].labels.tags["trial"] == 1
     assert sweep.best.values == {"training.lr": 0.5}
     best = coflect.Experiment.from_config(folder / "best.yaml")
@@ -200,6 +202,26 @@ def test_a_grid_has_each_combination_and_an_end(file):
     for name in ("pruner", "sampler"):
         with pytest.raises(ValueError, match=f"{name}='hyper': "):
             coflect.tune(experiment, space, **{name: "hyper"})
+
+
+def test_what_a_process_that_is_gone_had_under_way_is_tried_anew(file, tmp_path):
+    experiment, rates = searched(file, **{"training.epochs": 2}), [0.1, 0.2, 0.3]
+    first = coflect.tune(experiment, {"training.lr": rates}, n_trials=1, folder=tmp_path / "sweep")
+    study = open_study(first.path)
+    gone = study.ask()
+    gone.suggest_categorical("training.lr", rates)
+    first.pin(1)
+    with (first.path / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code":8,"worker')  # it was killed in the middle of a line
+    again = coflect.tune(experiment, {"training.lr": rates}, n_trials=2, folder=first.path)
+    assert [trial.state for trial in again.trials] == ["finished", "killed", "finished"]
+    assert again.trials[2].values == again.trials[1].values == gone.params
+    assert again.trials[2].pinned
+    # and one that was complete is left alone
+    assert (
+        len(coflect.tune(experiment, {"training.lr": rates}, n_trials=2, folder=first.path).trials)
+        == 3
+    )
 
 
 @pytest.mark.slow
