@@ -63,7 +63,7 @@ const full = {
     index: 4187, failed: null, target: 0, predicted: 1, top: [{ index: 1, probability: 0.63 }, { index: 0, probability: 0.36 }],
     explained: 0, labels: [], agreement: 0.71, quality: "reliable", quality_reason: null, bbox: [0.5, 0.5, 1, 1], model_step: 870, method: "consensus", seconds: 0.07,
     purpose: "periodic", width: 4, height: 2, picture_buffer: 4, map_width: 4, map_height: 4, livecam_buffer: 5,
-    smoothgrad_buffer: null, consensus_buffer: 5, content: null,
+    smoothgrad_buffer: null, consensus_buffer: 5, content: null, shares: [],
   },
   timeline: { index: 4187, entries: [{ step: 400, agreement: 0.5, quality: null }, { step: 870, agreement: 0.71, quality: "reliable" }] },
   hits: { intervention: "a1", count: 214, searched: 10000, total: 10000, done: true, error: "", items: [{ index: 77, score: 0.97, box: [0.6, 0.6, 0.9, 0.9], thumbnail_buffer: 3 }] },
