@@ -23,7 +23,7 @@ import coflect_widget as coflect
 from benchmarks.machine import describe
 
 SAMPLES, LOOKED_AT = 400, 24
-EPOCHS = {"question": 6, "picture": 6, "both": 16}
+EPOCHS = {"question": 6, "picture": 6, "both": 24}
 
 
 class Answers(nn.Module):

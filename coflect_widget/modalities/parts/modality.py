@@ -268,7 +268,8 @@ class Parts(Units):
     def _joined(self, x: Any, each: Sequence[Any]) -> Any:
         """Parts (B, *shape) as rows (B, T) of the type of `x`."""
         xp = compat.array_namespace(x)
-        rows = [xp.astype(part.reshape((len(part), -1)), x.dtype) for part in each]
+        rows = [part.reshape((len(part), -1)) for part in each]
+        rows = [row if row.dtype == x.dtype else xp.astype(row, x.dtype) for row in rows]
         return xp.concat(rows, axis=1)
 
     def laid_out(self, other: Any, x: Any) -> Any:
