@@ -14,7 +14,7 @@ _CELLS = 5_000_000
 
 
 class TableNet(nn.Module):
-    """Two hidden layers on columns and on bins of the numbers among them, and a linear part.
+    """Two hidden layers on columns and on bins of the numbers among them.
 
     A number's bins are filled one after another, the one it lies in as far as it reaches (Gorishniy
     et al. 2022, piecewise linear encoding): a network finds thresholds as easily as a tree does.
@@ -33,7 +33,6 @@ class TableNet(nn.Module):
             nn.Linear(width, width // 2), nn.ReLU(), nn.Dropout(0.2),
             nn.Linear(width // 2, outputs),
         )  # fmt: skip
-        self.line = nn.Linear(columns, outputs)
 
     def prepare(self, x: torch.Tensor, evidence: torch.Tensor) -> None:
         """Learn the bins from rows (N, columns) of the training part."""
@@ -50,5 +49,5 @@ class TableNet(nn.Module):
         # A bin of no width, as of a number that is mostly 0, is full from its edge on.
         wide = (high - low).clamp(min=1e-3)
         bins = ((values[:, :, None] - low) / wide).clamp(0, 1)
-        found: torch.Tensor = self.line(x) + self.layers(torch.cat((x, bins.flatten(1)), 1))
+        found: torch.Tensor = self.layers(torch.cat((x, bins.flatten(1)), 1))
         return found
