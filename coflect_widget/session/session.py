@@ -271,7 +271,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             first_event=0 if resumed is None else resumed.next_seq,
         )
         self._run = Run(path)
-        outlets = Outlets(self._parts, self._run, handlers)
+        outlets = Outlets(self._parts, self._run, [] if engine.follows else handlers)
         started = events.RunStarted(
             classes=self.classes,
             num_train=engine.num_train,
