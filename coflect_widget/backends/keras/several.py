@@ -126,8 +126,10 @@ def one_row(model: Any, train_data: Any, named: Modality | None) -> tuple[Any, K
         If the parts cannot be used.
     """
     inputs = inputs_of(model)
+    if len(inputs) == 1:
+        return model, None
     first = _first(train_data)
-    if len(inputs) < 2 and (inputs or not is_several(first)):
+    if not inputs and not is_several(first):
         return model, None
     if not is_several(first):
         raise ValueError(
@@ -176,8 +178,11 @@ def _first(data: Any) -> Any:
         return _each(data[0], lambda one: np.asarray(one[:1])[0])
     if isinstance(data, tuple | list) or not hasattr(data, "__getitem__"):
         return None
-    with random_state_kept():
-        item = data[0]
+    try:
+        with random_state_kept():
+            item = data[0]
+    except Exception:  # noqa: BLE001 - who reads it next names the item
+        return None
     if not isinstance(item, tuple | list) or not item or not is_several(item[0]):
         return None
     if isinstance(data, keras.utils.PyDataset):
