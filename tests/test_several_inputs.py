@@ -129,7 +129,7 @@ def test_strokes_on_one_input_and_what_becomes_of_them(make_session, tmp_path):
     run = coflect.open_run(session.run.path)
     assert run.timeline(5)[-1].parts["image"].shape == (24, 24)
     assert "<img" in run.timeline(5)[-1]._repr_html_()
-    assert run.interventions[0].understood == told.understood
+    assert run.ledger.interventions[0].understood == told.understood
 
 
 def test_map_style_items_before_anything_is_known_of_them(make_session):

@@ -19,6 +19,8 @@ def started(*words, lines):
     process = subprocess.Popen(
         [sys.executable, "-m", "coflect_widget.cli", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell starts what runs in its background deaf to it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     said = []
     while len(said) < lines and (line := process.stderr.readline()):
@@ -29,7 +31,10 @@ def started(*words, lines):
 def ended(process):
     """The exit status after an interrupt."""
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=300)
+    try:
+        process.communicate(timeout=120)
+    finally:
+        process.kill()
     return process.returncode
 
 
