@@ -16,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
@@ -236,3 +236,23 @@ def test_texts_series_and_pictures():
             inputs.requested({name: wrong})
         with pytest.raises(FieldError, match="missing"):
             inputs.requested({})
+
+
+def test_no_program_is_started_for_a_picture(tmp_path, monkeypatch):
+    trap, sprung = tmp_path / "gs", tmp_path / "sprung"
+    trap.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    trap.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for again, and later
+    file = io.BytesIO()
+    Image.new("RGB", (28, 28)).save(file, "EPS")
+    cells = np.array([f"{k}.png" for k in range(20)], object)
+    for name in cells:
+        (tmp_path / name).write_bytes(file.getvalue())
+    sheet = Sheet("rows", {"file": cells}, folder=tmp_path)
+    found, _ = KINDS["image"].unusable(sheet, [column_of("file", cells)])
+    assert found == list(range(20))
+    inputs, _ = fitted("image", {"picture": np.zeros((20, 28, 28), np.uint8)})
+    with pytest.raises(FieldError, match="no picture that can be read"):
+        inputs.requested({"picture": base64.b64encode(file.getvalue()).decode()})
+    assert not sprung.exists()
