@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -157,6 +158,37 @@ def test_without_a_model_it_says_why(tmp_path):
     assert client.get("/metrics").status_code == 200
 
 
+def test_without_a_key_no_path_is_told(tmp_path, capsys):
+    client = TestClient(make_app(Service(tmp_path / "nothing"), key="k"))
+    assert "no pipeline" in json.loads(capsys.readouterr().err)["why"]
+    assert client.get("/health").json() == {"status": "unhealthy", "detail": "no model"}
+    told = client.get("/model/info", headers={"X-API-Key": "k"})
+    assert "no pipeline" in told.json()["detail"]
+
+
+def test_what_nobody_thought_of_is_answered_and_logged(run, capsys):
+    service = Service(run)
+    service.pipeline.goal = None  # a fault within
+    client = TestClient(make_app(service))
+    answer = client.post("/predict", json={"row": GOOD})
+    assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["error"], line["status"]) == ("AttributeError", 500)
+    assert line["id"] == answer.headers["X-Request-ID"]
+    assert client.get("/health").status_code == 200
+
+
+def test_a_name_that_leads_here_is_not_enough(run):
+    hosts = ("localhost", "127.0.0.1", "[::1]")
+    client = TestClient(make_app(Service(run), hosts=hosts))
+    for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST", "[::1]"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200, host
+    for host in ("rebound.example:8000", "www.localhost", "localhost.example", ""):
+        answer = client.get("/model/info", headers={"Host": host})
+        assert answer.status_code == 400, host
+        assert "X-Request-ID" in answer.headers
+
+
 def test_a_key_metrics_and_the_log(run, capsys):
     client = TestClient(make_app(Service(run), key="sésame"))
     assert client.post("/predict", json={"row": GOOD}).status_code == 401
@@ -194,6 +226,9 @@ def test_the_command_serves_until_it_is_told_to_end(run):
                 return False
 
         eventually(healthy, 120, what="the service")
+        other = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": "a.example"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(other)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
