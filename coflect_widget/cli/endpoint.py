@@ -35,7 +35,9 @@ def _serve(given: argparse.Namespace) -> Answer:
         raise ImportError(f"{error}; pip install 'coflect-widget[serving]'") from None
     from coflect_widget.projects.endpoint.service import Service
 
-    app = make_app(Service(given.run), key=key)
+    # With a key, names of this machine are the user's own affair, as behind a proxy.
+    hosts = None if key is not None else ("localhost", "127.0.0.1", "[::1]", given.host)
+    app = make_app(Service(given.run), key=key, hosts=hosts)
     # Requests that have begun are answered on SIGTERM and SIGINT.
     uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)
     return {"run": given.run}, ""

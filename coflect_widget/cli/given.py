@@ -37,11 +37,27 @@ def called(what: str, path: str, run: Path) -> Any:
     here, inside = str(Path.cwd()), run.resolve()
     if here not in sys.path and not Path(here).resolve().is_relative_to(inside):
         sys.path.insert(0, here)
-    found = importlib.util.find_spec(module.partition(".")[0])
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        _check(what, path, ".".join(parts[:count]), inside)  # imports what is above, now checked
+    value = getattr(importlib.import_module(module), name, None)
+    if not callable(value):
+        raise LookupError(f"{what} {path!r}: {module!r} has no function or class {name!r}")
+    return value()
+
+
+def _check(what: str, path: str, module: str, inside: Path) -> None:
+    """Raise where there is no such module, or where its file lies in the run folder."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError as error:  # what is above is no package, or imports what is missing
+        if error.name != module:
+            raise
+        found = None
     if found is None:
         raise ImportError(
-            f"{what} {path!r}: there is no module {module!r} here ({here}) or on Python's path; "
-            "call the command in the folder where it lies, or set PYTHONPATH"
+            f"{what} {path!r}: there is no module {module!r} here ({Path.cwd()}) or on Python's "
+            "path; call the command in the folder where it lies, or set PYTHONPATH"
         )
     places = [found.origin or "", *(found.submodule_search_locations or ())]
     if any(place and Path(place).resolve().is_relative_to(inside) for place in places):
@@ -49,7 +65,3 @@ def called(what: str, path: str, run: Path) -> Any:
             f"{what} {path!r} lies in the run folder, of which nothing is executed; copy it "
             "elsewhere if you trust it"
         )
-    value = getattr(importlib.import_module(module), name, None)
-    if not callable(value):
-        raise LookupError(f"{what} {path!r}: {module!r} has no function or class {name!r}")
-    return value()

@@ -37,6 +37,11 @@ def _open(given: argparse.Namespace) -> Answer:
 
     run = open_run(given.run)
     file = given.notebook or Path(f"open_{run.id}.ipynb")
+    inside = run.path.resolve()
+    # Jupyter reads settings of the folder that it is called in, and a kernel imports from that of
+    # its notebook.
+    if any(folder.resolve().is_relative_to(inside) for folder in (Path.cwd(), file.parent)):
+        raise ValueError("call it outside the run folder, of which nothing is executed")
     if file.exists():  # of an earlier time, with what was added to it
         return _started(given, file)
     code = f"import coflect_widget as coflect\n\ncoflect.open_run({str(run.path.resolve())!r})"
@@ -47,7 +52,7 @@ def _open(given: argparse.Namespace) -> Answer:
 
 def _started(given: argparse.Namespace, file: Path) -> Answer:
     if not given.write_only:
-        words = [sys.executable, "-m", "jupyterlab", str(file), *given.others]
+        words = [sys.executable, "-P", "-m", "jupyterlab", str(file), *given.others]
         done = subprocess.run(words, check=False)  # noqa: S603 - Jupyter, on the user's own file
         return {"notebook": str(file)}, "", done.returncode
     return {"notebook": str(file)}, f"{file}\n"

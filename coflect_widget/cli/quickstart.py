@@ -17,14 +17,16 @@ def add(commands: Commands) -> None:
     parser.add_argument("path", help="a file of rows, or a folder of pictures or texts")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
     parser.add_argument("--task", help="what the target is, where its numbers may be either")
-    parser.add_argument("--kind", help='what the data are: "table", "text", "image" or "series"')
+    parser.add_argument("--kind", help='"table", "text", "image", "series" or "timeline"')
     parser.add_argument(
         "--leave-out", metavar="COLUMN", nargs="*", help="columns that the network is not given"
     )
     parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
     parser.add_argument("--look", action="store_true", help="say what the data hold, and no more")
     parser.add_argument("--epochs", type=int, help="how long to train; proposed where left out")
-    parser.add_argument("--run-dir", default="runs", help="where the run folder is made")
+    parser.add_argument(
+        "--run-dir", help="where the run folder is made; COFLECT_ROOT, or runs, if left out"
+    )
 
 
 def _quickstart(given: argparse.Namespace) -> Answer:

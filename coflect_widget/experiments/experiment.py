@@ -49,7 +49,8 @@ class Experiment(Section):
         Of the run: texts, numbers, True or False.
     name : str
         Tag ``experiment`` of the run.
-    run_dir : str
+    run_dir : str, optional
+        ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     modules : list of str
         Imported first: what registers names of your own.
     tune : Tuning or mapping
@@ -67,7 +68,7 @@ class Experiment(Section):
     training: Training = Training()
     config: Config = Config()
     tags: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    run_dir: str = "runs"
+    run_dir: str | None = None
     modules: list[str] = Field(default_factory=list)
     tune: Tuning = Tuning()
     _beside: Path | None = PrivateAttr(default=None)

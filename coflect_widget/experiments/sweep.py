@@ -251,7 +251,7 @@ def _told(trial: FrozenTrial, folder: Path, *, lower: bool) -> Trial:
         result = min(seen) if lower else max(seen)
     said = trial.user_attrs
     words = [f"{verb} by {said[key]}" for key, verb in _VERBS.items() if key in said]
-    run = said.get(RUN)
+    run = Path(str(said.get(RUN, ""))).name  # of a journal of others too: no path leads away
     values = trial.params or trial.system_attrs.get("fixed_params", {})
     return Trial(
         number=trial.number,
@@ -261,7 +261,7 @@ def _told(trial: FrozenTrial, folder: Path, *, lower: bool) -> Trial:
         epochs=len(seen),
         pinned=PIN in said,
         said=", ".join([*words, *([str(said[WHY])] if WHY in said else [])]),
-        run=None if run is None else folder / RUNS / str(run),
+        run=None if run in ("", "..") else folder / RUNS / run,
     )
 
 

@@ -219,7 +219,7 @@ class Run:
         ImportError
             If MLflow is not installed; the message has the command.
         ValueError
-            If the run has no checkpoint.
+            If the run has no checkpoint, or a link in it leads out of the run folder.
         KeyError
             If no checkpoint has that name.
         """

@@ -123,3 +123,16 @@ def test_a_notebook_that_shows_a_run(two, tmp_path, capsys):  # noqa: F811
     assert main(words) == 0  # what was added to it stays
     assert notebook.read_text() == "mine"
     capsys.readouterr()
+
+
+def test_no_notebook_is_opened_inside_a_run_folder(two, tmp_path, monkeypatch, capsys):  # noqa: F811
+    run = tmp_path / "run_a"
+    (run / "jupyter_lab_config.py").write_text("raise SystemExit('sprung')")
+    assert main(["open", str(run), "--notebook", str(run / "shown.ipynb"), "--write-only"]) == 1
+    assert "outside the run folder" in capsys.readouterr().err
+    (tmp_path / "mine.ipynb").write_text("{}")
+    monkeypatch.chdir(run)
+    for words in ((), ("--notebook", "../mine.ipynb")):
+        assert main(["open", ".", *words]) == 1
+        assert "outside the run folder" in capsys.readouterr().err
+    assert not list(run.glob("*.ipynb"))

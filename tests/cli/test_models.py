@@ -69,3 +69,17 @@ def test_nothing_of_a_run_folder_is_imported(run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(trap))
     with pytest.raises(ValueError, match="lies in the run folder"):
         called("--model", "sprung_trap:net", trap)
+
+
+def test_a_run_folder_is_no_package_either(tmp_path, monkeypatch):
+    trap = tmp_path / "our_runs" / "run_001_x"
+    (trap / "nested").mkdir(parents=True)
+    for folder in (trap, trap / "nested"):
+        (folder / "sprung_trap.py").write_text("raise SystemExit('sprung')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("sprung_trap", "nested.sprung_trap"):
+        with pytest.raises(ValueError, match="lies in the run folder"):
+            called("--model", f"our_runs.run_001_x.{name}:net", trap)
+    with pytest.raises(ImportError, match=r"no module 'our_runs\.run_002'"):
+        called("--model", "our_runs.run_002.nets:net", trap)

@@ -41,13 +41,15 @@ def test_a_file_is_trained_and_the_run_has_every_setting(file):
     assert experiment.config.seed == 4
 
 
-def test_a_loop_of_ones_own_and_patience(file):
+def test_a_loop_of_ones_own_and_patience(file, monkeypatch):
+    monkeypatch.setenv("COFLECT_ROOT", str(file.parent / "ours"))
     experiment = coflect.Experiment.from_config(file).changed(
         {"training.loop": {"name": "plain", "factor": 0.0}, "training.epochs": 400,
-         "training.patience": 2}
+         "training.patience": 2, "run_dir": None}
     )  # fmt: skip
     run = experiment.run()
     assert run.state == "stopped"
+    assert run.path.parent == file.parent / "ours"
     validated = [event.epoch for event in run.events("metrics") if event.split == "val"]
     assert 3 <= max(validated) < 400  # nothing is learned at a rate of 0
     texts = [event.data["text"] for event in run.events("notice")]

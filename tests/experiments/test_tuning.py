@@ -156,6 +156,11 @@ def test_a_search_of_others_is_read_and_told_without_running_what_it_names(tmp_p
     assert (trial.state, trial.values, trial.pinned) == ("waiting", {"training.lr": 0.2}, True)
     assert "pruned by" in trial.said
     assert sweep.experiment.model.name == "evil:y"
+    for told in ("run_001_x", "/etc", "../../etc", "..", ""):
+        study.ask().set_user_attr("run", told)
+    runs = tmp_path / "runs"
+    away = [trial.run for trial in coflect.Sweep(tmp_path).trials]
+    assert away == [runs / "run_001_x", runs / "etc", runs / "etc", None, None]
     (tmp_path / "journal.log").rename(tmp_path / "other")
     with pytest.raises(FileNotFoundError, match="holds no search"):
         coflect.Sweep(tmp_path)

@@ -11,11 +11,13 @@ from functools import partial
 import pytest
 
 from benchmarks.quickstart.messy import FILES
+from coflect_widget.cli import main
 from coflect_widget.projects.quickstart.asking import terminal
 from coflect_widget.projects.quickstart.asking.notebook import Asking
 from coflect_widget.projects.quickstart.building import build
 from coflect_widget.projects.quickstart.deciding import Choices
 from coflect_widget.projects.quickstart.looking import look
+from coflect_widget.projects.quickstart.start import quickstart
 
 
 def test_questions_on_the_terminal(tmp_path, monkeypatch, capsys):
@@ -133,3 +135,13 @@ def test_the_command_looks_asks_or_refuses(tmp_path):
     assert "Which column is to be predicted?" in done.stderr
     assert done.returncode == 1  # numbers are no classes
     assert "too many" in done.stderr
+
+
+def test_runs_are_made_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("COFLECT_ROOT", str(tmp_path / "ours"))
+    file = FILES["leaking"](tmp_path)
+    with quickstart(file, target="diagnosis", leave_out=["bill"]) as session:
+        assert session.run.path.parent == tmp_path / "ours"
+    words = ["quickstart", str(file), "--target", "diagnosis", "--yes", "--epochs", "1"]
+    assert main(words) == 0
+    assert len(list((tmp_path / "ours").glob("run_*"))) == 2

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
@@ -157,6 +158,37 @@ def test_without_a_model_it_says_why(tmp_path):
     assert client.get("/metrics").status_code == 200
 
 
+def test_without_a_key_no_path_is_told(tmp_path, capsys):
+    client = TestClient(make_app(Service(tmp_path / "nothing"), key="k"))
+    assert "no pipeline" in json.loads(capsys.readouterr().err)["why"]
+    assert client.get("/health").json() == {"status": "unhealthy", "detail": "no model"}
+    told = client.get("/model/info", headers={"X-API-Key": "k"})
+    assert "no pipeline" in told.json()["detail"]
+
+
+def test_what_nobody_thought_of_is_answered_and_logged(run, capsys):
+    service = Service(run)
+    service.pipeline.goal = None  # a fault within
+    client = TestClient(make_app(service))
+    answer = client.post("/predict", json={"row": GOOD})
+    assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["error"], line["status"]) == ("AttributeError", 500)
+    assert line["id"] == answer.headers["X-Request-ID"]
+    assert client.get("/health").status_code == 200
+
+
+def test_a_name_that_leads_here_is_not_enough(run):
+    hosts = ("localhost", "127.0.0.1", "[::1]")
+    client = TestClient(make_app(Service(run), hosts=hosts))
+    for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST", "[::1]"):
+        assert client.get("/health", headers={"Host": host}).status_code == 200, host
+    for host in ("rebound.example:8000", "www.localhost", "localhost.example", ""):
+        answer = client.get("/model/info", headers={"Host": host})
+        assert answer.status_code == 400, host
+        assert "X-Request-ID" in answer.headers
+
+
 def test_a_key_metrics_and_the_log(run, capsys):
     client = TestClient(make_app(Service(run), key="sésame"))
     assert client.post("/predict", json={"row": GOOD}).status_code == 401
@@ -194,6 +226,9 @@ def test_the_command_serves_until_it_is_told_to_end(run):
                 return False
 
         eventually(healthy, 120, what="the service")
+        other = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": "a.example"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(other)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
@@ -236,3 +271,23 @@ def test_texts_series_and_pictures():
             inputs.requested({name: wrong})
         with pytest.raises(FieldError, match="missing"):
             inputs.requested({})
+
+
+def test_no_program_is_started_for_a_picture(tmp_path, monkeypatch):
+    trap, sprung = tmp_path / "gs", tmp_path / "sprung"
+    trap.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    trap.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for again, and later
+    file = io.BytesIO()
+    Image.new("RGB", (28, 28)).save(file, "EPS")
+    cells = np.array([f"{k}.png" for k in range(20)], object)
+    for name in cells:
+        (tmp_path / name).write_bytes(file.getvalue())
+    sheet = Sheet("rows", {"file": cells}, folder=tmp_path)
+    found, _ = KINDS["image"].unusable(sheet, [column_of("file", cells)])
+    assert found == list(range(20))
+    inputs, _ = fitted("image", {"picture": np.zeros((20, 28, 28), np.uint8)})
+    with pytest.raises(FieldError, match="no picture that can be read"):
+        inputs.requested({"picture": base64.b64encode(file.getvalue()).decode()})
+    assert not sprung.exists()

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from coflect_widget.projects.endpoint.service import Service
 from coflect_widget.projects.quickstart.requested import FieldError
@@ -41,7 +42,13 @@ class Batch(_Strict):
     rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]
 
 
-def make_app(service: Service, *, key: str | None = None, most_bytes: int = MOST_BYTES) -> FastAPI:
+def make_app(
+    service: Service,
+    *,
+    key: str | None = None,
+    hosts: Sequence[str] | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> FastAPI:
     """The service as an ASGI application.
 
     Parameters
@@ -49,10 +56,17 @@ def make_app(service: Service, *, key: str | None = None, most_bytes: int = MOST
     service : Service
     key : str, optional
         What each request but /health has to send as ``X-API-Key``.
+    hosts : sequence of str, optional
+        Names of this machine that a request may be for; one for another is answered 400. So no
+        page in a browser reaches the service by a name of its own that leads here.
     most_bytes : int
         Of a request; a larger one is answered 413.
     """
     app = FastAPI(title="coflect", docs_url=None, redoc_url=None)
+    if hosts is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    if service.pipeline is None:
+        _log(why=service.why)
     registry = CollectorRegistry()
     count = Counter("coflect_requests", "Requests", ["path", "status"], registry=registry)
     seconds = Histogram("coflect_seconds", "Seconds of a request", ["path"], registry=registry)
@@ -63,12 +77,18 @@ def make_app(service: Service, *, key: str | None = None, most_bytes: int = MOST
     async def watched(request: Request, follow: Next) -> Response:
         began, name = time.perf_counter(), uuid.uuid4().hex
         path = request.url.path if request.url.path in paths else "other"
-        answer = _refused(request, key, most_bytes) or await _answered(request, follow, most_bytes)
+        failed: dict[str, str] = {}
+        try:
+            answer = _refused(request, key, most_bytes)
+            answer = answer or await _answered(request, follow, most_bytes)
+        except Exception as error:  # noqa: BLE001 - the service answers, and goes on
+            failed = {"error": type(error).__name__}
+            answer = JSONResponse({"detail": "internal error"}, 500)
         took = time.perf_counter() - began
         count.labels(path, answer.status_code).inc()
         seconds.labels(path).observe(took)
         answer.headers["X-Request-ID"] = name
-        _log(id=name, path=path, status=answer.status_code, ms=round(1000 * took, 2))
+        _log(id=name, path=path, status=answer.status_code, ms=round(1000 * took, 2), **failed)
         return answer
 
     @app.exception_handler(RequestValidationError)
@@ -98,7 +118,10 @@ def make_app(service: Service, *, key: str | None = None, most_bytes: int = MOST
 
     @app.get("/health")
     def health() -> Any:
-        return {"status": "healthy"} if service.pipeline is not None else _unhealthy(service)
+        if service.pipeline is not None:
+            return {"status": "healthy"}
+        # Who has no key is told no path.
+        return _unhealthy(service) if key is None else _without("no model")
 
     @app.get("/model/info")
     def info() -> Any:
@@ -141,7 +164,11 @@ def _unprocessable(found: list[tuple[Any, str]]) -> JSONResponse:
 
 
 def _unhealthy(service: Service) -> JSONResponse:
-    return JSONResponse({"status": "unhealthy", "detail": service.why}, 503)
+    return _without(service.why)
+
+
+def _without(why: str) -> JSONResponse:
+    return JSONResponse({"status": "unhealthy", "detail": why}, 503)
 
 
 def _log(**facts: Any) -> None:

@@ -27,7 +27,7 @@ _EPOCHS = (4, 150)
 def build(
     decision: Decision,
     *,
-    run_dir: str | Path = "runs",
+    run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     config: Config | Mapping[str, Any] | None = None,
@@ -38,7 +38,8 @@ def build(
     Parameters
     ----------
     decision : Decision
-    run_dir : path
+    run_dir : path, optional
+        ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
         By the number of rows where left out.
     seed : int

@@ -18,6 +18,8 @@ Kind = Literal[
 ]
 #: Endings of files that Pillow reads.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+#: What Pillow may take a file for: of others it starts programs, such as Ghostscript of PostScript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 #: A column is of numbers, times or files where so many of its cells are.
 _MOST = 0.9
 #: Words in the mean cell from which a column holds sentences, and how many cells differ then.

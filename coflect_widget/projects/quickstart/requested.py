@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from coflect_widget.projects.quickstart.columns import times
+from coflect_widget.projects.quickstart.columns import FORMATS, times
 
 _LONGEST_WORD, _LONGEST_TEXT = 1000, 200_000
 _LONGEST = 100_000
@@ -129,7 +129,7 @@ def picture(row: Mapping[str, Any], name: str, mode: str, side: int) -> NDArray[
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as opened:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
                 small = opened.convert(mode).resize((side, side), Image.Resampling.BILINEAR)
     except Exception:  # noqa: BLE001 - Pillow's readers raise many kinds on what is none
         raise FieldError(name, "this is no picture that can be read") from None

@@ -22,7 +22,7 @@ def quickstart(
     kind: str | None = None,
     leave_out: Sequence[str] | None = None,
     yes: bool = False,
-    run_dir: str | Path = "runs",
+    run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     **arguments: Any,
@@ -36,14 +36,16 @@ def quickstart(
         or of texts for each class, a DataFrame, arrays (inputs, targets), columns by name.
     target : str, optional
         The column to predict.
-    task : {"classification", "regression"}, optional
-    kind : {"table", "text", "image", "series"}, optional
+    task : {"classification", "regression", "forecast"}, optional
+        A forecast is of a timeline.
+    kind : {"table", "text", "image", "series", "timeline"}, optional
         What the data are.
     leave_out : sequence of str, optional
         Columns that the network is not given. An empty one says that none gives the target away.
     yes : bool
         Ask nothing: take what is proposed. What has no proposal is an error.
-    run_dir : path
+    run_dir : path, optional
+        Where the run folder is made; ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
     seed : int
         Of the division of rows, the first weights and the training.

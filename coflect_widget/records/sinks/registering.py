@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coflect_widget.records.checkpoint_files import Checkpoint
+from coflect_widget.records.inside import find
 from coflect_widget.records.sinks.base import RunFolder
 from coflect_widget.records.sinks.feed import replay
 from coflect_widget.records.sinks.mlflow import PATH_TAG, RUN_TAG, MLflow
@@ -16,13 +17,22 @@ _FOLDER = "checkpoint"  # of the run's artifacts
 def register(run: RunFolder, checkpoint: Checkpoint, name: str, sink: MLflow) -> str:
     """Make the checkpoint the next version of a registered model.
 
-    A run that MLflow's experiment does not have yet is sent there first.
+    A run that MLflow's experiment does not have yet is sent there first. Nothing is sent of a
+    checkpoint in which a link leads out of the run folder.
 
     Returns
     -------
     str
         ``"models:/NAME/VERSION"``.
+
+    Raises
+    ------
+    OutsideError
+        If a file of the checkpoint is outside the run folder.
     """
+    root = checkpoint.path.parent.parent
+    for file in (checkpoint.path, *checkpoint.path.rglob("*")):
+        find(root, str(file.relative_to(root)))
     client = sink.connect()
     run_id = _run_id(run, sink, client)
     folder = f"{_FOLDER}/{checkpoint.path.name}"

@@ -177,6 +177,13 @@ def test_a_checkpoint_is_a_version_of_a_registered_model(trained, monkeypatch):
     assert sent.data.tags["coflect.run_id"] == run.id
     with pytest.raises(KeyError, match="no checkpoint is named 'yours'"):
         run.register("shapes", "yours", sink=sink)
+    # Of a folder that somebody else made no link is followed.
+    for link, place in ((mine / "away", folder), (mine / "file", folder / "secret")):
+        link.symlink_to(place)
+        with pytest.raises(ValueError, match="leads outside the run folder"):
+            run.register("shapes", "mine", sink=sink)
+        link.unlink()
+    assert len(client.search_model_versions("name = 'shapes'")) == 3
 
 
 def wandb_records(file):

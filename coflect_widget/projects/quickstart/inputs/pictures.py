@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coflect_widget.projects.quickstart import requested
-from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.columns import FORMATS, Column
 from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.sheet import Sheet
 
@@ -208,7 +208,7 @@ def _opened(folder: Path | None, cell: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return Image.open(file)
+            return Image.open(file, formats=FORMATS)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise ValueError(f"{cell!r} has too many pixels: {error}") from None
 
