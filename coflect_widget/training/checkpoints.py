@@ -66,7 +66,8 @@ class CheckpointKeeper:
     step : callable () -> int
         Steps done.
     minutes : float
-        Between two checkpoints of a training; 0 for none but at ends and for the best.
+        Between two checkpoints of a training; 0 for none but at ends, for the best, and before
+        what a person says.
     announce : callable (Checkpoint, seconds)
         One is on disk; it took so many seconds to copy.
     alarm : callable (text, over)
@@ -150,11 +151,11 @@ class CheckpointKeeper:
         self._look_at_folder()
         self._taken(reason)
 
-    def before(self) -> None:
-        """A person's words come into force at this boundary: keep the state, once a step."""
+    def before(self, reason: Reason = "said") -> None:
+        """What a person says comes into force at this boundary: keep the state, once a step."""
         if self._said != (step := self._step()):
             self._said = step
-            self.now("said")
+            self.now(reason)
 
     # --- any thread --------------------------------------------------------------------------
 
