@@ -131,6 +131,7 @@ class Tries(Held):
             If there is no such intervention, or no checkpoint from before the change.
         RuntimeError
             If a training is under way in this kernel: all draw from the same random generators.
+            If several processes train this model.
         """
         parts = self._at_rest("replay()")
         change = changed(self._run, without, [said_at(one, parts, self.classes) for one in with_])
@@ -194,7 +195,8 @@ class Tries(Held):
         ValueError
             If there is no such intervention, it marks nothing, or no checkpoint is from before it.
         RuntimeError
-            If a training is under way in this kernel, or somebody ends the proof.
+            If a training is under way in this kernel, several processes train this model, or
+            somebody ends the proof.
         """
         parts = self._at_rest("prove()")
         entry = parts.steering.ledger[self._name(intervention)]
@@ -223,6 +225,10 @@ class Tries(Held):
     def _at_rest(self, what: str) -> Parts:
         """The parts, with everything on disk, while nothing trains."""
         parts = self._open()
+        if parts.backend.follows or parts.loop.together is not None:
+            raise RuntimeError(
+                f"{what} trains in one process alone, and several have trained this model"
+            )
         if parts.own_loop.used:
             raise ValueError(
                 f"{what} makes steps again by itself, and those of a loop of your own it cannot"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import coflect_widget as coflect
+from coflect_widget.events import Prove
 from tests.conftest import to_step
 from tests.session.test_resume import Augmented, arguments, network, outcome, same
 
@@ -126,3 +127,16 @@ def test_made_again_as_it_was_and_with_one_more(make):
     other = make("third")
     told(other, without={"undone"})
     assert torch_equal(weights_of(more), other._backend.model.state_dict())
+
+
+def test_a_model_that_several_processes_train_is_refused_at_once(make, monkeypatch):
+    session = make()
+    entry = session.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4))
+    with monkeypatch.context() as patched:
+        patched.setattr(session._parts.loop, "together", object())
+        with pytest.raises(RuntimeError, match=r"replay\(\) trains in one process alone"):
+            session.replay(without=entry)
+        with pytest.raises(RuntimeError, match=r"prove\(\) trains in one process alone"):
+            session.prove(entry)
+        with pytest.raises(ValueError, match="a proof trains in one process alone"):
+            session._parts.desk.handle(Prove(intervention=entry.id))
