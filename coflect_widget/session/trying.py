@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 from coflect_widget import events
+from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.config import nearest
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.records.checkpoint_files import Checkpoint
@@ -21,6 +22,7 @@ from coflect_widget.session.parts import Parts
 from coflect_widget.session.proving import Proving, plan, to_stderr
 from coflect_widget.session.replay import changed, fork, starting_point
 from coflect_widget.session.saying import said_at
+from coflect_widget.session.unseen import wait_unseen
 
 #: What of a session is no use to one that works beside it.
 _QUIET: dict[str, Any] = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
@@ -86,8 +88,10 @@ class Replay(Run):
     def _end(self) -> None:
         parts = self.session._parts
         try:
-            parts.loop.wait(None)
+            wait_unseen(parts)
             self._error = parts.loop.error
+        except NonFiniteLossError as error:
+            self._error = error
         finally:
             try:
                 self._after()
