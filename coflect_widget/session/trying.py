@@ -138,17 +138,20 @@ class Tries(Held):
             If several processes train this model.
         """
         parts = self._at_rest("replay()")
-        change = changed(self._run, without, [said_at(one, parts, self.classes) for one in with_])
-        steps = parts.loop.step - starting_point(self._run, change).step
-        if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
-            raise ValueError(
-                f"there is nothing to replay: the run is at step {parts.loop.step}, and the change "
-                "comes at that step or later; train() first"
-            )
-        path, start = fork(self._run, change)
-        parts.busy = f"a replay, {path.name}, trains from the same random generators; wait() for it"
         random = parts.backend.draw_states()
         try:
+            added = [said_at(one, parts, self.classes) for one in with_]
+            change = changed(self._run, without, added)
+            steps = parts.loop.step - starting_point(self._run, change).step
+            if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
+                raise ValueError(
+                    f"there is nothing to replay: the run is at step {parts.loop.step}, and the "
+                    "change comes at that step or later; train() first"
+                )
+            path, start = fork(self._run, change)
+            parts.busy = (
+                f"a replay, {path.name}, trains from the same random generators; wait() for it"
+            )
             session = self._twin(start, again)
             session._parts.tell.notice("info", f"This run is {self._run.id} {change}.")
             return Replay(session, steps, lambda: _put_back(parts, random))
@@ -203,20 +206,22 @@ class Tries(Held):
             somebody ends the proof.
         """
         parts = self._at_rest("prove()")
-        entry = parts.steering.ledger[self._name(intervention)]
-        wanted = plan(
-            self._run,
-            parts,
-            entry,
-            None if steps is None else count(steps, "steps"),
-            count(seeds, "seeds"),
-        )
         random = parts.backend.draw_states()
-        parts.busy = f"a proof of {entry.id} trains from the same random generators; wait for it"
-        twin = partial(self._twin, again=again, more=_LAB)
-        proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
-        parts.desk.proving = proving
         try:
+            entry = parts.steering.ledger[self._name(intervention)]
+            wanted = plan(
+                self._run,
+                parts,
+                entry,
+                None if steps is None else count(steps, "steps"),
+                count(seeds, "seeds"),
+            )
+            parts.busy = (
+                f"a proof of {entry.id} trains from the same random generators; wait for it"
+            )
+            twin = partial(self._twin, again=again, more=_LAB)
+            proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
+            parts.desk.proving = proving
             return proving.run()
         finally:
             parts.desk.proving = None
@@ -227,7 +232,7 @@ class Tries(Held):
         return intervention if isinstance(intervention, str) else intervention.id
 
     def _at_rest(self, what: str) -> Parts:
-        """The parts, with everything on disk, while nothing trains."""
+        """The parts, with everything on disk, while nothing trains, nor will until `_put_back`."""
         parts = self._open()
         if parts.backend.follows or parts.loop.together is not None:
             raise RuntimeError(
@@ -237,15 +242,22 @@ class Tries(Held):
             raise ValueError(
                 f"{what} makes steps again by itself, and those of a loop of your own it cannot"
             )
-        if training := kernel.training():
-            raise RuntimeError(
-                f"{what} needs the random generators of the process, and {', '.join(training)} "
-                "trains; stop() it or wait() for it first: train() without arguments goes on after"
-            )
-        if parts.busy:
-            raise RuntimeError(parts.busy)
-        parts.checkpoints.drain(60.0)
-        self._on_disk()
+        with parts.beginning:
+            if parts.busy:
+                raise RuntimeError(parts.busy)
+            if training := kernel.training():
+                raise RuntimeError(
+                    f"{what} needs the random generators of the process, and "
+                    f"{', '.join(training)} trains; stop() it or wait() for it first: train() "
+                    "without arguments goes on after"
+                )
+            parts.busy = f"{what} begins to train from the same random generators; wait for it"
+        try:
+            parts.checkpoints.drain(60.0)
+            self._on_disk()
+        except BaseException:
+            parts.busy = ""
+            raise
         return parts
 
     def _twin(
