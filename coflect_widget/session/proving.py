@@ -144,7 +144,8 @@ class Proving:
         began = time.perf_counter()
         self._tell(str(self._plan))
         try:
-            with tempfile.TemporaryDirectory(prefix="coflect-proof-") as folder:
+            # In the run's own folder, whose disk has the checkpoint: it need not be copied.
+            with tempfile.TemporaryDirectory(prefix=".proof-", dir=self._run.path) as folder:
                 found = self._prove(Path(folder))
         finally:
             self._record(over=True)

@@ -143,6 +143,7 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         assert all(torch.equal(now[name], value) for name, value in weights.items())
         assert torch.equal(torch.get_rng_state(), random)
         assert len(list(tmp_path.iterdir())) == folders
+        assert not list(session.run.path.glob(".proof-*"))
 
         with pytest.raises(ValueError, match="there is no intervention 'i9'"):
             session.prove("i9")
@@ -163,6 +164,8 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         with pytest.raises(RuntimeError, match="a proof of i1 trains"):
             session.train(steps=1)
         assert session.run.id in kernel.training()
+        eventually(lambda: list(session.run.path.glob(".proof-*/*/checkpoints/*")), 60)
+        assert len(coflect.runs(tmp_path)) == 1
         prove.handle(end)
         with pytest.raises(Ended, match="nothing is said of the intervention"):
             asked.result(300)
