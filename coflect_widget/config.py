@@ -161,7 +161,8 @@ class Config(Section):
     schedule_unit: Literal["auto", "batch", "epoch"] = "auto"
     #: processes that a torch DataLoader may use; 0 reads samples on the training thread
     loader_workers: int = Field(default=0, ge=0)
-    #: minutes between two checkpoints of a training; 0 takes them only at its end, and the best
+    #: minutes between two checkpoints of a training; 0 takes them only at its end, the best, and
+    #: before what a person says
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     #: name that the ledger gives as author; None takes the user name of the machine
     author: str | None = None

@@ -357,10 +357,14 @@ def needless(found: Checkpoints) -> list[Checkpoint]:
     """
     best = found.best
     said = [one for one in found if one.reason in SAID]
-    before = [*said[:1], *said[-KEPT:]]
+    kept = [*said[:1], *_newest(said), *_newest(found)]
+    return [one for one in found if not (one.name or one is best or one in kept)]
+
+
+def _newest(found: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """The newest of each of the last few steps."""
     newest: list[Checkpoint] = []
-    for one in reversed(found):
+    for one in reversed([*found]):
         if len(newest) < KEPT and one.step not in [kept.step for kept in newest]:
             newest.append(one)
-    kept = [*newest, *before]
-    return [one for one in found if not (one.name or one is best or one in kept)]
+    return newest

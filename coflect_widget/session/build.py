@@ -194,7 +194,7 @@ def build(
             backend.num_val,
             steering.measured,
         ),
-        before_knob=lambda: checkpoints.now("knob"),
+        before_knob=lambda: checkpoints.before("knob"),
     )
     data = DataChanges(
         path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell

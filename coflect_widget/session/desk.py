@@ -186,6 +186,10 @@ class Desk:
                 "a proof needs the random generators that this training draws from: Stop it first; "
                 "Continue goes on where it was"
             )
+        if self._loop.together is not None:
+            raise ValueError(
+                "a proof trains in one process alone, and several have trained this model"
+            )
         _ = self._steering.ledger[intervention]
         if self.proving is not None:
             raise ValueError("a proof is under way already")

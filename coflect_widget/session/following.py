@@ -169,6 +169,13 @@ class NoCheckpoints:
     def now(self, reason: str) -> None:
         """Nothing is kept here."""
 
+    def before(self, reason: str = "said") -> None:
+        """Nothing is kept here."""
+
+    def drain(self, seconds: float = 0.0) -> bool:
+        """Nothing waits."""
+        return True
+
     def take(self, name: str = "") -> Future[Any]:
         """Nothing is kept here: of a library that saves its own."""
         done: Future[Any] = Future()

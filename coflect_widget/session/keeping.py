@@ -24,7 +24,7 @@ from coflect_widget.forecast import memory
 from coflect_widget.guidance.ledger import Intervention, as_text
 from coflect_widget.records.checkpoint_files import Checkpoint, Contents, Score
 from coflect_widget.tasks.base import Task
-from coflect_widget.training.checkpoints import Reason
+from coflect_widget.training.checkpoint_jobs import Reason
 
 #: Seconds that a checkpoint waits for what is known of the samples.
 TELEMETRY_SECONDS = 60.0

@@ -31,8 +31,9 @@ def beside() -> Iterator[None]:
 
 
 def training() -> list[str]:
-    """Runs of the sessions that train in this kernel, held or not."""
-    return _names(_by_name(one for one in _open if one._made().loop.running))
+    """Runs of the sessions that train in this kernel, held or not; also replays and proofs."""
+    made = [(one, one._made()) for one in _open]
+    return _names(_by_name(one for one, parts in made if parts.loop.running or parts.busy))
 
 
 def join(session: Held) -> None:

@@ -165,6 +165,7 @@ class Looks(Held):
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger of the standard library; what it logs is an event "log" of the run.
 
+        From the level of the logger ``coflect`` on; warnings and above if nothing is set.
         So is what is logged under ``coflect`` elsewhere in this process, in its newest run.
         """
         return self._made().outlets.log.logger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from contextlib import ExitStack
@@ -42,6 +43,9 @@ from coflect_widget.training.checkpoints import CheckpointKeeper
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
+
+#: Seconds in which a proof should end that was told to.
+PATIENCE = 10.0
 
 
 class Others(Protocol):
@@ -91,6 +95,8 @@ class Parts:
     closed : bool
     busy : str
         Why no training can begin now; "" where one can.
+    beginning : Lock
+        Held while a training, a replay or a proof begins: of two the second hears of the first.
     """
 
     backend: Any
@@ -131,6 +137,7 @@ class Parts:
     spare: bool = False
     closed: bool = False
     busy: str = ""
+    beginning: threading.Lock = field(default_factory=threading.Lock)
     _hung: bool = False  # training did not stop when it was told to
 
     def announce(
@@ -164,6 +171,17 @@ class Parts:
     def command(self, kind: Literal["pause", "resume", "stop"]) -> bool:
         """Ask the loop to hold, go on or end; False if nothing trains."""
         return self.desk.order(kind)
+
+    def end_training(self) -> None:
+        """End a training, or a proof, that is under way."""
+        if (proof := self.desk.proving) is not None:
+            proof.cancel()
+            until = time.monotonic() + PATIENCE
+            while self.busy and time.monotonic() < until:
+                time.sleep(0.02)
+        if self.loop.running and not self.own_loop.close():
+            self.controls.stop()
+            self.await_end()
 
     def await_end(self) -> None:
         """Wait for a training that was told to stop; warns where it does not come to its end."""

@@ -25,6 +25,7 @@ from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.run import Run
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.replay import Change, fork, starting_point
+from coflect_widget.session.unseen import wait_unseen
 from coflect_widget.studies.branches import Ended, Fork, fork_of
 from coflect_widget.studies.findings import DONORS, EACH, PLACES, RECEIVERS
 from coflect_widget.studies.looking import snapshot_of
@@ -137,11 +138,14 @@ class Proving:
         ------
         Ended
             If it was cancelled.
+        NonFiniteLossError
+            If no batch of an epoch has a loss that is finite.
         """
         began = time.perf_counter()
         self._tell(str(self._plan))
         try:
-            with tempfile.TemporaryDirectory(prefix="coflect-proof-") as folder:
+            # In the run's own folder, whose disk has the checkpoint: it need not be copied.
+            with tempfile.TemporaryDirectory(prefix=".proof-", dir=self._run.path) as folder:
                 found = self._prove(Path(folder))
         finally:
             self._record(over=True)
@@ -205,9 +209,7 @@ class Proving:
         """Have all that came before the intervention in force, at its step."""
         loop = parts.loop
         loop.start(steps)
-        while not loop.wait(0.05):
-            if self._cancelled.is_set():
-                parts.controls.stop()
+        wait_unseen(parts, lambda: parts.controls.stop() if self._cancelled.is_set() else None)
         if loop.error is not None:
             raise loop.error
         self._done += steps

@@ -392,16 +392,14 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
     # --- life ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop training, end every worker and thread, and leave the run folder complete.
+        """Stop training or a proof, end every worker and thread, and leave the run folder complete.
 
         In a process forked from the session's own there is nothing to end.
         """
         parts = self._parts
         if parts is None or parts.closed or self._elsewhere:
             return
-        if parts.loop.running and not parts.own_loop.close():
-            parts.controls.stop()
-            parts.await_end()
+        parts.end_training()
         try:
             parts.close()
             write_summary(parts.path)

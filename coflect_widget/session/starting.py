@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from coflect_widget.session.desk import NOTHING_LEFT
@@ -32,7 +31,6 @@ class Starter:
         self._parts = parts
         self._tell_assumptions = tell_assumptions
         self._say_who_trains = say_who_trains
-        self._one = threading.Lock()
 
     def begin(self, epochs: int | None = None, steps: int | None = None) -> int:
         """Train so many epochs or steps; with neither what a stopped training has left.
@@ -50,7 +48,7 @@ class Starter:
             If training is running already, or a replay or a proof is.
         """
         parts, backend = self._parts, self._parts.backend
-        with self._one:
+        with parts.beginning:
             if parts.loop.running:
                 raise RuntimeError(RUNNING)
             if parts.busy:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 from coflect_widget import events
+from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.config import nearest
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.records.checkpoint_files import Checkpoint
@@ -21,6 +22,7 @@ from coflect_widget.session.parts import Parts
 from coflect_widget.session.proving import Proving, plan, to_stderr
 from coflect_widget.session.replay import changed, fork, starting_point
 from coflect_widget.session.saying import said_at
+from coflect_widget.session.unseen import wait_unseen
 
 #: What of a session is no use to one that works beside it.
 _QUIET: dict[str, Any] = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
@@ -86,8 +88,10 @@ class Replay(Run):
     def _end(self) -> None:
         parts = self.session._parts
         try:
-            parts.loop.wait(None)
+            wait_unseen(parts)
             self._error = parts.loop.error
+        except NonFiniteLossError as error:
+            self._error = error
         finally:
             try:
                 self._after()
@@ -131,19 +135,23 @@ class Tries(Held):
             If there is no such intervention, or no checkpoint from before the change.
         RuntimeError
             If a training is under way in this kernel: all draw from the same random generators.
+            If several processes train this model.
         """
         parts = self._at_rest("replay()")
-        change = changed(self._run, without, [said_at(one, parts, self.classes) for one in with_])
-        steps = parts.loop.step - starting_point(self._run, change).step
-        if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
-            raise ValueError(
-                f"there is nothing to replay: the run is at step {parts.loop.step}, and the change "
-                "comes at that step or later; train() first"
-            )
-        path, start = fork(self._run, change)
-        parts.busy = f"a replay, {path.name}, trains from the same random generators; wait() for it"
         random = parts.backend.draw_states()
         try:
+            added = [said_at(one, parts, self.classes) for one in with_]
+            change = changed(self._run, without, added)
+            steps = parts.loop.step - starting_point(self._run, change).step
+            if steps <= 0 or any(one.step >= parts.loop.step for one in change.added):
+                raise ValueError(
+                    f"there is nothing to replay: the run is at step {parts.loop.step}, and the "
+                    "change comes at that step or later; train() first"
+                )
+            path, start = fork(self._run, change)
+            parts.busy = (
+                f"a replay, {path.name}, trains from the same random generators; wait() for it"
+            )
             session = self._twin(start, again)
             session._parts.tell.notice("info", f"This run is {self._run.id} {change}.")
             return Replay(session, steps, lambda: _put_back(parts, random))
@@ -194,23 +202,26 @@ class Tries(Held):
         ValueError
             If there is no such intervention, it marks nothing, or no checkpoint is from before it.
         RuntimeError
-            If a training is under way in this kernel, or somebody ends the proof.
+            If a training is under way in this kernel, several processes train this model, or
+            somebody ends the proof.
         """
         parts = self._at_rest("prove()")
-        entry = parts.steering.ledger[self._name(intervention)]
-        wanted = plan(
-            self._run,
-            parts,
-            entry,
-            None if steps is None else count(steps, "steps"),
-            count(seeds, "seeds"),
-        )
         random = parts.backend.draw_states()
-        parts.busy = f"a proof of {entry.id} trains from the same random generators; wait for it"
-        twin = partial(self._twin, again=again, more=_LAB)
-        proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
-        parts.desk.proving = proving
         try:
+            entry = parts.steering.ledger[self._name(intervention)]
+            wanted = plan(
+                self._run,
+                parts,
+                entry,
+                None if steps is None else count(steps, "steps"),
+                count(seeds, "seeds"),
+            )
+            parts.busy = (
+                f"a proof of {entry.id} trains from the same random generators; wait for it"
+            )
+            twin = partial(self._twin, again=again, more=_LAB)
+            proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
+            parts.desk.proving = proving
             return proving.run()
         finally:
             parts.desk.proving = None
@@ -221,21 +232,32 @@ class Tries(Held):
         return intervention if isinstance(intervention, str) else intervention.id
 
     def _at_rest(self, what: str) -> Parts:
-        """The parts, with everything on disk, while nothing trains."""
+        """The parts, with everything on disk, while nothing trains, nor will until `_put_back`."""
         parts = self._open()
+        if parts.backend.follows or parts.loop.together is not None:
+            raise RuntimeError(
+                f"{what} trains in one process alone, and several have trained this model"
+            )
         if parts.own_loop.used:
             raise ValueError(
                 f"{what} makes steps again by itself, and those of a loop of your own it cannot"
             )
-        if training := kernel.training():
-            raise RuntimeError(
-                f"{what} needs the random generators of the process, and {', '.join(training)} "
-                "trains; stop() it or wait() for it first: train() without arguments goes on after"
-            )
-        if parts.busy:
-            raise RuntimeError(parts.busy)
-        parts.checkpoints.drain(60.0)
-        self._on_disk()
+        with parts.beginning:
+            if parts.busy:
+                raise RuntimeError(parts.busy)
+            if training := kernel.training():
+                raise RuntimeError(
+                    f"{what} needs the random generators of the process, and "
+                    f"{', '.join(training)} trains; stop() it or wait() for it first: train() "
+                    "without arguments goes on after"
+                )
+            parts.busy = f"{what} begins to train from the same random generators; wait for it"
+        try:
+            parts.checkpoints.drain(60.0)
+            self._on_disk()
+        except BaseException:
+            parts.busy = ""
+            raise
         return parts
 
     def _twin(

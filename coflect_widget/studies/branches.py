@@ -14,7 +14,7 @@ from coflect_widget.backends.state import TrainingState
 from coflect_widget.guidance.state import GuidanceState
 
 
-class Ended(Exception):  # noqa: N818 - nothing is wrong: a person has ended it
+class Ended(RuntimeError):  # noqa: N818 - nothing is wrong: a person has ended it
     """A person has ended the branches."""
 
 

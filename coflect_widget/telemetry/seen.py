@@ -16,6 +16,7 @@ from coflect_widget.tasks.base import PerSample, Task, Values
 KIND = "seen"
 _OF_STEPS = ("steps", "lengths", "losses", "guidance")
 _PLAIN = ("loss", "margin", "right", "predicted", "target")
+_OPTIONAL = ("usable", "labelled", "quality")
 
 
 class Seen(NamedTuple):
@@ -39,9 +40,9 @@ class Seen(NamedTuple):
         arrays = {name: getattr(self, name) for name in _OF_STEPS}
         arrays |= {"indices": self.indices}
         arrays |= {name: getattr(self.found, name) for name in _PLAIN}
-        for name in ("usable", "labelled"):
-            if (flags := getattr(self.found, name)) is not None:
-                arrays[name] = flags
+        for name in _OPTIONAL:
+            if (given := getattr(self.found, name)) is not None:
+                arrays[name] = given
         if self.found.values is not None:
             arrays |= {f"values.{k}": array for k, array in enumerate(self.found.values)}
         return pack({"kind": KIND, "epoch": self.epoch}, arrays)
@@ -59,7 +60,7 @@ class Seen(NamedTuple):
             values = None
             if "values.0" in arrays:
                 values = Values(*(arrays[f"values.{k}"] for k in range(3)))
-            known = {name: arrays.get(name) for name in ("usable", "labelled")}
+            known = {name: arrays.get(name) for name in _OPTIONAL}
             known |= {name: arrays[name] for name in _PLAIN}
             seen = cls(
                 epoch=int(words["epoch"]),
@@ -69,7 +70,8 @@ class Seen(NamedTuple):
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{error} is missing in what another process has seen") from None
-        rows = {len(array) for name, array in arrays.items() if name in {"indices", *_PLAIN}}
+        of_rows = {"indices", *_PLAIN, *_OPTIONAL}
+        rows = {len(array) for name, array in arrays.items() if name in of_rows}
         if rows != {int(seen.lengths.sum())} or len(seen.steps) != len(seen.lengths):
             raise ValueError("what another process has seen is of different lengths")
         return seen
@@ -128,6 +130,7 @@ def _joined(each: Sequence[PerSample], lengths: NDArray[np.int64]) -> PerSample:
         )
 
     values = [one.values for one in each if one.values is not None]
+    qualities = [one.quality for one in each if one.quality is not None]
     return PerSample(
         **{name: np.concatenate([getattr(one, name) for one in each]) for name in _PLAIN},
         usable=flags("usable"),
@@ -135,4 +138,5 @@ def _joined(each: Sequence[PerSample], lengths: NDArray[np.int64]) -> PerSample:
         values=Values(*map(np.concatenate, zip(*values, strict=True)))
         if len(values) == len(each)
         else None,
+        quality=np.concatenate(qualities) if len(qualities) == len(each) else None,
     )

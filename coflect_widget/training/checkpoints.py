@@ -11,15 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from coflect_widget.backends.state import Memory
 from coflect_widget.records.checkpoint_files import (
-    SAID,
     Checkpoint,
     Score,
     find_checkpoints,
@@ -29,11 +25,21 @@ from coflect_widget.records.checkpoint_files import (
     write_checkpoint,
 )
 from coflect_widget.records.journal import remedy
+from coflect_widget.training.checkpoint_jobs import (
+    ENDS,
+    SOON,
+    UNASKED,
+    Job,
+    Reason,
+    needless_copies,
+    pass_on,
+    to_give_up,
+)
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.copied import Copied
 
-#: Seconds to the first attempt after one that failed; it doubles, up to `LONGEST`.
-SOON, LONGEST = 2.0, 60.0
+#: Seconds between attempts, which double from `SOON` on, at most.
+LONGEST = 60.0
 #: Seconds that a training's end, and `close`, wait for the disk.
 PATIENCE = 60.0
 #: Seconds after the last one from which on an epoch's end is worth one.
@@ -45,30 +51,6 @@ COPIES = 3
 PACE = 20.0
 #: Notices are an alarm of this kind, which is over once a checkpoint is on disk again.
 ALARM = "checkpoint"
-
-Reason = Literal["time", "epoch", "best", "said", "asked", "knob", "finished", "stopped", "failed"]
-
-
-#: Reasons for which nobody waits.
-_UNASKED = frozenset({"time", "epoch", "best"})
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A copy on its way to the disk."""
-
-    reason: Reason
-    name: str
-    score: Score | None
-    copied: Copied = field(init=False)
-    memory: Memory = field(default_factory=dict)
-    seconds: float = 0.0  # that the copy took
-    when: str = field(default_factory=lambda: datetime.now(UTC).isoformat("T", "seconds"))
-    due: float = 0.0
-    delay: float = SOON
-    error: Exception | None = None
-    tries: int = 0
-    written: Future[Checkpoint] = field(default_factory=Future)
 
 
 class CheckpointKeeper:
@@ -84,7 +66,8 @@ class CheckpointKeeper:
     step : callable () -> int
         Steps done.
     minutes : float
-        Between two checkpoints of a training; 0 for none but at ends and for the best.
+        Between two checkpoints of a training; 0 for none but at ends, for the best, and before
+        what a person says.
     announce : callable (Checkpoint, seconds)
         One is on disk; it took so many seconds to copy.
     alarm : callable (text, over)
@@ -120,8 +103,8 @@ class CheckpointKeeper:
         self._settle = settle
         self.copying = 0.0
         self._changed = threading.Condition()
-        self._jobs: list[_Job] = []  # oldest first; one that the disk refused is among them
-        self._at_work: _Job | None = None
+        self._jobs: list[Job] = []  # oldest first; one that the disk refused is among them
+        self._at_work: Job | None = None
         self._spare: list[Memory] = []
         self._copies = 0
         self._due = float("inf")  # when the next one is to be taken
@@ -168,11 +151,11 @@ class CheckpointKeeper:
         self._look_at_folder()
         self._taken(reason)
 
-    def before(self) -> None:
-        """A person's words come into force at this boundary: keep the state, once a step."""
+    def before(self, reason: Reason = "said") -> None:
+        """What a person says comes into force at this boundary: keep the state, once a step."""
         if self._said != (step := self._step()):
             self._said = step
-            self.now("said")
+            self.now(reason)
 
     # --- any thread --------------------------------------------------------------------------
 
@@ -182,7 +165,7 @@ class CheckpointKeeper:
 
         def taken() -> None:
             self._look_at_folder()
-            self._taken("asked", name=name).add_done_callback(partial(_pass_on, to=answer))
+            self._taken("asked", name=name).add_done_callback(partial(pass_on, to=answer))
 
         def asked(done: Future[None]) -> None:
             error = done.exception()
@@ -254,13 +237,25 @@ class CheckpointKeeper:
     def _taken(
         self, reason: Reason, *, name: str = "", score: Score | None = None
     ) -> Future[Checkpoint]:
-        job = _Job(reason, name, score)
+        job = Job(reason, name, score)
         with self._changed:
             replaced = self._replaced_by(job)
             memory = self._memory()
+            if memory is None and (given_up := to_give_up(self._jobs, self._at_work, job)):
+                self._jobs.remove(given_up)
+                replaced.append(given_up)
+                memory = given_up.memory
         if memory is None:  # each is being written: soon one of them is there
             with self._changed:
                 self._due = min(self._due, time.monotonic() + 1.0)
+                self._alarmed = self._alarmed or reason in ENDS
+            if reason in ENDS:  # also where an earlier alarm is not over: this one is lost
+                self._alarm(
+                    f"No checkpoint of the training's end, step {self._step()}, could be taken: "
+                    "earlier ones still wait for the disk. session.checkpoint() takes one once "
+                    "they are written.",
+                    False,
+                )
             job.written.set_exception(OSError("earlier checkpoints are still being written"))
             return job.written
         began = time.perf_counter()
@@ -283,23 +278,16 @@ class CheckpointKeeper:
                 self._start()
                 self._changed.notify_all()
         for old in replaced:
-            job.written.add_done_callback(partial(_pass_on, to=old.written))
+            job.written.add_done_callback(partial(pass_on, to=old.written))
         return job.written
 
-    def _replaced_by(self, new: _Job) -> list[_Job]:
+    def _replaced_by(self, new: Job) -> list[Job]:
         """Take off the list what waits and is needless now: the older best, or the older other."""
-        needless = [
-            job
-            for job in self._jobs
-            if job is not self._at_work
-            and not job.name
-            and job.reason not in SAID
-            and (job.score is None) == (new.score is None)
-        ]
+        needless = needless_copies(self._jobs, self._at_work, new)
         for job in needless:
             self._jobs.remove(job)
             self._spare.append(job.memory)
-            if job.error is not None and new.reason in _UNASKED:  # the disk is as full as it was
+            if job.error is not None and new.reason in UNASKED:  # the disk is as full as it was
                 new.error, new.due, new.delay = job.error, job.due, job.delay
         return needless
 
@@ -345,7 +333,7 @@ class CheckpointKeeper:
                 self._at_work = None
                 self._changed.notify_all()
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         """The job whose turn it is; when closing, each once."""
         now = time.monotonic()
         for job in reversed(self._jobs):  # the newest first: it is what a crash would miss
@@ -365,7 +353,7 @@ class CheckpointKeeper:
         if self._step() != self._newest:
             self._taken("time")
 
-    def _write(self, job: _Job) -> None:
+    def _write(self, job: Job) -> None:
         began = time.monotonic()
         try:
             checkpoint = self._written(job)
@@ -381,7 +369,7 @@ class CheckpointKeeper:
                     f"The checkpoint of step {job.copied.step} could not be written: {error}. "
                     f"Training goes on, and it is tried again; {cure}."
                 )
-            if not job.written.done() and job.reason not in _UNASKED:
+            if not job.written.done() and job.reason not in UNASKED:
                 job.written.set_exception(error)
             return
         now = time.monotonic()
@@ -400,7 +388,7 @@ class CheckpointKeeper:
             job.written.set_result(checkpoint)
         remove(needless(find_checkpoints(self._run)))
 
-    def _written(self, job: _Job) -> Checkpoint:
+    def _written(self, job: Job) -> Checkpoint:
         contents, aliases, more = job.copied.contents()
         self._settle()
         score = job.score
@@ -430,13 +418,3 @@ class CheckpointKeeper:
             sweep(self._run)
             best = find_checkpoints(self._run).best
             self._best = self._best or (None if best is None else best.score)
-
-
-def _pass_on(done: Future[Checkpoint], to: Future[Checkpoint]) -> None:
-    if to.done():
-        return
-    error = done.exception()
-    if error is not None:
-        to.set_exception(error)
-    else:
-        to.set_result(done.result())

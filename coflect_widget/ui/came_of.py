@@ -42,6 +42,13 @@ class CameOf:
         found = {"verdict": "", "text": data.text, "share": round(share, 3)}
         self._set(data.intervention, "proof", found)
 
+    def interrupted(self) -> None:
+        """Nothing is under way any more: its process has ended without a word."""
+        for intervention, before in self._before.items():
+            if (entry := self._ledger.get(intervention)) and not entry["proof"]["verdict"]:
+                self._set(intervention, "proof", before)
+        self._before.clear()
+
     def proof(self, _: Event, data: events.Proof) -> None:
         """Its verdict."""
         found = {"verdict": data.verdict, "text": data.text, "share": 1.0}

@@ -92,7 +92,7 @@ class Folded:
             "steps_left": None,
         }
         self._own_loop = False
-        came_of = CameOf(self.ledger, self.dirty)
+        self._came_of = came_of = CameOf(self.ledger, self.dirty)
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -178,6 +178,7 @@ class Folded:
 
     def end_of_record(self) -> None:
         """Nothing more will come: what still trains then was interrupted."""
+        self._came_of.interrupted()
         if self.status["state"] in ("training", "paused"):
             self.status["state"] = "interrupted"
         if self.selected is None and self.forecast is not None:
@@ -206,6 +207,7 @@ class Folded:
             points = np.array(series).reshape(-1, 2)
             self.series[name] = array("d", points[points[:, 0] <= limit].ravel().tolist())
         self.sent.clear()
+        self._came_of.interrupted()
         self.markers = [
             one for one in self.markers if one["step"] <= event.step or one["id"] is not None
         ]

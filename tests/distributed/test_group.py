@@ -176,6 +176,17 @@ def test_an_order_and_what_was_seen_travel_as_they_are():
     assert [part.tolist() for part in again.by_step] == [o.indices.tolist() for o in outputs]
     assert np.array_equal(again.found.margin, seen.found.margin)
     assert np.isnan(again.guidance).all()
+    assert again.found.quality is None
+    share = np.linspace(0, 1, len(seen.indices), dtype=np.float32)
+    partly = seen._replace(found=seen.found._replace(quality=share))
+    assert np.array_equal(read_seen(partly.to_bytes()).found.quality, share)
+    short = partly._replace(found=partly.found._replace(quality=share[1:]))
+    with pytest.raises(ValueError, match="different lengths"):
+        read_seen(short.to_bytes())
+    halves = iter([seen.found._replace(quality=share).part(slice(0, 4)) for _ in outputs])
+    task.summarise = lambda *_: next(halves)
+    joined = seen_of(outputs, 3, 0, task, backend.telemetry_arrays, backend.scalars)
+    assert np.array_equal(joined.found.quality, np.tile(share[:4], 3))
 
 
 def backend_task(backend):

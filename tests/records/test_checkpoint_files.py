@@ -17,6 +17,7 @@ from coflect_widget.records.checkpoint_files import (
     Score,
     find_checkpoints,
     look_at,
+    needless,
     read_checkpoint,
     remove,
     sweep,
@@ -148,6 +149,17 @@ def test_last_best_named_and_one_of_a_step(run):
     assert alike(read_checkpoint(late).tree, {"a": (1, np.arange(2))})
     remove([late])
     assert find_checkpoints(run).of(5).name == "a"
+
+
+def test_what_is_needless_counts_states_from_before_words_by_step(run):
+    for seq, (step, reason) in enumerate(
+        [(1, "said"), (2, "said"), (3, "knob"), (3, "knob"), (3, "said"), (5, "time"), (6, "time")]
+    ):
+        written(run, step, seq, reason=reason)
+    written(run, 7, 9)
+    found = find_checkpoints(run)
+    left = [(one.step, one.seq) for one in found if one not in needless(found)]
+    assert left == [(1, 0), (2, 1), (3, 4), (6, 6), (7, 9)]
 
 
 def test_what_is_half_there_is_none_and_is_swept_away(run, monkeypatch):

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import coflect_widget as coflect
+from coflect_widget.backends.base import NonFiniteLossError
+from coflect_widget.events import Prove
 from tests.conftest import to_step
 from tests.session.test_resume import Augmented, arguments, network, outcome, same
 
@@ -126,3 +128,52 @@ def test_made_again_as_it_was_and_with_one_more(make):
     other = make("third")
     told(other, without={"undone"})
     assert torch_equal(weights_of(more), other._backend.model.state_dict())
+
+
+def test_a_model_that_several_processes_train_is_refused_at_once(make, monkeypatch):
+    session = make()
+    entry = session.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4))
+    with monkeypatch.context() as patched:
+        patched.setattr(session._parts.loop, "together", object())
+        with pytest.raises(RuntimeError, match=r"replay\(\) trains in one process alone"):
+            session.replay(without=entry)
+        with pytest.raises(RuntimeError, match=r"prove\(\) trains in one process alone"):
+            session.prove(entry)
+        with pytest.raises(ValueError, match="a proof trains in one process alone"):
+            session._parts.desk.handle(Prove(intervention=entry.id))
+
+
+class Poisoned(Augmented):
+    """Its samples 0 to `count` are no numbers."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return (x * float("nan"), y) if index < self.count else (x, y)
+
+
+def test_a_loss_that_is_not_finite_holds_no_replay_for_ever(make, tmp_path):
+    data = Poisoned(0)
+    session = coflect.Session(network(), data, Augmented(64), **arguments(tmp_path / "poisoned"))
+    with session:
+        session.train(epochs=2)
+        session.pause()
+        to_step(session, 2)
+        entry = session.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4), strength=0.5)
+        session.resume()
+        assert session.wait(300)
+        data.count = 1
+        replayed = session.replay(without=entry)
+        assert replayed.wait(300)
+        assert replayed.checkpoints.last.step == session.metrics["step"]
+        assert any(e.data.samples == [0] for e in replayed.session.events("non_finite"))
+        data.count = 10**6
+        with pytest.raises(NonFiniteLossError):
+            session.replay(without=entry).wait(300)
+        with pytest.raises(NonFiniteLossError):
+            session.prove(entry, steps=2, seeds=2, say=lambda text: None)
+        session.train(steps=1)  # nothing is under way any more
+        session.stop()

@@ -83,6 +83,9 @@ def test_ten_knobs_in_mid_training_each_undone_leave_no_trace(make_session, shap
         session.undo(told[0])
     session.resume()
     assert session.wait(240)
+    session._parts.checkpoints.drain()
+    reasons = [e.data.reason for e in session.events("checkpoint")]
+    assert reasons.count("knob") == 1, "one state of a step, however often a knob is turned"
     mine, theirs = weights(session), weights(plain)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 

@@ -9,6 +9,7 @@ from coflect_widget import events
 from coflect_widget.events import InterventionRecord, StrokeRecord
 from coflect_widget.modalities import find_modality
 from coflect_widget.modalities.image import IMAGE
+from coflect_widget.session import kernel
 from coflect_widget.studies.branches import Ended
 from coflect_widget.studies.placebo import placebo_of
 from coflect_widget.studies.proof import difference, judge
@@ -142,6 +143,7 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         assert all(torch.equal(now[name], value) for name, value in weights.items())
         assert torch.equal(torch.get_rng_state(), random)
         assert len(list(tmp_path.iterdir())) == folders
+        assert not list(session.run.path.glob(".proof-*"))
 
         with pytest.raises(ValueError, match="there is no intervention 'i9'"):
             session.prove("i9")
@@ -157,10 +159,22 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         prove, end = session._parts.desk, events.EndProof()
         asked = prove.handle(events.Prove(intervention="i1"))
         eventually(lambda: session._parts.desk.proving is not None, 60)
+        with pytest.raises(RuntimeError, match="a proof of i1 trains"):
+            session.prove(null)
+        with pytest.raises(RuntimeError, match="a proof of i1 trains"):
+            session.train(steps=1)
+        assert session.run.id in kernel.training()
+        eventually(lambda: list(session.run.path.glob(".proof-*/*/checkpoints/*")), 60)
+        assert len(coflect.runs(tmp_path)) == 1
         prove.handle(end)
         with pytest.raises(Ended, match="nothing is said of the intervention"):
             asked.result(300)
         assert len(session.events("proof")) == 1
+        asked = prove.handle(events.Prove(intervention="i1"))
+        eventually(lambda: session._parts.desk.proving is not None, 60)
+    with pytest.raises(Ended):  # by the session's end
+        asked.result(300)
+    assert coflect.open_run(session.run.path).events("proving")[-1].data.over
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 import coflect_widget as coflect
 from coflect_widget.records.durable import replacing
+from coflect_widget.training.checkpoint_jobs import Job
+from coflect_widget.training.checkpoints import COPIES, CheckpointKeeper
 from tests.conftest import eventually, tiny_cnn
 
 #: None is taken while it trains, however long that takes.
@@ -293,6 +295,52 @@ def test_a_folder_that_comes_back_gets_its_checkpoint(make_session):
     session.train(steps=1)
     session.wait()
     assert len(session.run.checkpoints) == 1
+
+
+def test_words_that_the_disk_cannot_take_leave_room_for_the_end(make_session):
+    session = make_session(config=AT_ENDS)
+    session.train(steps=10**7)
+    eventually(lambda: session.metrics["step"] > 3)
+    session.pause()
+    away = session.run.path.with_name("away")
+    session.run.path.rename(away)
+    keeper, steps = session._parts.checkpoints, []
+    for _ in range(4):  # more than there is memory for
+        session._parts.controls.submit(keeper.before).result(60)
+        steps.append(session.metrics["step"])
+        session._parts.desk.advance("step")
+        eventually(lambda: session.metrics["step"] > steps[-1])
+    eventually(lambda: keeper.unsaved)
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        session.stop()
+    away.rename(session.run.path)
+    session.stop()
+    found = session.run.checkpoints
+    assert found.last.reason == "stopped"
+    assert found.last.step == session.metrics["step"]
+    assert [one.step for one in found if one.reason == "said"] == steps[:2]
+
+
+def test_an_end_that_cannot_be_kept_is_said(tmp_path):
+    said = []
+    keeper = CheckpointKeeper(
+        tmp_path,
+        None,
+        None,
+        step=lambda: 7,
+        minutes=0,
+        announce=None,
+        alarm=lambda text, over: said.append((text, over)),
+        settle=None,
+    )
+    keeper._alarmed = True  # of another one, which waits
+    keeper._copies = COPIES
+    keeper._jobs = [Job("asked", name, None) for name in "abc"]
+    with pytest.raises(OSError, match="still being written"):
+        keeper.ended("stopped").result()
+    ((text, over),) = said
+    assert "step 7" in text
+    assert not over
 
 
 def test_which_are_taken_and_which_stay(make_session, shapes):

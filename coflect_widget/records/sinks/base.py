@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,3 +68,8 @@ class Sink:
 
     def close(self) -> None:
         """There will be no more events."""
+
+
+def without_password(text: str) -> str:
+    """A sentence about an error, with name and password of a URL in it left out."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)

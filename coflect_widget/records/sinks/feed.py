@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from coflect_widget.events import Notice
+from coflect_widget.events import Event, Notice
 from coflect_widget.records.inside import find
 from coflect_widget.records.logs import unrecorded
-from coflect_widget.records.sinks.base import EventHandler, RunFolder
+from coflect_widget.records.sinks.base import EventHandler, RunFolder, without_password
 from coflect_widget.records.sinks.follow import Follower
 
 PERIOD = 0.5  # seconds between two looks at the file
@@ -122,7 +122,7 @@ class Feed:
             self._opened()
             while True:
                 ending = self._ending.wait(PERIOD)  # looked at first: then all is in the file
-                for event in self._follower.read():
+                for event in self._events(last=ending):
                     self._at = (event.step, event.epoch)
                     self._handler.on_event(event)
                 _call(self._handler, "flush")
@@ -140,6 +140,20 @@ class Feed:
             _call(self._handler, "close")
         except BaseException as error:  # noqa: BLE001 - as above
             self._tell(f"The sink {self._name} could not be closed: {_line(error)}")
+
+    def _events(self, *, last: bool) -> Iterator[Event]:
+        """What is new; a file that cannot be read now may be read at the next look."""
+        events = self._follower.read()
+        while True:
+            try:
+                event = next(events, None)
+            except OSError:
+                if last:
+                    raise
+                return
+            if event is None:
+                return
+            yield event
 
     def _tell(self, text: str) -> None:
         it = repr(self._name) if getattr(self._handler, "name", "") else "it"
@@ -174,5 +188,5 @@ def _call(handler: EventHandler, method: str, *arguments: Any) -> None:
 
 
 def _line(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = without_password(" ".join(f"{type(error).__name__}: {error}".split()))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from coflect_widget.events import Event
-from coflect_widget.records.sinks.base import RunFolder, Sink
+from coflect_widget.records.sinks.base import RunFolder, Sink, without_password
 
 logger = logging.getLogger("coflect.upload")
 _EVENTS, _META = "events.jsonl", "meta.json"
+#: Has the keys of a served training: its owner alone may read it.
+_CONNECTION = "connection.json"
 
 
 class Upload(Sink):
     """Copies the run folder at the start, after each checkpoint, and when training or session ends.
 
     Files that changed are copied again; those that the run folder no longer has, such as old
-    checkpoints, are removed from the copy. A copy that fails is tried again at the next occasion.
+    checkpoints, are removed from the copy. The connection file of a served training, which has its
+    keys, is not copied. A copy that fails is tried again at the next occasion.
 
     Parameters
     ----------
@@ -54,11 +57,13 @@ class Upload(Sink):
             raise ValueError(f"coflect.sinks.Upload({target!r}): {error}") from error
         self._target = target
         self._options = options
+        self._open = False
 
     def open(self, run: RunFolder) -> None:
         """Copy what is there; a bucket without rights is said now, not at the end."""
         from fsspec.core import url_to_fs
 
+        self._open = False  # until the place is known to be this run's
         self._files, root = url_to_fs(self._target, **self._options)
         self._folder = run.path
         #: Of the newest run, where the copy is.
@@ -66,6 +71,7 @@ class Upload(Sink):
         self._sent: dict[str, tuple[int, int]] = {}  # sizes and times of what was copied
         self._due = False
         self._refuse_another()
+        self._open = True
         self._copy()
 
     def _refuse_another(self) -> None:
@@ -86,13 +92,19 @@ class Upload(Sink):
         try:
             self._copy()
         except Exception as error:  # noqa: BLE001 - networks fail, and come back
-            logger.warning("%s could not be copied and is tried again: %s", self._folder, error)
+            logger.warning(
+                "%s could not be copied and is tried again: %s",
+                self._folder,
+                without_password(str(error)),
+            )
         else:
             self._due = False
 
     def close(self) -> None:
-        """Copy the rest."""
-        self._copy()
+        """Copy the rest; nothing where another run is in its place."""
+        if self._open:
+            self._open = False
+            self._copy()
 
     def _copy(self) -> None:
         there = {name: _stamp(self._folder / name) for name in _files(self._folder)}
@@ -116,7 +128,7 @@ class Upload(Sink):
 
 
 def _files(folder: Path) -> list[str]:
-    """Names of the plain files of a run folder; no links, and nothing that is being written."""
+    """Names of the plain files of a run folder; no links or keys, nothing that is being written."""
     return [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -124,6 +136,7 @@ def _files(folder: Path) -> list[str]:
         and not path.is_symlink()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and ".part" not in path.suffixes
+        and path.name != _CONNECTION
     ]
 
 

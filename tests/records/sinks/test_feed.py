@@ -9,6 +9,7 @@ import time
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.events import Notice
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.feed import Sinks
 from coflect_widget.records.sinks.follow import Follower
@@ -146,6 +147,43 @@ def test_many_events_and_a_slow_sink_lose_nothing_and_keep_nobody_waiting(tmp_pa
     sinks.close()
     stream.close()
     assert [one.seq for one in slow.events] == list(range(2000))
+
+
+def test_a_file_that_cannot_be_read_for_a_while_loses_nothing(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "run_001", event(0, "notice", level="info", text="begun"))
+    stream, kept, down = EventStream(folder, 1), Kept(), []
+    real = Follower.read
+
+    def read(self):
+        for one in real(self):
+            yield one
+            if not down:
+                down.append(1)
+                raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Follower, "read", read)
+    sinks = Sinks([kept], Run(folder), None, stream.flush, lambda: None)
+    for step in range(3):
+        stream.emit(Notice(level="info", text="on"), step, 0)
+    sinks.start()
+    eventually(lambda: len(kept.events) == 3, 60)
+    sinks.close()
+    stream.close()
+    assert [one.step for one in kept.events] == [0, 1, 2]
+    assert down
+
+
+def test_a_password_in_an_error_is_not_recorded(tmp_path):
+    class Guarded(Kept):
+        def open(self, run):
+            raise ConnectionError("no answer of postgresql://me:secret@host:5432/runs")
+
+    folder = write_run(tmp_path / "run_001", event(0, "notice", level="info", text="begun"))
+    said = []
+    sinks = Sinks([Guarded()], Run(folder), lambda one, *_: said.append(one.text), list, list)
+    sinks.start()
+    sinks.close()
+    assert "postgresql://***@host:5432/runs" in said[0]
 
 
 def test_what_cannot_be_opened_or_closed_is_said(tmp_path):

@@ -54,10 +54,11 @@ def test_the_copy_follows_the_folder(folder, tmp_path):
     (folder / "checkpoints" / ".step_3.part" / "weights.npz").write_bytes(b"half")
     (tmp_path / "secret").write_text("not of the run")
     (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "connection.json").write_text('{"key": "of a served training"}')
     stream.emit(Metrics(values={"loss": 0.5}), 9, 1)
     sinks.close()
     stream.close()
-    not_copied = {"link", "checkpoints/.step_3.part/weights.npz", "scalars.csv"}
+    not_copied = {"link", "checkpoints/.step_3.part/weights.npz", "scalars.csv", "connection.json"}
     last = copied()
     last.pop("scalars.csv", None)  # written when the stream is closed
     assert last == {k: data for k, data in of_folder(folder).items() if k not in not_copied}
@@ -94,6 +95,13 @@ def test_another_run_of_that_name_is_left_alone(folder, tmp_path):
     with pytest.raises(FileExistsError, match="another run of this name"):
         Run(other).replay(coflect.sinks.Upload("memory://bucket/runs"))
     assert copied() == of_folder(folder)
+    said = []
+    upload = coflect.sinks.Upload("memory://bucket/runs")
+    sinks = Sinks([upload], Run(other), lambda one, *_: said.append(one.text), list, lambda: None)
+    sinks.start()
+    sinks.close()
+    assert "another run of this name" in said[0]
+    assert copied() == of_folder(folder), "nor does the end of a session write there"
 
 
 def test_a_target_that_cannot_be_is_refused_at_once():
