@@ -19,7 +19,7 @@ def tiny_cnn(outputs=4, seed=0):
         )  # fmt: skip
 
 
-def eventually(condition, seconds=30.0, what="it"):
+def eventually(condition, seconds=90.0, what="it"):
     """Wait until `condition()` is true; its value."""
     until = time.monotonic() + seconds
     while True:
@@ -55,3 +55,12 @@ def make_session(shapes, tmp_path):
     yield make
     for session in made:
         session.close()
+
+
+@pytest.fixture
+def one_thread():
+    """Sums on one thread: a small net that has just learned something else with two is another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from torch import nn
 import coflect_widget as coflect
 from tests.modalities.parts_models import InOneArgument, answers, spoilt
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 N = 96
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Intervention, Ledger
+from coflect_widget.modalities import IMAGE, find_modality
 from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.evaluations.evaluating import (
     Evaluation,
@@ -46,8 +47,10 @@ class RecordedRun(Run):
     def ledger(self) -> Ledger:
         """What was told to the training, as its record has it; for another's ``guidance=`` too."""
         started = self.events("run_started")
-        focus = started[0].data["focus"] if started else None
-        return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus)
+        begun = started[0].data if started else {}
+        kind = find_modality(begun.get("inputs") or IMAGE.name)
+        focus = begun.get("focus")
+        return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus, kind)
 
     def resume(
         self, model: Any, train_data: Any, val_data: Any = None, **arguments: Any

@@ -10,6 +10,7 @@ import coflect_widget as coflect
 from tests.conftest import eventually
 from tests.modalities.text_models import made
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH = 16
 CLS, SEP = 1, 2
 

@@ -9,6 +9,7 @@ from coflect_widget.modalities.text.regions import Span, Word
 from tests.conftest import eventually
 from tests.modalities.text_models import made
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH = 16
 
 
