@@ -47,7 +47,7 @@ class RecordedRun(Run):
     def ledger(self) -> Ledger:
         """What was told to the training, as its record has it; for another's ``guidance=`` too."""
         started = self.events("run_started")
-        begun = started[0].data if started else {}
+        begun: Any = started[0].data if started else {}
         kind = find_modality(begun.get("inputs") or IMAGE.name)
         focus = begun.get("focus")
         return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus, kind)
