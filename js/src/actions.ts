@@ -130,10 +130,6 @@ export class Actions {
     const box = explanation?.bbox ?? null;
     const roi = explanation === null || box === null ? null : shownKind(state).focus(explanation, box);
     if (explanation === null || roi === null || !isReachable(state) || this.#judged === explanation.index) return;
-    if (explanation.quality === "not reliable") {
-      this.store.patch({ echo: { text: "This map is not reliable: draw what is meant.", level: "error" } });
-      return;
-    }
     this.#judged = explanation.index;
     await this.#tell({
       kind: "feedback", sample: explanation.index, strokes: [{ kind: right ? "look" : "ignore", roi }],

@@ -28,12 +28,12 @@ export function createEvidence(context: Context): Part {
   const reasons = [reason(true), reason(false)];
   const question = h("span", { class: "cw-note", title: "The frame shows where the model looks most" });
   const caution = h("p", { class: "cw-caution", testid: "cw-caution" });
-  const judging = h("div", { class: "cw-reasons" }, question, ...reasons, caution);
+  const judging = h("div", { class: "cw-reasons" }, question, ...reasons);
   const timeline = createTimeline(context);
   const judge = createJudge(context);
   const el = h("div", { class: "cw-says" },
     h("div", { class: "cw-says-head" }, h("h4", { class: "cw-title" }, "What the model says"), busy), bars, facts, timeline.el, judging,
-    h("div", { class: "cw-slot", tabindex: 0, role: "group", "aria-label": "What else there is to say of this sample" }, judge.el));
+    h("div", { class: "cw-slot", tabindex: 0, role: "group", "aria-label": "What else there is to say of this sample" }, judge.el, caution));
 
   bars.addEventListener("click", (event) => {
     const chosen = (event.target as Element).closest("[data-class]")?.getAttribute("data-class");
@@ -91,9 +91,9 @@ export function createEvidence(context: Context): Part {
     setText(modelStep, typeof explanation?.model_step === "number" ? `model of step ${explanation.model_step}` : "");
     showBars(state, explanation);
     // Of the map on the screen, as the word beside the agreement is; an earlier one may be another.
-    // Nobody is asked to judge by a map that is not reliable: the reason stands in place of the question.
+    // Nobody is asked about a map that is not reliable; who knows better may say so all the same.
     const doubtful = explanation?.quality === "not reliable";
-    for (const one of [question, ...reasons]) setHidden(one, doubtful);
+    setHidden(question, doubtful);
     setHidden(caution, !doubtful);
     if (doubtful) setText(caution, `This map is not reliable: ${explanation.quality_reason ?? ""}`);
   }
