@@ -9,7 +9,7 @@ from typing import Any
 from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Intervention, Ledger
-from coflect_widget.modalities import IMAGE, find_modality
+from coflect_widget.modalities import find_modality
 from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.evaluations.evaluating import (
     Evaluation,
@@ -48,9 +48,9 @@ class RecordedRun(Run):
         """What was told to the training, as its record has it; for another's ``guidance=`` too."""
         started = self.events("run_started")
         begun: Any = started[0].data if started else {}
-        kind = find_modality(begun.get("inputs") or IMAGE.name)
-        focus = begun.get("focus")
-        return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus, kind)
+        kind, focus = begun.get("inputs"), begun.get("focus")
+        known = {} if kind is None else {"modality": find_modality(kind)}
+        return Ledger.from_events(self.iter_events(), 0.3 if focus is None else focus, **known)
 
     def resume(
         self, model: Any, train_data: Any, val_data: Any = None, **arguments: Any
