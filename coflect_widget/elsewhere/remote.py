@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
@@ -25,11 +25,12 @@ from coflect_widget.forecast.candidate import Candidate
 from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.knobs import inputs_of
 from coflect_widget.guidance.ledger import Intervention
-from coflect_widget.guidance.state import Kind, Scope
+from coflect_widget.guidance.state import Scope
 from coflect_widget.modalities import find_modality
 from coflect_widget.session import Session
-from coflect_widget.session.arguments import count, fraction, one_of, whole_number
+from coflect_widget.session.arguments import count, whole_number
 from coflect_widget.session.labels import Suspect
+from coflect_widget.session.saying import feedback_of
 from coflect_widget.ui.sidebar import show_in_sidebar
 
 SECONDS = 60.0  # that a command may take
@@ -160,24 +161,8 @@ class RemoteSession:
     ) -> Intervention:
         """Tell the training where to look, or what to ignore; see `Session.feedback`."""
         modality = find_modality(self._modality)
-        given_by_kind: dict[Kind, Any] = {"look": look, "ignore": ignore}
-        strokes = [
-            events.StrokeInput(kind=kind, roi=region.to_json())
-            for kind, given in given_by_kind.items()
-            for region in modality.regions(given, kind)
-        ]
-        if instruction is not None and not isinstance(instruction, str):
-            raise TypeError(
-                f'instruction={instruction!r} must be text, such as "increase focus by 10%"'
-            )
         return self._entered(
-            events.Feedback(
-                sample=None if sample is None else whole_number(sample, "sample"),
-                strokes=strokes,
-                instruction=instruction,
-                strength=fraction(strength, "strength"),
-                scope=one_of(scope, "scope", get_args(Scope)),
-            )
+            feedback_of(modality, sample, look, ignore, instruction, strength, scope)
         )
 
     def similar(self, intervention: Intervention | str, timeout: float = LONG) -> list[Hit]:

@@ -8,12 +8,7 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column
-from coflect_widget.projects.quickstart.goals.classes import Classes
-from coflect_widget.projects.quickstart.goals.values import Values
 from coflect_widget.projects.quickstart.sheet import Sheet
-
-#: What can be learned from rows that have nothing to do with each other.
-OF_ROWS = (Classes.name, Values.name)
 
 
 class Inputs(Protocol):

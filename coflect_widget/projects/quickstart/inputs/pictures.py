@@ -13,7 +13,7 @@ from PIL import Image
 
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import FORMATS, Column
-from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
+from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Sides that pictures are brought to; the largest that the data have and that memory has room for.
@@ -27,12 +27,11 @@ _SMALLEST = 8
 _PLAIN = 16
 
 
-class Pictures:
+class Pictures(OfRows):
     """Pictures (C, H, W); see `Inputs`."""
 
     name: ClassVar[str] = "image"
     words: ClassVar[str] = "pictures"
-    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = False
     steps: ClassVar[int] = 1500
 
@@ -79,20 +78,6 @@ class Pictures:
                 except (OSError, ValueError, SyntaxError):  # what Pillow raises for what is none
                     found.append(row)
         return found, f"files are no pictures, are not there, or lie outside of {sheet.folder}"
-
-    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
-        del columns, target
-        return sheet
-
-    @classmethod
-    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
-        return cls.uses(columns)
-
-    def asked(self, sheet: Sheet) -> Sheet:
-        return sheet
-
-    def judged(self, sheet: Sheet) -> Sheet:
-        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self.column = self.uses(columns)[0].name

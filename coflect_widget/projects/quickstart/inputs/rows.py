@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from coflect_widget.modalities.table import Table
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
-from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
+from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.moments import clock, even
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 _USED = ("number", "category", "time")
 
 
-class Rows:
+class Rows(OfRows):
     """A table; see `Inputs`."""
 
     name: ClassVar[str] = "table"
     words: ClassVar[str] = "a table, whose rows have nothing to do with each other"
-    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = True
     steps: ClassVar[int] = 4000
 
@@ -51,25 +50,6 @@ class Rows:
     @classmethod
     def uses(cls, columns: Sequence[Column]) -> list[Column]:
         return [column for column in columns if column.kind in _USED]
-
-    @classmethod
-    def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
-        del sheet, columns
-        return [], ""
-
-    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
-        del columns, target
-        return sheet
-
-    @classmethod
-    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
-        return cls.uses(columns)
-
-    def asked(self, sheet: Sheet) -> Sheet:
-        return sheet
-
-    def judged(self, sheet: Sheet) -> Sheet:
-        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         for column in self.uses(columns):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column, numbers
-from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
+from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Numbered columns that may be the steps of a series.
@@ -21,12 +21,11 @@ _CHANNELS = 16
 _NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)$")
 
 
-class Series:
+class Series(OfRows):
     """Curves (C, L), a row each; see `Inputs`."""
 
     name: ClassVar[str] = "series"
     words: ClassVar[str] = "series, one a row"
-    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = False
     steps: ClassVar[int] = 1200
 
@@ -59,25 +58,6 @@ class Series:
     def uses(cls, columns: Sequence[Column]) -> list[Column]:
         arrays = [column for column in columns if column.kind == "array"]
         return arrays[:1] or _steps(columns)
-
-    @classmethod
-    def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
-        del sheet, columns
-        return [], ""
-
-    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
-        del columns, target
-        return sheet
-
-    @classmethod
-    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
-        return cls.uses(columns)
-
-    def asked(self, sheet: Sheet) -> Sheet:
-        return sheet
-
-    def judged(self, sheet: Sheet) -> Sheet:
-        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self._measure(sheet, [column.name for column in self.uses(columns)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
-from coflect_widget.projects.quickstart.inputs.base import OF_ROWS
+from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
@@ -23,12 +23,11 @@ _ENDED, _LONGEST, _SHORTEST = 98, 256, 8
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[!?]")
 
 
-class Texts:
+class Texts(OfRows):
     """Sentences; see `Inputs`."""
 
     name: ClassVar[str] = "text"
     words: ClassVar[str] = "texts"
-    goals: ClassVar[tuple[str, ...]] = OF_ROWS
     by_column: ClassVar[bool] = False
     steps: ClassVar[int] = 700
 
@@ -56,20 +55,6 @@ class Texts:
         parts = [sheet.cells[column.name] for column in cls.uses(columns)]
         empty = [k for k, row in enumerate(zip(*parts, strict=True)) if not any(row)]
         return empty, "rows hold no text"
-
-    def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
-        del columns, target
-        return sheet
-
-    @classmethod
-    def told_by(cls, columns: Sequence[Column]) -> list[Column]:
-        return cls.uses(columns)
-
-    def asked(self, sheet: Sheet) -> Sheet:
-        return sheet
-
-    def judged(self, sheet: Sheet) -> Sheet:
-        return sheet
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self.columns = [column.name for column in self.uses(columns)]
