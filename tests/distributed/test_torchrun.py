@@ -120,13 +120,11 @@ def test_two_processes_are_steered_as_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["own", "accelerate", "lightning", "transformers"])
 def test_a_loop_that_is_not_the_sessions_in_two_processes(tmp_path, how):
-    pytest.importorskip(how if how != "own" else "torch")
     steered(tmp_path, how)
 
 
 @pytest.mark.slow
 def test_processes_that_lightning_starts_itself(tmp_path):
-    pytest.importorskip("lightning")
     steered(tmp_path, "lightning", launcher=())
 
 

@@ -188,7 +188,8 @@ def test_an_installed_package_names_an_architecture(file, tmp_path, monkeypatch)
 
 
 def test_a_model_that_is_compiled_keeps_its_own_optimizer():
-    keras = pytest.importorskip("keras")
+    import keras
+
     from coflect_widget.backends.keras.by_name import optimizer
     from coflect_widget.experiments.making import _trained_by
     from coflect_widget.experiments.settings import Training

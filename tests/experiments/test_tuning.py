@@ -13,8 +13,6 @@ import coflect_widget as coflect
 from coflect_widget.experiments.space import grid, read_space
 from coflect_widget.experiments.sweep import open_study
 
-pytest.importorskip("optuna")
-
 
 def searched(file, **changes):
     return coflect.Experiment.from_config(file).changed(
