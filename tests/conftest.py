@@ -1,12 +1,19 @@
 """What several tests need: a small model on a small data set, and patience with a limit."""
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import coflect_widget as coflect
+
+# Kernels and other processes import `tests` too; a library (tf2onnx) installs a package so named.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
 
 
 def tiny_cnn(outputs=4, seed=0):
