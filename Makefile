@@ -82,12 +82,15 @@ front-end:
 # What fails is run once more, because threads, processes and browsers meet on a busy machine;
 # the summary lists it as rerun. The second run is that of an installation without the compiled kernels.
 AGAIN := --reruns 1 -r fER
+# The nets of tests are tiny: more threads only wait for each other. Many tests wait for another
+# process, so three run at once on two processors.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 unit:
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
-	COFLECT_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not slow" tests/forecast tests/telemetry tests/native
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
+	COFLECT_NATIVE=0 $(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile $(AGAIN) -m "not slow" tests/forecast tests/telemetry tests/native
 
 slow: sinks
-	$(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"
+	$(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"
 
 # Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; to be run
 # when what tells them has changed, because their environment takes minutes to install.
