@@ -1,4 +1,4 @@
-"""Texts, series and tables: is a good stroke told from a null one, and who will be wrong soon?
+"""Texts, series, tables: whether good strokes are told from null ones, and what the forecast sees.
 
     python benchmarks/kinds/verdicts.py effect   [--kinds text series table] [--seeds 0 1 2 3]
     python benchmarks/kinds/verdicts.py forecast [--kinds text series table] [--seeds 0 1 2]
@@ -12,8 +12,8 @@ tells nothing, and a mark of the same size at a random place. The verdict is the
 forecast: average precision of ONSET (right now, wrong `HORIZON` epochs later, both in eval mode)
 among the samples that are right now, by the forecast and by the moving average of the loss, and the
 forecast's expected calibration error. Mean over the forecasts at the ends of epochs 3 to 8. One
-label of ten is flipped. Real data where DIR is given: film reviews, the series ItalyPowerDemand, and
-people of a survey of health insurance; else the package's own.
+label of ten is flipped. Real data where DIR is given: film reviews, the series ItalyPowerDemand,
+and people of a survey of health insurance; else the package's own.
 """
 
 from __future__ import annotations
