@@ -6,8 +6,9 @@
 
 effect: 5 good strokes and 5 null ones for each seed, each in a session of its own that goes on from
 the same weights. Good: a network that learned a decoy (a word, a burst, a leaking column), and a
-mark on the decoy of a random sample. Null: a network that learned the same data with a decoy that
-tells nothing, and a mark of the same size at a random place. The verdict is the session's.
+mark on the decoy of a random sample whose map points there. Null: a network that learned the same
+data with a decoy that tells nothing, and a mark of the same size at a random place. What the search
+finds in other series is confirmed for both. The verdict is the session's.
 
 forecast: average precision of ONSET (right now, wrong `HORIZON` epochs later, both in eval mode)
 among the samples that are right now, by the forecast and by the moving average of the loss, and the
@@ -42,6 +43,8 @@ from benchmarks.machine import describe
 from coflect_widget.data.tables import TableDataset
 
 STROKES, STEPS = 5, 60
+#: A mark on a word that the network does not hang on cannot help.
+DECIDES = 0.2
 HORIZON, WINDOWS = 4, range(3, 9)
 Marks = Callable[[Any, int, np.random.Generator], Any]
 
@@ -58,6 +61,8 @@ class Kind:
     anywhere: Marks  #: a mark of the same size at a random place
     epochs: int
     rate: float
+    weight: Callable[[Any, NDArray[Any], Any], float]  #: (data, map, mark): its share of a map
+    found_elsewhere: bool = False  #: a person is asked whether a mark holds in other samples too
 
 
 def words(tells: str, n: int, seed: int) -> Any:
@@ -115,11 +120,38 @@ def any_feature(data: Any, index: int, rng: np.random.Generator) -> str:
     return str(rng.choice([feature.name for feature in data.modality.features]))
 
 
+def weight_of_words(data: Any, values: NDArray[Any], mark: tuple[int, int]) -> float:
+    return float(values[mark[0] : mark[1]].sum() / max(values.sum(), 1e-9))
+
+
+def weight_of_steps(data: Any, values: NDArray[Any], mark: dict[str, Any]) -> float:
+    start, stop = mark["steps"]
+    return float(values[mark["channel"], start:stop].sum() / max(values.sum(), 1e-9))
+
+
+def weight_of_feature(data: Any, values: NDArray[Any], mark: str) -> float:
+    columns = {feature.name: list(feature.columns) for feature in data.modality.features}
+    return float(values[columns[mark]].sum() / max(values.sum(), 1e-9))
+
+
 KINDS = {
-    "text": Kind(words, reader, word_of, any_word, 4, 1e-3),
-    "series": Kind(bursts, convolutional, burst_of, any_steps, 8, 3e-3),
-    "table": Kind(patients, layers, invoice, any_feature, 6, 2e-3),
+    "text": Kind(words, reader, word_of, any_word, 4, 1e-3, weight_of_words),
+    "series": Kind(
+        bursts, convolutional, burst_of, any_steps, 8, 3e-3, weight_of_steps, found_elsewhere=True
+    ),
+    "table": Kind(patients, layers, invoice, any_feature, 6, 2e-3, weight_of_feature),
 }
+
+
+def hanging(session: Any, kind: Kind, train: Any, rng: np.random.Generator) -> int:
+    """A random sample whose map points at the decoy, as a person would look for one; of 30."""
+    found = {}
+    for index in rng.choice(len(train), 30, replace=False).tolist():
+        mark = kind.decoy(train, index, rng)
+        found[index] = kind.weight(train, session.explain(index).map, mark)
+        if found[index] > 0.5:
+            return int(index)
+    return int(max(found, key=found.__getitem__))
 
 
 def told(kind: Kind, tells: str, seed: int, net: nn.Module | None, number: int) -> Any:
@@ -141,8 +173,12 @@ def told(kind: Kind, tells: str, seed: int, net: nn.Module | None, number: int) 
                 return model
             rng = np.random.default_rng([seed, number, tells == "class"])
             index = int(rng.integers(len(train)))
+            if tells == "class":
+                index = hanging(session, kind, train, rng)
             mark = (kind.decoy if tells == "class" else kind.anywhere)(train, index, rng)
-            session.feedback(sample=index, ignore=mark)
+            stroke = session.feedback(sample=index, ignore=mark)
+            if kind.found_elsewhere and session.similar(stroke):
+                session.confirm(stroke)
             session.train(steps=STEPS)
             session.wait()
             until = time.monotonic() + 300
@@ -155,19 +191,25 @@ def effects(names: list[str], seeds: list[int]) -> None:
     for name in names:
         for tells, arm in (("class", "good"), ("random", "null")):
             verdicts: list[str] = []
+            decided: list[bool] = []
             for seed in seeds:
                 net = told(KINDS[name], tells, seed, None, 0)
                 for number in range(1, STROKES + 1):
                     effect = told(KINDS[name], tells, seed, net, number)
                     verdicts.append(effect.verdict)
                     pull = effect.measures[0]
+                    decided.append(pull.before >= DECIDES)
                     print(
                         f"  {name}, {arm}, seed {seed}, stroke {number}: "
                         f"{effect.verdict}, {pull.name} {pull.before:.2f} -> {pull.after:.2f}",
                         flush=True,
                     )
-            said = f"{verdicts.count('helped')} of {len(verdicts)} helped"
-            print(f"{name}, {arm}: {said}", flush=True)
+            helped = np.array(verdicts) == "helped"
+            print(
+                f"{name}, {arm}: {helped.sum()} of {len(helped)} helped; of the {sum(decided)} "
+                f"whose mark decided (pull {DECIDES} or more) {helped[decided].sum()}",
+                flush=True,
+            )
 
 
 def of_reviews(root: Path, seed: int) -> tuple[Any, NDArray[np.int64], nn.Module, dict[str, Any]]:
@@ -245,19 +287,19 @@ def foretold(name: str, seed: int, root: Path | None) -> NDArray[np.float64]:
                 session.train(epochs=1)
                 session.wait()
                 chance = forecaster.foresight.probability(everyone, right=True)
-                said.append((forecaster.store.score.copy(), forecaster.store.loss.copy(), chance))
+                said.append((forecaster.store.loss.copy(), chance))
                 net.eval()
                 with torch.no_grad():
                     answers = torch.cat([net(part) for part in torch.from_numpy(x).split(200)])
                 wrong.append(answers.argmax(1).numpy() != given)
     figures = []
     for epoch in WINDOWS:
-        score, loss, chance = said[epoch - 1]
+        loss, chance = said[epoch - 1]
         right = ~wrong[epoch - 1]
         late = wrong[epoch - 1 + HORIZON][right]
         if late.any():
             figures.append((
-                average_precision(score[right], late), average_precision(loss[right], late),
+                average_precision(chance[right], late), average_precision(loss[right], late),
                 late.mean(), ece(chance[right], late),
             ))  # fmt: skip
     return np.mean(figures, 0)
