@@ -103,7 +103,7 @@ notebooks:
 	  --nbval-cell-timeout=600 --timeout=900 -n 2 --dist loadfile $(NOTEBOOKS)
 
 e2e:
-	$(BIN)/python -m pytest $(AGAIN) -m "e2e and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "e2e and not slow"
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SINKS_VENV) node_modules runs build dist

@@ -2,6 +2,9 @@
 
     npm run -s harness && python benchmarks/dashboard/screenshots.py [--out DIR] [--only NAME ...]
 
+Also printed is each text that has less room than it takes. Names of the data (classes, features,
+what a text says) may be shortened; words of the dashboard may not.
+
 The page of js/harness shows the product's own bundle with the messages of a made-up run, so that
 states which are rare in a real one (a failure, a collapse, a thousand classes) are there at once.
 docs/make_screenshots.py makes the documentation's pictures, from a real training in JupyterLab.
@@ -13,7 +16,7 @@ import argparse
 import functools
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,8 +25,21 @@ from typing import Any
 from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Width of the widget and size of the window: a wide cell, one beside the file browser, a panel.
-SIZES = {"between": (960, 800), "wide": (1180, 900), "mid": (850, 800), "panel": (300, 900)}
+#: Size of the window: a wide one, a notebook beside the file browser, a panel; and between them.
+SIZES = {"wide": (1600, 900), "between": (1000, 800), "panel": (300, 900), "mid": (850, 800)}
+MARGIN = 16  # pixels of the window that are not the widget's
+#: Elements whose text is wider or higher than the room that they show of it.
+CUT = """() => [...document.querySelectorAll("[data-testid=cw-root] *")].flatMap((e) => {
+  const style = getComputedStyle(e);
+  const text = (e.textContent ?? "").trim();
+  const shown = e.checkVisibility({ visibilityProperty: true }) && e.clientWidth > 4;
+  const cuts = [style.overflowX, style.overflowY].some((one) => ["hidden", "clip"].includes(one));
+  const whole = e.querySelector("canvas, svg, img, input") && text.length > 80; // a panel
+  const rows = e.matches(".cw-facts"); // shown whole or not at all
+  if (!shown || !cuts || text === "" || whole || rows) return [];
+  const [w, h] = [e.scrollWidth - e.clientWidth, e.scrollHeight - e.clientHeight];
+  return w > 1 || h > 2 ? [`${e.className}: ${text.slice(0, 60)} (${w} px, ${h} px)`] : [];
+})"""
 Act = Callable[[Any, Callable[[str], Any]], None]
 
 
@@ -82,6 +98,12 @@ def suspect(page: Any, part: Callable[[str], Any]) -> None:
     page.wait_for_timeout(700)
 
 
+def knobs(page: Any) -> None:
+    """The panel of the knobs, with all that it holds."""
+    for summary in page.locator(".cw-knob-panel summary").all():
+        summary.click()
+
+
 #: State's name: query of the page, and what is done before the picture is taken.
 STATES: dict[str, tuple[str, Act | None]] = {
     "training": ("", None),
@@ -119,6 +141,20 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "long": ("classes=long", None),
     "regression": ("regression", page_of("risk")),
     "dead": ("dead", None),
+    "saved": ("saved", None),
+    "finding": ("finding", None),
+    "question": ("finding", clicked("coach-act")),
+    "proof": ("proof", tab("ledger")),
+    "knobs": ("", lambda page, part: (tab("ledger")(page, part), knobs(page))),
+    "labels-each": ("task=labels", None),
+    "segmentation": ("task=segmentation", None),
+    **{kind: (f"kind={kind}", None) for kind in ("text", "series", "table", "parts")},
+    **{f"{kind}-list": (f"kind={kind}", tab("list")) for kind in ("text", "series", "table")},
+    **{f"{kind}-ledger": (f"kind={kind}", tab("ledger")) for kind in ("text", "series", "table")},
+    **{
+        f"{kind}-question": (f"kind={kind}&finding", clicked("coach-act"))
+        for kind in ("text", "series", "table", "parts")
+    },
 }
 
 
@@ -150,36 +186,40 @@ def main() -> None:
     with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for size in args.sizes:
-            for theme in args.themes:
-                for name in args.only:
-                    shoot(
-                        browser, address, args.out / f"{name}-{size}-{theme}.png", name, size, theme
-                    )
+            for name in args.only:
+                shoot(browser, address, args.out, name, size, args.themes)
         browser.close()
 
 
-def shoot(browser: Any, address: str, file: Path, name: str, size: str, theme: str) -> None:
-    """One picture of one state."""
+def shoot(
+    browser: Any, address: str, out: Path, name: str, size: str, themes: Sequence[str]
+) -> None:
+    """Pictures of one state, in each theme."""
     query, act = STATES[name]
     width, height = SIZES[size]
-    page = browser.new_page(viewport={"width": width + 16, "height": height}, color_scheme=theme)
+    title = f"{name}-{size}"
+    page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(5_000)
-    page.on("pageerror", lambda error: print(f"{file.stem}: {error}"))
-    page.goto(f"{address}?still&theme={theme}&width={width}&{query}")
+    page.on("pageerror", lambda error: print(f"{title}: {error}"))
+    page.goto(f"{address}?still&theme={themes[0]}&width={width - MARGIN}&{query}")
     part = lambda one: page.locator(f"[data-testid=cw-{one}]")  # noqa: E731
     part("root").wait_for()
-    if name not in ("dead", "idle"):
+    if name not in ("dead", "idle", "saved"):
         page.locator(".cw-root[data-connection=live] .cw-focus[data-sample]").wait_for()
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(450)
     if act is not None:
         try:
             act(page, part)
         except Error as error:
-            print(f"{file.stem}: {error.message.splitlines()[0]}")
-        page.wait_for_timeout(250)
+            print(f"{title}: {error.message.splitlines()[0]}")
     page.mouse.move(2, height - 2)
-    page.wait_for_timeout(120)
-    page.screenshot(path=str(file))
+    for theme in themes:
+        light = str(theme == "light").lower()
+        page.evaluate(f"document.body.setAttribute('data-jp-theme-light', '{light}')")
+        page.wait_for_timeout(200)
+        page.screenshot(path=str(out / f"{title}-{theme}.png"))
+    for text in page.evaluate(CUT):
+        print(f"{title}: {text}")
     page.close()
 
 

@@ -1,6 +1,7 @@
 // A made-up run for the harness: a kernel in the page that sends what a real one would.
 
 import { sampleOf, type Sample } from "./samples";
+import { KNOBS, labelled, outlined, PROOFS } from "./tasks";
 import type { DashboardModel, ControlsModel } from "../src/transport";
 
 type Sections = Record<string, unknown>;
@@ -78,6 +79,8 @@ export interface Options {
   spike: boolean; // one loss far above all others
   many: boolean; // a thousand classes
   kind: string; // of input
+  task: string; // several labels a sample, or a class for each pixel
+  proof: boolean; // one was made, another is under way
 }
 
 /** The model that the widget gets, and the kernel behind it. */
@@ -100,7 +103,7 @@ export class FakeKernel {
       { id: "a3", step: 700, epoch: 5, text: "increase focus by 10%: 0.30 -> 0.40", sample: null, strokes: [], strength: null, undone: false, effect: { verdict: "no measurable effect", text: "no measurable effect", measures: [] } },
       { id: "a4", step: 742, epoch: 5, text: "ignore upper left, everywhere, strength 0.30", sample: null, strokes: [box(0.02, 0.02, null)], strength: 0.3, undone: false, effect: effect("harmed", "train accuracy 1.00 -> 0.21") },
       { id: "a5", step: 820, epoch: 6, text: "ignore a box (8 % of the picture, lower right) of sample 4187, strength 0.40", sample: 4187, strokes: [box(0.72, 0.72, 4187)], strength: 0.4, undone: false, effect: null },
-    ].map((one) => ({ author: "", ...one }));
+    ].map((one) => ({ author: "", ...one, ...(options.proof ? { proof: PROOFS[one.id] ?? null } : {}) }));
   }
 
   /** The ledger with its pictures. */
@@ -136,6 +139,18 @@ export class FakeKernel {
       if (!this.options.dead) setTimeout(() => void this.#handle(content as Sections), 30);
     },
   };
+
+  /** As a notebook has it that was saved: the last state, and no kernel. */
+  async saved(): Promise<DashboardModel> {
+    const said: { update: unknown; buffers: DataView[] }[] = [];
+    this.#handlers.set("msg:custom", new Set([(update: unknown, buffers: DataView[]): void => void said.push({ update, buffers })]));
+    await this.#full();
+    return {
+      ...this.model, on: () => undefined, off: () => undefined,
+      get: (name) => (name === "_snapshot" ? said[0] : ""),
+      widget_manager: { get_model: () => Promise.reject(new Error("there is no kernel")) },
+    };
+  }
 
   async tick(): Promise<void> {
     if (this.#state !== "training") return;
@@ -269,7 +284,7 @@ export class FakeKernel {
     const open = this.options.window === "open";
     const gate = (name: string, progress: number, sentence: string): Sections => ({ name, passed: progress >= 1, value: progress, needed: 1, progress, sentence });
     this.#emit({
-      status: this.#status(), metrics, ledger: await this.#entries(buffers),
+      status: this.#status(), metrics, ledger: await this.#entries(buffers), knobs: KNOBS,
       markers: [
         { step: 380, kind: "window_open", text: "review window opened", id: null },
         { step: 470, kind: "window_shut", text: "review window shut", id: null },
@@ -320,11 +335,12 @@ export class FakeKernel {
     const livecam = blob(26, 26, 6, 0);
     const smoothgrad = blob(24, 24, 7, 0.8);
     const sample = this.#sample(index);
+    const task = this.options.task === "labels" ? labelled() : this.options.task === "segmentation" ? outlined(put) : {};
     return {
       ...(sample === null ? {} : { content: sample.content, shares: sample.shares ?? [] }),
       index, failed: null, target: 0, predicted: index % 2, top: [{ index: index % 2, probability: 0.63 }, { index: 1 - (index % 2), probability: 0.36 }, { index: 2, probability: 0.01 }],
       agreement: 0.71, ...this.#quality(), bbox: sample === null ? [0.66, 0.66, 0.97, 0.97] : sample.shares === undefined ? sample.bbox : null, model_step: this.#step, method: "consensus",
-      seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)),
+      seconds: 0.07, purpose: this.#selected === null ? "periodic" : "person", width: 32, height: 32, picture_buffer: put(digit(index)), ...task,
       ...(sample === null ? {
         map_width: 32, map_height: 32, livecam_buffer: put(livecam), smoothgrad_buffer: put(smoothgrad),
         consensus_buffer: put(livecam.map((one, i) => (one * (smoothgrad[i] ?? 0)) / 255)),

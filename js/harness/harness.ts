@@ -1,6 +1,6 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss, advice, finding, spike, many, kind=text|series|table|parts.
+// loss, advice, finding, spike, many, kind=text|series|table|parts, task=labels|segmentation, proof, saved.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
@@ -25,14 +25,17 @@ const kernel = new FakeKernel({
   spike: query.has("spike"),
   many: query.has("many"),
   kind: query.get("kind") ?? "image",
+  task: query.get("task") ?? "",
+  proof: query.has("proof"),
 });
+const model = query.has("saved") ? await kernel.saved() : kernel.model;
 const widget = createWidget();
-widget.initialize({ model: kernel.model });
+widget.initialize({ model });
 for (let i = 0; i < Number(query.get("views") ?? 1); i++) {
   const el = document.createElement("div");
   if (query.get("width") !== null) el.style.width = `${query.get("width") ?? ""}px`;
   document.body.append(el);
-  const remove = widget.render({ model: { ...kernel.model }, el });
+  const remove = widget.render({ model: { ...model }, el });
   Object.assign(window, { remove, kernel });
 }
 if (!query.has("still")) setInterval(() => void kernel.tick(), 100);

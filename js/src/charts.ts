@@ -107,7 +107,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       return number;
     });
     const at = h("span", { class: "cw-legend-at" });
-    legend.prepend(at);
+    const away = h("span", { class: "cw-sr" }); // drawn as well
+    legend.prepend(at, away);
 
     function showValues(step: number | null): void {
       shown.forEach((line, i) => {
@@ -116,7 +117,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       });
       const near = step === null ? undefined : markers.filter((one) => one.kind === "intervention" && Math.abs(one.step - step) <= reach()).at(-1);
       const beyond = step === null && !blank && !logarithmic ? outliers(plot) : null;
-      setText(at, step === null ? (blank ? "nothing above 0" : beyond ?? "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);
+      setText(away, beyond ?? "");
+      setText(at, step === null ? (blank ? "nothing above 0" : "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);
     }
 
     /** Steps that four pixels stand for. */

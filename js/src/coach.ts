@@ -99,7 +99,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
       kind: "failure", key: "failure", level: "error", text: `${sentence(error ?? "Training failed")} ${next}`, button: "Trace", off: !trace,
       title: "Where it happened, and what to do next",
       act: () => {
-        read("Training failed", `${error ?? ""} ${next}`, trace ?? "");
+        read("Training failed", `${sentence(error ?? "")} ${next}`, trace ?? "");
       },
     };
   }

@@ -9,7 +9,7 @@ export interface Dialog {
 
 export function createDialog(title: HTMLElement, testid: string, signal: AbortSignal, ...children: Node[]): Dialog {
   const close = button("Close", { class: "cw-button" });
-  const el = h("dialog", { class: "cw-dialog", "aria-label": title.textContent, testid }, title, ...children, close);
+  const el = h("dialog", { class: "cw-dialog", "aria-label": title.textContent, testid, tabindex: -1 }, title, ...children, close);
   close.addEventListener("click", () => {
     el.close();
   }, { signal });
@@ -20,6 +20,8 @@ export function createDialog(title: HTMLElement, testid: string, signal: AbortSi
     el,
     open: () => {
       if (!el.open) el.showModal();
+      el.focus(); // not the button at its end: it opens at its beginning
+      el.scrollTop = 0;
     },
   };
 }

@@ -28,7 +28,7 @@ export function createEvidence(context: Context): Part {
   const reasons = [reason(true), reason(false)];
   const question = h("span", { class: "cw-note", title: "The frame shows where the model looks most" });
   const caution = h("p", { class: "cw-caution", testid: "cw-caution" });
-  const judging = h("div", { class: "cw-reasons" }, question, ...reasons);
+  const judging = h("div", { class: "cw-reasons" }, question, h("span", { class: "cw-group" }, ...reasons));
   const timeline = createTimeline(context);
   const judge = createJudge(context);
   const el = h("div", { class: "cw-says" },
@@ -93,7 +93,7 @@ export function createEvidence(context: Context): Part {
     // Of the map on the screen, as the word beside the agreement is; an earlier one may be another.
     // Nobody is asked about a map that is not reliable; who knows better may say so all the same.
     const doubtful = explanation?.quality === "not reliable";
-    setHidden(question, doubtful);
+    setAttr(question, "data-off", doubtful);
     setHidden(caution, !doubtful);
     if (doubtful) setText(caution, `This map is not reliable: ${explanation.quality_reason ?? ""}`);
   }

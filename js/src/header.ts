@@ -87,7 +87,9 @@ export function createHeader({ actions, signal, announce, store }: Context, scre
     // What trained in a kernel that is gone trains no more.
     const run = state.connection === "gone" && (recorded === "training" || recorded === "paused") ? "interrupted" : recorded;
     setAttr(el, "data-state", run);
-    setText(word, status === null ? "Waiting" : STATE_WORDS[run]);
+    // A saved page knows what was under way when it was saved, not whether it still is.
+    const past = state.connection === "saved" && (run === "training" || run === "paused");
+    setText(word, status === null ? "Waiting" : past ? `Was ${run}` : STATE_WORDS[run]);
     setHidden(position, status === null);
     if (status === null) return;
     if (announced !== "" && announced !== run) announce(`${STATE_WORDS[run]} at step ${status.step}`);
@@ -101,7 +103,7 @@ export function createHeader({ actions, signal, announce, store }: Context, scre
     const done = total !== null && total > 0 ? Math.min(1, status.step / total) : 0;
     setAttr(bar, "aria-valuenow", Math.round(done * 100));
     setVar(bar, "--cw-done", done.toFixed(4));
-    const running = run === "training";
+    const running = run === "training" && !past;
     setText(leftValue, running && status.seconds_left !== null ? `${duration(status.seconds_left)} left` : "");
     setText(paceValue, running && status.steps_per_second !== null ? speed(status.steps_per_second) : "");
     setText(learningValue, status.learning_rate === null ? "" : `lr ${rate(status.learning_rate)}`);

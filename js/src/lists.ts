@@ -28,7 +28,7 @@ export interface Card {
 export const PAGES: readonly (readonly [Page, string, string])[] = [
   ["wrong", "wrong", "Wrong when training last saw them, surest first"],
   ["risk", "at risk", "Right now, and likely to be wrong soon, riskiest first"],
-  ["forgotten", "forgotten", "Right once, wrong now; those forgotten most often first"],
+  ["forgotten", "forgotten", "Right once, wrong now; most often forgotten first"],
   ["suspects", "labels", "The label itself may be wrong, most doubtful first"],
   ["alike", "alike", "Samples that show what you ignored in another one"],
 ];

@@ -120,7 +120,7 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
     u.ctx.restore();
   }
 
-  /** A small arrow at the edge for values beyond it. */
+  /** A small arrow at the edge for values beyond it, and how far the furthest is. */
   function drawOutliers(u: uPlot): void {
     const pixel = devicePixelRatio;
     const { min = -Infinity, max = Infinity } = u.scales["y"] ?? {};
@@ -128,19 +128,34 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
     lines.forEach((line, i) => {
       u.ctx.fillStyle = colour(root, LINES[i % LINES.length] ?? "");
       let last = -Infinity;
-      line.forEach((value, k) => {
-        if (typeof value !== "number" || (value <= max && value >= min)) return;
+      let [furthest, size] = [{ at: 0, x: 0, y: 0 }, -1];
+      line.forEach((at, k) => {
+        if (typeof at !== "number" || (at <= max && at >= min)) return;
         const x = u.valToPos(steps[k] ?? 0, "x", true);
-        if (x - last < 6 * pixel || x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+        if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+        const [y, by] = at > max ? [u.bbox.top, 5 * pixel] : [u.bbox.top + u.bbox.height, -5 * pixel];
+        if (Math.abs(at) > size) [furthest, size] = [{ at, x, y: y + by }, Math.abs(at)];
+        if (x - last < 6 * pixel) return;
         last = x;
-        const [y, by] = value > max ? [u.bbox.top, 5 * pixel] : [u.bbox.top + u.bbox.height, -5 * pixel];
         u.ctx.beginPath();
         u.ctx.moveTo(x - 4 * pixel, y + by);
         u.ctx.lineTo(x + 4 * pixel, y + by);
         u.ctx.lineTo(x, y);
         u.ctx.fill();
       });
+      if (size >= 0) tell(u, furthest);
     });
+  }
+
+  /** The furthest value, beside its arrow, on the side where there is room. */
+  function tell(u: uPlot, { at, x, y }: { at: number; x: number; y: number }): void {
+    const right = x < u.bbox.left + u.bbox.width / 2;
+    u.ctx.save();
+    u.ctx.font = `${10 * devicePixelRatio}px ${getComputedStyle(root).fontFamily}`;
+    u.ctx.textAlign = right ? "left" : "right";
+    u.ctx.textBaseline = "middle";
+    u.ctx.fillText(value(at), x + (right ? 7 : -7) * devicePixelRatio, y);
+    u.ctx.restore();
   }
 
   /** The same lines of another run, faint; what lies outside the shown stretch is cut. */

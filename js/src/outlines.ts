@@ -63,7 +63,7 @@ export function createOutlines({ store, signal }: Context, over: SVGSVGElement):
   toggle.addEventListener("click", () => {
     store.patch({ outlines: !store.state.outlines });
   }, { signal });
-  const place = h("span", { class: "cw-place-words", testid: "cw-place-words" });
+  const place = h("bdi", { class: "cw-place-words", dir: "auto", testid: "cw-place-words" });
   const el = h("div", { class: "cw-outline-key" }, toggle,
     h("span", { class: "cw-key-truth", title: "Solid: the mask of the data" }, "truth"),
     h("span", { class: "cw-key-said", title: "Dashed: what the model says" }, "model"),

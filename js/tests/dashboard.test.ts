@@ -109,6 +109,21 @@ describe("charts", () => {
     expect(lastOf(mounted)).toMatchObject({ kind: "compare", run: "" });
   });
 
+  it("tells how far a value lies beyond the edge, beside its arrow", async () => {
+    const away = (): string | undefined => document.querySelector(".cw-legend .cw-sr")?.textContent;
+    const ink = async (most: number): Promise<number> => {
+      const points = Array.from({ length: 200 }, (_, i) => [i + 1, i === 60 ? most : 0.5 + (i % 3) / 100]).flat();
+      await drawn(points);
+      const canvas = document.querySelector<HTMLCanvasElement>(".cw-chart canvas");
+      const { data = [], width = 0 } = canvas?.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height) ?? {};
+      return [...data.keys()].filter((i) => i % 4 === 3 && i < width * 24 * 4 && (data[i] ?? 0) > 120).length; // the uppermost rows
+    };
+    const few = await ink(0.51);
+    expect(away()).toBe("");
+    expect(await ink(30.28)).toBeGreaterThan(few + 30);
+    expect(away()).toBe("1 beyond the edge, up to 30.28");
+  });
+
   it("says why a logarithmic scale shows nothing", async () => {
     await drawn([1, -1, 2, -2]);
     const words = (): string => document.querySelector(".cw-legend-at")?.textContent ?? "";

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -41,9 +40,6 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
     Its kernels compute on so many OpenMP threads, with None on one for each processor. Several
     wait for one another at each operation, and beside any other program that takes a second.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     settings = root / ".settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -60,8 +56,8 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
     server = subprocess.Popen(
         [
             sys.executable, "-m", module, "--no-browser", "--allow-root",
-            f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-            f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+            "--ServerApp.port=0", f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={root}",
         ],
         stdout=log, stderr=subprocess.STDOUT, cwd=root,
         env={
@@ -75,14 +71,16 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
             "IPYTHONDIR": str(root / ".ipython"),
         },
     )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
             assert server.poll() is None, (root / "jupyterlab.log").read_text()
             try:
+                # the server chooses its port, and says which
+                told = json.loads((root / ".runtime" / f"jpserver-{server.pid}.json").read_text())
+                address = f"http://127.0.0.1:{told['port']}"
                 urllib.request.urlopen(f"{address}/api?token={token}", timeout=1).read()
                 break
-            except OSError:
+            except (OSError, ValueError):
                 time.sleep(0.25)
         else:
             raise AssertionError((root / "jupyterlab.log").read_text())

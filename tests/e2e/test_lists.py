@@ -42,7 +42,8 @@ model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(),
 session = coflect.Session(model, (x, y), classes=["dark", "green"], batch_size=16,
                           optimizer=lambda p: torch.optim.Adam(p, 0.003),
                           config={{"xai_every": 60, "forecast_every": 5,
-                                   "forecast": {{"horizon_epochs": 2}}}})
+                                   "forecast": {{"horizon_epochs": 2}},
+                                   "attribution": {{"budget": 60}}}})
 session.train(epochs=100_000)
 session""",
     """import json
