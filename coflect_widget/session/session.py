@@ -232,7 +232,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         self.config = checked = checked.model_copy(update={"display": display})
-        guided = engine.guided() if chosen.of_labels else None
+        guided = engine.guided() if getattr(chosen, "guidable", chosen.of_labels) else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)

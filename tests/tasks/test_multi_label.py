@@ -165,7 +165,7 @@ def test_a_session_names_maps_and_guides_labels(make_session):
     assert right.map[1:5, 7:11].mean() > left.map[1:5, 7:11].mean()
     with pytest.raises(ValueError, match="expected one of 'left', 'right'"):
         session.explain(sample, target="middle")
-    with pytest.raises(ValueError, match="have several"):
+    with pytest.raises(ValueError, match="have no one class"):
         session.feedback(sample, ignore=(0.7, 0.7, 1, 1), scope="class")
     made = session.feedback(sample, ignore=(0.7, 0.7, 1, 1))
     assert "fill" in made.record.loss
