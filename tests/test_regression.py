@@ -197,6 +197,7 @@ def test_several_values_and_maps_of_one(make):
 
 def test_a_loop_of_ones_own(make):
     session = make()
+    session.feedback(3, ignore=(0.8, 0.8, 1, 1))
     parts = session._parts
     x, y = (torch.from_numpy(a) for a in places())
     model, optimizer = parts.backend.model, parts.backend.optimizer
@@ -205,13 +206,15 @@ def test_a_loop_of_ones_own(make):
         optimizer.zero_grad()
         outputs = model(batch)
         loss = nn.functional.mse_loss(outputs, target[:, None])
-        loss.backward()
+        (loss + session.guidance_loss(batch, target, loss)).backward()
         optimizer.step()
         session.observe(None, outputs, target)
     assert session.state == "finished"
     assert parts.forecaster.drain(30)
     assert spoilt_in_queue(session) >= 9
     assert session.metrics["loss"] < 0.2
+    assert session.metrics["guidance_loss"] > 0
+    assert not session.events("lapsed")
 
 
 def test_the_memory_of_a_run_is_taken_up_again(make):

@@ -87,13 +87,15 @@ class _Hooks:
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._own.task.of_labels:
-            return None  # nothing that guidance could add to, or no label that it could speak for
+        silent = not self._own.task.of_labels and self._backend.guiding is None
+        if inputs is None or logits is None or silent:
+            return None  # nothing that guidance could add to, or no guidance that could
         task = loss
         if task is None:
             labelled = self._own.task.labelled
             mean = torch.nn.functional.cross_entropy if labelled else self._backend.loss
-            task = mean(logits.detach(), self._targets)
+            targets = self._targets if labelled else self._targets.reshape(logits.shape)
+            task = mean(logits.detach(), targets)
         with tap.off():
             term = self._own.guidance_loss(inputs, self._targets, task.detach())
         if not isinstance(term, Tensor):

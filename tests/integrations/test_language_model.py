@@ -52,7 +52,7 @@ def test_losses_of_samples_are_those_of_the_model():
         losses_of_output(net, {"labels": labels[:, 0]}, output)
 
 
-@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("pieces", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
     logging.getLogger("transformers").setLevel(logging.ERROR)
     net, data = model(), rows()

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from coflect_widget.backends.torch.labels import LabelOps
+from coflect_widget.guidance.passes import effect
 from coflect_widget.tasks import MultiLabel
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, N, backend, losses_of, pictures
@@ -112,6 +114,14 @@ def test_data_of_mixed_kinds_are_refused():
 
     with pytest.raises(ValueError, match="give all of them as class numbers, or all as"):
         backend(Items(mixed, N), task="multi_label")
+
+
+def test_what_moves_all_labels_alike_is_an_effect():
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    before, after = (LabelOps.beside(given, None) for given in (logits, logits + 2))
+    moved, still = effect(LabelOps, before, after), effect(LabelOps, before, before)
+    assert moved.min() > 0.5
+    assert still.max() == 0
 
 
 def scenes(rng, count):
