@@ -197,6 +197,7 @@ def test_several_values_and_maps_of_one(make):
 
 def test_a_loop_of_ones_own(make):
     session = make()
+    session.feedback(3, ignore=(0.8, 0.8, 1, 1))
     parts = session._parts
     x, y = (torch.from_numpy(a) for a in places())
     model, optimizer = parts.backend.model, parts.backend.optimizer
@@ -205,13 +206,15 @@ def test_a_loop_of_ones_own(make):
         optimizer.zero_grad()
         outputs = model(batch)
         loss = nn.functional.mse_loss(outputs, target[:, None])
-        loss.backward()
+        (loss + session.guidance_loss(batch, target, loss)).backward()
         optimizer.step()
         session.observe(None, outputs, target)
     assert session.state == "finished"
     assert parts.forecaster.drain(30)
     assert spoilt_in_queue(session) >= 9
     assert session.metrics["loss"] < 0.2
+    assert session.metrics["guidance_loss"] > 0
+    assert not session.events("lapsed")
 
 
 def test_the_memory_of_a_run_is_taken_up_again(make):
@@ -225,13 +228,36 @@ def test_the_memory_of_a_run_is_taken_up_again(make):
 
 def test_what_only_a_classifier_has_is_refused_with_the_reason(make):
     session = make()
-    with pytest.raises(ValueError, match="need a classifier"):
-        session.feedback(sample=0, ignore=(0, 0, 0.5, 0.5))
+    with pytest.raises(ValueError, match="have no one class"):
+        session.feedback(sample=0, ignore=(0, 0, 0.5, 0.5), scope="class")
     with pytest.raises(ValueError, match="no labels to judge"):
         session.judge(0, "right")
-    [began] = session.events("run_started")
-    assert began.data["guidance"] is False  # so that no screen offers what is refused
     trained(session, 1)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_what_is_ignored_tells_no_value_any_more(make, outputs):
+    x, y = places(SAMPLES, seed=1)
+    y = 4 * y - 3  # of both signs
+    told = x.copy()
+    told[:, 0, 13:, 13:] = y[:, None, None]  # a corner says the value
+    targets = np.stack([y, -y], 1)[:, :outputs]
+    session = trained(make((told, targets), model=network(outputs)), 6)
+    [began] = session.events("run_started")
+    assert began.data["guidance"] is True
+
+    def error() -> float:
+        with torch.no_grad():
+            said = session._parts.backend.model(torch.from_numpy(x)).numpy()
+        return float(((said - targets) ** 2).mean())
+
+    before = error()
+    assert "fill" in session.feedback(3, ignore=(0.8, 0.8, 1, 1)).record.loss
+    session.feedback(5, look=(0, 0, 0.75, 0.75))
+    trained(session, 8)
+    assert session.metrics["guidance_loss"] > 0
+    assert not session.events("lapsed")
+    assert error() < 0.5 * before
 
 
 def test_what_cannot_be_regressed_on_is_said_at_once(make):

@@ -3,7 +3,7 @@
     python benchmarks/tasks/labels_and_masks.py [--tasks segmentation multi_label] [--seeds 0 1 2]
 
 The data are `coflect.data.blobs`, in which the colour of a square gives away what is in a picture.
-Printed for each seed: the IoU, or the accuracy of the labels, on pictures without a square, of a
+Printed for each seed: the IoU, or the accuracy of the label that the square gives away, on pictures without a square, of a
 training that was left alone, of one with five strokes on squares after a third of it, of one with
 five strokes beside the squares, and of the ceiling, a training on squares that tell nothing; of the
 maps of the first, the energy on the square and how often the largest value is there; and of the
@@ -43,7 +43,10 @@ HOW = {
     "five wrong strokes": ("class", "wrong"),
     "ceiling": ("random", ""),
 }
-METRIC = {"segmentation": "val_iou", "multi_label": "val_label_accuracy"}
+METRIC = {"segmentation": "val_iou", "multi_label": "accuracy of the disc"}
+#: Of several labels, pictures to train on: of 600 no network that was tried learns the shapes.
+COUNT = {"segmentation": 600, "multi_label": 1200}
+BATCH = 32
 
 
 class UNet(nn.Module):
@@ -89,14 +92,18 @@ class Run(NamedTuple):
 def run(task: Any, how: str, seed: int, epochs: int) -> Run:
     """Train one network."""
     square, strokes = HOW[how]
-    data = coflect.data.blobs(task=task, square=square, seed=seed)  # type: ignore[arg-type]
+    made: dict[str, Any] = {"task": task, "square": square, "seed": seed}
+    data = coflect.data.blobs(count=COUNT[task], **made)
     val = coflect.data.blobs("test", task=task, square="none", seed=seed)
     torch.manual_seed(seed)
     model = UNet(4) if task == "segmentation" else small_resnet(3, width=8, seed=seed)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    steps = epochs * -(-len(data) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         session = coflect.Session(
-            model, data, val, classes=data.classes, task=task, batch_size=32, run_dir=folder,
-            optimizer=torch.optim.Adam(model.parameters(), 3e-3),
+            model, data, val, classes=data.classes, task=task, batch_size=BATCH, run_dir=folder,
+            optimizer=optimizer, scheduler=schedule,
             config={"seed": seed, "attribution": {"checks": False}},
         )  # fmt: skip
         with session:
@@ -107,9 +114,19 @@ def run(task: Any, how: str, seed: int, epochs: int) -> Run:
             if how != "left alone":
                 session.train(epochs=epochs - epochs // 3)
                 session.wait()
-                return Run(float(session.metrics[METRIC[task]]), {}, (np.nan,) * 3)
+                return Run(quality(session, task, val), {}, (np.nan,) * 3)
             forecast = followed(session, data, epochs - epochs // 3)
-            return Run(float(session.metrics[METRIC[task]]), localised(session, data), forecast)
+            return Run(quality(session, task, val), localised(session, data), forecast)
+
+
+def quality(session: Any, task: str, val: Blobs) -> float:
+    """The IoU without squares; or how often the label is right that squares give away."""
+    if task == "segmentation":
+        return float(session.metrics["val_iou"])
+    model = session._backend.model.eval()
+    with torch.no_grad():
+        said = model(torch.from_numpy(val.images))[:, 0].numpy() > 0
+    return float((said == val.there[:, 0]).mean())
 
 
 def tell(session: Any, data: Blobs, *, wrong: bool) -> None:

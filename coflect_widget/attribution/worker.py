@@ -23,6 +23,7 @@ from coflect_widget.attribution import checks, consensus, methods
 from coflect_widget.attribution.composed import Maps, composed, explained_value
 from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelError
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
+from coflect_widget.attribution.surroundings import surroundings
 from coflect_widget.backends.base import Sample
 from coflect_widget.backends.by_value import ByValueUnpickler, dumps
 from coflect_widget.backends.differentiable import Held
@@ -384,10 +385,27 @@ def _of_input(
     smoothgrad = made[parts[-1]]
     # of a kind, or a model, with one map alone there is nothing to compare with
     livecam = made[parts[0]] if parts[1:] else np.zeros_like(smoothgrad)
-    blend = consensus.consensus(livecam, smoothgrad, modality.smooth) if two else smoothgrad
+    leading = livecam
+    if two and job.region is not None and job.method == "consensus":
+        leading = _surroundings(explainer, job, found["explained"], modality, livecam)
+    blend = consensus.consensus(leading, smoothgrad, modality.smooth) if two else smoothgrad
     shown = blend if job.method == "consensus" else made[job.method]
     agreement = consensus.agreement(livecam, smoothgrad)
     return Maps(shown, livecam, smoothgrad, blend, agreement), found
+
+
+def _surroundings(
+    explainer: Explainer, job: Job, target: int, modality: Modality, otherwise: Map
+) -> Map:
+    """What decides the class of the job's region, (E) in [0, 1]; where nothing does, `otherwise`.
+
+    A class-activation map of a region shows the region.
+    """
+    assert job.region is not None  # noqa: S101 - narrows the type; asked for regions alone
+    places = cast("Any", explainer).places
+    odds, x = job.task.odds, job.input[None]
+    found = consensus.normalise(surroundings(places, x, job.region, target, odds, modality))
+    return found if found.any() else otherwise
 
 
 def _random_maps(explainer: Explainer, job: Job) -> Iterator[Map]:

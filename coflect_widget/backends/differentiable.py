@@ -73,6 +73,9 @@ class Ops(Protocol):
     def cross_entropy(self, logits: Any, targets: Any) -> Any:
         """(B,) of logits (B, classes)."""
 
+    def ignorance(self, logits: Any) -> float:
+        """The loss of a model that knows nothing, log(classes) of logits (B, classes)."""
+
     def beside(self, logits: Any, targets: Any) -> Any:
         """(B, ...) of logits: those that shall not change where rows are in part exchanged."""
 

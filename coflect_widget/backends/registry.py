@@ -86,6 +86,10 @@ BACKENDS = {
         explainer="coflect_widget.backends.keras.methods:load",
         by_name="coflect_widget.backends.keras.by_name",
         package="keras",
+        tasks={
+            "multi_label": "coflect_widget.backends.keras.numbers:LabelsBackend",
+            "regression": "coflect_widget.backends.keras.numbers:ValuesBackend",
+        },
         install="pip install 'coflect-widget[keras]'",
     ),
 }

@@ -23,7 +23,7 @@ Kind = Literal[
     "values",  # all other floating point
 ]
 
-SEVERAL_LABELS = "several labels a sample need a torch model and task='multi_label'"
+SEVERAL_LABELS = "several labels a sample need task='multi_label'"
 
 
 def kind_of_targets(targets: NDArray[Any]) -> Kind:

@@ -117,7 +117,7 @@ def make_plan(
     samples = sorted({s.sample for s in strokes if s.sample is not None})
     # without a sample of their own, any one tells shape and type
     inputs, labels = read_rows(samples or [0])
-    if samples and (labels < 0).any():  # a person has left these out
+    if samples and labels.ndim == 1 and (labels < 0).any():  # a person has left these out
         samples = [s for s, label in zip(samples, labels, strict=True) if label >= 0]
         inputs, labels = read_rows(samples or [0])
     extent = modality.extent(inputs[0])

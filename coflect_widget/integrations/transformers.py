@@ -30,7 +30,8 @@ def make_callback(own: OwnLoop) -> Any:
     backend: Any = own.backend
     if not isinstance(backend.model, torch.nn.Module):
         raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
-    return type("CoflectCallback", (_Hooks, TrainerCallback), {})(own)
+    hooks = _LossHooks if hasattr(backend, "losses_of_output") else _Hooks
+    return type("CoflectCallback", (hooks, TrainerCallback), {})(own)
 
 
 class _Hooks:
@@ -65,8 +66,12 @@ class _Hooks:
         self._pieces = args.gradient_accumulation_steps
         following = self._backend.follow(more.get("train_dataloader"))
         self._next_indices = self._resources.enter_context(following)
+        self._resources.callback(self._tapped())
+
+    def _tapped(self) -> Callable[[], object]:
+        """Look at what the model computes from now on; what ends that."""
         self._tap = ForwardTap(self._backend.model, self._forward)
-        self._resources.callback(self._tap.remove)
+        return self._tap.remove
 
     def _forward(self, inputs: Any, keywords: dict[str, Any], output: Any) -> Any:
         """The model has computed a batch."""
@@ -82,13 +87,15 @@ class _Hooks:
         loss = getattr(output, "loss", None)
         self._loss = None if loss is None else loss.detach()
         logits = tap.logits
-        if inputs is None or logits is None or not self._own.task.of_labels:
-            return None  # nothing that guidance could add to, or no label that it could speak for
+        silent = not self._own.task.of_labels and self._backend.guiding is None
+        if inputs is None or logits is None or silent:
+            return None  # nothing that guidance could add to, or no guidance that could
         task = loss
         if task is None:
             labelled = self._own.task.labelled
             mean = torch.nn.functional.cross_entropy if labelled else self._backend.loss
-            task = mean(logits.detach(), self._targets)
+            targets = self._targets if labelled else self._targets.reshape(logits.shape)
+            task = mean(logits.detach(), targets)
         with tap.off():
             term = self._own.guidance_loss(inputs, self._targets, task.detach())
         if not isinstance(term, Tensor):
@@ -135,3 +142,28 @@ class _Hooks:
     def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._own.end("finished")
         self._resources.close()
+
+
+class _LossHooks(_Hooks):
+    """The same where a session knows the losses of samples alone; nothing is added to the loss."""
+
+    def _tapped(self) -> Callable[[], object]:
+        model = self._backend.model
+        return model.register_forward_hook(self._seen, with_kwargs=True).remove
+
+    def _seen(self, model: Any, _: Any, keywords: dict[str, Any], output: Any) -> None:
+        """The model has computed a batch."""
+        if self._next_indices is None or not self._own.open or not torch.is_grad_enabled():
+            return
+        if model.training:
+            self._indices = self._next_indices()
+            self._loss = self._backend.losses_of_output(model, keywords, output)
+
+    def _step(self, control: Any) -> None:
+        if not self._own.open:
+            return
+        losses, self._loss = self._loss, None
+        if losses is not None:
+            self._own.observe(self._indices, loss=losses)
+        if not self._own.step_done():
+            control.should_training_stop = True

@@ -68,9 +68,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         a torch model also of mappings such as ``{"pixel_values": x, "labels": y}``; for a Keras
         model also a ``tf.data.Dataset`` of known length, which is read into memory.
         Labels are class numbers, integers. Floating point targets (N,) or (N, D), with a torch
-        model of D outputs and `loss`, mean regression: an error above a quantile of the newest
-        ones takes the place of "wrong" (``forecast.error_quantile``), maps show what moves the
-        first output, and strokes are refused.
+        model of D outputs and `loss`, or a Keras model and ``task="regression"``, mean
+        regression: an error above a quantile of the newest ones takes the place of "wrong"
+        (``forecast.error_quantile``), and maps show what moves the first output.
     classes : sequence of str, optional
         Names of the classes, in the order of the labels; or a mapping of names to labels such
         as torchvision's ``class_to_idx``, or of labels to names.
@@ -103,12 +103,13 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
     inputs : str or Modality, optional
         What an input is: "image", "text", the name of what `register_modality` was given, or a
         `modalities.Modality`. Found from the data if left out.
-    task : "multi_label", "segmentation" or "own_loss", optional
+    task : "multi_label", "regression", "segmentation" or "own_loss", optional
         "multi_label" says of targets (N, L) of 0 and 1 that each column is a label, there or not,
         with a probability of its own. Left out, they are taken for that where `loss` is
-        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "segmentation" is for masks (N, H, W)
-        of class numbers, and a model that gives (B, classes, H, W). "own_loss" takes items of any
-        form, and each sample's loss from a loop of your own, by `observe`. For a torch model.
+        ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "regression" is said of Keras models.
+        For torch models "segmentation" is for masks (N, H, W) of class numbers, and a model that
+        gives (B, classes, H, W), and "own_loss" takes items of any form, and each sample's loss
+        from a loop of your own, by `observe`.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -232,7 +233,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         probes = engine.probes()
         display, said_of_display = modality.fit_display(checked.display, first.input, probes)
         self.config = checked = checked.model_copy(update={"display": display})
-        guided = engine.guided() if chosen.of_labels else None
+        guided = engine.guided() if getattr(chosen, "guidable", chosen.of_labels) else None
         if guided is not None:
             engine.attach_guidance(GuidanceLosses(guided, modality, checked.guidance, checked.seed))
         facts = facts_of(engine, chosen, self.classes, checked.seed)

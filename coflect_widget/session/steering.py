@@ -187,7 +187,7 @@ class Steering:
         )
         if checked.scope == "class" and not self._task.labelled:
             raise ValueError(
-                "scope='class' needs one class for each sample, and these have several; "
+                "scope='class' needs one class for each sample, and these have no one class; "
                 "leave scope= out, or mark the place on one more sample"
             )
         return self._apply_at_boundary(self._apply_feedback, checked)

@@ -138,6 +138,9 @@ class Task(Protocol):
     of_labels : bool
         Whether outputs belong to labels, one each: the target in the queue is an outcome, a stroke
         keeps outputs right, and each output has odds.
+    guidable : bool
+        Whether a stroke can keep outputs right; a task of one's own may leave it out, where it is
+        as `of_labels`.
     groups : int
         Groups of samples that a snapshot raises and lowers together: one for each label, else 1.
     width : int
@@ -166,6 +169,7 @@ class Task(Protocol):
     words: Words
     labelled: bool
     of_labels: bool
+    guidable: bool
     groups: int
     width: int
     by_batch: bool

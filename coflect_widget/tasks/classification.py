@@ -39,6 +39,7 @@ class Classification:
     name = "classification"
     words = _WORDS
     labelled = of_labels = True
+    guidable = True
     by_batch = False
     tells_values = False
     predicts_targets = True

@@ -51,6 +51,7 @@ class MultiLabel:
     words = _WORDS
     labelled = False
     of_labels = True
+    guidable = True
     groups = 1
     by_batch = False
     tells_values = False

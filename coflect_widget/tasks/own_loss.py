@@ -48,6 +48,7 @@ class OwnLoss(ByQuantile):
     name = "own_loss"
     words = _WORDS
     labelled = of_labels = False
+    guidable = False
     groups = 1
     width = 1
     by_batch = True

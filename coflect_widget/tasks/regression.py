@@ -43,6 +43,7 @@ class Regression(ByQuantile):
     name = "regression"
     words = _WORDS
     labelled = of_labels = False
+    guidable = True
     groups = 1
     width = 1
     by_batch = True

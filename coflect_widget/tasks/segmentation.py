@@ -66,6 +66,7 @@ class Segmentation:
     words = _WORDS
     labelled = False
     of_labels = True
+    guidable = True
     groups = 1
     by_batch = False
     tells_values = False

@@ -140,5 +140,5 @@ def test_no_loss_for_classes_is_a_regression_in_a_session(make_session):
     def loss(logits, targets):
         return nn.functional.soft_margin_loss(logits, 2 * targets - 1)
 
-    with pytest.raises(ValueError, match="several labels a sample need a torch model"):
+    with pytest.raises(ValueError, match="several labels a sample need task='multi_label'"):
         make_session(cnn(), (IMAGES, hot), (IMAGES, hot), loss=loss)

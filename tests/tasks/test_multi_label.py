@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from coflect_widget.backends.torch.labels import LabelOps
+from coflect_widget.guidance.passes import effect
 from coflect_widget.tasks import MultiLabel
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, N, backend, losses_of, pictures
@@ -114,6 +116,14 @@ def test_data_of_mixed_kinds_are_refused():
         backend(Items(mixed, N), task="multi_label")
 
 
+def test_what_moves_all_labels_alike_is_an_effect():
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    before, after = (LabelOps.beside(given, None) for given in (logits, logits + 2))
+    moved, still = effect(LabelOps, before, after), effect(LabelOps, before, before)
+    assert moved.min() > 0.5
+    assert still.max() == 0
+
+
 def scenes(rng, count):
     """Pictures of two places that say a label each, and a corner that says label 0 as well."""
     there = (rng.random((count, 2)) < 0.5).astype(np.float32)
@@ -165,7 +175,7 @@ def test_a_session_names_maps_and_guides_labels(make_session):
     assert right.map[1:5, 7:11].mean() > left.map[1:5, 7:11].mean()
     with pytest.raises(ValueError, match="expected one of 'left', 'right'"):
         session.explain(sample, target="middle")
-    with pytest.raises(ValueError, match="have several"):
+    with pytest.raises(ValueError, match="have no one class"):
         session.feedback(sample, ignore=(0.7, 0.7, 1, 1), scope="class")
     made = session.feedback(sample, ignore=(0.7, 0.7, 1, 1))
     assert "fill" in made.record.loss

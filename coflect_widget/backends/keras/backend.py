@@ -32,13 +32,8 @@ from coflect_widget.backends.keras.data import Source
 from coflect_widget.backends.keras.guidance import KerasGuided
 from coflect_widget.backends.keras.kinds import find_inputs
 from coflect_widget.backends.keras.knobs import KerasKnobs
-from coflect_widget.backends.keras.loss import (
-    check_loss,
-    find_head,
-    last_activation,
-    said_of_outputs,
-    target_form,
-)
+from coflect_widget.backends.keras.loss import said_of_outputs, target_form
+from coflect_widget.backends.keras.meanings import Meanings
 from coflect_widget.backends.keras.methods import load, structure
 from coflect_widget.backends.keras.model import Classifier, weight_specs
 from coflect_widget.backends.keras.pictures import ModelInput, fit_channels
@@ -56,19 +51,12 @@ from coflect_widget.backends.keras.step import (
     refuse_compiled,
     scales_loss,
 )
-from coflect_widget.backends.keras.targets import (
-    check_classes,
-    labels_of_step,
-    read_labels,
-    refuse_odd_labels,
-    said_of_labels,
-)
-from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.backends.keras.targets import refuse_odd_labels, said_of_labels
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 
 
-class KerasBackend(Exports, KeepsState, SourcedBackend):
+class KerasBackend(Exports, KeepsState, Meanings):
     """Implements `backends.base.Backend` for Keras on TensorFlow.
 
     Parameters
@@ -115,22 +103,21 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         self.batch_size = batch_size
         self.device = find_device(config.device)
         takes = ModelInput.of(model, modality, packing)
-        self.train_source: Source = Source(train_data, "train_data", takes=takes)
+        self.train_source: Source = self.reads(train_data, "train_data", takes=takes)
         self.val_source = None
         if val_data is not None:
             takes = self.train_source.takes
-            self.val_source = Source(val_data, "val_data", takes=takes, anew=False)
+            self.val_source = self.reads(val_data, "val_data", takes=takes, anew=False)
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         found = find_inputs(model, self.sources())
         self.modality, self._entry = found.modality, found.entry
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
-        last = last_activation(model)
-        head = find_head(outputs, model.loss, last)
+        head, self.num_classes = self.find_meaning(outputs)
         self.model = Classifier(model, found.layout, head, found.axes)
-        self.num_classes = max(2, int(outputs.shape[1]))
-        check_names(num_classes, self.num_classes)
+        if num_classes is not None:
+            check_names(num_classes, self.named_outputs)
         check_scheduler(scheduler, model.optimizer)
         self.scheduler = scheduler
         self.knobs = KerasKnobs(model, scheduler, self.recompile)
@@ -142,9 +129,7 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         self._test_step: Any = None
         self._compiled: list[Any] = []
         self._epoch = 0
-        check_loss(model.loss, head, outputs, last)
-        for source in self.sources():
-            check_classes(source, self.num_classes, source.place)
+        self.check_meaning(head, outputs)
         self.take_compiled(outputs)
         rehearse(model, self.train_source, batch_size, self.train_step, self.targets)
         if any(draws_on(step) for step in self._steps.values()):
@@ -226,23 +211,6 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         refuse_odd_labels(batch.indices, labels, self.num_classes)
         labels, weights = self.as_judged(batch.indices, labels)
         return self.step(batch.indices, batch.inputs, labels, self.targets(labels), weights)
-
-    def as_judged(
-        self, indices: NDArray[np.int64], labels: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
-        """Labels (B,) to train with, `labels` itself where all are right, and weights (B,) or None.
-
-        Weights are None where all weigh the same.
-        """
-        labels, kept = self._judged.weighed(indices, labels)
-        weights = None if self._class_weight is None else self._class_weight[labels]
-        if weights is None or kept is None:
-            return labels, kept if weights is None else weights
-        return labels, kept * weights
-
-    def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """Class numbers (B,) of targets in any form that the data may have."""
-        return read_labels(targets, "targets")[0]
 
     def step(
         self,
@@ -346,14 +314,6 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
     def _forget_guided_steps(self) -> None:
         self._steps = {way: step for way, step in self._steps.items() if len(way) == 1}
 
-    def targets(self, labels: NDArray[np.int64]) -> NDArray[Any]:
-        """Class numbers (B,) in the form that the compiled loss takes."""
-        if self._target_form == "one-hot":
-            return np.eye(self.num_classes, dtype=np.float32)[labels]
-        if self._target_form == "column":
-            return labels[:, None].astype(np.float32)
-        return labels
-
     def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
         source = self.val_source
         if source is None:
@@ -401,7 +361,7 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
     ) -> StepOutput:
         logits = self.model.logits(tf.convert_to_tensor(logits))
-        labels = labels_of_step(targets)
+        labels = self.of_step(targets)
         if loss is None:
             loss = tf.reduce_mean(
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
@@ -415,7 +375,7 @@ class KerasBackend(Exports, KeepsState, SourcedBackend):
         if self.guiding is None:
             return None
         loss = tf.stop_gradient(tf.convert_to_tensor(loss))
-        term = self.guiding.loss(np.asarray(inputs), labels_of_step(targets), loss, indices)
+        term = self.guiding.loss(np.asarray(inputs), self.of_step(targets), loss, indices)
         return None if term is None else tf.cast(term, loss.dtype)
 
     def guided(self) -> KerasGuided:

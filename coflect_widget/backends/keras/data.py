@@ -58,6 +58,8 @@ class Source(source.Source):
         What was guessed, and what a person should know.
     """
 
+    width = 0  #: numbers of a target; 0 where that is a class
+
     def __init__(
         self, data: Any, argument: str, *, takes: ModelInput | None = None, anew: bool = True
     ) -> None:
@@ -68,7 +70,7 @@ class Source(source.Source):
         self.form: Form = "numbers"  # that its labels come in
         self.fractional = False  # whether labels are floating point
         self.inputs: Array | None = None
-        self.targets: NDArray[np.int64] | None = None
+        self.targets: Array | None = None
         #: whether samples are (C, H, W) by their data set's own promise
         self.channels_first = isinstance(data, ArrayDataset)
         self.turn: Turn = ""  # put the channels there
@@ -87,10 +89,18 @@ class Source(source.Source):
             self.inputs = self._as_float(inputs)
             self.fractional = labels.dtype.kind == "f"
             if self.length:
-                self.targets, self.form = read_labels(labels, argument, place=self.place)
+                self.targets, self.form = self.read_targets(labels)
         self.look()
 
-    def sample(self, index: int) -> tuple[NDArray[np.float32], int]:
+    def read_targets(self, values: Any, index: int | None = None) -> tuple[Array, Form]:
+        """Class numbers (N,), or of sample `index` alone (1,), and the form they were given in."""
+        return read_labels(values, self.argument, index, self.place)
+
+    def one(self, target: Any) -> Any:
+        """One of the targets, for a sample by itself: a class number."""
+        return int(target)
+
+    def sample(self, index: int) -> tuple[NDArray[np.float32], Any]:
         """One input as the model takes it, and its class number."""
         x, y = self.item(index)
         return self._turned(x), y
@@ -99,15 +109,15 @@ class Source(source.Source):
         """One input as the model takes it."""
         return self.sample(index)[0]
 
-    def target(self, index: int) -> int:
+    def target(self, index: int) -> Any:
         """Class number of one sample."""
-        return int(self.item(index)[1])
+        return self.item(index)[1]
 
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Array:
         """All class numbers where they are known without reading every sample; else the probes'."""
         if self.targets is not None:
             return self.targets
-        return np.array(self._probed, dtype=np.int64)
+        return np.array(self._probed)
 
     @property
     def reads_anew(self) -> bool:
@@ -129,7 +139,7 @@ class Source(source.Source):
                 yield Batch(
                     group,
                     self._turned(self._stacked([x for x, _ in items], group)),
-                    np.array([y for _, y in items], dtype=np.int64),
+                    np.array([y for _, y in items]),
                 )
 
     def _read_anew(self, order: NDArray[np.int64], sizes: list[int], skip: int) -> Iterator[Batch]:
@@ -140,7 +150,7 @@ class Source(source.Source):
         done = 0
         try:
             for indices, x, y in in_order(data, order, sizes):
-                numbers, _ = read_labels(y, self.argument, place=self.place)
+                numbers, _ = self.read_targets(y)
                 if not np.array_equal(numbers, targets[indices]):
                     raise OrderChangedError("other labels than before")
                 left[indices] = False
@@ -224,11 +234,11 @@ class Source(source.Source):
                 )
         return np.stack(inputs)
 
-    def of_arrays(self, index: int) -> tuple[NDArray[np.float32], int]:
+    def of_arrays(self, index: int) -> tuple[NDArray[np.float32], Any]:
         """See `source.Source`."""
         inputs, targets = self.inputs, self.targets
         assert inputs is not None and targets is not None  # noqa: S101, PT018 - narrows the types
-        return inputs[index], int(targets[index])
+        return inputs[index], self.one(targets[index])
 
     def form_to_add(self) -> tuple[tuple[int, ...], int]:
         """See `source.Source`."""
@@ -237,13 +247,13 @@ class Source(source.Source):
                 f"{self.argument} is read anew in each epoch, in an order of its own; give the "
                 "session arrays or a map-style data set to add samples while it trains"
             )
-        return self.item(0)[0].shape, 0
+        return self.item(0)[0].shape, self.width
 
-    def of_added(self, x: NDArray[np.float32], y: Any) -> tuple[NDArray[np.float32], int]:
+    def of_added(self, x: NDArray[np.float32], y: Any) -> tuple[NDArray[np.float32], Any]:
         """See `source.Source`."""
-        return (x.astype(np.int64) if self.whole else x), int(y)
+        return (x.astype(np.int64) if self.whole else x), self.one(y)
 
-    def of_dataset(self, index: int) -> tuple[NDArray[np.float32], int]:
+    def of_dataset(self, index: int) -> tuple[NDArray[np.float32], Any]:
         """See `source.Source`."""
         where = f"{self.argument}[{index}]"
         try:
@@ -269,8 +279,8 @@ class Source(source.Source):
         self._look_at_kind(array.shape, array.dtype)
         return self._as_float(array), self._label(item[1], index)
 
-    def _label(self, label: Any, index: int) -> int:
-        if isinstance(label, int | np.integer):
+    def _label(self, label: Any, index: int) -> Any:
+        if self.width == 0 and isinstance(label, int | np.integer):
             return int(label)
         if isinstance(label, Mapping):
             raise ValueError(
@@ -283,11 +293,11 @@ class Source(source.Source):
                 "it out"
             )
         label = np.asarray(label)
-        numbers, form = read_labels(label, self.argument, index, self.place)
+        numbers, form = self.read_targets(label, index)
         if not self._probed:
             self.form = form
         self.fractional |= label.dtype.kind == "f"
-        return int(numbers[0])
+        return self.one(numbers[0])
 
     def _turned(self, x: Array) -> NDArray[np.float32]:
         if not self.turn:
@@ -305,19 +315,19 @@ class Source(source.Source):
             )
         return array.astype(np.float32, copy=False)
 
-    def _read_alone(self, index: int) -> tuple[NDArray[np.float32], int]:
+    def _read_alone(self, index: int) -> tuple[NDArray[np.float32], Any]:
         added = self.added is not None and index >= self.added.first
         if added or self.dataset is None:
-            found: tuple[NDArray[np.float32], int] = self.item(index)
+            found: tuple[NDArray[np.float32], Any] = self.item(index)
             return found
         with self.lock:
             return self.of_dataset(index)
 
-    def picture(self, item: tuple[NDArray[np.float32], int]) -> NDArray[np.float32]:
+    def picture(self, item: tuple[NDArray[np.float32], Any]) -> NDArray[np.float32]:
         """See `source.Source`."""
         return self._turned(item[0].copy())
 
-    def probe(self, index: int) -> tuple[tuple[NDArray[np.float32], int], int, int]:
+    def probe(self, index: int) -> tuple[tuple[NDArray[np.float32], Any], Any, int]:
         """See `source.Source`."""
         x, y = self.of_dataset(index)
         if self._shape is None:

@@ -30,7 +30,7 @@ class KerasGradients:
         Runs the model on inputs (B, ...), where ``model(x)`` does not.
     """
 
-    ops = cast("Ops", TfOps)
+    ops = cast("Ops", TfOps())
 
     def __init__(
         self,

@@ -134,7 +134,7 @@ def check_loss(loss: Any, head: Head, outputs: Any, last: str = "") -> None:
     if name in _REGRESSION and head in ("logits", "logit"):
         raise ValueError(
             f"model is compiled with {shown} and its outputs are no probabilities, which is "
-            "regression, and regression is for torch models, so far; for classes "
+            "regression: pass task='regression'; for classes "
             + (_with_classes(head) if count > 1 else _BINARY)
         )
     if len(values) and not likely and not inside and (logits is False or name in _KL):

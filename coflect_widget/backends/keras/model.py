@@ -16,8 +16,9 @@ from coflect_widget.backends.base import WeightSpec
 #: Where the channels of an input are; "none": it has no axis of them.
 Layout = Literal["last", "first", "none"]
 #: What the model's outputs are; "logit" and "sigmoid" have one for two classes, and "sigmoids" are
-#: probabilities that do not sum to 1.
-Head = Literal["logits", "softmax", "sigmoids", "logit", "sigmoid"]
+#: probabilities that do not sum to 1. "labels" are the probabilities of several labels, and
+#: "values" are to be taken as they are.
+Head = Literal["logits", "softmax", "sigmoids", "logit", "sigmoid", "labels", "values"]
 
 _TINY = 1e-12
 _COUNTED = re.compile(r"_\d+(?=_|$)")
@@ -40,11 +41,11 @@ class Classifier:
         whose softmax is those probabilities again. One output x is [-x / 2, x / 2]: its softmax
         is the model's, and both classes have a gradient, which makes a map of each.
         """
-        if self.head in ("softmax", "sigmoids", "sigmoid"):
+        if self.head in ("softmax", "sigmoids", "sigmoid", "labels"):
             inside = getattr(outputs, "_keras_logits", None)
             if inside is not None:
                 outputs = inside
-            elif self.head != "sigmoid":
+            elif self.head not in ("sigmoid", "labels"):
                 outputs = tf.math.log(tf.maximum(tf.cast(outputs, tf.float32), _TINY))
             else:
                 p = tf.clip_by_value(tf.cast(outputs, tf.float32), _TINY, 1 - 1e-7)

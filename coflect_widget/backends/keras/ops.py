@@ -55,6 +55,9 @@ class TfOps:
     def cross_entropy(logits: Any, targets: Any) -> Any:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
+    def ignorance(self, logits: Any) -> float:
+        return float(np.log(max(int(logits.shape[1]), 2)))
+
     @staticmethod
     def beside(logits: Any, targets: Any) -> Any:
         return logits

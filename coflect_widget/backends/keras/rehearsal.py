@@ -59,7 +59,7 @@ def rehearse(
     places = np.resize(source.read_so_far(), last - first)
     known = {index: source.sample(index) for index in set(places.tolist())}
     inputs = np.stack([known[int(i)][0] for i in places])
-    labels = np.array([known[int(i)][1] for i in places], np.int64)
+    labels = np.array([known[int(i)][1] for i in places])
     with unchanged(model):
         try:
             step(Batch(places.astype(np.int64), inputs, labels))

@@ -104,6 +104,18 @@ def make_evaluation(model: Any, classifier: Classifier) -> Any:
     return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
 
 
+def make_outputs(model: Any, classifier: Classifier) -> Any:
+    """Loss and outputs (B, D), as `Classifier.logits` has them, of a batch (inputs, targets)."""
+
+    def evaluate(x: Any, y: Any) -> Any:
+        outputs = model(x, training=False)
+        loss = model.compute_loss(x, y, outputs, None, training=False)
+        model.compute_metrics(x, y, outputs, None)
+        return loss, classifier.logits(outputs)
+
+    return evaluate if model.run_eagerly else tf.function(evaluate, reduce_retracing=True)
+
+
 def make_test(model: Any) -> Any:
     """One step of ``fit``'s validation as Keras makes it, but indices weigh nothing."""
     step = model.test_step

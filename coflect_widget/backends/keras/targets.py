@@ -48,7 +48,7 @@ _CHANGES: dict[str, dict[Place, str]] = {
     },
 }
 
-_REGRESSION = "that is regression, and regression is for torch models, so far"
+_REGRESSION = "that is regression, which needs task='regression'"
 _ONE_CLASS = (
     f"{SEVERAL_LABELS}; a session trains one class a sample, with class numbers (N,) or one-hot "
     "rows (N, classes)"

@@ -385,6 +385,8 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
             return None
         rows = None if indices is None else torch.from_numpy(indices).to(self._device)
         x, of = self.train_source.as_long(inputs), torch.as_tensor(loss).detach()
+        if self.regression and self.task is None:
+            targets = targets.reshape(len(targets), -1)
         with self._autocast():
             return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
 

@@ -24,7 +24,6 @@ from coflect_widget.backends.torch.rehearsal import rehearse, rows_for, shown_sh
 from coflect_widget.backends.torch.several import note, row_call
 from coflect_widget.modalities import Modality
 from coflect_widget.modalities.image.inputs import channels_last
-from coflect_widget.tasks import Task
 
 
 def check_model(model: nn.Module) -> None:
@@ -82,14 +81,6 @@ def check_alike(sources: Sequence[Source]) -> None:
                 "regress on; give both the same kind of targets"
             )
         same_shapes(train.input_shape, other.input_shape)
-
-
-def check_guidable(source: Source, task: Task | None) -> None:
-    """Raise ValueError where strokes and focus would mean nothing."""
-    if source.regression and not (task and task.of_labels):
-        raise ValueError(
-            "strokes and focus need a classifier: they say what should speak for a class"
-        )
 
 
 def look_up(model: nn.Module, sources: Sequence[Source], device: torch.device) -> Modality:

@@ -32,7 +32,7 @@ class TorchGradients:
         Of a model with outputs for each place, those whose mean logits count; all if left out.
     """
 
-    ops = cast("Ops", TorchOps)
+    ops = cast("Ops", TorchOps())
 
     def __init__(
         self,

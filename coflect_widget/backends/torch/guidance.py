@@ -51,7 +51,7 @@ class TorchGuided(TorchGradients):
     read_rows : callable
         Indices -> inputs (n, C, H, W) and labels (n,), or (n, L), on the model's device.
     device : str or torch.device
-    ops : type
+    ops : TorchOps
         How logits and targets make a loss.
     """
 
@@ -60,11 +60,11 @@ class TorchGuided(TorchGradients):
         model: nn.Module,
         read_rows: ReadRows,
         device: str | torch.device = "cpu",
-        ops: type[TorchOps] = TorchOps,
+        ops: TorchOps | None = None,
     ) -> None:
         super().__init__(model)
         self.placed = False
-        self.ops = cast("Ops", ops)
+        self.ops = cast("Ops", ops or TorchOps())
         self.read_rows = read_rows
         self._device = torch.device(device)
         self.looks = self._device.type == "cpu"

@@ -165,6 +165,11 @@ class LabelOps(TorchOps):
         return each.mean(1)
 
     @staticmethod
+    def beside(logits: Tensor, targets: Tensor) -> Tensor:
+        """Of each label both answers, (B, 2 L): what all labels share is no less a prediction."""
+        return torch.cat([logits, -logits], 1)
+
+    @staticmethod
     def of_classes(logits: Tensor, targets: Tensor) -> Tensor:
         """The logits (B, 1) of the labels that are there, added up."""
         return (logits * (targets > 0.5).to(logits)).sum(1, keepdim=True)

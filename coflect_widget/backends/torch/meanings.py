@@ -13,12 +13,13 @@ import torch.nn.functional as F
 
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.sourced import SourcedBackend
-from coflect_widget.backends.torch.checks import Outputs, check_guidable, find_outputs
+from coflect_widget.backends.torch.checks import Outputs, find_outputs
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.labels import LabelHits, LabelOps, labels_task
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
+from coflect_widget.backends.torch.values import ValueOps
 
 
 class Meanings(SourcedBackend):
@@ -73,12 +74,10 @@ class Meanings(SourcedBackend):
         return (LabelHits if self.task else Explained if self.regression else Hits)(where)
 
     def guided(self) -> TorchGuided:
-        ops = LabelOps if self.task else TorchOps
+        ops: TorchOps = LabelOps() if self.task else TorchOps()
+        if self.regression and self.task is None:
+            ops = ValueOps(float(self.train_source.values().var(0).mean()))
         return TorchGuided(self.model, self.read_rows, self._device, ops)
-
-    def set_guidance(self, guidance: Any) -> str:
-        check_guidable(self.train_source, self.task)
-        return super().set_guidance(guidance)
 
     def read_rows(self, indices: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of training samples."""

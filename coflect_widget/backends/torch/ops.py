@@ -53,6 +53,9 @@ class TorchOps:
     def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets, reduction="none")
 
+    def ignorance(self, logits: Tensor) -> float:
+        return float(np.log(max(int(logits.shape[1]), 2)))
+
     @staticmethod
     def beside(logits: Tensor, targets: Tensor) -> Tensor:
         return logits

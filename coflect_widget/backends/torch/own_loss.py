@@ -27,6 +27,7 @@ from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
 from coflect_widget.backends.torch.schedules import make_scheduler
 from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.token_losses import losses_of_output
 from coflect_widget.backends.torch.weights import WeightCopies, specs
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
@@ -124,7 +125,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         if logits is not None or targets is not None:
             raise ValueError(
                 f"observe() takes losses alone under {TASK}: session.observe(indices, loss=losses)."
-                " Callbacks of other libraries give logits; write the loop with session.loop()"
+                " Lightning's callback gives logits; write the loop with session.loop()"
             )
         if loss is None:
             raise ValueError(
@@ -157,6 +158,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         on_cpu = isinstance(mean, Tensor) and mean.device.type == "cpu"
         return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, None)
 
+    losses_of_output = staticmethod(losses_of_output)
     concatenate = staticmethod(one_piece)
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:

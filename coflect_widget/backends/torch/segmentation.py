@@ -174,7 +174,7 @@ class SegmentationBackend(TorchBackend):
     # --- guidance ------------------------------------------------------------------------------
 
     def guided(self) -> TorchGuided:
-        made = TorchGuided(self.model, self.read_rows, self._device, MaskOps)
+        made = TorchGuided(self.model, self.read_rows, self._device, MaskOps())
         made.placed = True
         return made
 

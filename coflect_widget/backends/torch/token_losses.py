@@ -1,0 +1,62 @@
+"""Losses of samples in which each token has a target, as language models of transformers have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Label of a token that is in no loss.
+NO_LABEL = -100
+#: What a model's loss is called where each token is predicted from those before it.
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
+_NO_TOKENS = (
+    "transformers_callback() under task='own_loss' is for models with a loss of tokens, labels "
+    "(B, T) and logits (B, T, words), and this one has {found}; write the loop with session.loop() "
+    "and call session.observe(indices, loss=losses)"
+)
+
+
+def losses_of_tokens(logits: Tensor, labels: Tensor, *, shifted: bool) -> Tensor:
+    """Mean cross-entropy (B,) in nats over the tokens of each sample that have a label.
+
+    Row by row, so that no second copy of all logits is made.
+
+    Parameters
+    ----------
+    logits : Tensor (B, T, words)
+    labels : Tensor (B, T)
+        `NO_LABEL` where a token is in no loss. A sample without any has the loss 0.
+    shifted : bool
+        Whether the logits at a token are of the next one.
+    """
+    found = []
+    with torch.no_grad():
+        for row, wanted in zip(logits, labels.to(logits.device), strict=True):
+            given, target = (row[:-1], wanted[1:]) if shifted else (row, wanted)
+            total = F.cross_entropy(
+                given.float(), target, ignore_index=NO_LABEL, reduction="sum"
+            )  # fmt: skip
+            found.append(total / (target != NO_LABEL).sum().clamp(min=1))
+    return torch.stack(found)
+
+
+def losses_of_output(model: nn.Module, keywords: dict[str, Any], output: Any) -> Tensor:
+    """Losses (B,) of a batch that `model` was called with, as its own loss has them.
+
+    Raises
+    ------
+    ValueError
+        If the model has no loss of tokens, or was not given their labels.
+    """
+    labels, logits = keywords.get("labels"), getattr(output, "logits", None)
+    if not isinstance(labels, Tensor) or not isinstance(logits, Tensor):
+        missing = "labels" if isinstance(logits, Tensor) else "logits"
+        raise ValueError(_NO_TOKENS.format(found=f"no {missing}"))
+    if logits.ndim != 3 or labels.shape != logits.shape[:2]:
+        found = f"labels {tuple(labels.shape)} and logits {tuple(logits.shape)}"
+        raise ValueError(_NO_TOKENS.format(found=found))
+    kind = str(getattr(model, "loss_type", None) or type(model).__name__)
+    return losses_of_tokens(logits, labels, shifted=kind.endswith(_CAUSAL))
