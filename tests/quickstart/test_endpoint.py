@@ -10,16 +10,15 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
-import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
 from coflect_widget.projects.endpoint.service import Service
 from coflect_widget.projects.quickstart.columns import column_of
@@ -33,21 +32,8 @@ GOOD = {"age": 40, "paid": 12.5, "plan": "basic", "joined": "2020-05-01"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    n = 200
-    frame = pd.DataFrame({
-        "age": rng.normal(45, 12, n), "paid": rng.gamma(2, 800, n),
-        "plan": rng.choice(["basic", "plus"], n),
-        "joined": pd.date_range("2020-01-01", periods=20).repeat(10)[rng.permutation(n)],
-    })  # fmt: skip
-    frame["left"] = np.where(frame["age"] > 45, "yes", "no")
-    folder = tmp_path_factory.mktemp("served")
-    with coflect.quickstart(frame, "left", leave_out=(), run_dir=folder) as session:
-        session.train(steps=30)
-        assert session.wait(300)
-        session.test()
-        return session.run.path
+def run(trained):
+    return trained.run
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +154,7 @@ def test_without_a_key_no_path_is_told(tmp_path, capsys):
 
 def test_what_nobody_thought_of_is_answered_and_logged(run, capsys):
     service = Service(run)
-    service.pipeline.goal = None  # a fault within
+    service.model = replace(service.model, goal=None)  # a fault within
     client = TestClient(make_app(service))
     answer = client.post("/predict", json={"row": GOOD})
     assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
