@@ -11,7 +11,7 @@ import coflect_widget as coflect
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A table of people: ``run``, ``data``, ``file`` (ONNX), ``row`` and ``map`` of sample 0."""
+    """A table of people: ``run``, ``data``, ``split``, ``file``, and ``row`` and ``map`` of one."""
     rng = np.random.default_rng(0)
     n = 200
     frame = pd.DataFrame({
@@ -29,7 +29,8 @@ def trained(tmp_path_factory):
         row = {name: cells[name][0] for name in session.pipeline.inputs.sources}
         row = {name: cell if isinstance(cell, str) else _plain(cell) for name, cell in row.items()}
         return SimpleNamespace(
-            run=session.run.path, data=frame, row=row, map=session.explain(0, 240).map,
+            run=session.run.path, data=frame, row=row, split=session.split,
+            map=session.explain(0, 240).map,
             file=session.export("onnx", checkpoint="best").file,
         )  # fmt: skip
 

@@ -4,12 +4,6 @@ import base64
 import io
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +20,6 @@ from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.requested import FieldError
 from coflect_widget.projects.quickstart.sheet import Sheet
-from tests.conftest import eventually
 
 GOOD = {"age": 40, "paid": 12.5, "plan": "basic", "joined": "2020-05-01"}
 
@@ -188,36 +181,6 @@ def test_a_key_metrics_and_the_log(run, capsys):
     told = client.get("/metrics", headers=key).text
     assert 'coflect_requests_total{path="/predict",status="401"} 1.0' in told
     assert "coflect_rows_total 1.0" in told
-
-
-def test_the_command_serves_until_it_is_told_to_end(run):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "coflect_widget.cli", "serve", str(run)]
-    refused = subprocess.run(
-        [*command, "--host", "0.0.0.0"], capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 1
-    assert "COFLECT_API_KEY" in refused.stderr
-    with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:  # fmt: skip
-
-        def healthy():
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
-                    return answer.status == 200
-            except OSError:
-                assert process.poll() is None
-                return False
-
-        eventually(healthy, 120, what="the service")
-        other = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": "a.example"})
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(other)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode in (0, -signal.SIGTERM)
 
 
 # --- what each kind of data takes of a request ----------------------------------------------------

@@ -32,7 +32,7 @@ def people(row, ages):
     return [{**row, "age": float(age)} for age in ages]
 
 
-def test_the_least_sure_are_kept_labelled_and_trained_on(run, trained, capsys):
+def test_the_least_sure_are_kept_labelled_and_trained_on(run, trained, tmp_path, capsys):
     rows = people(trained.row, range(20, 70, 5))
     with TestClient(make_app(Service(run, keep=6))) as client:
         assert "up to 6 requests are kept" in json.loads(capsys.readouterr().err)["kept"]
@@ -64,6 +64,18 @@ def test_the_least_sure_are_kept_labelled_and_trained_on(run, trained, capsys):
     labelled = [row for row in again if row.label is not None]
     assert np.array_equal(x, Pipeline.of(run).preprocess([row.row for row in labelled]))
     assert [["no", "yes"][k] for k in y] == [row.label for row in labelled]
+
+    # A session goes on with what the run has learned, and knows the labelled rows too.
+    with again.session(trained.data, run_dir=tmp_path / "next") as session:
+        told = Pipeline.of(run).outputs(x)
+        assert np.allclose(session.pipeline.outputs(x), told, atol=1e-6)
+        assert session.run.config["data"]["num_train"] == len(trained.split.train) + 2
+        assert np.array_equal(session.split.test, trained.split.test)
+        session.train(1)
+        assert session.wait(240)
+        assert Service(session.run.path).model is not None
+    with pytest.raises(ValueError, match="no column 'age'"):
+        again.session(trained.data.drop(columns="age"))
     again.forget(again.queue[0])
     assert (len(again), len(coflect.kept(run))) == (5, 5)
 

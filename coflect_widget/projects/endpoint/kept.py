@@ -18,8 +18,16 @@ from coflect_widget.projects.endpoint.keeping import (
     read_row,
 )
 from coflect_widget.projects.endpoint.sources import pipeline_in
+from coflect_widget.projects.quickstart.building import build
+from coflect_widget.projects.quickstart.deciding import Choices, Question, decide
+from coflect_widget.projects.quickstart.divided import remembered
+from coflect_widget.projects.quickstart.looking import look
+from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import find
+
+#: A network that has learned needs so many times less epochs.
+_SHORTER = 4
 
 
 def kept(run: Any) -> Kept:
@@ -40,7 +48,8 @@ def kept(run: Any) -> Kept:
     >>> rows = coflect.kept("runs/run_001_20261130_1000")  # doctest: +SKIP
     >>> rows[rows.queue[0]].row, rows[rows.queue[0]].told  # doctest: +SKIP
     >>> rows.label(rows.queue[0], "yes")  # doctest: +SKIP
-    >>> x, y = rows.arrays()  # doctest: +SKIP
+    >>> session = rows.session("people.csv")  # doctest: +SKIP
+    >>> session.train()  # doctest: +SKIP
     """
     return Kept(Path(getattr(run, "path", run)))
 
@@ -156,6 +165,45 @@ class Kept:
         inputs = self._inputs
         parts = [inputs.transform(inputs.asked(inputs.requested(row.row))) for row in labelled]
         return np.concatenate(parts), self._coded([row.label for row in labelled])
+
+    def session(self, data: Any, **arguments: Any) -> Any:
+        """A session that goes on with the run's network, on its data and the labelled rows.
+
+        The rows are divided as they were: the test part is the same, and neither it nor the
+        validation part gets a labelled row. Fewer epochs are proposed than the first time.
+
+        Parameters
+        ----------
+        data
+            What `quickstart` was given for the run.
+        **arguments
+            As of `quickstart`: ``run_dir``, ``batch_size``, ``config`` and those of `Session`.
+
+        Returns
+        -------
+        DataSession
+            Its run has the pipeline of the first, and can be served.
+
+        Raises
+        ------
+        ValueError
+            If no row is labelled, the run is no run of quickstart, or the data are others.
+        """
+        more = self.arrays()
+        columns, seed = remembered(self.folder)
+        pipeline = Pipeline.of(self.folder)
+        found = look(data)
+        out = {column.name for column in found.speaking} - {*columns, self.target}
+        lacking = [name for name in columns if name not in found.sheet.cells]
+        if lacking:
+            raise ValueError(f"the data have no column {lacking[0]!r}, with which the run was made")
+        choices = Choices(self.target, self._inputs.name, self._goal.name, tuple(out))
+        decision = decide(found, choices)
+        if isinstance(decision, Question):
+            raise ValueError(f"the data are not those of the run: {decision.text}")
+        session, _ = build(decision, begin=pipeline, more=more, seed=seed, **arguments)
+        session.epochs = max(1, session.epochs // _SHORTER)
+        return session
 
     def _coded(self, labels: list[Any]) -> NDArray[Any]:
         """Labels as the network is trained on them.
