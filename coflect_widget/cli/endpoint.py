@@ -48,6 +48,7 @@ def _serve(given: argparse.Namespace) -> Answer:
         import uvicorn
 
         from coflect_widget.projects.endpoint.app import make_app
+        from coflect_widget.projects.endpoint.guard import log
     except ImportError as error:
         raise ImportError(f"{error}; pip install 'coflect-widget[serving]'") from None
     from coflect_widget.projects.endpoint.service import Service
@@ -56,6 +57,7 @@ def _serve(given: argparse.Namespace) -> Answer:
     hosts = None if key is not None else ("localhost", "127.0.0.1", "[::1]", given.host)
     service = Service(given.run, cached=given.cache, keep=given.keep)
     app = make_app(service, key=key, hosts=hosts, most_bytes=given.max_bytes)
+    log(serves=given.run, at=f"http://{given.host}:{given.port}")
     # All that was imported stays; a collection that went through it would hold requests up.
     gc.collect()
     gc.freeze()

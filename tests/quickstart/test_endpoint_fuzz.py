@@ -73,7 +73,9 @@ def request(rng, row):
                 spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
         content = bytes(spoilt)[: rng.randrange(len(spoilt) + 1)]
     elif kind == 3:
-        content = rng.choice([b"", b"\x00" * 50, rng.randbytes(30), b"[" * 5000, b'{"row":' * 900])
+        deep = rng.choice([90, 500, 900, 3000])
+        nested = b'{"row": {"age": ' + b"[" * deep + b"]" * deep + b"}}"
+        content = rng.choice([b"", b"\x00" * 50, rng.randbytes(30), b'{"row":' * 900, nested])
     headers = {"content-type": "application/json"}
     if rng.random() < 0.1:
         types = ["text/plain", "multipart/form-data", "", "application/json; charset=utf-16"]

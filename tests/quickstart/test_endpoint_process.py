@@ -91,7 +91,8 @@ def test_killed_begun_again_and_told_to_end(trained, tmp_path):
         process.wait(60)
     assert process.returncode in (0, -signal.SIGTERM)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {line["status"] for line in lines} == {200, 400}
+    assert {line["status"] for line in lines if "status" in line} == {200, 400}
+    assert [line["at"] for line in lines if "at" in line] == [f"http://127.0.0.1:{port}"] * 2
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ class Service:
                     self._planned(row, place, found, wanted)
                     for row, place in zip(one.rows, one.places, strict=True)
                 ])  # fmt: skip
-            except FieldError as error:
+            except RecursionError:
+                plans.append(FieldError("", "lists lie too deep in each other").below(("body",)))
+            except Exception as error:  # noqa: BLE001 - it is one request's, whatever it is
                 plans.append(error)
         if wanted:
             outputs = self.there.outputs(np.concatenate(list(wanted.values())))
