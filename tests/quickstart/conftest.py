@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.projects.quickstart.pipeline import Pipeline
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A table of people: ``run``, ``data``, ``split``, ``file``, and ``row`` and ``map`` of one."""
+    """A table of people: ``run``, ``data``, ``split``, and ``row`` and ``map`` of one."""
     rng = np.random.default_rng(0)
     n = 200
     frame = pd.DataFrame({
@@ -29,10 +30,21 @@ def trained(tmp_path_factory):
         row = {name: cells[name][0] for name in session.pipeline.inputs.sources}
         row = {name: cell if isinstance(cell, str) else _plain(cell) for name, cell in row.items()}
         return SimpleNamespace(
-            run=session.run.path, data=frame, row=row, split=session.split,
+            run=session.run.path,
+            data=frame,
+            row=row,
+            split=session.split,
             map=session.explain(0, 240).map,
-            file=session.export("onnx", checkpoint="best").file,
-        )  # fmt: skip
+        )
+
+
+@pytest.fixture(scope="session")
+def exported(trained):
+    """The ONNX file of `trained`."""
+    pipeline = Pipeline.of(trained.run)
+    x = pipeline.preprocess(trained.data.drop(columns="left"))
+    y = pipeline.goal.transform(trained.data["left"].to_numpy(object))
+    return coflect.open_run(trained.run).export("onnx", pipeline.model, (x, y)).file
 
 
 def _plain(cell):

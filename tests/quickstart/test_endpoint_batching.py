@@ -71,7 +71,7 @@ def test_outputs_are_remembered_up_to_a_number(trained):
 
 
 def test_what_waits_while_one_is_answered_is_answered_together():
-    held, sizes = threading.Event(), []
+    held, sizes, before = threading.Event(), [], set(threading.enumerate())
 
     def together(items):
         sizes.append(len(items))
@@ -97,7 +97,8 @@ def test_what_waits_while_one_is_answered_is_answered_together():
     batcher.close()
     assert asyncio.run(batcher.ask(6)) == 60  # it begins again
     batcher.close()
-    assert not [t for t in threading.enumerate() if t.name == "coflect-answers" and t.is_alive()]
+    more = set(threading.enumerate()) - before
+    assert not [thread for thread in more if thread.name == "coflect-answers"]
 
 
 def test_a_fault_within_is_told_to_each_and_ends_nothing():

@@ -10,7 +10,7 @@ from coflect_widget.projects.endpoint.service import Service
 
 
 @pytest.mark.sinks
-def test_a_registered_model_answers_as_the_file_does(trained, tmp_path, monkeypatch):
+def test_a_registered_model_answers_as_the_file_does(trained, exported, tmp_path, monkeypatch):
     import mlflow
     import onnx
 
@@ -18,14 +18,14 @@ def test_a_registered_model_answers_as_the_file_does(trained, tmp_path, monkeypa
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     with mlflow.start_run():
         mlflow.onnx.log_model(
-            onnx.load(trained.file), name="model", registered_model_name="people",
+            onnx.load(exported), name="model", registered_model_name="people",
             extra_files=[str(trained.run / "pipeline" / "pipeline.json")], pip_requirements=[],
         )  # fmt: skip
     body = {"row": trained.row}
     service = Service("models:/people/1")
     assert service.why == ""
     told = TestClient(make_app(service)).post("/predict", json=body).json()
-    other = TestClient(make_app(Service(trained.file))).post("/predict", json=body).json()
+    other = TestClient(make_app(Service(exported))).post("/predict", json=body).json()
     assert told == {**other, "run": "models:/people/1"}
     assert "models:/people/7 cannot be had" in Service("models:/people/7").why
     with pytest.raises(ValueError, match="cannot be kept"):

@@ -16,8 +16,8 @@ def answer(service, path="/predict", **body):
     return TestClient(make_app(service)).post(path, json=body)
 
 
-def test_a_file_answers_as_its_run_does(trained, tmp_path):
-    by_run, by_file = Service(trained.run), Service(trained.file)
+def test_a_file_answers_as_its_run_does(trained, exported, tmp_path):
+    by_run, by_file = Service(trained.run), Service(exported)
     rows = [trained.row, {**trained.row, "age": 90.0}, {**trained.row, "plan": None}]
     one, other = (answer(s, "/predict/batch", rows=rows).json() for s in (by_run, by_file))
     for a, b in zip(one["predictions"], other["predictions"], strict=True):
@@ -25,7 +25,7 @@ def test_a_file_answers_as_its_run_does(trained, tmp_path):
     info = by_file.info()
     assert (info["form"], info["run"], info["test"]["rows"]) == ("onnx", trained.run.name, 30)
     # Elsewhere it needs the pipeline beside it.
-    shutil.copy(trained.file, tmp_path / "people.onnx")
+    shutil.copy(exported, tmp_path / "people.onnx")
     assert "no pipeline.json beside it" in Service(tmp_path / "people.onnx").why
     shutil.copy(trained.run / "pipeline" / "pipeline.json", tmp_path)
     away = Service(tmp_path / "people.onnx")
@@ -46,13 +46,13 @@ def test_a_file_that_is_none_is_said(trained, tmp_path, content, why):
     assert answer(service, row={}).status_code == 503
 
 
-def test_a_pipeline_of_another_model_is_refused(trained, tmp_path):
+def test_a_pipeline_of_another_model_is_refused(trained, exported, tmp_path):
     state = json.loads((trained.run / "pipeline" / "pipeline.json").read_text())
     state["goal"]["classes"] += ["maybe"]
     state["network"]["outputs"] = 3
     (tmp_path / "pipeline.json").write_text(json.dumps(state))
-    shutil.copy(trained.file, tmp_path)
-    assert "3 outputs" in Service(tmp_path / trained.file.name).why
+    shutil.copy(exported, tmp_path)
+    assert "3 outputs" in Service(tmp_path / exported.name).why
 
 
 def test_a_map_is_the_one_of_the_session(trained, monkeypatch):
@@ -63,8 +63,8 @@ def test_a_map_is_the_one_of_the_session(trained, monkeypatch):
         assert told.status_code == 200, told.text
         found = told.json()["explanation"]
         assert found["map"] == pytest.approx(trained.map.tolist(), abs=2e-4)
-        names = [line["name"] for line in found["content"]["features"]]
-        assert len(names) == len(found["map"])
+        units = [unit for line in found["content"]["rows"] for unit in line["units"]]
+        assert sorted(units) == list(range(len(found["map"])))
         assert max(found["map"]) == 1
         assert found["of"] in ("yes", "no")
         other = {"yes": "no", "no": "yes"}[found["of"]]

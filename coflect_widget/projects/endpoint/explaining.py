@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
 from coflect_widget.backends.by_value import dumps
-from coflect_widget.config import AttributionConfig, DisplayConfig
+from coflect_widget.config import Config, DisplayConfig
 from coflect_widget.projects.endpoint.batching import BusyError
 from coflect_widget.projects.quickstart.pipeline import Pipeline, best_weights
 from coflect_widget.records.reopened import reopen
@@ -113,8 +113,8 @@ class _Parts:
         )  # fmt: skip
         self.task, engine = opened.task, opened.engine
         self.modality = engine.modality
-        self.how = AttributionConfig(**recorded.config.get("attribution", {}))
-        self.seed = int(recorded.config.get("seed", 0)) * 1_000_003
+        config = Config.from_mapping(recorded.config.get("config"))
+        self.how, self.seed = config.attribution, config.seed * 1_000_003
         structure, kind = opened.way.structure, dumps(self.modality)
         name = hashlib.blake2b(structure + kind, digest_size=16).hexdigest()
         self.weights = best_weights(run)
