@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.deciding import Decision
+from coflect_widget.projects.quickstart.divided import remember
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.inputs import KINDS
@@ -27,6 +29,8 @@ _EPOCHS = (4, 150)
 def build(
     decision: Decision,
     *,
+    begin: Pipeline | None = None,
+    more: tuple[NDArray[Any], NDArray[Any]] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -38,6 +42,10 @@ def build(
     Parameters
     ----------
     decision : Decision
+    begin : Pipeline, optional
+        Of another run: its inputs, goal and network are gone on with.
+    more : (x, y), optional
+        Further samples of the training part, as the network takes them.
     run_dir : path, optional
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -63,27 +71,35 @@ def build(
     if bad:
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
-    inputs, goal = kind(), task()
+    inputs, goal = (kind(), task()) if begin is None else (begin.inputs, begin.goal)
     sheet = inputs.samples(sheet, columns, target)
     coded = task.coded(sheet.cells[target])
     split = divide(
         coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
     )
     train = sheet.rows(split.train)
-    inputs.fit(train, columns)
-    goal.fit(train.cells[target])
+    if begin is None:
+        inputs.fit(train, columns)
+        goal.fit(train.cells[target])
     if goal.outputs < 1 + goal.by_class:
         raise ValueError(
             f"{target!r} has one class in the training part: there is nothing to learn"
         )
     x, y = inputs.transform(train), goal.transform(train.cells[target])
+    if goal.by_class:  # of data with classes that the run to go on with has not seen
+        x, y = x[y >= 0], y[y >= 0]
     validation = sheet.rows(split.validation)
     if goal.by_class:  # a class that only the validation part has cannot be learned
         known = goal.transform(validation.cells[target]) >= 0
         validation = validation.rows(known)
         split = replace(split, validation=split.validation[known])
-    network = inputs.network(x, goal.outputs)
-    model = make(network, seed, x, goal.evidence(y))
+    if begin is None:
+        network = inputs.network(x, goal.outputs)
+        model = make(network, seed, x, goal.evidence(y))
+    else:
+        network, model = begin.network, begin.model
+    if more is not None:
+        x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
     epochs = int(np.clip(round(kind.steps / -(-len(x) // size)), *_EPOCHS))
     session = DataSession(
@@ -101,4 +117,5 @@ def build(
         **goal.arguments(),
         **arguments,
     )
+    remember(session.run.path, [column.name for column in columns], seed)
     return session, [*said, *split.said, *inputs.said]

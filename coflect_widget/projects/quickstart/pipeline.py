@@ -117,20 +117,38 @@ class Pipeline:
         from coflect_widget.projects.quickstart.networks.made import make, put_weights
 
         folder = Path(run)
-        try:
-            state = json.loads(read_text(folder, f"{FOLDER}/{FILE}", _MOST_TEXT))
-            if state["format"] != FORMAT:
-                raise ValueError(f"format {state['format']!r} is not known")
-            inputs = KINDS[state["kind"]].from_state(state["inputs"])
-            goal = GOALS[state["task"]].from_state(state["goal"])
-            target, network = str(state["target"]), dict(state["network"])
-            if network.get("outputs") != goal.outputs:
-                raise ValueError("the network has other outputs than the task")
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
+        inputs, goal, target, network = parts_of(folder, f"{FOLDER}/{FILE}")
         model = make(network)
         put_weights(model, best_weights(folder))
         return cls(inputs, goal, target, network, model)
+
+
+def parts_of(folder: Path, name: str) -> tuple[Inputs, Goal, str, dict[str, Any]]:
+    """Inputs, goal, target and network of what `Pipeline.save` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file, from there.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or its parts do not fit together.
+    """
+    try:
+        state = json.loads(read_text(folder, name, _MOST_TEXT))
+        if state["format"] != FORMAT:
+            raise ValueError(f"format {state['format']!r} is not known")
+        inputs = KINDS[state["kind"]].from_state(state["inputs"])
+        goal = GOALS[state["task"]].from_state(state["goal"])
+        target, network = str(state["target"]), dict(state["network"])
+        if network.get("outputs") != goal.outputs:
+            raise ValueError("the network has other outputs than the task")
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
+    return inputs, goal, target, network
 
 
 def best_weights(run: Path) -> dict[str, Any]:
