@@ -70,6 +70,7 @@ class InterventionRecord(Payload):
     loss: str = ""  #: the loss terms it became
     knobs: list[KnobTurn] = []
     data: DataChange | None = None
+    kept: int | None = None  #: as of `Undone`
 
     @property
     def guides(self) -> bool:
@@ -124,6 +125,8 @@ class Undone(Payload):
     author: str = ""
     understood: str = ""
     focus: float | None = None  #: strength of new strokes afterwards
+    #: with a branch that was kept: the run was gone back behind the event of this number
+    kept: int | None = None
 
 
 class Lapsed(Payload):
@@ -183,10 +186,14 @@ class Effect(Payload):
     measures: list[Measure] = []
 
 
+#: A branch of a proof.
+Branch = Literal["treated", "untreated", "placebo"]
+
+
 class ProofBranch(Record):
     """One branch of a proof: what it came to, one figure for each seed."""
 
-    name: Literal["treated", "untreated", "placebo"]
+    name: Branch
     quality: list[float | None] = []  #: on validation, as the task measures it
     loss: list[float | None] = []
     pull: list[float | None] = []  #: of what is ignored, beyond the same shape elsewhere
@@ -220,6 +227,7 @@ class Proof(Payload):
     quality: str = ""  #: what the task calls its quality, such as "accuracy"
     branches: list[ProofBranch] = []
     beyond: list[Beyond] = []
+    keeps: list[Branch] = []  #: branches whose end is on disk, until the next proof
 
     def __str__(self) -> str:
         return self.text
@@ -233,6 +241,17 @@ class Proving(Payload):
     total: int
     text: str = ""
     over: bool = False
+
+
+class Kept(Payload):
+    """The training is that of a proof's branch from now on, at the step at which it ended."""
+
+    intervention: str
+    branch: Branch
+    from_step: int  #: where the branches began
+    back: str  #: name of the checkpoint of what the training was before
+    author: str = ""
+    text: str = ""  #: what has become of the training, in a sentence or two
 
 
 class Finding(Payload):

@@ -22,6 +22,7 @@ from coflect_widget.events.guidance import (
     Finding,
     Hits,
     InterventionRecord,
+    Kept,
     KnobsInForce,
     Lapsed,
     Proof,
@@ -81,6 +82,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "answer": Answered,
     "proof": Proof,
     "proving": Proving,
+    "kept": Kept,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
     "resumed": Resumed,
@@ -108,6 +110,7 @@ DURABLE = frozenset(
         "judged",
         "answer",
         "proof",
+        "kept",
     }
 )
 

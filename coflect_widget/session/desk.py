@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from coflect_widget import events
@@ -112,6 +114,7 @@ class Desk:
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
         self.prove: Callable[[str], str]  # by the session; gives the verdict
+        self.keep: Callable[[str, str], str]  # by the session: intervention, branch
         self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
@@ -167,6 +170,8 @@ class Desk:
                 return _later(self.answer(command.finding, command.answer), _said_of_finding)
             case events.Prove():
                 return self._prove(command.intervention)
+            case events.Keep():
+                return self._keep(command)
             case events.EndProof():
                 if self.proving is None:
                     raise ValueError("no proof is under way")
@@ -179,6 +184,16 @@ class Desk:
             case events.CloseOthers():
                 return _aside(self._close_others)
         raise ValueError(f"{type(command).__name__} is no command of a training")
+
+    def _keep(self, command: events.Keep) -> Future[Answer]:
+        if self._loop.running:
+            raise ValueError("to go on from a branch, Stop this training first")
+        _ = self._steering.ledger[command.intervention]
+        self._tell.command(f"keep {command.branch} of {command.intervention}")
+        return _aside(lambda: self._kept(command))
+
+    def _kept(self, command: events.Keep) -> Answer:
+        return Answer(self.keep(command.intervention, command.branch), self._loop.step)
 
     def _prove(self, intervention: str) -> Future[Answer]:
         if self._loop.running:
@@ -369,6 +384,7 @@ def _at_once(text: str, step: int | None = None) -> Future[Answer]:
 def _aside(do: Callable[[], Answer]) -> Future[Answer]:
     """Do what may take its time in a thread of its own; whoever handles messages must not wait."""
     answer: Future[Answer] = Future()
+    do = partial(copy_context().run, do)  # who asks for it is on record
 
     def work() -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Folded:
             "steps_left": None,
         }
         self._own_loop = False
-        self._came_of = came_of = CameOf(self.ledger, self.dirty)
+        self._came_of = came_of = CameOf(self.ledger, self.overlays, self.dirty)
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -115,6 +115,7 @@ class Folded:
             events.Effect: came_of.effect,
             events.Proving: came_of.proving,
             events.Proof: came_of.proof,
+            events.Kept: came_of.kept,
             events.Hits: self._found_alike,
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
@@ -426,16 +427,8 @@ class Folded:
         self.dirty.add("knobs")
 
     def _advised(self, _: Event, data: events.Advice) -> None:
-        self.advice = None
-        if data.key:
-            self.advice = {
-                "key": data.key,
-                "text": data.text,
-                "button": data.button,
-                "does": data.does,
-                "sample": data.sample,
-                "intervention": data.intervention,
-            }
+        shown = {name: data[name] for name in protocol.Advice.__annotations__}
+        self.advice = cast("protocol.Advice", shown) if data.key else None
         self.dirty.add("advice")
 
     def _failure(self, _: Event, data: events.Failure) -> None:

@@ -297,6 +297,9 @@ class ProofShown(TypedDict):
     verdict: Literal["", "helped", "no difference", "harmed", "no verdict"]
     text: str
     share: float  # of its steps that are done, 0 to 1
+    keeps: Annotated[list[str], older([])]  # branches that the training can go on from
+    kept: Annotated[str, older("")]  # the one that it goes on from
+    to_step: int | None  # where they ended
 
 
 class LedgerItem(TypedDict):
