@@ -277,6 +277,9 @@ function readProofShown(from: Fields): ProofShown {
     verdict: str(from, "verdict") as "" | "helped" | "no difference" | "harmed" | "no verdict",
     text: str(from, "text"),
     share: num(from, "share"),
+    keeps: or(strings, [])(from, "keeps"),
+    kept: or(str, "")(from, "kept"),
+    to_step: maybe(num)(from, "to_step"),
   };
 }
 

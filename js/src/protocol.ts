@@ -245,6 +245,9 @@ export interface ProofShown {
   verdict: "" | "helped" | "no difference" | "harmed" | "no verdict";
   text: string;
   share: number;
+  keeps: string[];
+  kept: string;
+  to_step: number | null;
 }
 
 /** One intervention as the ledger shows it. */
@@ -424,6 +427,7 @@ export type Command =
   | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
   | { kind: "prove"; intervention: string }
   | { kind: "end_proof" }
+  | { kind: "keep"; intervention: string; branch: "treated" | "untreated" | "placebo" }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }
