@@ -254,6 +254,16 @@ class Kept(Payload):
     text: str = ""  #: what has become of the training, in a sentence or two
 
 
+class PullThen(Record):
+    """The pull of a finding at one step of the run, measured later in the weights of then."""
+
+    step: int
+    epoch: int
+    pull: float
+    low: float  #: of a 95 % interval
+    high: float
+
+
 class Finding(Payload):
     """One small region that decides by itself, in a share of the samples that were looked at.
 
@@ -269,7 +279,11 @@ class Finding(Payload):
     interval: tuple[float, float]  #: 95 %, of the pull
     held_out: bool  #: whether those others are validation data
     classes: list[int]  #: labels of the samples it was seen in
-    since: int  #: epoch at which it was found
+    #: epoch after which it first had half of its pull and kept it; that at which it was found where
+    #: `began` is null
+    since: int
+    began: tuple[int, int] | None = None  #: 95 % interval of `since`, in epochs
+    history: list[PullThen] = []  #: its pull over the run
     count: int  #: training samples in which it was found again, or nearly so
     text: str  #: the question, with its figures
     asked: bool = True  #: whether a person is to answer it

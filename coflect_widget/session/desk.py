@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from coflect_widget import events
@@ -384,11 +383,11 @@ def _at_once(text: str, step: int | None = None) -> Future[Answer]:
 def _aside(do: Callable[[], Answer]) -> Future[Answer]:
     """Do what may take its time in a thread of its own; whoever handles messages must not wait."""
     answer: Future[Answer] = Future()
-    do = partial(copy_context().run, do)  # who asks for it is on record
+    context = copy_context()  # who asks for it is on record
 
     def work() -> None:
         try:
-            answer.set_result(do())
+            answer.set_result(context.run(do))
         except Exception as error:  # noqa: BLE001 - the person gets the reason
             answer.set_exception(error)
 

@@ -201,6 +201,7 @@ class Branch:
             {f"val_{name}": value for name, value in tree["branch"]["quality"].items()}
         )
         parts.loop.snapshot_now()
+        parts.findings.go_back(self.fork[0])
         where = (
             f"back from step {before} to" if before > self.checkpoint.step else f"from {before} at"
         )
@@ -235,6 +236,7 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
     while names & {f"before-keep-{number}", f"kept-{number}"}:
         number += 1
     back = f"before-keep-{number}"
+    parts.findings.wait(DISK)  # they look at weights of this course
     parts.checkpoints.take(back).result(DISK)
     told, text = found.take_up(parts, seq, back)
     checkpoint = parts.checkpoints.take(f"kept-{number}").result(DISK)
@@ -287,7 +289,9 @@ def _follow(
         if not one.undone and not stays:
             taken_out.append(one)
     in_force = {one.id for one in followed.taken if not one.undone}
-    strengths = {one.id: one.strength for one in (*mine.state().strokes, *mine.state().located)}
+    state = mine.state()
+    strengths = {stroke.id: stroke.strength for stroke in state.strokes}
+    strengths |= {place.id: place.strength for place in state.located}
     for entry in own.values():
         again = placebo and entry.id == branch.proved
         if entry.id in in_force and not again:
@@ -304,7 +308,7 @@ def _follow(
         )
         when = datetime.now(UTC).isoformat(timespec="seconds")
         followed.append(record, branch.fork[0], when)
-        told.append(record.model_copy(update={"focus": mine.state().focus}))
+        told.append(record.model_copy(update={"focus": state.focus}))
     focus = followed.state().focus
     out = [
         events.Undone(id=one.id, author=author, understood=one.understood, focus=focus, kept=seq)

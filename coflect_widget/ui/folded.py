@@ -14,6 +14,7 @@ from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui import protocol
 from coflect_widget.ui.alarms import Alarms
 from coflect_widget.ui.asked import Asked
+from coflect_widget.ui.began import add_pulls, with_beginning
 from coflect_widget.ui.behind import lines_of, others
 from coflect_widget.ui.came_of import CameOf
 
@@ -121,7 +122,7 @@ class Folded:
             events.Suspects: self._doubted,
             events.Judged: self._judged,
             events.Resumed: self._resumed,
-            events.Finding: self.asked.found,
+            events.Finding: self._finding,
             events.Answered: self.asked.answered,
         }
 
@@ -198,8 +199,7 @@ class Folded:
         )
         if data.focus is not None:
             self.status["focus"] = data.focus
-        if self.gallery is not None:
-            self.status["others"] = others(self.gallery.path)
+        self.status["others"] = others(self.gallery.path)
 
     def _resumed(self, event: Event, data: events.Resumed) -> None:
         """The run goes on from there: what it had done after that is done again."""
@@ -216,6 +216,13 @@ class Folded:
             state="idle", step=event.step, epoch=event.epoch, error=None, seconds_left=None
         )
         self.dirty |= {"status", "metrics", "markers"}
+
+    def _finding(self, event: Event, data: events.Finding) -> None:
+        """A finding, its pull over the run, and where that began."""
+        self.asked.found(event, data)
+        add_pulls(data, self.series)
+        self.markers = with_beginning(self.markers, data)
+        self.dirty |= {"metrics", "markers"}
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch

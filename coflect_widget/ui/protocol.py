@@ -54,7 +54,7 @@ from coflect_widget.ui.fields import FROM_CLASSES, Cells, Mask, Png, binary, old
 from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
-MarkerKind = Literal["intervention", "window_open", "window_shut"]
+MarkerKind = Literal["intervention", "window_open", "window_shut", "finding"]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions
 
 
@@ -112,7 +112,7 @@ class Marker(TypedDict):
     step: int
     kind: MarkerKind
     text: str
-    id: str | None  # of the intervention
+    id: str | None  # of the intervention, or of the finding that began there
 
 
 class ReviewWindow(TypedDict):

@@ -55,7 +55,7 @@ function readBehind(from: Fields, buffers: Buffers): Behind {
 function readMarker(from: Fields): Marker {
   return {
     step: num(from, "step"),
-    kind: str(from, "kind") as "intervention" | "window_open" | "window_shut",
+    kind: str(from, "kind") as "intervention" | "window_open" | "window_shut" | "finding",
     text: str(from, "text"),
     id: maybe(str)(from, "id"),
   };

@@ -57,7 +57,7 @@ export interface Behind {
 /** A moment worth a line in the charts. */
 export interface Marker {
   step: number;
-  kind: "intervention" | "window_open" | "window_shut";
+  kind: "intervention" | "window_open" | "window_shut" | "finding";
   text: string;
   id: string | null;
 }
