@@ -88,7 +88,7 @@ const full = {
   alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] }],
   question: {
     id: "f1", text: "This place alone turns 97% of other pictures into <b>cat</b>; it was found in 1029 of 1300 pictures. Is it the reason?",
-    count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2],
+    count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2], controls: "Of 3 control questions 1 called a right reason (6% to 79%).",
     samples: [
       { index: 4187, region: { box: [0.7, 0.7, 0.95, 0.95] }, content: null, thumbnail_buffer: 3 },
       { index: 555, region: { words: [0, 2] }, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, thumbnail_buffer: null },

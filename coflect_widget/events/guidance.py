@@ -287,12 +287,29 @@ class Finding(Payload):
     count: int  #: training samples in which it was found again, or nearly so
     text: str  #: the question, with its figures
     asked: bool = True  #: whether a person is to answer it
+    blind: bool = False  #: asked without its figures, as a control is
     answer: Literal["", "wrong reason", "right reason", "skip"] = ""
     intervention: str = ""  #: that ignores it, after "wrong reason"
 
 
+class Control(Payload):
+    """A random place that a person is asked about as if it were a finding.
+
+    Its `id` is of the same row as those of findings: nobody can tell it by that.
+    """
+
+    id: str
+    index: list[int]  #: samples that are shown
+    regions: list[dict[str, Any]]  #: where, in each of them
+    classes: list[int]
+    worth: float  #: as much as of a finding, for the order of the questions
+
+
 class Answered(Payload):
-    """What a person said of a finding; "wrong reason" comes after its intervention."""
+    """What a person said of a finding or a control.
+
+    "wrong reason" of a finding comes after its intervention.
+    """
 
     finding: str
     answer: Answer

@@ -18,6 +18,7 @@ from pydantic import (
 from coflect_widget.events.base import LARGEST, Payload, Split, is_finite
 from coflect_widget.events.guidance import (
     Answered,
+    Control,
     Effect,
     Finding,
     Hits,
@@ -79,6 +80,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "hits": Hits,
     "effect": Effect,
     "finding": Finding,
+    "control": Control,
     "answer": Answered,
     "proof": Proof,
     "proving": Proving,

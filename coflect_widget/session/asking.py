@@ -10,6 +10,7 @@ from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import one_of
 from coflect_widget.session.drawing import findings
 from coflect_widget.session.held import Held
+from coflect_widget.studies.controls import Controls
 
 
 class Asks(Held):
@@ -30,6 +31,16 @@ class Asks(Held):
         return findings(
             parts.findings.found, parts.gallery.thumbnail, parts.modality, parts.steering.extent
         )
+
+    @property
+    def controls(self) -> Controls:
+        """How control questions were answered: ``.answered``, ``.errors``, ``.rate``, ``.by``.
+
+        With ``config={"findings": {"act": "ask"}}`` a random place is asked about now and then. To
+        call that a right reason is an error.
+        """
+        parts = self._made()
+        return parts.findings.controls.tally.controls
 
     def find_shortcuts(self, timeout: float = 600.0) -> Pictured[events.Finding]:
         """Look at the model as it is now, and wait for what is found.

@@ -175,6 +175,7 @@ def build(
         ),
         by_itself=config.findings.act != "off",
         asks=config.findings.act == "ask",
+        controls=config.findings.controls,
         able=task.labelled and bool(backend.explainer) and isinstance(structure, bytes),
     )
     labels = Labels(

@@ -20,7 +20,7 @@ from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
-from coflect_widget.session.answering import Answering
+from coflect_widget.session.answering import Answering, Asked
 from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.holding import Holding
@@ -297,7 +297,7 @@ class Desk:
 
     def answer(
         self, finding: str, said: events.Answer
-    ) -> Future[tuple[events.Finding, Intervention | None]]:
+    ) -> Future[tuple[Asked, Intervention | None]]:
         """An answer to a finding; see `Answering.answer`."""
         return self._findings.answer(finding, said)
 
@@ -422,10 +422,13 @@ def _said_of_verdict(data: events.Judged) -> Answer:
     return Answer(f"Sample {data.index}: {data.verdict}{label}")
 
 
-def _said_of_finding(done: tuple[events.Finding, Intervention | None]) -> Answer:
+def _said_of_finding(done: tuple[Asked, Intervention | None]) -> Answer:
     finding, told = done
+    if isinstance(finding, str):
+        return Answer(f"That was a control, a random place; nothing is ignored. {finding}")
+    more = f". It alone turns {finding.pull:.0%} of other samples" if finding.blind else ""
     if told is not None:
         samples = "1 sample" if finding.count == 1 else f"{finding.count:,} samples"
-        return Answer(f"Ignored in {samples}", told.step, told)
+        return Answer(f"Ignored in {samples}{more}", told.step, told)
     good = finding.answer == "right reason"
-    return Answer("A right reason: it is not asked about again" if good else "Put away")
+    return Answer(f"A right reason: it is not asked about again{more}" if good else "Put away")

@@ -47,6 +47,7 @@ from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
 from coflect_widget.session.trying import Tries, kept_of, proved_of
 from coflect_widget.session.waiting import Waits
+from coflect_widget.studies.controls import tally_of
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
@@ -286,7 +287,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         try:
             if resumed is not None:
                 go_on(resumed, self._parts)
-                self._parts.findings.adopt(findings_of(self._run.events()))
+                recorded = self._run.events()
+                self._parts.findings.adopt(findings_of(recorded), tally_of(recorded))
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())

@@ -20,6 +20,7 @@ from coflect_widget.backends.base import Sample
 from coflect_widget.events import Answered, Event, Finding, StrokeRecord
 from coflect_widget.modalities.base import Array, Corners, Modality
 from coflect_widget.studies.began import Course, Kept, Past
+from coflect_widget.studies.controls import ControlQuestions, Tally
 from coflect_widget.studies.grouping import groups, interval
 from coflect_widget.studies.looking import SEARCHED, TEMPLATES, Carrier, Looking, Places
 from coflect_widget.studies.pulls import Snapshot
@@ -73,6 +74,13 @@ class Finder:
         Whether a person is asked about what it then finds; about the rest one is.
     able : bool
         Whether it looks at all.
+    controls : float
+        For so many findings, a share of those that it has a person asked about, a random place is
+        asked about too; as many are asked about without their figures.
+
+    Attributes
+    ----------
+    controls : ControlQuestions
     """
 
     def __init__(
@@ -93,6 +101,7 @@ class Finder:
         by_itself: bool,
         asks: bool,
         able: bool,
+        controls: float = 0.0,
     ) -> None:
         self._looking = Looking(worker, modality, read_train, num_train, seed)
         self._course = Course(snapshot, nbytes)
@@ -109,6 +118,8 @@ class Finder:
         self._by_itself = by_itself
         self._asks = asks
         self._able = able
+        share = controls if by_itself and asks else 0.0
+        self.controls = ControlQuestions(share, self._looking, modality, seed)
         self._known: dict[str, _Known] = {}
         self._next: tuple[Kept, bool] | None = None
         self._changed = threading.Condition()
@@ -194,9 +205,10 @@ class Finder:
             self._looking.close()
             self._changed.notify_all()
 
-    def adopt(self, findings: Sequence[Finding]) -> None:
-        """Findings of the run that is gone on with."""
+    def adopt(self, findings: Sequence[Finding], tally: Tally) -> None:
+        """Findings and control questions of the run that is gone on with."""
         with self._changed:
+            self.controls.tally = tally
             for finding in findings:
                 self._known[finding.id] = _Known(finding, None)
 
@@ -307,6 +319,15 @@ class Finder:
                 self._report(
                     _by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
                 )
+        if self.controls.wanted:
+            name = self._new_name()
+            control = self.controls.made(name, snapshot, looked, receivers, places, rng)
+            if control is not None:
+                self._tell(control)
+
+    def _new_name(self) -> str:
+        """Findings and controls are numbered in one row."""
+        return f"f{len(self._known) + len(self.controls.tally.asked) + 1}"
 
     def _receivers(self, rng: np.random.Generator) -> Array:
         """Samples that receive a region (n, ...)."""
@@ -336,7 +357,7 @@ class Finder:
                 count = round(count * self._num_train / SEARCHED)
             classes = sorted({one.label for one in group})
             new = Finding(
-                id=f"f{len(self._known) + 1}",
+                id=self._new_name(),
                 index=[one.index for one in group],
                 regions=[one.region.to_json() for one in group],
                 looked=looked,
@@ -349,6 +370,7 @@ class Finder:
                 count=count,
                 text="",
                 asked=asks,
+                blind=asks and self.controls.blind(),
             )
             known = _Known(new, places)
         newer = known.finding.model_copy(

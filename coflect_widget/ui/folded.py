@@ -123,7 +123,8 @@ class Folded:
             events.Judged: self._judged,
             events.Resumed: self._resumed,
             events.Finding: self._finding,
-            events.Answered: self.asked.answered,
+            events.Control: self.asked.take,
+            events.Answered: self.asked.take,
         }
 
     def apply(self, event: Event) -> None:
@@ -219,7 +220,7 @@ class Folded:
 
     def _finding(self, event: Event, data: events.Finding) -> None:
         """A finding, its pull over the run, and where that began."""
-        self.asked.found(event, data)
+        self.asked.take(event, data)
         add_pulls(data, self.series)
         self.markers = with_beginning(self.markers, data)
         self.dirty |= {"metrics", "markers"}
@@ -367,8 +368,7 @@ class Folded:
         # The alarm's own end comes with the next steps; where training is held there are none.
         if self.alarms.undo(data.id):
             self.dirty.add("alarms")
-        if data.focus is not None:
-            self.status["focus"] = data.focus
+        self.status["focus"] = self.status["focus"] if data.focus is None else data.focus
         self.dirty |= {"ledger", "status"}
 
     def _lapsed(self, event: Event, data: events.Lapsed) -> None:

@@ -383,12 +383,13 @@ class QuestionSample(TypedDict):
 class Question(TypedDict):
     """What a person is asked: whether one small place is a good reason for a class."""
 
-    id: str  # of the finding
+    id: str  # of the finding, or of a random place among them
     text: str
-    count: int  # training samples that have it
-    pull: float  # share of other samples that it turns, -1 to 1
+    count: int | None  # training samples that have it; null: that is said after the answer
+    pull: float | None  # share of other samples that it turns, -1 to 1; null: as above
     interval: list[float]  # 95 %, of the pull
     classes: list[int]
+    controls: Annotated[str, older("")]  # how random places were answered so far, in a sentence
     samples: list[QuestionSample]  # the strongest first
 
 

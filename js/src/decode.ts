@@ -369,10 +369,11 @@ function readQuestion(from: Fields, buffers: Buffers): Question {
   return {
     id: str(from, "id"),
     text: str(from, "text"),
-    count: num(from, "count"),
-    pull: num(from, "pull"),
+    count: maybe(num)(from, "count"),
+    pull: maybe(num)(from, "pull"),
     interval: numbers(from, "interval"),
     classes: numbers(from, "classes"),
+    controls: or(str, "")(from, "controls"),
     samples: list((one) => readQuestionSample(one, buffers))(from, "samples"),
   };
 }

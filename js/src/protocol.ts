@@ -328,10 +328,11 @@ export interface QuestionSample {
 export interface Question {
   id: string;
   text: string;
-  count: number;
-  pull: number;
+  count: number | null;
+  pull: number | null;
   interval: number[];
   classes: number[];
+  controls: string;
   samples: QuestionSample[];
 }
 
