@@ -31,7 +31,7 @@ from benchmarks.findings.proof import SIDE, SQUARE, network, pictures
 from benchmarks.machine import describe
 
 #: Epochs of a run after the switch.
-AFTER = 9
+AFTER = 14
 
 
 class Switched(torch.utils.data.Dataset[tuple[NDArray[np.float32], int]]):
