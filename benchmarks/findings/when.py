@@ -2,9 +2,9 @@
 
     python benchmarks/findings/when.py [--runs 5] [--first 0]
 
-Pictures of two classes are told by a faint tint. Each has a coloured square in a corner, whose colour
-tells nothing at first, and from a drawn epoch on goes with the class in training. After each epoch
-the pull of the planted square itself is measured on all validation pictures; the shortcut is
+Pictures of two classes are told by a faint tint. Each has a coloured square in a corner, whose
+colour tells nothing at first, and from a drawn epoch on goes with the class in training. After each
+epoch the pull of the planted square itself is measured on all validation pictures; the shortcut is
 learned at the first epoch from which that stays above half of its last value.
 
 Printed for each run: the epoch of the switch, the one at which it was learned, that at which a

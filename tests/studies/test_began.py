@@ -125,7 +125,7 @@ def test_a_shortcut_that_comes_late_is_dated(tmp_path):
         assert first.since in learned
         low, high = first.began
         assert low <= first.since <= high
-        assert high - low <= 3
+        assert high - low <= 6
         assert findings_of(session.events())[0] == first
         full = replay(session.run).update(full=True)[0]
         assert [one["name"] for one in full["metrics"]].count(f"{first.id}/pull") == 1
