@@ -193,6 +193,7 @@ class Branch:
         for one in told:
             if isinstance(one, events.Undone):
                 steering.effects.undone(one.id, parts.loop.step)
+                parts.knobs.watch.undone(one.id, parts.loop.step)
         steering.restore(ledger)
         parts.keeping.put_back(self.contents, same_data=True)
         parts.loop.target_step = target
@@ -226,6 +227,8 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
     ------
     ValueError
         If there is no such intervention or branch, or the data have changed since it began.
+    OSError
+        If the disk refuses; the training is as it was before then.
     """
     _ = parts.steering.ledger[proved]
     found = Branch.of(run, parts, proved, branch)
@@ -237,9 +240,16 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
         number += 1
     back = f"before-keep-{number}"
     parts.findings.wait(DISK)  # they look at weights of this course
-    parts.checkpoints.take(back).result(DISK)
-    told, text = found.take_up(parts, seq, back)
-    checkpoint = parts.checkpoints.take(f"kept-{number}").result(DISK)
+    before = parts.checkpoints.take(back).result(DISK)
+    ledger, state = parts.steering.ledger, parts.loop.state
+    try:
+        told, text = found.take_up(parts, seq, back)
+        checkpoint = parts.checkpoints.take(f"kept-{number}").result(DISK)
+    except BaseException:
+        parts.steering.restore(ledger)
+        parts.keeping.put_back(read_checkpoint(before), same_data=True)
+        parts.loop.state = state
+        raise
     for one in told:
         tell.at(*fork, one)
     tell.at(

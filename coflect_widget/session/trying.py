@@ -271,6 +271,8 @@ class Tries(Held):
         ------
         ValueError
             If the branch is not there, or samples were added, left out or judged since it began.
+        OSError
+            If the disk refuses; the training is as it was before then.
         RuntimeError
             If a training is under way in this kernel.
         """

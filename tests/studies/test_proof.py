@@ -1,5 +1,7 @@
 """A proof: with an intervention, without it, and with a random one; and its verdict."""
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 import torch
@@ -203,7 +205,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_path):
+def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_path, monkeypatch):
     with cheat(tmp_path) as session:
         session.train(steps=6)
         assert session.wait(240)
@@ -256,6 +258,20 @@ def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_pa
             proof.keep("best")
         with pytest.raises(ValueError, match="there is no treated branch of 'i2'"):
             session.keep(later, "treated")
+        took = session._parts.checkpoints.take
+        full = Future()
+        full.set_exception(OSError(28, "No space left on device"))
+        with monkeypatch.context() as disk:
+            disk.setattr(
+                session._parts.checkpoints,
+                "take",
+                lambda name: full if name.startswith("kept") else took(name),
+            )
+            with pytest.raises(OSError, match="No space left"):
+                session.keep(told, "untreated")
+        assert equal(state_of(session), here)  # as before
+        assert session.interventions[-1].understood.startswith("i1 again: ")
+        assert [s.strength for s in session.ledger.state().strokes] == [0.9]
         session.drop([3])
         with pytest.raises(ValueError, match="samples were added, left out or judged"):
             proof.keep()
