@@ -5,7 +5,7 @@
 Pictures of two classes are told by a faint tint. Each has a coloured square in a corner, whose
 colour tells nothing at first, and from a drawn epoch on goes with the class in training. After each
 epoch the pull of the planted square itself is measured on all validation pictures; the shortcut is
-learned at the first epoch from which that stays above half of its last value.
+learned at the first epoch after the switch from which that stays above half of its last value.
 
 Printed for each run: the epoch of the switch, the one at which it was learned, that at which a
 finding was first reported, and `Finding.since` with its interval. Epochs are as long as a look
@@ -101,7 +101,7 @@ def dated(seed: int) -> str:
                 reported = epoch
         found = session.findings
     weak = [k for k, pull in enumerate(true, 1) if pull < true[-1] / 2]
-    learned = weak[-1] + 1 if weak else 1
+    learned = max(switch, *weak, 0) + 1
     dating = "not found"
     if found:
         dating = f"since {found[0].since} {found[0].began}, off by {found[0].since - learned:+d}"

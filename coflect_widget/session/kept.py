@@ -193,7 +193,8 @@ class Branch:
         for one in told:
             if isinstance(one, events.Undone):
                 steering.effects.undone(one.id, parts.loop.step)
-                parts.knobs.watch.undone(one.id, parts.loop.step)
+                if steering.ledger[one.id].record.knobs:
+                    parts.knobs.watch.undone(one.id, parts.loop.step)
         steering.restore(ledger)
         parts.keeping.put_back(self.contents, same_data=True)
         parts.loop.target_step = target
