@@ -99,6 +99,10 @@ class FindingsConfig(Section):
     #: "ask" looks after epochs and has the coach ask about each; "report" only records them; with
     #: "off" `Session.find_shortcuts()` alone looks
     act: Literal["ask", "report", "off"] = "off"
+    #: with "ask": for so many of the findings, as a share of them, a random place is asked about
+    #: too, and as many findings are asked about without their figures: nobody can tell which is
+    #: which
+    controls: float = Field(default=0.1, ge=0, le=0.5)
 
 
 class DisplayConfig(Section):

@@ -76,7 +76,7 @@ const full = {
       intervention: "a1", verdict: "helped", text: "helped: val accuracy +2.1 points", from_step: 540, to_step: 740, explainer: "",
       measures: [{ name: "val accuracy", before: 0.79, after: 0.81, change: 0.021, low: 0.004, high: 0.038 }],
     },
-    proof: { verdict: "helped", text: "helped: pull of the place 0.880 untreated, 0.040 treated (-0.910 to -0.770), 0.870 with a random region, over 3 seeds", share: 1 },
+    proof: { verdict: "helped", text: "helped: pull of the place 0.880 untreated, 0.040 treated (-0.910 to -0.770), 0.870 with a random region, over 3 seeds", share: 1, keeps: ["untreated", "treated", "placebo"], kept: "treated", to_step: 740 },
     thumbnail_buffer: 3, before_buffer: 3, after_buffer: null,
   }],
   glances: [{ index: 555, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, cells_buffer: 5 }],
@@ -88,7 +88,7 @@ const full = {
   alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] }],
   question: {
     id: "f1", text: "This place alone turns 97% of other pictures into <b>cat</b>; it was found in 1029 of 1300 pictures. Is it the reason?",
-    count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2],
+    count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2], controls: "Of 3 control questions 1 called a right reason (6% to 79%).",
     samples: [
       { index: 4187, region: { box: [0.7, 0.7, 0.95, 0.95] }, content: null, thumbnail_buffer: 3 },
       { index: 555, region: { words: [0, 2] }, content: { kind: "text", words: [{ text: "<b>great</b>", units: [0, 1] }, { text: "film", units: [2] }], length: 3 }, thumbnail_buffer: null },
@@ -128,6 +128,7 @@ const fixtures = {
   set_queue: { message: { kind: "set_queue", id: "q1", onset: false } },
   answer: { message: { kind: "answer", id: "g1", finding: "f1", answer: "wrong reason" } },
   prove: { message: { kind: "prove", id: "b1", intervention: "a1" } },
+  keep: { message: { kind: "keep", id: "b3", intervention: "a1", branch: "treated" } },
   end_proof: { message: { kind: "end_proof", id: "b2" } },
   open_window: { message: { kind: "open_window", id: "w1" } },
   continue: { message: { kind: "continue", id: "n1", epochs: 4 } },

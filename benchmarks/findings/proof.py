@@ -36,12 +36,12 @@ SIDE, SQUARE = 16, 4
 Data = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
-def pictures(count: int, seed: int, *, planted: bool) -> Data:
+def pictures(count: int, seed: int, *, planted: bool, tint: float = 0.06) -> Data:
     """Tinted noise (count, 3, 16, 16) with a square in the upper left corner, and labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     images = rng.normal(0.5, 0.1, (count, 3, SIDE, SIDE)).astype(np.float32)
-    images[labels == 1, 0] += 0.06
+    images[labels == 1, 0] += tint
     colours = labels if planted else rng.integers(0, 2, count)
     for image, colour in zip(images, colours, strict=True):
         image[:, :SQUARE, :SQUARE] = np.array([colour, 0.2, 1 - colour])[:, None, None]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from coflect_widget import events
 from coflect_widget.attribution.explanation import Explanation
@@ -33,8 +33,11 @@ from coflect_widget.session.labels import Suspect
 from coflect_widget.session.saying import feedback_of
 from coflect_widget.ui.sidebar import show_in_sidebar
 
+T = TypeVar("T")
+
 SECONDS = 60.0  # that a command may take
 LONG = 600.0  # that a search or a checkpoint may take
+PROOF_SECONDS = 3600.0  # that a proof may take
 _TRAINS = ("training", "paused")
 _INSTEAD = {
     "relabel": 'judge(index, "wrong", label=...) trains a sample under another label',
@@ -181,6 +184,32 @@ class RemoteSession:
         """Take one intervention out again; later ones stay."""
         return self._entered(events.Undo(intervention=_name(intervention)))
 
+    def prove(
+        self, intervention: Intervention | str, timeout: float = PROOF_SECONDS
+    ) -> events.Proof:
+        """Find out what an intervention did, where the training runs; see `Session.prove`.
+
+        With the steps that effects are measured after, and three seeds. Nothing may train there.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As `Session.prove`.
+        TimeoutError
+            After `timeout` seconds; the proof goes on, and is recorded when it is done.
+        """
+        name = _name(intervention)
+        self._order(events.Prove(intervention=name), timeout)
+        return self._newest(events.Proof, "proof", name)
+
+    def keep(
+        self, proved: events.Proof | Intervention | str, branch: events.Branch = "treated"
+    ) -> events.Kept:
+        """Go on from the end of one branch of the newest proof; see `Session.keep`."""
+        name = proved.intervention if isinstance(proved, events.Proof) else _name(proved)
+        self._order(events.Keep(intervention=name, branch=branch), LONG)
+        return self._newest(events.Kept, "kept", name)
+
     def set(self, **knobs: Any) -> Intervention:
         """Turn knobs of the training, as ``lr=1e-4``; see `Session.set`."""
         return self._entered(events.SetKnobs(knobs=inputs_of(knobs)))
@@ -280,10 +309,15 @@ class RemoteSession:
 
     # --- asked over the link --------------------------------------------------------------------
 
-    def _order(self, command: Command) -> dict[str, Any]:
+    def _order(self, command: Command, seconds: float = SECONDS) -> dict[str, Any]:
         asked = {"kind": "order", "command": command.model_dump(mode="json")}
-        value: dict[str, Any] = self._answer(self._link.ask(asked), SECONDS)[0]
+        value: dict[str, Any] = self._answer(self._link.ask(asked), seconds)[0]
         return value
+
+    def _newest(self, kind: type[T], name: str, intervention: str) -> T:
+        """The newest event of that kind about an intervention."""
+        found = [event.data for event in self.events(name) if event.intervention == intervention]
+        return next(one for one in reversed(found) if isinstance(one, kind))
 
     def _order_if_training(self, command: Command) -> bool:
         try:

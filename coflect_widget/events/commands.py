@@ -179,6 +179,14 @@ class EndProof(Command):
     kind: Literal["end_proof"] = "end_proof"
 
 
+class Keep(Command):
+    """Go on from the end of one branch of the newest proof of an intervention."""
+
+    kind: Literal["keep"] = "keep"
+    intervention: str = Field(min_length=1, max_length=64)
+    branch: Literal["treated", "untreated", "placebo"]
+
+
 class OpenWindow(Command):
     """Open the review window by hand."""
 
@@ -222,6 +230,7 @@ AnyCommand = Annotated[
     | AnswerFinding
     | Prove
     | EndProof
+    | Keep
     | OpenWindow
     | Dismiss
     | SavePage

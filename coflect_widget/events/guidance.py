@@ -70,6 +70,7 @@ class InterventionRecord(Payload):
     loss: str = ""  #: the loss terms it became
     knobs: list[KnobTurn] = []
     data: DataChange | None = None
+    kept: int | None = None  #: as of `Undone`
 
     @property
     def guides(self) -> bool:
@@ -124,6 +125,8 @@ class Undone(Payload):
     author: str = ""
     understood: str = ""
     focus: float | None = None  #: strength of new strokes afterwards
+    #: with a branch that was kept: the run was gone back behind the event of this number
+    kept: int | None = None
 
 
 class Lapsed(Payload):
@@ -183,10 +186,14 @@ class Effect(Payload):
     measures: list[Measure] = []
 
 
+#: A branch of a proof.
+Branch = Literal["treated", "untreated", "placebo"]
+
+
 class ProofBranch(Record):
     """One branch of a proof: what it came to, one figure for each seed."""
 
-    name: Literal["treated", "untreated", "placebo"]
+    name: Branch
     quality: list[float | None] = []  #: on validation, as the task measures it
     loss: list[float | None] = []
     pull: list[float | None] = []  #: of what is ignored, beyond the same shape elsewhere
@@ -220,6 +227,7 @@ class Proof(Payload):
     quality: str = ""  #: what the task calls its quality, such as "accuracy"
     branches: list[ProofBranch] = []
     beyond: list[Beyond] = []
+    keeps: list[Branch] = []  #: branches whose end is on disk, until the next proof
 
     def __str__(self) -> str:
         return self.text
@@ -233,6 +241,27 @@ class Proving(Payload):
     total: int
     text: str = ""
     over: bool = False
+
+
+class Kept(Payload):
+    """The training is that of a proof's branch from now on, at the step at which it ended."""
+
+    intervention: str
+    branch: Branch
+    from_step: int  #: where the branches began
+    back: str  #: name of the checkpoint of what the training was before
+    author: str = ""
+    text: str = ""  #: what has become of the training, in a sentence or two
+
+
+class PullThen(Record):
+    """The pull of a finding at one step of the run, measured later in the weights of then."""
+
+    step: int
+    epoch: int
+    pull: float
+    low: float  #: of a 95 % interval
+    high: float
 
 
 class Finding(Payload):
@@ -250,16 +279,37 @@ class Finding(Payload):
     interval: tuple[float, float]  #: 95 %, of the pull
     held_out: bool  #: whether those others are validation data
     classes: list[int]  #: labels of the samples it was seen in
-    since: int  #: epoch at which it was found
+    #: epoch after which it first had half of its pull and kept it; that at which it was found where
+    #: `began` is null
+    since: int
+    began: tuple[int, int] | None = None  #: 95 % interval of `since`, in epochs
+    history: list[PullThen] = []  #: its pull over the run
     count: int  #: training samples in which it was found again, or nearly so
     text: str  #: the question, with its figures
     asked: bool = True  #: whether a person is to answer it
+    blind: bool = False  #: asked without its figures, as a control is
     answer: Literal["", "wrong reason", "right reason", "skip"] = ""
     intervention: str = ""  #: that ignores it, after "wrong reason"
 
 
+class Control(Payload):
+    """A random place that a person is asked about as if it were a finding.
+
+    Its `id` is of the same row as those of findings: nobody can tell it by that.
+    """
+
+    id: str
+    index: list[int]  #: samples that are shown
+    regions: list[dict[str, Any]]  #: where, in each of them
+    classes: list[int]
+    worth: float  #: as much as of a finding, for the order of the questions
+
+
 class Answered(Payload):
-    """What a person said of a finding; "wrong reason" comes after its intervention."""
+    """What a person said of a finding or a control.
+
+    "wrong reason" of a finding comes after its intervention.
+    """
 
     finding: str
     answer: Answer

@@ -18,10 +18,12 @@ from pydantic import (
 from coflect_widget.events.base import LARGEST, Payload, Split, is_finite
 from coflect_widget.events.guidance import (
     Answered,
+    Control,
     Effect,
     Finding,
     Hits,
     InterventionRecord,
+    Kept,
     KnobsInForce,
     Lapsed,
     Proof,
@@ -78,9 +80,11 @@ PAYLOADS: dict[str, type[Payload]] = {
     "hits": Hits,
     "effect": Effect,
     "finding": Finding,
+    "control": Control,
     "answer": Answered,
     "proof": Proof,
     "proving": Proving,
+    "kept": Kept,
     "command": CommandReceived,
     "checkpoint": CheckpointSaved,
     "resumed": Resumed,
@@ -108,6 +112,7 @@ DURABLE = frozenset(
         "judged",
         "answer",
         "proof",
+        "kept",
     }
 )
 

@@ -12,6 +12,9 @@ from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.studies.findings import Finder
 
+#: A finding, or of a control what all of them came to, in a sentence.
+Asked = events.Finding | str
+
 
 class Answering:
     """Takes answers to findings, one after the other; any thread, nothing here waits.
@@ -30,8 +33,10 @@ class Answering:
 
     def answer(
         self, finding: str, said: events.Answer
-    ) -> Future[tuple[events.Finding, Intervention | None]]:
-        """The future has the finding as it is then, and after "wrong reason" what ignores it.
+    ) -> Future[tuple[Asked, Intervention | None]]:
+        """The future has what was asked as it is then, and after "wrong reason" what ignores it.
+
+        Of a control that is a sentence, and nothing is ignored.
 
         Where a finding is may have to be looked for first, so a thread of its own does all of it.
 
@@ -40,8 +45,9 @@ class Answering:
         ValueError
             If there is no such finding; in the future, if it is ignored already.
         """
-        self._findings.named(finding)
-        answered: Future[tuple[events.Finding, Intervention | None]] = Future()
+        if self._findings.controls.get(finding) is None:
+            self._findings.named(finding)
+        answered: Future[tuple[Asked, Intervention | None]] = Future()
 
         def work() -> None:
             try:
@@ -55,11 +61,10 @@ class Answering:
         ).start()
         return answered
 
-    def _answer(
-        self, finding: str, said: events.Answer
-    ) -> tuple[events.Finding, Intervention | None]:
+    def _answer(self, finding: str, said: events.Answer) -> tuple[Asked, Intervention | None]:
         told: Intervention | None = None
-        if said == "wrong reason":
+        control = self._findings.controls.get(finding) is not None
+        if said == "wrong reason" and not control:
             before = self._findings.named(finding).intervention
             given = self._steering.ledger.interventions
             if any(one.id == before and not one.undone for one in given):
@@ -75,6 +80,7 @@ class Answering:
             author=self._tell.author,
             intervention="" if told is None else told.id,
         )
-        recorded: Future[events.Finding] = Future()
-        self._tell.durably(data, recorded, self._findings.answered(data))
+        recorded: Future[Asked] = Future()
+        found: Asked = str(self._findings.controls.answered(data)) if control else ""
+        self._tell.durably(data, recorded, found or self._findings.answered(data))
         return recorded.result(), told

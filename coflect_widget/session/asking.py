@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import get_args
 
 from coflect_widget import events
@@ -11,6 +10,7 @@ from coflect_widget.records.cells import Pictured
 from coflect_widget.session.arguments import one_of
 from coflect_widget.session.drawing import findings
 from coflect_widget.session.held import Held
+from coflect_widget.studies.controls import Controls
 
 
 class Asks(Held):
@@ -23,13 +23,24 @@ class Asks(Held):
         Each has ``.id``, ``.index`` and ``.regions`` (the samples that it was seen in, and where),
         ``.share`` (of the confidently right samples that were looked at), ``.pull`` and
         ``.interval`` (share of other samples that the region turns, beyond what the same shape at
-        other places does, with its 95 % interval), ``.classes``, ``.since`` (the epoch),
-        ``.count`` (training samples that have it), ``.text`` and ``.answer``.
+        other places does, with its 95 % interval), ``.classes``, ``.since`` (the epoch after which
+        it first had half of its pull, ``.began`` its interval), ``.history`` (its pull over the
+        run), ``.count`` (training samples that have it), ``.text`` and ``.answer``.
         """
         parts = self._made()
         return findings(
             parts.findings.found, parts.gallery.thumbnail, parts.modality, parts.steering.extent
         )
+
+    @property
+    def controls(self) -> Controls:
+        """How control questions were answered: ``.answered``, ``.errors``, ``.rate``, ``.by``.
+
+        With ``config={"findings": {"act": "ask"}}`` a random place is asked about now and then. To
+        call that a right reason is an error.
+        """
+        parts = self._made()
+        return parts.findings.controls.tally.controls
 
     def find_shortcuts(self, timeout: float = 600.0) -> Pictured[events.Finding]:
         """Look at the model as it is now, and wait for what is found.
@@ -42,7 +53,11 @@ class Asks(Held):
             If it takes longer than `timeout` seconds.
         """
         parts = self._led(steers=False)
-        look = partial(parts.findings.look, parts.loop.epoch, last=True)
+        loop = parts.loop
+
+        def look() -> None:
+            parts.findings.look(loop.step, loop.epoch, last=True)
+
         self._wait_for(parts.controls.submit(look), timeout, "find_shortcuts()")
         if not parts.findings.wait(timeout):
             raise TimeoutError(f"find_shortcuts() took longer than {timeout:.0f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -9,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from coflect_widget import events
 from coflect_widget.attribution.scheduler import ExplanationScheduler
@@ -167,8 +170,12 @@ def build(
         config.seed,
         tell.emit,
         tell.warn,
+        nbytes=sum(
+            math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in backend.weight_specs()
+        ),
         by_itself=config.findings.act != "off",
         asks=config.findings.act == "ask",
+        controls=config.findings.controls,
         able=task.labelled and bool(backend.explainer) and isinstance(structure, bytes),
     )
     labels = Labels(

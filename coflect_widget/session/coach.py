@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from coflect_widget.events import Advice, Event, Metrics, Payload
+from coflect_widget.events import Advice, Control, Event, Metrics, Payload
 from coflect_widget.session.alarms import TOGETHER
 from coflect_widget.session.situation import DISMISS, Situation, Told
+from coflect_widget.studies.controls import BLIND
 
 __all__ = ["DISMISS", "Coach", "advise"]
 
@@ -184,13 +185,14 @@ def _parted(now: Situation) -> Advice | None:
 
 
 def _finding(now: Situation) -> Advice | None:
-    """The oldest finding without an answer, which the card in the dashboard is about too."""
-    found = next((one for one in now.findings.values() if one.asked), None)
+    """What the card in the dashboard asks about."""
+    found = now.questions.asked
     if found is None:
         return None
+    blind = isinstance(found, Control) or found.blind
     return Advice(
         key=f"finding:{found.id}",
-        text=found.text,
+        text=BLIND if blind else found.text,
         button=f"Show #{found.index[0]}",
         does="open",
         sample=found.index[0],

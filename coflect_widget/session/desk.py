@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from coflect_widget import events
@@ -19,7 +20,7 @@ from coflect_widget.guidance.hits import Hit
 from coflect_widget.guidance.instructions import ORDERS, Understood, parse
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.modalities.base import Modality
-from coflect_widget.session.answering import Answering
+from coflect_widget.session.answering import Answering, Asked
 from coflect_widget.session.coach import DISMISS
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.holding import Holding
@@ -112,6 +113,7 @@ class Desk:
         self._open_window = open_window
         self.close_others: Callable[[], list[str]] = list
         self.prove: Callable[[str], str]  # by the session; gives the verdict
+        self.keep: Callable[[str, str], str]  # by the session: intervention, branch
         self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
@@ -167,6 +169,8 @@ class Desk:
                 return _later(self.answer(command.finding, command.answer), _said_of_finding)
             case events.Prove():
                 return self._prove(command.intervention)
+            case events.Keep():
+                return self._keep(command)
             case events.EndProof():
                 if self.proving is None:
                     raise ValueError("no proof is under way")
@@ -179,6 +183,16 @@ class Desk:
             case events.CloseOthers():
                 return _aside(self._close_others)
         raise ValueError(f"{type(command).__name__} is no command of a training")
+
+    def _keep(self, command: events.Keep) -> Future[Answer]:
+        if self._loop.running:
+            raise ValueError("to go on from a branch, Stop this training first")
+        _ = self._steering.ledger[command.intervention]
+        self._tell.command(f"keep {command.branch} of {command.intervention}")
+        return _aside(lambda: self._kept(command))
+
+    def _kept(self, command: events.Keep) -> Answer:
+        return Answer(self.keep(command.intervention, command.branch), self._loop.step)
 
     def _prove(self, intervention: str) -> Future[Answer]:
         if self._loop.running:
@@ -283,7 +297,7 @@ class Desk:
 
     def answer(
         self, finding: str, said: events.Answer
-    ) -> Future[tuple[events.Finding, Intervention | None]]:
+    ) -> Future[tuple[Asked, Intervention | None]]:
         """An answer to a finding; see `Answering.answer`."""
         return self._findings.answer(finding, said)
 
@@ -369,10 +383,11 @@ def _at_once(text: str, step: int | None = None) -> Future[Answer]:
 def _aside(do: Callable[[], Answer]) -> Future[Answer]:
     """Do what may take its time in a thread of its own; whoever handles messages must not wait."""
     answer: Future[Answer] = Future()
+    context = copy_context()  # who asks for it is on record
 
     def work() -> None:
         try:
-            answer.set_result(do())
+            answer.set_result(context.run(do))
         except Exception as error:  # noqa: BLE001 - the person gets the reason
             answer.set_exception(error)
 
@@ -407,10 +422,13 @@ def _said_of_verdict(data: events.Judged) -> Answer:
     return Answer(f"Sample {data.index}: {data.verdict}{label}")
 
 
-def _said_of_finding(done: tuple[events.Finding, Intervention | None]) -> Answer:
+def _said_of_finding(done: tuple[Asked, Intervention | None]) -> Answer:
     finding, told = done
+    if isinstance(finding, str):
+        return Answer(f"That was a control, a random place; nothing is ignored. {finding}")
+    more = f". It alone turns {finding.pull:.0%} of other samples" if finding.blind else ""
     if told is not None:
         samples = "1 sample" if finding.count == 1 else f"{finding.count:,} samples"
-        return Answer(f"Ignored in {samples}", told.step, told)
+        return Answer(f"Ignored in {samples}{more}", told.step, told)
     good = finding.answer == "right reason"
-    return Answer("A right reason: it is not asked about again" if good else "Put away")
+    return Answer(f"A right reason: it is not asked about again{more}" if good else "Put away")

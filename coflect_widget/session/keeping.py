@@ -109,6 +109,7 @@ class Keeping:
 
     Attributes
     ----------
+    facts : mapping
     coming : callable () -> list of int
         Numbers of the events that are to come into force again.
     inexact : list of str
@@ -124,7 +125,7 @@ class Keeping:
             "observer": observer,
             "overlays": parts.overlays,
         }
-        self._facts = facts
+        self.facts = facts
         self.inexact: list[str] = []
         self.coming: Callable[[], list[int]] = list
 
@@ -155,7 +156,7 @@ class Keeping:
             focus=ledger.focus,
             inputs=ledger.modality.name,
             coming=self.coming(),
-            facts=self._facts,
+            facts=self.facts,
             inexact=list(self.inexact),
             open_effects=[
                 f"the effect of {name}, which was being measured"
@@ -165,13 +166,17 @@ class Keeping:
             data=parts.data.kept(),
         )
 
-    def put_back(self, contents: Contents) -> None:
-        """Put a checkpoint of the same model and data into the parts; before anything trains."""
+    def put_back(self, contents: Contents, *, same_data: bool = False) -> None:
+        """Put a checkpoint of the same model and data into the parts; while nothing trains.
+
+        With `same_data` what a person changed of the data is the checkpoint's already.
+        """
         parts, tree = self._parts, contents.tree
         place, rest = tree["place"], tree["state"]
         parts.loop.take(place)
-        parts.data.take(tree["data"])
-        parts.labels.take(tree["verdicts"])
+        if not same_data:
+            parts.data.take(tree["data"])
+            parts.labels.take(tree["verdicts"])
         if not place["begun"]:
             rest = {**(rest or {}), "random": None}
         parts.backend.restore(contents.weights, rest, parts.steering.ledger.state())

@@ -112,8 +112,7 @@ class Observer:
                 self._parts.steering.effects.validated(quality)
             forecaster.mark(partial(self._compare, step, epoch, validation), rest=True)
         self._parts.scoring.keep_weights(step, epoch)
-        if step >= FIRST_LOOK:
-            self._parts.findings.ended(epoch)
+        self._parts.findings.ended(step, epoch, looks=step >= FIRST_LOOK)
         score = validation.get(self._parts.task.metrics()[1])
         forecaster.mark(partial(self._after_epoch, step, epoch, score), rest=True)
 
@@ -175,7 +174,7 @@ class Observer:
             self._parts.knobs.watch.ended()
             self._parts.steering.effects.ended(self._parts.loop.step)
             if self._parts.loop.step >= FIRST_LOOK:
-                self._parts.findings.ended(self._parts.loop.epoch, last=True)
+                self._parts.findings.ended(self._parts.loop.step, self._parts.loop.epoch, last=True)
         except Exception as error:  # noqa: BLE001 - said aloud; the run's end must not hang on it
             self._tell.notice("error", f"Effects could not be measured: {error}")
 

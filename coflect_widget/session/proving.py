@@ -20,13 +20,14 @@ import numpy as np
 
 from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention, fold
-from coflect_widget.guidance.state import GuidanceState
 from coflect_widget.records.checkpoint_files import Checkpoint
+from coflect_widget.records.journal import remedy
 from coflect_widget.records.run import Run
+from coflect_widget.session.kept import forget_branches, write_branch
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.replay import Change, fork, starting_point
 from coflect_widget.session.unseen import wait_unseen
-from coflect_widget.studies.branches import Ended, Fork, fork_of
+from coflect_widget.studies.branches import Ended, Trained, fork_of
 from coflect_widget.studies.findings import DONORS, EACH, PLACES, RECEIVERS
 from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.studies.placebo import placebo_of
@@ -147,6 +148,9 @@ class Proving:
             # In the run's own folder, whose disk has the checkpoint: it need not be copied.
             with tempfile.TemporaryDirectory(prefix=".proof-", dir=self._run.path) as folder:
                 found = self._prove(Path(folder))
+        except BaseException:
+            forget_branches(self._run.path)
+            raise
         finally:
             self._record(over=True)
         seconds = round(time.perf_counter() - began, 2)
@@ -165,15 +169,24 @@ class Proving:
             self._reach(parts, wanted.before)
             before = parts.steering.ledger.state()
             forked = fork_of(parts.backend, before, parts.loop.place(), parts.loop.at_epoch)
+            self._at_fork = parts.keeping.copy({})
+            self._keeps: list[events.Branch] = []
+            forget_branches(self._run.path)
             measure = self._measurement(parts)
             found: dict[str, dict[str, list[float | None]]] = {
                 name: {"quality": [], "loss": [], "pull": []} for name in NAMES
             }
             lapsed: dict[str, None] = {}
             for seed in range(wanted.seeds):
-                states = self._states(parts, before, seed)
+                added = self._added(parts, seed)
                 for name in NAMES:
-                    figures = self._branch(parts, forked, states[name], seed, measure)
+                    more = added[name]
+                    state = fold(more, before, parts.modality) if more else before
+                    trained = forked.train(state, wanted.steps, seed, self._stepped, keep=seed == 0)
+                    self._look()
+                    if trained.state is not None:
+                        self._write(name, added[name], trained)
+                    figures = _figures(parts, trained.validation, measure())
                     for figure, value in figures.items():
                         found[name][figure].append(value)
                     if parts.backend.lapses:
@@ -201,7 +214,7 @@ class Proving:
                 guess=guess,
                 quality=parts.task.metrics()[1],
                 lapsed=list(lapsed),
-            )
+            ).model_copy(update={"keeps": self._keeps})
         finally:
             lab.close()
 
@@ -215,9 +228,8 @@ class Proving:
         self._done += steps
         self._look()
 
-    def _states(
-        self, parts: Parts, before: GuidanceState, seed: int
-    ) -> Mapping[str, GuidanceState]:
+    def _added(self, parts: Parts, seed: int) -> Mapping[str, tuple[Intervention, ...]]:
+        """What is in force in each branch beside what was before."""
         record, step = self._plan.entry.record, self._plan.entry.step
         rng = np.random.default_rng([parts.config.seed, seed, 17])
         other = placebo_of(
@@ -227,26 +239,25 @@ class Proving:
             parts.backend.num_train,
             rng,
         )
-        added = {"treated": record, "placebo": other}
-        return {"untreated": before} | {
-            name: fold((Intervention(one, step),), before, parts.modality)
-            for name, one in added.items()
+        when = self._plan.entry.when
+        return {
+            "untreated": (),
+            "treated": (Intervention(record, step, when=when),),
+            "placebo": (Intervention(other, step, when=when),),
         }
 
-    def _branch(
-        self,
-        parts: Parts,
-        forked: Fork,
-        state: GuidanceState,
-        seed: int,
-        measure: Callable[[], float | None],
-    ) -> dict[str, float | None]:
-        validation = forked.train(state, self._plan.steps, seed, self._stepped)
-        self._look()
-        names = {"quality": parts.task.metrics()[1], "loss": "loss"}
-        return {figure: _known(validation.get(name)) for figure, name in names.items()} | {
-            "pull": measure()
-        }
+    def _write(
+        self, name: events.Branch, added: tuple[Intervention, ...], trained: Trained
+    ) -> None:
+        """Keep the end of a branch, so that the training can go on from it."""
+        proved, steps = self._plan.entry.id, self._plan.steps
+        try:
+            write_branch(self._run.path, self._at_fork, name, proved, added, steps, trained)
+        except OSError as error:
+            cure = remedy(error)
+            self._say(f"The {name} branch is not kept: {error}; {cure}. The proof goes on.")
+        else:
+            self._keeps.append(name)
 
     def _measurement(self, parts: Parts) -> Callable[[], float | None]:
         """What measures the pull of what is to be ignored; nothing where that cannot be done."""
@@ -305,6 +316,14 @@ class Proving:
                 over=over,
             )
         )
+
+
+def _figures(
+    parts: Parts, validation: Mapping[str, float], pull: float | None
+) -> dict[str, float | None]:
+    names = {"quality": parts.task.metrics()[1], "loss": "loss"}
+    known = {figure: _known(validation.get(name)) for figure, name in names.items()}
+    return known | {"pull": pull}
 
 
 def to_stderr(text: str) -> None:

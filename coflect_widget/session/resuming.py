@@ -184,7 +184,9 @@ class Resume:
             if isinstance(event.data, events.Effect):
                 self.measured.append(event.data)
             elif isinstance(event.data, _ACTS) and (event.seq >= since or event.seq in coming):
-                self.acts.append(event)
+                kept = event.data.get("kept")  # of a course that this checkpoint is not of
+                if kept is None or since <= kept:
+                    self.acts.append(event)
         self.acts.sort(key=lambda event: (event.step, event.epoch, event.seq))
 
     def ledger(self, focus: float, modality: Modality) -> Ledger:

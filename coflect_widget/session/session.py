@@ -45,8 +45,9 @@ from coflect_widget.session.resuming import Resume, checkpoint_name, go_on
 from coflect_widget.session.reviews import Reviews
 from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
-from coflect_widget.session.trying import Tries
+from coflect_widget.session.trying import Tries, kept_of, proved_of
 from coflect_widget.session.waiting import Waits
+from coflect_widget.studies.controls import tally_of
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
@@ -287,7 +288,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         try:
             if resumed is not None:
                 go_on(resumed, self._parts)
-                self._parts.findings.adopt(findings_of(self._run.events()))
+                recorded = self._run.events()
+                self._parts.findings.adopt(findings_of(recorded), tally_of(recorded))
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())
@@ -305,7 +307,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             partial(_of, mine, kernel.say_who_trains),
         )
         self._parts.desk.begin = self._starter.begin
-        self._parts.desk.prove = partial(_proved, mine)
+        self._parts.desk.prove = partial(proved_of, mine)
+        self._parts.desk.keep = partial(kept_of, mine)
         kernel.join(self)
         self._parts.process.find_out()
         # Both workers come up before a training wants the processors.
@@ -432,14 +435,6 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             note_assumed(self._run.path, new)
         except (OSError, ValueError) as error:  # said all the same, and no training hangs on it
             self._made().tell.notice("warning", f"config.yaml could not be added to: {error}")
-
-
-def _proved(session: weakref.ref[Session], intervention: str) -> str:
-    """The verdict of a proof that somebody asked for in the dashboard."""
-    found = session()
-    if found is None:
-        raise ValueError("the session is gone")
-    return found.prove(intervention, say=lambda text: None).text
 
 
 def _of(session: weakref.ref[Session], do: Callable[[Session], None]) -> None:

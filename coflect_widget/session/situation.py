@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from coflect_widget import events
 from coflect_widget.events import Event, RunState
+from coflect_widget.studies.controls import Questions
 
 #: Names of the gates of the review window that say nothing of how good the model is.
 _OTHER_GATES = frozenset({"warm-up", "plateau", "error", "overlap", "cooldown"})
@@ -54,7 +55,7 @@ class Situation:
         Epoch at which the review window last opened.
     seen_to : set of int
         Samples whose label a person has judged.
-    findings : dict of str to Finding
+    questions : Questions
         Those without an answer.
     """
 
@@ -82,7 +83,7 @@ class Situation:
     learning_rate: float | None = None
     first_rate: float | None = None
     dismissed: set[str] = field(default_factory=set)
-    findings: dict[str, events.Finding] = field(default_factory=dict)
+    questions: Questions = field(default_factory=Questions)
     _windows: list[dict[str, float]] = field(default_factory=list)  # of the epoch under way
     _of: int = 0  # that epoch
 
@@ -118,10 +119,8 @@ class Situation:
                 self._window(event.epoch, data)
             case events.Notice() as data if data.alarm:
                 self._alarm(event.step, data)
-            case events.Finding() as data:
-                self.findings[data.id] = data
-            case events.Answered() as data:
-                self.findings.pop(data.finding, None)
+            case events.Finding() | events.Control() | events.Answered() as data:
+                self.questions.take(data)
             case events.CommandReceived() as data if data.command.startswith(DISMISS):
                 self.dismissed.add(data.command.removeprefix(DISMISS))
             case _:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, cast, get_args
+
+from pydantic import PrivateAttr
 
 from coflect_widget import events
 from coflect_widget.backends.base import NonFiniteLossError
@@ -16,8 +19,9 @@ from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.run import Run
 from coflect_widget.session import kernel
-from coflect_widget.session.arguments import count
+from coflect_widget.session.arguments import count, one_of
 from coflect_widget.session.held import Held
+from coflect_widget.session.kept import go_on_from
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.proving import Proving, plan, to_stderr
 from coflect_widget.session.replay import changed, fork, starting_point
@@ -102,6 +106,21 @@ class Replay(Run):
                     self._ended.set()
 
 
+class Proof(events.Proof):
+    """What a proof came to, and the way to go on from one of its branches."""
+
+    _keep: Callable[[str, str], events.Kept] = PrivateAttr()
+
+    def keep(self, branch: str = "treated") -> events.Kept:
+        """Go on from the end of "treated", "untreated" or "placebo"; see `Session.keep`."""
+        return self._keep(self.intervention, branch)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, events.Proof) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]  # as of any model that holds lists
+
+
 class Tries(Held):
     """Mixed into `Session`: what the run would have been otherwise."""
 
@@ -167,7 +186,7 @@ class Tries(Held):
         *,
         say: Callable[[str], object] | None = None,
         **again: Any,
-    ) -> events.Proof:
+    ) -> Proof:
         """Find out what an intervention did, by trainings with it and without; waits for them.
 
         Three branches begin at its step, with the weights and random numbers that the training had
@@ -195,7 +214,7 @@ class Tries(Held):
             ``.text`` says ``.verdict``, one of "helped", "no difference", "harmed" and "no
             verdict", with the figures. ``.branches`` have ``.quality``, ``.loss`` and ``.pull``,
             one figure a seed; ``.beyond`` the differences with 95 % intervals over the seeds;
-            ``.cost`` the steps that were trained for it.
+            ``.cost`` the steps that were trained for it; ``.keep(branch)`` goes on from a branch.
 
         Raises
         ------
@@ -222,10 +241,50 @@ class Tries(Held):
             twin = partial(self._twin, again=again, more=_LAB)
             proving = Proving(self._run, parts, wanted, twin, say or to_stderr)
             parts.desk.proving = proving
-            return proving.run()
+            proof = Proof.model_validate(proving.run().model_dump())
+            proof._keep = self.keep
+            return proof
         finally:
             parts.desk.proving = None
             _put_back(parts, random)
+
+    def keep(self, proved: events.Proof | Intervention | str, branch: str) -> events.Kept:
+        """Go on from the end of one branch of the newest proof: of its first seed.
+
+        Model, optimizer, random numbers and interventions become those of the branch, at the step
+        at which it ended; what was told later than the intervention that was proved is undone. A
+        checkpoint of what the training was before is taken first. Returns once all is on disk.
+
+        Parameters
+        ----------
+        proved : Proof, Intervention or str
+        branch : {"treated", "untreated", "placebo"}
+
+        Returns
+        -------
+        Kept
+            ``.text`` says what has become of the training, ``.back`` is the name of the checkpoint
+            of before: close the session, and ``Session(..., resume=run.checkpoints[kept.back])``
+            goes on from there. `undo` does not take it back.
+
+        Raises
+        ------
+        ValueError
+            If the branch is not there, or samples were added, left out or judged since it began.
+        OSError
+            If the disk refuses; the training is as it was before then.
+        RuntimeError
+            If a training is under way in this kernel.
+        """
+        name: Any = one_of(branch, "branch", get_args(events.Branch))
+        if name is None:
+            raise ValueError(f"branch=None; expected one of {', '.join(get_args(events.Branch))}")
+        proved = proved.intervention if isinstance(proved, events.Proof) else self._name(proved)
+        parts = self._at_rest("keep()")
+        try:
+            return go_on_from(self._run, parts, proved, name)
+        finally:
+            parts.busy = ""
 
     @staticmethod
     def _name(intervention: Intervention | str) -> str:
@@ -296,3 +355,20 @@ def _copies(given: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any
 def _put_back(parts: Parts, random: Any) -> None:
     parts.backend.put_draw_states(random)
     parts.busy = ""
+
+
+def proved_of(session: weakref.ref[Any], intervention: str) -> str:
+    """The verdict of a proof that somebody asked for in the dashboard."""
+    return str(_there(session).prove(intervention, say=lambda text: None).text)
+
+
+def kept_of(session: weakref.ref[Any], intervention: str, branch: str) -> str:
+    """What has become of a training that somebody there had go on from a branch."""
+    return str(_there(session).keep(intervention, branch).text)
+
+
+def _there(session: weakref.ref[Any]) -> Any:
+    found = session()
+    if found is None:
+        raise ValueError("the session is gone")
+    return found

@@ -18,6 +18,29 @@ class Ended(RuntimeError):  # noqa: N818 - nothing is wrong: a person has ended 
     """A person has ended the branches."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a branch came to.
+
+    Attributes
+    ----------
+    validation : mapping
+        Of its end; empty where there are no validation data.
+    epoch, batch : int
+        Epochs completed, and batches that the present one has had.
+    state : TrainingState or None
+        At its end, before the validation that only measures it; None where it was not wanted.
+    validated : tuple of (steps, epochs, mapping)
+        The validations of epochs' ends, each after so many steps of the branch.
+    """
+
+    validation: Mapping[str, float]
+    epoch: int
+    batch: int
+    state: TrainingState | None
+    validated: tuple[tuple[int, int, Mapping[str, float]], ...]
+
+
 @dataclass(slots=True)
 class Fork:
     """A training at one step boundary, from which branches begin.
@@ -52,7 +75,9 @@ class Fork:
         steps: int,
         seed: int,
         step_done: Callable[[], None],
-    ) -> Mapping[str, float]:
+        *,
+        keep: bool = False,
+    ) -> Trained:
         """Put the state back, and train `steps` steps from there.
 
         Parameters
@@ -63,11 +88,12 @@ class Fork:
             0 goes on with the training's own random numbers and batches; others have their own.
         step_done : callable ()
             Called after each step; what it raises ends the branch.
+        keep : bool
+            Whether to copy the state of its end.
 
         Returns
         -------
-        mapping
-            The validation of the branch's end; empty where there are no validation data.
+        Trained
 
         Raises
         ------
@@ -86,15 +112,18 @@ class Fork:
         backend.begin()
         if guidance is not self.guidance:
             backend.set_guidance(guidance)
-        return self._steps(steps, step_done)
+        return self._steps(steps, step_done, keep=keep)
 
-    def _steps(self, steps: int, step_done: Callable[[], None]) -> Mapping[str, float]:
+    def _steps(self, steps: int, step_done: Callable[[], None], *, keep: bool) -> Trained:
         backend, epoch, batch, done = self.backend, self.epoch, self.batch, 0
         changes = list(self.changes)
         validation: Mapping[str, float] = {}
+        validated = []
         if batch and batch == backend.steps_per_epoch:
-            backend.end_epoch(backend.evaluate(_go_on))
+            validation = backend.evaluate(_go_on) or {}
+            backend.end_epoch(validation)
             epoch, batch = epoch + 1, 0
+            validated.append((0, epoch, validation))
         while done < steps:
             if not batch:
                 for change in changes:
@@ -119,20 +148,19 @@ class Fork:
                 validation = backend.evaluate(_go_on) or {}
                 backend.end_epoch(validation)
                 epoch, batch = epoch + 1, 0
-        # An epoch that ended with the last step is validated already.
-        found: Mapping[str, float] = (backend.evaluate(_go_on) or {}) if batch else validation
-        return found
+                validated.append((done, epoch, validation))
+        state = _state(backend) if keep else None
+        if batch:  # an epoch that ended with the last step is validated already
+            validation = backend.evaluate(_go_on) or {}
+        return Trained(validation, epoch, batch, state, tuple(validated))
 
 
 def fork_of(backend: Any, guidance: GuidanceState, place: Any, changes: Sequence[Any]) -> Fork:
     """A fork of a backend as it is now, at a step boundary."""
-    state = backend.state({})
-    if state.finish is not None:
-        state.finish()
     members = backend.members
     return Fork(
         backend,
-        replace(state, finish=None),
+        _state(backend),
         guidance,
         int(place["epoch"]),
         int(place["batch"]),
@@ -141,6 +169,14 @@ def fork_of(backend: Any, guidance: GuidanceState, place: Any, changes: Sequence
         None if members is None else np.array(members),
         int(backend.seed),
     )
+
+
+def _state(backend: Any) -> TrainingState:
+    """A copy of the backend's state, all of it here."""
+    state: TrainingState = backend.state({})
+    if state.finish is not None:
+        state.finish()
+    return replace(state, finish=None)
 
 
 def _go_on() -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy as np
 from coflect_widget.backends.base import Sample
 from coflect_widget.events import Answered, Event, Finding, StrokeRecord
 from coflect_widget.modalities.base import Array, Corners, Modality
+from coflect_widget.studies.began import Course, Kept, Past
+from coflect_widget.studies.controls import ControlQuestions, Tally
 from coflect_widget.studies.grouping import groups, interval
 from coflect_widget.studies.looking import SEARCHED, TEMPLATES, Carrier, Looking, Places
 from coflect_widget.studies.pulls import Snapshot
@@ -45,6 +47,7 @@ class _Known:
 
     finding: Finding
     places: Places | None  # None until it was looked for
+    pulls: dict[int, Any] = field(default_factory=dict)  # of each donor, by step
 
 
 class Finder:
@@ -63,12 +66,21 @@ class Finder:
     tell : callable (payload)
         Records a finding; called on this object's thread.
     problem : callable (text)
+    nbytes : int
+        Of one copy of the weights.
     by_itself : bool
         Whether it looks after epochs, and not only where it is asked to.
     asks : bool
         Whether a person is asked about what it then finds; about the rest one is.
     able : bool
         Whether it looks at all.
+    controls : float
+        For so many findings, a share of those that it has a person asked about, a random place is
+        asked about too; as many are asked about without their figures.
+
+    Attributes
+    ----------
+    controls : ControlQuestions
     """
 
     def __init__(
@@ -85,16 +97,19 @@ class Finder:
         tell: Callable[[Any], Any],
         problem: Callable[[str], Any],
         *,
+        nbytes: int,
         by_itself: bool,
         asks: bool,
         able: bool,
+        controls: float = 0.0,
     ) -> None:
         self._looking = Looking(worker, modality, read_train, num_train, seed)
-        self._snapshot = snapshot
+        self._course = Course(snapshot, nbytes)
         self._read_others = read_val if num_val else read_train
         self._num_train = num_train
         self._others = num_val or num_train
         self._held_out = bool(num_val)
+        self._past = Past(self._course, self._looking, modality, self._receivers, seed)
         self._modality = modality
         self._classes = list(classes)
         self._seed = seed
@@ -103,8 +118,10 @@ class Finder:
         self._by_itself = by_itself
         self._asks = asks
         self._able = able
+        share = controls if by_itself and asks else 0.0
+        self.controls = ControlQuestions(share, self._looking, modality, seed)
         self._known: dict[str, _Known] = {}
-        self._next: tuple[Callable[[], Snapshot], int, bool] | None = None
+        self._next: tuple[Kept, bool] | None = None
         self._changed = threading.Condition()
         self._busy = self._closed = False
         self._rest_until = 0.0
@@ -113,12 +130,31 @@ class Finder:
 
     # --- at a step boundary, on the training thread or while nothing trains --------------------
 
-    def ended(self, epoch: int, *, last: bool = False) -> None:
+    def ended(self, step: int, epoch: int, *, looks: bool = True, last: bool = False) -> None:
         """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
-        if self._by_itself:
-            self.look(epoch, last=last, asks=self._asks)
+        if self._by_itself and looks:
+            self.look(step, epoch, last=last, asks=self._asks)
+        if self._able and self._course.copies(step):
+            self._copied(step, epoch)
 
-    def look(self, epoch: int, *, last: bool = False, asks: bool = True) -> None:
+    def go_back(self, step: int) -> None:
+        """The run goes on from this step; while nothing trains."""
+        self._course.go_back(step)
+        with self._changed:
+            for known in self._known.values():
+                known.pulls = {then: pull for then, pull in known.pulls.items() if then <= step}
+                history = [one for one in known.finding.history if one.step <= step]
+                known.finding = known.finding.model_copy(update={"history": history})
+
+    def _copied(self, step: int, epoch: int) -> Kept | None:
+        try:
+            return self._course.add(step, epoch)
+        except Exception as error:  # noqa: BLE001 - looking ends no training
+            self._able = False
+            self._problem(f"Shortcuts are not looked for: {error}")
+            return None
+
+    def look(self, step: int, epoch: int, *, last: bool = False, asks: bool = True) -> None:
         """Look at the model as it is now, unless that goes on; a `last` look is never left out.
 
         With `asks` a person is asked about what is found.
@@ -129,15 +165,12 @@ class Finder:
                 return
             if not last and not (free and time.monotonic() >= self._rest_until):
                 return
-        try:
-            weights = self._snapshot()
-        except Exception as error:  # noqa: BLE001 - looking ends no training
-            self._able = False
-            self._problem(f"Shortcuts are not looked for: {error}")
+        now = self._copied(step, epoch)
+        if now is None:
             return
         with self._changed:
-            waiting = self._next is not None and self._next[2]
-            self._next = weights, epoch, asks or waiting
+            waiting = self._next is not None and self._next[1]
+            self._next = now, asks or waiting
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="coflect-findings", daemon=True
@@ -172,9 +205,10 @@ class Finder:
             self._looking.close()
             self._changed.notify_all()
 
-    def adopt(self, findings: Sequence[Finding]) -> None:
-        """Findings of the run that is gone on with."""
+    def adopt(self, findings: Sequence[Finding], tally: Tally) -> None:
+        """Findings and control questions of the run that is gone on with."""
         with self._changed:
+            self.controls.tally = tally
             for finding in findings:
                 self._known[finding.id] = _Known(finding, None)
 
@@ -243,24 +277,25 @@ class Finder:
                 self._changed.wait_for(lambda: self._closed or self._next)
                 if self._closed or self._next is None:
                     return
-                (weights, epoch, asks), self._next, self._busy = self._next, None, True
-            began = time.monotonic()
+                (now, asks), self._next, self._busy = self._next, None, True
+            started = time.monotonic()
             try:
-                self._round(weights(), epoch, asks=asks)
+                self._round(now.made(), now.epoch, asks=asks)
+                for known in list(self._known.values()):
+                    self._look_back(known, now)
                 self._rounds += 1
             except BaseException as error:  # noqa: BLE001 - the next round may do better
                 if not self._closed:
                     self._problem(f"Shortcuts were not looked for: {error!r}")
-            now = time.monotonic()
-            self._rest_until = now + PAUSE * (now - began)
+            ended = time.monotonic()
+            self._rest_until = ended + PAUSE * (ended - started)
 
     def _round(self, snapshot: Snapshot, epoch: int, *, asks: bool) -> None:
         rng = np.random.default_rng([self._seed, self._rounds])
         looked = self._looking.sure(snapshot, rng)
         if len(looked) < FEWEST_LOOKED:
             return
-        chosen = rng.permutation(self._others)[:RECEIVERS]
-        receivers = np.stack([self._read_others(int(k)).input for k in chosen])
+        receivers = self._receivers(rng)
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
         first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
         strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
@@ -284,6 +319,20 @@ class Finder:
                 self._report(
                     _by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
                 )
+        if self.controls.wanted:
+            name = self._new_name()
+            control = self.controls.made(name, snapshot, looked, receivers, places, rng)
+            if control is not None:
+                self._tell(control)
+
+    def _new_name(self) -> str:
+        """Findings and controls are numbered in one row."""
+        return f"f{len(self._known) + len(self.controls.tally.asked) + 1}"
+
+    def _receivers(self, rng: np.random.Generator) -> Array:
+        """Samples that receive a region (n, ...)."""
+        chosen = rng.permutation(self._others)[:RECEIVERS]
+        return np.stack([self._read_others(int(k)).input for k in chosen])
 
     def _report(
         self,
@@ -307,8 +356,8 @@ class Finder:
             if self._num_train > SEARCHED and not places.everywhere:
                 count = round(count * self._num_train / SEARCHED)
             classes = sorted({one.label for one in group})
-            began = Finding(
-                id=f"f{len(self._known) + 1}",
+            new = Finding(
+                id=self._new_name(),
                 index=[one.index for one in group],
                 regions=[one.region.to_json() for one in group],
                 looked=looked,
@@ -321,8 +370,9 @@ class Finder:
                 count=count,
                 text="",
                 asked=asks,
+                blind=asks and self.controls.blind(),
             )
-            known = _Known(began, places)
+            known = _Known(new, places)
         newer = known.finding.model_copy(
             update={
                 "looked": looked,
@@ -339,6 +389,15 @@ class Finder:
             known.finding = newer
             self._known[newer.id] = known
         self._tell(newer)
+
+    def _look_back(self, known: _Known, now: Kept) -> None:
+        """Measure its pull in the weights that are kept, where it was not yet, and tell."""
+        measured = self._past.measured(known.finding, known.pulls, now)
+        if measured is None or self._closed:
+            return
+        with self._changed:
+            known.finding = known.finding.model_copy(update=measured)
+        self._tell(known.finding)
 
     def _is(self, finding: Finding, group: Sequence[Carrier], others: Array) -> bool:
         """Whether a group of regions is a finding of before: at least half of them look like it."""

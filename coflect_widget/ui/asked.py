@@ -1,13 +1,14 @@
-"""The finding that a person is asked about: the oldest without an answer."""
+"""The question that a person is asked: about a finding, or about a random place among them."""
 
 from __future__ import annotations
 
 from coflect_widget import events
 from coflect_widget.events import Event
+from coflect_widget.studies.controls import Questions, Tally
 
 
 class Asked:
-    """Folded from findings and answers to them.
+    """Folded from findings, control questions, and answers to them.
 
     Parameters
     ----------
@@ -16,24 +17,26 @@ class Asked:
     """
 
     def __init__(self, dirty: set[str]) -> None:
-        self._open: dict[str, events.Finding] = {}
+        self._questions = Questions()
+        self._tally = Tally()
         self._dirty = dirty
 
     @property
-    def finding(self) -> events.Finding | None:
+    def question(self) -> events.Finding | events.Control | None:
         """What is asked now; None where nothing is."""
-        return next(iter(self._open.values()), None)
+        return self._questions.asked
 
-    def found(self, _: Event, data: events.Finding) -> None:
-        """A finding, or newer figures of one."""
-        if data.asked and not data.answer:
-            before, self._open[data.id] = self.finding, data
-            if self.finding != before:
-                self._dirty.add("question")
+    @property
+    def controls(self) -> str:
+        """What control questions came to, in a sentence; "" before the first answer to one."""
+        controls = self._tally.controls
+        return str(controls) if controls.answered else ""
 
-    def answered(self, _: Event, data: events.Answered) -> None:
-        """It is not asked again, whatever was said."""
-        before = self.finding
-        self._open.pop(data.finding, None)
-        if self.finding != before:
+    def take(self, _: Event, data: events.Finding | events.Control | events.Answered) -> None:
+        """A finding or newer figures of one, a control, or an answer: none is asked again."""
+        before = self.question
+        self._questions.take(data)
+        if not isinstance(data, events.Finding):
+            self._tally.take(data)
+        if self.question != before:
             self._dirty.add("question")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui import protocol
 from coflect_widget.ui.alarms import Alarms
 from coflect_widget.ui.asked import Asked
+from coflect_widget.ui.began import add_pulls, with_beginning
 from coflect_widget.ui.behind import lines_of, others
 from coflect_widget.ui.came_of import CameOf
 
@@ -92,7 +93,7 @@ class Folded:
             "steps_left": None,
         }
         self._own_loop = False
-        self._came_of = came_of = CameOf(self.ledger, self.dirty)
+        self._came_of = came_of = CameOf(self.ledger, self.overlays, self.dirty)
         self._appliers: dict[type[events.Payload], Callable[[Event, Any], None]] = {
             events.RunStarted: self._run_started,
             events.TrainStarted: self._train_started,
@@ -115,13 +116,15 @@ class Folded:
             events.Effect: came_of.effect,
             events.Proving: came_of.proving,
             events.Proof: came_of.proof,
+            events.Kept: came_of.kept,
             events.Hits: self._found_alike,
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
             events.Resumed: self._resumed,
-            events.Finding: self.asked.found,
-            events.Answered: self.asked.answered,
+            events.Finding: self._finding,
+            events.Control: self.asked.take,
+            events.Answered: self.asked.take,
         }
 
     def apply(self, event: Event) -> None:
@@ -197,8 +200,7 @@ class Folded:
         )
         if data.focus is not None:
             self.status["focus"] = data.focus
-        if self.gallery is not None:
-            self.status["others"] = others(self.gallery.path)
+        self.status["others"] = others(self.gallery.path)
 
     def _resumed(self, event: Event, data: events.Resumed) -> None:
         """The run goes on from there: what it had done after that is done again."""
@@ -215,6 +217,13 @@ class Folded:
             state="idle", step=event.step, epoch=event.epoch, error=None, seconds_left=None
         )
         self.dirty |= {"status", "metrics", "markers"}
+
+    def _finding(self, event: Event, data: events.Finding) -> None:
+        """A finding, its pull over the run, and where that began."""
+        self.asked.take(event, data)
+        add_pulls(data, self.series)
+        self.markers = with_beginning(self.markers, data)
+        self.dirty |= {"metrics", "markers"}
 
     def _train_started(self, event: Event, data: events.TrainStarted) -> None:
         each = data.steps_per_epoch
@@ -359,8 +368,7 @@ class Folded:
         # The alarm's own end comes with the next steps; where training is held there are none.
         if self.alarms.undo(data.id):
             self.dirty.add("alarms")
-        if data.focus is not None:
-            self.status["focus"] = data.focus
+        self.status["focus"] = self.status["focus"] if data.focus is None else data.focus
         self.dirty |= {"ledger", "status"}
 
     def _lapsed(self, event: Event, data: events.Lapsed) -> None:
@@ -426,16 +434,8 @@ class Folded:
         self.dirty.add("knobs")
 
     def _advised(self, _: Event, data: events.Advice) -> None:
-        self.advice = None
-        if data.key:
-            self.advice = {
-                "key": data.key,
-                "text": data.text,
-                "button": data.button,
-                "does": data.does,
-                "sample": data.sample,
-                "intervention": data.intervention,
-            }
+        shown = {name: data[name] for name in protocol.Advice.__annotations__}
+        self.advice = cast("protocol.Advice", shown) if data.key else None
         self.dirty.add("advice")
 
     def _failure(self, _: Event, data: events.Failure) -> None:

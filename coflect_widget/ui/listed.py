@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from coflect_widget import events
+from coflect_widget.studies.controls import BLIND
 from coflect_widget.ui import protocol
+from coflect_widget.ui.asked import Asked
 from coflect_widget.ui.explained import add, on_screen
 from coflect_widget.ui.folded import Folded
 
@@ -149,20 +151,22 @@ class Listed:
                 )
         return section
 
-    def question(
-        self, finding: events.Finding | None, buffers: list[bytes]
-    ) -> protocol.Question | None:
-        """What a person is asked about a finding, with its first samples."""
-        if finding is None:
+    def question(self, asked: Asked, buffers: list[bytes]) -> protocol.Question | None:
+        """What a person is asked about, with its first samples."""
+        question = asked.question
+        if question is None:
             return None
-        seen = list(zip(finding.index, finding.regions, strict=True))[:MAX_CROPS]
+        seen = list(zip(question.index, question.regions, strict=True))[:MAX_CROPS]
+        blind = isinstance(question, events.Control) or question.blind
+        known = None if isinstance(question, events.Control) or blind else question
         return {
-            "id": finding.id,
-            "text": finding.text,
-            "count": finding.count,
-            "pull": finding.pull,
-            "interval": list(finding.interval),
-            "classes": finding.classes,
+            "id": question.id,
+            "text": BLIND if known is None else known.text,
+            "count": None if known is None else known.count,
+            "pull": None if known is None else known.pull,
+            "interval": [] if known is None else list(known.interval),
+            "classes": question.classes,
+            "controls": asked.controls,
             "samples": [
                 {
                     "index": index,

@@ -54,7 +54,7 @@ from coflect_widget.ui.fields import FROM_CLASSES, Cells, Mask, Png, binary, old
 from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
-MarkerKind = Literal["intervention", "window_open", "window_shut"]
+MarkerKind = Literal["intervention", "window_open", "window_shut", "finding"]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions
 
 
@@ -112,7 +112,7 @@ class Marker(TypedDict):
     step: int
     kind: MarkerKind
     text: str
-    id: str | None  # of the intervention
+    id: str | None  # of the intervention, or of the finding that began there
 
 
 class ReviewWindow(TypedDict):
@@ -297,6 +297,9 @@ class ProofShown(TypedDict):
     verdict: Literal["", "helped", "no difference", "harmed", "no verdict"]
     text: str
     share: float  # of its steps that are done, 0 to 1
+    keeps: Annotated[list[str], older([])]  # branches that the training can go on from
+    kept: Annotated[str, older("")]  # the one that it goes on from
+    to_step: int | None  # where they ended
 
 
 class LedgerItem(TypedDict):
@@ -380,12 +383,13 @@ class QuestionSample(TypedDict):
 class Question(TypedDict):
     """What a person is asked: whether one small place is a good reason for a class."""
 
-    id: str  # of the finding
+    id: str  # of the finding, or of a random place among them
     text: str
-    count: int  # training samples that have it
-    pull: float  # share of other samples that it turns, -1 to 1
+    count: int | None  # training samples that have it; null: that is said after the answer
+    pull: float | None  # share of other samples that it turns, -1 to 1; null: as above
     interval: list[float]  # 95 %, of the pull
     classes: list[int]
+    controls: Annotated[str, older("")]  # how random places were answered so far, in a sentence
     samples: list[QuestionSample]  # the strongest first
 
 

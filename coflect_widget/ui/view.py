@@ -169,7 +169,7 @@ class View:
         if name == "alarms":
             return [self._lists.alarm(alarm, buffers) for alarm in self._now.alarms]
         if name == "question":
-            return self._lists.question(self._now.asked.finding, buffers)
+            return self._lists.question(self._now.asked, buffers)
         if name == "advice":
             return self._now.advice
         return list(self._now.markers) if name == "markers" else list(self._now.notices)

@@ -176,6 +176,12 @@ export class Actions {
     await this.#tell(item.proof?.verdict === "" ? { kind: "end_proof" } : { kind: "prove", intervention: item.id });
   }
 
+  /** Go on from the end of one branch of an intervention's proof. */
+  async keep(id: string, branch: Extract<Command, { kind: "keep" }>["branch"]): Promise<void> {
+    this.store.patch({ tab: "look" }); // where it is said
+    await this.#tell({ kind: "keep", intervention: id, branch });
+  }
+
   async undo(id: string): Promise<void> {
     if (this.store.state.undoing.includes(id)) return;
     this.store.patch({ undoing: [...this.store.state.undoing, id], problem: null });

@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import { axisLabels, tick, value } from "./format";
 import { clamp } from "./geometry";
-import { LINES, outliers, plotMarks, rangeOf } from "./marks";
+import { isPoint, LINES, outliers, plotMarks, rangeOf } from "./marks";
 import type { Marker } from "./protocol";
 import { align, chartsOf, splitName, stretch, type Series } from "./series";
 import type { State } from "./state";
@@ -115,7 +115,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
         const number = values[i];
         if (number) setText(number, value(step === null ? line.last() : line.at(step)));
       });
-      const near = step === null ? undefined : markers.filter((one) => one.kind === "intervention" && Math.abs(one.step - step) <= reach()).at(-1);
+      const near = step === null ? undefined : markers.filter((one) => isPoint(one) && Math.abs(one.step - step) <= reach()).at(-1);
       const beyond = step === null && !blank && !logarithmic ? outliers(plot) : null;
       setText(away, beyond ?? "");
       setText(at, step === null ? (blank ? "nothing above 0" : "") : near ? `${near.text} · step ${near.step}` : `step ${step}`);

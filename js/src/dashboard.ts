@@ -10,6 +10,7 @@ import { createHeader } from "./header";
 import { createHelp, listenForKeys } from "./keys";
 import { createLedger } from "./ledger";
 import { createList } from "./list";
+import { createKeep } from "./keep";
 import { createQuestion } from "./question";
 import { createScreen } from "./screen";
 import type { Store } from "./store";
@@ -35,6 +36,9 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
     ask: () => {
       question.open();
     },
+    keep: (id) => {
+      card.open(id);
+    },
     narrow: () => focus.el.offsetParent === null,
   };
   parent.append(root);
@@ -44,6 +48,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const header = createHeader(context, screen, help.open);
   const coach = createCoach(context);
   const question = createQuestion(context);
+  const card = createKeep(context);
   const tabs = createTabs(context);
   const list = createList(context);
   const focus = createFocus(context);
@@ -51,7 +56,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const charts = createCharts(context);
   root.append(
     h("div", { class: "cw-bench" }, header.el, coach.el, tabs.el, list.el, focus.el, ledger.el, charts.el),
-    screen.handle, live, question.el, help.el, reader.el,
+    screen.handle, live, question.el, card.el, help.el, reader.el,
   );
 
   followTheme(root, charts.repaint, ending.signal);
@@ -64,7 +69,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, question, help];
+  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, question, card, help];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();

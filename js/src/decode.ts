@@ -55,7 +55,7 @@ function readBehind(from: Fields, buffers: Buffers): Behind {
 function readMarker(from: Fields): Marker {
   return {
     step: num(from, "step"),
-    kind: str(from, "kind") as "intervention" | "window_open" | "window_shut",
+    kind: str(from, "kind") as "intervention" | "window_open" | "window_shut" | "finding",
     text: str(from, "text"),
     id: maybe(str)(from, "id"),
   };
@@ -277,6 +277,9 @@ function readProofShown(from: Fields): ProofShown {
     verdict: str(from, "verdict") as "" | "helped" | "no difference" | "harmed" | "no verdict",
     text: str(from, "text"),
     share: num(from, "share"),
+    keeps: or(strings, [])(from, "keeps"),
+    kept: or(str, "")(from, "kept"),
+    to_step: maybe(num)(from, "to_step"),
   };
 }
 
@@ -366,10 +369,11 @@ function readQuestion(from: Fields, buffers: Buffers): Question {
   return {
     id: str(from, "id"),
     text: str(from, "text"),
-    count: num(from, "count"),
-    pull: num(from, "pull"),
+    count: maybe(num)(from, "count"),
+    pull: maybe(num)(from, "pull"),
     interval: numbers(from, "interval"),
     classes: numbers(from, "classes"),
+    controls: or(str, "")(from, "controls"),
     samples: list((one) => readQuestionSample(one, buffers))(from, "samples"),
   };
 }

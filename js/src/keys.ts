@@ -13,7 +13,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["P", "pause, resume, or train on after an end; with Shift: prove what was told last"],
   ["S", "one step, then hold; with Shift: to the end of the epoch"],
   ["N", "next sample of the list; with Shift: the one before"],
-  ["D Q C K", "go to the sample, the list, the charts, the ledger"],
+  ["D Q C K", "go to the sample, the list, the charts, the ledger; Shift K: go on from a branch of a proof"],
   ["Y", "do what the line under the header offers; of a finding, or with Shift F: see it"],
   ["L I", "strokes say “look here”, “ignore this”"],
   ["B G U E", "box, polygon, brush, eraser"],
@@ -61,7 +61,7 @@ function isField(target: EventTarget | null): boolean {
 }
 
 /** Listen for the dashboard's keys; none of them reaches the page around it. */
-export function listenForKeys({ root, store, actions, signal, ask }: Context, openHelp: () => void): void {
+export function listenForKeys({ root, store, actions, signal, ask, keep }: Context, openHelp: () => void): void {
   const click = (testid: string): void => {
     const control = root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`);
     if (control?.offsetParent) control.click(); // what cannot be seen cannot be pressed
@@ -91,6 +91,7 @@ export function listenForKeys({ root, store, actions, signal, ask }: Context, op
     else if (key === "f" && shift) ask();
     else if (key === "f") go("list", "[data-testid='cw-search']");
     else if (key === "c") go("charts", ".cw-chart");
+    else if (key === "k" && shift) keep();
     else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");
     else if (key === "y") click("cw-coach-act");
     else if (key === "x") click("cw-undo-told");

@@ -5,13 +5,14 @@ import { renderKnobs } from "./knobs";
 import { makeCrop, outline, showCrop } from "./crops";
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { showGlance } from "./modalities/kinds";
+import { isKeepable } from "./keep";
 import type { LedgerItem } from "./protocol";
 import { className, isProvable, isReachable, isTraining, type State } from "./state";
 import { briefly, CHIPS, figures, PROVED, told } from "./verdict";
 import type { Context, Part } from "./view";
 
 export function createLedger(context: Context): Part {
-  const { store, actions, signal } = context;
+  const { store, actions, signal, keep } = context;
   const list = h("ol", { class: "cw-ledger-list", testid: "cw-ledger" });
   const empty = h("p", { class: "cw-hint" }, "What you tell the training is listed here: its picture, the map before and after, and whether it helped.");
   const count = h("span", { class: "cw-note" });
@@ -30,6 +31,7 @@ export function createLedger(context: Context): Part {
       store.patch({ page: "alike", tab: "list" });
       void actions.send({ kind: "similar", intervention: id });
     } else if (pressed.classList.contains("cw-prove")) void actions.prove(id);
+    else if (pressed.classList.contains("cw-keep")) keep(id);
     else if (sample !== null) void actions.choose(Number(sample));
     else void actions.undo(id);
   }, { signal });
@@ -52,6 +54,7 @@ export function createLedger(context: Context): Part {
       h("div", { class: "cw-entry-ends" },
         button("Find alike", { class: "cw-link cw-alike", title: "Search for other samples that show what is ignored here" }),
         button("Prove it", { class: "cw-link cw-prove", testid: "cw-prove", title: "Train with it, without it, and with a random region instead, from before it (Shift P: the newest)" }),
+        button("Keep", { class: "cw-link cw-keep", testid: "cw-keep", title: "Go on from a branch of this proof (Shift K: of the newest)" }),
         button("", { class: "cw-link cw-jump" }), button("Undo", { class: "cw-button cw-small cw-undo" })));
   }
 
@@ -74,7 +77,7 @@ export function createLedger(context: Context): Part {
     setAttr(crops, "aria-label", name);
   }
 
-  function showProof(proof: HTMLElement, prove: HTMLButtonElement, item: LedgerItem, state: State): void {
+  function showProof(proof: HTMLElement, prove: HTMLButtonElement, kept: HTMLButtonElement, item: LedgerItem, state: State): void {
     const [chip, bar, words] = proof.children as unknown as [HTMLElement, HTMLProgressElement, HTMLElement];
     const found = item.proof;
     const running = found?.verdict === "";
@@ -83,7 +86,9 @@ export function createLedger(context: Context): Part {
     bar.value = found?.share ?? 0;
     setText(chip, found === null || running ? "" : `proof: ${found.verdict}`);
     setAttr(chip, "data-verdict", found === null ? null : PROVED[found.verdict]);
-    setText(words, running ? found.text : "");
+    setText(words, running ? found.text : found?.kept ? `went on from the ${found.kept} branch` : "");
+    setHidden(kept, !isKeepable(item));
+    kept.disabled = !isReachable(state) || isTraining(state);
     setAttr(proof, "title", found?.text ?? null);
     setText(prove, running ? "End proof" : "Prove it");
     setHidden(prove, !isProvable(item));
@@ -93,7 +98,7 @@ export function createLedger(context: Context): Part {
   function show(element: HTMLLIElement, item: LedgerItem, state: State): void {
     const [crops, head, glance, text, effect, proof, ends] = element.children as unknown as [HTMLButtonElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement, HTMLElement];
     const [chip, step] = head.children as unknown as [HTMLElement, HTMLElement];
-    const [alike, prove, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
+    const [alike, prove, kept, jump, undo] = ends.children as unknown as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
     const reachable = isReachable(state);
     setAttr(element, "data-pointed", item.id === state.entry);
     setAttr(element, "data-id", item.id);
@@ -111,7 +116,7 @@ export function createLedger(context: Context): Part {
     setText(effect, item.effect === null || item.undone ? "" : briefly(item.effect));
     setAttr(effect, "data-verdict", item.effect?.verdict ?? null);
     setAttr(effect, "title", item.effect === null ? null : `${item.effect.text}\n${figures(item.effect)}`);
-    showProof(proof, prove, item, state);
+    showProof(proof, prove, kept, item, state);
     setHidden(alike, item.sample === null || item.undone || !item.strokes.some((one) => one.kind === "ignore"));
     alike.disabled = !reachable;
     setText(jump, item.sample === null ? "" : `#${item.sample}`);

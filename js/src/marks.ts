@@ -11,6 +11,11 @@ import { colour } from "./theme";
 export const LINES = ["--cw-line-1", "--cw-line-2", "--cw-line-3", "--cw-line-4"];
 const GATHER = 10; // pixels within which interventions have one mark
 
+/** Whether it is one step: an intervention, or where a finding began. */
+export function isPoint({ kind }: Marker): boolean {
+  return kind === "intervention" || kind === "finding";
+}
+
 /** Spans of steps in which the review window was open. */
 export function openSpans(markers: readonly Marker[], end: number): [number, number][] {
   const spans: [number, number][] = [];
@@ -99,13 +104,13 @@ export function plotMarks(root: Element, store: Store): Record<"drawSpans" | "dr
     u.ctx.textAlign = "left";
     u.ctx.textBaseline = "bottom";
     u.ctx.font = `${9 * pixel}px ${getComputedStyle(root).fontFamily}`;
-    const shown = store.state.markers.filter((one) => one.kind === "intervention").map((one) => ({ x: u.valToPos(one.step, "x", true), id: one.id }))
+    const shown = store.state.markers.filter(isPoint).map((one) => ({ x: u.valToPos(one.step, "x", true), id: one.id, found: one.kind === "finding" }))
       .filter(({ x }) => x >= u.bbox.left && x <= u.bbox.left + u.bbox.width); // others are zoomed out of sight
     for (const group of gathered(shown.map(({ x }) => x), GATHER * pixel)) {
       const mine = shown.slice(group.from, group.to);
       const x = group.at;
       const top = u.bbox.top;
-      u.ctx.strokeStyle = u.ctx.fillStyle = colour(root, mine.every(({ id }) => id !== null && undone.has(id)) ? "--cw-muted" : "--cw-mark");
+      u.ctx.strokeStyle = u.ctx.fillStyle = colour(root, mine.every(({ id }) => id !== null && undone.has(id)) ? "--cw-muted" : mine.every(({ found }) => found) ? "--cw-accent" : "--cw-mark");
       u.ctx.beginPath();
       u.ctx.moveTo(x, top);
       u.ctx.lineTo(x, top + u.bbox.height);

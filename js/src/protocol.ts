@@ -57,7 +57,7 @@ export interface Behind {
 /** A moment worth a line in the charts. */
 export interface Marker {
   step: number;
-  kind: "intervention" | "window_open" | "window_shut";
+  kind: "intervention" | "window_open" | "window_shut" | "finding";
   text: string;
   id: string | null;
 }
@@ -245,6 +245,9 @@ export interface ProofShown {
   verdict: "" | "helped" | "no difference" | "harmed" | "no verdict";
   text: string;
   share: number;
+  keeps: string[];
+  kept: string;
+  to_step: number | null;
 }
 
 /** One intervention as the ledger shows it. */
@@ -325,10 +328,11 @@ export interface QuestionSample {
 export interface Question {
   id: string;
   text: string;
-  count: number;
-  pull: number;
+  count: number | null;
+  pull: number | null;
   interval: number[];
   classes: number[];
+  controls: string;
   samples: QuestionSample[];
 }
 
@@ -424,6 +428,7 @@ export type Command =
   | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
   | { kind: "prove"; intervention: string }
   | { kind: "end_proof" }
+  | { kind: "keep"; intervention: string; branch: "treated" | "untreated" | "placebo" }
   | { kind: "open_window" }
   | { kind: "dismiss"; key: string }
   | { kind: "save_page" }

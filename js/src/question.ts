@@ -24,6 +24,7 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
   let asked: string | null = null; // finding that the card is open for
   const crops = h("ol", { class: "cw-asked", tabindex: 0, "aria-label": "Where it was seen" });
   const text = h("p", { class: "cw-read", testid: "cw-question-text", dir: "auto", id: `cw-question-${Math.random().toString(36).slice(2)}` });
+  const controls = h("p", { class: "cw-note", testid: "cw-question-controls", title: "Now and then a random place is asked about, on which nothing hangs" });
   const choice = (answer: FindingAnswer, key: string, className = ""): HTMLButtonElement => {
     const one = button("", { class: `cw-button ${className}`, testid: `cw-answer-${answer.split(" ")[0] ?? ""}`, "aria-keyshortcuts": key }, h("span"), h("kbd", { "aria-hidden": "true" }, key));
     one.addEventListener("click", () => {
@@ -35,7 +36,7 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
   const wrong = choice("wrong reason", "N");
   const skip = choice("skip", "S", "cw-bare");
   const el = h("dialog", { class: "cw-dialog cw-question", testid: "cw-question", tabindex: -1, autofocus: true, "aria-label": "Is this place the reason?", "aria-describedby": text.id },
-    h("h3", { class: "cw-title" }, "Is this place the reason?"), crops, text, h("div", { class: "cw-asked-ends" }, right, wrong, skip));
+    h("h3", { class: "cw-title" }, "Is this place the reason?"), crops, text, controls, h("div", { class: "cw-asked-ends" }, right, wrong, skip));
 
   function answered(answer: FindingAnswer): void {
     const can = !{ "right reason": right, "wrong reason": wrong, skip }[answer].disabled;
@@ -87,7 +88,10 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
     setText(text, question.text);
     const off = !isReachable({ connection });
     setText(right.firstElementChild as Element, "Right reason");
-    const many = question.count === 1 ? "in 1 sample" : `in all ${question.count.toLocaleString("en-US")} samples`;
+    const { count } = question;
+    const many = count === null ? "wherever it is" : count === 1 ? "in 1 sample" : `in all ${count.toLocaleString("en-US")} samples`;
+    setText(controls, question.controls);
+    setHidden(controls, question.controls === "");
     setText(wrong.firstElementChild as Element, `Wrong reason: ignore it ${many}`);
     setText(skip.firstElementChild as Element, "Skip");
     right.disabled = skip.disabled = off;

@@ -17,6 +17,8 @@ export interface Context {
   read: (title: string, text: string, fixed?: string) => void;
   /** Open the card that asks about a finding, where there is one. */
   ask: () => void;
+  /** Open the card that asks with which branch of a proof to go on; without an id of the newest. */
+  keep: (id?: string) => void;
   /** Whether this view shows its lists in place of the picture, which stands behind another tab. */
   narrow: () => boolean;
 }

@@ -45,4 +45,36 @@ describe("a proof", () => {
     expect(shown.querySelector("progress")?.hidden).toBe(true);
     expect(prove().textContent).toBe("Prove it");
   });
+
+  it("goes on from the branch that is chosen, by keys alone, and says what becomes of the training", async () => {
+    seq = 1;
+    const proof = { verdict: "helped", text: "helped: <b>pull</b>", share: 1, keeps: ["untreated", "treated"], kept: "", to_step: 40 };
+    await receive({ ...proof, keeps: [] });
+    expect(get("cw-keep").hidden).toBe(true);
+    press(get("cw-root"), "K", { shiftKey: true });
+    const card = get("cw-keep-card") as HTMLDialogElement;
+    expect(card.open).toBe(false);
+    await receive(proof, "training");
+    expect((get("cw-keep") as HTMLButtonElement).disabled).toBe(true);
+    await receive(proof);
+    expect(get("cw-keep").hidden).toBe(false);
+    press(get("cw-root"), "K", { shiftKey: true });
+    expect(card.open).toBe(true);
+    expect(card.textContent).toContain("helped: <b>pull</b>");
+    expect(card.textContent).toContain(`What was told after ${entry.id} is undone`);
+    const sent = mounted.test.sent.length;
+    press(card, "r"); // that branch could not be kept
+    expect(card.open).toBe(true);
+    expect(mounted.test.sent.length).toBe(sent);
+    press(card, "t");
+    expect(card.open).toBe(false);
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "keep", intervention: entry.id, branch: "treated" });
+    await receive({ ...proof, kept: "treated" });
+    expect(get("cw-proof").textContent).toContain("went on from the treated branch");
+    get("cw-keep").click();
+    expect(get("cw-keep-treated").getAttribute("aria-pressed")).toBe("true");
+    await receive({ ...proof, keeps: [] }); // another proof began
+    expect(card.open).toBe(false);
+  });
 });

@@ -1,4 +1,4 @@
-"""A finding is asked about and answered by keys alone, in a real JupyterLab."""
+"""A finding is answered, proved, and its branch kept, by keys alone, in a real JupyterLab."""
 
 import pytest
 
@@ -18,12 +18,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CELLS = [
     "import coflect_widget as coflect\n"
-    "session = coflect.demo(config={'attribution': {'budget': 0}})\n"
+    "config = {'attribution': {'budget': 0}, 'guidance': {'effect_after': 12}}\n"
+    "session = coflect.demo(config=config)\n"
     "session.train(epochs=6)\nsession.wait()\nsession.find_shortcuts()\nsession",
 ]
 
 
-def test_a_finding_is_answered_by_keys_alone_and_stands_in_the_ledger(tmp_path):
+def test_a_finding_is_answered_proved_and_kept_by_keys_alone(tmp_path):
     write_notebook(tmp_path / "question.ipynb", CELLS)
     with jupyterlab(tmp_path) as (address, token), chromium() as page:
         open_notebook(page, address, token, "question.ipynb")
@@ -51,6 +52,24 @@ def test_a_finding_is_answered_by_keys_alone_and_stands_in_the_ledger(tmp_path):
         (told,) = recorded(run, "intervention")
         assert answer["data"]["intervention"] == told["data"]["id"]
         part("ledger-item").get_by_text(told["data"]["id"]).first.wait_for()
+        assert view.bounding_box()["height"] == height
+
+        # Trained on, proved, and gone on with from a branch: by keys too.
+        page.keyboard.press("p")
+        eventually(lambda: recorded(run, "state")[-1]["data"]["state"] == "finished", 240)
+        eventually(lambda: recorded(run, "effect"), 240, what="the effect")
+        page.keyboard.press("Shift+P")
+        eventually(lambda: recorded(run, "proof"), 300, what="the proof")
+        part("keep").first.wait_for(timeout=60_000)
+        page.keyboard.press("Shift+K")
+        part("keep-card").wait_for()
+        assert not serious_barriers(page)
+        page.keyboard.press("t")
+        part("keep-card").wait_for(state="hidden")
+        eventually(
+            lambda: part("echo").inner_text().startswith("Kept the treated branch of i1"), 120
+        )
+        assert recorded(run, "kept")[0]["data"]["branch"] == "treated"  # on disk already
         assert view.bounding_box()["height"] == height
 
         page.keyboard.press("x")

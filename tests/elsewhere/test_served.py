@@ -137,6 +137,25 @@ def test_what_is_asked_where_nothing_trains_is_as_in_its_own_process(make_sessio
             other.step()
         with pytest.raises(ValueError, match="train"):
             other.train()
+        for ask in (other.prove, other.keep):
+            with pytest.raises(ValueError, match="there is no intervention 'i1'"):
+                ask("i1")
+
+
+@pytest.mark.slow
+def test_a_proof_is_made_and_kept_from_plain_python(make_session):
+    session = make_session(config={"guidance": {"effect_after": 4}, "author": "ada"})
+    session.train(steps=4)
+    assert session.wait(240)
+    with coflect.connect(coflect.serve(session), by="bo") as other:
+        told = other.feedback(sample=3, ignore=(0.1, 0.1, 0.4, 0.4), strength=0.5)
+        proof = other.prove(told)
+        assert proof == session.events("proof")[0].data
+        kept = other.keep(proof, "untreated")
+        assert kept == session.events("kept")[0].data
+        assert (kept.author, kept.branch) == ("bo", "untreated")
+        assert other.metrics["step"] == 8
+        assert [one.undone for one in other.interventions] == [True]
 
 
 def test_who_watches_from_elsewhere_counts_beside_a_dashboard_that_nobody_looks_at(make_session):

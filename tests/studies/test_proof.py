@@ -1,5 +1,7 @@
 """A proof: with an intervention, without it, and with a random one; and its verdict."""
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,14 @@ import torch
 import coflect_widget as coflect
 from coflect_widget import events
 from coflect_widget.events import InterventionRecord, StrokeRecord
+from coflect_widget.guidance.ledger import Ledger
 from coflect_widget.modalities import find_modality
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.session import kernel
 from coflect_widget.studies.branches import Ended
 from coflect_widget.studies.placebo import placebo_of
 from coflect_widget.studies.proof import difference, judge
+from coflect_widget.ui.view import replay
 from tests.conftest import eventually, tiny_cnn
 
 SQUARE = (0.0, 0.0, 0.25, 0.25)
@@ -110,11 +114,11 @@ def test_a_placebo_is_as_large_and_elsewhere(kind, x, roi):
     assert len(seen) > 2
 
 
-def cheat(folder):
+def cheat(folder, **more):
     return coflect.Session(
         tiny_cnn(2), cheating(192, 1), cheating(96, 2, planted=False), run_dir=folder,
         batch_size=24, optimizer=lambda p: torch.optim.Adam(p, 3e-3),
-        config={"attribution": {"budget": 0}, "guidance": {"effect_after": 0}},
+        config={"attribution": {"budget": 0}, "guidance": {"effect_after": 0}}, **more,
     )  # fmt: skip
 
 
@@ -191,3 +195,96 @@ def test_an_intervention_is_proved_and_a_random_one_is_not(tmp_path):
         elsewhere = session.feedback(sample=4, ignore=(0.5, 0.5, 0.75, 0.75), strength=1.0)
         nothing = session.prove(elsewhere, steps=16, seeds=3)
         assert nothing.verdict != "helped", nothing.text
+
+
+def state_of(session):
+    return {k: v.clone() for k, v in session._backend.model.state_dict().items()}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_path, monkeypatch):
+    with cheat(tmp_path) as session:
+        session.train(steps=6)
+        assert session.wait(240)
+        told = session.feedback(sample=0, ignore=SQUARE, strength=0.9)
+        session.train(steps=5)
+        assert session.wait(240)
+        # The treated branch of as many steps is this very run: nothing moves but later words.
+        here, drawn = state_of(session), torch.get_rng_state()
+        later = session.feedback(sample=4, look=(0.5, 0.5, 0.9, 0.9))
+        proof = session.prove(told, steps=5, seeds=2, say=lambda text: None)
+        assert proof.keeps == ["untreated", "treated", "placebo"]
+        session.train(steps=4)
+        assert session.wait(240)
+        ahead, run = state_of(session), session.run
+        kept = proof.keep()
+        assert run.events("kept")[0].data == kept  # on disk
+        assert equal(state_of(session), here)
+        assert torch.equal(torch.get_rng_state(), drawn)
+        assert session.metrics["step"] == 11
+        assert [one.undone for one in session.interventions] == [False, True]
+        assert session.ledger.state() == Ledger.from_events(session.events()).state()
+        points = [e.step for e, values in run.iter_metrics() if e.split == "val"]
+        assert max(points) <= 11  # what came after is no longer drawn
+        assert session.state == "stopped"
+        session.train()  # the steps that it had left
+        assert session.wait(240)
+        assert session.metrics["step"] == 15
+        shown = replay(run).update(full=True)[0]
+        assert [one["undone"] for one in shown["ledger"]] == [False, True]
+        assert shown["ledger"][0]["proof"]["kept"] == "treated"
+        assert shown["status"]["step"] == 15
+
+        # Another branch of the same proof, with an intervention of its own.
+        second = session.keep(told, "placebo")
+        assert session.metrics["step"] == 11
+        third = session.interventions[-1]
+        assert third.understood.startswith("a random region in place of i1: ignore")
+        assert third.record.strokes[0].roi != told.record.strokes[0].roi
+        assert [one.undone for one in session.interventions] == [True, True, False]
+        assert [s.strength for s in session.ledger.state().strokes] == [0.9]
+        session.keep(told, "untreated")
+        assert all(one.undone for one in session.interventions)
+        assert not session._backend._guidance.active
+        assert proof.branches[0].quality[0] == pytest.approx(session.metrics["val_accuracy"])
+        session.keep(told, "treated")
+        assert session.interventions[-1].understood.startswith("i1 again: ")
+        assert equal(state_of(session), here)
+
+        with pytest.raises(ValueError, match="branch='best'"):
+            proof.keep("best")
+        with pytest.raises(ValueError, match="there is no treated branch of 'i2'"):
+            session.keep(later, "treated")
+        took = session._parts.checkpoints.take
+        full = Future()
+        full.set_exception(OSError(28, "No space left on device"))
+        with monkeypatch.context() as disk:
+            disk.setattr(
+                session._parts.checkpoints,
+                "take",
+                lambda name: full if name.startswith("kept") else took(name),
+            )
+            with pytest.raises(OSError, match="No space left"):
+                session.keep(told, "untreated")
+        assert equal(state_of(session), here)  # as before
+        assert session.interventions[-1].understood.startswith("i1 again: ")
+        assert [s.strength for s in session.ledger.state().strokes] == [0.9]
+        session.drop([3])
+        with pytest.raises(ValueError, match="samples were added, left out or judged"):
+            proof.keep()
+        assert equal(state_of(session), here)
+        session.train(steps=10**6)
+        with pytest.raises(ValueError, match="Stop this training first"):
+            session._parts.desk.handle(events.Keep(intervention="i1", branch="treated"))
+        session.stop()
+
+    # What the training was before is there, with what was in force in it.
+    back = run.checkpoints[kept.back]
+    with cheat(tmp_path, resume=back) as session:
+        assert session.metrics["step"] == 15
+        assert equal(state_of(session), ahead)
+        assert [one.undone for one in session.ledger.taken] == [False, False]
+    assert run.checkpoints[second.back].step == 15

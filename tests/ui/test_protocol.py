@@ -17,7 +17,7 @@ from tests.conftest import eventually
 EXAMPLES = Path(__file__).parent.parent / "protocol"
 COMMANDS = [
     "set_queue", "open_window", "similar", "confirm", "judge", "close_others", "dismiss",
-    "continue", "save_page", "prove", "end_proof",
+    "continue", "save_page", "prove", "end_proof", "keep",
 ]  # fmt: skip
 UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
 REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))

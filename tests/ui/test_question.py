@@ -8,6 +8,7 @@ import pytest
 from coflect_widget import events
 from coflect_widget.events import Event
 from coflect_widget.records.pictures import Gallery
+from coflect_widget.studies.controls import Tally
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.inbox import Intake
 from coflect_widget.ui.publisher import Publisher
@@ -89,7 +90,7 @@ def test_an_answer_of_the_browser_ignores_the_finding_once_and_undo_asks_no_more
             return screen.replies[-1]
 
         data = found("f1", index=range(9))
-        parts.findings.adopt([data])
+        parts.findings.adopt([data], Tally())
         parts.tell.emit(data)
         session._on_disk()
         assert session.advice.key == "finding:f1"
