@@ -26,6 +26,7 @@ from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.replay import changed, fork
 from coflect_widget.session.resuming import Resume
+from coflect_widget.ui.compared import Compared
 
 
 class RecordedRun(Run):
@@ -290,8 +291,12 @@ def runs(
     )
 
 
-def compare(runs: Iterable[Run | str | Path]) -> Comparison:
-    """Runs side by side: only what differs, and their curves; displayable in a notebook.
+def compare(runs: Iterable[Run | str | Path]) -> Compared:
+    """Runs side by side; displayable in a notebook, some hundreds too.
+
+    A cell shows the curves together over steps, epochs or seconds; settings against results as
+    parallel coordinates, or two columns against each other with their Pareto front; and a table
+    of what differs, with time trained, throughput, and time to a threshold.
 
     Parameters
     ----------
@@ -306,7 +311,7 @@ def compare(runs: Iterable[Run | str | Path]) -> Comparison:
     FileNotFoundError
         If a path is not a run folder.
     """
-    return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)
+    return Compared(run if isinstance(run, Run) else open_run(run) for run in runs)
 
 
 def report(

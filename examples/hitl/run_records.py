@@ -25,7 +25,7 @@ def network(columns: int, width: int) -> nn.Module:
 
 def train(width: int, goal: str, options: argparse.Namespace, ignored: str | None = None) -> None:
     """One run, which says what it is for."""
-    data = coflect.data.patients(4000)
+    data = coflect.data.patients(2000)
     val = coflect.data.patients(800, invoice="random", seed=1)
     model = network(data.rows.shape[1], width)
     with coflect.Session(
