@@ -22,7 +22,7 @@ import numpy as np
 
 from coflect_widget.backends.portable import ExportError, Inputs, Portable
 from coflect_widget.backends.registry import resolve
-from coflect_widget.records.checkpoint_files import Checkpoint, read_checkpoint
+from coflect_widget.records.checkpoint_files import Checkpoint, pick, read_checkpoint
 from coflect_widget.records.exports.card import model_card
 from coflect_widget.records.exports.onnx_files import open_onnx, quantise
 from coflect_widget.records.exports.promoting import promote

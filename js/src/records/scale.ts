@@ -53,14 +53,20 @@ function numeric(values: readonly number[], log: boolean, own: readonly number[]
   const [from, to] = [f(low), f(high)];
   const at = (value: Cell): number | null => (isNumber(value) && (!log || value > 0) ? (f(value) - from) / (to - from) : null);
   const few = own.length > 0 && own.length <= OWN_MARKS;
-  const marks = few ? own : log ? decades(low, high) : evenly(low, high);
-  const labels = axisLabels(marks, !log && !few);
+  const marks = few ? own : log ? decades(low, high) : evenly(low, high, values.every(Number.isInteger));
+  const labels = few ? marks.map(tersely) : axisLabels(marks, !log);
   return { at, ticks: marks.map((one, i) => ({ at: at(one) ?? 0, label: labels[i] ?? "" })) };
 }
 
-/** Round numbers between two, about four. */
-export function evenly(low: number, high: number): number[] {
-  const rough = (high - low) / 4;
+/** Three places of it. */
+function tersely(one: number): string {
+  const rounded = Number(one.toPrecision(3));
+  return Math.abs(rounded) < 1e-3 && rounded !== 0 ? rounded.toExponential().replace("e+", "e") : String(rounded);
+}
+
+/** Round numbers between two, about four; whole ones where `whole`. */
+export function evenly(low: number, high: number, whole = false): number[] {
+  const rough = Math.max((high - low) / 4, whole ? 1 : 0);
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = size * ([1, 2, 5, 10].find((one) => one * size >= rough) ?? 10);
   const first = Math.ceil(low / step - 1e-9);

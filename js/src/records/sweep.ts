@@ -1,7 +1,7 @@
 // A search while it goes on: its trials, the best so far, and what a person may say of them.
 
 import { button, h, s, setAttr, setHidden, setText } from "../dom";
-import { plural, value as shown } from "../format";
+import { plural, rate, value as shown } from "../format";
 import { select } from "./curves";
 import { better, cell, DataError, fields, list, number, shortName, text, type Better, type Cell, type Column } from "./data";
 import { coloursOf, Link } from "./link";
@@ -168,7 +168,7 @@ export function createSweep(tell: Tell, signal: AbortSignal): SweepView {
     const inputs = space.map((one) => {
       const field = one.choices
         ? select(one.name, ["-1", ...one.choices.map((_, i) => String(i))], ["any", ...one.choices.map(String)])
-        : h("input", { class: "cr-input", type: "number", step: one.whole ? 1 : "any", min: one.low, max: one.high, placeholder: `${shown(one.low)} – ${shown(one.high)}`, "aria-label": one.name });
+        : h("input", { class: "cr-input", type: "number", step: one.whole ? 1 : "any", min: one.low, max: one.high, placeholder: `${rate(one.low)} – ${rate(one.high)}`, "aria-label": one.name });
       field.setAttribute("name", one.name);
       return h("label", { class: "cr-label" }, `${shortName(one.name)} `, field);
     });

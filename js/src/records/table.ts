@@ -55,7 +55,8 @@ export function createTable(
       sorter.addEventListener("click", () => {
         sort(name);
       });
-      return h("th", { scope: "col", "aria-sort": on ? (sorted?.down ? "descending" : "ascending") : "none" }, sorter);
+      const numbers = columns.find((one) => one.name === name)?.values.some((one) => typeof one === "number") ?? false;
+      return h("th", { scope: "col", class: numbers ? "cr-number" : false, "aria-sort": on ? (sorted?.down ? "descending" : "ascending") : "none" }, sorter);
     });
     head.replaceChildren(...heads, ...(actions ? [h("th", { scope: "col" }, h("span", { class: "cr-sr" }, "Actions"))] : []));
     lines = rows.map((row, i) => {
