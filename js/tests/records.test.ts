@@ -128,7 +128,7 @@ describe("runs compared", () => {
   it("says so where the kernel sends something else", () => {
     shown.remove();
     shown = open({ ...compared(), _data: { runs: 3 } });
-    expect(find("[role=alert]").textContent).toContain("data");
+    expect(find("[role=alert]").textContent).toContain("runs is no list");
     shown.remove();
     shown = open({ ...compared(), _points: new DataView(new ArrayBuffer(8)) });
     expect(find("[role=alert]").textContent).toContain("the points are too few");
