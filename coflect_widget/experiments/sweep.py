@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from coflect_widget.backends.registry import resolve
 from coflect_widget.experiments.space import Space, check_point, read_space
 from coflect_widget.records.folder import user_name
 from coflect_widget.records.locks import hold_for_writing
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from coflect_widget.experiments.experiment import Experiment
-    from coflect_widget.experiments.shown import SweepScreen
     from coflect_widget.ui.recorded import RecordedRun
 
+#: With what a search is shown; a search knows no browser.
+_SCREEN = "coflect_widget.experiments.shown:SweepScreen"
 JOURNAL, BEST, RUNS, LOCK = "journal.log", "best.yaml", "runs", "sweep.lock"
 #: Of a trial: a person's word, the run's folder, and whether the process was killed.
 PRUNE, PIN, ASKED, RUN, KILLED, WHY = "prune", "pin", "asked", "run", "killed", "why"
@@ -92,7 +94,7 @@ class Sweep:
         if not (self.path / JOURNAL).is_file():
             raise FileNotFoundError(f"{str(folder)!r} holds no search: no {JOURNAL} in it")
         self._study = open_study(self.path)
-        self._screen: SweepScreen | None = None
+        self._screen: Any = None
         self._shown_in: object = None  # the cell
 
     @property
@@ -224,11 +226,9 @@ class Sweep:
             self._shown_in = cell
             self._on_screen().show()
 
-    def _on_screen(self) -> SweepScreen:
+    def _on_screen(self) -> Any:
         if self._screen is None:
-            from coflect_widget.experiments.shown import SweepScreen
-
-            self._screen = SweepScreen(Sweep(self.path))
+            self._screen = resolve(_SCREEN)(Sweep(self.path))
         return self._screen
 
     def _ipython_display_(self) -> None:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from coflect_widget.config import nearest
 from coflect_widget.experiments.experiment import Experiment
@@ -295,15 +295,22 @@ def _watched(
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
     with (path / LOCK).open("ab") as file:
-        # Who only looks whether somebody searches holds it for a moment.
-        free = sys.platform == "win32" or any(
-            hold_for_writing(file) or time.sleep(_LOOK / 5) for _ in range(5)
-        )
-        if not free:
+        if not _taken(file):
             raise RuntimeError(
                 f"another process searches in {path}; coflect.Sweep({str(path)!r}) shows it"
             )
         yield
+
+
+def _taken(file: IO[bytes]) -> bool:
+    """Take the folder; who only looks whether somebody searches has it for a moment."""
+    if sys.platform == "win32":
+        return True
+    for _ in range(5):
+        if hold_for_writing(file):
+            return True
+        time.sleep(_LOOK / 5)
+    return False
 
 
 def _said(study: optuna.Study, trial: optuna.Trial, what: str) -> bool:
