@@ -1,4 +1,4 @@
-// Builds the widget's two static files; with --harness also the page that shows it without Jupyter.
+// Builds the static files of the dashboard (widget) and of runs compared (records); with --harness also the page that shows it without Jupyter.
 //
 //   node js/build.mjs [--watch] [--harness] [--outdir DIR]
 import { context, build } from "esbuild";
@@ -9,11 +9,13 @@ import { minify } from "terser";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 
-/** Options of the product's bundle; the order of inputs and the absence of maps keep it deterministic. */
+const BANNER = "// coflect-widget front end; built from js/src, do not edit.";
+
+/** Options of the product's bundles; the order of inputs and the absence of maps keep it deterministic. */
 export function widgetOptions(outdir) {
   return {
     absWorkingDir: root,
-    entryPoints: { widget: "js/src/widget.ts" },
+    entryPoints: { widget: "js/src/widget.ts", records: "js/src/records.ts" },
     outdir,
     bundle: true,
     minify: true,
@@ -21,7 +23,7 @@ export function widgetOptions(outdir) {
     target: ["es2022", "chrome111", "firefox113", "safari16.4"],
     charset: "utf8",
     legalComments: "none",
-    banner: { js: "// coflect-widget front end; built from js/src, do not edit. Includes uPlot (MIT, Leon Sorokin)." },
+    banner: { js: `${BANNER} Includes uPlot (MIT, Leon Sorokin).` },
     logLevel: "warning",
     plugins: [withoutUnusedCharts],
   };
@@ -82,15 +84,18 @@ const withoutUnusedCharts = {
   },
 };
 
-/** Build both files into `outdir`; esbuild bundles, terser takes another tenth off. */
+/** Build all files into `outdir`; esbuild bundles, terser takes another tenth off. */
 export async function buildWidget(outdir) {
   const options = widgetOptions(outdir);
   await build(options);
-  const file = path.join(outdir, "widget.js");
-  const { code } = await minify(await readFile(file, "utf8"), {
-    module: true, ecma: 2020, compress: { passes: 3, keep_fargs: false, pure_getters: true }, format: { comments: false, preamble: options.banner.js },
-  });
-  await writeFile(file, `${code}\n`);
+  for (const name of Object.keys(options.entryPoints)) {
+    const preamble = name === "widget" ? options.banner.js : BANNER;
+    const file = path.join(outdir, `${name}.js`);
+    const { code } = await minify(await readFile(file, "utf8"), {
+      module: true, ecma: 2020, compress: { passes: 3, keep_fargs: false, pure_getters: true }, format: { comments: false, preamble },
+    });
+    await writeFile(file, `${code}\n`);
+  }
 }
 
 async function main(argv) {

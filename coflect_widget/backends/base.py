@@ -394,6 +394,12 @@ class Backend(Protocol):
         Of the validation data, or of the training data; both in numpy.
         """
 
+    def portable_beside(self, *, validation: bool) -> bool:
+        """* Whether `portable_batches` may be read while another thread trains.
+
+        Not where reading draws random numbers that training counts on.
+        """
+
     def readings(
         self, index: int, enough: Callable[[list[NDArray[Any]]], bool]
     ) -> list[NDArray[np.float32]]:

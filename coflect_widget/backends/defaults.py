@@ -160,6 +160,9 @@ class BackendDefaults:
     ) -> Iterator[tuple[tuple[NDArray[Any], ...], NDArray[Any]]]:
         raise ValueError("this backend gives no rows for exports and evaluations")
 
+    def portable_beside(self, *, validation: bool) -> bool:
+        return False
+
     def structure(self) -> bytes:
         raise TypeError("this backend has no structure(), from which a worker would rebuild it")
 

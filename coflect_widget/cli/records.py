@@ -1,4 +1,4 @@
-"""``coflect list``, ``compare`` and ``report``: what runs on disk came to."""
+"""``coflect list``, ``compare``, ``report`` and ``replay``: what runs on disk came to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coflect_widget.cli.answer import Answer, Commands, command
+from coflect_widget.cli.given import called
 
 if TYPE_CHECKING:
     from coflect_widget.experiments.registry import Kind
@@ -36,6 +37,11 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     report.add_argument("--name", help="write the folder report_TIME_NAME of tables and figures")
     report.add_argument("--folder", type=Path, default=Path(), help="where it is made")
+    replay = command(commands, "replay", _replay, "tell a tracker a run of before")
+    replay.add_argument("run", type=Path, help="a run folder")
+    replay.add_argument(
+        "sink", help="tensorboard, mlflow, wandb, trackio, ..., or module:Class of your own"
+    )
 
 
 def _list(given: argparse.Namespace) -> Answer:
@@ -78,6 +84,16 @@ def _report(given: argparse.Namespace) -> Answer:
         raise ValueError("report takes a run folder and a new file, or run folders with --name")
     file = open_run(given.paths[0]).report(given.paths[1])
     return {"file": str(file)}, f"{file}\n"
+
+
+def _replay(given: argparse.Namespace) -> Answer:
+    from coflect_widget.records.sinks.feed import name_of
+    from coflect_widget.ui.recorded import open_run
+
+    run = open_run(given.run)
+    own = ":" in given.sink
+    sink = run.replay(called("sink", given.sink, run.path) if own else given.sink)
+    return {"run": run.id, "sink": name_of(sink)}, f"{name_of(sink)} was told {run.id}\n"
 
 
 def columns(lines: Sequence[tuple[str, ...]]) -> str:

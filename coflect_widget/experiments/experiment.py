@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -94,7 +95,8 @@ class Experiment(Section):
     def from_config(cls, path: str | Path, **changes: Any) -> Experiment:
         """Read an experiment from a YAML file.
 
-        Modules of your own are looked for beside the file, and so are data files.
+        Modules of your own are looked for beside the file, and so are data files; data files that
+        are not there in the folder that ``COFLECT_DATA_ROOT`` of the environment names.
 
         Parameters
         ----------
@@ -313,11 +315,14 @@ def experiment_of(run: Run) -> Experiment:
 
 
 def _of_a_file(data: Any, folder: Path) -> Any:
-    """``train.npz`` as what reads it."""
+    """``train.npz`` as what reads it: in `folder`, else in ``COFLECT_DATA_ROOT``."""
     name = data.get("name") if isinstance(data, Mapping) else data
     if not isinstance(name, str) or ":" in name or not name.endswith((".npz", ".csv")):
         return data
     more = data if isinstance(data, Mapping) else {}
+    root = os.environ.get("COFLECT_DATA_ROOT")
+    if root and not (folder / name).exists():
+        folder = Path(root).expanduser()
     return {**more, "name": name[-3:], "path": str(folder / name)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from coflect_widget.experiments.space import check_point, read_space
+from coflect_widget.backends.registry import resolve
+from coflect_widget.experiments.space import Space, check_point, read_space
 from coflect_widget.records.folder import user_name
+from coflect_widget.records.locks import hold_for_writing
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from coflect_widget.experiments.experiment import Experiment
     from coflect_widget.ui.recorded import RecordedRun
 
-JOURNAL, BEST, RUNS = "journal.log", "best.yaml", "runs"
+#: With what a search is shown; a search knows no browser.
+_SCREEN = "coflect_widget.experiments.shown:SweepScreen"
+JOURNAL, BEST, RUNS, LOCK = "journal.log", "best.yaml", "runs", "sweep.lock"
 #: Of a trial: a person's word, the run's folder, and whether the process was killed.
 PRUNE, PIN, ASKED, RUN, KILLED, WHY = "prune", "pin", "asked", "run", "killed", "why"
 _STATES = {
@@ -89,11 +94,33 @@ class Sweep:
         if not (self.path / JOURNAL).is_file():
             raise FileNotFoundError(f"{str(folder)!r} holds no search: no {JOURNAL} in it")
         self._study = open_study(self.path)
+        self._screen: Any = None
+        self._shown_in: object = None  # the cell
 
     @property
     def metric(self) -> str:
         """What is searched for, such as "val_loss"."""
         return str(self._study.user_attrs["metric"])
+
+    @property
+    def better(self) -> str:
+        """The better direction of the metric: "lower" or "higher"."""
+        return "lower" if self.metric == LOWER else "higher"
+
+    @property
+    def space(self) -> Space:
+        """What may be chosen, by the dotted names of settings."""
+        return read_space(self._study.user_attrs["space"], None)  # a folder runs no code
+
+    @property
+    def state(self) -> str:
+        """Whether a process searches in the folder: "searching", or "not searching"."""
+        try:
+            with (self.path / LOCK).open("r+b") as file:
+                held = sys.platform != "win32" and not hold_for_writing(file)
+        except OSError:
+            return "not searching"
+        return "searching" if held else "not searching"
 
     @property
     def trials(self) -> list[Trial]:
@@ -133,8 +160,7 @@ class Sweep:
         ValueError
             If a name or a value is not in the space.
         """
-        space = read_space(self._study.user_attrs["space"], None)  # a folder runs no code
-        point = check_point(space, values)
+        point = check_point(self.space, values)
         self._study.enqueue_trial(point, user_attrs={ASKED: _by()})
 
     def prune(self, number: int) -> None:
@@ -183,6 +209,36 @@ class Sweep:
             values = ", ".join(f"{name} {_short(value)}" for name, value in t.values.items())
             lines.append((f"{t.number}", f"{t.state}{mark}", result, f"{t.epochs}", values, said))
         return lines
+
+    def mark(self) -> object:
+        """Something else whenever the search has gone on, for who shows it."""
+        return (self.path / JOURNAL).stat().st_size, self.state
+
+    def show(self) -> None:
+        """Show the search in the present cell, live; a person may prune, pin and enqueue there.
+
+        In a cell that shows it already nothing happens.
+        """
+        ipython = sys.modules.get("IPython")
+        shell = None if ipython is None else ipython.get_ipython()
+        cell = None if shell is None else shell.execution_count
+        if self._shown_in is None or self._shown_in != cell:
+            self._shown_in = cell
+            self._on_screen().show()
+
+    def _on_screen(self) -> Any:
+        if self._screen is None:
+            self._screen = resolve(_SCREEN)(Sweep(self.path))
+        return self._screen
+
+    def _ipython_display_(self) -> None:
+        self.show()
+
+    def _display_(self) -> Any:
+        """The widget, which marimo shows."""
+        screen = self._on_screen()
+        screen.watch()
+        return screen.view
 
     def _repr_html_(self) -> str:
         head, *rows = self.table()

@@ -6,10 +6,11 @@ import contextlib
 import math
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from coflect_widget.config import nearest
 from coflect_widget.experiments.experiment import Experiment
@@ -20,6 +21,7 @@ from coflect_widget.experiments.sweep import (
     BEST,
     JOURNAL,
     KILLED,
+    LOCK,
     LOWER,
     PIN,
     PRUNE,
@@ -34,6 +36,7 @@ from coflect_widget.experiments.sweep import (
 )
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.session import Session
+from coflect_widget.ui.records_view import in_notebook
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +57,7 @@ def tune(
     metric: str | None = None,
     folder: str | Path | None = None,
     on_trial: Callable[[Trial], object] | None = None,
+    show: bool | None = None,
 ) -> Sweep:
     """Search for the settings of an experiment with which a metric is best.
 
@@ -85,11 +89,14 @@ def tune(
         ``sweeps/NAME`` with the experiment's name if left out. It holds one search.
     on_trial : callable (trial), optional
         Told each trial that has ended.
+    show : bool, optional
+        Whether the cell that searches shows the trials meanwhile; in a notebook where left out.
 
     Returns
     -------
     Sweep
-        ``.trials``, ``.best``, ``.runs``; a cell shows a table.
+        ``.trials``, ``.best``, ``.runs``; a cell shows the trials, where a person may prune, pin
+        and enqueue one.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def tune(
     path = Path(folder or Path("sweeps") / (experiment.name or "sweep")).expanduser()
     return _Search(
         experiment, search, chosen, ends, metric or told.metric or experiment.training.monitor, path
-    ).go(trials, on_trial)
+    ).go(trials, on_trial, show=in_notebook() if show is None else show)
 
 
 class _Search:
@@ -135,7 +142,7 @@ class _Search:
         self._pruner = _pruner(pruner, experiment.training.epochs)
         self._sign = 1 if metric == LOWER else -1
 
-    def go(self, trials: int, on_trial: Callable[[Trial], object] | None) -> Sweep:
+    def go(self, trials: int, on_trial: Callable[[Trial], object] | None, *, show: bool) -> Sweep:
         self._path.mkdir(parents=True, exist_ok=True)
         with _held(self._path):
             study = self._open()
@@ -144,6 +151,8 @@ class _Search:
                 study.enqueue_trial(point, skip_if_exists=True)
             failed = 0
             sweep = Sweep(self._path)
+            if show:
+                sweep.show()
             while self._left(study, trials):
                 trial = study.ask()
                 try:
@@ -285,12 +294,23 @@ def _watched(
 
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
-    with (path / "sweep.lock").open("ab") as file:
-        if sys.platform != "win32" and not hold_for_writing(file):
+    with (path / LOCK).open("ab") as file:
+        if not _taken(file):
             raise RuntimeError(
                 f"another process searches in {path}; coflect.Sweep({str(path)!r}) shows it"
             )
         yield
+
+
+def _taken(file: IO[bytes]) -> bool:
+    """Take the folder; who only looks whether somebody searches has it for a moment."""
+    if sys.platform == "win32":
+        return True
+    for _ in range(5):
+        if hold_for_writing(file):
+            return True
+        time.sleep(_LOOK / 5)
+    return False
 
 
 def _said(study: optuna.Study, trial: optuna.Trial, what: str) -> bool:

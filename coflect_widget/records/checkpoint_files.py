@@ -151,6 +151,43 @@ class Checkpoints(list[Checkpoint]):
         return next((one for one in reversed(self) if one.step == step), None)
 
 
+def pick(run: str, found: Checkpoints, which: str | Checkpoint) -> Checkpoint:
+    """The one rule by which a checkpoint is chosen: "best", "last", or a name that a person gave.
+
+    Parameters
+    ----------
+    run : str
+        Its id, for errors.
+    found : Checkpoints
+    which : str or Checkpoint
+        A checkpoint is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none such; no other is taken in its place.
+    """
+    if isinstance(which, Checkpoint):
+        return which
+    if not found:
+        raise ValueError(
+            f"{run} has no whole checkpoint; session.checkpoint() and every training's end "
+            "leave one"
+        )
+    chosen = {"last": found.last, "best": found.best}.get(which)
+    if chosen is not None:
+        return chosen
+    if which == "best":
+        raise ValueError(
+            f'{run} has no best checkpoint, because no validation was made; pass checkpoint="last"'
+        )
+    named = sorted({one.name for one in found if one.name})
+    if which not in named:
+        names = ["best", "last", *named]
+        raise ValueError(f"checkpoint={which!r}: {run} has {', '.join(map(repr, names))}")
+    return found[which]  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What a checkpoint holds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from coflect_widget.records.curves import Curve, legend, svg
 from coflect_widget.records.folder import write_whole
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Row, flat, html_table, row_of
+from coflect_widget.records.tracks import Tracks, read_tracks
 
 #: Columns that differ between any two runs, or say the same in other words.
 _OWN = ("id", "path", "started", "ended", "notes", "damaged")
+#: Runs that HTML without the widget shows.
+_SHOWN = 24
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -54,22 +58,30 @@ class Comparison:
             name: column for name, column in values.items() if any(v != column[0] for v in column)
         }
 
+    @property
+    def labels(self) -> list[str]:
+        """A name for each run that no other has: runs of two folders may have one id."""
+        return [
+            one if self.ids.count(one) == 1 else str(run.path)
+            for one, run in zip(self.ids, self._runs, strict=True)
+        ]
+
+    @cached_property
+    def tracks(self) -> list[Tracks]:
+        """Metrics of each run over steps, epochs and time, at most 500 points a split."""
+        return [read_tracks(run.path) for run in self._runs]
+
     def curves(self) -> dict[str, dict[str, Curve]]:
-        """By split and metric, as ``"val loss"``: steps and values (N,) of each run."""
+        """By split and metric, as ``"val loss"``: steps and values (N,) of each run, N <= 500."""
         found: dict[str, dict[str, Curve]] = {}
-        for run in self._runs:
-            points: dict[str, list[tuple[int, float]]] = {}
-            for event, values in run.iter_metrics():
-                for name, value in values.items():
-                    if value is not None:
-                        key = f"{event.split or ''} {name}".strip()
-                        points.setdefault(key, []).append((event.step, value))
-            for name, pairs in points.items():
-                steps, numbers = zip(*sorted(pairs), strict=True)
-                # Runs of two folders may have one name.
-                label = run.id if self.ids.count(run.id) == 1 else str(run.path)
-                curve = np.array(steps, np.int64), np.array(numbers, np.float64)
-                found.setdefault(name, {})[label] = curve
+        for label, tracks in zip(self.labels, self.tracks, strict=True):
+            for split, track in tracks.splits.items():
+                for name, values in track.values.items():
+                    there = np.flatnonzero(np.isfinite(values))
+                    if len(there):
+                        there = there[np.argsort(track.steps[there], kind="stable")]
+                        curve = track.steps[there], values[there]
+                        found.setdefault(f"{split} {name}".strip(), {})[label] = curve
         return found
 
     def save(self, path: str | Path) -> Path:
@@ -94,14 +106,25 @@ class Comparison:
         return "\n".join([" | ".join(self.ids), *lines])
 
     def _repr_html_(self) -> str:
-        lines = [[name, *map(_cell, column)] for name, column in self.differs.items()]
+        lines = [[name, *map(_cell, column[:_SHOWN])] for name, column in self.differs.items()]
         if len(self.ids) == 1:
             lines = [[name, _cell(value)] for name, value in flat(self.rows[0]).items()]
+        for name, costs in (
+            ("seconds trained", [one.seconds for one in self.tracks]),
+            ("steps a second", [one.throughput for one in self.tracks]),
+        ):
+            if any(costs):
+                lines.append([name, *map(_cell, costs[:_SHOWN])])
         charts = []
+        shown = self.labels[:_SHOWN]
         for name, curves in self.curves().items():
-            charts.append(f"<div>{svg(name, curves)}<div>{legend(list(curves))}</div></div>")
-        table = html_table(["", *self.ids], lines)
-        return f'<div><div style="display:flex;flex-wrap:wrap">{"".join(charts)}</div>{table}</div>'
+            few = {label: curve for label, curve in curves.items() if label in shown}
+            charts.append(f"<div>{svg(name, few)}<div>{legend(list(few))}</div></div>")
+        table = html_table(["", *self.ids[:_SHOWN]], lines)
+        more = len(self.ids) - _SHOWN
+        note = f"<p>and {more} more runs</p>" if more > 0 else ""
+        drawn = f'<div style="display:flex;flex-wrap:wrap">{"".join(charts)}</div>'
+        return f"<div>{drawn}{table}{note}</div>"
 
     def _told(self, run: Run) -> str:
         """What a person told the run, and what it did."""

@@ -18,7 +18,7 @@ from coflect_widget.backends.portable import Inputs, Portable
 from coflect_widget.backends.registry import find_backend, resolve, takes
 from coflect_widget.config import Config
 from coflect_widget.modalities import find_modality, with_tokenizer
-from coflect_widget.records.checkpoint_files import Checkpoint, read_checkpoint
+from coflect_widget.records.checkpoint_files import Checkpoint, pick, read_checkpoint
 from coflect_widget.records.run import Run
 from coflect_widget.tasks import Task, arguments_for, given_names, task_of
 
@@ -96,38 +96,6 @@ class Reopened:
         return np.concatenate([s for s, _ in pairs]), np.concatenate([y for _, y in pairs])
 
 
-def pick(run: Run, checkpoint: str | Checkpoint) -> Checkpoint:
-    """A checkpoint of the run: "best", "last", or by the name that a person gave it.
-
-    Raises
-    ------
-    ValueError
-        If there is none such.
-    """
-    if isinstance(checkpoint, Checkpoint):
-        return checkpoint
-    found = run.checkpoints
-    if not found:
-        raise ValueError(
-            f"{run.id} has no whole checkpoint; session.checkpoint() and every training's end "
-            "leave one"
-        )
-    if checkpoint == "last":
-        return found[-1]  # type: ignore[no-any-return]
-    if checkpoint == "best":
-        if (best := found.best) is not None:
-            return best
-        raise ValueError(
-            f"{run.id} has no best checkpoint, because no validation was made; pass "
-            'checkpoint="last"'
-        )
-    named = sorted({one.name for one in found if one.name})
-    if checkpoint not in named:
-        names = ["best", "last", *named]
-        raise ValueError(f"checkpoint={checkpoint!r}: {run.id} has {', '.join(map(repr, names))}")
-    return found[checkpoint]  # type: ignore[no-any-return]
-
-
 def reopen(
     run: Run,
     model: Any,
@@ -145,7 +113,7 @@ def reopen(
     ValueError, TypeError
         If the model or the data are not such as the run was made with.
     """
-    chosen = pick(run, checkpoint)
+    chosen = pick(run.id, run.checkpoints, checkpoint)
     named = None if inputs is None else find_modality(inputs)
     if tokenizer is not None:
         named = with_tokenizer(named, tokenizer)

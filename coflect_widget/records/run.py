@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from coflect_widget.events import SCHEMA_VERSION, Event, Metrics, Resumed, read_event
-from coflect_widget.records.checkpoint_files import Checkpoints, find_checkpoints
+from coflect_widget.records.checkpoint_files import Checkpoints, find_checkpoints, pick
 from coflect_widget.records.inside import TABLE_BYTES, is_there, open_inside, read_text, whole_lines
 from coflect_widget.records.labels import (
     Labels,
@@ -204,8 +204,7 @@ class Run:
         name : str
             Of the registered model, which is made if need be.
         checkpoint : str
-            "best", which is the last where there was no validation, "last", or a name that a
-            person gave.
+            "best", "last", or a name that a person gave.
         sink : coflect.sinks.MLflow, optional
             Which server and experiment; MLflow's own settings if left out.
 
@@ -219,19 +218,9 @@ class Run:
         ImportError
             If MLflow is not installed; the message has the command.
         ValueError
-            If the run has no checkpoint, or a link in it leads out of the run folder.
-        KeyError
-            If no checkpoint has that name.
+            If the run has no such checkpoint, or a link in it leads out of the run folder.
         """
-        there = self.checkpoints
-        if checkpoint == "best":
-            chosen = there.best or there.last
-        else:
-            chosen = there.last if checkpoint == "last" else there[checkpoint]
-        if chosen is None:
-            raise ValueError(
-                f"{self.id} has no checkpoint to register; session.checkpoint() makes one"
-            )
+        chosen = pick(self.id, self.checkpoints, checkpoint)
         return register(self, chosen, name, sink or MLflow())
 
     def scalars(self) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from coflect_widget.backends.portable import Inputs
 from coflect_widget.backends.registry import resolve
+from coflect_widget.records.checkpoint_files import pick
 from coflect_widget.records.exports.exporting import (
     ROWS,
     Export,
@@ -14,7 +15,7 @@ from coflect_widget.records.exports.exporting import (
     export_weights,
 )
 from coflect_widget.records.exports.writing import Written, check_form, write
-from coflect_widget.records.reopened import Reopened, Way, pick, reopened
+from coflect_widget.records.reopened import Reopened, Way, reopened
 from coflect_widget.session.held import Held
 from coflect_widget.workers.idle_worker import IdleWorker
 
@@ -38,7 +39,8 @@ class Exports(Held):
 
         A training that runs goes on: a process of its own writes the file on time that is left
         over. The file is compared with the model on 64 samples of the validation data, or of the
-        training data where there are none.
+        training data where there are none. They are read beside the training; where reading draws
+        random numbers, as augmentation does, between two steps.
 
         Parameters
         ----------
@@ -74,7 +76,7 @@ class Exports(Held):
             check_form(form, resolve(backend.portable).formats)
         if checkpoint is None:
             self.checkpoint(timeout=timeout)
-        chosen = pick(self._run, checkpoint or "last")
+        chosen = pick(self._run.id, self._run.checkpoints, checkpoint or "last")
         if form == "safetensors":
             return export_weights(self._run, chosen)
         opened = reopened(
@@ -85,9 +87,11 @@ class Exports(Held):
             task=parts.task,
             validation=backend.num_val > 0,
         )
-        # Between two steps: a data set may draw random numbers that training counts on.
-        read = parts.controls.submit(partial(Reopened.rows, opened, ROWS))
-        rows: Inputs = self._wait_for(read, timeout, "export()")
+        if backend.portable_beside(validation=opened.validation):
+            rows: Inputs = opened.rows(ROWS)
+        else:  # between two steps: reading draws random numbers that training counts on
+            read = parts.controls.submit(partial(Reopened.rows, opened, ROWS))
+            rows = self._wait_for(read, timeout, "export()")
         return export_model(
             self._run, opened, form, tolerance=tolerance, inputs=rows,
             writer=partial(_elsewhere, parts.steering.worker),

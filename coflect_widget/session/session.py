@@ -27,6 +27,7 @@ from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.base import EventHandler
 from coflect_widget.records.sinks.named import find_sinks
 from coflect_widget.records.summary import write_summary
+from coflect_widget.records.tracks import write_tracks
 from coflect_widget.session import kernel
 from coflect_widget.session.arguments import ARGUMENTS, class_names, count
 from coflect_widget.session.asking import Asks
@@ -407,6 +408,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         try:
             parts.close()
             write_summary(parts.path)
+            write_tracks(parts.path)
         finally:
             if self._served is not None:
                 self._served.close()

@@ -18,6 +18,7 @@ from coflect_widget.records.evaluations.evaluating import (
 )
 from coflect_widget.records.exports.exporting import Export, export_run
 from coflect_widget.records.folder import runs_root
+from coflect_widget.records.remote import fetched_run, fetched_table, is_remote
 from coflect_widget.records.reports.reporting import write_report
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.mlflow import MLflow
@@ -26,6 +27,7 @@ from coflect_widget.records.table import Runs, read_runs
 from coflect_widget.session import Session
 from coflect_widget.session.replay import changed, fork
 from coflect_widget.session.resuming import Resume
+from coflect_widget.ui.compared import Compared
 
 
 class RecordedRun(Run):
@@ -246,26 +248,38 @@ class RecordedRun(Run):
         return save_html(self, path)
 
 
-def open_run(path: str | Path) -> RecordedRun:
+def open_run(path: str | Path, *, options: Mapping[str, Any] | None = None) -> RecordedRun:
     """Open a finished or interrupted run, read-only; displayable in a notebook.
 
     Parameters
     ----------
     path : path
-        The run folder; or ``"runs:/ID"``, ``"models:/NAME/VERSION"`` or ``"models:/NAME@ALIAS"`` of
-        a run that was told to MLflow and whose folder is on this machine. Which MLflow is its own
-        setting, ``MLFLOW_TRACKING_URI``.
+        The run folder; one elsewhere as fsspec names it, ``"s3://bucket/runs/run_001_..."``, which
+        is copied into the user's cache (what is said or evaluated then stays in the copy); or
+        ``"runs:/ID"``, ``"models:/NAME/VERSION"`` or ``"models:/NAME@ALIAS"`` of a run that was
+        told to MLflow and whose folder is on this machine. Which MLflow is its own setting,
+        ``MLFLOW_TRACKING_URI``.
+    options : mapping, optional
+        Of the file system elsewhere, such as ``{"endpoint_url": ...}`` of S3.
 
     Raises
     ------
     FileNotFoundError
         If `path` is not a run folder.
+    ImportError
+        If fsspec, or what it needs for such a place, is not installed.
     """
+    if is_remote(path):
+        return RecordedRun(fetched_run(str(path), options))
     return RecordedRun(folder_of(str(path), MLflow()) if is_uri(path) else path)
 
 
 def runs(
-    folder: str | Path | None = None, *, archived: bool = False, require_complete: bool = False
+    folder: str | Path | None = None,
+    *,
+    archived: bool = False,
+    require_complete: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Runs[RecordedRun]:
     """Table of the runs in a folder, and up to three folders below it; displayable in a notebook.
 
@@ -274,24 +288,52 @@ def runs(
     Parameters
     ----------
     folder : path, optional
-        As `run_dir` of the sessions.
+        As `run_dir` of the sessions; or a place elsewhere as fsspec names it, ``"s3://bucket/runs"``,
+        of which the records are copied into the user's cache, and all of a run when it is opened.
     archived : bool
         Whether to show archived runs too.
     require_complete : bool
         Only runs that finished or were stopped, and whose record has no damaged line.
+    options : mapping, optional
+        Of the file system elsewhere, such as ``{"endpoint_url": ...}`` of S3.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder.
+    ImportError
+        If fsspec, or what it needs for such a place, is not installed.
     """
+    if is_remote(folder):
+        return _runs_elsewhere(
+            str(folder), options, archived=archived, require_complete=require_complete
+        )
     return read_runs(
         runs_root(folder), open_run, archived=archived, require_complete=require_complete
     )
 
 
-def compare(runs: Iterable[Run | str | Path]) -> Comparison:
-    """Runs side by side: only what differs, and their curves; displayable in a notebook.
+def _runs_elsewhere(
+    url: str, options: Mapping[str, Any] | None, **which: bool
+) -> Runs[RecordedRun]:
+    copy, checkpoints = fetched_table(url, options)
+
+    def opened(path: Path) -> RecordedRun:
+        name = path.relative_to(copy).as_posix()
+        return open_run(f"{url.rstrip('/')}/{name}", options=options)
+
+    table = read_runs(copy, opened, **which)
+    for row in table.rows:
+        row["checkpoints"] = checkpoints.get(Path(row["path"]).relative_to(copy).as_posix(), 0)
+    return table
+
+
+def compare(runs: Iterable[Run | str | Path]) -> Compared:
+    """Runs side by side; displayable in a notebook, some hundreds too.
+
+    A cell shows the curves together over steps, epochs or seconds; settings against results as
+    parallel coordinates, or two columns against each other with their Pareto front; and a table
+    of what differs, with time trained, throughput, and time to a threshold.
 
     Parameters
     ----------
@@ -306,7 +348,7 @@ def compare(runs: Iterable[Run | str | Path]) -> Comparison:
     FileNotFoundError
         If a path is not a run folder.
     """
-    return Comparison(run if isinstance(run, Run) else open_run(run) for run in runs)
+    return Compared(run if isinstance(run, Run) else open_run(run) for run in runs)
 
 
 def report(

@@ -48,6 +48,22 @@ def test_report_and_what_fails(two, tmp_path):  # noqa: F811
     assert "give another name" in again.stderr
 
 
+def test_replay_into_a_sink_of_ones_own(two, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "mine.py").write_text(
+        "class Lines:\n"
+        "    def on_event(self, event):\n"
+        "        with open('told.txt', 'a') as file:\n"
+        "            file.write(f'{event.type} {event.step}\\n')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert answer("replay", "run_a", "mine:Lines") == {"run": "run_a", "sink": "Lines"}
+    told = (tmp_path / "told.txt").read_text().splitlines()
+    assert told == ["metrics 10", "intervention 12", "metrics 20", "state 20"]
+    wrong = coflect("replay", "run_a", "mlfow")
+    assert wrong.returncode == 1
+    assert "did you mean 'mlflow'" in wrong.stderr
+
+
 def test_doctor_and_what_is_misspelt():
     assert answer("doctor")["numpy"][0].isdigit()
     assert coflect("docter").returncode == 2

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.experiments.shown import SweepScreen
 from coflect_widget.experiments.space import grid, read_space
 from coflect_widget.experiments.sweep import open_study
 
@@ -80,9 +81,17 @@ def test_a_search_prunes_keeps_the_best_and_goes_on(file, tmp_path):
         coflect.tune(experiment, {"training.lr": [0.1, 0.2]}, folder=folder)
 
 
+def page_of(sweep):
+    """The screen of a search, and what it answers its page."""
+    screen, answers = SweepScreen(sweep), []
+    screen.view.send = answers.append
+    return screen, answers
+
+
 def test_a_person_ends_a_trial_that_would_never_end(file, tmp_path):
+    """On the page that shows the search, while the cell that searches is busy."""
     experiment = searched(file, **{"training.epochs": 10**6})
-    folder, faults = tmp_path / "sweep", []
+    folder, faults, seen = tmp_path / "sweep", [], []
 
     def person():
         try:
@@ -92,7 +101,20 @@ def test_a_person_ends_a_trial_that_would_never_end(file, tmp_path):
             until(lambda: next((t for t in sweep.trials if t.epochs > 0), None))
             with pytest.raises(RuntimeError, match="another process searches"):
                 coflect.tune(experiment, {"training.lr": (0.1, 0.2)}, folder=folder)
-            sweep.prune(0)
+            screen, answers = page_of(sweep)
+            screen.take({"kind": "look", "id": "p"})
+            until(lambda: screen.view._data["trials"][0]["epochs"] or None)  # it is live
+            assert screen.view._data["state"] == "searching"
+            screen.take({"kind": "prune", "number": 0, "id": "a"})
+            assert answers == [
+                {
+                    "kind": "reply", "id": "a", "ok": True,
+                    "text": "Trial 0 is pruned: its training stops at the next step.",
+                }
+            ]  # fmt: skip
+            until(lambda: screen.view._data["trials"][0]["state"] == "pruned" or None)
+            until(lambda: screen.view._data["state"] == "not searching" or None)
+            seen.append(screen.view._data["trials"][0]["said"])
         except BaseException as error:
             faults.append(error)
             raise
@@ -106,7 +128,39 @@ def test_a_person_ends_a_trial_that_would_never_end(file, tmp_path):
     assert not faults
     assert [trial.state for trial in found.trials] == ["pruned"]
     assert "pruned by" in found.trials[0].said
+    assert seen == [found.trials[0].said]
     assert found.best is None
+
+
+def test_what_a_page_says_is_checked_before_it_is_done(tmp_path):
+    study = open_study(tmp_path, direction="minimize")
+    space = {"training.lr": [0.1, 0.2], "model.width": {"low": 8, "high": 16}}
+    for name, value in {"metric": "val_loss", "space": space, "experiment": {}}.items():
+        study.set_user_attr(name, value)
+    screen, answers = page_of(coflect.Sweep(tmp_path))
+    assert [one["choices"] for one in screen.view._data["space"]] == [[0.1, 0.2], None]
+    screen.take({"kind": "enqueue", "values": {"training.lr": 0.2}, "id": "1"})
+    [trial] = screen.view._data["trials"]
+    assert (trial["state"], trial["values"]) == ("waiting", {"training.lr": 0.2})
+    for bad, words in (
+        ({"kind": "enqueue", "values": {"training.lr": 0.3}}, "is none of"),
+        ({"kind": "enqueue", "values": {"training.lr": [0.1]}}, "Not understood"),
+        ({"kind": "enqueue", "values": {"model.width": 8.5}}, "is no whole number"),
+        ({"kind": "prune", "number": 7}, "there is no trial 7"),
+        ({"kind": "prune", "number": "0"}, "Not understood"),
+        ({"kind": "stop"}, "Not understood"),
+        ({"kind": "pin", "number": 0, "more": 1}, "Not understood"),
+    ):
+        screen.take({**bad, "id": "2"})
+        assert not answers[-1]["ok"]
+        assert words in answers[-1]["text"]
+    count = len(answers)
+    for nothing in (None, [], {"kind": "prune", "number": 0}, {"id": "x" * 65}, {"id": 3}):
+        screen.take(nothing)
+    assert len(answers) == count
+    assert [t.state for t in coflect.Sweep(tmp_path).trials] == ["waiting"]
+    screen.take({"kind": "pin", "number": 0, "id": "3"})
+    assert screen.view._data["trials"][0]["pinned"]
 
 
 def _opened(folder):

@@ -115,9 +115,15 @@ class Exports:
     def portable_batches(self, size: int, *, validation: bool) -> Iterator[tuple[Inputs, Any]]:
         """Inputs and targets of all samples in their order; see `Backend`."""
         source = self.val_source if validation else self.train_source
-        with source.kept_random_state():
+        beside = self.portable_beside(validation=validation)
+        with contextlib.nullcontext() if beside else source.kept_random_state():
             for batch in source.batches(np.arange(source.length), size):
                 yield (np.asarray(batch.inputs),), np.asarray(batch.targets)
+
+    def portable_beside(self, *, validation: bool) -> bool:
+        """Whether the samples may be read while another thread trains; see `Backend`."""
+        source = self.val_source if validation else self.train_source
+        return source.dataset is None
 
 
 @contextlib.contextmanager

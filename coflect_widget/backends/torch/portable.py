@@ -192,7 +192,9 @@ class Exports:
         """Inputs and targets of all samples in their order; see `Backend`."""
         source = self.val_source if validation else self.train_source
         masked = takes_mask(self.model)
-        with source.kept_random_state():
+        beside = self.portable_beside(validation=validation)
+        # Putting back what training drew meanwhile would be wrong.
+        with contextlib.nullcontext() if beside else source.kept_random_state():
             for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
                 inputs = batch.inputs
                 if isinstance(inputs, Tensor):
@@ -202,6 +204,11 @@ class Exports:
                 else:
                     given = tuple(inputs)
                 yield tuple(x.numpy() for x in given), batch.targets.numpy()
+
+    def portable_beside(self, *, validation: bool) -> bool:
+        """Whether the samples may be read while another thread trains; see `Backend`."""
+        source = self.val_source if validation else self.train_source
+        return not source.draws_random_numbers
 
 
 def _why(*errors: BaseException) -> str:

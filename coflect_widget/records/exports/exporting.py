@@ -22,13 +22,13 @@ import numpy as np
 
 from coflect_widget.backends.portable import ExportError, Inputs, Portable
 from coflect_widget.backends.registry import resolve
-from coflect_widget.records.checkpoint_files import Checkpoint, read_checkpoint
+from coflect_widget.records.checkpoint_files import Checkpoint, pick, read_checkpoint
 from coflect_widget.records.exports.card import model_card
 from coflect_widget.records.exports.onnx_files import open_onnx, quantise
 from coflect_widget.records.exports.promoting import promote
 from coflect_widget.records.exports.writing import ENDINGS, Written, check_form, compare, write
 from coflect_widget.records.numbered import numbered
-from coflect_widget.records.reopened import Reopened, pick, reopen
+from coflect_widget.records.reopened import Reopened, reopen
 from coflect_widget.records.run import Run
 from coflect_widget.records.tensors import write_tensors
 from coflect_widget.tasks.measures import measures_of
@@ -157,7 +157,7 @@ def export_run(
             f"format {form!r} is not known; known are: {', '.join(map(repr, ENDINGS))}"
         )
     if form == "safetensors":
-        return export_weights(run, pick(run, checkpoint))
+        return export_weights(run, pick(run.id, run.checkpoints, checkpoint))
     if model is None or data is None:
         lacks = " and ".join(n for n, x in (("model=", model), ("data=", data)) if x is None)
         raise ValueError(

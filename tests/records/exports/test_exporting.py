@@ -13,6 +13,7 @@ import coflect_widget as coflect
 from coflect_widget.backends.portable import ExportError
 from coflect_widget.records.exports.onnx_files import open_onnx
 from coflect_widget.records.exports.promoting import promote
+from coflect_widget.records.reopened import Reopened
 from tests.conftest import eventually, tiny_cnn
 
 NASTY = "<b>bold</b> | [x](http://x) `code`"
@@ -110,13 +111,25 @@ def test_what_cannot_be_exported_leaves_nothing(trained, data, tmp_path):
     assert sorted((run.path / "exports").iterdir()) == before
 
 
-def test_a_model_in_training_is_exported_beside_it(make_session, data):
+def test_a_model_in_training_is_exported_beside_it(make_session, data, monkeypatch):
+    readers, rows = [], Reopened.rows
+
+    def watched(opened, count):
+        readers.append(threading.current_thread())
+        return rows(opened, count)
+
+    monkeypatch.setattr(Reopened, "rows", watched)
     session = make_session(val=data[1])
     session.train(steps=100_000)
     eventually(lambda: session.metrics["step"] > 3, 300)
     made = session.export("torchscript")
     assert session.state == "training"
     assert made.difference <= 1e-4
+    assert readers == [threading.current_thread()], "training waited while samples were read"
+    # where reading draws random numbers, training does it between two steps
+    session._backend.val_source.draws_random_numbers = True
+    session.export("torchscript")
+    assert readers[1] is not threading.current_thread()
     session.stop()
     first = made.step
     assert 3 <= first < session.metrics["step"]

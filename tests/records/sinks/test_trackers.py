@@ -175,7 +175,7 @@ def test_a_checkpoint_is_a_version_of_a_registered_model(trained, monkeypatch):
     assert run.register("shapes", "mine", sink=other) == "models:/shapes/3"
     (sent,) = client.search_runs([other.experiment(client)])
     assert sent.data.tags["coflect.run_id"] == run.id
-    with pytest.raises(KeyError, match="no checkpoint is named 'yours'"):
+    with pytest.raises(ValueError, match="has 'best', 'last', 'mine'"):
         run.register("shapes", "yours", sink=sink)
     # Of a folder that somebody else made no link is followed.
     for link, place in ((mine / "away", folder), (mine / "file", folder / "secret")):

@@ -1,0 +1,58 @@
+"""The widget of records: runs side by side, or a search; its bundle is not the dashboard's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+_STATIC = Path(__file__).parent.parent / "static"
+#: Hidden where the widget is alive in the same cell's output.
+_STYLE = (
+    ".jp-OutputArea:has([data-testid=cr-root]) .jp-OutputArea-child:has(.coflect-flat),"
+    ".jp-OutputArea:has([data-testid=cr-root]) .coflect-flat{display:none}"
+)
+
+
+class RecordsView(anywidget.AnyWidget):
+    """Shows what `_kind` says: "compare", or "sweep".
+
+    The text of the front end is read once: a path would be watched, and leak each instance.
+    """
+
+    _esm = (_STATIC / "records.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "records.css").read_text(encoding="utf-8")
+
+    _kind = traitlets.Unicode("compare").tag(sync=True)
+    #: JSON alone; ``js/src/records/`` reads it.
+    _data = traitlets.Dict().tag(sync=True)
+    #: Of a comparison the columns of all curves, float32 one after the other.
+    _points = traitlets.Bytes().tag(sync=True)
+    #: Model id of what takes a person's words; empty where there is nothing to say.
+    _controls = traitlets.Unicode("").tag(sync=True)
+
+    def bundle(self, words: str) -> dict[str, Any]:
+        """The mime bundle of the widget, and `words` for who knows no widgets."""
+        made = self._repr_mimebundle_()
+        view = made[0] if isinstance(made, tuple) else made
+        return {**(view or {}), "text/plain": words}
+
+
+def show(view: RecordsView, words: str, flat: str) -> None:
+    """Show the widget in the present cell, and below it `flat`, HTML for who has no widgets.
+
+    It is an output of its own, because who knows the widget's type shows no other form of the
+    same output, also where no kernel is.
+    """
+    display(view.bundle(words), raw=True)  # type: ignore[no-untyped-call]
+    html = f'<div class="coflect-flat"><style>{_STYLE}</style>{flat}</div>'
+    display({"text/html": html, "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def in_notebook() -> bool:
+    """Whether cells are run here: their output is a page."""
+    return getattr(get_ipython(), "kernel", None) is not None

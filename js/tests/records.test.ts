@@ -1,0 +1,217 @@
+// Runs compared, and a search: what a person sees, keeps, sorts and says.
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import view from "../src/records";
+import type { Column } from "../src/records/data";
+import { paretoFront } from "../src/records/scatter";
+import { scaleOf } from "../src/records/scale";
+import type { ControlsModel, DashboardModel } from "../src/transport";
+import { press } from "./mounted";
+
+const TRAP = "<img src=x onerror=alert(1)>";
+const NAMES = ["a", "b", "c", TRAP];
+/** By run: accuracies of two validations at 5 and 10 seconds. */
+const ACCURACIES = [[0.5, 0.9], [0.4, 0.6], [0.8, 0.7], [0.3, Number.NaN]];
+
+function compared(): Record<string, unknown> {
+  const points = ACCURACIES.flatMap((one) => [10, 20, 1, 2, 5, 10, ...one]);
+  const column = (name: string, kind: string, better: string | null, values: unknown[]): unknown => ({ name, kind, better, values });
+  return {
+    _kind: "compare", _points: new DataView(new Float32Array(points).buffer), _controls: "",
+    _data: {
+      runs: NAMES.map((one) => ({ id: one, label: one, told: one === "a" ? [10] : [], tracks: [{ split: "val", count: 2, metrics: ["accuracy"] }] })),
+      columns: [
+        column("best.accuracy", "result", "higher", [0.9, 0.6, 0.8, 0.3]), column("seconds trained", "cost", "lower", [10, 4, 6, 12]),
+        column("config.training.lr", "setting", null, [0.1, 0.001, 0.01, null]), column("config.model.name", "setting", null, ["mlp", "cnn", "mlp", "cnn"]),
+      ],
+      aim: { metric: "val accuracy", column: "best.accuracy", better: "higher", threshold: 0.6 },
+    },
+  };
+}
+
+interface Shown {
+  el: HTMLElement;
+  sent: Record<string, unknown>[];
+  change: (data: unknown) => void;
+  answer: (content: unknown) => void;
+  remove: () => void;
+}
+
+function open(traits: Record<string, unknown>): Shown {
+  const heard: Record<string, (content?: unknown) => void> = {};
+  const sent: Record<string, unknown>[] = [];
+  const controls: ControlsModel = { send: (content) => sent.push(content as Record<string, unknown>), on: () => undefined, off: () => undefined, comm_live: true };
+  const model: DashboardModel = {
+    get: (name) => traits[name],
+    on: (name, callback) => {
+      heard[name] = callback as (content?: unknown) => void;
+    },
+    off: () => undefined,
+    widget_manager: { get_model: () => Promise.resolve(controls) },
+  };
+  const el = document.body.appendChild(document.createElement("div"));
+  el.style.width = "1000px";
+  const remove = view.render({ model, el });
+  return {
+    el, sent, remove,
+    change(data) {
+      traits["_data"] = data;
+      heard["change:_data"]?.();
+    },
+    answer: (content) => heard["msg:custom"]?.(content),
+  };
+}
+
+let shown: Shown;
+const rows = (): string[] => [...shown.el.querySelectorAll<HTMLElement>("tbody tr:not([hidden])")].map((one) => one.querySelector("th")?.textContent ?? "");
+const cells = (name: string): string[] => {
+  const heads = [...shown.el.querySelectorAll("thead th")].map((one) => one.textContent);
+  const at = heads.findIndex((one) => one.startsWith(name));
+  return [...shown.el.querySelectorAll("tbody tr")].map((one) => one.children[at]?.textContent ?? "?");
+};
+/** An element that has what a field, a choice and a button have. */
+function find(selector: string): HTMLInputElement {
+  const found = shown.el.querySelector(selector);
+  if (!found) throw new Error(`no ${selector}`);
+  return found as HTMLInputElement;
+}
+
+afterEach(() => {
+  shown.remove();
+  document.body.replaceChildren();
+});
+
+describe("runs compared", () => {
+  beforeEach(() => {
+    shown = open(compared());
+  });
+
+  it("draws a line a run and shows text as text", () => {
+    expect(shown.el.querySelectorAll("[aria-label='Curves'] .cr-line")).toHaveLength(4);
+    expect(shown.el.querySelectorAll(".cr-told")).toHaveLength(1);
+    expect(rows()).toContain(TRAP);
+    expect(shown.el.querySelector("img")).toBeNull();
+  });
+
+  it("says how long each run took to a threshold", () => {
+    expect(cells("seconds to")).toEqual(["10", "10", "5", ""]);
+    const field = find("[data-testid=cr-threshold]");
+    field.value = "0.75";
+    field.dispatchEvent(new Event("input"));
+    expect(cells("seconds to val accuracy ≥ 0.750")).toEqual(["10", "", "5", ""]);
+  });
+
+  it("sorts by a head, the better first and what is missing last", () => {
+    find("[title='best.accuracy']").click();
+    expect(rows()).toEqual(["a", "c", "b", TRAP]);
+    find("[title='config.training.lr']").click();
+    expect(rows()).toEqual(["b", "c", "a", TRAP]);
+    expect(find("[aria-sort=ascending]").textContent).toContain("training.lr");
+  });
+
+  it("keeps the runs in a stretch of an axis, by keys", () => {
+    const axis = find("[data-axis='best.accuracy']");
+    axis.focus();
+    for (let k = 0; k < 6; k++) press(find("[data-axis='best.accuracy']"), "ArrowUp");
+    expect(rows()).toEqual(["a", "c"]);
+    expect(document.activeElement?.getAttribute("data-axis")).toBe("best.accuracy");
+    press(find("[data-axis='best.accuracy']"), "Escape");
+    expect(rows()).toHaveLength(4);
+  });
+
+  it("marks the Pareto front of two columns", () => {
+    find("[data-testid=cr-scatter]").click();
+    expect(shown.el.querySelectorAll("[data-front]")).toHaveLength(3);
+    expect(shown.el.textContent).toContain("3 runs on the Pareto front");
+  });
+
+  it("says so where the kernel sends something else", () => {
+    shown.remove();
+    shown = open({ ...compared(), _data: { runs: 3 } });
+    expect(find("[role=alert]").textContent).toContain("runs is no list");
+    shown.remove();
+    shown = open({ ...compared(), _points: new DataView(new ArrayBuffer(8)) });
+    expect(find("[role=alert]").textContent).toContain("the points are too few");
+  });
+});
+
+describe("columns and axes", () => {
+  const column = (better: "higher" | "lower", values: (number | null)[]): Column => ({ name: "", kind: "", better, values });
+
+  it("has no run on the front that another one beats", () => {
+    expect(paretoFront(column("lower", [1, 2, 3, 1]), column("higher", [0.5, 0.4, 0.9, 0.3]))).toEqual([0, 2]);
+    expect(paretoFront(column("higher", [1, 2, null]), column("lower", [1, 2, 0]))).toEqual([0, 1]);
+  });
+
+  it("places numbers evenly or by their logarithms, and words one after the other", () => {
+    expect(scaleOf([0, 10]).at(5)).toBe(0.5);
+    expect(scaleOf([0.001, 0.1], true).at(0.01)).toBeCloseTo(0.5);
+    expect(scaleOf(["b", "a", "c"]).at("b")).toBe(0.5);
+    expect(scaleOf([3, 3]).at(3)).toBe(0.5);
+    expect(scaleOf([8, 64], false, true).ticks.map((one) => one.label)).toEqual(["8", "64"]);
+    expect(scaleOf([]).at(1)).toBeNull();
+    expect(scaleOf([1, null]).at(null)).toBeNull();
+  });
+});
+
+describe("a search", () => {
+  const trial = (number: number, state: string, result: number | null, more = {}): unknown => ({
+    number, state, result, values: { "training.lr": 0.1 * (number + 1), "model.width": 16 }, epochs: 2, pinned: false, said: "", ...more,
+  });
+  const search = (trials: unknown[]): unknown => ({
+    folder: "patients", state: "searching", metric: "val_loss", better: "lower", best: 1, trials,
+    space: [{ name: "training.lr", choices: null, low: 0.001, high: 1, whole: false }, { name: "model.width", choices: [16, 32] }],
+  });
+  const said = (): Record<string, unknown> => {
+    const { id, ...rest } = shown.sent.filter((one) => one["kind"] !== "look").at(-1) ?? {};
+    expect(typeof id).toBe("string");
+    return rest;
+  };
+
+  beforeEach(async () => {
+    const data = search([trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "running", 0.4, { said: TRAP })]);
+    shown = open({ _kind: "sweep", _data: data, _controls: "id" });
+    await Promise.resolve();
+    await new Promise((done) => setTimeout(done, 20));
+  });
+
+  it("shows trials live, the best marked", () => {
+    expect(rows()).toEqual(["0", "1best", "2"]);
+    expect(find("h3").textContent).toBe("patients: val_loss 0.300, trial 1");
+    expect(shown.el.textContent).toContain(TRAP);
+    shown.change(search([trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "pruned", 0.4), trial(3, "running", null)]));
+    expect(find("[data-testid=cr-state]").textContent).toBe("searching · 4 trials, 1 pruned, 1 running");
+    expect(shown.el.querySelector("[data-testid=cr-prune-2]")).toBeNull();
+  });
+
+  it("prunes and pins what runs, and nothing that has ended", async () => {
+    expect(shown.el.querySelector("[data-testid=cr-prune-0]")).toBeNull();
+    find("[data-testid=cr-prune-2]").click();
+    expect(said()).toEqual({ kind: "prune", number: 2 });
+    shown.answer({ kind: "reply", id: shown.sent.at(-1)?.["id"], ok: true, text: "Trial 2 is pruned" });
+    await Promise.resolve();
+    expect(find("[data-testid=cr-answer]").textContent).toBe("Trial 2 is pruned");
+    find("[data-testid=cr-pin-2]").click();
+    expect(said()).toEqual({ kind: "pin", number: 2 });
+  });
+
+  it("enqueues values, those of a trial copied, some left to the sampler", () => {
+    find("[data-focus='copy 1']").click();
+    expect(find("[name='training.lr']").value).toBe("0.2");
+    find("[name='model.width']").value = "1";
+    find("[data-testid=cr-enqueue]").click();
+    expect(said()).toEqual({ kind: "enqueue", values: { "training.lr": 0.2, "model.width": 32 } });
+    find("[name='model.width']").value = "-1";
+    find("[data-testid=cr-enqueue]").click();
+    expect(said()).toEqual({ kind: "enqueue", values: { "training.lr": 0.2 } });
+  });
+
+  it("keeps what is being entered when the search goes on", () => {
+    const field = find("[name='training.lr']");
+    field.focus();
+    field.value = "0.02";
+    shown.change(search([trial(0, "finished", 0.5), trial(1, "finished", 0.2)]));
+    expect(find("[name='training.lr']").value).toBe("0.02");
+    expect(document.activeElement).toBe(field);
+  });
+});
