@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+from pathlib import Path
 
 from coflect_widget.cli.answer import Answer, Commands, command
+from coflect_widget.cli.given import named
 
 KEY = "COFLECT_API_KEY"
 
@@ -17,6 +19,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("run", help="a run folder that quickstart began")
     parser.add_argument("--host", default="127.0.0.1", help="this machine alone where left out")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument(
+        "--model", metavar="PATH", help="module:function that makes the network, if it is your own"
+    )
     parser.epilog = f"Where {KEY} is set, requests have to send it as X-API-Key."
 
 
@@ -37,7 +42,8 @@ def _serve(given: argparse.Namespace) -> Answer:
 
     # With a key, names of this machine are the user's own affair, as behind a proxy.
     hosts = None if key is not None else ("localhost", "127.0.0.1", "[::1]", given.host)
-    app = make_app(Service(given.run), key=key, hosts=hosts)
+    model = None if given.model is None else named("--model", given.model, Path(given.run))
+    app = make_app(Service(given.run, model), key=key, hosts=hosts)
     # Requests that have begun are answered on SIGTERM and SIGINT.
     uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)
     return {"run": given.run}, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Service:
     ----------
     run : path
         A run that `quickstart` began, with a checkpoint.
+    model : callable, optional
+        What made its network, where `quickstart` was given one.
 
     Attributes
     ----------
@@ -31,13 +33,13 @@ class Service:
         Name of the run.
     """
 
-    def __init__(self, run: str | Path) -> None:
+    def __init__(self, run: str | Path, model: Callable[..., Any] | None = None) -> None:
         folder = Path(run)
         self.run, self.why = folder.resolve().name, ""
         self.pipeline: Pipeline | None = None
         self._test: dict[str, Any] | None = None
         try:
-            self.pipeline = Pipeline.of(folder)
+            self.pipeline = Pipeline.of(folder, model)
             self.pipeline.model.eval()
             if is_there(folder, f"{FOLDER}/test.json"):
                 self._test = json.loads(read_text(folder, f"{FOLDER}/test.json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ _EPOCHS = (4, 150)
 def build(
     decision: Decision,
     *,
+    model: Callable[..., Any] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -38,6 +39,8 @@ def build(
     Parameters
     ----------
     decision : Decision
+    model : callable, optional
+        What makes a network of the user's own; see `quickstart`.
     run_dir : path, optional
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -52,7 +55,7 @@ def build(
     ValueError
         If there is too little to learn from.
     """
-    from coflect_widget.projects.quickstart.networks.made import make, optimizer
+    from coflect_widget.projects.quickstart.networks.made import make, optimizer, planned
 
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
@@ -82,23 +85,20 @@ def build(
         known = goal.transform(validation.cells[target]) >= 0
         validation = validation.rows(known)
         split = replace(split, validation=split.validation[known])
-    network = inputs.network(x, goal.outputs)
-    model = make(network, seed, x, goal.evidence(y))
+    network = planned(inputs.network(x, goal.outputs), model)
+    made = make(network, seed, x, goal.evidence(y), model)
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
     epochs = int(np.clip(round(kind.steps / -(-len(x) // size)), *_EPOCHS))
     session = DataSession(
-        Pipeline(inputs, goal, target, network, model),
+        Pipeline(inputs, goal, target, network, made, model),
         sheet,
         split,
         epochs,
         (x, y),
         (inputs.transform(validation), goal.transform(validation.cells[target])),
         batch_size=size,
-        optimizer=optimizer(),
         run_dir=run_dir,
         config={"seed": seed} if config is None else config,
-        **inputs.arguments(),
-        **goal.arguments(),
-        **arguments,
+        **{"optimizer": optimizer(), **inputs.arguments(), **goal.arguments(), **arguments},
     )
     return session, [*said, *split.said, *inputs.said]

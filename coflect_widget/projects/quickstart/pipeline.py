@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,21 @@ class Pipeline:
     network : mapping
         Plain values of which the network is made.
     model : torch.nn.Module
+    own : callable or None
+        What makes the network, where it is a user's own.
     """
 
     def __init__(
-        self, inputs: Inputs, goal: Goal, target: str, network: Mapping[str, Any], model: Any
+        self,
+        inputs: Inputs,
+        goal: Goal,
+        target: str,
+        network: Mapping[str, Any],
+        model: Any,
+        own: Callable[..., Any] | None = None,
     ) -> None:
         self.inputs, self.goal, self.target = inputs, goal, target
-        self.network, self.model = dict(network), model
+        self.network, self.model, self.own = dict(network), model, own
 
     def __repr__(self) -> str:
         return f"<Pipeline: {self.inputs.name}, {self.goal.name} of {self.target!r}>"
@@ -86,6 +94,20 @@ class Pipeline:
 
         return outputs_of(self.model, x)
 
+    def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
+        """The same with a network of its own that has these weights.
+
+        Raises
+        ------
+        ValueError
+            If they are not this network's.
+        """
+        from coflect_widget.projects.quickstart.networks.made import make, put_weights
+
+        model = make(self.network, own=self.own)
+        put_weights(model, weights)
+        return Pipeline(self.inputs, self.goal, self.target, self.network, model, self.own)
+
     # --- with the run --------------------------------------------------------------------------
 
     def save(self, run: Path) -> Path:
@@ -106,16 +128,20 @@ class Pipeline:
         return file
 
     @classmethod
-    def of(cls, run: str | Path) -> Pipeline:
+    def of(cls, run: str | Path, model: Callable[..., Any] | None = None) -> Pipeline:
         """The pipeline of a run folder, its network with the best weights, or else the last.
+
+        Parameters
+        ----------
+        run : path
+        model : callable, optional
+            What made the network, where `quickstart` was given one.
 
         Raises
         ------
         ValueError
             If the run has no pipeline, or no whole checkpoint, or they do not fit together.
         """
-        from coflect_widget.projects.quickstart.networks.made import make, put_weights
-
         folder = Path(run)
         try:
             state = json.loads(read_text(folder, f"{FOLDER}/{FILE}", _MOST_TEXT))
@@ -128,9 +154,7 @@ class Pipeline:
                 raise ValueError("the network has other outputs than the task")
         except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
-        model = make(network)
-        put_weights(model, best_weights(folder))
-        return cls(inputs, goal, target, network, model)
+        return cls(inputs, goal, target, network, None, model).having(best_weights(folder))
 
 
 def best_weights(run: Path) -> dict[str, Any]:

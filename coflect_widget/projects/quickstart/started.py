@@ -84,12 +84,8 @@ class DataSession(Session):
             raise RuntimeError("the training has not ended; wait() for it, or stop() it, first")
         self._open().checkpoints.drain()  # the best one may wait for its turn
         weights = best_weights(run)
-        from coflect_widget.projects.quickstart.networks.made import make, put_weights
-
-        model = make(self.pipeline.network)
-        put_weights(model, weights)
         mine = self.pipeline
-        judged = Pipeline(mine.inputs, mine.goal, mine.target, mine.network, model)
+        judged = mine.having(weights)
         train, test = self.sheet.rows(self.split.train), self.sheet.rows(self.split.test)
         found = {
             "step": self.metrics["step"],
