@@ -1,12 +1,13 @@
 """`coflect new`: each template makes a project that is whole; its own tests train and serve it."""
 
 import ast
-import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -14,6 +15,8 @@ import yaml
 
 from coflect_widget.cli import main
 from coflect_widget.projects.templates.making import TEMPLATES, new, template_of
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @pytest.mark.parametrize("kind", TEMPLATES)
@@ -45,7 +48,7 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert set(compose["services"]) == {"mlflow", "train", "serve"}
     assert (project / "README.md").read_text().startswith("# My project\n")
     # what a project needs is what this distribution gives
-    extras = importlib.metadata.metadata("coflect-widget").get_all("Provides-Extra")
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     wanted = (project / "requirements.txt").read_text()
     assert set(re.search(r"\[(.+?)\]", wanted)[1].split(",")) <= set(extras)
     lint = subprocess.run(
@@ -74,7 +77,7 @@ def test_one_trains(tmp_path):
     (run,) = (project / "runs").iterdir()
     assert said.splitlines()[-1] == str(run)
     assert json.loads((run / "pipeline" / "pipeline.json").read_text())["network"]["net"] == "own"
-    with pytest.raises(AssertionError, match="the following arguments|unrecognized arguments"):
+    with pytest.raises(AssertionError, match="unrecognized arguments"):
         run_in(project, "train.py", "--epoch_s", "2")
 
 
@@ -103,7 +106,8 @@ def mine(tmp_path):
     folder = tmp_path / "template"
     (folder / "{{ name }}_code").mkdir(parents=True)
     (folder / "{{ name }}_code" / "main.py.jinja").write_text(
-        'TITLE = "{{ title }}"\n{% for n in range(depth | int) %}layer_{{ n }} = {{ n }}\n{% endfor %}'
+        'TITLE = "{{ title }}"\n'
+        "{% for n in range(depth | int) %}\nlayer_{{ n }} = {{ n }}\n{% endfor %}"
     )
     (folder / "picture.bin").write_bytes(b"\xff\xfe{{ name }}")
     (folder / "template.yaml").write_text("words: mine\nvariables: {depth: 1}\n")

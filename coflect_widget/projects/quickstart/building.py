@@ -14,6 +14,7 @@ from coflect_widget.projects.quickstart.deciding import Decision
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.inputs import KINDS
+from coflect_widget.projects.quickstart.learners import learner_given
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.splitting import divide
 from coflect_widget.projects.quickstart.started import DataSession
@@ -21,13 +22,12 @@ from coflect_widget.projects.quickstart.started import DataSession
 #: Rows up to which batches are so large.
 _BATCHES = ((600, 16), (6000, 32))
 _BATCH = 64
-_EPOCHS = (4, 150)
 
 
 def build(
     decision: Decision,
     *,
-    model: Callable[..., Any] | None = None,
+    model: str | Callable[..., Any] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -39,8 +39,8 @@ def build(
     Parameters
     ----------
     decision : Decision
-    model : callable, optional
-        What makes a network of the user's own; see `quickstart`.
+    model : str or callable, optional
+        Who learns, where it is not the network that is proposed; see `quickstart`.
     run_dir : path, optional
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -55,10 +55,12 @@ def build(
     ValueError
         If there is too little to learn from.
     """
-    from coflect_widget.projects.quickstart.networks.made import make, optimizer, planned
-
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
+    learner = learner_given(model)
+    why_not = learner.refuses(kind, task)
+    if why_not:
+        raise ValueError(why_not)
     sheet = decision.look.sheet
     sheet = sheet.rows(with_target(task, sheet.cells[target]))
     bad, what = kind.unusable(sheet, columns)
@@ -85,20 +87,19 @@ def build(
         known = goal.transform(validation.cells[target]) >= 0
         validation = validation.rows(known)
         split = replace(split, validation=split.validation[known])
-    network = planned(inputs.network(x, goal.outputs), model)
-    made = make(network, seed, x, goal.evidence(y), model)
+    plan = learner.plan(inputs.network(x, goal.outputs))
+    made = learner.make(plan, seed, x, goal.evidence(y))
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
-    epochs = int(np.clip(round(kind.steps / -(-len(x) // size)), *_EPOCHS))
     session = DataSession(
-        Pipeline(inputs, goal, target, network, made, model),
+        Pipeline(inputs, goal, target, plan, made, learner),
         sheet,
         split,
-        epochs,
+        learner.epochs(kind.steps, len(x), size),
         (x, y),
         (inputs.transform(validation), goal.transform(validation.cells[target])),
         batch_size=size,
         run_dir=run_dir,
         config={"seed": seed} if config is None else config,
-        **{"optimizer": optimizer(), **inputs.arguments(), **goal.arguments(), **arguments},
+        **{**inputs.arguments(), **learner.arguments(goal), **arguments},
     )
     return session, [*said, *split.said, *inputs.said]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.goals import GOALS, Goal
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
+from coflect_widget.projects.quickstart.learners import Learner, learner_of
 from coflect_widget.projects.quickstart.reading import read
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 from coflect_widget.records.durable import replacing
@@ -34,10 +35,10 @@ class Pipeline:
     target : str
         Name of the column that is predicted.
     network : mapping
-        Plain values of which the network is made.
-    model : torch.nn.Module
-    own : callable or None
-        What makes the network, where it is a user's own.
+        Plain values of which the model is made.
+    model : torch.nn.Module or Forest
+    learner : Learner
+        Who makes, keeps and asks it.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class Pipeline:
         target: str,
         network: Mapping[str, Any],
         model: Any,
-        own: Callable[..., Any] | None = None,
+        learner: Learner,
     ) -> None:
         self.inputs, self.goal, self.target = inputs, goal, target
-        self.network, self.model, self.own = dict(network), model, own
+        self.network, self.model, self.learner = dict(network), model, learner
 
     def __repr__(self) -> str:
         return f"<Pipeline: {self.inputs.name}, {self.goal.name} of {self.target!r}>"
@@ -88,25 +89,48 @@ class Pipeline:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
         return self.goal.figures(self.outputs(self.preprocess(sheet)), sheet.cells[self.target])
 
-    def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """What the network gives (N, outputs) for inputs that `preprocess` made."""
-        from coflect_widget.projects.quickstart.networks.made import outputs_of
+    def worth_of_columns(self, rows: Any, *, times: int = 5, seed: int = 0) -> dict[str, float]:
+        """What each column is worth: how far the first figure falls where its cells are exchanged.
 
-        return outputs_of(self.model, x)
+        Permutation importance (Breiman 2001). Columns that say the same stand in for each other,
+        so that each may seem worth little.
 
-    def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
-        """The same with a network of its own that has these weights.
+        Parameters
+        ----------
+        rows
+            As of `evaluate`; such as were not trained on.
+        times : int
+            How often cells are exchanged among the rows; the mean is given.
+        seed : int
+
+        Returns
+        -------
+        dict of str to float
+            In the unit of the first figure of `evaluate`, the worthiest column first.
 
         Raises
         ------
         ValueError
-            If they are not this network's.
+            If the data are no table, or have no target.
         """
-        from coflect_widget.projects.quickstart.networks.made import make, put_weights
+        from coflect_widget.projects.quickstart.worth import worth_of_columns
 
-        model = make(self.network, own=self.own)
-        put_weights(model, weights)
-        return Pipeline(self.inputs, self.goal, self.target, self.network, model, self.own)
+        return worth_of_columns(self, self.inputs.judged(read(rows)), times, seed)
+
+    def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network gives (N, outputs) for inputs that `preprocess` made."""
+        return self.learner.outputs(self.model, x)
+
+    def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
+        """The same with a model of its own that has these weights.
+
+        Raises
+        ------
+        ValueError
+            If they are not this model's.
+        """
+        model = self.learner.having(self.network, weights)
+        return Pipeline(self.inputs, self.goal, self.target, self.network, model, self.learner)
 
     # --- with the run --------------------------------------------------------------------------
 
@@ -154,7 +178,8 @@ class Pipeline:
                 raise ValueError("the network has other outputs than the task")
         except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
-        return cls(inputs, goal, target, network, None, model).having(best_weights(folder))
+        learner = learner_of(network, model)
+        return cls(inputs, goal, target, network, None, learner).having(best_weights(folder))
 
 
 def best_weights(run: Path) -> dict[str, Any]:

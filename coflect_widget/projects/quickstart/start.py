@@ -22,7 +22,7 @@ def quickstart(
     kind: str | None = None,
     leave_out: Sequence[str] | None = None,
     yes: bool = False,
-    model: Callable[..., Any] | None = None,
+    model: str | Callable[..., Any] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -45,12 +45,13 @@ def quickstart(
         Columns that the network is not given. An empty one says that none gives the target away.
     yes : bool
         Ask nothing: take what is proposed. What has no proposal is an error.
-    model : callable, optional
-        A class or function that makes a network of torch, in place of the one that is proposed. It
-        is called with those of these that it has arguments for: ``outputs``, and of a table
-        ``columns``; of texts ``words``, the number of word ids; of pictures ``channels``; of series
-        and timelines ``channels`` and ``length``. A network gets inputs (B, columns), ids (B, L),
-        (B, channels, H, W) or (B, channels, length), and gives (B, outputs).
+    model : {"hist_gradient_boosting", "xgboost"} or callable, optional
+        Who learns, in place of the network that is proposed. Boosted trees are for tables. A class
+        or function makes a network of torch. It is called with those of these that it has arguments
+        for: ``outputs``, and of a table ``columns``; of texts ``words``, the number of word ids; of
+        pictures ``channels``; of series and timelines ``channels`` and ``length``. The network gets
+        inputs (B, columns), ids (B, L), (B, channels, H, W) or (B, channels, length), and gives
+        (B, outputs).
     run_dir : path, optional
         Where the run folder is made; ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
