@@ -140,7 +140,7 @@ def test_a_template_of_ones_own(mine, tmp_path):
         ("a.txt.jinja", "{% include '../secret' %}", "secret"),
         ("a.txt.jinja", b"\xff\xfe", "is no UTF-8"),
         ("{{ '..' }}", "", "no file of the project"),
-        ("{{ 'a/b' }}", "", "no file of the project"),
+        (r"{{ 'a\x2fb' }}", "", "no file of the project"),
         ("template.yaml", "varables: {}", "did you mean 'variables'"),
         ("template.yaml", "[", "is no YAML"),
         ("template.yaml", "over: ../..", "must be a template of the package"),

@@ -157,7 +157,8 @@ class Forest:
         number = np.arange(nodes)
         inner = found["feature"] >= 0
         sound = (
-            all(len(found[n]) == nodes for n in ("threshold", "left", "right", "value"))
+            all(values.ndim == 1 for values in found.values())
+            and all(len(found[n]) == nodes for n in ("threshold", "left", "right", "value"))
             and len(found["output"]) == trees
             and found["start"].shape == (self.outputs,)
             and all(_within(found[n], nodes) for n in ("root", "left", "right"))
