@@ -32,6 +32,17 @@ def even(sheet: Sheet, column: Column) -> bool:
     return float(np.mean(np.abs(steps - middle) <= 0.1 * middle)) >= _EVEN
 
 
+def inside(count: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First rows (n,) of windows of `length` rows that lie in one part wholly, and their parts."""
+    low, high = (round(share * count) for share in _BEGINS)
+    parts = ((TRAIN, 0, low), (VALIDATION, low, high), (TEST, high, count))
+    first = [np.arange(begin, end - length + 1) for _, begin, end in parts]
+    found = [np.full(len(f), part) for f, (part, *_) in zip(first, parts, strict=True)]
+    if not all(map(len, first)):
+        raise ValueError(f"{count} moments are too few for windows of {length}")
+    return np.concatenate(first), np.concatenate(found)
+
+
 def starts(count: int, length: int, ahead: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First rows (n,) of windows of `length` rows with `ahead` after them, and their parts (n,).
 

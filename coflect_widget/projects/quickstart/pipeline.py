@@ -119,7 +119,7 @@ class Pipeline:
 
     def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What the network gives (N, outputs) for inputs that `preprocess` made."""
-        return self.learner.outputs(self.model, x)
+        return self.goal.beside(self.learner.outputs(self.model, x), x)
 
     def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
         """The same with a model of its own that has these weights.

@@ -55,6 +55,9 @@ class DataSession(Session):
             epochs = self.epochs
         super().train(epochs, steps=steps)
 
+    def _of_validation(self) -> Any:
+        return self.pipeline.inputs.transform(self.sheet.rows(self.split.validation))
+
     def test(self) -> dict[str, Any]:
         """How good the best weights are on the test part; what is found is kept, and told again.
 
@@ -86,6 +89,8 @@ class DataSession(Session):
         weights = best_weights(run)
         mine = self.pipeline
         judged = mine.having(weights)
+        mine.goal.settle(judged.outputs(self._of_validation()))
+        mine.save(run)
         train, test = self.sheet.rows(self.split.train), self.sheet.rows(self.split.test)
         found = {
             "step": self.metrics["step"],

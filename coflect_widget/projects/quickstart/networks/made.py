@@ -16,10 +16,11 @@ from coflect_widget.projects.quickstart.networks.picture import PictureNet
 from coflect_widget.projects.quickstart.networks.series import ForecastNet, SeriesNet
 from coflect_widget.projects.quickstart.networks.table import TableNet
 from coflect_widget.projects.quickstart.networks.text import TextNet
+from coflect_widget.projects.quickstart.networks.watch import WatchNet
 
 _NETS: dict[str, Any] = {
     "table": TableNet, "text": TextNet, "series": SeriesNet, "image": PictureNet,
-    "forecast": ForecastNet,
+    "forecast": ForecastNet, "watch": WatchNet,
 }  # fmt: skip
 _RATE, _DECAY = 1e-3, 1e-2
 _AT_ONCE = 256
