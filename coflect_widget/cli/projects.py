@@ -37,5 +37,5 @@ def _new(given: argparse.Namespace) -> Answer:
         for one in folder.rglob("*")
         if one.is_file() and ".git" not in one.relative_to(folder).parts
     )
-    text = f"{folder}: {len(files)} files. Read its README.md, then: cd {folder} && python train.py"
+    text = f"{folder}: {len(files)} files; its README.md says how to go on"
     return {"path": str(folder), "files": files}, f"{text}\n"

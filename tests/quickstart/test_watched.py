@@ -75,7 +75,9 @@ def test_nobody_is_asked_whether_a_timeline_is_watched(tmp_path):
 def test_training_begins_with_principal_components():
     x = np.random.default_rng(0).normal(size=(200, 2, 16)).astype(np.float32)
     x[:, 1] = x[:, 0]  # so that few numbers tell all
-    net = make({"net": "watch", "channels": 2, "length": 16, "outputs": 32}, 0, x, x).eval()
+    net = make(
+        {"net": "watch", "channels": 2, "length": 16, "outputs": 32, "code": 4}, 0, x, x
+    ).eval()
     from sklearn.decomposition import PCA
 
     flat = x.reshape(200, -1)

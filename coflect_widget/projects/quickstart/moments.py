@@ -32,6 +32,11 @@ def even(sheet: Sheet, column: Column) -> bool:
     return float(np.mean(np.abs(steps - middle) <= 0.1 * middle)) >= _EVEN
 
 
+def code_of(size: int) -> int:
+    """Length of the code from which a window of so many numbers is told again."""
+    return max(2, size // 8)
+
+
 def inside(count: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First rows (n,) of windows of `length` rows that lie in one part wholly, and their parts."""
     low, high = (round(share * count) for share in _BEGINS)

@@ -15,6 +15,8 @@ from coflect_widget.projects.quickstart.goals import GOALS, Goal
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
 from coflect_widget.projects.quickstart.learners import Learner, learner_of
 from coflect_widget.projects.quickstart.reading import read
+from coflect_widget.projects.quickstart.sheet import Sheet
+from coflect_widget.projects.quickstart.worth import worth_of_columns
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import read_text
@@ -113,9 +115,11 @@ class Pipeline:
         ValueError
             If the data are no table, or have no target.
         """
-        from coflect_widget.projects.quickstart.worth import worth_of_columns
 
-        return worth_of_columns(self, self.inputs.judged(read(rows)), times, seed)
+        def figure(sheet: Sheet) -> float:
+            return next(iter(self.evaluate(sheet).values()))
+
+        return worth_of_columns(self.inputs, figure, self.inputs.judged(read(rows)), times, seed)
 
     def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What the network gives (N, outputs) for inputs that `preprocess` made."""

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
+from coflect_widget.projects.quickstart.inputs import Inputs
 from coflect_widget.projects.quickstart.sheet import Sheet
 
-if TYPE_CHECKING:
-    from coflect_widget.projects.quickstart.pipeline import Pipeline
 
-
-def worth_of_columns(pipeline: Pipeline, sheet: Sheet, times: int, seed: int) -> dict[str, float]:
-    """See `Pipeline.worth_of_columns`."""
-    if not pipeline.inputs.by_column:
-        raise ValueError(
-            f"columns are exchanged in tables alone; these are {pipeline.inputs.words}"
-        )
+def worth_of_columns(
+    inputs: Inputs, figure: Callable[[Sheet], float], sheet: Sheet, times: int, seed: int
+) -> dict[str, float]:
+    """See `Pipeline.worth_of_columns`; `figure` says how good the model is on rows."""
+    if not inputs.by_column:
+        raise ValueError(f"columns are exchanged in tables alone; these are {inputs.words}")
     if times < 1:
         raise ValueError(f"times={times} must be at least 1")
     rng = np.random.default_rng(seed)
-
-    def figure(rows: Sheet) -> float:
-        return next(iter(pipeline.evaluate(rows).values()))
-
     whole = figure(sheet)
     found = {}
-    for name in pipeline.inputs.sources:
+    for name in inputs.sources:
         without = []
         for _ in range(times):
             cells = {**sheet.cells, name: rng.permutation(sheet.cells[name])}

@@ -22,8 +22,9 @@ import yaml
 from coflect_widget.config import nearest
 
 HOME = Path(__file__).parent
-TEMPLATES = ("sentiment", "timeseries", "image", "table")
 _SETTINGS, _ENDING = "template.yaml", ".jinja"
+#: Names of the package's own.
+TEMPLATES = tuple(sorted(one.parent.name for one in HOME.glob(f"*/{_SETTINGS}")))
 _KNOWN = ("words", "over", "variables")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: Files of a template and bytes of one of them, at most.

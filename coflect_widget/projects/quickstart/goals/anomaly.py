@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, numbers
 from coflect_widget.projects.quickstart.goals.values import Values
+from coflect_widget.projects.quickstart.moments import code_of
 
 #: Of the windows of the validation part so many are told less well than the limit.
 _USUAL = 0.99
-
-
-def code_of(numbers_of_window: int) -> int:
-    """Length of the code from which a window is told again."""
-    return max(2, numbers_of_window // 8)
 
 
 class Anomaly(Values):

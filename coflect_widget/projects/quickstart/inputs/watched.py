@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.inputs.timeline import WINDOW, Timeline
-from coflect_widget.projects.quickstart.moments import inside
+from coflect_widget.projects.quickstart.moments import code_of, inside
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Moments of a window: a share of all, within these.
@@ -47,7 +47,7 @@ class Watched(Timeline):
         return sheet.having(_windows(rows, range(count), length, self.channels[0]))
 
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
-        return {**super().network(x, outputs), "net": "watch"}
+        return {**super().network(x, outputs), "net": "watch", "code": code_of(outputs)}
 
 
 def _windows(

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from coflect_widget.projects.quickstart.goals.anomaly import code_of
-
 
 class WatchNet(nn.Module):
     """An autoencoder: a linear part each way, and what is not linear beside it.
@@ -15,12 +13,13 @@ class WatchNet(nn.Module):
     Training begins with the linear parts alone, which are principal components then.
     """
 
-    def __init__(self, channels: int, length: int, outputs: int, width: int = 64) -> None:
+    def __init__(
+        self, channels: int, length: int, outputs: int, code: int, width: int = 64
+    ) -> None:
         super().__init__()
         size = channels * length
         if size != outputs:
             raise RuntimeError(f"windows of {size} numbers are not told by {outputs}")
-        code = code_of(size)
         self.into, self.out = nn.Linear(size, code), nn.Linear(code, size)
         self.bend_into = nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, code))
         self.bend_out = nn.Sequential(nn.Linear(code, width), nn.ReLU(), nn.Linear(width, size))
