@@ -72,13 +72,11 @@ def run_in(project, *words):
 
 def test_one_trains(tmp_path):
     project = new("table", tmp_path / "customers")
-    said = run_in(project, "train.py", "--epochs", "2", "--batch_size", "64")
+    said = run_in(project, "train.py", "--epochs", "1", "--batch_size", "64")
     assert "logistic regression" in said
     (run,) = (project / "runs").iterdir()
     assert said.splitlines()[-1] == str(run)
     assert json.loads((run / "pipeline" / "pipeline.json").read_text())["network"]["net"] == "own"
-    with pytest.raises(AssertionError, match="unrecognized arguments"):
-        run_in(project, "train.py", "--epoch_s", "2")
 
 
 @pytest.mark.slow  # a training and a service each
