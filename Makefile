@@ -92,7 +92,8 @@ slow: sinks
 # Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; to be run
 # when what tells them has changed, because their environment takes minutes to install.
 sinks: $(SINKS_VENV)/.ready
-	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks
+	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks \
+	  tests/quickstart/test_endpoint_registry.py
 
 # Without photographs in COFLECT_DATA the second one makes stand-ins.
 notebooks:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from coflect_widget.modalities import register_modality as register_modality
     from coflect_widget.projects.audit import audit as audit
     from coflect_widget.projects.demo import demo as demo
+    from coflect_widget.projects.endpoint.kept import kept as kept
     from coflect_widget.projects.quickstart.start import quickstart as quickstart
     from coflect_widget.records import sinks as sinks
     from coflect_widget.records.logs import log_json as log_json
@@ -53,6 +54,7 @@ _HOMES = {
     "connect": "elsewhere.serving",
     "data": "data.",
     "demo": "projects.demo",
+    "kept": "projects.endpoint.kept",
     "log_json": "records.logs",
     "open_run": "ui.recorded",
     "quickstart": "projects.quickstart.start",

@@ -4,22 +4,15 @@ import base64
 import io
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
-import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
 from coflect_widget.projects.endpoint.service import Service
 from coflect_widget.projects.quickstart.columns import column_of
@@ -27,27 +20,13 @@ from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.requested import FieldError
 from coflect_widget.projects.quickstart.sheet import Sheet
-from tests.conftest import eventually
 
 GOOD = {"age": 40, "paid": 12.5, "plan": "basic", "joined": "2020-05-01"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    n = 200
-    frame = pd.DataFrame({
-        "age": rng.normal(45, 12, n), "paid": rng.gamma(2, 800, n),
-        "plan": rng.choice(["basic", "plus"], n),
-        "joined": pd.date_range("2020-01-01", periods=20).repeat(10)[rng.permutation(n)],
-    })  # fmt: skip
-    frame["left"] = np.where(frame["age"] > 45, "yes", "no")
-    folder = tmp_path_factory.mktemp("served")
-    with coflect.quickstart(frame, "left", leave_out=(), run_dir=folder) as session:
-        session.train(steps=30)
-        assert session.wait(300)
-        session.test()
-        return session.run.path
+def run(trained):
+    return trained.run
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +147,7 @@ def test_without_a_key_no_path_is_told(tmp_path, capsys):
 
 def test_what_nobody_thought_of_is_answered_and_logged(run, capsys):
     service = Service(run)
-    service.pipeline.goal = None  # a fault within
+    service.model = replace(service.model, goal=None)  # a fault within
     client = TestClient(make_app(service))
     answer = client.post("/predict", json={"row": GOOD})
     assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
@@ -202,36 +181,6 @@ def test_a_key_metrics_and_the_log(run, capsys):
     told = client.get("/metrics", headers=key).text
     assert 'coflect_requests_total{path="/predict",status="401"} 1.0' in told
     assert "coflect_rows_total 1.0" in told
-
-
-def test_the_command_serves_until_it_is_told_to_end(run):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "coflect_widget.cli", "serve", str(run)]
-    refused = subprocess.run(
-        [*command, "--host", "0.0.0.0"], capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 1
-    assert "COFLECT_API_KEY" in refused.stderr
-    with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:  # fmt: skip
-
-        def healthy():
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
-                    return answer.status == 200
-            except OSError:
-                assert process.poll() is None
-                return False
-
-        eventually(healthy, 120, what="the service")
-        other = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": "a.example"})
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(other)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode in (0, -signal.SIGTERM)
 
 
 # --- what each kind of data takes of a request ----------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import coflect_widget as coflect
-from coflect_widget.projects.endpoint.service import Service
+from coflect_widget.projects.endpoint.service import Asked, Service
 from coflect_widget.projects.quickstart.networks.made import make
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 
@@ -57,7 +57,9 @@ def watched(tmp_path, capsys):
         read.predict(frame[:10])
     # and as a service tells it
     row = {"time": [str(t) for t in odd["time"]], "load": odd["load"].tolist()}
-    (told,) = Service(session.run.path).predict([row], ("body", "row"))
+    service = Service(session.run.path)
+    ((told,),) = service.together([Asked.one(row)])
+    assert service.moments(row, ("body", "row")) == []
     assert told["unusual"] is True
     assert told["score"] == pytest.approx(loud["score"], rel=1e-4)
 

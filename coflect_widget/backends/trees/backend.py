@@ -80,6 +80,8 @@ class TreesBackend(BackendDefaults):
 
     def begin(self) -> None:
         if self._grower is None:
+            if len(self.model):
+                raise ValueError("trees that were grown elsewhere do not grow on; begin a new run")
             kind = GROWERS[self.model.learner]
             self._grower = kind(self._x, self._targets, self.num_classes, self.model.seed)
             self._told = np.zeros((self.num_train, self.model.outputs))

@@ -86,10 +86,6 @@ class Forest:
     def start(self, values: NDArray[Any]) -> None:
         self._arrays["start"] = np.asarray(values, np.float64)
 
-    def eval(self) -> Forest:
-        """As it is: trees have no other mode."""
-        return self
-
     def grow(self, trees: Sequence[Tree]) -> None:
         """Add the trees of one round."""
         old, at = self._arrays, len(self._arrays["feature"])

@@ -1,29 +1,31 @@
-"""The routes of the service, and what stands before them: size, key, log and metrics."""
+"""The routes of the service."""
 
 from __future__ import annotations
 
-import hmac
-import json
-import sys
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from coflect_widget.projects.endpoint.service import Service
+from coflect_widget.projects.endpoint.batching import Batcher, BusyError
+from coflect_widget.projects.endpoint.explaining import NoMapError
+from coflect_widget.projects.endpoint.guard import Guard, log
+from coflect_widget.projects.endpoint.service import Asked, Service, digest
 from coflect_widget.projects.quickstart.requested import FieldError
 
+_PATHS = (
+    "/predict", "/predict/batch", "/forecast", "/explain", "/health", "/model/info", "/metrics",
+)  # fmt: skip
 #: Rows of a batch, and bytes of a request.
 MOST_ROWS, MOST_BYTES = 100, 8 * 2**20
-_OPEN = ("/health",)
-Next = Callable[[Request], Awaitable[Response]]
+NO_MAPS = "a file has no gradients, serve the run for maps; boosted trees have none at all"
 
 
 class _Strict(BaseModel):
@@ -34,6 +36,18 @@ class One(_Strict):
     """One row: names of columns to cells."""
 
     row: dict[str, Any]
+
+
+class Ahead(One):
+    """One row, and how many moments are to be told; all that the model tells if left out."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+
+
+class Looked(One):
+    """One row, and the class or the number of the output whose map is wanted."""
+
+    target: Annotated[str, Field(max_length=1000)] | Annotated[int, Field(ge=0)] | None = None
 
 
 class Batch(_Strict):
@@ -62,34 +76,45 @@ def make_app(
     most_bytes : int
         Of a request; a larger one is answered 413.
     """
-    app = FastAPI(title="coflect", docs_url=None, redoc_url=None)
+    registry = CollectorRegistry()
+    rows = Counter("coflect_rows", "Rows that were answered", registry=registry)
+    sizes = Histogram(
+        "coflect_batch_rows", "Rows that were computed at once", registry=registry,
+        buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+    )  # fmt: skip
+    cached = Counter("coflect_cached_rows", "Rows whose outputs were kept", registry=registry)
+    cached_before = 0
+
+    def together(asked: Sequence[Asked]) -> Sequence[Any]:
+        nonlocal cached_before
+        sizes.observe(sum(len(one.rows) for one in asked))
+        told = service.together(asked)
+        cached.inc(service.hits - cached_before)
+        cached_before = service.hits
+        return told
+
+    batcher = Batcher(together)
+    keeper = service.keeper
+    maps = service.maps()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        batcher.close()
+        if keeper is not None:
+            keeper.close()
+        if maps is not None:
+            maps.close()
+
+    app = FastAPI(title="coflect", docs_url=None, redoc_url=None, lifespan=lifespan)
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    if service.pipeline is None:
-        _log(why=service.why)
-    registry = CollectorRegistry()
-    count = Counter("coflect_requests", "Requests", ["path", "status"], registry=registry)
-    seconds = Histogram("coflect_seconds", "Seconds of a request", ["path"], registry=registry)
-    rows = Counter("coflect_rows", "Rows that were answered", registry=registry)
-    paths = {"/predict", "/predict/batch", "/health", "/model/info", "/metrics"}
-
-    @app.middleware("http")
-    async def watched(request: Request, follow: Next) -> Response:
-        began, name = time.perf_counter(), uuid.uuid4().hex
-        path = request.url.path if request.url.path in paths else "other"
-        failed: dict[str, str] = {}
-        try:
-            answer = _refused(request, key, most_bytes)
-            answer = answer or await _answered(request, follow, most_bytes)
-        except Exception as error:  # noqa: BLE001 - the service answers, and goes on
-            failed = {"error": type(error).__name__}
-            answer = JSONResponse({"detail": "internal error"}, 500)
-        took = time.perf_counter() - began
-        count.labels(path, answer.status_code).inc()
-        seconds.labels(path).observe(took)
-        answer.headers["X-Request-ID"] = name
-        _log(id=name, path=path, status=answer.status_code, ms=round(1000 * took, 2), **failed)
-        return answer
+    # What is added last stands first.
+    app.add_middleware(Guard, key=key, most_bytes=most_bytes, paths=_PATHS, registry=registry)
+    if service.model is None:
+        log(why=service.why)
+    if keeper is not None:
+        log(kept=f"up to {keeper.most:,} requests are kept in {keeper.folder / 'kept'}")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -100,62 +125,99 @@ def make_app(
     async def unusable(_: Request, error: FieldError) -> JSONResponse:
         return _unprocessable([(error.place, str(error))])
 
+    @app.exception_handler(BusyError)
+    async def busy(_: Request, error: BusyError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 429, {"Retry-After": "1"})
+
+    @app.exception_handler(NoMapError)
+    async def no_map(_: Request, error: NoMapError) -> JSONResponse:
+        return _unprocessable([(("body", "row"), f"there is no map of it: {error}")])
+
+    @app.exception_handler(_NoModelError)
+    async def unhealthy(_: Request, error: _NoModelError) -> JSONResponse:
+        return _without(str(error))
+
+    async def answered(asked: Asked, request: Request) -> list[dict[str, Any]]:
+        if service.model is None:
+            raise _NoModelError(service.why)
+        told: list[dict[str, Any]] = await batcher.ask(asked, len(asked.rows))
+        rows.inc(len(told))
+        if keeper is not None:
+            for row, one in zip(asked.rows, told, strict=True):
+                keeper.offer(digest(row).hex(), request.state.id, row, one)
+        return told
+
     @app.post("/predict")
-    def predict(given: One) -> Any:
-        if service.pipeline is None:
-            return _unhealthy(service)
-        (told,) = service.predict([given.row], ("body", "row"))
-        rows.inc()
-        return {"prediction": told, "run": service.run}
+    async def predict(given: One, request: Request) -> Any:
+        (told,) = await answered(Asked.one(given.row), request)
+        return JSONResponse({"prediction": told, "run": service.there.name})
 
     @app.post("/predict/batch")
-    def predict_batch(given: Batch) -> Any:
-        if service.pipeline is None:
-            return _unhealthy(service)
-        told = service.predict(given.rows, ("body", "rows"))
-        rows.inc(len(told))
-        return {"predictions": told, "run": service.run}
+    async def predict_batch(given: Batch, request: Request) -> Any:
+        told = await answered(Asked.several(given.rows), request)
+        return JSONResponse({"predictions": told, "run": service.there.name})
+
+    @app.post("/forecast")
+    async def forecast(given: Ahead, request: Request) -> Any:
+        asked = Asked.one(given.row)
+        (told,) = await answered(asked, request)
+        moments = service.moments(given.row, asked.places[0])
+        if not moments:
+            detail = f"this model tells {service.there.goal.noun}; ask /predict"
+            return JSONResponse({"detail": detail}, 404)
+        steps = given.steps or len(moments)
+        if steps > len(moments):
+            place = ("body", "steps")
+            return _unprocessable([(place, f"this model tells {len(moments)} moments ahead")])
+        values = [told["value"]] if len(moments) == 1 else told["value"]
+        ahead = {"times": moments[:steps], "values": values[:steps]}
+        return JSONResponse({
+            "forecast": {"target": service.there.target, **ahead}, "run": service.there.name
+        })  # fmt: skip
+
+    @app.post("/explain")
+    async def explain(given: Looked, request: Request) -> Any:
+        asked = Asked.one(given.row)
+        (told,) = await answered(asked, request)
+        if maps is None:
+            return JSONResponse({"detail": NO_MAPS}, 404)
+        names, target = service.outcomes, None
+        if given.target is not None:
+            if str(given.target) not in names:
+                wanted = ", ".join(names[:20])
+                return _unprocessable([(("body", "target"), f"expected one of {wanted}")])
+            target = names.index(str(given.target))
+        # Not on the loop: a map takes a second, and other requests are answered meanwhile.
+        inputs = await run_in_threadpool(service.inputs_of, given.row, asked.places[0])
+        found = await run_in_threadpool(maps.explain, inputs, target)
+        number = found.pop("explained")
+        whose = None if number is None else names[number]
+        return JSONResponse(
+            {"prediction": told, "explanation": {"of": whose, **found}, "run": service.there.name}
+        )
 
     @app.get("/health")
-    def health() -> Any:
-        if service.pipeline is not None:
+    async def health() -> Any:
+        if service.model is not None:
             return {"status": "healthy"}
         # Who has no key is told no path.
-        return _unhealthy(service) if key is None else _without("no model")
+        return _without(service.why if key is None else "no model")
 
     @app.get("/model/info")
-    def info() -> Any:
-        return service.info() if service.pipeline is not None else _unhealthy(service)
+    async def info() -> Any:
+        if service.model is None:
+            raise _NoModelError(service.why)
+        return service.info()
 
     @app.get("/metrics")
-    def metrics() -> PlainTextResponse:
+    async def metrics() -> PlainTextResponse:
         return PlainTextResponse(generate_latest(registry))
 
     return app
 
 
-def _refused(request: Request, key: str | None, most_bytes: int) -> Response | None:
-    """An answer where the request goes no further."""
-    if key is not None and request.url.path not in _OPEN:
-        given = request.headers.get("x-api-key", "")
-        if not hmac.compare_digest(given.encode("latin-1"), key.encode()):
-            return JSONResponse({"detail": "X-API-Key is missing or wrong"}, 401)
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:20]) > most_bytes:
-        return JSONResponse({"detail": f"a request has at most {most_bytes:,} bytes"}, 413)
-    return None
-
-
-async def _answered(request: Request, follow: Next, most_bytes: int) -> Response:
-    """What the routes answer; a body without a length is counted as it comes."""
-    if "content-length" not in request.headers and request.method == "POST":
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > most_bytes:
-                return JSONResponse({"detail": f"a request has at most {most_bytes:,} bytes"}, 413)
-        request._body = body  # what the routes read
-    return await follow(request)
+class _NoModelError(Exception):
+    """Nothing is there to answer with."""
 
 
 def _unprocessable(found: list[tuple[Any, str]]) -> JSONResponse:
@@ -163,14 +225,5 @@ def _unprocessable(found: list[tuple[Any, str]]) -> JSONResponse:
     return JSONResponse({"detail": detail}, 422)
 
 
-def _unhealthy(service: Service) -> JSONResponse:
-    return _without(service.why)
-
-
 def _without(why: str) -> JSONResponse:
     return JSONResponse({"status": "unhealthy", "detail": why}, 503)
-
-
-def _log(**facts: Any) -> None:
-    sys.stderr.write(json.dumps(facts) + "\n")
-    sys.stderr.flush()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.deciding import Decision
+from coflect_widget.projects.quickstart.divided import remember
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.inputs import KINDS
@@ -28,6 +30,8 @@ def build(
     decision: Decision,
     *,
     model: str | Callable[..., Any] | None = None,
+    begin: Pipeline | None = None,
+    more: tuple[NDArray[Any], NDArray[Any]] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -41,6 +45,10 @@ def build(
     decision : Decision
     model : str or callable, optional
         Who learns, where it is not the network that is proposed; see `quickstart`.
+    begin : Pipeline, optional
+        Of another run: its inputs, goal and network are gone on with.
+    more : (x, y), optional
+        Further samples of the training part, as the network takes them.
     run_dir : path, optional
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -57,7 +65,7 @@ def build(
     """
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
-    learner = learner_given(model)
+    learner = learner_given(model) if begin is None else begin.learner
     why_not = learner.refuses(kind, task)
     if why_not:
         raise ValueError(why_not)
@@ -68,27 +76,35 @@ def build(
     if bad:
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
-    inputs, goal = kind(), task()
+    inputs, goal = (kind(), task()) if begin is None else (begin.inputs, begin.goal)
     sheet = inputs.samples(sheet, columns, target)
     coded = task.coded(sheet.cells[target])
     split = divide(
         coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
     )
     train = sheet.rows(split.train)
-    inputs.fit(train, columns)
-    goal.fit(train.cells[target])
+    if begin is None:
+        inputs.fit(train, columns)
+        goal.fit(train.cells[target])
     if goal.outputs < 1 + goal.by_class:
         raise ValueError(
             f"{target!r} has one class in the training part: there is nothing to learn"
         )
     x, y = inputs.transform(train), goal.transform(train.cells[target])
+    if goal.by_class:  # of data with classes that the run to go on with has not seen
+        x, y = x[y >= 0], y[y >= 0]
     validation = sheet.rows(split.validation)
     if goal.by_class:  # a class that only the validation part has cannot be learned
         known = goal.transform(validation.cells[target]) >= 0
         validation = validation.rows(known)
         split = replace(split, validation=split.validation[known])
-    plan = learner.plan(inputs.network(x, goal.outputs))
-    made = learner.make(plan, seed, x, goal.evidence(y))
+    if begin is None or not learner.goes_on:
+        plan = learner.plan(inputs.network(x, goal.outputs))
+        made = learner.make(plan, seed, x, goal.evidence(y))
+    else:
+        plan, made = begin.network, begin.model
+    if more is not None:
+        x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
     session = DataSession(
         Pipeline(inputs, goal, target, plan, made, learner),
@@ -102,4 +118,5 @@ def build(
         config={"seed": seed} if config is None else config,
         **{**inputs.arguments(), **learner.arguments(goal), **arguments},
     )
+    remember(session.run.path, [column.name for column in columns], seed)
     return session, [*said, *split.said, *inputs.said]

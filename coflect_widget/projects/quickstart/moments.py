@@ -48,6 +48,26 @@ def inside(count: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     return np.concatenate(first), np.concatenate(found)
 
 
+def following(moments: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
+    """The next `count` moments (count,) of a clock, by its months or else by its usual step.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two moments (N,) differ.
+    """
+    known = np.unique(moments[~np.isnat(moments)]).astype("datetime64[s]")
+    if len(known) < 2:
+        raise ValueError("fewer than two moments differ")
+    ahead = np.arange(1, count + 1)
+    months = known.astype("datetime64[M]")
+    if (np.diff(months).astype(int) == 1).all() and len(np.unique(known - months)) == 1:
+        return (months[-1] + ahead).astype("datetime64[s]") + (known[-1] - months[-1])
+    step = np.timedelta64(int(np.median(np.diff(known).astype(np.int64))), "s")
+    found: NDArray[np.datetime64] = known[-1] + step * ahead
+    return found
+
+
 def starts(count: int, length: int, ahead: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First rows (n,) of windows of `length` rows with `ahead` after them, and their parts (n,).
 

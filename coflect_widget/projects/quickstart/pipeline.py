@@ -125,6 +125,11 @@ class Pipeline:
         """What the network gives (N, outputs) for inputs that `preprocess` made."""
         return self.goal.beside(self.learner.outputs(self.model, x), x)
 
+    def answering(self) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """What `outputs` says, of a model that is not trained again: with less around it."""
+        answer = self.learner.answering(self.model)
+        return lambda x: self.goal.beside(answer(x), x)
+
     def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
         """The same with a model of its own that has these weights.
 
@@ -171,19 +176,37 @@ class Pipeline:
             If the run has no pipeline, or no whole checkpoint, or they do not fit together.
         """
         folder = Path(run)
-        try:
-            state = json.loads(read_text(folder, f"{FOLDER}/{FILE}", _MOST_TEXT))
-            if state["format"] != FORMAT:
-                raise ValueError(f"format {state['format']!r} is not known")
-            inputs = KINDS[state["kind"]].from_state(state["inputs"])
-            goal = GOALS[state["task"]].from_state(state["goal"])
-            target, network = str(state["target"]), dict(state["network"])
-            if network.get("outputs") != goal.outputs:
-                raise ValueError("the network has other outputs than the task")
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
+        inputs, goal, target, network = parts_of(folder, f"{FOLDER}/{FILE}")
         learner = learner_of(network, model)
         return cls(inputs, goal, target, network, None, learner).having(best_weights(folder))
+
+
+def parts_of(folder: Path, name: str) -> tuple[Inputs, Goal, str, dict[str, Any]]:
+    """Inputs, goal, target and network of what `Pipeline.save` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file, from there.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or its parts do not fit together.
+    """
+    try:
+        state = json.loads(read_text(folder, name, _MOST_TEXT))
+        if state["format"] != FORMAT:
+            raise ValueError(f"format {state['format']!r} is not known")
+        inputs = KINDS[state["kind"]].from_state(state["inputs"])
+        goal = GOALS[state["task"]].from_state(state["goal"])
+        target, network = str(state["target"]), dict(state["network"])
+        if network.get("outputs") != goal.outputs:
+            raise ValueError("the network has other outputs than the task")
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
+    return inputs, goal, target, network
 
 
 def best_weights(run: Path) -> dict[str, Any]:

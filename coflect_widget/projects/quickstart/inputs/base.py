@@ -92,6 +92,15 @@ class Inputs(Protocol):
             If a cell is missing or none that the column can have.
         """
 
+    def following(self, sheet: Sheet, count: int) -> list[str]:
+        """The moments, ISO 8601, that come after the rows of a request; [] of what has no clock.
+
+        Raises
+        ------
+        FieldError
+            If they follow no clock.
+        """
+
     def wanted(self) -> dict[str, str]:
         """What a request has to give for each column, in words."""
 

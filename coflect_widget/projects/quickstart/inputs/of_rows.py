@@ -40,3 +40,7 @@ class OfRows(ABC):
 
     def judged(self, sheet: Sheet) -> Sheet:
         return sheet
+
+    def following(self, sheet: Sheet, count: int) -> list[str]:
+        del sheet, count
+        return []

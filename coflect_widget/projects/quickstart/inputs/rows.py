@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.modalities.table import Table
+from coflect_widget.modalities.table.ranges import Ranges, measured
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
@@ -17,6 +18,7 @@ from coflect_widget.projects.quickstart.moments import clock, even
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 _USED = ("number", "category", "time")
+_RANGES = ("low", "high", "mean", "scale")
 
 
 class Rows(OfRows):
@@ -29,6 +31,7 @@ class Rows(OfRows):
 
     def __init__(self) -> None:
         self.features: list[Feature] = []
+        self.ranges: Ranges | None = None
         self.said: list[str] = []
 
     @property
@@ -58,6 +61,7 @@ class Rows(OfRows):
             self.said += said
         if not self.features:
             raise ValueError("no column of the training part says anything")
+        self.ranges = measured(self.transform(sheet), complete=True)
 
     def transform(self, sheet: Sheet) -> NDArray[np.float32]:
         parts = [feature.columns_of(sheet.cells[feature.source]) for feature in self.features]
@@ -110,19 +114,34 @@ class Rows(OfRows):
             columns += names
             mean += [feature.mean] * feature.width
             std += [feature.std] * feature.width
-        return {"inputs": Table(columns, groups=groups, codes=codes, mean=mean, std=std)}
+        table = Table(columns, groups=groups, codes=codes, mean=mean, std=std)
+        table.ranges = self.ranges
+        return {"inputs": table}
 
     def plain(self, sheet: Sheet) -> Callable[[Sheet], Any]:
         del sheet
         return self.transform
 
     def state(self) -> dict[str, Any]:
-        return {"features": [feature.state() for feature in self.features]}
+        ranges = self.ranges
+        return {
+            "features": [feature.state() for feature in self.features],
+            "ranges": None
+            if ranges is None
+            else {name: getattr(ranges, name).tolist() for name in _RANGES},
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Rows:
         rows = cls()
         rows.features = features_from(state["features"])
+        ranges = state.get("ranges")  # runs of before have none, and maps of them by less
+        if ranges is not None:
+            found = [np.array(ranges[name], np.float32) for name in _RANGES]
+            width = sum(feature.width for feature in rows.features)
+            if any(one.shape != (width,) or not np.isfinite(one).all() for one in found):
+                raise ValueError("ranges that are not those of the features")
+            rows.ranges = Ranges(*found)
         return rows
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column, numbers, times
 from coflect_widget.projects.quickstart.inputs.series import Series
-from coflect_widget.projects.quickstart.moments import clock, even, starts
+from coflect_widget.projects.quickstart.moments import clock, even, following, starts
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: The array that windows are in, (n, C, L).
@@ -136,6 +136,12 @@ class Timeline(Series):
         if len(moments) < self.shape[1]:
             raise requested.FieldError(self.time, f"expected {self.shape[1]} moments, or more")
         return Sheet("a request", cells)
+
+    def following(self, sheet: Sheet, count: int) -> list[str]:
+        try:
+            return [str(moment) for moment in following(times(sheet.cells[self.time]), count)]
+        except ValueError as error:
+            raise requested.FieldError(self.time, str(error)) from None
 
     def wanted(self) -> dict[str, str]:
         length = self.shape[1]

@@ -46,6 +46,10 @@ class Watched(Timeline):
             raise ValueError(f"{rows.shape[1]} moments; windows have {length}")
         return sheet.having(_windows(rows, range(count), length, self.channels[0]))
 
+    def following(self, sheet: Sheet, count: int) -> list[str]:
+        del sheet, count
+        return []  # nothing is told ahead
+
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         return {**super().network(x, outputs), "net": "watch", "code": code_of(outputs)}
 

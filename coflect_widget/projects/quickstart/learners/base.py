@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,18 @@ from coflect_widget.projects.quickstart.inputs import Inputs
 
 class Learner(Protocol):
     """Learns a goal from inputs."""
+
+    @property
+    def form(self) -> str:
+        """What computes, in a word."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a model that was trained may be trained on with further rows."""
+
+    @property
+    def maps(self) -> bool:
+        """Whether there are maps of single samples."""
 
     def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
         """Why it cannot learn such a goal from such inputs; "" where it can."""
@@ -43,6 +55,9 @@ class Learner(Protocol):
 
     def outputs(self, model: Any, x: NDArray[Any]) -> NDArray[np.float32]:
         """What a model says of inputs (N, ...): (N, outputs)."""
+
+    def answering(self, model: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """What `outputs` says, of a model that is not trained again: with less around it."""
 
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         """How many usually are enough."""

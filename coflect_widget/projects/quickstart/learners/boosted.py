@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ _BACKEND = "trees"
 
 
 class Boosted:
-    """See `Learner`."""
+    """See `Learner`. With further rows trees are grown anew."""
+
+    form = "trees"
+    goes_on = maps = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,6 +56,9 @@ class Boosted:
     def outputs(self, model: Any, x: NDArray[Any]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = model(x)
         return found
+
+    def answering(self, model: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        return partial(self.outputs, model)
 
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         del steps, rows, batch_size

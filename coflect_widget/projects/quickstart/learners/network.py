@@ -17,6 +17,9 @@ _EPOCHS = (4, 150)
 class Network:
     """See `Learner`. `own` makes a user's own network; None where one is proposed."""
 
+    form = "torch"
+    goes_on = maps = True
+
     def __init__(self, own: Callable[..., Any] | None = None) -> None:
         self.own = own
 
@@ -47,6 +50,11 @@ class Network:
         from coflect_widget.projects.quickstart.networks.made import outputs_of
 
         return outputs_of(model, x)
+
+    def answering(self, model: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        from coflect_widget.projects.quickstart.networks.made import answering
+
+        return answering(model)
 
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         return int(np.clip(round(steps / -(-rows // batch_size)), *_EPOCHS))

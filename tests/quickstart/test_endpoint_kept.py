@@ -1,0 +1,122 @@
+"""Requests that are kept become a queue, which a person labels and a network is trained on."""
+
+import json
+import os
+import stat
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import coflect_widget as coflect
+from coflect_widget.projects.endpoint.app import make_app
+from coflect_widget.projects.endpoint.keeping import Keeper, names_in
+from coflect_widget.projects.endpoint.service import Service
+from coflect_widget.projects.quickstart.pipeline import Pipeline
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """The run in a folder of its own; nothing in it is written anew but what is kept."""
+    for file in trained.run.rglob("*"):
+        place = tmp_path / "run" / file.relative_to(trained.run)
+        if file.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, place)
+    return tmp_path / "run"
+
+
+def people(row, ages):
+    return [{**row, "age": float(age)} for age in ages]
+
+
+def test_the_least_sure_are_kept_labelled_and_trained_on(run, trained, tmp_path, capsys):
+    rows = people(trained.row, range(20, 70, 5))
+    with TestClient(make_app(Service(run, keep=6))) as client:
+        assert "up to 6 requests are kept" in json.loads(capsys.readouterr().err)["kept"]
+        told = [client.post("/predict", json={"row": rows[0]}).json()["prediction"]]
+        told += client.post("/predict/batch", json={"rows": rows[1:]}).json()["predictions"]
+        client.post("/predict", json={"row": rows[0]})  # the same again is one
+        assert client.post("/predict", json={"row": {}}).status_code == 422
+        assert client.get("/model/info").json()["kept"]["at_most"] == 6
+    sure = [max(one["probabilities"].values()) for one in told]
+    kept = coflect.kept(run)
+    assert len(kept) == 6
+    assert sorted(row.confidence for row in kept) == pytest.approx(sorted(sure)[:6])
+    queue = [kept[k].confidence for k in kept.queue]
+    assert queue == sorted(queue)
+    assert all(len(row.request) == 32 for row in kept)
+    assert stat.S_IMODE((run / "kept").stat().st_mode) == 0o700
+
+    with pytest.raises(ValueError, match=r"'maybe' is no class; expected one of 'no', 'yes'"):
+        kept.label(0, "maybe")
+    with pytest.raises(ValueError, match=r"label\(number, class\) first"):
+        kept.arrays()
+    number = kept.queue[0]
+    kept.label(number, "yes")
+    kept.label(kept.queue[0], "no")
+    assert number not in kept.queue
+    again = coflect.kept(run)
+    assert sorted(row.label for row in again if row.label is not None) == ["no", "yes"]
+    x, y = again.arrays()
+    labelled = [row for row in again if row.label is not None]
+    assert np.array_equal(x, Pipeline.of(run).preprocess([row.row for row in labelled]))
+    assert [["no", "yes"][k] for k in y] == [row.label for row in labelled]
+
+    # A session goes on with what the run has learned, and knows the labelled rows too.
+    with again.session(trained.data, run_dir=tmp_path / "next") as session:
+        told = Pipeline.of(run).outputs(x)
+        assert np.allclose(session.pipeline.outputs(x), told, atol=1e-6)
+        assert session.run.config["data"]["num_train"] == len(trained.split.train) + 2
+        assert np.array_equal(session.split.test, trained.split.test)
+        session.train(1)
+        assert session.wait(240)
+        assert Service(session.run.path).model is not None
+    with pytest.raises(ValueError, match="no column 'age'"):
+        again.session(trained.data.drop(columns="age"))
+    again.forget(again.queue[0])
+    assert (len(again), len(coflect.kept(run))) == (5, 5)
+
+    # A labelled row stays, whatever comes after it.
+    with TestClient(make_app(Service(run, keep=1))) as client:
+        client.post("/predict/batch", json={"rows": rows})
+    assert len(names_in(run, "kept/waiting")) == 1
+    assert [row.label for row in coflect.kept(run) if row.label] == [row.label for row in labelled]
+
+
+def test_nothing_is_kept_unasked(run, trained):
+    with TestClient(make_app(Service(run))) as client:
+        client.post("/predict", json={"row": trained.row})
+        assert client.get("/model/info").json()["kept"] is None
+    assert not (run / "kept").exists()
+    assert len(coflect.kept(run)) == 0
+
+
+def test_damaged_and_foreign_files_are_no_rows(run, trained, tmp_path):
+    with TestClient(make_app(Service(run, keep=5))) as client:
+        client.post("/predict", json={"row": trained.row})
+    waiting = run / "kept" / "waiting"
+    whole = (waiting / f"{coflect.kept(run)[0].id}.json").read_text()
+    for k, text in enumerate(['{"format"', "[]", "[" * 9999, whole, '{"format": "x"}']):
+        (waiting / f"{k:032x}.json").write_text(text)
+    (waiting / "notes.txt").write_text("mine")
+    (tmp_path / "secret").write_text(whole)
+    (waiting / f"{9:032x}.json").symlink_to(tmp_path / "secret")
+    kept = coflect.kept(run)
+    assert (len(kept), kept.damaged) == (1, 6)
+
+
+def test_no_link_leads_what_is_kept_elsewhere(run, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (run / "kept").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="outside the run folder"):
+        Service(run, keep=5)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("most", [0, -1, 10**6])
+def test_how_many_is_bounded(tmp_path, most):
+    with pytest.raises(ValueError, match=r"at most 100,000 requests"):
+        Keeper(tmp_path, most)

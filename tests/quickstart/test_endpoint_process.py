@@ -1,0 +1,112 @@
+"""The service as a process: refused, killed and begun again, ended while it answers."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.conftest import eventually
+
+COMMAND = [sys.executable, "-m", "coflect_widget.cli", "serve"]
+
+
+def asked(port, path, body=None, host="localhost"):
+    """Status and content of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Host": host, "Content-Type": "application/json"}
+        connection.request("GET" if body is None else "POST", path, content, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def served(run, port, log, *more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with log.open("ab") as told, subprocess.Popen(
+        [*COMMAND, str(run), "--port", str(port), *more], stderr=told, env=environment
+    ) as process:  # fmt: skip
+
+        def healthy():
+            assert process.poll() is None, log.read_text()
+            try:
+                return asked(port, "/health")[0] == 200
+            except OSError:
+                return False
+
+        try:
+            eventually(healthy, 120, what="the service")
+            yield process
+        finally:
+            process.kill()
+
+
+def test_killed_begun_again_and_told_to_end(trained, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log, body = tmp_path / "log", {"row": trained.row}
+    with served(trained.run, port, log) as process:
+        status, told = asked(port, "/predict", body)
+        assert status == 200
+        assert asked(port, "/explain", body)[0] == 200
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children  # maps have a process of their own
+        process.kill()
+        eventually(lambda: not [c for c in children if c.is_running()], 60, what="their end")
+    with served(trained.run, port, log) as process:
+        assert asked(port, "/predict", body) == (200, told)
+        assert asked(port, "/model/info", host="a.example")[0] == 400
+        # A request that has begun is answered, though the end is asked for meanwhile.
+        content = json.dumps(body).encode()
+        with socket.create_connection(("127.0.0.1", port), 120) as connection:
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            head += f"Content-Length: {len(content)}\r\n\r\n"
+            connection.sendall(head.encode() + content[:10])
+            asked(port, "/health")  # by now the head was read
+            process.send_signal(signal.SIGTERM)
+
+            def closed():
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                except OSError:
+                    return True
+                return False
+
+            eventually(closed, 60, what="no new connections")
+            connection.sendall(content[10:])
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.read()) == (200, told)
+        process.wait(60)
+    assert process.returncode in (0, -signal.SIGTERM)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["status"] for line in lines if "status" in line} == {200, 400}
+    assert [line["at"] for line in lines if "at" in line] == [f"http://127.0.0.1:{port}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--host", "0.0.0.0"], "COFLECT_API_KEY"),
+        (["--keep", "-1"], "at least 1 and at most 100,000 requests"),
+    ],
+)
+def test_what_the_command_refuses(trained, more, words):
+    environment = {name: value for name, value in os.environ.items() if name != "COFLECT_API_KEY"}
+    refused = subprocess.run(
+        [*COMMAND, str(trained.run), *more], capture_output=True, text=True, check=False,
+        env=environment, timeout=240,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert words in refused.stderr
