@@ -24,6 +24,8 @@ _NETS: dict[str, Any] = {
 }  # fmt: skip
 _RATE, _DECAY = 1e-3, 1e-2
 _AT_ONCE = 256
+#: So far outputs of a network that was made faster may lie from its own, in parts of the largest.
+_ALIKE = 1e-6
 #: What `net` is called where the network is a user's own, and where its name stands.
 OWN, CALLED = "own", "called"
 
@@ -167,15 +169,41 @@ def outputs_of(model: nn.Module, x: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def answering(model: nn.Module) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """What `outputs_of` says, of a network that is not trained again: with less around it."""
+    """What `outputs_of` says, to 1e-5, of a network that is not trained again: in less time.
+
+    Normalisations are put into the convolutions before them, and pictures lie channels last. The
+    first inputs are given to the network as it is too: where it says something else, or cannot be
+    changed so, it stays as it is. For one thread at a time.
+    """
     model.eval()
+    quick, seen = _quick(model), False
 
     def answer(x: NDArray[Any]) -> NDArray[np.float32]:
+        nonlocal quick, seen
+        parts = []
         with torch.inference_mode():
-            if len(x) <= _AT_ONCE:
-                told: NDArray[np.float32] = model(torch.from_numpy(x)).numpy()
-                return told
-            parts = [answer(x[k : k + _AT_ONCE]) for k in range(0, len(x), _AT_ONCE)]
-        return np.concatenate(parts)
+            for k in range(0, len(x), _AT_ONCE):
+                part = torch.from_numpy(x[k : k + _AT_ONCE])
+                if part.ndim == 4:
+                    part = part.contiguous(memory_format=torch.channels_last)
+                told: torch.Tensor = quick(part)
+                if not seen:
+                    told, other = model(part), told
+                    if bool(torch.isfinite(told).all()):
+                        seen = True
+                        off = (told - other).abs().max() / told.abs().max().clamp(min=1)
+                        quick = quick if off <= _ALIKE else model
+                parts.append(told.numpy())
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return answer
+
+
+def _quick(model: nn.Module) -> nn.Module:
+    try:
+        from torch.fx.experimental.optimization import fuse
+
+        found: nn.Module = fuse(model).to(memory_format=torch.channels_last)
+        return found
+    except Exception:  # noqa: BLE001 - not every network can be traced, for many reasons
+        return model
