@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_dogs.ipynb \
   examples/hitl/03_keras_quickstart.ipynb examples/hitl/04_your_own_loop.ipynb \
   examples/hitl/05_text.ipynb examples/hitl/06_series.ipynb examples/hitl/07_table.ipynb \
-  examples/hitl/08_segmentation_and_labels.ipynb examples/hitl/09_records.ipynb
+  examples/hitl/08_segmentation_and_labels.ipynb examples/hitl/09_records.ipynb \
+  examples/hitl/10_from_data_to_service.ipynb
 # Torch first and by its number: an open range would bring several gigabytes of CUDA along.
 TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from coflect_widget.cli import completion, experiments, looking, models, records, tuning
+from coflect_widget.cli import completion, experiments, looking, models, projects, records, tuning
 from coflect_widget.cli import doctor as _doctor
 from coflect_widget.cli import endpoint as _endpoint
 from coflect_widget.cli import quickstart as _quickstart
@@ -21,8 +21,8 @@ from coflect_widget.cli.doctor import doctor
 
 __all__ = ["doctor", "main"]
 _GROUPS = (
-    _doctor, _endpoint, _quickstart, records, models, experiments, tuning, looking, completion,
-    _run,
+    _doctor, _endpoint, _quickstart, projects, records, models, experiments, tuning, looking,
+    completion, _run,
 )  # fmt: skip
 
 

@@ -6,8 +6,10 @@ import argparse
 import gc
 import ipaddress
 import os
+from pathlib import Path
 
 from coflect_widget.cli.answer import Answer, Commands, command
+from coflect_widget.cli.given import named
 
 KEY = "COFLECT_API_KEY"
 #: Seconds that requests which have begun get at the end.
@@ -24,6 +26,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="this machine alone where left out")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument(
+        "--model", metavar="PATH", help="module:function that makes the network, if it is your own"
+    )
     parser.add_argument(
         "--keep", metavar="N", type=int, default=0,
         help="keep up to N requests on disk, to label and train on; none where left out",
@@ -55,7 +60,8 @@ def _serve(given: argparse.Namespace) -> Answer:
 
     # With a key, names of this machine are the user's own affair, as behind a proxy.
     hosts = None if key is not None else ("localhost", "127.0.0.1", "[::1]", given.host)
-    service = Service(given.run, cached=given.cache, keep=given.keep)
+    model = None if given.model is None else named("--model", given.model, Path(given.run))
+    service = Service(given.run, model, cached=given.cache, keep=given.keep)
     app = make_app(service, key=key, hosts=hosts, most_bytes=given.max_bytes)
     log(serves=given.run, at=f"http://{given.host}:{given.port}")
     # All that was imported stays; a collection that went through it would hold requests up.

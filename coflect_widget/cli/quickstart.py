@@ -21,6 +21,11 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--leave-out", metavar="COLUMN", nargs="*", help="columns that the network is not given"
     )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="hist_gradient_boosting or xgboost, of a table; a network where left out",
+    )
     parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
     parser.add_argument("--look", action="store_true", help="say what the data hold, and no more")
     parser.add_argument("--epochs", type=int, help="how long to train; proposed where left out")
@@ -53,7 +58,7 @@ def _trained(given: argparse.Namespace, decision: Any) -> Answer:
     from coflect_widget.projects.quickstart.building import build
     from coflect_widget.projects.quickstart.started import said_of_test
 
-    session, said = build(decision, run_dir=given.run_dir)
+    session, said = build(decision, model=given.model, run_dir=given.run_dir)
     _say("\n".join([*decision.said, *said]))
     with session:
         _say(f"{session.run.path}: training for {given.epochs or session.epochs} epochs.")

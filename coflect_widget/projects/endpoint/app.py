@@ -25,6 +25,7 @@ _PATHS = (
 )  # fmt: skip
 #: Rows of a batch, and bytes of a request.
 MOST_ROWS, MOST_BYTES = 100, 8 * 2**20
+NO_MAPS = "a file has no gradients, serve the run for maps; boosted trees have none at all"
 
 
 class _Strict(BaseModel):
@@ -179,7 +180,7 @@ def make_app(
         asked = Asked.one(given.row)
         (told,) = await answered(asked, request)
         if maps is None:
-            return JSONResponse({"detail": "a file has no gradients; serve the run for maps"}, 404)
+            return JSONResponse({"detail": NO_MAPS}, 404)
         names, target = service.outcomes, None
         if given.target is not None:
             if str(given.target) not in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ class Kept:
         parts = [inputs.transform(inputs.asked(inputs.requested(row.row))) for row in labelled]
         return np.concatenate(parts), self._coded([row.label for row in labelled])
 
-    def session(self, data: Any, **arguments: Any) -> Any:
+    def session(self, data: Any, model: Callable[..., Any] | None = None, **arguments: Any) -> Any:
         """A session that goes on with the run's network, on its data and the labelled rows.
 
         The rows are divided as they were: the test part is the same, and neither it nor the
@@ -176,6 +176,8 @@ class Kept:
         ----------
         data
             What `quickstart` was given for the run.
+        model : callable, optional
+            What made the network, where `quickstart` was given one.
         **arguments
             As of `quickstart`: ``run_dir``, ``batch_size``, ``config`` and those of `Session`.
 
@@ -191,7 +193,7 @@ class Kept:
         """
         more = self.arrays()
         columns, seed = remembered(self.folder)
-        pipeline = Pipeline.of(self.folder)
+        pipeline = Pipeline.of(self.folder, model)
         found = look(data)
         out = {column.name for column in found.speaking} - {*columns, self.target}
         lacking = [name for name in columns if name not in found.sheet.cells]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Service:
     ----------
     source : path or str
         As of `open_served`.
+    own : callable, optional
+        What made the network of a run, where `quickstart` was given one.
     cached : int
         Outputs of so many rows are remembered, those that were asked for last; 0 remembers none.
     keep : int
@@ -73,14 +75,21 @@ class Service:
         If requests cannot be kept.
     """
 
-    def __init__(self, source: str | Path, *, cached: int = 1024, keep: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        own: Callable[..., Any] | None = None,
+        *,
+        cached: int = 1024,
+        keep: int = 0,
+    ) -> None:
         self.model: Served | None = None
         self.why = ""
         self.hits = 0
         self._cached = cached
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         try:
-            self.model = open_served(source)
+            self.model = open_served(source, own)
         except (ValueError, OSError, ImportError) as error:
             self.why = str(error)
         self.keeper: Keeper | None = None

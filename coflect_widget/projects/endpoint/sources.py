@@ -32,7 +32,7 @@ class Served:
     name : str
         Of the run, or what was given.
     form : str
-        What computes: "torch" or "onnx".
+        What computes: "torch", "trees" or "onnx".
     inputs, goal, target
         As of `Pipeline`.
     outputs : callable
@@ -42,7 +42,7 @@ class Served:
     folder : Path or None
         Where requests may be kept; None where nobody would find them.
     pipeline : Pipeline or None
-        With the network itself, of a run, so that there are maps.
+        With the network itself, of a run whose model has maps.
     """
 
     name: str
@@ -56,8 +56,10 @@ class Served:
     pipeline: Pipeline | None = None
 
 
-def open_served(source: str | Path) -> Served:
+def open_served(source: str | Path, own: Callable[..., Any] | None = None) -> Served:
     """The model of a run folder, of ``model.onnx``, or ``models:/name/version``.
+
+    `own` is what made the network of a run, where `quickstart` was given one.
 
     Raises
     ------
@@ -67,23 +69,21 @@ def open_served(source: str | Path) -> Served:
     if str(source).startswith(REGISTERED):
         return _registered(str(source))
     path = Path(source)
-    return _onnx(path) if path.suffix == ".onnx" else _run(path)
+    return _onnx(path) if path.suffix == ".onnx" else _run(path, own)
 
 
-def _run(folder: Path) -> Served:
-    from coflect_widget.projects.quickstart.networks.made import answering
-
-    pipeline = Pipeline.of(folder)
+def _run(folder: Path, own: Callable[..., Any] | None) -> Served:
+    pipeline = Pipeline.of(folder, own)
     return Served(
         name=folder.resolve().name,
-        form="torch",
+        form=pipeline.learner.form,
         inputs=pipeline.inputs,
         goal=pipeline.goal,
         target=pipeline.target,
-        outputs=answering(pipeline.model),
+        outputs=pipeline.answering(),
         test=_test(folder),
         folder=folder,
-        pipeline=pipeline,
+        pipeline=pipeline if pipeline.learner.maps else None,
     )
 
 
@@ -91,13 +91,14 @@ def _onnx(file: Path) -> Served:
     """A file whose pipeline lies beside it, or in the run whose export it is."""
     home = _home_of(file)
     inputs, goal, target, _ = pipeline_in(home)
+    answer = _by_onnxruntime(file, goal.outputs)
     return Served(
         name=home.resolve().name,
         form="onnx",
         inputs=inputs,
         goal=goal,
         target=target,
-        outputs=_by_onnxruntime(file, goal.outputs),
+        outputs=lambda x: goal.beside(answer(x), x),
         test=_test(home),
         folder=home,
     )

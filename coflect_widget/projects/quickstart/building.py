@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from coflect_widget.projects.quickstart.divided import remember
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals import GOALS, with_target
 from coflect_widget.projects.quickstart.inputs import KINDS
+from coflect_widget.projects.quickstart.learners import learner_given
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.splitting import divide
 from coflect_widget.projects.quickstart.started import DataSession
@@ -23,12 +24,12 @@ from coflect_widget.projects.quickstart.started import DataSession
 #: Rows up to which batches are so large.
 _BATCHES = ((600, 16), (6000, 32))
 _BATCH = 64
-_EPOCHS = (4, 150)
 
 
 def build(
     decision: Decision,
     *,
+    model: str | Callable[..., Any] | None = None,
     begin: Pipeline | None = None,
     more: tuple[NDArray[Any], NDArray[Any]] | None = None,
     run_dir: str | Path | None = None,
@@ -42,6 +43,8 @@ def build(
     Parameters
     ----------
     decision : Decision
+    model : str or callable, optional
+        Who learns, where it is not the network that is proposed; see `quickstart`.
     begin : Pipeline, optional
         Of another run: its inputs, goal and network are gone on with.
     more : (x, y), optional
@@ -60,10 +63,12 @@ def build(
     ValueError
         If there is too little to learn from.
     """
-    from coflect_widget.projects.quickstart.networks.made import make, optimizer
-
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
+    learner = learner_given(model) if begin is None else begin.learner
+    why_not = learner.refuses(kind, task)
+    if why_not:
+        raise ValueError(why_not)
     sheet = decision.look.sheet
     sheet = sheet.rows(with_target(task, sheet.cells[target]))
     bad, what = kind.unusable(sheet, columns)
@@ -93,29 +98,25 @@ def build(
         known = goal.transform(validation.cells[target]) >= 0
         validation = validation.rows(known)
         split = replace(split, validation=split.validation[known])
-    if begin is None:
-        network = inputs.network(x, goal.outputs)
-        model = make(network, seed, x, goal.evidence(y))
+    if begin is None or not learner.goes_on:
+        plan = learner.plan(inputs.network(x, goal.outputs))
+        made = learner.make(plan, seed, x, goal.evidence(y))
     else:
-        network, model = begin.network, begin.model
+        plan, made = begin.network, begin.model
     if more is not None:
         x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
-    epochs = int(np.clip(round(kind.steps / -(-len(x) // size)), *_EPOCHS))
     session = DataSession(
-        Pipeline(inputs, goal, target, network, model),
+        Pipeline(inputs, goal, target, plan, made, learner),
         sheet,
         split,
-        epochs,
+        learner.epochs(kind.steps, len(x), size),
         (x, y),
         (inputs.transform(validation), goal.transform(validation.cells[target])),
         batch_size=size,
-        optimizer=optimizer(),
         run_dir=run_dir,
         config={"seed": seed} if config is None else config,
-        **inputs.arguments(),
-        **goal.arguments(),
-        **arguments,
+        **{**inputs.arguments(), **learner.arguments(goal), **arguments},
     )
     remember(session.run.path, [column.name for column in columns], seed)
     return session, [*said, *split.said, *inputs.said]

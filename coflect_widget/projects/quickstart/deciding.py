@@ -169,8 +169,14 @@ def _kind(
                 + (f"; {spelled(may)} would" if may else "")
             )
         return choices.kind
-    why = {name: kind.suits(look.sheet, others, target) for name, kind in KINDS.items()}
+    why = {
+        name: kind.suits(look.sheet, others, target)
+        for name, kind in KINDS.items()
+        if kind.offered or choices.task in kind.goals
+    }
     fitting = {name: text for name, text in why.items() if text}
+    able = {name: text for name, text in fitting.items() if choices.task in KINDS[name].goals}
+    fitting = able or fitting  # a task that is named may tell one reading from another
     if not fitting:
         raise ValueError(
             f"{look.sheet.source} holds nothing to learn from beside its target: no numbers, no "

@@ -32,6 +32,22 @@ def even(sheet: Sheet, column: Column) -> bool:
     return float(np.mean(np.abs(steps - middle) <= 0.1 * middle)) >= _EVEN
 
 
+def code_of(size: int) -> int:
+    """Length of the code from which a window of so many numbers is told again."""
+    return max(2, size // 8)
+
+
+def inside(count: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First rows (n,) of windows of `length` rows that lie in one part wholly, and their parts."""
+    low, high = (round(share * count) for share in _BEGINS)
+    parts = ((TRAIN, 0, low), (VALIDATION, low, high), (TEST, high, count))
+    first = [np.arange(begin, end - length + 1) for _, begin, end in parts]
+    found = [np.full(len(f), part) for f, (part, *_) in zip(first, parts, strict=True)]
+    if not all(map(len, first)):
+        raise ValueError(f"{count} moments are too few for windows of {length}")
+    return np.concatenate(first), np.concatenate(found)
+
+
 def following(moments: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
     """The next `count` moments (count,) of a clock, by its months or else by its usual step.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.goals import GOALS, Goal
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
+from coflect_widget.projects.quickstart.learners import Learner, learner_of
 from coflect_widget.projects.quickstart.reading import read
+from coflect_widget.projects.quickstart.sheet import Sheet
+from coflect_widget.projects.quickstart.worth import worth_of_columns
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import read_text
@@ -34,15 +37,23 @@ class Pipeline:
     target : str
         Name of the column that is predicted.
     network : mapping
-        Plain values of which the network is made.
-    model : torch.nn.Module
+        Plain values of which the model is made.
+    model : torch.nn.Module or Forest
+    learner : Learner
+        Who makes, keeps and asks it.
     """
 
     def __init__(
-        self, inputs: Inputs, goal: Goal, target: str, network: Mapping[str, Any], model: Any
+        self,
+        inputs: Inputs,
+        goal: Goal,
+        target: str,
+        network: Mapping[str, Any],
+        model: Any,
+        learner: Learner,
     ) -> None:
         self.inputs, self.goal, self.target = inputs, goal, target
-        self.network, self.model = dict(network), model
+        self.network, self.model, self.learner = dict(network), model, learner
 
     def __repr__(self) -> str:
         return f"<Pipeline: {self.inputs.name}, {self.goal.name} of {self.target!r}>"
@@ -80,11 +91,55 @@ class Pipeline:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
         return self.goal.figures(self.outputs(self.preprocess(sheet)), sheet.cells[self.target])
 
+    def worth_of_columns(self, rows: Any, *, times: int = 5, seed: int = 0) -> dict[str, float]:
+        """What each column is worth: how far the first figure falls where its cells are exchanged.
+
+        Permutation importance (Breiman 2001). Columns that say the same stand in for each other,
+        so that each may seem worth little.
+
+        Parameters
+        ----------
+        rows
+            As of `evaluate`; such as were not trained on.
+        times : int
+            How often cells are exchanged among the rows; the mean is given.
+        seed : int
+
+        Returns
+        -------
+        dict of str to float
+            In the unit of the first figure of `evaluate`, the worthiest column first.
+
+        Raises
+        ------
+        ValueError
+            If the data are no table, or have no target.
+        """
+
+        def figure(sheet: Sheet) -> float:
+            return next(iter(self.evaluate(sheet).values()))
+
+        return worth_of_columns(self.inputs, figure, self.inputs.judged(read(rows)), times, seed)
+
     def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What the network gives (N, outputs) for inputs that `preprocess` made."""
-        from coflect_widget.projects.quickstart.networks.made import outputs_of
+        return self.goal.beside(self.learner.outputs(self.model, x), x)
 
-        return outputs_of(self.model, x)
+    def answering(self) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """What `outputs` says, of a model that is not trained again: with less around it."""
+        answer = self.learner.answering(self.model)
+        return lambda x: self.goal.beside(answer(x), x)
+
+    def having(self, weights: Mapping[str, NDArray[Any]]) -> Pipeline:
+        """The same with a model of its own that has these weights.
+
+        Raises
+        ------
+        ValueError
+            If they are not this model's.
+        """
+        model = self.learner.having(self.network, weights)
+        return Pipeline(self.inputs, self.goal, self.target, self.network, model, self.learner)
 
     # --- with the run --------------------------------------------------------------------------
 
@@ -106,21 +161,24 @@ class Pipeline:
         return file
 
     @classmethod
-    def of(cls, run: str | Path) -> Pipeline:
+    def of(cls, run: str | Path, model: Callable[..., Any] | None = None) -> Pipeline:
         """The pipeline of a run folder, its network with the best weights, or else the last.
+
+        Parameters
+        ----------
+        run : path
+        model : callable, optional
+            What made the network, where `quickstart` was given one.
 
         Raises
         ------
         ValueError
             If the run has no pipeline, or no whole checkpoint, or they do not fit together.
         """
-        from coflect_widget.projects.quickstart.networks.made import make, put_weights
-
         folder = Path(run)
         inputs, goal, target, network = parts_of(folder, f"{FOLDER}/{FILE}")
-        model = make(network)
-        put_weights(model, best_weights(folder))
-        return cls(inputs, goal, target, network, model)
+        learner = learner_of(network, model)
+        return cls(inputs, goal, target, network, None, learner).having(best_weights(folder))
 
 
 def parts_of(folder: Path, name: str) -> tuple[Inputs, Goal, str, dict[str, Any]]:

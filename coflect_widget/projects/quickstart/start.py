@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ def quickstart(
     kind: str | None = None,
     leave_out: Sequence[str] | None = None,
     yes: bool = False,
+    model: str | Callable[..., Any] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -44,6 +45,13 @@ def quickstart(
         Columns that the network is not given. An empty one says that none gives the target away.
     yes : bool
         Ask nothing: take what is proposed. What has no proposal is an error.
+    model : {"hist_gradient_boosting", "xgboost"} or callable, optional
+        Who learns, in place of the network that is proposed. Boosted trees are for tables. A class
+        or function makes a network of torch. It is called with those of these that it has arguments
+        for: ``outputs``, and of a table ``columns``; of texts ``words``, the number of word ids; of
+        pictures ``channels``; of series and timelines ``channels`` and ``length``. The network gets
+        inputs (B, columns), ids (B, L), (B, channels, H, W) or (B, channels, length), and gives
+        (B, outputs).
     run_dir : path, optional
         Where the run folder is made; ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -73,7 +81,9 @@ def quickstart(
     """
     choices = Choices(target, kind, task, None if leave_out is None else _names(leave_out))
     found = look(data)
-    make: Any = partial(build, run_dir=run_dir, batch_size=batch_size, seed=seed, **arguments)
+    make: Any = partial(
+        build, model=model, run_dir=run_dir, batch_size=batch_size, seed=seed, **arguments
+    )
     first = decide(found, choices)
     if isinstance(first, Question) and not yes and _in_notebook():
         from coflect_widget.projects.quickstart.asking.notebook import Asking

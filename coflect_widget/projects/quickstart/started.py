@@ -55,6 +55,9 @@ class DataSession(Session):
             epochs = self.epochs
         super().train(epochs, steps=steps)
 
+    def _of_validation(self) -> Any:
+        return self.pipeline.inputs.transform(self.sheet.rows(self.split.validation))
+
     def test(self) -> dict[str, Any]:
         """How good the best weights are on the test part; what is found is kept, and told again.
 
@@ -84,12 +87,10 @@ class DataSession(Session):
             raise RuntimeError("the training has not ended; wait() for it, or stop() it, first")
         self._open().checkpoints.drain()  # the best one may wait for its turn
         weights = best_weights(run)
-        from coflect_widget.projects.quickstart.networks.made import make, put_weights
-
-        model = make(self.pipeline.network)
-        put_weights(model, weights)
         mine = self.pipeline
-        judged = Pipeline(mine.inputs, mine.goal, mine.target, mine.network, model)
+        judged = mine.having(weights)
+        mine.goal.settle(judged.outputs(self._of_validation()))
+        mine.save(run)
         train, test = self.sheet.rows(self.split.train), self.sheet.rows(self.split.test)
         found = {
             "step": self.metrics["step"],

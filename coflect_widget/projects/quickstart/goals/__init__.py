@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart.goals.anomaly import Anomaly
 from coflect_widget.projects.quickstart.goals.base import Goal
 from coflect_widget.projects.quickstart.goals.classes import Classes
 from coflect_widget.projects.quickstart.goals.forecast import Forecast
 from coflect_widget.projects.quickstart.goals.values import Values
 
 #: By the name that a person gives as `task`.
-GOALS: dict[str, type[Goal]] = {goal.name: goal for goal in (Classes, Values, Forecast)}
+GOALS: dict[str, type[Goal]] = {goal.name: goal for goal in (Classes, Values, Forecast, Anomaly)}
 
 __all__ = ["GOALS", "Goal", "with_target"]
 

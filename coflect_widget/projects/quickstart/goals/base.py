@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column
@@ -58,6 +59,12 @@ class Goal(Protocol):
 
     def arguments(self) -> dict[str, Any]:
         """What a `Session` is told: names of classes, or a loss."""
+
+    def beside(self, outputs: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
+        """What is read of outputs (n, outputs) for inputs (n, ...): mostly the outputs."""
+
+    def settle(self, outputs: NDArray[Any]) -> None:
+        """Learn a limit from outputs of the validation part, where there is one to learn."""
 
     def readable(self, outputs: NDArray[Any]) -> list[dict[str, Any]]:
         """What outputs (n, outputs) say, in plain values."""

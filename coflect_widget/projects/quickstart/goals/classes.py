@@ -96,6 +96,13 @@ class Classes:
     def arguments(self) -> dict[str, Any]:
         return {"classes": self.classes}
 
+    def beside(self, outputs: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
+        del x
+        return outputs
+
+    def settle(self, outputs: NDArray[Any]) -> None:
+        pass
+
     def readable(self, outputs: NDArray[Any]) -> list[dict[str, Any]]:
         shares = softmax(outputs)
         return [

@@ -71,6 +71,13 @@ class Values:
     def _told(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         return outputs.astype(np.float64) * self.std + self.mean
 
+    def beside(self, outputs: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
+        del x
+        return outputs
+
+    def settle(self, outputs: NDArray[Any]) -> None:
+        pass
+
     def readable(self, outputs: NDArray[Any]) -> list[dict[str, Any]]:
         told = self._told(outputs)
         return [{"value": float(row[0]) if len(row) == 1 else row.tolist()} for row in told]

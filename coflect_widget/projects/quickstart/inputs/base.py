@@ -22,6 +22,8 @@ class Inputs(Protocol):
         What the data are taken for, for sentences.
     goals : tuple of str
         Names of what can be learned from it.
+    offered : bool
+        Whether it is one of the readings where nobody names a task.
     by_column : bool
         Whether each column says something by itself, and may give the target away.
     sources : list of str
@@ -35,6 +37,7 @@ class Inputs(Protocol):
     name: ClassVar[str]
     words: ClassVar[str]
     goals: ClassVar[tuple[str, ...]]
+    offered: ClassVar[bool]
     by_column: ClassVar[bool]
     steps: ClassVar[int]
     said: list[str]

@@ -15,6 +15,7 @@ from coflect_widget.projects.quickstart.sheet import Sheet
 class OfRows(ABC):
     """The part of `Inputs` that says how rows become samples: they are samples."""
 
+    offered: ClassVar[bool] = True
     goals: ClassVar[tuple[str, ...]] = (Classes.name, Values.name)
 
     @classmethod

@@ -94,7 +94,10 @@ class Rows(OfRows):
     def network(self, x: NDArray[Any], outputs: int) -> dict[str, Any]:
         places = np.cumsum([0, *(feature.width for feature in self.features)])
         at = [int(p) for p, f in zip(places, self.features, strict=False) if f.measured]
-        return {"net": "table", "columns": int(x.shape[1]), "numbers": at, "outputs": outputs}
+        return {
+            "net": "table", "columns": int(x.shape[1]), "numbers": at, "outputs": outputs,
+            "rows": len(x),
+        }  # fmt: skip
 
     def arguments(self) -> dict[str, Any]:
         columns: list[str] = []

@@ -27,6 +27,7 @@ class Timeline(Series):
     words: ClassVar[str] = "a timeline, whose rows are moments one after another"
     goals: ClassVar[tuple[str, ...]] = ("forecast",)
     steps: ClassVar[int] = 1500
+    least_ahead: ClassVar[int] = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,6 +167,6 @@ class Timeline(Series):
         timeline.time = str(state["time"])
         timeline.channels = [str(name) for name in state["channels"]]
         timeline.ahead = int(state["ahead"])
-        if not timeline.channels or timeline.ahead < 1:
+        if not timeline.channels or timeline.ahead < cls.least_ahead:
             raise ValueError("a timeline of no column, or that tells nothing")
         return timeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -15,15 +16,37 @@ from coflect_widget.projects.quickstart.networks.picture import PictureNet
 from coflect_widget.projects.quickstart.networks.series import ForecastNet, SeriesNet
 from coflect_widget.projects.quickstart.networks.table import TableNet
 from coflect_widget.projects.quickstart.networks.text import TextNet
+from coflect_widget.projects.quickstart.networks.watch import WatchNet
 
 _NETS: dict[str, Any] = {
     "table": TableNet, "text": TextNet, "series": SeriesNet, "image": PictureNet,
-    "forecast": ForecastNet,
+    "forecast": ForecastNet, "watch": WatchNet,
 }  # fmt: skip
 _RATE, _DECAY = 1e-3, 1e-2
 _AT_ONCE = 256
 #: So far outputs of a network that was made faster may lie from its own, in parts of the largest.
 _ALIKE = 1e-6
+#: What `net` is called where the network is a user's own, and where its name stands.
+OWN, CALLED = "own", "called"
+
+
+def planned(config: Mapping[str, Any], own: Callable[..., Any] | None) -> dict[str, Any]:
+    """Plain values of `Inputs.network`, of a user's own network where there is one.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called.
+    """
+    if own is None:
+        return dict(config)
+    if isinstance(own, nn.Module) or not callable(own):
+        raise TypeError(
+            f"model={_short(own)} must be a class or function that makes a network, so that the "
+            "network can be made again: give the class, model=Net, and not Net(...)"
+        )
+    name = getattr(own, "__qualname__", type(own).__name__)
+    return {**config, "net": OWN, CALLED: f"{getattr(own, '__module__', '')}.{name}"}
 
 
 def make(
@@ -31,8 +54,9 @@ def make(
     seed: int = 0,
     x: NDArray[Any] | None = None,
     evidence: NDArray[Any] | None = None,
+    own: Callable[..., Any] | None = None,
 ) -> nn.Module:
-    """A network of `Inputs.network`; the global random state stays as it is.
+    """A network of `planned`; the global random state stays as it is.
 
     Parameters
     ----------
@@ -42,26 +66,66 @@ def make(
     x, evidence : ndarray, optional
         Inputs (N, ...) and targets (N, outputs) of the training part; for a network whose weights
         are read afterwards they are left out.
+    own : callable, optional
+        What makes a user's own network; it is given those of the values that it has arguments for.
 
     Raises
     ------
     ValueError
-        If the values are none of a network.
+        If the values are none of a network, or are of a user's own that is not given.
+    TypeError
+        If a user's own is no network of torch, or needs what is not known.
     """
     given = dict(config)
-    kind = _NETS.get(given.pop("net", ""))
-    if kind is None:
-        raise ValueError(f"no network is called {config.get('net')!r}")
+    name = given.pop("net", "")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
-            model: nn.Module = kind(**given)
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(f"no {config['net']} network is made of these: {error}") from None
-    if x is not None and evidence is not None:
-        prepare: Any = model.prepare
+        model = _own(given, own) if name == OWN else _known(name, given)
+    prepare: Any = getattr(model, "prepare", None)
+    if prepare is not None and x is not None and evidence is not None:
         prepare(torch.from_numpy(x), torch.from_numpy(evidence))
     return model
+
+
+def _known(name: str, given: Mapping[str, Any]) -> nn.Module:
+    kind = _NETS.get(name)
+    if kind is None:
+        raise ValueError(f"no network is called {name!r}")
+    try:
+        model: nn.Module = kind(**given)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"no {name} network is made of these: {error}") from None
+    return model
+
+
+def _own(given: dict[str, Any], own: Callable[..., Any] | None) -> nn.Module:
+    called = given.pop(CALLED, "a function")
+    if own is None:
+        raise ValueError(
+            f"its network was made by {called}, and no code is kept in a run folder: give what "
+            "made it, Pipeline.of(run, model=...), or coflect serve RUN --model module:name"
+        )
+    known = inspect.signature(own).parameters
+    every = any(one.kind is one.VAR_KEYWORD for one in known.values())
+    needed = [
+        one.name for one in known.values()
+        if one.default is one.empty and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+    ]  # fmt: skip
+    lacking = [name for name in needed if name not in given]
+    if lacking:
+        raise TypeError(
+            f"model={called} needs {', '.join(lacking)}; it may ask for {', '.join(given)}, and "
+            "other arguments must have a value of their own"
+        )
+    model = own(**{name: value for name, value in given.items() if every or name in known})
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model={called} gave {_short(model)}; expected a torch.nn.Module")
+    return model
+
+
+def _short(value: object) -> str:
+    text = repr(value).partition("\n")[0]
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def optimizer() -> Any:

@@ -1,0 +1,1 @@
+"""Boosted trees: a step of training is a boosting round, whoever grows the trees."""

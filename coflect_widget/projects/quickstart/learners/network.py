@@ -1,0 +1,65 @@
+"""Networks of torch, proposed or a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coflect_widget.projects.quickstart.goals import Goal
+from coflect_widget.projects.quickstart.inputs import Inputs
+
+_EPOCHS = (4, 150)
+
+
+class Network:
+    """See `Learner`. `own` makes a user's own network; None where one is proposed."""
+
+    form = "torch"
+    goes_on = maps = True
+
+    def __init__(self, own: Callable[..., Any] | None = None) -> None:
+        self.own = own
+
+    def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
+        del inputs, goal
+        return ""
+
+    def plan(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        from coflect_widget.projects.quickstart.networks.made import planned
+
+        return planned(facts, self.own)
+
+    def make(
+        self, plan: Mapping[str, Any], seed: int, x: NDArray[Any], evidence: NDArray[Any]
+    ) -> Any:
+        from coflect_widget.projects.quickstart.networks.made import make
+
+        return make(plan, seed, x, evidence, self.own)
+
+    def having(self, plan: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Any:
+        from coflect_widget.projects.quickstart.networks.made import make, put_weights
+
+        model = make(plan, own=self.own)
+        put_weights(model, weights)
+        return model
+
+    def outputs(self, model: Any, x: NDArray[Any]) -> NDArray[np.float32]:
+        from coflect_widget.projects.quickstart.networks.made import outputs_of
+
+        return outputs_of(model, x)
+
+    def answering(self, model: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        from coflect_widget.projects.quickstart.networks.made import answering
+
+        return answering(model)
+
+    def epochs(self, steps: int, rows: int, batch_size: int) -> int:
+        return int(np.clip(round(steps / -(-rows // batch_size)), *_EPOCHS))
+
+    def arguments(self, goal: Goal) -> dict[str, Any]:
+        from coflect_widget.projects.quickstart.networks.made import optimizer
+
+        return {"optimizer": optimizer(), **goal.arguments()}

@@ -1,0 +1,1 @@
+"""Projects from templates: folders beside this file, or a user's own."""
