@@ -14,7 +14,12 @@ from typing import Any
 
 
 def called(what: str, path: str, run: Path) -> Any:
-    """What the function or class of "module:name" gives, called without arguments.
+    """What the function or class of "module:name" gives, called without arguments."""
+    return imported(what, path, run)()
+
+
+def imported(what: str, path: str, run: Path) -> Any:
+    """The function or class of "module:name".
 
     Parameters
     ----------
@@ -43,7 +48,7 @@ def called(what: str, path: str, run: Path) -> Any:
     value = getattr(importlib.import_module(module), name, None)
     if not callable(value):
         raise LookupError(f"{what} {path!r}: {module!r} has no function or class {name!r}")
-    return value()
+    return value
 
 
 def _check(what: str, path: str, module: str, inside: Path) -> None:

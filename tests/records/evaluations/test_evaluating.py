@@ -151,3 +151,33 @@ def test_a_figure_that_is_not_defined():
     assert made == 30
     assert found["none"] == {"value": None, "low": None, "high": None}
     assert found["mean"]["low"] < 4 < found["mean"]["high"]
+
+
+def test_figures_of_ones_own(run, data, monkeypatch):
+    monkeypatch.setattr("coflect_widget.registry._registered", {"evaluator": {}})
+
+    @coflect.register("evaluator", "doubt")
+    def doubt(scores, targets):
+        assert scores.shape == (len(targets), 4)
+        return {"doubt": 1 - scores.max(1).mean(), "none": np.nan}
+
+    def wrong(scores, targets):
+        return (scores.argmax(1) != targets).mean()
+
+    found = run.evaluate(
+        data[1], tiny_cnn(), evaluators=["doubt", wrong], resamples=20, plots=False
+    )
+    assert found.metrics["wrong"] == pytest.approx(1 - found.metrics["accuracy"])
+    assert found.metrics["none"] is None
+    one = found.facts["metrics"]["doubt"]
+    assert one["low"] < one["value"] < one["high"]
+    for given, words in (
+        (["doubd"], "evaluator 'doubd' is not known: did you mean 'doubt'"),
+        ([wrong, wrong], "has 'wrong' twice"),
+        ([lambda *_: "much"], "gives 'much'"),
+        ([lambda *_: {"accuracy": 1.0}], "gives 'accuracy', which is there already"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run.evaluate(data[1], tiny_cnn(), evaluators=given, resamples=0, plots=False)
+    with pytest.raises(TypeError, match="coflect list evaluators"):
+        run.evaluate(data[1], tiny_cnn(), evaluators=[3])
