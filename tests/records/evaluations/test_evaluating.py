@@ -43,8 +43,9 @@ def test_an_evaluation_says_what_validation_said_and_more(run, data):
     assert len(set(losses.values())) == len(losses), "each checkpoint has a loss of its own"
     facts = json.loads((found.path / "metrics.json").read_text())
     assert facts == found.facts
-    for one in facts["metrics"].values():
-        assert one["low"] <= one["value"] <= one["high"] or one["low"] == one["high"]
+    for name, one in facts["metrics"].items():
+        if name != "calibration_error":  # a resample is hardly ever as even as all samples are
+            assert one["low"] <= one["value"] <= one["high"] or one["low"] == one["high"]
     low, high = (facts["metrics"]["accuracy"][end] for end in ("low", "high"))
     wide = 1.96 * np.sqrt(best.score.value * (1 - best.score.value) / 120)
     assert (high - low) / 2 == pytest.approx(wide, rel=0.5)
