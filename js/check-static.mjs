@@ -8,7 +8,7 @@ import { buildWidget } from "./build.mjs";
 
 // Bytes, minified and gzipped: the script travels in every saved notebook, and so does the style.
 const LIMITS = {
-  "widget.js": [220 * 1024, 80 * 1024], "widget.css": [52 * 1024, 11 * 1024],
+  "widget.js": [220 * 1024, 80 * 1024], "widget.css": [52 * 1024, 12 * 1024],
   "records.js": [40 * 1024, 16 * 1024], "records.css": [8 * 1024, 3 * 1024],
 };
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");

@@ -14,11 +14,11 @@ from typing import Any
 
 
 def called(what: str, path: str, run: Path) -> Any:
-    """What the function or class of "module:name" gives, called without arguments."""
-    return imported(what, path, run)()
+    """What `named` finds, called without arguments."""
+    return named(what, path, run)()
 
 
-def imported(what: str, path: str, run: Path) -> Any:
+def named(what: str, path: str, run: Path) -> Any:
     """The function or class of "module:name".
 
     Parameters

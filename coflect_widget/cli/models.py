@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from coflect_widget.cli.answer import Answer, Commands, command
-from coflect_widget.cli.given import called, imported
+from coflect_widget.cli.given import called, named
 
 _MODEL = "module:function that makes a model such as the run was made with"
 _DATA = "module:function that gives data as a session takes them"
@@ -68,7 +68,7 @@ def _evaluate(given: argparse.Namespace) -> Answer:
         resamples=given.resamples,
         plots=not given.no_plots,
         evaluators=[
-            imported("--evaluator", name, run.path) if ":" in name else name
+            named("--evaluator", name, run.path) if ":" in name else name
             for name in given.evaluator
         ],
     )
