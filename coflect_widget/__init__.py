@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from coflect_widget.elsewhere.serving import connect as connect
     from coflect_widget.elsewhere.serving import serve as serve
     from coflect_widget.experiments.experiment import Experiment as Experiment
-    from coflect_widget.experiments.registry import register as register
     from coflect_widget.experiments.sweep import Sweep as Sweep
     from coflect_widget.experiments.tuning import tune as tune
     from coflect_widget.modalities import Table as Table
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from coflect_widget.records import sinks as sinks
     from coflect_widget.records.logs import log_json as log_json
     from coflect_widget.records.sinks import EventHandler as EventHandler
+    from coflect_widget.registry import register as register
     from coflect_widget.session import Session as Session
     from coflect_widget.session import close_all as close_all
     from coflect_widget.ui.recorded import compare as compare
@@ -58,7 +58,7 @@ _HOMES = {
     "log_json": "records.logs",
     "open_run": "ui.recorded",
     "quickstart": "projects.quickstart.start",
-    "register": "experiments.registry",
+    "register": "registry",
     "register_backend": "backends.registry",
     "register_modality": "modalities",
     "report": "ui.recorded",

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "coflect_widget"
 #: From the ground up; rooms of one line may import each other, files in a circle may not.
 LEVELS = (
-    ("events", "config", "native", "screens"),
+    ("events", "config", "native", "screens", "registry"),
     ("modalities", "tasks", "data"),
     ("records", "backends", "distributed"),
     ("telemetry", "workers", "process"),

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from coflect_widget.cli.answer import Answer, Commands, command
-from coflect_widget.cli.given import called
+from coflect_widget.cli.given import called, named
 
 _MODEL = "module:function that makes a model such as the run was made with"
 _DATA = "module:function that gives data as a session takes them"
@@ -31,6 +31,10 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--data", metavar="PATH", required=True, help=_DATA)
     evaluate.add_argument("--checkpoint", default="best", help='"best", "last" or a name')
     evaluate.add_argument("--resamples", type=int, default=200, help="for the intervals")
+    evaluate.add_argument(
+        "--evaluator", action="append", default=[], metavar="NAME",
+        help="a figure of your own: a name of an installed package, or module:function; repeatable",
+    )  # fmt: skip
     evaluate.add_argument("--no-plots", action="store_true", help="write metrics.json alone")
 
 
@@ -63,5 +67,9 @@ def _evaluate(given: argparse.Namespace) -> Answer:
         checkpoint=given.checkpoint,
         resamples=given.resamples,
         plots=not given.no_plots,
+        evaluators=[
+            named("--evaluator", name, run.path) if ":" in name else name
+            for name in given.evaluator
+        ],
     )
     return {**found.facts, "path": str(found.path)}, f"{found}\n"

@@ -11,9 +11,11 @@ from coflect_widget.cli.answer import Answer, Commands, command
 from coflect_widget.cli.given import called
 
 if TYPE_CHECKING:
-    from coflect_widget.experiments.registry import Kind
+    from coflect_widget.registry import Kind
 
-_KINDS: dict[str, Kind] = {"architectures": "architecture", "data": "data", "loops": "loop"}
+_KINDS: dict[str, Kind] = {
+    "architectures": "architecture", "data": "data", "loops": "loop", "evaluators": "evaluator",
+}  # fmt: skip
 
 
 def add(commands: Commands) -> None:
@@ -21,7 +23,7 @@ def add(commands: Commands) -> None:
     table = command(commands, "list", _list, "the runs in a folder, or what a file may name")
     table.add_argument(
         "folder", nargs="?",
-        help='COFLECT_ROOT, or runs, if left out; or "architectures", "data" or "loops"',
+        help='COFLECT_ROOT, or runs, if left out; or architectures, data, loops or evaluators',
     )  # fmt: skip
     table.add_argument("--sort", metavar="COLUMN", help='such as "best.loss"')
     table.add_argument("--archived", action="store_true", help="archived runs too")
@@ -47,7 +49,7 @@ def add(commands: Commands) -> None:
 def _list(given: argparse.Namespace) -> Answer:
     kind = _KINDS.get(given.folder)
     if kind is not None:  # a folder of that name is ./data
-        from coflect_widget.experiments.registry import names
+        from coflect_widget.registry import names
 
         known = names(kind)
         return known, columns([("name", "from"), *known.items()])

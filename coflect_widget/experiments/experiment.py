@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 from coflect_widget.config import Config, Section, explain
 from coflect_widget.experiments.following import Followed, OnValidation
 from coflect_widget.experiments.making import OFFERED, Made, make
-from coflect_widget.experiments.registry import call, check, find, is_own
 from coflect_widget.experiments.settings import Named, Training, Tuning, put
 from coflect_widget.records.assumed import note_experiment
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.run import Run
+from coflect_widget.registry import call, check, find, is_own
 from coflect_widget.session import Session
 from coflect_widget.ui.recorded import RecordedRun, open_run
 

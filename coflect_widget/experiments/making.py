@@ -12,8 +12,8 @@ import numpy as np
 
 from coflect_widget.backends.registry import BACKENDS, find_backend, resolve
 from coflect_widget.config import nearest
-from coflect_widget.experiments.registry import call, find
 from coflect_widget.experiments.settings import Named, Training
+from coflect_widget.registry import call, find
 
 #: What data by a name or by a function of one's own may say of itself.
 _OF_DATA = (

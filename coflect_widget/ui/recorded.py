@@ -16,6 +16,7 @@ from coflect_widget.records.evaluations.evaluating import (
     evaluate_run,
     evaluations_of,
 )
+from coflect_widget.records.evaluations.own import Evaluator
 from coflect_widget.records.exports.exporting import Export, export_run
 from coflect_widget.records.folder import runs_root
 from coflect_widget.records.remote import fetched_run, fetched_table, is_remote
@@ -193,6 +194,7 @@ class RecordedRun(Run):
         slices: Mapping[str, Any] | None = None,
         resamples: int = 200,
         plots: bool = True,
+        evaluators: Iterable[str | Evaluator] = (),
         inputs: Any = None,
         tokenizer: Any = None,
         device: str | None = None,
@@ -214,6 +216,10 @@ class RecordedRun(Run):
             Of the bootstrap that gives each figure an interval of 95 %; 0 makes none.
         plots : bool
             Whether to draw the task's charts, SVG and PNG; needs matplotlib.
+        evaluators : iterable of str or callable, optional
+            Figures of your own: ``f(scores, targets)`` gives a number, or several by name, each
+            with its interval beside the others. By a name of `register`, ``"module:function"``, or
+            the function.
         inputs, tokenizer : optional
             As of `Session`.
         device : str, optional
@@ -233,7 +239,7 @@ class RecordedRun(Run):
         """
         return evaluate_run(
             self, data, model, checkpoint=checkpoint, slices=slices, resamples=resamples,
-            plots=plots, inputs=inputs, tokenizer=tokenizer, device=device,
+            plots=plots, evaluators=evaluators, inputs=inputs, tokenizer=tokenizer, device=device,
         )  # fmt: skip
 
     @property

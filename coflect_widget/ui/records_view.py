@@ -49,6 +49,8 @@ def show(view: RecordsView, words: str, flat: str) -> None:
     same output, also where no kernel is.
     """
     display(view.bundle(words), raw=True)  # type: ignore[no-untyped-call]
+    if not in_notebook():
+        return
     html = f'<div class="coflect-flat"><style>{_STYLE}</style>{flat}</div>'
     display({"text/html": html, "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
 

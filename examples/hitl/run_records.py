@@ -62,7 +62,7 @@ def main() -> None:
     groups = ["younger" if age < 0 else "older" for age in test.rows[:, 0]]
     for run in table:
         model = network(test.rows.shape[1], run.labels.tags["width"])
-        found = run.evaluate(test, model, slices={"age": groups})
+        found = run.evaluate(test, model, slices={"age": groups}, plots=False)
         print(run.labels.tags["goal"], f"{found.metrics['accuracy']:.3f}", found.worst)
     print("report:", coflect.report(table, "patients", options.run_dir))
     made = table[2].export("onnx", network(test.rows.shape[1], 64), test)

@@ -9,8 +9,8 @@ import torch
 import coflect_widget as coflect
 from coflect_widget.experiments import sources
 from coflect_widget.experiments.experiment import experiment_of, read_settings
-from coflect_widget.experiments.registry import BUILT_IN, find, names
 from coflect_widget.experiments.space import read_space
+from coflect_widget.registry import BUILT_IN, find, names
 
 
 def test_a_file_is_trained_and_the_run_has_every_setting(file):
@@ -122,7 +122,7 @@ def test_each_made_set_with_the_network_for_it(data, model):
     assert len(made.val_data) > 0
 
 
-def test_arrays_in_a_file(tmp_path):
+def test_arrays_in_a_file(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((50, 3)).astype(np.float32), rng.integers(0, 4, 50)
     np.savez(tmp_path / "all.npz", x=x, y=y)
@@ -132,6 +132,11 @@ def test_arrays_in_a_file(tmp_path):
     rows = np.concatenate([made.train_data[0], made.val_data[0]])
     assert sorted(map(tuple, rows)) == sorted(map(tuple, x))
     assert made.model(torch.as_tensor(x)).shape == (50, 4)
+    # where it is not beside the file
+    (tmp_path / "away").mkdir()
+    away = (tmp_path / "x.yaml").rename(tmp_path / "away" / "x.yaml")
+    monkeypatch.setenv("COFLECT_DATA_ROOT", str(tmp_path))
+    assert len(coflect.Experiment.from_config(away).make().train_data[0]) == 35
     np.savez(tmp_path / "bad.npz", y=y, z=x)
     with pytest.raises(ValueError, match=r"no array 'x'; it holds \['y', 'z'\]"):
         sources.npz(str(tmp_path / "bad.npz"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from coflect_widget.records.checkpoint_files import Checkpoint
 from coflect_widget.records.drawing import draw
 from coflect_widget.records.evaluations.bootstrap import COVERAGE, intervals, of_mean
+from coflect_widget.records.evaluations.own import Evaluator, named_evaluators, with_own
 from coflect_widget.records.folder import fingerprint
 from coflect_widget.records.inside import read_text
 from coflect_widget.records.numbered import numbered, those_in
@@ -107,6 +108,7 @@ def evaluate_run(
     slices: Mapping[str, Any] | None,
     resamples: int,
     plots: bool,
+    evaluators: Iterable[str | Evaluator] = (),
     **how: Any,
 ) -> Evaluation:
     """As `RecordedRun.evaluate`; `how` are further arguments of `reopened.reopen`."""
@@ -117,9 +119,10 @@ def evaluate_run(
         )
     if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 0:
         raise ValueError(f"resamples={resamples!r} must be a whole number; 0 makes no intervals")
+    own = named_evaluators(evaluators)
     opened = reopen(run, model, data, checkpoint, **how)
     scores, targets = opened.measured(opened.way.model(opened.engine.device))
-    return record(run, opened, scores, targets, slices or {}, resamples, plots=plots)
+    return record(run, opened, scores, targets, slices or {}, resamples, plots=plots, own=own)
 
 
 def record(
@@ -131,6 +134,7 @@ def record(
     resamples: int,
     *,
     plots: bool,
+    own: Mapping[str, Evaluator],
 ) -> Evaluation:
     """Measure what a model gave, (N, ...), for targets (N, ...), and write it down."""
     measures, names = measures_of(opened.task), opened.names
@@ -144,7 +148,8 @@ def record(
         for of, found in members.items()
     }
     charts = measures.charts(scores, targets, names)
-    metrics, made_of = intervals(measures.figures, scores, targets, resamples, rng)
+    figures = with_own(measures.figures, own)
+    metrics, made_of = intervals(figures, scores, targets, resamples, rng)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "run": run.id,

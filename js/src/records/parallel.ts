@@ -12,6 +12,16 @@ const MOST = 8; // axes
 const [TOP, BOTTOM, SIDE] = [40, HIGH - 14, 46];
 const KEYS: Record<string, [number, number]> = { ArrowUp: [0.1, 0], ArrowDown: [-0.1, 0] };
 
+/** Marks of which none stands on another one. */
+function apart(ticks: Scale["ticks"]): Scale["ticks"] {
+  let last = -Infinity;
+  return [...ticks].sort((a, b) => a.at - b.at).filter(({ at }) => {
+    if ((at - last) * (BOTTOM - TOP) < 12) return false;
+    last = at;
+    return true;
+  });
+}
+
 export interface Parallel {
   el: HTMLElement;
   show(columns: readonly Column[]): void;
@@ -65,7 +75,7 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
       s("rect", { x: x - 9, y: TOP - 4, width: 18, height: BOTTOM - TOP + 8, fill: "transparent" }),
       s("path", { class: "cr-axis", d: `M${x} ${TOP}V${BOTTOM}` }),
       s("text", { class: "cr-axis-name", x, y: axis % 2 === 0 || room > 14 ? 24 : 11, "text-anchor": "middle" }, cut(name, Math.max(room > 14 ? room : 2 * room, 8)), s("title", {}, column.name)),
-      ...(scales[axis]?.ticks ?? []).map(({ at, label }) => s("text", { x: x + (axis === columns.length - 1 ? -5 : 5), y: py(at) + 3.5, "text-anchor": axis === columns.length - 1 ? "end" : "start" }, cut(label, Math.max(room - 2, 5)))),
+      ...apart(scales[axis]?.ticks ?? []).map(({ at, label }) => s("text", { x: x + 5, y: py(at) + 3.5 }, cut(label, Math.max(room - 2, 5)))),
     );
     const stretch = kept.get(column.name);
     if (stretch) group.append(s("rect", { class: "cr-brush", x: x - 6, y: py(stretch[1]), width: 12, height: Math.max(py(stretch[0]) - py(stretch[1]), 2) }));

@@ -1,4 +1,4 @@
-"""What an experiment's file may call by a name: data, architectures, loops.
+"""What is called by a name: data, architectures, loops, and evaluators.
 
 A name is built in, registered with `register`, or an entry point of an installed package. Any
 other function is called by its import path, ``"module:function"``. None is imported before it is
@@ -15,13 +15,14 @@ from typing import Any, Literal, TypeVar, get_args
 
 from coflect_widget.config import nearest
 
-Kind = Literal["data", "architecture", "loop"]
+Kind = Literal["data", "architecture", "loop", "evaluator"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Entry points of these groups are found by their names.
 GROUPS: dict[Kind, str] = {
     "data": "coflect.data",
     "architecture": "coflect.architectures",
     "loop": "coflect.loops",
+    "evaluator": "coflect.evaluators",
 }
 _SOURCES = "coflect_widget.experiments.sources"
 _ARCHITECTURES = "coflect_widget.projects.architectures"
@@ -36,6 +37,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         for name in ("mlp", "series_cnn", "small_resnet", "text_cnn")
     },
     "loop": {"standard": "coflect_widget.experiments.loops:standard"},
+    "evaluator": {},
 }
 _registered: dict[Kind, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,12 +53,12 @@ def register(kind: Kind, name: str) -> Callable[[F], F]:
             def __init__(self, input_shape, outputs, width=512): ...
 
     The file needs ``modules: [my_module]``, which imports what registers it. A package may name
-    it in the entry-point group ``coflect.architectures``, ``coflect.data`` or ``coflect.loops``
-    instead.
+    it in the entry-point group ``coflect.architectures``, ``coflect.data``, ``coflect.loops`` or
+    ``coflect.evaluators`` instead.
 
     Parameters
     ----------
-    kind : {"data", "architecture", "loop"}
+    kind : {"data", "architecture", "loop", "evaluator"}
         Data: ``f(**arguments)`` gives the pair ``(train_data, val_data)``, or a mapping of
         arguments of `Session`, such as ``{"train_data": ..., "classes": [...]}``.
 
@@ -66,6 +68,10 @@ def register(kind: Kind, name: str) -> Callable[[F], F]:
 
         A loop: ``f(session, made, **arguments)`` trains to the end; ``made.model``,
         ``made.train_data``, ``made.val_data`` and ``made.settings`` are the experiment's.
+
+        An evaluator: ``f(scores, targets)`` gives a number, or a mapping of names to numbers, for
+        ``run.evaluate(..., evaluators=["name"])``. Scores (N, ...) are what the task calls so, such
+        as probabilities (N, classes), and targets (N, ...).
     name : str
         Registering a name again replaces what was registered under it.
 
