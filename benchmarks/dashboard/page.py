@@ -132,13 +132,17 @@ def updates(
     total = view._now.status["num_train"]
     step = view._now.status["step"]
     draw = np.random.default_rng(1)
+    listed = {
+        "risk": np.linspace(0.9, 0.4, 10).tolist(), "target": [0] * 10, "predicted": [0, 1] * 5,
+        "reason": ["never learned"] * 10, "doubtful": [],
+    }  # fmt: skip
     for index in draw.choice(total, (count, 10)).tolist():
         step += 1
         values = {"loss": 1 + draw.normal(0, 0.05), "accuracy": 0.5 + draw.normal(0, 0.05)}
         view.apply(next_event(kinds["metrics"], step=step, split="train", values=values))
         for one in index:
             view._gallery.thumbnail(one)
-        view.apply(next_event(forecast, step=step, index=index))
+        view.apply(next_event(forecast, step=step, index=index, **listed))
         found.append(view.update(full=False))
     return found
 

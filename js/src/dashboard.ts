@@ -74,6 +74,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   store.subscribe((state, changed) => {
     const kept = keep();
     setAttr(root, "data-connection", state.connection);
+    setAttr(root, "data-past", state.connection === "saved" || state.connection === "replay"); // nothing to steer
     setAttr(root, "data-unguided", state.status?.guidance === false ? "" : null);
     for (const part of parts) {
       if (part.keys.some((key) => changed.has(key))) part.update(state, changed);

@@ -41,9 +41,8 @@ model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(),
                       nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 2))
 session = coflect.Session(model, (x, y), classes=["dark", "green"], batch_size=16,
                           optimizer=lambda p: torch.optim.Adam(p, 0.003),
-                          config={{"xai_every": 60, "forecast_every": 5,
-                                   "forecast": {{"horizon_epochs": 2}},
-                                   "attribution": {{"budget": 60}}}})
+                          config={{"xai_every": 10**6, "forecast_every": 5,
+                                   "forecast": {{"horizon_epochs": 2}}}})
 session.train(epochs=100_000)
 session""",
     """import json
@@ -55,6 +54,12 @@ told = {
 }
 with open("told.json", "w") as file:
     json.dump(told, file)""",
+    """import time
+for _ in range(3):
+    held = session.metrics["step"]
+    while session.metrics["step"] < held + 2:  # at the same step the map would be the same
+        time.sleep(0.01)
+    session.explain(50)""",
 ]
 
 
@@ -101,7 +106,6 @@ def maps(page, part, run):
     """Earlier maps of a sample while the run goes on: by the slider's keys, by comma and stop."""
     part.look_at(50)
     slider = part("timeline")
-    eventually(lambda: int(slider.get_attribute("max")) >= 3, 60, "four maps of the sample")
     maps_of_it = lambda: [e["data"] for e in recorded(run, "overlay") if e["data"]["index"] == 50]  # noqa: E731
     steps = lambda: sorted({one["model_step"] for one in maps_of_it()})  # noqa: E731
     at = lambda: part("timeline-at").inner_text()  # noqa: E731
@@ -112,6 +116,14 @@ def maps(page, part, run):
         eventually(lambda: at().startswith(f"step {step} · {number + 1} of "), what=f"map {number}")
         eventually(lambda: str(step) in shown(), what=f"the map of step {step}")
 
+    def three_more():
+        """Maps that a cell asks for while training goes on; those in the background may wait."""
+        count = len(steps())
+        run_cell(page, 2)
+        eventually(lambda: len(steps()) >= count + 3, what="further maps")
+        eventually(lambda: int(slider.get_attribute("max")) >= count + 2, what="maps on the screen")
+
+    three_more()
     slider.focus()
     page.keyboard.press("Home")
     stands_at(0)
@@ -121,12 +133,12 @@ def maps(page, part, run):
     stands_at(2)
     part.view.press(",")
     stands_at(1)
-    count = len(steps())
-    eventually(lambda: len(steps()) > count + 1, 60, "further maps")
+    three_more()
     stands_at(1)  # what is looked at stays, whatever comes
     slider.press("End")
     newest = steps()[-1]
-    eventually(lambda: int(shown().removeprefix("model of step ")) > newest, 60, "newer maps")
+    three_more()
+    eventually(lambda: int(shown().removeprefix("model of step ")) > newest, what="newer maps")
 
 
 def labels(page, part, run):
