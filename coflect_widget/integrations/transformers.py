@@ -30,7 +30,7 @@ def make_callback(own: OwnLoop) -> Any:
     backend: Any = own.backend
     if not isinstance(backend.model, torch.nn.Module):
         raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
-    hooks = _LossHooks if hasattr(backend, "losses_of_output") else _Hooks
+    hooks = _Hooks if backend.losses_of_output is None else _LossHooks
     return type("CoflectCallback", (hooks, TrainerCallback), {})(own)
 
 
