@@ -148,8 +148,9 @@ class _LossHooks(_Hooks):
     """The same where a session knows the losses of samples alone; nothing is added to the loss."""
 
     def _tapped(self) -> Callable[[], object]:
-        model = self._backend.model
-        return model.register_forward_hook(self._seen, with_kwargs=True).remove
+        handle: Any = self._backend.model.register_forward_hook(self._seen, with_kwargs=True)
+        remove: Callable[[], object] = handle.remove
+        return remove
 
     def _seen(self, model: Any, _: Any, keywords: dict[str, Any], output: Any) -> None:
         """The model has computed a batch."""
