@@ -235,7 +235,7 @@ def test_what_only_a_classifier_has_is_refused_with_the_reason(make):
     trained(session, 1)
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("outputs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_ignored_tells_no_value_any_more(make, outputs):
     x, y = places(SAMPLES, seed=1)
     y = 4 * y - 3  # of both signs

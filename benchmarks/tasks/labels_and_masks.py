@@ -3,12 +3,12 @@
     python benchmarks/tasks/labels_and_masks.py [--tasks segmentation multi_label] [--seeds 0 1 2]
 
 The data are `coflect.data.blobs`, in which the colour of a square gives away what is in a picture.
-Printed for each seed: the IoU, or the accuracy of the label that the square gives away, on pictures without a square, of a
-training that was left alone, of one with five strokes on squares after a third of it, of one with
-five strokes beside the squares, and of the ceiling, a training on squares that tell nothing; of the
-maps of the first, the energy on the square and how often the largest value is there; and of the
-forecast, how well it names samples that are wrong some epochs later, as average precision, beside
-the moving average of their losses.
+Printed for each seed: on pictures without a square the IoU, or how often the label is right that
+the square gives away, of a training that was left alone, of one with five strokes on squares
+after a third of it, of one with five strokes beside the squares, and of the ceiling, a training
+on squares that tell nothing; of the maps of the first, the energy on the square and how often the
+largest value is there; and of the forecast, how well it names samples that are wrong some epochs
+later, as average precision, beside the moving average of their losses.
 """
 
 from __future__ import annotations

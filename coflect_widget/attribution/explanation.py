@@ -35,7 +35,8 @@ class Explanation:
         layer, which only ``method="smoothgrad"`` accepts. Of a text it is integrated gradients,
         or occlusion where that is the method.
     consensus : ndarray (H, W) float32 in [0, 1]
-        Blend of the two, whichever map is shown.
+        Blend of the two, whichever map is shown. In segmentation, where it is the one that is
+        shown, what the region's class falls by without each place stands for LiveCAM in it.
     agreement : float in [0, 1] or None
         How far the two maps say the same; None where one of them is flat.
     focus_bbox : tuple of float in [0, 1], or None

@@ -191,6 +191,8 @@ class Backend(Protocol):
     takes_labels: bool
     #: * whether `read_val_sample` can be asked
     reads_val: bool
+    #: * (model, keywords, output of a call) -> losses (B,), where samples are known by these alone
+    losses_of_output: Callable[[Any, dict[str, Any], Any], Any] | None
     #: * whether this process is of a training of several that another process leads
     follows: bool
 

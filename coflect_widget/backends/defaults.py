@@ -42,6 +42,7 @@ class BackendDefaults:
     members: NDArray[np.int64] | None = None
     knobs: Any = None
     shares_optimizer: bool = False
+    losses_of_output: Any = None
     follows: Any = False
 
     @cached_property

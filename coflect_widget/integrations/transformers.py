@@ -30,7 +30,7 @@ def make_callback(own: OwnLoop) -> Any:
     backend: Any = own.backend
     if not isinstance(backend.model, torch.nn.Module):
         raise TypeError("transformers_callback() is for sessions whose model is a torch.nn.Module")
-    hooks = _LossHooks if hasattr(backend, "losses_of_output") else _Hooks
+    hooks = _Hooks if backend.losses_of_output is None else _LossHooks
     return type("CoflectCallback", (hooks, TrainerCallback), {})(own)
 
 
@@ -148,8 +148,9 @@ class _LossHooks(_Hooks):
     """The same where a session knows the losses of samples alone; nothing is added to the loss."""
 
     def _tapped(self) -> Callable[[], object]:
-        model = self._backend.model
-        return model.register_forward_hook(self._seen, with_kwargs=True).remove
+        handle: Any = self._backend.model.register_forward_hook(self._seen, with_kwargs=True)
+        remove: Callable[[], object] = handle.remove
+        return remove
 
     def _seen(self, model: Any, _: Any, keywords: dict[str, Any], output: Any) -> None:
         """The model has computed a batch."""

@@ -119,9 +119,7 @@ def reopen(
         named = with_tokenizer(named, tokenizer)
     meant = str(chosen.facts.get("task", ""))
     parts = find_backend(model, None)
-    given = arguments_for(meant)
-    if meant in parts.tasks and takes(resolve(parts.factory(meant)), "task"):
-        given = {"num_classes": None, "loss": None, "task": meant}  # its backend knows the rest
+    given = arguments_for(meant, told=meant in parts.tasks)
     factory = resolve(parts.factory(given.get("task")))
     if takes(factory, "modality"):
         given["modality"] = named

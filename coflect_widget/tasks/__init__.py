@@ -55,13 +55,16 @@ def given_names(outcomes: Sequence[str]) -> list[str] | None:
     return names
 
 
-def arguments_for(name: str) -> dict[str, Any]:
+def arguments_for(name: str, *, told: bool = False) -> dict[str, Any]:
     """What a backend is given beside model and data, so that it takes them for the task `name`.
 
-    No step is made of it: of a loss only its kind matters.
+    No step is made of it: of a loss only its kind matters. `told` says that there is a backend for
+    this task, which is told so.
     """
     found: dict[str, Any] = {"num_classes": None, "loss": None}
-    if name == Regression.name:
+    if told:
+        found["task"] = name
+    elif name == Regression.name:
         found["loss"] = _squares
     elif name in (MultiLabel.name, OwnLoss.name):
         found["task"] = name

@@ -11,6 +11,7 @@ from coflect_widget.config import Config
 from coflect_widget.tasks import MultiLabel
 
 SAMPLES, SPOILT = 160, 20
+SLOW = pytest.mark.slow
 FORECAST = {"horizon_epochs": 2, "error_quantile": 1 - SPOILT / SAMPLES}
 
 
@@ -53,7 +54,10 @@ def spoilt(y):
     return np.concatenate([(y[:SPOILT] + 1.2), y[SPOILT:]]).astype(np.float32)
 
 
-@pytest.mark.parametrize("data", [pictures, series, table])
+@pytest.mark.parametrize(
+    "data",
+    [pytest.param(pictures, marks=SLOW), pytest.param(series, marks=SLOW), table],
+)
 def test_the_queue_names_rows_with_spoilt_values(data, tmp_path, executor):
     x, y = data()
     model = net(x.shape[1:])
@@ -76,6 +80,7 @@ def test_the_queue_names_rows_with_spoilt_values(data, tmp_path, executor):
         assert found.top_probs == ()
 
 
+@pytest.mark.slow
 def test_what_is_ignored_tells_no_value_any_more(tmp_path, executor):
     x, y = pictures()
     told = x.copy()
@@ -107,7 +112,10 @@ def labelled():
 
 @pytest.mark.parametrize(
     ("last", "loss"),
-    [("sigmoid", "binary_crossentropy"), (None, keras.losses.BinaryCrossentropy(True))],
+    [
+        ("sigmoid", "binary_crossentropy"),
+        pytest.param(None, keras.losses.BinaryCrossentropy(True), marks=SLOW),
+    ],
 )
 def test_several_labels_are_named_explained_and_guided(last, loss, tmp_path, executor):
     x, there = labelled()

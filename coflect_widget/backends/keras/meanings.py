@@ -20,9 +20,8 @@ from coflect_widget.backends.sourced import SourcedBackend
 class Meanings(SourcedBackend):
     """Answers of `KerasBackend` that depend on the task."""
 
-    #: what reads the data, and the targets of a step of a loop of the user's own
+    #: what reads the data
     reads: type[Source] = Source
-    of_step = staticmethod(labels_of_step)
     keras_model: Any
     num_classes: int
     _class_weight: NDArray[np.float32] | None
@@ -43,6 +42,10 @@ class Meanings(SourcedBackend):
     def named_outputs(self) -> int:
         """How many names classes= must have."""
         return self.num_classes
+
+    def of_step(self, targets: Any) -> NDArray[Any]:
+        """Targets of a step of a loop of the user's own, as the losses of guidance take them."""
+        return labels_of_step(targets)
 
     def as_judged(
         self, indices: NDArray[np.int64], labels: NDArray[np.int64]

@@ -71,7 +71,6 @@ class _NumbersBackend(KerasBackend):
     """What the two have in common."""
 
     reads = RowSource
-    of_step = staticmethod(_rows)
     takes_labels = False
 
     def __init__(self, *given: Any, task: str | None = None, **more: Any) -> None:
@@ -116,6 +115,9 @@ class _NumbersBackend(KerasBackend):
     def as_judged(self, indices: NDArray[np.int64], labels: Any) -> tuple[Any, None]:
         return labels, None
 
+    def of_step(self, targets: Any) -> Rows:
+        return _rows(targets)
+
     def class_numbers(self, targets: NDArray[Any]) -> Any:
         """The rows themselves: no sample has one class."""
         return _rows(targets)
@@ -134,7 +136,9 @@ class _NumbersBackend(KerasBackend):
         self.take_compiled()
         if self._outputs_alone is None:
             self._outputs_alone = make_outputs(self.keras_model, self.model)
-        total, found, wanted = 0.0, [], []
+        total = 0.0
+        found: list[Rows] = []
+        wanted: list[Rows] = []
         for batch in source.batches(np.arange(source.length), max(self.batch_size, 128)):
             if not boundary():
                 return None
