@@ -52,8 +52,10 @@ def test_copies_span_the_run_and_take_little_room():
     assert steps[0] == 10
     assert steps[-1] > 9000
     assert max(np.diff(steps)) <= 3 * min(np.diff(steps)[:-1])
+    assert not course.copies(steps[-1])
     again = course.add(steps[-1], 7)
     assert again is course.kept[-1]
+    assert [one.step for one in course.kept] == steps
     course.go_back(5000)
     assert course.kept[-1].step <= 5000
     large = Course(lambda: lambda: None, 2**26)
