@@ -1,6 +1,7 @@
 """When a finding began, from its pull in weights that were kept over the run."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,7 @@ class Switched(torch.utils.data.Dataset):
         return image, int(label)
 
 
+@pytest.mark.slow
 def test_a_shortcut_that_comes_late_is_dated(tmp_path):
     torch.manual_seed(0)
     train, val = Switched(240, 1), Switched(120, 2)
