@@ -189,10 +189,9 @@ def _finding(now: Situation) -> Advice | None:
     found = now.questions.asked
     if found is None:
         return None
-    blind = isinstance(found, Control) or found.blind
     return Advice(
         key=f"finding:{found.id}",
-        text=BLIND if blind else found.text,
+        text=BLIND if isinstance(found, Control) or found.blind else found.text,
         button=f"Show #{found.index[0]}",
         does="open",
         sample=found.index[0],

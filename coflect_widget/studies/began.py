@@ -60,19 +60,16 @@ class Course:
         self.kept: list[Kept] = []
 
     def add(self, step: int, epoch: int) -> Kept:
-        """Copy the weights of now; those of this step that are kept already are given again."""
-        if self.kept and self.kept[-1].step == step:
-            return self.kept[-1]
+        """Copy the weights of now, in the place of others of this step: somebody may load some."""
         new = Kept(step, epoch, self._copy())
         if self._most >= FEWEST:
-            if len(self.kept) >= self._most:
-                self.kept = thinned(self.kept)
-            self.kept = [*self.kept, new]
+            kept = [one for one in self.kept if one.step < step]
+            self.kept = [*(thinned(kept) if len(kept) >= self._most else kept), new]
         return new
 
     def copies(self, step: int) -> bool:
         """Whether an epoch's end at this step is worth a copy: as far apart as the others are."""
-        if self._most < FEWEST:
+        if self._most < FEWEST or (self.kept and self.kept[-1].step == step):
             return False
         return len(self.kept) < 2 or step - self.kept[-1].step >= self._apart
 

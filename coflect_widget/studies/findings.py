@@ -306,7 +306,7 @@ class Finder:
         same |= same.T | np.eye(len(same), dtype=np.bool_)
         for members in groups(same, [one.label for one in strong]):
             if len(members) < enough or self._closed:
-                return
+                break
             group = [strong[k] for k in members]
             # Donors of all classes in turn, and other receivers than the first measurement's.
             again = self._looking.pulls(

@@ -118,7 +118,7 @@ describe("the card about a finding", () => {
   it("says no figures where it is asked blindly, and how random places were answered", async () => {
     await open();
     expect(get("cw-question-controls").textContent).toBe(question.controls);
-    const blind = { ...question, text: "One small place is marked.", count: null, pull: null, interval: [], controls: "" };
+    const blind = { ...question, text: "One small place is marked.", count: null, pull: null, interval: [], controls: "", samples: [] };
     await receive({ question: blind });
     expect(get("cw-question-text").textContent).toBe("One small place is marked.");
     expect(get("cw-answer-wrong").textContent).toContain("ignore it wherever it is");

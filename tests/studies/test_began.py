@@ -1,6 +1,7 @@
 """When a finding began, from its pull in weights that were kept over the run."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,8 +53,10 @@ def test_copies_span_the_run_and_take_little_room():
     assert steps[0] == 10
     assert steps[-1] > 9000
     assert max(np.diff(steps)) <= 3 * min(np.diff(steps)[:-1])
+    assert not course.copies(steps[-1])
     again = course.add(steps[-1], 7)
     assert again is course.kept[-1]
+    assert [one.step for one in course.kept] == steps
     course.go_back(5000)
     assert course.kept[-1].step <= 5000
     large = Course(lambda: lambda: None, 2**26)
@@ -102,6 +105,7 @@ class Switched(torch.utils.data.Dataset):
         return image, int(label)
 
 
+@pytest.mark.slow
 def test_a_shortcut_that_comes_late_is_dated(tmp_path):
     torch.manual_seed(0)
     train, val = Switched(240, 1), Switched(120, 2)
