@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from coflect_widget.cli import main
 from tests.conftest import eventually
 
 COMMAND = [sys.executable, "-m", "coflect_widget.cli", "serve"]
@@ -51,11 +52,15 @@ def served(run, port, log, *more):
             process.kill()
 
 
-def test_killed_begun_again_and_told_to_end(trained, tmp_path):
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log, body = tmp_path / "log", {"row": trained.row}
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_killed_and_begun_again(trained, tmp_path):
+    port, log, body = free_port(), tmp_path / "log", {"row": trained.row}
     with served(trained.run, port, log) as process:
         status, told = asked(port, "/predict", body)
         assert status == 200
@@ -64,10 +69,18 @@ def test_killed_begun_again_and_told_to_end(trained, tmp_path):
         assert children  # maps have a process of their own
         process.kill()
         eventually(lambda: not [c for c in children if c.is_running()], 60, what="their end")
-    with served(trained.run, port, log) as process:
+    with served(trained.run, port, log):
         assert asked(port, "/predict", body) == (200, told)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["at"] for line in lines if "at" in line] == [f"http://127.0.0.1:{port}"] * 2
+
+
+def test_a_request_that_has_begun_is_answered_at_the_end(trained, tmp_path):
+    port, log, body = free_port(), tmp_path / "log", {"row": trained.row}
+    with served(trained.run, port, log) as process:
+        status, told = asked(port, "/predict", body)
+        assert status == 200
         assert asked(port, "/model/info", host="a.example")[0] == 400
-        # A request that has begun is answered, though the end is asked for meanwhile.
         content = json.dumps(body).encode()
         with socket.create_connection(("127.0.0.1", port), 120) as connection:
             head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -92,7 +105,6 @@ def test_killed_begun_again_and_told_to_end(trained, tmp_path):
     assert process.returncode in (0, -signal.SIGTERM)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {line["status"] for line in lines if "status" in line} == {200, 400}
-    assert [line["at"] for line in lines if "at" in line] == [f"http://127.0.0.1:{port}"] * 2
 
 
 @pytest.mark.parametrize(
@@ -102,11 +114,7 @@ def test_killed_begun_again_and_told_to_end(trained, tmp_path):
         (["--keep", "-1"], "at least 1 and at most 100,000 requests"),
     ],
 )
-def test_what_the_command_refuses(trained, more, words):
-    environment = {name: value for name, value in os.environ.items() if name != "COFLECT_API_KEY"}
-    refused = subprocess.run(
-        [*COMMAND, str(trained.run), *more], capture_output=True, text=True, check=False,
-        env=environment, timeout=240,
-    )  # fmt: skip
-    assert refused.returncode == 1
-    assert words in refused.stderr
+def test_what_the_command_refuses(trained, more, words, monkeypatch, capsys):
+    monkeypatch.delenv("COFLECT_API_KEY", raising=False)
+    assert main(["serve", str(trained.run), *more]) == 1
+    assert words in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +140,5 @@ class _Parts:
             "method": how.method,
             "reliable": None if quality is None else quality.reliable,
             "reason": "" if quality is None else quality.reason,
-            "content": self._content(x),
+            "content": self.modality.content(x, DisplayConfig()),
         }
-
-    def _content(self, x: NDArray[Any]) -> Mapping[str, Any] | None:
-        """What the units of the map are: words, features; None of pictures."""
-        return self.modality.content(x, DisplayConfig())

@@ -62,9 +62,11 @@ def following(moments: NDArray[np.datetime64], count: int) -> NDArray[np.datetim
     ahead = np.arange(1, count + 1)
     months = known.astype("datetime64[M]")
     if (np.diff(months).astype(int) == 1).all() and len(np.unique(known - months)) == 1:
-        return (months[-1] + ahead).astype("datetime64[s]") + (known[-1] - months[-1])
-    step = np.timedelta64(int(np.median(np.diff(known).astype(np.int64))), "s")
-    found: NDArray[np.datetime64] = known[-1] + step * ahead
+        after = (months[-1] + ahead).astype("datetime64[s]") + (known[-1] - months[-1])
+    else:
+        step = np.timedelta64(int(np.median(np.diff(known).astype(np.int64))), "s")
+        after = known[-1] + step * ahead
+    found: NDArray[np.datetime64] = after
     return found
 
 

@@ -14,6 +14,8 @@ logger = logging.getLogger("coflect.upload")
 _EVENTS, _META = "events.jsonl", "meta.json"
 #: Has the keys of a served training: its owner alone may read it.
 _CONNECTION = "connection.json"
+#: Requests to a served network are other people's, and stay where they were kept.
+_KEPT = "kept"
 
 
 class Upload(Sink):
@@ -128,7 +130,7 @@ class Upload(Sink):
 
 
 def _files(folder: Path) -> list[str]:
-    """Names of the plain files of a run folder; no links or keys, nothing that is being written."""
+    """Names of plain files of a run folder; no links, keys, requests, nothing half written."""
     return [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -137,6 +139,7 @@ def _files(folder: Path) -> list[str]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and ".part" not in path.suffixes
         and path.name != _CONNECTION
+        and path.relative_to(folder).parts[0] != _KEPT
     ]
 
 

@@ -55,10 +55,13 @@ def test_the_copy_follows_the_folder(folder, tmp_path):
     (tmp_path / "secret").write_text("not of the run")
     (folder / "link").symlink_to(tmp_path / "secret")
     (folder / "connection.json").write_text('{"key": "of a served training"}')
+    (folder / "kept" / "waiting").mkdir(parents=True)
+    (folder / "kept" / "waiting" / "0.json").write_text('{"row": "of somebody else"}')
     stream.emit(Metrics(values={"loss": 0.5}), 9, 1)
     sinks.close()
     stream.close()
-    not_copied = {"link", "checkpoints/.step_3.part/weights.npz", "scalars.csv", "connection.json"}
+    not_copied = {"link", "checkpoints/.step_3.part/weights.npz", "scalars.csv", "connection.json",
+                  "kept/waiting/0.json"}  # fmt: skip
     last = copied()
     last.pop("scalars.csv", None)  # written when the stream is closed
     assert last == {k: data for k, data in of_folder(folder).items() if k not in not_copied}

@@ -141,7 +141,8 @@ class Rows(OfRows):
             width = sum(feature.width for feature in rows.features)
             if any(one.shape != (width,) or not np.isfinite(one).all() for one in found):
                 raise ValueError("ranges that are not those of the features")
-            rows.ranges = Ranges(*found)
+            low, high, mean, scale = found
+            rows.ranges = Ranges(low, high, mean, scale)
         return rows
 
 

@@ -203,7 +203,8 @@ def _quick(model: nn.Module) -> nn.Module:
     try:
         from torch.fx.experimental.optimization import fuse
 
-        found: nn.Module = fuse(model).to(memory_format=torch.channels_last)
+        fused: Any = fuse(model)
+        found: nn.Module = fused.to(memory_format=torch.channels_last)
         return found
     except Exception:  # noqa: BLE001 - not every network can be traced, for many reasons
         return model
