@@ -78,10 +78,10 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", access_log=False)
 def trained(folder: Path) -> tuple[Path, list[bytes]]:
     """A run, and bodies of requests."""
     shapes = coflect.data.synthetic(n=512)
+    data = {"picture": shapes.images, "shape": shapes.labels.astype(float)}
     with coflect.quickstart(
-        (shapes.images, shapes.labels), kind="image", task="classification", run_dir=folder
+        data, "shape", "classification", kind="image", leave_out=(), run_dir=folder
     ) as session:
-        column = session.pipeline.inputs.sources[0]
         session.train(1)
         session.wait()
         run = session.run.path
@@ -91,7 +91,7 @@ def trained(folder: Path) -> tuple[Path, list[bytes]]:
         values = values if values.max() > 1.5 else values * 255
         file = io.BytesIO()
         Image.fromarray(values.astype(np.uint8).transpose(1, 2, 0)).save(file, "PNG")
-        row = {column: base64.b64encode(file.getvalue()).decode()}
+        row = {"picture": base64.b64encode(file.getvalue()).decode()}
         bodies.append(json.dumps({"row": row}).encode())
     return run, bodies
 

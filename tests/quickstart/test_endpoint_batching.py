@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import httpx
 import numpy as np
@@ -115,16 +114,20 @@ def test_a_fault_within_is_told_to_each_and_ends_nothing():
 
 
 def test_who_has_gone_holds_nobody_up():
+    held = threading.Event()
+
     def together(items):
-        time.sleep(0.05)
+        held.wait(60)
         return items
 
     batcher = Batcher(together)
 
     async def ask():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(batcher.ask(1), 0.001)
-        return await batcher.ask(2)
+        first, gone, stays = (asyncio.ensure_future(batcher.ask(k)) for k in range(3))
+        await asyncio.sleep(0)
+        gone.cancel()
+        held.set()
+        return await asyncio.wait_for(asyncio.gather(first, stays), 60)
 
-    assert asyncio.run(ask()) == 2
+    assert asyncio.run(ask()) == [0, 2]
     batcher.close()
