@@ -143,5 +143,8 @@ def test_runs_are_made_where_the_environment_says(tmp_path, monkeypatch):
     with quickstart(file, target="diagnosis", leave_out=["bill"]) as session:
         assert session.run.path.parent == tmp_path / "ours"
     words = ["quickstart", str(file), "--target", "diagnosis", "--yes", "--epochs", "1"]
-    assert main(words) == 0
-    assert len(list((tmp_path / "ours").glob("run_*"))) == 2
+    assert main([*words, "--model", "hist_gradient_boosting"]) == 0
+    runs = sorted((tmp_path / "ours").glob("run_*"))
+    assert len(runs) == 2
+    plan = json.loads((runs[1] / "pipeline" / "pipeline.json").read_text())["network"]
+    assert plan["net"] == "hist_gradient_boosting"

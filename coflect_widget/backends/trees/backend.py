@@ -16,6 +16,7 @@ from coflect_widget.backends.state import Memory, TrainingState, copied
 from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.backends.trees.growing import GROWERS, RATE, Grower
 from coflect_widget.config import Config
+from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks import Classification, Regression, Task
 
 _LIKELY = 1e-12
@@ -136,7 +137,9 @@ class TreesBackend(BackendDefaults):
 
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         del own_loop
-        weights = {name: copied(memory, name, w) for name, w in self.model.weights().items()}
+        weights: Arrays = {
+            name: copied(memory, name, w) for name, w in self.model.weights().items()
+        }
         return TrainingState(weights, {}, lacks=["what the next round begins from"])
 
     def structure(self) -> bytes:
@@ -148,7 +151,7 @@ class TreesBackend(BackendDefaults):
     def read_val_sample(self, index: int) -> Sample:
         if self._val is None:
             raise IndexError("there is no validation data")
-        return _sample(*self._val, index)
+        return _sample(self._val[0], self._val[1], index)
 
     def labels(self) -> NDArray[Any]:
         return self._targets

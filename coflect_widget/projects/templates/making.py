@@ -62,12 +62,14 @@ def template_of(given: str) -> Template:
     folder = HOME / given if given in TEMPLATES else Path(given)
     if given not in TEMPLATES and not folder.is_dir():
         raise LookupError(
-            f"there is no template {given!r}, and no such folder; {nearest(given, TEMPLATES)}"
+            f"there is no template {given!r}, and no such folder; {nearest(given, list(TEMPLATES))}"
         )
     settings = _settings(folder)
     unknown = [name for name in settings if name not in _KNOWN]
     if unknown:
-        raise ValueError(f"{folder / _SETTINGS}: {unknown[0]!r}; {nearest(unknown[0], _KNOWN)}")
+        raise ValueError(
+            f"{folder / _SETTINGS}: {unknown[0]!r}; {nearest(unknown[0], list(_KNOWN))}"
+        )
     variables = settings.get("variables", {})
     if not isinstance(variables, dict) or not all(isinstance(name, str) for name in variables):
         raise ValueError(f"{folder / _SETTINGS}: variables must be values by name")

@@ -53,7 +53,8 @@ class Anomaly(Values):
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float32]:
         scaled = (values - np.array(self.means)[:, None]) / np.array(self.stds)[:, None]
-        return scaled.reshape(len(values), -1).astype(np.float32)
+        found: NDArray[np.float32] = scaled.reshape(len(values), -1).astype(np.float32)
+        return found
 
     def beside(self, outputs: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = (outputs - x.reshape(len(x), -1)).astype(np.float32)

@@ -28,8 +28,8 @@ def learner_given(model: str | Callable[..., Any] | None) -> Learner:
     if model in BOOSTED:
         return Boosted(model)
     raise ValueError(
-        f"model={model!r} is not known; {nearest(model, BOOSTED)}; or give a class or function "
-        "that makes a network"
+        f"model={model!r} is not known; {nearest(model, list(BOOSTED))}; or give a class or "
+        "function that makes a network"
     )
 
 
