@@ -157,6 +157,8 @@ def followed(session: Any, data: Blobs, epochs: int) -> tuple[float, float, floa
         for (score, loss), late in zip(said, wrong[HORIZON:], strict=False)
         if 0 < late.mean() < 1
     ]
+    if not figures:  # nothing was ever wrong so late
+        return (np.nan,) * 3
     means: NDArray[np.float64] = np.mean(figures, 0)
     return float(means[0]), float(means[1]), float(means[2])
 

@@ -8,6 +8,7 @@ is read where nothing was taken out.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.modalities.base import Array, BoolArray, Map, Modality
 
+#: Share of the places that a window covers.
+_SHARE = 0.06
 #: Steps from a window to the next, along an axis, in parts of its side.
 _STEP = 1 / 3
 #: Places beside a window that are not read either, likewise.
@@ -51,7 +54,7 @@ def surroundings(
     odds : callable
         `Task.odds`.
     modality : Modality
-        Its `window` is what is taken out, its `baseline` what stands there instead.
+        Its `baseline` stands where something is taken out.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def surroundings(
         place is in. Windows that leave nothing of the region to be read count as 0.
     """
     extent = region.shape
-    hidden, unread = _windows(extent, modality.window(extent))
+    hidden, unread = _windows(extent)
     nothing = modality.baseline(x[0])[None]
     own = places(x).reshape(1, -1, region.size)
     rows_at_once = max(1, min(len(hidden), _NUMBERS // own.size))
@@ -87,8 +90,10 @@ def _loss(odds: Odds, logits: NDArray[np.float32], read: BoolArray, target: int)
     return loss
 
 
-def _windows(extent: tuple[int, ...], sides: tuple[int, ...]) -> tuple[BoolArray, BoolArray]:
-    """Windows (n, E) that cover all places, and the same with a margin."""
+def _windows(extent: tuple[int, ...]) -> tuple[BoolArray, BoolArray]:
+    """Windows (n, E) of equal sides that cover all places, and the same with a margin."""
+    equal = max(1, round((_SHARE * math.prod(extent)) ** (1 / len(extent))))
+    sides = [min(equal, length) for length in extent]
     starts = []
     for length, side in zip(extent, sides, strict=True):
         step = max(1, round(side * _STEP))
@@ -97,7 +102,7 @@ def _windows(extent: tuple[int, ...], sides: tuple[int, ...]) -> tuple[BoolArray
     inner, outer = (np.zeros((len(corners), *extent), np.bool_) for _ in range(2))
     for row, corner in enumerate(corners):
         pairs = list(zip(corner, sides, strict=True))
-        inner[(row, *(slice(at, at + side) for at, side in pairs))] = True
+        inner[row][tuple(slice(at, at + side) for at, side in pairs)] = True
         wide = [(at, side, max(1, round(side * _MARGIN))) for at, side in pairs]
-        outer[(row, *(slice(max(0, at - m), at + side + m) for at, side, m in wide))] = True
+        outer[row][tuple(slice(max(0, at - m), at + side + m) for at, side, m in wide)] = True
     return inner, outer
