@@ -40,8 +40,9 @@ $(VENV)/.native: $(VENV)/.ready native/CMakeLists.txt native/pyproject.toml $(sh
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps ./native
 	touch $@
 
+# Once more where it fails: on a busy machine a program that was just written can be "busy" (ETXTBSY).
 node_modules/.ready: package.json package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
+	npm ci --no-audit --no-fund --loglevel=error || npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 $(BENCH_VENV)/.ready: pyproject.toml constraints.txt

@@ -216,7 +216,7 @@ class KerasBackend(Exports, KeepsState, Meanings):
         self,
         indices: NDArray[np.int64],
         inputs: Any,
-        labels: NDArray[np.int64],
+        labels: NDArray[Any],
         targets: Any,
         weights: Any = None,
         *,
