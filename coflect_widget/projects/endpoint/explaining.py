@@ -118,10 +118,10 @@ class _Parts:
         structure, kind = opened.way.structure, dumps(self.modality)
         name = hashlib.blake2b(structure + kind, digest_size=16).hexdigest()
         # Of the network that answers: the run may have better checkpoints by now.
-        state = weights_alone(engine, {})
-        if state.finish is not None:
-            state.finish()
-        self.weights = state.weights
+        self.weights: dict[str, NDArray[Any]] = {}
+        finish = weights_alone(engine, self.weights).finish
+        if finish is not None:
+            finish()
         self.model = Model(name, engine.explainer, structure, kind)
         self.slot = WorkerSlot(explaining(self.model, x.shape[1:]), idle=False)
 
