@@ -111,9 +111,11 @@ def find(kind: Kind, name: str) -> Callable[..., Any]:
     for entry in importlib.metadata.entry_points(group=GROUPS[kind], name=name):
         found: Callable[..., Any] = entry.load()
         return found
+    known = list(names(kind))
+    hint = nearest(name, known) if known else "none is registered"
+    end = "" if hint.endswith("?") else "."
     raise ValueError(
-        f"{kind} {name!r} is not known: {nearest(name, list(names(kind)))} "
-        'A function of your own is "module:function"'
+        f'{kind} {name!r} is not known: {hint}{end} A function of your own is "module:function"'
     )
 
 

@@ -49,6 +49,9 @@ def _serve(given: argparse.Namespace) -> Answer:
             f"--host {given.host} lets other machines in; set {KEY} in the environment to a key "
             "that requests have to send"
         )
+    for name, value, least in (("--cache", given.cache, 0), ("--max-bytes", given.max_bytes, 1)):
+        if value < least:
+            raise ValueError(f"{name} {value} is too few; give {least} or more")
     try:
         import uvicorn
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import coflect_widget as coflect
+from coflect_widget import registry
 from coflect_widget.experiments import sources
 from coflect_widget.experiments.experiment import experiment_of, read_settings
 from coflect_widget.experiments.space import read_space
@@ -78,6 +79,12 @@ def test_a_loop_of_ones_own_and_patience(file, monkeypatch):
 def test_what_is_misspelt_is_answered_with_the_nearest(file, change, words):
     with pytest.raises(ValueError, match=words):
         coflect.Experiment.from_config(file).changed(change).make()
+
+
+def test_where_nothing_is_registered_that_is_said(monkeypatch):
+    monkeypatch.setitem(registry._registered, "evaluator", {})
+    with pytest.raises(ValueError, match=r"'auc' is not known: none is registered\. A function"):
+        find("evaluator", "auc")
 
 
 def test_patience_with_no_such_metric_is_refused_before_it_trains(file):

@@ -125,6 +125,9 @@ def test_a_body_without_a_length_is_counted(run):
     assert client.post("/predict", content=parts, headers=sent).status_code == 200
     endless = (b" " * 100 for _ in range(100))
     assert client.post("/predict", content=endless, headers=sent).status_code == 413
+    # Also where a length is told, and chunks come all the same.
+    endless, told = (b" " * 100 for _ in range(100)), {**sent, "content-length": "10"}
+    assert client.post("/predict", content=endless, headers=told).status_code == 413
 
 
 def test_without_a_model_it_says_why(tmp_path):

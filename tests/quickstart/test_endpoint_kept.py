@@ -10,9 +10,10 @@ from fastapi.testclient import TestClient
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
-from coflect_widget.projects.endpoint.keeping import Keeper, names_in
+from coflect_widget.projects.endpoint.keeping import Keeper, KeptRow, names_in
 from coflect_widget.projects.endpoint.service import Service
 from coflect_widget.projects.quickstart.pipeline import Pipeline
+from tests.conftest import eventually
 
 
 @pytest.fixture
@@ -120,3 +121,68 @@ def test_no_link_leads_what_is_kept_elsewhere(run, tmp_path):
 def test_how_many_is_bounded(tmp_path, most):
     with pytest.raises(ValueError, match=r"at most 100,000 requests"):
         Keeper(tmp_path, most)
+
+
+def keep(folder, most, rows):
+    """By a service that begins and ends."""
+    keeper = Keeper(folder, most)
+    for number, row in enumerate(rows):
+        keeper.offer(f"{number:032x}", "", row, {})
+    keeper.close()
+
+
+def test_rows_that_a_person_took_away_make_room(run, trained):
+    keeper = Keeper(run, 2)
+    for name in "12":
+        keeper.offer(32 * name, "", trained.row, {"probabilities": {"yes": 0.5, "no": 0.5}})
+    eventually(lambda: len(names_in(run, "kept/waiting")) == 2)
+    kept = coflect.kept(run)
+    kept.label(0, "yes")
+    kept.forget(1)
+    for name in "34":  # of these the model is surer
+        keeper.offer(32 * name, "", trained.row, {"probabilities": {"yes": 0.9, "no": 0.1}})
+    keeper.close()
+    assert names_in(run, "kept/waiting") == [32 * "3", 32 * "4"]
+    assert len(keeper) == 2
+
+
+def test_the_oldest_goes_also_after_a_restart(tmp_path):
+    keep(tmp_path, 3, [])
+    for at, name in enumerate("321"):
+        row = KeptRow(32 * name, f"2026-01-0{1 + at}", "", {}, {}, None)
+        (tmp_path / "kept" / "waiting" / f"{row.id}.json").write_text(row.text())
+    keeper = Keeper(tmp_path, 3)
+    keeper.offer(32 * "5", "", {}, {})
+    keeper.close()
+    assert [name[0] for name in names_in(tmp_path, "kept/waiting")] == ["1", "2", "5"]
+
+
+def test_no_labelled_row_is_one_that_the_run_is_judged_by(run, trained, tmp_path, capsys):
+    rows = [
+        {"age": row.age, "paid": row.paid, "plan": row.plan, "joined": f"{row.joined:%Y-%m-%d}"}
+        for part in (trained.split.validation, trained.split.test, trained.split.train)
+        for row in [trained.data.iloc[part[0]]]
+    ]
+    keep(run, 3, rows)
+    kept = coflect.kept(run)
+    for number in range(3):
+        kept.label(number, "yes")
+    with kept.session(trained.data, run_dir=tmp_path / "next") as session:
+        assert session.run.config["data"]["num_train"] == len(trained.split.train) + 1
+    assert (
+        "2 labelled rows equal rows of the validation or the test part" in capsys.readouterr().out
+    )
+
+
+def test_trees_are_grown_anew_with_all_their_rounds(trained, tmp_path):
+    with coflect.quickstart(
+        trained.data, "left", leave_out=(), run_dir=tmp_path, model="hist_gradient_boosting"
+    ) as first:
+        first.train(1)
+        assert first.wait(240)
+        first.test()
+    keep(first.run.path, 1, [trained.row])
+    kept = coflect.kept(first.run.path)
+    kept.label(0, "yes")
+    with kept.session(trained.data, run_dir=tmp_path) as session:
+        assert session.epochs == first.epochs

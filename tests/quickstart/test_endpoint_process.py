@@ -52,6 +52,14 @@ def served(run, port, log, *more):
             process.kill()
 
 
+def has_ended(process):
+    """Also where nobody has asked for its status, as in a container without an init."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,7 +76,7 @@ def test_killed_and_begun_again(trained, tmp_path):
         children = psutil.Process(process.pid).children(recursive=True)
         assert children  # maps have a process of their own
         process.kill()
-        eventually(lambda: not [c for c in children if c.is_running()], 60, what="their end")
+        eventually(lambda: all(map(has_ended, children)), 60, what="their end")
     with served(trained.run, port, log):
         assert asked(port, "/predict", body) == (200, told)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -112,6 +120,8 @@ def test_a_request_that_has_begun_is_answered_at_the_end(trained, tmp_path):
     [
         (["--host", "0.0.0.0"], "COFLECT_API_KEY"),
         (["--keep", "-1"], "at least 1 and at most 100,000 requests"),
+        (["--cache", "-1"], "--cache -1 is too few; give 0 or more"),
+        (["--max-bytes", "0"], "--max-bytes 0 is too few; give 1 or more"),
     ],
 )
 def test_what_the_command_refuses(trained, more, words, monkeypatch, capsys):

@@ -3,12 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from coflect_widget.projects.endpoint import explaining
 from coflect_widget.projects.endpoint.app import make_app
 from coflect_widget.projects.endpoint.service import Service
+from coflect_widget.projects.quickstart import pipeline
 from coflect_widget.records.checkpoint_files import find_checkpoints, read_checkpoint
 
 
@@ -57,8 +58,13 @@ def test_a_pipeline_of_another_model_is_refused(trained, exported, tmp_path):
 
 def test_a_map_is_the_one_of_the_session(trained, monkeypatch):
     last = read_checkpoint(find_checkpoints(trained.run).last).weights
-    monkeypatch.setattr(explaining, "best_weights", lambda run: dict(last))
-    with TestClient(make_app(Service(trained.run))) as client:
+    monkeypatch.setattr(
+        pipeline, "best_weights", lambda run: {name: np.array(w) for name, w in last.items()}
+    )
+    service = Service(trained.run)
+    # The run trains on, and has other weights by the time a map is asked for.
+    monkeypatch.undo()
+    with TestClient(make_app(service)) as client:
         told = client.post("/explain", json={"row": trained.row})
         assert told.status_code == 200, told.text
         found = told.json()["explanation"]

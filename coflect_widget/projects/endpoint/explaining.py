@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
 from coflect_widget.backends.by_value import dumps
+from coflect_widget.backends.state import weights_alone
 from coflect_widget.config import Config, DisplayConfig
 from coflect_widget.projects.endpoint.batching import BusyError
-from coflect_widget.projects.quickstart.pipeline import Pipeline, best_weights
+from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.records.reopened import reopen
 from coflect_widget.records.run import Run
 from coflect_widget.workers.errors import PoolClosedError, WorkerLostError, WorkRefusedError
@@ -116,7 +117,11 @@ class _Parts:
         self.how, self.seed = config.attribution, config.seed * 1_000_003
         structure, kind = opened.way.structure, dumps(self.modality)
         name = hashlib.blake2b(structure + kind, digest_size=16).hexdigest()
-        self.weights = best_weights(run)
+        # Of the network that answers: the run may have better checkpoints by now.
+        self.weights: dict[str, NDArray[Any]] = {}
+        finish = weights_alone(engine, self.weights).finish
+        if finish is not None:
+            finish()
         self.model = Model(name, engine.explainer, structure, kind)
         self.slot = WorkerSlot(explaining(self.model, x.shape[1:]), idle=False)
 

@@ -74,8 +74,6 @@ class Guard:
             refusal = self._refused(scope["path"], headers)
             if refusal is not None:
                 await refusal(scope, receive, told)
-            elif b"content-length" in headers:
-                await self._app(scope, receive, told)
             else:
                 await self._app(scope, self._counted(receive), told)
         except Exception as error:  # noqa: BLE001 - the service answers, and goes on
@@ -100,7 +98,7 @@ class Guard:
         return None
 
     def _counted(self, receive: Receive) -> Receive:
-        """A body without a length is counted as it comes."""
+        """A body is counted as it comes, whatever length was told."""
         left = self._most
 
         async def counted() -> Message:

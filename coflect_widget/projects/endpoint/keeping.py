@@ -93,7 +93,8 @@ def read_row(folder: Path, room: str, name: str) -> KeptRow:
         if facts.pop("format") != FORMAT or facts["id"] != name:
             raise ValueError("it is of another format")
         sure = facts["confidence"]
-        if not isinstance(facts["row"], dict) or not isinstance(facts["told"], dict):
+        kinds = {"row": dict, "told": dict, "at": str}
+        if not all(isinstance(facts[name], kind) for name, kind in kinds.items()):
             raise TypeError("it holds no row")
         return KeptRow(**{**facts, "confidence": None if sure is None else float(sure)})
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -129,10 +130,12 @@ class Keeper:
             find(folder, room)  # no link leads out of the folder
             (folder / room).mkdir(mode=0o700, exist_ok=True)
         self._there: dict[str, tuple[float, int]] = {}  # confidence, bytes; the oldest first
+        rows: list[tuple[str, str, float, int]] = []
         for name in names_in(folder, WAITING):
             with contextlib.suppress(ValueError, OSError):
                 row = read_row(folder, WAITING, name)
-                self._there[name] = (row.confidence or 0.0, len(row.text()))
+                rows.append((row.at, name, row.confidence or 0.0, len(row.text())))
+        self._there.update((name, (sure, size)) for _, name, sure, size in sorted(rows))
         self._queue: queue.Queue[KeptRow | None] = queue.Queue(_MOST_TO_WRITE)
         self._thread = threading.Thread(target=self._serve, daemon=True, name="coflect-keeps")
         self._thread.start()
@@ -164,8 +167,10 @@ class Keeper:
             return
         there = self._there
         there.pop(row.id, None)
+        if len(there) >= self.most or self._bytes() + len(text) > MOST_BYTES:
+            self._drop_gone()
         there[row.id] = (row.confidence or 0.0, len(text))
-        bytes_ = sum(size for _, size in there.values())
+        bytes_ = self._bytes()
         while len(there) > self.most or bytes_ > MOST_BYTES:
             surest = max(there, key=lambda name: there[name][0])  # the first of equals
             bytes_ -= there.pop(surest)[1]
@@ -174,3 +179,12 @@ class Keeper:
             part = self.folder / WAITING / f"{row.id}.part"
             part.write_bytes(text)
             part.replace(part.with_suffix(".json"))
+
+    def _bytes(self) -> int:
+        return sum(size for _, size in self._there.values())
+
+    def _drop_gone(self) -> None:
+        """Rows that a person has labelled or forgotten meanwhile take no room."""
+        files = {file.name for file in (self.folder / WAITING).iterdir()}
+        for name in [name for name in self._there if f"{name}.json" not in files]:
+            del self._there[name]

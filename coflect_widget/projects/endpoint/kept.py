@@ -26,7 +26,7 @@ from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import find
 
-#: A network that has learned needs so many times less epochs.
+#: A network that has learned needs so many times fewer epochs.
 _SHORTER = 4
 
 
@@ -170,7 +170,9 @@ class Kept:
         """A session that goes on with the run's network, on its data and the labelled rows.
 
         The rows are divided as they were: the test part is the same, and neither it nor the
-        validation part gets a labelled row. Fewer epochs are proposed than the first time.
+        validation part gets a labelled row. A labelled row whose inputs equal those of a row in
+        one of the two is left out, and how many were is printed. Fewer epochs are proposed than the
+        first time; trees are grown anew, with as many rounds as the first time.
 
         Parameters
         ----------
@@ -203,8 +205,11 @@ class Kept:
         decision = decide(found, choices)
         if isinstance(decision, Question):
             raise ValueError(f"the data are not those of the run: {decision.text}")
-        session, _ = build(decision, begin=pipeline, more=more, seed=seed, **arguments)
-        session.epochs = max(1, session.epochs // _SHORTER)
+        session, said = build(decision, begin=pipeline, more=more, seed=seed, **arguments)
+        if said:
+            print("\n".join(said))  # noqa: T201 - how the data were prepared
+        if pipeline.learner.goes_on:
+            session.epochs = max(1, session.epochs // _SHORTER)
         return session
 
     def _coded(self, labels: list[Any]) -> NDArray[Any]:

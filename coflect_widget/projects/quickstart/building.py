@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def build(
     begin : Pipeline, optional
         Of another run: its inputs, goal and network are gone on with.
     more : (x, y), optional
-        Further samples of the training part, as the network takes them.
+        Further samples of the training part, as the network takes them. Those that equal a sample
+        of the validation or the test part are left out.
     run_dir : path, optional
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
@@ -103,7 +105,16 @@ def build(
         made = learner.make(plan, seed, x, goal.evidence(y))
     else:
         plan, made = begin.network, begin.model
+    x_validation = inputs.transform(validation)
     if more is not None:
+        held = [x_validation, inputs.transform(sheet.rows(split.test))]
+        new = _others(more[0], held)
+        if not new.all():
+            said.append(
+                f"{np.sum(~new):,} labelled rows equal rows of the validation or the test part: "
+                "left out."
+            )
+        more = (more[0][new], more[1][new])
         x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
     size = batch_size or next((b for rows, b in _BATCHES if len(x) <= rows), _BATCH)
     session = DataSession(
@@ -112,7 +123,7 @@ def build(
         split,
         learner.epochs(kind.steps, len(x), size),
         (x, y),
-        (inputs.transform(validation), goal.transform(validation.cells[target])),
+        (x_validation, goal.transform(validation.cells[target])),
         batch_size=size,
         run_dir=run_dir,
         config={"seed": seed} if config is None else config,
@@ -120,3 +131,14 @@ def build(
     )
     remember(session.run.path, [column.name for column in columns], seed)
     return session, [*said, *split.said, *inputs.said]
+
+
+def _others(x: NDArray[Any], held: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Which samples (N,) equal none of those held."""
+    known = {_name(sample) for part in held for sample in part}
+    return np.array([_name(sample) not in known for sample in x], bool)
+
+
+def _name(sample: NDArray[Any]) -> bytes:
+    # With 0 added -0.0 is 0.0.
+    return hashlib.blake2b((sample + 0).tobytes(), digest_size=16).digest()
