@@ -53,7 +53,7 @@ def _remove_abandoned(file: Path) -> None:
             if left.fullmatch(one.name):
                 with contextlib.suppress(OSError):
                     if time.time() - one.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                        os.unlink(one.path)
+                        Path(one.path).unlink()
 
 
 def sync_folder(folder: Path) -> None:
