@@ -1,7 +1,8 @@
 """Runs that lie elsewhere, on S3 and alike: read through fsspec from a copy on this machine.
 
 The copy is in the user's cache. A file is copied again when it has changed there, unless it was
-changed here, as labels are by a person; nothing is ever written back. What is copied is a folder of somebody else's and is read as such.
+changed here, as labels are by a person; nothing is ever written back. What is copied is a folder of
+somebody else's and is read as such.
 """
 
 from __future__ import annotations
