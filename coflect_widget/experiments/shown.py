@@ -17,9 +17,11 @@ from pydantic import ValidationError
 from coflect_widget.experiments.space import Choice, Range
 from coflect_widget.experiments.told import MAX_ID, SAID, Enqueue, Look, Pin, Prune
 from coflect_widget.ui.inbox import Receiver
-from coflect_widget.ui.records_view import RecordsView, show
+from coflect_widget.ui.records_view import RecordsView, show, show_flat
 
 if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+
     from coflect_widget.experiments.sweep import Sweep
 
 PERIOD = 1.0  # seconds between two looks at the folder
@@ -52,11 +54,18 @@ class SweepScreen:
         self._heard = 0.0
         self._seen: object = None
         self._thread: threading.Thread | None = None
+        self._flat: DisplayHandle | None = None
 
     def show(self) -> None:
         """Show it in the present cell; below it a table for who has no widgets."""
-        show(self.view, repr(self._sweep), self._sweep._repr_html_())
+        self._flat = show(self.view, repr(self._sweep), self._sweep._repr_html_())
         self.watch()
+
+    def ended(self) -> None:
+        """Show the search as it is now, in the table below too, though no page is heard of."""
+        self.refresh()
+        if self._flat is not None:
+            show_flat(self._flat, repr(self._sweep), self._sweep._repr_html_())
 
     def watch(self) -> None:
         """Read the folder from now on, for as long as a page is heard of."""

@@ -6,6 +6,7 @@ is on disk before a call returns, and the process that searches reads it from th
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
 import sys
@@ -225,6 +226,12 @@ class Sweep:
         if self._shown_in is None or self._shown_in != cell:
             self._shown_in = cell
             self._on_screen().show()
+
+    def _ended(self) -> None:
+        """Where it is shown, show it as the search left it."""
+        if self._screen is not None:
+            with contextlib.suppress(Exception):  # what was found counts more
+                self._screen.ended()
 
     def _on_screen(self) -> Any:
         if self._screen is None:

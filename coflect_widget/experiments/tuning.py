@@ -144,7 +144,8 @@ class _Search:
 
     def go(self, trials: int, on_trial: Callable[[Trial], object] | None, *, show: bool) -> Sweep:
         self._path.mkdir(parents=True, exist_ok=True)
-        with _held(self._path):
+        # What is shown is told last, when the folder says that nobody searches.
+        with contextlib.ExitStack() as last, _held(self._path):
             study = self._open()
             self._again(study)
             for point in self._points[: self._of_the_grid(trials)]:
@@ -153,6 +154,7 @@ class _Search:
             sweep = Sweep(self._path)
             if show:
                 sweep.show()
+                last.callback(sweep._ended)
             while self._left(study, trials):
                 trial = study.ask()
                 try:

@@ -68,7 +68,7 @@ class Comparison:
 
     @cached_property
     def tracks(self) -> list[Tracks]:
-        """Metrics of each run over steps, epochs and time, at most 500 points a split."""
+        """Metrics of each run over steps, epochs and time, about 500 points a metric."""
         return [read_tracks(run.path) for run in self._runs]
 
     def curves(self) -> dict[str, dict[str, Curve]]:

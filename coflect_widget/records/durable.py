@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_ABANDONED = 3600.0  # seconds, after which nobody writes a part any more
 
 
 @contextlib.contextmanager
@@ -22,9 +27,11 @@ def replacing(file: Path) -> Iterator[Path]:
     OSError
         If it could not be written; `file` is then as it was.
     """
-    part = file.with_suffix(file.suffix + ".part")
+    _remove_abandoned(file)
+    part = file.with_name(f"{file.name}.{secrets.token_hex(6)}.part")
     try:
-        with part.open("wb") as made:
+        # Not if there is a link of that name: in a folder of others it may lead anywhere.
+        with part.open("xb") as made:
             mode = os.fstat(made.fileno()).st_mode & 0o777
         yield part
         with part.open("r+b") as written:
@@ -36,6 +43,17 @@ def replacing(file: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
         raise
     sync_folder(file.parent)
+
+
+def _remove_abandoned(file: Path) -> None:
+    """Remove what a process left of this file that was killed while it wrote."""
+    left = re.compile(rf"{re.escape(file.name)}\.[0-9a-f]{{12}}\.part")
+    with contextlib.suppress(OSError), os.scandir(file.parent) as found:
+        for one in found:
+            if left.fullmatch(one.name):
+                with contextlib.suppress(OSError):
+                    if time.time() - one.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                        Path(one.path).unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Runs that lie elsewhere, on S3 and alike: read through fsspec from a copy on this machine.
 
-The copy is in the user's cache. A file is copied again when it has changed there; nothing is ever
-written back. What is copied is a folder of somebody else's and is read as such.
+The copy is in the user's cache. A file is copied again when it has changed there, unless it was
+changed here, as labels are by a person; nothing is ever written back. What is copied is a folder of
+somebody else's and is read as such.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -23,11 +25,15 @@ from coflect_widget.records.folder import write_whole
 from coflect_widget.records.sinks.base import without_password
 
 _MARKS = ".coflect_copied.json"
+_STREAM = "events.jsonl"  # which nobody adds to here; opening a run cuts a torn last line off
 #: As `sinks.Upload` names them; the names of folders that a table does not need.
 _HEAVY = (CHECKPOINTS, "overlays", "exports", "evaluations", "thumbnails")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Wanted = Callable[[PurePosixPath], bool]
+#: Of a copied file: what was said of it there, and its own size and time (ns) as it was copied;
+#: None where the copying may have been cut off.
+Mark = tuple[str, tuple[int, int] | None]
 
 
 def is_remote(path: Any) -> bool:
@@ -73,9 +79,17 @@ def fetched_table(
     return folder, counts
 
 
+def is_copy(folder: Path) -> bool:
+    """Whether a run folder is a copy of this module."""
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(_copies()))
+
+
+def _copies() -> Path:
+    return Path(pooch.os_cache("coflect")) / "runs"
+
+
 def _cache(url: str) -> Path:
-    known = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:20]
-    return Path(pooch.os_cache("coflect")) / "runs" / known
+    return _copies() / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:20]
 
 
 def _copy(
@@ -94,25 +108,61 @@ def _copy(
         )
     folder.mkdir(parents=True, exist_ok=True)
     marks = _marks(folder)
-    kept: dict[str, str] = {}
+    there: dict[str, str] = {}
+    stale: list[PurePosixPath] = []
     for name, facts in found.items():
-        if not wanted(name):
-            continue
-        mark = json.dumps([facts.get("size"), *(str(facts.get(one)) for one in _CHANGES)])
-        place = folder.joinpath(*name.parts)
-        if marks.get(name.as_posix()) != mark or not place.is_file():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = place.parent / f".{name.name}.{secrets.token_hex(6)}.part"
-            try:
-                files.get_file(facts["name"], str(part))
-                part.replace(place)
-            finally:
-                part.unlink(missing_ok=True)
-        kept[name.as_posix()] = mark
-    for gone in set(marks) - set(kept):
-        folder.joinpath(*PurePosixPath(gone).parts).unlink(missing_ok=True)
-    write_whole(folder / _MARKS, json.dumps(kept))
+        if wanted(name):
+            mark = json.dumps([facts.get("size"), *(str(facts.get(one)) for one in _CHANGES)])
+            there[name.as_posix()] = mark
+            place = folder.joinpath(*name.parts)
+            as_there = marks.get(name.as_posix(), ("", None))[0] == mark
+            if not (as_there and place.is_file()) and not _is_own(place, marks, name):
+                stale.append(name)
+    for gone in set(marks) - set(there):
+        place = folder.joinpath(*PurePosixPath(gone).parts)
+        if not _is_own(place, marks, PurePosixPath(gone)):
+            place.unlink(missing_ok=True)
+        del marks[gone]
+    # On disk first: what a killed process copied is then known to be no work of a person's.
+    marks |= {name.as_posix(): ("", None) for name in stale}
+    write_whole(folder / _MARKS, json.dumps(marks))
+    try:
+        for name in stale:
+            stamp = _brought(files, found[name]["name"], folder.joinpath(*name.parts))
+            marks[name.as_posix()] = (there[name.as_posix()], stamp)
+    finally:
+        write_whole(folder / _MARKS, json.dumps(marks))
     return list(found)
+
+
+def _brought(files: Any, source: str, place: Path) -> tuple[int, int] | None:
+    """Copy one file; the copy's size and time."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.parent / f".{place.name}.{secrets.token_hex(6)}.part"
+    try:
+        files.get_file(source, str(part))
+        stamp = _stamp(part)
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
+    return stamp
+
+
+def _is_own(place: Path, marks: Mapping[str, Mark], name: PurePosixPath) -> bool:
+    """Whether a file was written here, and not as it was copied."""
+    if name.name == _STREAM:
+        return False
+    known = marks.get(name.as_posix())
+    now = _stamp(place)
+    return now is not None and (known is None or known[1] not in (None, now))
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 #: What file systems say of a file that changes with it; each has some of them.
@@ -141,16 +191,14 @@ def _listed(files: Any, root: str) -> Iterator[tuple[PurePosixPath, dict[str, An
             yield name, facts
 
 
-def _marks(folder: Path) -> dict[str, str]:
+def _marks(folder: Path) -> dict[str, Mark]:
     """What was copied, by name; names in the file that lead elsewhere are left out."""
     try:
         found = json.loads((folder / _MARKS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return {
+            str(name): (str(mark), None if stamp is None else (int(stamp[0]), int(stamp[1])))
+            for name, (mark, stamp) in found.items()
+            if ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    return {
-        str(name): str(mark)
-        for name, mark in found.items()
-        if ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute()
-    }

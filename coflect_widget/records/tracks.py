@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ TRACKS = "tracks.json"
 _FORMAT = "coflect-tracks-1"
 _BYTES = 16 * 2**20  # of one file
 _QUICKLY_READ = 16 * 2**20  # bytes of a stream that are read while a session is closed
-_POINTS = 500  # of each split that the file keeps
+_POINTS = 500  # of each metric that the file keeps
 _HEARD = re.compile(rb'"type":\s*"(?:state|metrics|resumed|intervention)"')
 
 
@@ -52,10 +52,17 @@ class Track:
     values: dict[str, NDArray[np.float64]]
 
     def thinned(self, most: int) -> Track:
-        """At most so many points, the first and the last among them."""
+        """At most so many points of each metric, evenly, and its least and its greatest."""
         if len(self.steps) <= most:
             return self
-        places = np.linspace(0, len(self.steps) - 1, most).astype(int)
+        kept = {0, len(self.steps) - 1}
+        for column in self.values.values():
+            known = np.flatnonzero(np.isfinite(column))
+            if len(known):
+                evenly = known[np.linspace(0, len(known) - 1, most).astype(int)]
+                ends = known[[column[known].argmin(), column[known].argmax()]]
+                kept.update(evenly.tolist(), ends.tolist())
+        places = np.array(sorted(kept))
         values = {name: column[places] for name, column in self.values.items()}
         return Track(self.steps[places], self.epochs[places], self.seconds[places], values)
 
@@ -94,9 +101,10 @@ def fold(events: Iterable[Event]) -> Tracks:
     for event in events:
         data = event.data
         resumed = isinstance(data, Resumed)
+        now = event.ts if event.ts.tzinfo else event.ts.replace(tzinfo=UTC)
         if training and last is not None and not resumed:
-            clock += max(0.0, (event.ts - last).total_seconds())
-        last = event.ts
+            clock += max(0.0, (now - last).total_seconds())
+        last = now
         steps = event.step if resumed else max(steps, event.step)
         if isinstance(data, StateChanged):
             training = data.state == "training"
@@ -130,7 +138,7 @@ def _number(value: float | None) -> float:
 
 
 def read_tracks(path: Path) -> Tracks:
-    """The tracks of a run folder, of at most 500 points a split, from ``tracks.json`` if it holds.
+    """The tracks of a run folder, of about 500 points a metric, from ``tracks.json`` if it holds.
 
     Raises
     ------
@@ -214,7 +222,9 @@ def _kept(path: Path, mark: dict[str, Any]) -> Tracks | None:
         splits = {str(name): _taken(one) for name, one in found["splits"].items()}
         told = [int(step) for step in found["told"]]
         return Tracks(float(found["seconds"]), int(found["steps"]), told, splits)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError
+    ):  # fmt: skip
         return None
 
 

@@ -114,6 +114,7 @@ class Resume:
             )
         folder, name = run_of(Path(path).expanduser())
         run = Run(folder)
+        _refuse_copy(run)
         _refuse_in_use(run)
         run.repair()
         try:
@@ -344,6 +345,17 @@ def _refuse_in_use(run: Run) -> None:
                 f"resume={str(run.path)!r} is being written by another session; close that first "
                 "(session.close(), or coflect.close_all() in its kernel)"
             )
+
+
+def _refuse_copy(run: Run) -> None:
+    from coflect_widget.records.remote import is_copy  # only who resumes pays for the import
+
+    if is_copy(run.path):
+        raise ValueError(
+            f"resume={str(run.path)!r} is a copy of a run that lies elsewhere, which is brought up "
+            "to date from there; copy the folder and resume that: shutil.copytree(run.path, "
+            f"'runs/{run.path.name}')"
+        )
 
 
 def _can_lock() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 from IPython.core.getipython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 _STATIC = Path(__file__).parent.parent / "static"
 #: Hidden where the widget is alive in the same cell's output.
@@ -42,17 +42,29 @@ class RecordsView(anywidget.AnyWidget):
         return {**(view or {}), "text/plain": words}
 
 
-def show(view: RecordsView, words: str, flat: str) -> None:
+def show(view: RecordsView, words: str, flat: str) -> DisplayHandle | None:
     """Show the widget in the present cell, and below it `flat`, HTML for who has no widgets.
 
     It is an output of its own, because who knows the widget's type shows no other form of the
-    same output, also where no kernel is.
+    same output, also where no kernel is. The handle is of `flat`, for `show_flat`; None where there
+    is no page.
     """
     display(view.bundle(words), raw=True)  # type: ignore[no-untyped-call]
     if not in_notebook():
-        return
+        return None
+    handle = DisplayHandle()  # type: ignore[no-untyped-call]
+    handle.display(_flat(words, flat), raw=True)  # type: ignore[no-untyped-call]
+    return handle
+
+
+def show_flat(handle: DisplayHandle, words: str, flat: str) -> None:
+    """Show another `flat` where `show` put one."""
+    handle.update(_flat(words, flat), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _flat(words: str, flat: str) -> dict[str, str]:
     html = f'<div class="coflect-flat"><style>{_STYLE}</style>{flat}</div>'
-    display({"text/html": html, "text/plain": words}, raw=True)  # type: ignore[no-untyped-call]
+    return {"text/html": html, "text/plain": words}
 
 
 def in_notebook() -> bool:

@@ -96,9 +96,22 @@ describe("runs compared", () => {
   it("says how long each run took to a threshold", () => {
     expect(cells("seconds to")).toEqual(["10", "10", "5", ""]);
     const field = find("[data-testid=cr-threshold]");
+    field.value = "0.9"; // the best of a: a float32 in its column
+    field.dispatchEvent(new Event("input"));
+    expect(cells("seconds to")).toEqual(["10", "", "", ""]);
     field.value = "0.75";
     field.dispatchEvent(new Event("input"));
     expect(cells("seconds to val accuracy ≥ 0.750")).toEqual(["10", "", "5", ""]);
+  });
+
+  it("marks an intervention on a point that is drawn, and none after the last one", () => {
+    const traits = compared();
+    const { runs } = traits["_data"] as { runs: { told: number[] }[] };
+    runs[0]?.told.push(21);
+    runs[3]?.told.push(15); // its point at step 20 is no number
+    shown.remove();
+    shown = open(traits);
+    expect([...shown.el.querySelectorAll(".cr-told")].map((one) => one.textContent)).toEqual(["A person intervened at step 10"]);
   });
 
   it("sorts by a head, the better first and what is missing last", () => {
@@ -182,6 +195,14 @@ describe("a search", () => {
     shown.change(search([trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "pruned", 0.4), trial(3, "running", null)]));
     expect(find("[data-testid=cr-state]").textContent).toBe("searching · 4 trials, 1 pruned, 1 running");
     expect(shown.el.querySelector("[data-testid=cr-prune-2]")).toBeNull();
+  });
+
+  it("keeps later trials too that lie in the stretch of an axis", () => {
+    press(find("[data-axis='training.lr']"), "ArrowUp");
+    expect(rows()).toEqual(["1best", "2"]);
+    const more = [3, 4].map((number) => trial(number, "finished", 0.6));
+    shown.change(search([trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "running", 0.4), ...more]));
+    expect(rows()).toEqual(["1best", "2", "3", "4"]);
   });
 
   it("prunes and pins what runs, and nothing that has ended", async () => {

@@ -8,11 +8,14 @@ import threading
 import time
 
 import pytest
+from IPython.core import display_functions
+from IPython.core.interactiveshell import InteractiveShell
 
 import coflect_widget as coflect
 from coflect_widget.experiments.shown import SweepScreen
 from coflect_widget.experiments.space import grid, read_space
 from coflect_widget.experiments.sweep import open_study
+from coflect_widget.ui import records_view
 
 
 def searched(file, **changes):
@@ -112,9 +115,8 @@ def test_a_person_ends_a_trial_that_would_never_end(file, tmp_path):
                     "text": "Trial 0 is pruned: its training stops at the next step.",
                 }
             ]  # fmt: skip
-            until(lambda: screen.view._data["trials"][0]["state"] == "pruned" or None)
-            until(lambda: screen.view._data["state"] == "not searching" or None)
-            seen.append(screen.view._data["trials"][0]["said"])
+            trial = until(lambda: pruned(screen))
+            seen.append(trial["said"])
         except BaseException as error:
             faults.append(error)
             raise
@@ -130,6 +132,33 @@ def test_a_person_ends_a_trial_that_would_never_end(file, tmp_path):
     assert "pruned by" in found.trials[0].said
     assert seen == [found.trials[0].said]
     assert found.best is None
+
+
+def pruned(screen):
+    """The first trial of a search that is over; a screen stops that no page is heard of."""
+    screen.take({"kind": "look", "id": "p"})
+    data = screen.view._data
+    first = data["trials"][0]
+    return first if (first["state"], data["state"]) == ("pruned", "not searching") else None
+
+
+def test_what_a_cell_keeps_is_the_search_at_its_end(file, tmp_path, monkeypatch):
+    outputs = []
+    monkeypatch.setattr(records_view, "in_notebook", lambda: True)
+    monkeypatch.setattr(InteractiveShell, "initialized", lambda: True)
+    monkeypatch.setattr(
+        display_functions, "publish_display_data", lambda **output: outputs.append(output)
+    )
+    found = coflect.tune(
+        searched(file, **{"training.epochs": 1}), {"training.lr": [0.1, 0.2]}, n_trials=1,
+        folder=tmp_path / "sweep", show=True,
+    )  # fmt: skip
+    *_, first, last = outputs
+    assert first["transient"] == last["transient"]
+    assert last["update"]
+    assert "finished (best)" in last["data"]["text/html"]
+    data = found._on_screen().view._data
+    assert (data["state"], data["trials"][0]["state"]) == ("not searching", "finished")
 
 
 def test_what_a_page_says_is_checked_before_it_is_done(tmp_path):

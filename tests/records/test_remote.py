@@ -1,10 +1,14 @@
 """Runs elsewhere: a table of them, one opened, what changed there copied again, nothing outside."""
 
+import shutil
+
 import fsspec
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.records import remote as module
 from coflect_widget.records.run import Run
+from coflect_widget.session.resuming import Resume
 from tests.records.test_runs_table import event, metrics, write_run
 
 MEMORY = fsspec.filesystem("memory")
@@ -57,6 +61,39 @@ def test_a_table_copies_the_records_and_an_opened_run_all_of_it(bucket, tmp_path
     assert not (run.path / "overlays" / "big.npz").exists()
     assert (run.path / "config.yaml").stat().st_mtime_ns == kept
     assert coflect.runs(bucket).rows[1]["last"] == {"val loss": 0.75}
+
+
+def test_what_a_person_did_in_the_copy_stays_and_it_is_not_gone_on_with(bucket, tmp_path):
+    place = "/bucket/runs/run_a"
+    for name in ("labels.json", "notes.txt"):
+        MEMORY.pipe_file(f"{place}/{name}", b"{}")
+    run = coflect.open_run(f"{bucket}/run_a")
+    run.tag(owner="me")
+    (run.path / "notes.txt").write_text("mine")
+    (run.path / "new.txt").write_text("mine")
+    MEMORY.pipe_file(f"{place}/labels.json", b'{"tags": {"owner": "other"}}')
+    MEMORY.pipe_file(f"{place}/new.txt", b"other")
+    MEMORY.rm_file(f"{place}/notes.txt")
+    for _ in range(2):
+        again = coflect.open_run(f"{bucket}/run_a")
+        assert again.labels.tags == {"owner": "me"}
+        assert [(run.path / f"{n}.txt").read_text() for n in ("notes", "new")] == ["mine", "mine"]
+    with pytest.raises(ValueError, match=r"a copy of a run that lies elsewhere.*copytree"):
+        Resume.of(again)
+    Run(shutil.copytree(run.path, tmp_path / "run_a"))
+    assert Resume.of(tmp_path / "run_a").checkpoint is None
+
+
+def test_what_a_killed_process_copied_is_brought_up_to_date(bucket, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_stamp", lambda file: killed() if file.suffix == ".part" else None)
+        with pytest.raises(KeyboardInterrupt):
+            coflect.open_run(f"{bucket}/run_a")
+    MEMORY.pipe_file("/bucket/runs/run_a/config.yaml", b"config: {seed: 2}\n")
+    assert coflect.open_run(f"{bucket}/run_a").config == {"config": {"seed": 2}}
 
 
 def test_no_name_there_leads_out_of_the_copy(bucket, tmp_path):

@@ -75,6 +75,7 @@ def test_pauses_do_not_count_and_what_is_kept_is_read_again(folder, monkeypatch)
         lambda kept: kept["splits"]["val"]["values"].update(loss=[1.0, "x"]),
         lambda kept: kept.pop("splits"),
         lambda kept: kept.update(format="another"),
+        lambda kept: kept.update(steps=float("inf")),
     ],
 )
 def test_a_damaged_file_is_made_anew(folder, damage):
@@ -97,6 +98,29 @@ def test_a_long_run_keeps_its_first_and_last_points(tmp_path):
     val = read_tracks(folder).splits["val"]
     assert len(val.steps) == 500
     assert (val.steps[0], val.steps[-1]) == (0, 1199)
+
+
+def test_what_is_told_rarely_and_the_best_are_kept_too(tmp_path):
+    losses = [value(k, 0, k, loss=9.0 - (k == 1001) * 8) for k in range(3000)]
+    scores = [value(3000 + k, 0, 3000 + k, f1=0.1 * k) for k in range(3)]
+    val = read_tracks(write_run(tmp_path / "run_a", *losses, *scores)).splits["val"]
+    assert val.values["f1"][np.isfinite(val.values["f1"])].tolist() == [0.0, 0.1, 0.2]
+    assert np.nanmin(val.values["loss"]) == 1.0
+    assert len(val.steps) < 510
+
+
+def test_a_time_without_a_zone_is_of_utc(tmp_path):
+    stream = at(0, 0, "state", state="training"), value(1, 10, 10, loss=1.0)
+    folder = write_run(tmp_path / "run_a", stream[0], {**stream[1], "ts": "2026-11-30T06:00:10"})
+    assert read_tracks(folder).seconds == 10.0
+
+
+def test_a_link_of_others_is_not_written_through(folder, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (folder / f"{TRACKS}.part").symlink_to(mine)
+    read_tracks(folder)
+    assert (mine.read_text(), (folder / TRACKS).is_file()) == ("mine", True)
 
 
 def test_a_session_leaves_them_and_a_page_gets_curves_and_columns(make_session, shapes):

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 
 import coflect_widget as coflect
-from coflect_widget.records.durable import replacing
 from coflect_widget.training.checkpoint_jobs import Job
 from coflect_widget.training.checkpoints import COPIES, CheckpointKeeper
 from tests.conftest import eventually, tiny_cnn
@@ -263,21 +262,6 @@ def test_a_checkpoint_is_announced_once_files_and_folders_are_on_disk(make_sessi
             "checkpoint.json"} < set(before)  # fmt: skip
     assert before[-2].endswith(".part")  # the folder itself, under its first name
     assert session.run.checkpoints["test"].path == folder
-
-
-def test_what_raises_half_way_leaves_the_old_file(tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_text("old")
-
-    def half():
-        with replacing(file) as part:
-            part.write_text("ne")
-            raise OSError("full")
-
-    with pytest.raises(OSError, match="full"):
-        half()
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_folder_that_comes_back_gets_its_checkpoint(make_session):

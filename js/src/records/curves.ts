@@ -13,6 +13,7 @@ const NEAR = 14; // pixels from a line at which the pointer is on it
 
 interface Line {
   run: number;
+  steps: number[]; // of the points drawn
   xs: number[];
   ys: number[];
   path: SVGElement;
@@ -43,7 +44,8 @@ export function metricsOf({ tracks, aim }: Compared): string[] {
 /** Seconds after which each run was as good as the threshold; null where it never was. */
 export function reachedBy({ tracks, aim }: Compared, threshold: number): Reached | null {
   if (aim === null) return null;
-  const good = (one: number): boolean => (aim.better === "higher" ? one >= threshold : one <= threshold);
+  const least = Math.fround(threshold); // as exact as the columns are
+  const good = (one: number): boolean => (aim.better === "higher" ? one >= least : one <= least);
   const values = tracks.map((run) => {
     const [track, column] = find(run, aim.metric) ?? [null, new Float32Array()];
     const at = column.findIndex(good);
@@ -82,7 +84,7 @@ export function createCurves(data: Compared, link: Link, colours: readonly strin
       const [track, column] = one;
       const places = [...column.keys()].filter((i) => Number.isFinite(column[i]) && (!logarithmic || (column[i] ?? 0) > 0));
       const ys = smoothed(places.map((i) => column[i] ?? 0), weight);
-      return [{ run, xs: places.map((i) => track[key][i] ?? 0), ys, path: s("path", { class: "cr-line", fill: "none", stroke: colours[run] ?? "" }) }];
+      return [{ run, steps: places.map((i) => track.step[i] ?? 0), xs: places.map((i) => track[key][i] ?? 0), ys, path: s("path", { class: "cr-line", fill: "none", stroke: colours[run] ?? "" }) }];
     });
     const x = scaleOf([0, ...lines.flatMap((line) => line.xs)]);
     const shownThreshold = data.aim !== null && metric.value === data.aim.metric && threshold.value !== "" ? Number(threshold.value) : null;
@@ -101,20 +103,18 @@ export function createCurves(data: Compared, link: Link, colours: readonly strin
       const points = line.xs.map((one, i) => `${one.toFixed(1)} ${(line.ys[i] ?? 0).toFixed(1)}`);
       line.path.setAttribute("d", points.length === 0 ? "" : `M${points.join("L")}${points.length === 1 ? "h.1" : ""}`);
       chart.el.append(line.path);
-      if (few) for (const mark of marksOf(line, key)) chart.el.append(mark);
+      if (few) for (const mark of marksOf(line)) chart.el.append(mark);
     }
     if (lines.every((line) => line.xs.length === 0)) chart.el.append(s("text", { class: "cr-none", x: LEFT + 12, y: ABOVE + 24 }, logarithmic ? "Nothing above 0" : "No run has metrics yet"));
     highlight();
   }
 
-  /** A triangle on the line at each step where a person intervened. */
-  function marksOf(line: Line, key: Over): SVGElement[] {
-    const track = find(data.tracks[line.run] ?? [], metric.value)?.[0];
-    if (!track) return [];
+  /** A triangle on the line at the first point from each step on where a person intervened. */
+  function marksOf(line: Line): SVGElement[] {
     return (data.runs[line.run]?.told ?? []).flatMap((step) => {
-      const at = track.step.findIndex((one) => one >= step);
-      const [x, y] = [line.xs[Math.max(at, 0)], line.ys[Math.max(at, 0)]];
-      if (x === undefined || y === undefined || (at < 0 && key !== "step")) return [];
+      const at = line.steps.findIndex((one) => one >= step);
+      const [x, y] = [line.xs[at], line.ys[at]];
+      if (x === undefined || y === undefined) return [];
       return [s("path", { class: "cr-told", fill: colours[line.run] ?? "", d: `M${x - 5} ${y - 12}h10l-5 8z` }, s("title", {}, `A person intervened at step ${step}`))];
     });
   }

@@ -91,12 +91,14 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
   /** Keep only runs whose value lies in a stretch of an axis; null keeps all. */
   function keep(name: string, stretch: [number, number] | null): void {
     const axis = columns.findIndex((one) => one.name === name);
-    const [column, scale] = [columns[axis], scales[axis]];
-    if (!column || !scale) return;
+    const column = columns[axis];
+    if (!column) return;
     if (stretch) kept.set(name, stretch);
     else kept.delete(name);
+    // Of the columns and scales of the moment it is asked: later trials may have come.
     link.brush(name, stretch && ((i) => {
-      const at = scale.at(column.values[i] ?? null);
+      const now = columns.findIndex((one) => one.name === name);
+      const at = scales[now]?.at(columns[now]?.values[i] ?? null) ?? null;
       return at !== null && at >= stretch[0] - 1e-6 && at <= stretch[1] + 1e-6;
     }));
     const focused = chart.el.getRootNode() as Document | ShadowRoot;

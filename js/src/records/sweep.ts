@@ -195,10 +195,10 @@ export function createSweep(tell: Tell, signal: AbortSignal): SweepView {
       const states: Column = { name: "state", kind: "state", better: null, values: trials.map((one) => (one.pinned ? `${one.state}, pinned` : one.state)) };
       const epochs: Column = { name: "epochs", kind: "cost", better: null, values: trials.map((one) => one.epochs) };
       const words: Column = { name: "said", kind: "said", better: null, values: trials.map((one) => one.said) };
+      parallel.show([...settings, result]); // first: the others ask what its axes keep
       table.show(trials.map((one) => ({ name: String(one.number), ...(one.number === best ? { note: "best" } : {}) })), [states, { ...result, name: metric }, epochs, ...settings, words]);
       const counted: Column = { name: "trial", kind: "number", better: null, values: trials.map((one) => one.number) };
       scatter.show([counted, result, ...settings]);
-      parallel.show([...settings, result]);
       makeForm(next);
       const top = trials.find((one) => one.number === best);
       setText(title, `${next.folder}: ${metric}${top ? ` ${shown(top.result)}, trial ${top.number}` : ""}`);
