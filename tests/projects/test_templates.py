@@ -136,6 +136,8 @@ def test_a_template_of_ones_own(mine, tmp_path):
         ("a.txt.jinja", "{{ name", r"a\.txt\.jinja: unexpected end of template"),
         ("a.txt.jinja", "{{ ''.__class__.__mro__ }}", "unsafe"),
         ("a.txt.jinja", "{% include '../secret' %}", "secret"),
+        ("a.txt.jinja", "{% include '__pycache__/x' %}", "__pycache__/x"),
+        ("a.txt.jinja", "{% include 'a.txt.jinja' %}", r"a\.txt\.jinja includes itself"),
         ("a.txt.jinja", b"\xff\xfe", "is no UTF-8"),
         ("{{ '..' }}", "", "no file of the project"),
         (r"{{ 'a\x2fb' }}", "", "no file of the project"),
@@ -146,6 +148,8 @@ def test_a_template_of_ones_own(mine, tmp_path):
 )
 def test_what_a_template_cannot_do(mine, tmp_path, name, text, says):
     (tmp_path / "secret").write_text("never read")
+    (mine / "__pycache__").mkdir()
+    (mine / "__pycache__" / "x").symlink_to(tmp_path / "secret")
     (mine / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=says):
         new(str(mine), tmp_path / "project")
