@@ -72,7 +72,10 @@ def run_in(project, *words):
 
 def test_one_trains(tmp_path):
     project = new("table", tmp_path / "customers")
-    said = run_in(project, "train.py", "--epochs", "1", "--batch_size", "64")
+    config = project / "config.yaml"
+    config.write_text(config.read_text().replace("weight_decay: 0.01", "weight_decay: 1e-2"))
+    line = re.search(r"python (train\.py .+)", (project / "train.py").read_text())[1]
+    said = run_in(project, *line.split(), "--epochs", "1", "--batch_size", "64")
     assert "logistic regression" in said
     (run,) = (project / "runs").iterdir()
     assert said.splitlines()[-1] == str(run)
