@@ -7,8 +7,11 @@ import torch
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.service import Asked, Service
+from coflect_widget.projects.quickstart.goals.anomaly import Anomaly
+from coflect_widget.projects.quickstart.inputs.series import Series
 from coflect_widget.projects.quickstart.networks.made import make
 from coflect_widget.projects.quickstart.pipeline import Pipeline
+from coflect_widget.projects.quickstart.sheet import Sheet
 
 
 def load(hours=800, seed=0):
@@ -72,6 +75,19 @@ def test_nobody_is_asked_whether_a_timeline_is_watched(tmp_path):
         )
     with pytest.raises(ValueError, match="too few for windows"):
         coflect.quickstart(load(102), "load", "anomaly", run_dir=tmp_path)
+
+
+def test_equal_numbers_have_no_deviation_of_rounding():
+    goal, series = Anomaly(), Series()
+    for value in (0, 0.1, 0.3, 1.1, 7.7):  # numpy rounds the mean of some of them
+        same = np.full((100, 1, 16), value)
+        goal.fit(same)
+        series._measure(Sheet("same", {"window": same}), ["window"])
+        assert goal.stds == series.std == [1.0]
+        assert goal.figures(np.ones((100, 16)), same)["r2"] == 0
+    small = np.random.default_rng(0).normal(size=(300, 1, 16)) * 1e-12
+    goal.fit(small)  # a small unit is one
+    assert goal.transform(small).std() == pytest.approx(1, rel=1e-3)
 
 
 def test_training_begins_with_principal_components():
