@@ -43,8 +43,18 @@ def watched(tmp_path, capsys):
         usual, odd = frame[-32:].copy(), frame[-32:].copy()
         odd.loc[odd.index[20:24], "load"] += 40
         assert session.pipeline.predict(usual)[0]["unusual"] is None  # no limit is known yet
+        session.train(steps=2)
+        assert session.wait(240)
+        first, limit = session.test(), session.pipeline.goal.limit
         session.train(8)
         assert session.wait(240)
+        # the test part is used once; the limit is that of the best weights
+        assert session.test() == first
+        now = Pipeline.of(session.run.path)
+        assert limit != session.pipeline.goal.limit == now.goal.limit
+        now.goal.settle(now.outputs(session._of_validation()))
+        assert now.goal.limit == pytest.approx(session.pipeline.goal.limit, rel=1e-5)
+        (session.run.path / "pipeline" / "test.json").unlink()
         found = session.test()
         (plain,) = found["plain"].values()
         assert found["figures"]["r2"] > max(plain - 0.02, 0.9)
