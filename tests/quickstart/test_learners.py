@@ -76,6 +76,23 @@ def test_arrays_say_what_the_library_says(name, classes):
     assert (again.rounds, len(again)) == (12, 12 * max(1, classes * (classes > 2)))
 
 
+@pytest.mark.parametrize("present", [(0, 2), (1, 2, 4), (3,)])
+@pytest.mark.parametrize("name", GROWERS)
+def test_classes_without_a_row(name, present):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)).astype(np.float32)
+    y = np.array(present)[np.digitize(x[:, 0], [-0.3, 0.4][: len(present) - 1])]
+    if name == "hist_gradient_boosting" and len(present) == 1:
+        with pytest.raises(ValueError, match=r"are of class 3.*add rows of another"):
+            GROWERS[name](x, y, 5, 0)
+        return
+    grower, forest = GROWERS[name](x, y, 5, 0), Forest(name, 2, 5)
+    for _ in range(8):
+        forest.grow(grower.round())
+    forest.start = grower.start
+    assert np.mean(forest(x).argmax(1) == y) > 0.95
+
+
 @pytest.mark.parametrize(
     "change",
     [
