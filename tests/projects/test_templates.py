@@ -178,6 +178,17 @@ def test_nothing_is_overwritten_and_names_are_checked(tmp_path, capsys):
     assert {one.name for one in tmp_path.iterdir()} == {"there"}
 
 
+def test_an_empty_folder_is_filled(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["new", "table", "."]) == 0
+    assert f"{tmp_path / 'mine'}: 15 files" in capsys.readouterr().out
+    assert Path("train.py").is_file()  # seen from where the user is
+    assert {one.name for one in tmp_path.iterdir()} == {"mine"}
+    assert main(["new", "table", "."]) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
 def test_a_repository_where_it_is_wanted(tmp_path):
     project = new("table", tmp_path / "kept", git=True)
     added = subprocess.run(

@@ -139,8 +139,8 @@ def new(
     """
     from coflect_widget import __version__
 
-    found, folder = template_of(template), Path(path)
-    name = folder.resolve().name
+    found, folder = template_of(template), Path(path).resolve()
+    name = folder.name
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be the name of a project: a letter, then letters, digits, - and _"
@@ -163,9 +163,11 @@ def new(
             file = made / target
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(made, folder)
+        if folder.exists():  # and is empty; it may be where the user is
+            for one in made.iterdir():
+                shutil.move(one, folder)
+        else:
+            shutil.move(made, folder)
     if git:
         _begin_git(folder)
     return folder
