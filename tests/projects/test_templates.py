@@ -72,7 +72,10 @@ def run_in(project, *words):
 
 def test_one_trains(tmp_path):
     project = new("table", tmp_path / "customers")
-    said = run_in(project, "train.py", "--epochs", "1", "--batch_size", "64")
+    config = project / "config.yaml"
+    config.write_text(config.read_text().replace("weight_decay: 0.01", "weight_decay: 1e-2"))
+    line = re.search(r"python (train\.py .+)", (project / "train.py").read_text())[1]
+    said = run_in(project, *line.split(), "--epochs", "1", "--batch_size", "64")
     assert "logistic regression" in said
     (run,) = (project / "runs").iterdir()
     assert said.splitlines()[-1] == str(run)
@@ -136,6 +139,8 @@ def test_a_template_of_ones_own(mine, tmp_path):
         ("a.txt.jinja", "{{ name", r"a\.txt\.jinja: unexpected end of template"),
         ("a.txt.jinja", "{{ ''.__class__.__mro__ }}", "unsafe"),
         ("a.txt.jinja", "{% include '../secret' %}", "secret"),
+        ("a.txt.jinja", "{% include '__pycache__/x' %}", "__pycache__/x"),
+        ("a.txt.jinja", "{% include 'a.txt.jinja' %}", r"a\.txt\.jinja includes itself"),
         ("a.txt.jinja", b"\xff\xfe", "is no UTF-8"),
         ("{{ '..' }}", "", "no file of the project"),
         (r"{{ 'a\x2fb' }}", "", "no file of the project"),
@@ -146,6 +151,8 @@ def test_a_template_of_ones_own(mine, tmp_path):
 )
 def test_what_a_template_cannot_do(mine, tmp_path, name, text, says):
     (tmp_path / "secret").write_text("never read")
+    (mine / "__pycache__").mkdir()
+    (mine / "__pycache__" / "x").symlink_to(tmp_path / "secret")
     (mine / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=says):
         new(str(mine), tmp_path / "project")
@@ -169,6 +176,17 @@ def test_nothing_is_overwritten_and_names_are_checked(tmp_path, capsys):
     assert main(["new", "table", str(tmp_path / "new"), "--set", "depth"]) == 1
     assert "NAME=VALUE" in capsys.readouterr().err
     assert {one.name for one in tmp_path.iterdir()} == {"there"}
+
+
+def test_an_empty_folder_is_filled(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["new", "table", "."]) == 0
+    assert f"{tmp_path / 'mine'}: 15 files" in capsys.readouterr().out
+    assert Path("train.py").is_file()  # seen from where the user is
+    assert {one.name for one in tmp_path.iterdir()} == {"mine"}
+    assert main(["new", "table", "."]) == 1
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_a_repository_where_it_is_wanted(tmp_path):

@@ -13,7 +13,7 @@ from benchmarks.quickstart.messy import FILES
 from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.backends.trees.growing import GROWERS
 from coflect_widget.projects.endpoint.service import Asked, Service
-from coflect_widget.projects.quickstart.networks.made import make
+from coflect_widget.projects.quickstart.networks.made import answering, make, outputs_of
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 
 
@@ -74,6 +74,23 @@ def test_arrays_say_what_the_library_says(name, classes):
     again.put_weights(forest.weights())
     assert np.array_equal(again(x), forest(x))
     assert (again.rounds, len(again)) == (12, 12 * max(1, classes * (classes > 2)))
+
+
+@pytest.mark.parametrize("present", [(0, 2), (1, 2, 4), (3,)])
+@pytest.mark.parametrize("name", GROWERS)
+def test_classes_without_a_row(name, present):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)).astype(np.float32)
+    y = np.array(present)[np.digitize(x[:, 0], [-0.3, 0.4][: len(present) - 1])]
+    if name == "hist_gradient_boosting" and len(present) == 1:
+        with pytest.raises(ValueError, match=r"are of class 3.*add rows of another"):
+            GROWERS[name](x, y, 5, 0)
+        return
+    grower, forest = GROWERS[name](x, y, 5, 0), Forest(name, 2, 5)
+    for _ in range(8):
+        forest.grow(grower.round())
+    forest.start = grower.start
+    assert np.mean(forest(x).argmax(1) == y) > 0.95
 
 
 @pytest.mark.parametrize(
@@ -179,6 +196,30 @@ def test_a_network_of_ones_own(start, tmp_path):
     )
     with pytest.raises(ValueError, match="the weights are not this network's"):
         Pipeline.of(session.run.path, model=lambda columns, outputs: Mine(columns, outputs, 9))
+
+
+class Flat(nn.Module):
+    """Views its pictures as rows, which those that lie channels last cannot be."""
+
+    def __init__(self, traced):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.last, self.traced = nn.Linear(3 * 8 * 8, 2), traced
+
+    def forward(self, x):
+        if not self.traced and x.sum() > 1e9:  # nothing that is traced may ask so
+            return x
+        told = self.last(x.view(x.size(0), -1))
+        return told + self.norm(self.first(x)).mean((2, 3))[:, :2]
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_network_that_views_its_pictures_answers(traced):
+    model = Flat(traced).eval()
+    x = np.random.default_rng(0).normal(size=(300, 3, 8, 8)).astype(np.float32)
+    answer = answering(model)
+    for part in (x[:1], x):
+        np.testing.assert_allclose(answer(part), outputs_of(model, part), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import torch
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.service import Asked, Service
+from coflect_widget.projects.quickstart.goals.anomaly import Anomaly
+from coflect_widget.projects.quickstart.inputs.series import Series
 from coflect_widget.projects.quickstart.networks.made import make
 from coflect_widget.projects.quickstart.pipeline import Pipeline
+from coflect_widget.projects.quickstart.sheet import Sheet
 
 
 def load(hours=800, seed=0):
@@ -40,8 +43,18 @@ def watched(tmp_path, capsys):
         usual, odd = frame[-32:].copy(), frame[-32:].copy()
         odd.loc[odd.index[20:24], "load"] += 40
         assert session.pipeline.predict(usual)[0]["unusual"] is None  # no limit is known yet
+        session.train(steps=2)
+        assert session.wait(240)
+        first, limit = session.test(), session.pipeline.goal.limit
         session.train(8)
         assert session.wait(240)
+        # the test part is used once; the limit is that of the best weights
+        assert session.test() == first
+        now = Pipeline.of(session.run.path)
+        assert limit != session.pipeline.goal.limit == now.goal.limit
+        now.goal.settle(now.outputs(session._of_validation()))
+        assert now.goal.limit == pytest.approx(session.pipeline.goal.limit, rel=1e-5)
+        (session.run.path / "pipeline" / "test.json").unlink()
         found = session.test()
         (plain,) = found["plain"].values()
         assert found["figures"]["r2"] > max(plain - 0.02, 0.9)
@@ -72,6 +85,19 @@ def test_nobody_is_asked_whether_a_timeline_is_watched(tmp_path):
         )
     with pytest.raises(ValueError, match="too few for windows"):
         coflect.quickstart(load(102), "load", "anomaly", run_dir=tmp_path)
+
+
+def test_equal_numbers_have_no_deviation_of_rounding():
+    goal, series = Anomaly(), Series()
+    for value in (0, 0.1, 0.3, 1.1, 7.7):  # numpy rounds the mean of some of them
+        same = np.full((100, 1, 16), value)
+        goal.fit(same)
+        series._measure(Sheet("same", {"window": same}), ["window"])
+        assert goal.stds == series.std == [1.0]
+        assert goal.figures(np.ones((100, 16)), same)["r2"] == 0
+    small = np.random.default_rng(0).normal(size=(300, 1, 16)) * 1e-12
+    goal.fit(small)  # a small unit is one
+    assert goal.transform(small).std() == pytest.approx(1, rel=1e-3)
 
 
 def test_training_begins_with_principal_components():

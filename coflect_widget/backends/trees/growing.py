@@ -12,6 +12,8 @@ from coflect_widget.backends.base import MissingFrameworkError
 from coflect_widget.backends.trees.forest import Tree
 
 RATE = 0.1
+#: Log-odds from which a class begins that no row of the training part has.
+_ABSENT = -20.0
 
 
 class Grower(Protocol):
@@ -43,8 +45,17 @@ class HistGradientBoosting:
         from sklearn.ensemble import HistGradientBoostingClassifier as Classifier
         from sklearn.ensemble import HistGradientBoostingRegressor as Regressor
 
-        self._x, self._targets, self._classes = x, targets.reshape(len(x)), classes
-        self.start = np.zeros(classes or 1)
+        self._x, self._targets = x, targets.reshape(len(x))
+        # scikit-learn grows for the classes that have rows; of two, for the second alone.
+        there = np.unique(self._targets).astype(np.int64) if classes else np.zeros(1, np.int64)
+        if classes and len(there) < 2:
+            raise ValueError(
+                f"all rows of the training part are of class {there[0]}: trees have nothing to "
+                "learn; add rows of another class"
+            )
+        self._grown = there[1:] if classes and len(there) == 2 else there
+        self.start = np.full(classes or 1, _ABSENT)
+        self.start[there] = 0.0
         self._model = (Classifier if classes else Regressor)(
             max_iter=0, learning_rate=RATE, early_stopping=False, warm_start=True,
             random_state=seed,
@@ -55,9 +66,7 @@ class HistGradientBoosting:
         model = self._model
         model.max_iter += 1
         model.fit(self._x, self._targets)
-        # Of two classes scikit-learn tells the log-odds of the second.
-        first = 1 if self._classes == 2 else 0
-        self.start[first:] = np.asarray(model._baseline_prediction).reshape(-1)
+        self.start[self._grown] = np.asarray(model._baseline_prediction).reshape(-1)
         found = []
         for k, predictor in enumerate(model._predictors[-1]):
             nodes = predictor.nodes
@@ -69,7 +78,7 @@ class HistGradientBoosting:
                     np.where(leaf, 0, nodes["left"].astype(np.int64)),
                     np.where(leaf, 0, nodes["right"].astype(np.int64)),
                     nodes["value"],
-                    first + k,
+                    int(self._grown[k]),
                 )
             )
         return found

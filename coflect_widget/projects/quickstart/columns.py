@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Kind = Literal[
     "number", "category", "text", "time", "file", "array", "identity", "constant", "empty"
 ]
+#: Deviation of equal numbers, at most, in parts of their mean.
+_ROUNDING = 1e-9
 #: Endings of files that Pillow reads.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 #: What Pillow may take a file for: of others it starts programs, such as Ghostscript of PostScript.
@@ -133,6 +135,11 @@ def numbers(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
         return cells.astype(np.float64)
     return np.array([_number(cell) for cell in cells], np.float64)
+
+
+def unit_of(mean: float, std: float) -> float:
+    """What to divide by: the deviation, or 1 where it is rounding alone, of equal numbers."""
+    return std if std > _ROUNDING * abs(mean) else 1.0
 
 
 def _number(cell: Any) -> float:

@@ -51,6 +51,8 @@ def inside(count: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 def following(moments: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
     """The next `count` moments (count,) of a clock, by its months or else by its usual step.
 
+    Moments that are all on the last day of a month go on so.
+
     Raises
     ------
     ValueError
@@ -60,13 +62,23 @@ def following(moments: NDArray[np.datetime64], count: int) -> NDArray[np.datetim
     if len(known) < 2:
         raise ValueError("fewer than two moments differ")
     ahead = np.arange(1, count + 1)
-    months = known.astype("datetime64[M]")
-    if (np.diff(months).astype(int) == 1).all() and len(np.unique(known - months)) == 1:
-        after = (months[-1] + ahead).astype("datetime64[s]") + (known[-1] - months[-1])
+    days, months = known.astype("datetime64[D]"), known.astype("datetime64[M]")
+    apart = np.unique(np.diff(months).astype(int))
+    by_months = len(apart) == 1 and apart[0] >= 1
+    next_months = months[-1] + apart[0] * ahead
+    if by_months and (days == _last_days(months)).all() and len(np.unique(known - days)) == 1:
+        after = _last_days(next_months).astype("datetime64[s]") + (known[-1] - days[-1])
+    elif by_months and len(np.unique(known - months)) == 1:
+        after = next_months.astype("datetime64[s]") + (known[-1] - months[-1])
     else:
         step = np.timedelta64(int(np.median(np.diff(known).astype(np.int64))), "s")
         after = known[-1] + step * ahead
     found: NDArray[np.datetime64] = after
+    return found
+
+
+def _last_days(months: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    found: NDArray[np.datetime64] = (months + 1).astype("datetime64[D]") - 1
     return found
 
 

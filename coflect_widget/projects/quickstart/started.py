@@ -42,6 +42,7 @@ class DataSession(Session):
         **arguments: Any,
     ) -> None:
         self.pipeline, self.sheet, self.split, self.epochs = pipeline, sheet, split, epochs
+        self._settled_at: float | int | None = None  # the step whose best weights it was for
         super().__init__(pipeline.model, train_data, val_data, **arguments)
         try:
             pipeline.save(self.run.path)
@@ -62,7 +63,8 @@ class DataSession(Session):
         """How good the best weights are on the test part; what is found is kept, and told again.
 
         A figure on rows by which something was chosen is no figure of rows to come. So the test
-        part is used once, whatever is trained later.
+        part is used once, whatever is trained later. What the validation part settles, as from
+        where on a window is unusual, is settled anew where the training went on.
 
         Returns
         -------
@@ -80,17 +82,16 @@ class DataSession(Session):
         """
         run = self.run.path
         name = f"{FOLDER}/{TEST}"
+        going_on = self.state in ("training", "paused")
         if is_there(run, name):
+            changed = self.metrics["step"] != self._settled_at
+            if changed and not going_on and not self._made().closed:
+                self._settle_goal()
             told: dict[str, Any] = json.loads(read_text(run, name))
             return told
-        if self.state in ("training", "paused"):
+        if going_on:
             raise RuntimeError("the training has not ended; wait() for it, or stop() it, first")
-        self._open().checkpoints.drain()  # the best one may wait for its turn
-        weights = best_weights(run)
-        mine = self.pipeline
-        judged = mine.having(weights)
-        mine.goal.settle(judged.outputs(self._of_validation()))
-        mine.save(run)
+        mine, judged = self.pipeline, self._settle_goal()
         train, test = self.sheet.rows(self.split.train), self.sheet.rows(self.split.test)
         found = {
             "step": self.metrics["step"],
@@ -102,6 +103,16 @@ class DataSession(Session):
         with replacing(run / name) as part:
             part.write_text(json.dumps(found), encoding="utf-8")
         return found
+
+    def _settle_goal(self) -> Pipeline:
+        """Have the goal settle for the best weights, and keep it; the pipeline of these weights."""
+        step = self.metrics["step"]
+        self._open().checkpoints.drain()  # the best one may wait for its turn
+        judged = self.pipeline.having(best_weights(self.run.path))
+        self.pipeline.goal.settle(judged.outputs(self._of_validation()))
+        self.pipeline.save(self.run.path)
+        self._settled_at = step
+        return judged
 
 
 def said_of_test(found: dict[str, Any]) -> str:

@@ -139,8 +139,8 @@ def new(
     """
     from coflect_widget import __version__
 
-    found, folder = template_of(template), Path(path)
-    name = folder.resolve().name
+    found, folder = template_of(template), Path(path).resolve()
+    name = folder.name
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be the name of a project: a letter, then letters, digits, - and _"
@@ -163,9 +163,11 @@ def new(
             file = made / target
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(made, folder)
+        if folder.exists():  # and is empty; it may be where the user is
+            for one in made.iterdir():
+                shutil.move(one, folder)
+        else:
+            shutil.move(made, folder)
     if git:
         _begin_git(folder)
     return folder
@@ -173,11 +175,18 @@ def new(
 
 def _rendered(template: Template, words: Mapping[str, Any]) -> dict[str, bytes]:
     """Content of each file by its path in the project."""
-    from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, UndefinedError
+    from jinja2 import FunctionLoader, StrictUndefined, TemplateError, UndefinedError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    files = [(folder, inside) for folder in template.folders for inside in _files(folder)]
+    # What may be included: of files of one name the first folder's, and none that is not listed.
+    listed = {inside: folder for folder, inside in reversed(files)}
+
+    def included(inside: str) -> str | None:
+        return (listed[inside] / inside).read_text(encoding="utf-8") if inside in listed else None
+
     jinja = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(template.folders),
+        loader=FunctionLoader(included),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -185,28 +194,31 @@ def _rendered(template: Template, words: Mapping[str, Any]) -> dict[str, bytes]:
         autoescape=False,  # files of a project, no pages
     )
     found: dict[str, bytes] = {}
-    for folder in template.folders:
-        for inside in _files(folder):
-            try:
-                target = jinja.from_string(inside.removesuffix(_ENDING)).render(words)
-                target = _within(target, inside)
-                if target in found:
-                    continue
-                content = (folder / inside).read_bytes()
-                if inside.endswith(_ENDING):
-                    content = jinja.from_string(content.decode("utf-8")).render(words).encode()
-            except UndefinedError as error:
-                raise ValueError(
-                    f"template {inside}: {error.message}; give it with --set NAME=VALUE, or among "
-                    f"the variables of {_SETTINGS}"
-                ) from None
-            except (TemplateError, TypeError, ArithmeticError) as error:
-                raise ValueError(f"template {inside}: {error}") from None
-            except UnicodeDecodeError:
-                raise ValueError(
-                    f"template {inside} is no UTF-8; without {_ENDING} in its name it is copied"
-                ) from None
-            found[target] = content
+    for folder, inside in files:
+        try:
+            target = jinja.from_string(inside.removesuffix(_ENDING)).render(words)
+            target = _within(target, inside)
+            if target in found:
+                continue
+            content = (folder / inside).read_bytes()
+            if inside.endswith(_ENDING):
+                content = jinja.from_string(content.decode("utf-8")).render(words).encode()
+        except UndefinedError as error:
+            raise ValueError(
+                f"template {inside}: {error.message}; give it with --set NAME=VALUE, or among "
+                f"the variables of {_SETTINGS}"
+            ) from None
+        except RecursionError:
+            raise ValueError(
+                f"template {inside} includes itself, or is nested too deep; take the include out"
+            ) from None
+        except (TemplateError, TypeError, ArithmeticError) as error:
+            raise ValueError(f"template {inside}: {error}") from None
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"template {inside} is no UTF-8; without {_ENDING} in its name it is copied"
+            ) from None
+        found[target] = content
     if not found:
         raise ValueError(f"{template.folders[0]} holds no files")
     return found

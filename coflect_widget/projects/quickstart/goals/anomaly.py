@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.projects.quickstart.columns import Column, numbers
+from coflect_widget.projects.quickstart.columns import Column, numbers, unit_of
 from coflect_widget.projects.quickstart.goals.values import Values
 from coflect_widget.projects.quickstart.moments import code_of
 
 #: Of the windows of the validation part so many are told less well than the limit.
 _USUAL = 0.99
+#: Mean square of scaled windows up to which they are all the same.
+_LEAST_SPREAD = 1e-12
 
 
 class Anomaly(Values):
@@ -49,7 +51,9 @@ class Anomaly(Values):
     def fit(self, values: NDArray[Any]) -> None:
         self.outputs = int(np.prod(values.shape[1:]))
         self.means = [float(v) for v in values.mean((0, 2))]
-        self.stds = [float(v) or 1.0 for v in values.std((0, 2))]
+        self.stds = [
+            unit_of(mean, float(v)) for mean, v in zip(self.means, values.std((0, 2)), strict=True)
+        ]
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float32]:
         scaled = (values - np.array(self.means)[:, None]) / np.array(self.stds)[:, None]
@@ -77,7 +81,8 @@ class Anomaly(Values):
     def figures(self, outputs: NDArray[Any], values: NDArray[Any]) -> dict[str, float]:
         wanted = self.transform(values).astype(np.float64)
         spread = float((wanted**2).mean())
-        found = {"r2": 1 - float((outputs.astype(np.float64) ** 2).mean()) / spread}
+        off = float((outputs.astype(np.float64) ** 2).mean())
+        found = {"r2": 1 - off / spread if spread > _LEAST_SPREAD else 0.0}
         if self.limit is not None:
             found["unusual"] = float((_scores(outputs) > self.limit).mean())
         return found

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.projects.quickstart.columns import Column, numbers
+from coflect_widget.projects.quickstart.columns import Column, numbers, unit_of
 
 
 class Values:
@@ -51,7 +51,7 @@ class Values:
         there = self._numbers(values)
         self.outputs = there.shape[1]
         self.mean = float(there.mean())
-        self.std = float(there.std()) or 1.0
+        self.std = unit_of(self.mean, float(there.std()))
 
     def _numbers(self, values: NDArray[Any]) -> NDArray[np.float64]:
         return values.astype(np.float64) if values.ndim > 1 else numbers(values)[:, None]

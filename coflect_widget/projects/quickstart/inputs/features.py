@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.projects.quickstart.columns import Column, numbers, times, words_of
+from coflect_widget.projects.quickstart.columns import Column, numbers, times, unit_of, words_of
 
 #: Categories that get a column of their own: so many, and each in at least so many rows.
 _MOST, _LEAST = 50, 5
@@ -182,5 +182,5 @@ def _of_time(moments: NDArray[Any], kind: str) -> NDArray[np.float64]:
 def _scaled(
     kind: Any, source: str, label: str, values: NDArray[np.float64], fill: float
 ) -> Feature:
-    std = float(values.std()) or 1.0
-    return Feature(kind, source, label, float(values.mean()), std, fill)
+    mean = float(values.mean())
+    return Feature(kind, source, label, mean, unit_of(mean, float(values.std())), fill)

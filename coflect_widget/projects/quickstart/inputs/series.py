@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart import requested
-from coflect_widget.projects.quickstart.columns import Column, numbers
+from coflect_widget.projects.quickstart.columns import Column, numbers, unit_of
 from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.sheet import Sheet
 
@@ -69,7 +69,8 @@ class Series(OfRows):
         self.shape = (curves.shape[1], curves.shape[2])
         with np.errstate(invalid="ignore"):
             self.mean = [float(v) for v in np.nan_to_num(np.nanmean(curves, (0, 2)))]
-            self.std = [float(v) or 1.0 for v in np.nan_to_num(np.nanstd(curves, (0, 2)))]
+            stds = np.nan_to_num(np.nanstd(curves, (0, 2)))
+        self.std = [unit_of(mean, float(v)) for mean, v in zip(self.mean, stds, strict=True)]
         gaps = int(np.isnan(curves).reshape(len(curves), -1).any(1).sum())
         if gaps:
             self.said = [f"{gaps:,} series have gaps: straight lines fill them."]

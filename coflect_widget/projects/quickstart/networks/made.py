@@ -173,7 +173,7 @@ def answering(model: nn.Module) -> Callable[[NDArray[Any]], NDArray[np.float32]]
 
     Normalisations are put into the convolutions before them, and pictures lie channels last. The
     first inputs are given to the network as it is too: where it says something else, or cannot be
-    changed so, it stays as it is. For one thread at a time.
+    changed so, or raises of such pictures, it stays as it is. For one thread at a time.
     """
     model.eval()
     quick, seen = _quick(model), False
@@ -184,22 +184,33 @@ def answering(model: nn.Module) -> Callable[[NDArray[Any]], NDArray[np.float32]]
         with torch.inference_mode():
             for k in range(0, len(x), _AT_ONCE):
                 part = torch.from_numpy(x[k : k + _AT_ONCE])
-                if part.ndim == 4:
-                    part = part.contiguous(memory_format=torch.channels_last)
-                told: torch.Tensor = quick(part)
-                if not seen:
+                told = None if quick is None else _told(quick, part)
+                if told is None:
+                    told, quick = model(part), None  # what neither can take changes nothing
+                elif not seen:
                     told, other = model(part), told
                     if bool(torch.isfinite(told).all()):
                         seen = True
                         off = (told - other).abs().max() / told.abs().max().clamp(min=1)
-                        quick = quick if off <= _ALIKE else model
+                        quick = quick if off <= _ALIKE else None
                 parts.append(told.numpy())
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return answer
 
 
-def _quick(model: nn.Module) -> nn.Module:
+def _told(quick: nn.Module, part: torch.Tensor) -> torch.Tensor | None:
+    """What it says of inputs that lie channels last; None where it cannot take them so."""
+    if part.ndim == 4:
+        part = part.contiguous(memory_format=torch.channels_last)
+    try:
+        told: torch.Tensor = quick(part)
+    except Exception:  # noqa: BLE001 - a network of one's own may do anything with its inputs
+        return None
+    return told
+
+
+def _quick(model: nn.Module) -> nn.Module | None:
     try:
         from torch.fx.experimental.optimization import fuse
 
@@ -207,4 +218,4 @@ def _quick(model: nn.Module) -> nn.Module:
         found: nn.Module = fused.to(memory_format=torch.channels_last)
         return found
     except Exception:  # noqa: BLE001 - not every network can be traced, for many reasons
-        return model
+        return None
