@@ -272,7 +272,8 @@ class Tries(Held):
         ValueError
             If the branch is not there, or samples were added, left out or judged since it began.
         OSError
-            If the disk refuses; the training is as it was before then.
+            If the disk refuses; the training is as it was before then, unless the error says that
+            it was applied: then its record is tried again.
         RuntimeError
             If a training is under way in this kernel.
         """
