@@ -281,6 +281,7 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
     tell.emit(events.StateChanged(state=parts.loop.state, by="person"))
     tell.emit(parts.knobs.shown())
     parts.stream.flush()
+    parts.checkpoints.went_back()
     return recorded.result(DISK)
 
 

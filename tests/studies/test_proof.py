@@ -227,6 +227,9 @@ def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_pa
         ahead, run = state_of(session), session.run
         kept = proof.keep()
         assert run.events("kept")[0].data == kept  # on disk
+        best = run.checkpoints.best  # none of the course that was left
+        assert best is None or best.step <= 6
+        assert session._parts.checkpoints._best == (best and best.score)
         assert equal(state_of(session), here)
         assert torch.equal(torch.get_rng_state(), drawn)
         assert session.metrics["step"] == 11
