@@ -158,7 +158,14 @@ class _LossHooks(_Hooks):
             return
         if model.training:
             self._indices = self._next_indices()
-            self._loss = self._backend.losses_of_output(model, keywords, output)
+            try:
+                self._loss = self._backend.losses_of_output(model, keywords, output)
+            except Exception as error:  # noqa: BLE001 - what is looked at ends no training
+                self._next_indices = None
+                self._own.notice(
+                    "warning",
+                    f"Losses of samples are not observed from here on; training goes on: {error}",
+                )
 
     def _step(self, control: Any) -> None:
         if not self._own.open:

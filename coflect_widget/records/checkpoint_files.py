@@ -27,6 +27,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from coflect_widget.records.course import goings_back
 from coflect_widget.records.durable import sync_folder
 from coflect_widget.records.inside import TEXT_BYTES, is_there, open_inside, read_text
 from coflect_widget.records.tensors import NoTensorsError, read_tensors, shapes_in, write_tensors
@@ -139,12 +140,25 @@ class Checkpoints(list[Checkpoint]):
 
     @property
     def best(self) -> Checkpoint | None:
-        """The one with the best validation."""
+        """The one with the best validation in the run's course."""
         found: Checkpoint | None = None
-        for one in self:
+        for one in self.of_course() if any(one.score is not None for one in self) else ():
             if one.score is not None and (found is None or one.score.beats(found.score)):
                 found = one
         return found
+
+    def of_course(self) -> list[Checkpoint]:
+        """Those of what the run came to: what was gone back behind is left out."""
+        if not self:
+            return []
+        kept: set[str] = set()
+        until, back = float("inf"), ""
+        for event, seq, name in reversed(goings_back(self[0].path.parent.parent)):
+            if event < until or name == back:  # else of a course that was left
+                kept |= {one.path.name for one in self if event < one.seq < until}
+                kept.add(name)
+                until, back = seq, name
+        return [one for one in self if one.seq < until or one.path.name in kept]
 
     def of(self, step: int) -> Checkpoint | None:
         """The newest one of a step."""

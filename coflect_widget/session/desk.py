@@ -188,7 +188,6 @@ class Desk:
         if self._loop.running:
             raise ValueError("to go on from a branch, Stop this training first")
         _ = self._steering.ledger[command.intervention]
-        self._tell.command(f"keep {command.branch} of {command.intervention}")
         return _aside(lambda: self._kept(command))
 
     def _kept(self, command: events.Keep) -> Answer:

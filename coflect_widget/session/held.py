@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,10 @@ class Held:
 
     def serve(self) -> Path:
         """Let other processes of this user show and steer the training."""
+        raise NotImplementedError
+
+    def _like(self, given: Mapping[str, Any]) -> Any:
+        """Another `Session` of these arguments, whatever class this one is of."""
         raise NotImplementedError
 
     def _wait_for(self, future: Future[T], timeout: float, what: str) -> T:

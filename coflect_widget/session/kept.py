@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -229,7 +230,8 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
     ValueError
         If there is no such intervention or branch, or the data have changed since it began.
     OSError
-        If the disk refuses; the training is as it was before then.
+        If the disk refuses; the training is as it was before then, unless the error says that it
+        was applied: then its record is tried again.
     """
     _ = parts.steering.ledger[proved]
     found = Branch.of(run, parts, proved, branch)
@@ -246,6 +248,7 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
     try:
         told, text = found.take_up(parts, seq, back)
         checkpoint = parts.checkpoints.take(f"kept-{number}").result(DISK)
+        _asked(parts, f"keep {branch} of {proved}").result(DISK)
     except BaseException:
         parts.steering.restore(ledger)
         parts.keeping.put_back(read_checkpoint(before), same_data=True)
@@ -273,11 +276,28 @@ def go_on_from(run: Run, parts: Parts, proved: str, branch: events.Branch) -> ev
         author=tell.author,
         text=text,
     )
-    tell.emit(kept)
+    recorded: Future[events.Kept] = Future()
+    tell.durably(kept, recorded, kept)
     tell.emit(events.StateChanged(state=parts.loop.state, by="person"))
     tell.emit(parts.knobs.shown())
     parts.stream.flush()
-    return kept
+    parts.checkpoints.went_back()
+    return recorded.result(DISK)
+
+
+def _asked(parts: Parts, words: str) -> Future[None]:
+    """Record what a person asks for: done once the disk has it, and fails where it refuses."""
+    answer: Future[None] = Future()
+
+    def recorded(event: events.Event, error: OSError | None) -> None:
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
+
+    said = events.CommandReceived(command=words, author=parts.tell.author)
+    parts.stream.emit(said, *parts.tell.place(), on_recorded=recorded)
+    return answer
 
 
 def _follow(

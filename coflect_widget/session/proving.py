@@ -124,6 +124,7 @@ class Proving:
         self._twin = twin
         self._say = say
         self._cancelled = threading.Event()
+        self._replaces = False  # the branches of the proof before
         self._done = 0
         self._told = 0.0
         self._text = ""
@@ -149,7 +150,8 @@ class Proving:
             with tempfile.TemporaryDirectory(prefix=".proof-", dir=self._run.path) as folder:
                 found = self._prove(Path(folder))
         except BaseException:
-            forget_branches(self._run.path)
+            if self._replaces:
+                forget_branches(self._run.path)
             raise
         finally:
             self._record(over=True)
@@ -171,6 +173,7 @@ class Proving:
             forked = fork_of(parts.backend, before, parts.loop.place(), parts.loop.at_epoch)
             self._at_fork = parts.keeping.copy({})
             self._keeps: list[events.Branch] = []
+            self._replaces = True
             forget_branches(self._run.path)
             measure = self._measurement(parts)
             found: dict[str, dict[str, list[float | None]]] = {

@@ -120,7 +120,7 @@ def starting_point(run: Run, change: Change) -> Checkpoint:
     """
     left_out = {*change.without, change.until} - {""}
     first = min((one.step for one in change.added), default=None)
-    found = [one for one in _of_this_course(run) if first is None or one.step <= first]
+    found = [one for one in run.checkpoints.of_course() if first is None or one.step <= first]
     found = [one for one in found if not left_out & _in_ledger(one)]
     if found:
         return found[0] if not (left_out or change.added) else found[-1]
@@ -223,18 +223,6 @@ def _record(run: Run, start: Checkpoint, change: Change) -> list[Event]:
         if event.step <= start.step:
             kept[event.seq] = event
     return [kept[seq] for seq in sorted(kept)]
-
-
-def _of_this_course(run: Run) -> list[Checkpoint]:
-    """Checkpoints of what the run came to; what was gone back behind is left out."""
-    found = list(find_checkpoints(run.path))
-    for event in run.iter_events("resumed"):
-        back, seq = Path(str(event.data["checkpoint"])).name, int(event.data["seq"])
-        found = [
-            one for one in found
-            if one.seq > event.seq or one.seq < seq or one.path.name == back
-        ]  # fmt: skip
-    return found
 
 
 def _in_ledger(checkpoint: Checkpoint) -> set[str]:

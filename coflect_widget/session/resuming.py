@@ -34,6 +34,8 @@ from coflect_widget.records.inside import open_inside
 from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.run import Run
 from coflect_widget.session.keeping import draws_by_itself
+from coflect_widget.studies.controls import tally_of
+from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import given_names
 
 if TYPE_CHECKING:
@@ -385,6 +387,9 @@ def go_on(resumed: Resume, parts: Parts) -> None:
         parts.controls.look(replaying.look)
     parts.tell.emit(resumed.event())
     parts.tell.notice("info", resumed.sentence())
+    recorded = Run(resumed.path).events()
+    parts.findings.adopt(findings_of(recorded), tally_of(recorded))
+    parts.findings.go_back(parts.loop.step)
     parts.own_loop.at_step = partial(_follow, resumed.path, parts)
     resumed.contents = None  # its arrays are copied
 

@@ -48,8 +48,6 @@ from coflect_widget.session.showing import Shows
 from coflect_widget.session.starting import Starter
 from coflect_widget.session.trying import Tries, kept_of, proved_of
 from coflect_widget.session.waiting import Waits
-from coflect_widget.studies.controls import tally_of
-from coflect_widget.studies.findings import findings_of
 from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
@@ -289,8 +287,6 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         try:
             if resumed is not None:
                 go_on(resumed, self._parts)
-                recorded = self._run.events()
-                self._parts.findings.adopt(findings_of(recorded), tally_of(recorded))
             else:
                 self._parts.tell.emit(started)
             self._parts.tell.emit(self._parts.knobs.shown())
@@ -426,6 +422,9 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         if error is not None and parts is not None and parts.loop.on_this_thread:
             parts.own_loop.end("failed", error)
         self.close()
+
+    def _like(self, given: Mapping[str, Any]) -> Session:
+        return Session(**given)
 
     def _tell_assumptions(self) -> None:
         """Say and record what the backend has guessed since the last time."""

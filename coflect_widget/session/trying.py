@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from pydantic import PrivateAttr
 
@@ -272,7 +272,8 @@ class Tries(Held):
         ValueError
             If the branch is not there, or samples were added, left out or judged since it began.
         OSError
-            If the disk refuses; the training is as it was before then.
+            If the disk refuses; the training is as it was before then, unless the error says that
+            it was applied: then its record is tried again.
         RuntimeError
             If a training is under way in this kernel.
         """
@@ -333,8 +334,7 @@ class Tries(Held):
             config[section] = {**config[section], **values} if isinstance(values, dict) else values
         given.setdefault("config", config)
         with kernel.beside():
-            made: Any = type(cast("Any", self))(**given, resume=start)
-        return made
+            return self._like({**given, "resume": start})
 
 
 def _copies(given: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:

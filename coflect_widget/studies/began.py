@@ -67,6 +67,11 @@ class Course:
             self.kept = [*(thinned(kept) if len(kept) >= self._most else kept), new]
         return new
 
+    def finish(self) -> None:
+        """Wait for the copies that a device still makes; on any thread."""
+        for one in self.kept:
+            one.made()
+
     def copies(self, step: int) -> bool:
         """Whether an epoch's end at this step is worth a copy: as far apart as the others are."""
         if self._most < FEWEST or (self.kept and self.kept[-1].step == step):

@@ -123,10 +123,10 @@ class Finder:
         self._known: dict[str, _Known] = {}
         self._next: tuple[Kept, bool] | None = None
         self._changed = threading.Condition()
-        self._busy = self._closed = False
+        self._busy = self._closed = self._copies = False
         self._rest_until = 0.0
         self._rounds = 0
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._serve, name="coflect-findings", daemon=True)
 
     # --- at a step boundary, on the training thread or while nothing trains --------------------
 
@@ -134,8 +134,8 @@ class Finder:
         """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
         if self._by_itself and looks:
             self.look(step, epoch, last=last, asks=self._asks)
-        if self._able and self._course.copies(step):
-            self._copied(step, epoch)
+        if self._able and self._course.copies(step) and self._copied(step, epoch) is not None:
+            self._wake()
 
     def go_back(self, step: int) -> None:
         """The run goes on from this step; while nothing trains."""
@@ -171,10 +171,12 @@ class Finder:
         with self._changed:
             waiting = self._next is not None and self._next[1]
             self._next = now, asks or waiting
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="coflect-findings", daemon=True
-                )
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._copies = True
+            if self._thread.ident is None and not self._closed:
                 self._thread.start()
             self._changed.notify_all()
 
@@ -274,12 +276,17 @@ class Finder:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed or self._next)
-                if self._closed or self._next is None:
+                self._changed.wait_for(lambda: self._closed or self._copies)
+                if self._closed:
                     return
-                (now, asks), self._next, self._busy = self._next, None, True
+                wanted, self._next, self._copies = self._next, None, False
+                self._busy = wanted is not None
             started = time.monotonic()
             try:
+                self._course.finish()
+                if wanted is None:
+                    continue
+                now, asks = wanted
                 self._round(now.made(), now.epoch, asks=asks)
                 for known in list(self._known.values()):
                     self._look_back(known, now)

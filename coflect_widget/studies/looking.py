@@ -5,6 +5,7 @@ Samples are read on the thread that asks; all that computes is done by the worke
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -172,7 +173,7 @@ def _marked(carriers: Sequence[Carrier]) -> tuple[Array, list[Region]]:
 def snapshot_of(
     backend: Any, structure: bytes | Exception, modality: Modality
 ) -> Callable[[], Snapshot]:
-    """Copy a backend's weights, between two steps.
+    """Copy a backend's weights, between two steps; what it gives may be called again.
 
     Raises
     ------
@@ -184,9 +185,14 @@ def snapshot_of(
     finish = backend.copy_weights(list(arrays.values()))
     # The last part of a device's copy is waited for on the thread that needs the weights.
 
+    finishing = threading.Lock()
+
     def made() -> Snapshot:
-        if finish is not None:
-            finish()
+        nonlocal finish
+        with finishing:  # good for one call: after it the device's memory is another copy's
+            if finish is not None:
+                finish()
+                finish = None
         return Snapshot(backend.explainer, sent, arrays, modality)
 
     return made

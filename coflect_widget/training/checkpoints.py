@@ -157,6 +157,11 @@ class CheckpointKeeper:
             self._said = step
             self.now(reason)
 
+    def went_back(self) -> None:
+        """The run has gone back, and its record says so: the best is that of this course."""
+        best = find_checkpoints(self._run).best
+        self._best = None if best is None else best.score
+
     # --- any thread --------------------------------------------------------------------------
 
     def take(self, name: str = "") -> Future[Checkpoint]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 import transformers
 
 import coflect_widget as coflect
+from coflect_widget.backends.torch import token_losses
 from coflect_widget.backends.torch.token_losses import losses_of_output, losses_of_tokens
 
 WORDS, LENGTH, ROWS, SPOILT = 64, 12, 48, 4
@@ -32,7 +33,7 @@ def rows():
     return [{"input_ids": torch.from_numpy(row), "labels": torch.from_numpy(row)} for row in ids]
 
 
-def test_losses_of_samples_are_those_of_the_model():
+def test_losses_of_samples_are_those_of_the_model(monkeypatch):
     net, batch = model().eval(), rows()[:6]
     ids = torch.stack([row["input_ids"] for row in batch])
     labels = ids.clone()
@@ -43,6 +44,8 @@ def test_losses_of_samples_are_those_of_the_model():
     assert float((found * tokens).sum() / tokens.sum()) == pytest.approx(
         float(output.loss.detach()), abs=1e-5
     )
+    monkeypatch.setattr(token_losses, "TOKENS", 5)  # of 12, and the last slice is a part of one
+    assert torch.allclose(losses_of_output(net, {"labels": labels}, output), found, atol=1e-5)
     whole = losses_of_tokens(output.logits, labels, shifted=False)
     own = F.cross_entropy(output.logits.mT, labels, ignore_index=-100, reduction="none")
     assert torch.allclose(whole[0], own[0].mean(), atol=1e-5)
@@ -77,3 +80,28 @@ def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
         assert store.loss[:SPOILT].min() > np.median(store.loss[SPOILT:])
         assert 0 < session.metrics["loss"] < np.log(WORDS)
         assert set(range(SPOILT)) <= {one.index for one in session.candidates}
+
+
+class OwnLoss(transformers.Trainer):
+    def compute_loss(self, net, inputs, *given, **more):
+        labels = inputs.pop("labels")
+        logits = net(**inputs).logits
+        return F.cross_entropy(logits[:, :-1].mT, labels[:, 1:])
+
+
+def test_a_trainer_whose_losses_cannot_be_told_trains_all_the_same(tmp_path):
+    net, data = model(), rows()
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "out"), max_steps=3, per_device_train_batch_size=16,
+        report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
+    )  # fmt: skip
+    with coflect.Session(net, data, task="own_loss", run_dir=tmp_path) as session:
+        callbacks = [session.transformers_callback()]
+        trainer = OwnLoss(model=net, args=arguments, train_dataset=data, callbacks=callbacks)
+        with pytest.warns(RuntimeWarning, match="Nothing of this training was recorded"):
+            trainer.train()
+        assert session.state == "finished"
+        assert trainer.state.global_step == 3
+    said = [one.data.text for one in session.events("notice") if "not observed" in one.data.text]
+    assert len(said) == 1
+    assert "no labels" in said[0]

@@ -47,6 +47,20 @@ def again_from_disk(session, rows):
     return read.predict(rows)
 
 
+def test_what_would_have_been_is_a_session_of_its_own(start):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(45, 12, 80), "paid": rng.gamma(2, 800, 80)})
+    frame["left"] = np.where(frame["age"] > 45, "yes", "no")
+    session = start(frame, target="left", leave_out=())
+    session.checkpoint("start")
+    session.train(steps=3)
+    assert session.wait(60)
+    replay = session.replay()
+    assert replay.wait(60)
+    [mine, other] = [run.checkpoints.last for run in (session.run, replay)]
+    assert mine.weights.read_bytes() == other.weights.read_bytes()
+
+
 def test_a_messy_table(start, tmp_path, capsys):
     session = start(FILES["mixed"](tmp_path), target="left")
     said = capsys.readouterr().out

@@ -130,6 +130,31 @@ def written(run, step, seq, **more):
     return write_checkpoint(run / "checkpoints", manifest(step, seq, **more), contents)
 
 
+def test_the_best_is_of_the_course_that_the_run_took(run):
+    best = {"metric": "accuracy", "direction": "higher", "value": 0.9}
+    first = written(run, 2, 20, score={**best, "value": 0.6})
+    left = written(run, 5, 50, score=best)
+    kept = written(run, 4, 60)
+
+    def resumed(number, seq, checkpoint):
+        data = {"checkpoint": f"checkpoints/{checkpoint.path.name}", "seq": seq}
+        event = {"seq": number, "ts": "2026-01-01T00:00:00Z", "run_id": "r", "type": "resumed",
+                 "step": 4, "epoch": 0, "data": data}  # fmt: skip
+        with (run / "events.jsonl").open("a") as record:
+            record.write(json.dumps(event) + "\n")
+
+    assert find_checkpoints(run).best == left
+    resumed(61, 30, kept)
+    assert find_checkpoints(run).best == first
+    assert find_checkpoints(run).of_course() == [first, kept]
+    later = written(run, 7, 70, score={**best, "value": 0.7})
+    assert find_checkpoints(run).best == later
+    resumed(80, 60, kept)  # once more, from there
+    assert find_checkpoints(run).of_course() == [first, kept]
+    resumed(90, 50, left)  # and back to what was before
+    assert find_checkpoints(run).of_course() == [first, left]
+
+
 def test_last_best_named_and_one_of_a_step(run):
     best = {"metric": "accuracy", "direction": "higher", "value": 0.9}
     written(run, 5, 50, name="a", score=best)

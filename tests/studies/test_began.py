@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coflect_widget as coflect
+from coflect_widget.backends.base import WeightSpec
+from coflect_widget.data import synthetic
 from coflect_widget.events import Finding, PullThen
 from coflect_widget.studies.began import MOST, Course, began, thinned
 from coflect_widget.studies.findings import findings_of
+from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.ui.began import add_pulls, with_beginning
 from coflect_widget.ui.view import replay
 from tests.conftest import tiny_cnn
@@ -65,6 +68,66 @@ def test_copies_span_the_run_and_take_little_room():
     assert not large.kept
     assert thinned(list(range(7))) == [0, 2, 4, 6]
     assert thinned(list(range(6))) == [0, 2, 4, 5]
+
+
+class OnDevice:
+    """A backend whose copies wait in memory that the next one takes once they were read."""
+
+    explainer = ""
+
+    def __init__(self):
+        self.weight, self.pool, self.made = 0.0, [], 0
+
+    def weight_specs(self):
+        return [WeightSpec("w", (1,), "float32")]
+
+    def copy_weights(self, destination):
+        memory = self.pool.pop() if self.pool else np.zeros(1, np.float32)
+        self.made += not memory[0]
+        memory[0] = self.weight
+
+        def finish():
+            destination[0][:] = memory
+            self.pool.append(memory)
+
+        return finish
+
+
+def test_weights_that_are_looked_at_again_are_those_that_were_copied():
+    backend = OnDevice()
+    course = Course(lambda: snapshot_of(backend, b"", None), 1000)
+    for step in range(1, 6):
+        backend.weight = float(step)
+        course.add(step, step)
+        course.finish()
+        seen = [one.made().weights["w"][0] for one in course.kept]
+        assert seen == list(range(1, step + 1))
+    assert len(backend.pool) == backend.made == 1
+
+
+def test_of_a_course_that_was_left_no_pull_is_kept(tmp_path):
+    data = synthetic(n=40)
+    given = {
+        "run_dir": tmp_path,
+        "batch_size": 20,
+        "config": {"findings": {"act": "off"}, "attribution": {"budget": 0}},
+    }
+    with coflect.Session(tiny_cnn(4), data, **given) as session:
+        session.train(steps=1)
+        assert session.wait(60)
+        session.checkpoint("early")
+        session.train(steps=2)
+        assert session.wait(60)
+        rows = [PullThen(step=step, epoch=step, pull=0.5, low=0, high=1) for step in (1, 3)]
+        session._parts.tell.emit(
+            Finding(
+                id="f1", index=[1], regions=[{}], looked=9, share=1, pull=1, interval=(0.9, 1),
+                held_out=False, classes=[0], since=2, count=1, text="?", history=rows,
+            )
+        )  # fmt: skip
+    early = session.run.checkpoints["early"]
+    with coflect.Session(tiny_cnn(4), data, **given, resume=early) as session:
+        assert [one.step for one in session._parts.findings.found[0].history] == [1]
 
 
 def test_the_charts_have_its_line_and_its_mark():

@@ -201,6 +201,10 @@ def state_of(session):
     return {k: v.clone() for k, v in session._backend.model.state_dict().items()}
 
 
+def refuse(*given, **more):
+    raise OSError(28, "No space left on device")
+
+
 def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
@@ -217,11 +221,15 @@ def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_pa
         later = session.feedback(sample=4, look=(0.5, 0.5, 0.9, 0.9))
         proof = session.prove(told, steps=5, seeds=2, say=lambda text: None)
         assert proof.keeps == ["untreated", "treated", "placebo"]
+        branches = sorted(one.name for one in (session.run.path / "branches").iterdir())
         session.train(steps=4)
         assert session.wait(240)
         ahead, run = state_of(session), session.run
         kept = proof.keep()
         assert run.events("kept")[0].data == kept  # on disk
+        best = run.checkpoints.best  # none of the course that was left
+        assert best is None or best.step <= 6
+        assert session._parts.checkpoints._best == (best and best.score)
         assert equal(state_of(session), here)
         assert torch.equal(torch.get_rng_state(), drawn)
         assert session.metrics["step"] == 11
@@ -254,6 +262,14 @@ def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_pa
         assert session.interventions[-1].understood.startswith("i1 again: ")
         assert equal(state_of(session), here)
 
+        desk = session._parts.desk
+
+        def at_once(text):
+            desk.proving.cancel()
+
+        with pytest.raises(Ended):  # before a branch began: those of the proof before are there
+            session.prove(told, steps=5, seeds=2, say=at_once)
+        assert sorted(one.name for one in (run.path / "branches").iterdir()) == branches
         with pytest.raises(ValueError, match="branch='best'"):
             proof.keep("best")
         with pytest.raises(ValueError, match="there is no treated branch of 'i2'"):
@@ -267,6 +283,10 @@ def test_a_branch_is_gone_on_with_and_what_was_before_can_be_gone_back_to(tmp_pa
                 "take",
                 lambda name: full if name.startswith("kept") else took(name),
             )
+            with pytest.raises(OSError, match="No space left"):
+                session.keep(told, "untreated")
+        with monkeypatch.context() as disk:
+            disk.setattr(session._parts.stream._journal, "append", refuse)
             with pytest.raises(OSError, match="No space left"):
                 session.keep(told, "untreated")
         assert equal(state_of(session), here)  # as before

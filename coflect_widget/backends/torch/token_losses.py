@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 #: Label of a token that is in no loss.
 NO_LABEL = -100
+#: Tokens whose losses are computed at once: with 128,000 words their logits take 128 MB.
+TOKENS = 256
 #: What a model's loss is called where each token is predicted from those before it.
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _NO_TOKENS = (
@@ -22,7 +24,7 @@ _NO_TOKENS = (
 def losses_of_tokens(logits: Tensor, labels: Tensor, *, shifted: bool) -> Tensor:
     """Mean cross-entropy (B,) in nats over the tokens of each sample that have a label.
 
-    Row by row, so that no second copy of all logits is made.
+    Some tokens of a row at a time, so that no second copy of all logits is made.
 
     Parameters
     ----------
@@ -36,9 +38,11 @@ def losses_of_tokens(logits: Tensor, labels: Tensor, *, shifted: bool) -> Tensor
     with torch.no_grad():
         for row, wanted in zip(logits, labels.to(logits.device), strict=True):
             given, target = (row[:-1], wanted[1:]) if shifted else (row, wanted)
-            total = F.cross_entropy(
-                given.float(), target, ignore_index=NO_LABEL, reduction="sum"
-            )  # fmt: skip
+            total = torch.zeros((), device=row.device)
+            for some, wanted_of_some in zip(given.split(TOKENS), target.split(TOKENS), strict=True):
+                total += F.cross_entropy(
+                    some.float(), wanted_of_some, ignore_index=NO_LABEL, reduction="sum"
+                )
             found.append(total / (target != NO_LABEL).sum().clamp(min=1))
     return torch.stack(found)
 

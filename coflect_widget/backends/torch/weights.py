@@ -94,11 +94,15 @@ class WeightCopies:
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record(stream)
 
+        mine = [memory]  # until it was read: then it is there for the next copy
+
         def finish() -> None:
+            if not mine:
+                return
             copied.synchronize()
             for array, pinned in zip(destination, memory, strict=True):
                 np.copyto(array, pinned.numpy())
-            self._pinned.append(memory)
+            self._pinned.append(mine.pop())
 
         return finish
 
