@@ -1,13 +1,32 @@
-"""One short training whose run, file and first map the tests of the service share."""
+"""What tests of quickstart share: sessions that are closed, and one short training of a service."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import coflect_widget as coflect
 from coflect_widget.projects.quickstart.pipeline import Pipeline
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Makes sessions by quickstart and closes them."""
+    made = []
+
+    def make(data, **arguments):
+        session = coflect.quickstart(data, run_dir=tmp_path / "runs", **arguments)
+        made.append(session)
+        return session
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield make
+    torch.set_num_threads(threads)
+    for session in made:
+        session.close()
 
 
 @pytest.fixture(scope="session")

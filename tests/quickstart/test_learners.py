@@ -8,32 +8,12 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
-import coflect_widget as coflect
 from benchmarks.quickstart.messy import FILES
 from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.backends.trees.growing import GROWERS
 from coflect_widget.projects.endpoint.service import Asked, Service
 from coflect_widget.projects.quickstart.networks.made import answering, make, outputs_of
 from coflect_widget.projects.quickstart.pipeline import Pipeline
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Makes sessions by quickstart and closes them."""
-    made = []
-
-    def begin(data, **arguments):
-        session = coflect.quickstart(data, run_dir=tmp_path / "runs", **arguments)
-        made.append(session)
-        return session
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield begin
-    torch.set_num_threads(threads)
-    for session in made:
-        session.close()
-
 
 # --- boosted trees --------------------------------------------------------------------------------
 

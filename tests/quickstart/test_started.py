@@ -5,31 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 import coflect_widget as coflect
 from benchmarks.quickstart.messy import FILES
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.projects.quickstart.sheet import TEST, TRAIN
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Makes sessions by quickstart and closes them."""
-    made = []
-
-    def make(data, **arguments):
-        session = coflect.quickstart(data, run_dir=tmp_path / "runs", **arguments)
-        made.append(session)
-        return session
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield make
-    torch.set_num_threads(threads)
-    for session in made:
-        session.close()
 
 
 def trained(session, epochs):
