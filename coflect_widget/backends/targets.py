@@ -10,6 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.source import Source
+from coflect_widget.tasks import MultiLabel
+
 Kind = Literal[
     "class numbers",  # (N,) of integers
     "column",  # (N, 1) of integers
@@ -92,3 +95,30 @@ def label_remedy(kind: Kind, name: str = "labels", *, alone: bool = False) -> st
             "model and task='segmentation'"
         )
     return "pass class numbers as integers of shape (N,)"
+
+
+def task_of_labels(rows: NDArray[Any], source: Source, asked: str) -> MultiLabel:
+    """The task of targets (N, L) of several labels, 1 where a label is there and 0 where not.
+
+    Parameters
+    ----------
+    rows : ndarray (N, L)
+        Of all samples of `source`, or of those that it probes.
+    asked : str
+        What asks for such targets, as an error begins.
+
+    Raises
+    ------
+    ValueError
+        Where a target is below 0 or above 1; it names index and label.
+    """
+    wrong = np.argwhere((rows < 0) | (rows > 1))
+    if len(wrong):
+        row, label = wrong[0].tolist()
+        at = row if len(rows) == source.length else source.probes()[row]
+        raise ValueError(
+            f"{source.argument} has the target {rows[row, label]:g} at index {at}, label {label}; "
+            f"{asked} needs 1 where a label is there and 0 where it is not"
+        )
+    share = (rows > 0.5).mean(axis=0)
+    return MultiLabel(rows.shape[1], float(np.maximum(share, 1 - share).mean()))

@@ -19,6 +19,7 @@ from coflect_widget.backends.keras.model import Head
 from coflect_widget.backends.keras.ops import TfOps
 from coflect_widget.backends.keras.step import make_outputs, other_metrics
 from coflect_widget.backends.keras.targets import Form
+from coflect_widget.backends.targets import task_of_labels
 from coflect_widget.tasks import MultiLabel, Regression
 
 Rows = NDArray[np.float32]
@@ -241,18 +242,9 @@ class LabelsBackend(_NumbersBackend):
                 "keras.losses.BinaryCrossentropy(from_logits=True)"
             )
         self.check_columns(count)
-        for source in self.sources():
-            known = source.labels()
-            wrong = np.argwhere((known < 0) | (known > 1))
-            if len(wrong):
-                row, label = wrong[0].tolist()
-                at = row if len(known) == source.length else source.probes()[row]
-                raise ValueError(
-                    f"{source.argument} has the target {known[row, label]:g} at index {at}, label "
-                    f"{label}; task='multi_label' needs 1 where a label is there and 0 where not"
-                )
-        share = (self.train_source.labels() > 0.5).mean(0)
-        self.task = MultiLabel(count, float(np.maximum(share, 1 - share).mean()))
+        asked = f"task={MultiLabel.name!r}"
+        # the training part first: its share of each label is what guessing comes to
+        self.task, *_ = [task_of_labels(one.labels(), one, asked) for one in self.sources()]
 
     def ops(self) -> TfOps:
         return LabelOps()

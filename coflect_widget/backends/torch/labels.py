@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coflect_widget.backends.targets import kind_of_targets
+from coflect_widget.backends.targets import kind_of_targets, task_of_labels
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.tasks import MultiLabel
@@ -90,14 +89,7 @@ def labels_task(
             f"targets of shape (N, {values.shape[1]}); for one label, there or not, pass class "
             "numbers as integers (N,) and a model of two outputs"
         )
-    wrong = np.argwhere((values < 0) | (values > 1))
-    if len(wrong):
-        row, label = wrong[0].tolist()
-        at = row if len(values) == source.length else source.probes()[row]
-        raise ValueError(
-            f"{source.argument} has the target {values[row, label]:g} at index {at}, label "
-            f"{label}; {asked} needs 1 where a label is there and 0 where it is not"
-        )
+    made = task_of_labels(values, source, asked)
     labels = values.shape[1]
     if num_classes not in (None, labels):
         raise ValueError(
@@ -109,8 +101,6 @@ def labels_task(
             "class_weight= is for one class a sample; give loss=torch.nn.BCEWithLogitsLoss("
             "pos_weight=...) the weight of each label"
         )
-    share = (values > 0.5).mean(axis=0)
-    made = MultiLabel(labels, float(np.maximum(share, 1 - share).mean()))
     said = []
     if not told:
         said.append(
