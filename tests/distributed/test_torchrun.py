@@ -24,11 +24,12 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 @contextmanager
-def started(folder, *arguments, launcher=TORCHRUN):
+def started(folder, *arguments, launcher=TORCHRUN, script=SCRIPT):
     """The script in two processes; ends them, whatever happened."""
+    place = (str(folder),) if script is SCRIPT else ()
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, *launcher, str(SCRIPT), str(folder), *arguments],
+            [sys.executable, *launcher, str(script), *place, *arguments],
             stdout=said, stderr=said, env=ENVIRONMENT, cwd=HERE, start_new_session=True,
         )  # fmt: skip
         try:

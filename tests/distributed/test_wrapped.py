@@ -90,6 +90,14 @@ def test_what_weights_spread_over_processes_cannot_do_is_refused(make_session, m
             make_session(model=model, **more)
 
 
+def test_a_session_made_before_the_weights_were_spread_is_refused(make_session, met):
+    model, data = tiny_cnn(), coflect.data.synthetic(n=8)
+    session = make_session(model=model, data=data)
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (1,)))
+    with pytest.raises(ValueError, match="make the Session after that"):
+        next(iter(session.loop([1, 2])))
+
+
 def test_a_gradient_added_is_that_of_a_backward_pass():
     model, other = tiny_cnn(), tiny_cnn()
     x = torch.rand(4, 3, 32, 32)

@@ -177,7 +177,16 @@ class Ranked:
         return follows()
 
     def group(self) -> Group:  # noqa: D102 - as `Backend` has it
+        self._check_whole()
         return find_group()
+
+    def _check_whole(self) -> None:
+        """Raise ValueError where the weights were spread over processes under the session."""
+        if is_spread(self.model):
+            raise ValueError(
+                "the model's weights were spread over processes (FSDP, DTensor) after the session "
+                "was made; make the Session after that, from the model as it is then"
+            )
 
     def _take_off(self, model: nn.Module) -> nn.Module:
         """The model alone; who wraps one has met the other processes already."""

@@ -59,6 +59,9 @@ class Spread(KeepsState, Ranked, SourcedBackend):
             self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
         return model
 
+    def _check_whole(self) -> None:
+        """They are spread, as is known here."""
+
     def choose(self, model: nn.Module, wanted: str | None) -> torch.device:
         """Where the model is; it is not moved."""
         del wanted
