@@ -1,6 +1,7 @@
 """Every command, as a process."""
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,23 @@ def test_audit_open_trials_and_a_project_at_once(two, tmp_path):  # noqa: F811
     assert any(project.iterdir())
     for words in (("trials", tmp_path), ("connect", run)):
         assert done[words].stderr.startswith("coflect: ")
+
+
+def test_a_package_brings_a_command_of_its_own(tmp_path, monkeypatch):
+    facts = tmp_path / "shouting-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text("[coflect.modules]\nshout = shouting:shout\n")
+    (tmp_path / "shouting.py").write_text(
+        "def shout(words):\n"
+        "    if not words: raise ValueError('what?')\n"
+        "    print(' '.join(words).upper())\n    return 3\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    done = coflect("shout", "it", "--json")
+    assert (done.returncode, done.stdout) == (3, "IT --JSON\n")
+    assert (coflect("shout").returncode, coflect("shout").stderr) == (1, "coflect: what?\n")
+    assert answer("hitl", "list", "modules") == {"shout": "shouting:shout", "hitl": "built in"}
 
 
 def test_doctor_and_what_is_misspelt():

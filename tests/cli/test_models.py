@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import coflect_widget as coflect
 from coflect_widget.cli.given import called
@@ -37,6 +38,13 @@ def test_evaluate_export_and_report(run, tmp_path):
     folder = Path(answer("report", run, "--name", "one", "--folder", tmp_path)["folder"])
     assert (folder / "manifest.yaml").exists()
     assert (folder / "figures" / "calibration.svg").exists(), "of the evaluation above"
+    test = coflect.data.synthetic(n=24, seed=2)
+    with pytest.raises(ValueError, match="go together"):
+        coflect.report([run], "anew", tmp_path, data=test)
+    anew = coflect.report([run], "anew", tmp_path, data=test, model=lambda _: tiny_cnn(seed=5))
+    (told,) = yaml.safe_load((anew / "manifest.yaml").read_text())["runs"]
+    assert told["evaluation"]["path"] == "evaluations/eval_002"
+    assert coflect.open_run(run).evaluations[-1].facts["n"] == 24
 
 
 def test_what_fails(run, tmp_path):
