@@ -374,8 +374,6 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             If the disk refuses; it is tried again.
         """
         parts = self._led(steers=False)
-        if parts.backend.without_weights:
-            raise ValueError(parts.backend.without_weights)
         taken = parts.checkpoints.take(checkpoint_name(name, self._run.checkpoints))
         written: Checkpoint = self._wait_for(taken, timeout, "checkpoint()")
         parts.stream.flush()

@@ -38,12 +38,17 @@ def test_evaluate_export_and_report(run, tmp_path):
     folder = Path(answer("report", run, "--name", "one", "--folder", tmp_path)["folder"])
     assert (folder / "manifest.yaml").exists()
     assert (folder / "figures" / "calibration.svg").exists(), "of the evaluation above"
+
+
+@pytest.mark.slow
+def test_a_report_that_measures_its_runs_anew(run, tmp_path):
+    before = len(coflect.open_run(run).evaluations)
     test = coflect.data.synthetic(n=24, seed=2)
     with pytest.raises(ValueError, match="go together"):
         coflect.report([run], "anew", tmp_path, data=test)
     anew = coflect.report([run], "anew", tmp_path, data=test, model=lambda _: tiny_cnn(seed=5))
     (told,) = yaml.safe_load((anew / "manifest.yaml").read_text())["runs"]
-    assert told["evaluation"]["path"] == "evaluations/eval_002"
+    assert told["evaluation"]["path"] == f"evaluations/eval_{before + 1:03d}"
     assert coflect.open_run(run).evaluations[-1].facts["n"] == 24
 
 
