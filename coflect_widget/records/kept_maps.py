@@ -87,11 +87,10 @@ class KeptMaps:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = runs
-        self._newest = [newest_maps(run.path) for run in runs]
 
     def offered(self) -> list[int]:
         """Samples with a map, those first that most runs have; at most `MOST_OFFERED`."""
-        counted = Counter(sample for steps in self._newest for sample in steps)
+        counted = Counter(sample for run in self._runs for sample in newest_maps(run.path))
         return sorted(counted, key=lambda one: (-counted[one], one))[:MOST_OFFERED]
 
     def beside(self, sample: int) -> Beside:
@@ -99,11 +98,11 @@ class KeptMaps:
         shown: list[Small] = []
         prints: set[str] = set()
         looked = 0
-        for place, (run, steps) in enumerate(zip(self._runs, self._newest, strict=True)):
+        for place, run in enumerate(self._runs):
             if len(shown) == MOST_SHOWN:
                 break
             looked += 1
-            gallery, step = Gallery(run.path), steps.get(sample)
+            gallery, step = Gallery(run.path), newest_maps(run.path).get(sample)
             png = None
             if step is not None:
                 png = gallery.glimpse(f"overlays/sample_{sample:06d}_step_{step:08d}.npz")

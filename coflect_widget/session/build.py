@@ -207,7 +207,7 @@ def build(
         path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
     unkept = partial(Unkept, backend.without_weights)
-    checkpoints = (unkept if backend.without_weights else roles.checkpoints)(
+    checkpoints: Any = (unkept if backend.without_weights else roles.checkpoints)(
         path,
         controls,
         lambda memory: parts.keeping.copy(memory),
