@@ -1,6 +1,7 @@
 """A run on S3, as moto serves it on this machine: copied while it trains, and read from there."""
 
 import json
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -22,6 +23,8 @@ def bucket(monkeypatch, tmp_path):
     server.start()
     address, port = server.get_host_and_port()
     options = {"endpoint_url": f"http://{address}:{port}", "key": "us", "secret": "hush"}
+    reset = Request(f"{options['endpoint_url']}/moto-api/reset", method="POST")
+    urlopen(reset).close()  # what servers of before were told is kept in the process
     S3FileSystem(**options).mkdir("bucket")
     yield options
     server.stop()
@@ -56,6 +59,7 @@ def test_a_training_is_copied_at_its_checkpoints_and_its_end(bucket, tmp_path):
         if file.is_file()
     }
     assert names(bucket) == here
+    assert f"{folder.name}/summary.json" in here
     assert "hush" not in json.dumps([event.data for event in session.events()], default=str)
 
     (row,) = coflect.runs("s3://bucket/runs", options=bucket).rows
