@@ -368,7 +368,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         Raises
         ------
         ValueError
-            If the name cannot be used, or another checkpoint of this run has it.
+            If the name cannot be used, or another checkpoint of this run has it; or where the
+            model's weights cannot be kept.
         OSError
             If the disk refuses; it is tried again.
         """
