@@ -111,7 +111,7 @@ class KerasBackend(Exports, KeepsState, Meanings):
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         found = find_inputs(model, self.sources())
-        self.modality, self._entry = found.modality, found.entry
+        self.modality, self._entry, self.layout = found.modality, found.entry, found.layout
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         head, self.num_classes = self.find_meaning(outputs)
@@ -237,7 +237,7 @@ class KerasBackend(Exports, KeepsState, Meanings):
             Update the compiled metrics as well, as ``fit`` does.
         """
         if weights is None:
-            weights = np.ones(len(indices), np.float32)
+            weights = self.even_weights(len(indices))
         if self.knobs.values.any:  # a callback of ``fit`` may have set a value
             self.knobs.values.settle()
         guidance, extra = self.guiding, None
