@@ -1,4 +1,4 @@
-"""What outputs are to guidance where they are no classes: values, several labels, places.
+"""What outputs are to guidance where they are no classes: values, scores, several labels, places.
 
 Each puts some functions in the place of a framework's own (`differentiable.Ops`) and leaves the
 rest to them.
@@ -53,6 +53,20 @@ class OfValues(_Beside):
     def of_classes(self, logits: Any, targets: Any) -> Any:
         """The values (B, 1), added up."""
         return self._ops.sum(logits, axis=1, keepdims=True)
+
+
+class OfScores(OfValues):
+    """Outputs (B, 1) are scores of which no target is known: guidance keeps them as they are.
+
+    The loss of the training alone says what is right.
+    """
+
+    def __init__(self, ops: Any) -> None:
+        super().__init__(ops, 0.0)
+
+    def cross_entropy(self, logits: Any, targets: Any) -> Any:
+        """0 for each row, (B,)."""
+        return self._ops.sum(0 * logits, axis=1)
 
 
 class OfLabels(_Beside):
