@@ -10,7 +10,11 @@ import transformers
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch import token_losses
-from coflect_widget.backends.torch.token_losses import losses_of_output, losses_of_tokens
+from coflect_widget.backends.torch.token_losses import (
+    losses_of_graph,
+    losses_of_output,
+    losses_of_tokens,
+)
 
 WORDS, LENGTH, ROWS, SPOILT = 64, 12, 48, 4
 
@@ -44,6 +48,11 @@ def test_losses_of_samples_are_those_of_the_model(monkeypatch):
     assert float((found * tokens).sum() / tokens.sum()) == pytest.approx(
         float(output.loss.detach()), abs=1e-5
     )
+    read = losses_of_graph(output.loss / 3 * 3, labels, WORDS)
+    assert torch.equal(read, found)
+    with torch.no_grad():
+        output = net(input_ids=ids, labels=labels)
+    assert losses_of_graph(output.loss, labels, WORDS) is None
     monkeypatch.setattr(token_losses, "TOKENS", 5)  # of 12, and the last slice is a part of one
     assert torch.allclose(losses_of_output(net, {"labels": labels}, output), found, atol=1e-5)
     whole = losses_of_tokens(output.logits, labels, shifted=False)

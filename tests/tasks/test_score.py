@@ -119,9 +119,9 @@ def broken(model, inputs):
 @pytest.mark.parametrize(
     ("score", "words"),
     [
-        (broken, r"raises RuntimeError: no head called boxes.*score\(model, inputs\) with the model"),
+        (broken, r"raises RuntimeError: no head called.*score\(model, inputs\) with the model"),
         (lambda model, x: model(x)["left"][:, None], r"gave a tensor of shape \(2, 1\).*\[:, 0\]"),
-        (lambda model, x: model(x)["left"].mean(), r"shape \(\) for inputs of shape \(2, 1, 12, 12\)"),
+        (lambda model, x: model(x)["left"].mean(), r"shape \(\) for inputs of shape \(2, 1, "),
         (lambda model, x: model(x), "gave a dict for inputs"),
         (lambda model, x: (model(x)["left"] > 0).long(), "give floats"),
         (lambda model, x: model(x)["left"].detach(), r"no gradient by its inputs.*without detach"),
@@ -143,7 +143,7 @@ def test_a_score_is_for_what_is_drawn_and_for_losses_alone(tmp_path, make_sessio
         session_of(tmp_path, Items([{"size": k} for k in range(9)]), score=left_of)
     with pytest.raises(TypeError, match="cannot be called; pass a function"):
         session_of(tmp_path, tokens(300), score="left")
-    with pytest.raises(TypeError, match="score= is not for this model.*task='own_loss'"):
+    with pytest.raises(TypeError, match=r"score= is not for this model.*task='own_loss'"):
         make_session(score=left_of)
     task = pickle.loads(pickle.dumps(OwnLoss(0.7, 90, scored=True)))
     assert (task.guidable, task.samples, task.recent.quantile) == (True, 90, 0.7)
