@@ -122,8 +122,8 @@ def test_a_training_on_volumes_is_shown_explained_and_guided(as_items, make_sess
 
 def test_what_is_no_volume_or_another_one_is_refused():
     x, y = volumes(np.random.default_rng(0))
+    kind, _ = VOLUME.unpacked(x, "train_data")
     with pytest.raises(ValueError, match="volumes of 4 slices, and those before have 5"):
-        kind, _ = VOLUME.unpacked(x, "train_data")
         kind.unpacked(x[:, :, :4], "val_data")
     with pytest.raises(ValueError, match=r"volumes\[:, None\]"):
         VOLUME.unpacked(x[:, 0, 0], "train_data")

@@ -10,7 +10,8 @@ import array_api_compat as compat
 
 def grid(depth: int) -> tuple[int, int]:
     """Rows and columns of slices on a sheet, as near to a square as can be."""
-    columns = math.isqrt(max(depth, 1) - 1) + 1
+    depth = max(depth, 1)
+    columns = math.isqrt(depth - 1) + 1
     return -(-depth // columns), columns
 
 
