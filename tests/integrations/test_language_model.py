@@ -69,19 +69,23 @@ def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
     logging.getLogger("transformers").setLevel(logging.ERROR)
     net, data = model(), rows()
     session = coflect.Session(
-        net, data, task="own_loss", run_dir=tmp_path, config={"log_every": 1, "forecast_every": 2}
-    )
+        net, data, task="own_loss", run_dir=tmp_path, config={"log_every": 1, "forecast_every": 2},
+        score=lambda net, ids: net(input_ids=ids).logits[:, -1].max(1).values,
+    )  # fmt: skip
     arguments = transformers.TrainingArguments(
         output_dir=str(tmp_path / "out"), max_steps=24, per_device_train_batch_size=16 // pieces,
         gradient_accumulation_steps=pieces, learning_rate=0.02, report_to=[], save_strategy="no",
         logging_strategy="no", disable_tqdm=True, use_cpu=True, seed=0,
     )  # fmt: skip
     with session:
+        session.feedback(5, ignore=(0, 2))
         trainer = transformers.Trainer(
             model=net, args=arguments, train_dataset=data,
             callbacks=[session.transformers_callback()],
         )  # fmt: skip
         trainer.train()
+        told = [one.data.text for one in session.events("notice")]
+        assert sum("Strokes add nothing" in text for text in told) == 1
         assert session.state == "finished"
         assert session._parts.forecaster.drain(60)
         store = session._parts.forecaster.store

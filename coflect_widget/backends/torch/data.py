@@ -311,7 +311,8 @@ class Source(OfLengths):
         given = self._array(x, "inputs")
         self._check_lengths(given, y)
         if len(given):
-            given = self.packing.alone(given, self.argument, lead=1)
+            laid = self.packing.alone(given, self.argument, lead=1)
+            x, given = (x, given) if laid is given else (laid, laid)
             self._take_packing()
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
