@@ -176,7 +176,7 @@ class _LossHooks(_Hooks):
             self._told = True
             self._own.notice(
                 "warning",
-                "Strokes add nothing to the loss of transformers' Trainer under task='own_loss'; in "
+                "Strokes add nothing to the loss of the Trainer under task='own_loss'; in "
                 "a loop with session.loop() add session.guidance_loss(inputs, None, loss) to it.",
             )
         losses, self._loss = self._loss, None
