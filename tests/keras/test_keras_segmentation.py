@@ -34,7 +34,7 @@ def net(loss=None, outputs=3, last=None, side=SIDE):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((side, side, 3))
     near = layers.Conv2D(12, 3, padding="same", activation="relu")(inputs)
-    near = layers.Conv2D(12, 3, padding="same", activation="relu")(near)
+    near = layers.ReLU(name="near")(layers.Conv2D(12, 3, padding="same")(near))
     most = layers.GlobalMaxPooling2D(keepdims=True)(near)
     both = layers.Concatenate()([near, layers.UpSampling2D(side)(most)])
     model = keras.Model(inputs, layers.Conv2D(outputs, 1, activation=last)(both))
@@ -48,7 +48,7 @@ class Twin(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.first, self.second = nn.Conv2d(3, 12, 3, padding=1), nn.Conv2d(12, 12, 3, padding=1)
-        self.head = nn.Conv2d(24, 3, 1)
+        self.near, self.head = nn.ReLU(), nn.Conv2d(24, 3, 1)
         given = iter(model.get_weights())
         with torch.no_grad():
             for layer in (self.first, self.second, self.head):
@@ -56,7 +56,7 @@ class Twin(nn.Module):
                 layer.bias.copy_(torch.from_numpy(next(given)))
 
     def forward(self, x):
-        near = self.second(self.first(x).relu()).relu()
+        near = self.near(self.second(self.first(x).relu()))
         return self.head(torch.cat([near, near.amax((2, 3), keepdim=True).expand_as(near)], 1))
 
 
@@ -91,7 +91,7 @@ def test_a_small_net_is_the_same_in_torch():
     cams, grads, means = zip(
         *(
             (
-                one.explain(X[3:4], 1, ("livecam",), 1, 0, None, 0, region=region)["livecam"],
+                one.explain(X[3:4], 1, ("livecam",), 1, 0, "near", 0, region=region)["livecam"],
                 one.explain(X[3:4], 1, ("smoothgrad",), 1, 1e-6, None, 0, region=region)[
                     "smoothgrad"
                 ],
@@ -124,7 +124,7 @@ def test_a_session_names_explains_and_guides_regions(tmp_path, executor):
     with coflect.Session(
         net(), (INPUTS, masks), (INPUTS, masks), classes=["around", "dim", "bright"],
         task="segmentation", batch_size=16, run_dir=tmp_path, executor=executor,
-        config={"forecast_every": 4},
+        config={"forecast_every": 4, "guidance": {"effect_after": 9}},
     ) as session:  # fmt: skip
         session.train(epochs=14)
         assert session.wait(240)

@@ -45,7 +45,7 @@ def left_of(model, inputs):
     return model(inputs)["left"]
 
 
-def test_maps_are_of_the_score_and_strokes_keep_it(tmp_path, executor):
+def test_maps_are_of_the_score_and_strokes_keep_it(tmp_path):
     x, left = located()
     items = [(torch.from_numpy(p), {"left": torch.tensor(y)}) for p, y in zip(x, left, strict=True)]
     data, model = Items(items), Locator()
@@ -59,9 +59,7 @@ def test_maps_are_of_the_score_and_strokes_keep_it(tmp_path, executor):
             said, other = (left_of(model, torch.from_numpy(each)) for each in (x, plain))
         return float((said - other).abs().mean() / said.std())
 
-    with session_of(
-        tmp_path, data, model, optimizer=optimizer, score=left_of, executor=executor
-    ) as session:
+    with session_of(tmp_path, data, model, optimizer=optimizer, score=left_of) as session:
 
         def train(epochs):
             loader = DataLoader(
@@ -97,14 +95,14 @@ def test_maps_are_of_the_score_and_strokes_keep_it(tmp_path, executor):
             )
 
 
-def test_a_language_model_shows_the_words_that_its_score_hangs_on(tmp_path, executor):
+def test_a_language_model_shows_the_words_that_its_score_hangs_on(tmp_path):
     torch.manual_seed(0)
     model = Language(1000)
 
     def surest(model, ids):  # of the last word
         return model(ids)[:, -1].max(1).values
 
-    with session_of(tmp_path, tokens(1000), model, score=surest, executor=executor) as session:
+    with session_of(tmp_path, tokens(1000), model, score=surest) as session:
         for batch in session.loop(DataLoader(tokens(1000), BATCH)):
             session.observe(None, loss=losses_of(model, batch["input_ids"]))
         found = session.explain(3, 240)
