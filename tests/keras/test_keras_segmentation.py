@@ -18,7 +18,11 @@ from coflect_widget.backends.keras.segmentation import SegmentationBackend
 from coflect_widget.backends.torch.methods import TorchWorkerModel
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.segmentation import SegmentationBackend as TorchBackend
-from coflect_widget.config import Config
+from coflect_widget.config import Config, GuidanceConfig
+from coflect_widget.guidance.losses import GuidanceLosses
+from coflect_widget.guidance.state import ActiveStroke, GuidanceState
+from coflect_widget.modalities import IMAGE
+from coflect_widget.modalities.image.regions import parse_roi
 from tests.backends.torch_parts import Items
 from tests.conftest import eventually
 from tests.tasks.test_segmentation import SIDE, scenes
@@ -115,6 +119,30 @@ def test_a_small_net_is_the_same_in_torch():
         expected = getattr(theirs, name)(torch.from_numpy(logits), torch.from_numpy(rows))
         found = getattr(ours, name)(tf.constant(logits), tf.constant(rows))
         assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_a_step_trains_on_masks_that_what_is_exchanged_has_taken_along():
+    coded = np.zeros((N, SIDE, SIDE, 3), np.float32)  # pixels say their class, and their picture
+    coded[..., 0], coded[..., 1] = MASKS, np.arange(N)[:, None, None] / N
+    engine = backend((coded, MASKS))
+    losses = GuidanceLosses(engine.guided(), IMAGE, GuidanceConfig())
+    engine.attach_guidance(losses)
+    stroke = ActiveStroke("ignore", parse_roi((0.0, 0.0, 0.6, 0.6)), None, 1.0, "i1")
+    engine.set_guidance(GuidanceState((stroke,)))
+    run, seen = engine._run, []
+
+    def watched(prepared, inputs, targets, weights, **how):
+        seen.append((prepared.inputs, targets))
+        return run(prepared, inputs, targets, weights, **how)
+
+    engine._run = watched
+    batch = next(engine.train_batches(0))
+    output = engine.train_step(batch)
+    ((inputs, targets),) = seen
+    assert np.array_equal(np.asarray(inputs)[..., 0], targets)
+    assert not np.array_equal(targets, batch.targets)
+    assert float(output.loss) == pytest.approx(output.logits[:, 0].numpy().mean(), abs=1e-4)
+    assert not losses.lapses
 
 
 @pytest.mark.slow
