@@ -94,13 +94,24 @@ class OfLabels(_Beside):
 
 
 class OfPlaces(_Beside):
-    """Each place has a class; targets (B, 2, E) are those of a `guidance.placed` row."""
+    """Each place has a class; targets (B, 2, E) are those of a `guidance.placed` row.
+
+    Parameters
+    ----------
+    ops : differentiable.Ops
+    void : int
+        Target of places without a class, besides all that is no class number.
+    """
+
+    def __init__(self, ops: Any, void: int = -1) -> None:
+        super().__init__(ops)
+        self._void = void
 
     def cross_entropy(self, logits: Any, targets: Any) -> Any:
         """Of (B, C, E), the mean over places with a class (B,)."""
         ops = self._ops
         masks = ops.whole(targets[:, 0])
-        known = (masks >= 0) & (masks < logits.shape[1])
+        known = (masks >= 0) & (masks < logits.shape[1]) & (masks != self._void)
         each = ops.cross_entropy(logits, ops.where(known, masks, 0 * masks))
         each = ops.where(known, each, 0 * each)
         places = tuple(range(1, len(each.shape)))

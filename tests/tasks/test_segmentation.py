@@ -220,6 +220,8 @@ def test_a_place_is_right_by_what_it_shows_and_the_rest_shall_not_change():
     each = F.cross_entropy(logits, masks.clamp(max=2), reduction="none")
     assert torch.allclose(found[0], each[0, 1:].mean())
     assert torch.allclose(found[1], each[1].mean())
+    void = OfPlaces(TorchOps(), 2).cross_entropy(logits, targets)  # a class number may say so
+    assert torch.allclose(void[1], each[1][masks[1] != 2].mean())
     beside = OfPlaces(TorchOps()).beside(logits, targets).reshape(2, 3, 4, 4)
     assert (beside[..., :2] == 0).all()
     assert torch.allclose(beside.sum(1), torch.zeros(2, 4, 4), atol=1e-5)

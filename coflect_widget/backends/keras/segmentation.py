@@ -194,7 +194,7 @@ class SegmentationBackend(OtherTargets):
     # --- guidance ------------------------------------------------------------------------------
 
     def ops(self) -> OfPlaces:
-        return OfPlaces(TfOps())
+        return OfPlaces(TfOps(), self.task.void)
 
     def guided(self) -> KerasGuided:
         made = super().guided()

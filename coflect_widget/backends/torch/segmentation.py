@@ -160,7 +160,9 @@ class SegmentationBackend(TorchBackend):
     # --- guidance ------------------------------------------------------------------------------
 
     def guided(self) -> TorchGuided:
-        made = TorchGuided(self.model, self.read_rows, self._device, OfPlaces(TorchOps()))
+        made = TorchGuided(
+            self.model, self.read_rows, self._device, OfPlaces(TorchOps(), self._void)
+        )
         made.placed = True
         return made
 
