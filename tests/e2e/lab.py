@@ -57,6 +57,9 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
             sys.executable, "-m", module, "--no-browser", "--allow-root",
             "--ServerApp.port=0", f"--IdentityProvider.token={token}",
             f"--ServerApp.root_dir={root}",
+            # else each page has Node look for seconds whether JupyterLab is to be built anew
+            "--ServerApp.tornado_settings={'page_config_data':"
+            " {'buildCheck': False, 'buildAvailable': False}}",
         ],
         stdout=log, stderr=subprocess.STDOUT, cwd=root,
         env={
