@@ -102,6 +102,8 @@ def steer(page, part, run):
     eventually(lambda: part("ledger-item").count() == 2, 60, "the knob in the ledger")
     turned = recorded(run, "intervention")[-1]["data"]
     assert [(one["name"], one["after"]) for one in turned["knobs"]] == [("lr", [1e-4])]
+    rate.press("Escape")  # the knobs lie over the ledger
+    part("knob-values").wait_for(state="hidden")
 
     part("pause").click()
     part("state").get_by_text("Training").wait_for(timeout=20_000)

@@ -95,6 +95,7 @@ def steer(page, part, run, by, pause):
     part("knob-values").locator("[data-knob=lr]").get_by_label("Halve").click()
     added = lambda: recorded(run, "intervention")[before:]  # noqa: E731
     eventually(lambda: len(added()) == 2, 60, "the knob on record")
+    page.keyboard.press("Escape")  # the knobs lie over the ledger
     drawn, turned = (one["data"] for one in added())
     assert (drawn["sample"], drawn["author"], turned["author"]) == (sample, by, by)
     assert drawn["strokes"][0]["roi"]["box"] == pytest.approx(box, abs=0.03)

@@ -157,22 +157,12 @@ def queued(page):
     return page.locator(".jp-Notebook .jp-InputPrompt").get_by_text("[*]:").count()
 
 
-#: Notebook 7 shares JupyterLab's front end: one by every run of the tests, the rest by `make slow`.
-IN_BOTH = ("01_torch_quickstart",)
+#: Notebook 7 shares JupyterLab's front end: `test_states.py` is in both by every run of the tests.
+FRONTS = ["lab", pytest.param("notebooks", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize(
-    ("front", "name"),
-    [
-        pytest.param(
-            front,
-            name,
-            marks=[pytest.mark.slow] if front == "notebooks" and name not in IN_BOTH else [],
-        )
-        for name in EXAMPLES
-        for front in ("lab", "notebooks")
-    ],
-)
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("front", FRONTS)
 def test_an_example_by_run_all(served, browser, front, name):
     with opened(served, browser, front, name) as (page, folder):
         run_all(page, front)
@@ -190,7 +180,7 @@ def boxes_come_after_the_trap(run):
     assert max(before) < 0.5
 
 
-@pytest.mark.parametrize("front", ["lab", pytest.param("notebooks", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("front", FRONTS)
 def test_restarted_and_run_again(served, browser, front):
     with opened(served, browser, front, "busy") as (page, folder):
         run_all(page, front)
