@@ -66,7 +66,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
     const found: Line[] = [];
     if (state.sure) {
       found.push({
-        kind: "stop", key: "stop", level: "warning", text: "Stop ends this training and keeps its weights; Continue goes on from there. Press Stop again to end it.",
+        kind: "stop", key: "stop", level: "warning", text: "Press Stop again to end this training. Its weights are kept, and Continue goes on from there.",
         button: "Keep training", act: () => {
           store.patch({ sure: false });
         },
@@ -203,6 +203,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
       setAttr(act, "title", shown.title ?? null);
       act.disabled = shown.off === true;
       setHidden(dismiss, shown.dismiss === undefined);
+      setHidden(whole, true); // it takes room from the text
       setHidden(whole, shown.text.length < 60 || text.scrollHeight <= text.clientHeight + 1);
     },
   };
