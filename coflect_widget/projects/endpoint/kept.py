@@ -221,6 +221,8 @@ class Kept:
             If one of them can be none.
         """
         goal, classes = self._goal, self._goal.state().get("classes")
+        if not goal.needs_target:
+            raise ValueError(f"{goal.noun} has no target: there is nothing to label")
         if classes is not None:
             for label in labels:
                 if label not in classes:

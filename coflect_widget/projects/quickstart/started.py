@@ -98,7 +98,7 @@ class DataSession(Session):
             "rows": len(test),
             "figures": judged.evaluate(test),
             "plain": plain_figures(mine.inputs, mine.goal, mine.target, train, test),
-            "guess": guessed(mine.goal, test, mine.target),
+            "guess": guessed(mine.inputs, mine.goal, test, mine.target),
         }
         with replacing(run / name) as part:
             part.write_text(json.dumps(found), encoding="utf-8")

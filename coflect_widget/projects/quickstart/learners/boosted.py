@@ -31,7 +31,8 @@ class Boosted:
         self.name = name
 
     def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
-        del goal
+        if not goal.needs_target:
+            return f"trees have no target to learn {goal.noun} from: leave model= out"
         if not inputs.by_column:
             return (
                 f"model={self.name!r} takes rows of a table, whose columns each say something; "

@@ -24,7 +24,9 @@ class Network:
         self.own = own
 
     def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
-        del inputs, goal
+        del inputs
+        if not goal.needs_target:
+            return f"a network has no target to learn {goal.noun} from: leave model= out"
         return ""
 
     def plan(self, facts: Mapping[str, Any]) -> dict[str, Any]:
