@@ -38,6 +38,7 @@ from coflect_widget.events.commands import (
     Judge,
     Keep,
     KnobInput,
+    LabelRequest,
     LeaveOut,
     OpenWindow,
     Pause,
@@ -103,6 +104,7 @@ from coflect_widget.events.samples import (
     Overlay,
     OverlayFailed,
     Quality,
+    Requests,
     Suspects,
     Window,
 )

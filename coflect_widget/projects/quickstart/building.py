@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from coflect_widget.projects.quickstart.deciding import Decision
 from coflect_widget.projects.quickstart.divided import remember
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals import GOALS, cells_of, values_of, with_target
+from coflect_widget.projects.quickstart.held import names_of
 from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.learners import learner_given
 from coflect_widget.projects.quickstart.pipeline import Pipeline
@@ -145,10 +145,5 @@ def build(
 
 def _others(x: NDArray[Any], held: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
     """Which samples (N,) equal none of those held."""
-    known = {_name(sample) for part in held for sample in part}
-    return np.array([_name(sample) not in known for sample in x], bool)
-
-
-def _name(sample: NDArray[Any]) -> bytes:
-    # With 0 added -0.0 is 0.0.
-    return hashlib.blake2b((sample + 0).tobytes(), digest_size=16).digest()
+    known = {name for part in held for name in names_of(part)}
+    return np.array([name not in known for name in names_of(x)], bool)
