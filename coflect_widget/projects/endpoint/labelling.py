@@ -86,21 +86,20 @@ class Labelling:
         ValueError
             If nobody waits for it; nothing has changed then.
         """
+        most = len(self._classes) - 1
+        if label is not None and not 0 <= label <= most:
+            raise ValueError(f"label={label} is no class; expected 0 to {most}")
         with self._lock:
             self._kept.refresh()
             number = self._number(name)
+            row = self._kept[number]
             if label is None:
                 self._kept.forget(number)
-                found = Answer("Removed from the disk")
-            elif 0 <= label < len(self._classes):
-                self._kept.label(number, self._classes[label])
-                found = self._join(self._kept[number], label)
             else:
-                raise ValueError(
-                    f"label={label} is no class; expected 0 to {len(self._classes) - 1}"
-                )
+                self._kept.label(number, self._classes[label])
             self._tell()
-        return found
+        # Not under the lock: a training takes the sample at its next step boundary.
+        return Answer("Removed from the disk") if label is None else self._join(row, label)
 
     def _number(self, name: str) -> int:
         for number in self._kept.queue:
