@@ -1,4 +1,4 @@
-"""Kept requests in the dashboard: a class by a click is on disk, and the sample joins the training."""
+"""Kept requests in the dashboard: a class is on disk at once, and the sample is trained on."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_requests_are_labelled_in_the_dashboard_and_trained_on(trained, start):
 
     session.train(2)
     first = f"{0:032x}"
-    name, ok, text = label(first, session.classes.index("no"))
+    _, ok, text = label(first, session.classes.index("no"))
     assert ok
     assert f"sample {n}" in text
     assert read_row(session.run.path, LABELLED, first).label == "no"  # before it was said

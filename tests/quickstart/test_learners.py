@@ -115,9 +115,17 @@ def test_boosted_trees_under_the_dashboard(start, tmp_path, name):
     assert set(worth) == {"age", "paid", "plan", "joined"}
     assert max(worth, key=worth.get) in ("age", "paid")
     assert worth["joined"] < 0.1
+    # Shapley values of a single row, by a worker's own copy of the trees
+    found = session.explain(0, timeout=240)
+    x, names = session.pipeline.preprocess(session.sheet.rows(session.split.train[:1])), []
+    assert (found.method, found.map.shape) == ("shapley", x[0].shape)
+    assert found.quality is not None
+    for feature in session._open().modality.features:
+        names += [feature.name] * len(feature.columns)
+    of = {name: found.map[[n == name for n in names]].sum() for name in names}
+    assert max(of, key=of.get).startswith(("age", "paid"))
+    assert found.predicted == session.pipeline.outputs(x).argmax()
     # what does not apply is said
-    with pytest.raises(Exception, match=r"boosted trees have no gradient.*worth_of_columns"):
-        session.explain(0, timeout=60)
     with pytest.raises(ValueError, match=r"boosted trees take no guidance.*leave_out=\[\.\.\.\]"):
         session.feedback(ignore="joined")
     # more rounds go on where it stopped

@@ -26,7 +26,7 @@ _PATHS = (
 #: Rows of a batch, and bytes of a request.
 MOST_ROWS, MOST_BYTES = 100, 8 * 2**20
 NO_MAPS = (
-    "a file has no gradients, serve the run for maps; boosted trees and clusters have none at all"
+    "a file has no gradients, serve the run for maps; a service has none of trees and clusters"
 )
 
 
