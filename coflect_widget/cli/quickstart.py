@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="hist_gradient_boosting or xgboost, of a table; a network where left out",
+        help="hist_gradient_boosting or xgboost, of a table; lstm, of a forecast",
     )
     parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
     parser.add_argument("--look", action="store_true", help="say what the data hold, and no more")

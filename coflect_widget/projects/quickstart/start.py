@@ -47,8 +47,9 @@ def quickstart(
         Columns that the network is not given. An empty one says that none gives the target away.
     yes : bool
         Ask nothing: take what is proposed. What has no proposal is an error.
-    model : {"hist_gradient_boosting", "xgboost", "mini_batch_kmeans"} or callable, optional
-        Who learns, in place of the network that is proposed. Boosted trees are for tables. A class
+    model : {"hist_gradient_boosting", "xgboost", "mini_batch_kmeans", "lstm"} or callable, optional
+        Who learns, in place of what is proposed. Boosted trees and clusters are for tables, an LSTM
+        is for the forecast of a timeline. A class
         or function makes a network of torch. It is called with those of these that it has arguments
         for: ``outputs``, and of a table ``columns``; of texts ``words``, the number of word ids; of
         pictures ``channels``; of series and timelines ``channels`` and ``length``. The network gets

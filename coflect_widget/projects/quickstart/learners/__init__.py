@@ -9,7 +9,7 @@ from coflect_widget.config import nearest
 from coflect_widget.projects.quickstart.learners.base import Learner
 from coflect_widget.projects.quickstart.learners.boosted import BOOSTED, Boosted
 from coflect_widget.projects.quickstart.learners.clusters import KMEANS, Kmeans
-from coflect_widget.projects.quickstart.learners.network import Network
+from coflect_widget.projects.quickstart.learners.network import NAMED, Network
 
 __all__ = ["Learner", "learner_given", "learner_of"]
 
@@ -30,9 +30,11 @@ def learner_given(model: str | Callable[..., Any] | None) -> Learner:
         return Boosted(model)
     if model == KMEANS:
         return Kmeans()
+    if model in NAMED:
+        return Network(named=model)
+    known = nearest(model, [*BOOSTED, KMEANS, *NAMED])
     raise ValueError(
-        f"model={model!r} is not known; {nearest(model, [*BOOSTED, KMEANS])}; or give a class or "
-        "function that makes a network"
+        f"model={model!r} is not known; {known}; or give a class or function that makes a network"
     )
 
 

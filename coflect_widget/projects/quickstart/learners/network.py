@@ -12,27 +12,42 @@ from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
 
 _EPOCHS = (4, 150)
+#: Networks that a person gives as `model` by name, and the goals that each can learn.
+NAMED = {"lstm": ("forecast",)}
 
 
 class Network:
-    """See `Learner`. `own` makes a user's own network; None where one is proposed."""
+    """See `Learner`.
+
+    Parameters
+    ----------
+    own : callable, optional
+        Makes a user's own network; None where one is proposed.
+    named : str
+        One of `NAMED`, in place of what is proposed; "" where nobody has named one.
+    """
 
     form = "torch"
     goes_on = maps = True
 
-    def __init__(self, own: Callable[..., Any] | None = None) -> None:
-        self.own = own
+    def __init__(self, own: Callable[..., Any] | None = None, named: str = "") -> None:
+        self.own, self.named = own, named
 
     def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
         del inputs
         if not goal.needs_target:
             return f"a network has no target to learn {goal.noun} from: leave model= out"
+        if self.named and goal.name not in NAMED[self.named]:
+            return (
+                f"model={self.named!r} learns task={NAMED[self.named][0]!r}; this is {goal.name}: "
+                "leave model= out, or give a network"
+            )
         return ""
 
     def plan(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         from coflect_widget.projects.quickstart.networks.made import planned
 
-        return planned(facts, self.own)
+        return planned({**facts, "net": self.named} if self.named else facts, self.own)
 
     def make(
         self, plan: Mapping[str, Any], seed: int, x: NDArray[Any], evidence: NDArray[Any]
