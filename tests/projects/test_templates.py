@@ -28,7 +28,7 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert files == set(told["files"])
     assert files == {
         "config.yaml", "settings.py", "sample.py", "model.py", "train.py", "train.ipynb",
-        "serve.py", "README.md", "requirements.txt", "Dockerfile", "compose.yaml",
+        "serve.py", "README.md", "requirements.txt", "Dockerfile", "compose.yaml", "compose.team.yaml",
         ".gitignore", ".dockerignore", "tests/conftest.py", "tests/test_project.py",
     }  # fmt: skip
     for name in files:
@@ -46,6 +46,9 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert settings["data"] == "sample"
     compose = yaml.safe_load((project / "compose.yaml").read_text())
     assert set(compose["services"]) == {"mlflow", "train", "serve"}
+    team = yaml.safe_load((project / "compose.team.yaml").read_text())
+    assert set(team["services"]) == {"database", "mlflow"}
+    assert "postgresql://" in team["services"]["mlflow"]["command"]
     assert (project / "README.md").read_text().startswith("# My project\n")
     # what a project needs is what this distribution gives
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
@@ -182,7 +185,7 @@ def test_an_empty_folder_is_filled(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
     assert main(["new", "table", "."]) == 0
-    assert f"{tmp_path / 'mine'}: 15 files" in capsys.readouterr().out
+    assert f"{tmp_path / 'mine'}: 16 files" in capsys.readouterr().out
     assert Path("train.py").is_file()  # seen from where the user is
     assert {one.name for one in tmp_path.iterdir()} == {"mine"}
     assert main(["new", "table", "."]) == 1
@@ -194,8 +197,17 @@ def test_a_repository_where_it_is_wanted(tmp_path):
     added = subprocess.run(
         ["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert len(added) == 15
+    assert len(added) == 16
     assert all(line.startswith("A  ") for line in added)
+
+
+def test_what_dvc_needs_where_it_is_wanted(tmp_path):
+    project = new("table", tmp_path / "versions", dvc=True)
+    (stage,) = yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values()
+    assert all((project / name).is_file() for name in stage["deps"])
+    assert (project / ".dvc" / "config").is_file()
+    assert "dvc add data/mine.csv" in (project / "README.md").read_text()
+    assert "DVC" not in (new("table", tmp_path / "plain") / "README.md").read_text()
 
 
 def test_each_template_says_what_it_is_for():

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,6 +106,7 @@ def new(
     *,
     variables: Mapping[str, Any] | None = None,
     git: bool = False,
+    dvc: bool = False,
 ) -> Path:
     """Make a project.
 
@@ -120,6 +121,8 @@ def new(
         Values for the template, beside ``name``, ``title`` and ``version`` (of this package).
     git : bool
         Begin a git repository with all files added; nothing is committed.
+    dvc : bool
+        Add what DVC needs, as ``dvc init`` does, and a stage that trains. DVC itself is not called.
 
     Returns
     -------
@@ -153,7 +156,10 @@ def new(
         "name": name,
         "title": re.sub(r"[-_]+", " ", name).strip().capitalize(),
         "version": __version__,
+        "dvc": dvc,
     }
+    if dvc:
+        found = replace(found, folders=(*found.folders, HOME / "dvc"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that it is there whole or not at all.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as beside:
