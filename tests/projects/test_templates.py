@@ -28,8 +28,9 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert files == set(told["files"])
     assert files == {
         "config.yaml", "settings.py", "sample.py", "model.py", "train.py", "train.ipynb",
-        "serve.py", "README.md", "requirements.txt", "Dockerfile", "compose.yaml", "compose.team.yaml",
-        ".gitignore", ".dockerignore", "tests/conftest.py", "tests/test_project.py",
+        "serve.py", "README.md", "requirements.txt", "Dockerfile", "compose.yaml",
+        "compose.team.yaml", ".gitignore", ".dockerignore", "tests/conftest.py",
+        "tests/test_project.py",
     }  # fmt: skip
     for name in files:
         text = (project / name).read_text(encoding="utf-8")
@@ -206,6 +207,7 @@ def test_what_dvc_needs_where_it_is_wanted(tmp_path):
     (stage,) = yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values()
     assert all((project / name).is_file() for name in stage["deps"])
     assert (project / ".dvc" / "config").is_file()
+    assert "!data/*.dvc" in (project / ".gitignore").read_text()  # git keeps the pointers
     assert "dvc add data/mine.csv" in (project / "README.md").read_text()
     assert "DVC" not in (new("table", tmp_path / "plain") / "README.md").read_text()
 

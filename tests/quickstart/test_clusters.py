@@ -13,13 +13,13 @@ from coflect_widget.projects.quickstart.pipeline import Pipeline
 
 
 def shops(n=300):
-    """Three kinds of shops, told by two numbers and a word; a third number is noise."""
+    """Three kinds of shops, told by two numbers and a word."""
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 3, n)
     frame = pd.DataFrame({
         "size": np.array([40, 300, 320])[kind] + rng.normal(0, 10, n),
         "visits": np.array([20, 25, 900])[kind] + rng.normal(0, 8, n),
-        "place": np.array(["street", "mall", "mall"])[kind], "noise": rng.normal(0, 0.1, n) * kind,
+        "place": np.array(["street", "mall", "mall"])[kind],
     })  # fmt: skip
     return frame, kind
 
@@ -50,7 +50,7 @@ def test_clusters_under_the_dashboard(start, capsys):
     assert read.evaluate(frame)["silhouette"] > 0.5
     # a service answers with it
     service = Service(session.run.path)
-    row = {"size": 310.0, "visits": 890.0, "place": "mall", "noise": None}
+    row = {"size": 310.0, "visits": 890.0, "place": "mall"}
     ((one,),) = service.together([Asked.one(row)])
     assert one["cluster"] == said[kind == 2][0]
     assert one["distance"] == min(one["distances"])
@@ -59,7 +59,7 @@ def test_clusters_under_the_dashboard(start, capsys):
     with pytest.raises(Exception, match="no gradient and no target"):
         session.explain(0, timeout=60)
     with pytest.raises(ValueError, match=r"clusters take no guidance.*leave_out="):
-        session.feedback(ignore="noise")
+        session.feedback(ignore="size")
     with pytest.raises(ValueError, match="a cluster has no target"):
         kept(session.run).label(0, "0")
 
