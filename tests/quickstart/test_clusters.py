@@ -33,11 +33,7 @@ def test_clusters_under_the_dashboard(start, capsys):
     told = session.run.scalars()
     after = told[told["split"] == "val"]
     assert len(after) == 6  # a round is an epoch; each has both figures
-    assert (
-        {"loss", "silhouette"} <= set(session.run.metrics["val"])
-        if hasattr(session.run, "metrics")
-        else np.isfinite(after["silhouette"]).all()
-    )
+    assert np.isfinite(after["silhouette"]).all()
     assert session.metrics["val_silhouette"] > 0.5
     found = session.test()
     (plain,) = found["plain"].values()
