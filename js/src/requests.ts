@@ -28,8 +28,8 @@ export function waitingText(state: State): string | null {
   const { requests } = state;
   if (requests === null || requests.items.length === 0) return null;
   const sure = requests.items[0]?.confidence ?? null;
-  const of = sure === null ? "" : `, the network ${share(sure)} sure of the first`;
-  return `${plural(requests.waiting, "request")} to the served network ${requests.waiting === 1 ? "waits" : "wait"} for a class${of}.`;
+  const of = sure === null ? "" : ` The least sure answer had probability ${share(sure)}.`;
+  return `${plural(requests.waiting, "request")} to the served network ${requests.waiting === 1 ? "waits" : "wait"} for a class.${of}`;
 }
 
 export function createRequests({ store, actions, signal }: Context): Part & { el: HTMLDialogElement; open: () => void } {
@@ -91,10 +91,6 @@ export function createRequests({ store, actions, signal }: Context): Part & { el
     const inside = event.clientX >= left && event.clientX <= left + width && event.clientY >= top && event.clientY <= top + height;
     if (!inside) el.close(); // beside it
   }, { signal });
-  el.addEventListener("close", () => {
-    passed.clear();
-    setText(came, "");
-  }, { signal });
 
   let known: readonly string[] = [];
   function show(state: State): void {
@@ -120,7 +116,7 @@ export function createRequests({ store, actions, signal }: Context): Part & { el
       setHidden(crop, instead);
       if (!instead) showCrop(crop, shown.thumbnail, []);
       setAttr(sample, "data-kind", instead ? glance.getAttribute("data-kind") : null);
-      const sure = shown.confidence === null ? "" : `, ${share(shown.confidence)} sure`;
+      const sure = shown.confidence === null ? "" : `, with probability ${share(shown.confidence)}`;
       setText(said, shown.told === null ? "" : `The network said ${className(state, shown.told)}${sure}.`);
     } else setText(said, requests !== null && requests.waiting > 0 ? "No other request is at hand; close this card and open it again." : "No request waits for a class.");
     setText(count, requests === null ? "" : `${requests.waiting.toLocaleString("en-US")} wait, ${requests.labelled.toLocaleString("en-US")} labelled`);
@@ -133,6 +129,8 @@ export function createRequests({ store, actions, signal }: Context): Part & { el
     el,
     open() {
       if (el.open || store.state.requests === null) return;
+      passed.clear();
+      setText(came, "");
       el.showModal();
       show(store.state);
       el.focus(); // and none of the classes, which Enter would give

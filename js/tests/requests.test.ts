@@ -19,13 +19,13 @@ const sent = (): unknown[] => mounted.test.sent.filter((one) => (one as { kind: 
 it("asks for the class of the least sure first, by a key or a click, once, and says what came of it", async () => {
   seq = 1;
   await receive({});
-  expect(coach()).toContain("14 requests to the served network wait for a class, the network 51% sure of the first");
+  expect(coach()).toContain("14 requests to the served network wait for a class. The least sure answer had probability 0.51.");
   press(get("cw-root"), "y");
   await frame();
   expect(card().open).toBe(true);
   expect(document.activeElement).toBe(card()); // Enter gives no class
   expect(get("cw-request-count").textContent).toBe("14 wait, 3 labelled");
-  expect(get("cw-request-said").textContent).toContain("51% sure");
+  expect(get("cw-request-said").textContent).toContain("with probability 0.51");
   expect(card().querySelector("b")).toBeNull(); // text is text
   expect(card().textContent).toContain("<b>so</b>");
   const buttons = [...card().querySelectorAll<HTMLButtonElement>("[data-label]")];
