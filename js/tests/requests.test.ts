@@ -1,15 +1,15 @@
 // The card that asks for the class of kept requests: what it shows, its keys, what is said after.
 import { expect, it } from "vitest";
-import { raw } from "./fixtures";
+import { buffers, raw } from "./fixtures";
 import { coach, frame, get, mountEach, press } from "./mounted";
 
 const mounted = mountEach();
-const { requests } = raw.updateFull.message;
+const { requests } = raw.updateRequests.message;
 const [words, picture] = requests.items;
 let seq = 1;
 
 async function receive(sections: Record<string, unknown>): Promise<void> {
-  mounted.test.receive({ kind: "update", seq: ++seq, full: false, alarms: [], notices: [], advice: null, question: null, ...sections });
+  mounted.test.receive({ kind: "update", seq: ++seq, full: false, alarms: [], notices: [], advice: null, question: null, ...sections }, buffers(raw.updateRequests));
   await frame();
 }
 
@@ -18,7 +18,7 @@ const sent = (): unknown[] => mounted.test.sent.filter((one) => (one as { kind: 
 
 it("asks for the class of the least sure first, by a key or a click, once, and says what came of it", async () => {
   seq = 1;
-  await receive({});
+  await receive({ requests });
   expect(coach()).toContain("14 requests to the served network wait for a class. The least sure answer had probability 0.51.");
   press(get("cw-root"), "y");
   await frame();
