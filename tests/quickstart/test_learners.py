@@ -253,6 +253,13 @@ def test_own_networks_and_trees_are_served(start, tmp_path):
         (wanted,) = Pipeline.of(session.run.path, own).predict([row])
         assert told["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
         assert service.info()["form"] == ("torch" if own else "trees")
-        assert (service.maps() is not None) == (own is not None)
-        if own:
+        maps = service.maps()
+        if own is None:  # of trees Shapley values, by a process of their own
+            x = session.pipeline.preprocess([row])
+            found = maps.explain(x, 1)
+            assert (found["method"], found["explained"]) == ("shapley", 1)
+            assert np.shape(found["map"]) == x[0].shape
+            assert max(found["map"]) == 1
+            maps.close()
+        else:
             assert "coflect serve RUN --model" in Service(session.run.path).why

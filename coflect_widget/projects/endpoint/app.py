@@ -25,9 +25,7 @@ _PATHS = (
 )  # fmt: skip
 #: Rows of a batch, and bytes of a request.
 MOST_ROWS, MOST_BYTES = 100, 8 * 2**20
-NO_MAPS = (
-    "a file has no gradients, serve the run for maps; a service has none of trees and clusters"
-)
+NO_MAPS = "a file has no gradients, serve the run for maps; clusters have none at all"
 
 
 class _Strict(BaseModel):

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.clusters.backend import ClustersBackend
+from coflect_widget.backends.clusters.backend import NO_MAPS, ClustersBackend
 from coflect_widget.backends.clusters.centres import Centres
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
+from coflect_widget.records.run import Run
+from coflect_widget.tasks import Task
 
 #: The name that a person may give as `model`.
 KMEANS = "mini_batch_kmeans"
@@ -57,6 +59,11 @@ class Kmeans:
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         del steps, rows, batch_size
         return _EPOCHS
+
+    def opened(
+        self, model: Any, run: Run, data: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Task, bytes]:
+        raise ValueError(NO_MAPS)
 
     def arguments(self, goal: Goal) -> dict[str, Any]:
         register_backend(_BACKEND, ClustersBackend)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
+from coflect_widget.records.run import Run
+from coflect_widget.tasks import Task
 
 _EPOCHS = (4, 150)
 #: Networks that a person gives as `model` by name, and the goals that each can learn.
@@ -75,6 +77,16 @@ class Network:
 
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         return int(np.clip(round(steps / -(-rows // batch_size)), *_EPOCHS))
+
+    def opened(
+        self, model: Any, run: Run, data: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Task, bytes]:
+        from coflect_widget.records.reopened import reopen
+
+        found = reopen(
+            run, model, data, "last", inputs=given.get("inputs"), tokenizer=given.get("tokenizer")
+        )
+        return found.engine, found.task, found.way.structure
 
     def arguments(self, goal: Goal) -> dict[str, Any]:
         from coflect_widget.projects.quickstart.networks.made import optimizer
