@@ -208,7 +208,8 @@ class Kept:
         ValueError
             If no row was kept, the run is no run of quickstart, or the data are others.
         """
-        more = None if self.queue and not self._labelled() else self.arrays()
+        to_come = self.classes and self.queue and not self._labelled()
+        more = None if to_come else self.arrays()
         columns, seed = remembered(self.folder)
         pipeline = Pipeline.of(self.folder, model)
         found = look(data)

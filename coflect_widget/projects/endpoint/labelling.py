@@ -113,10 +113,11 @@ class Labelling:
         session = self._session()
         if session is None:
             return Answer(said)
-        x = self._kept.inputs_of(row)
-        if names_of(x)[0] in self._held_by(session):
-            return Answer(f"{said}; not trained on: equal to a row that the training is judged by")
         try:
+            x = self._kept.inputs_of(row)
+            if names_of(x)[0] in self._held_by(session):
+                why = "equal to a row that the training is judged by"
+                return Answer(f"{said}; not trained on: {why}")
             entry = session._open().data.add(x, np.array([label])).result(_APPLIED)
         except Exception as error:  # noqa: BLE001 - what a person has said stays
             return Answer(f"{said}, and not trained on here: {error}")
