@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -134,6 +135,23 @@ def test_a_template_of_ones_own(mine, tmp_path):
     assert (over / "train.py").read_text() == (
         new("table", tmp_path / "t") / "train.py"
     ).read_text()
+
+
+def test_a_template_of_an_installed_package(mine, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    shutil.copytree(mine, site / "our_templates")
+    (site / "our_templates" / "__init__.py").write_text("raise RuntimeError('no code of it runs')")
+    (site / "ours-1.dist-info").mkdir()
+    (site / "ours-1.dist-info" / "METADATA").write_text("Name: ours\nVersion: 1\n")
+    (site / "ours-1.dist-info" / "entry_points.txt").write_text(
+        "[coflect.templates]\nours = our_templates\nlost = nowhere\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    project = new("ours", tmp_path / "project")
+    assert (project / "picture.bin").read_bytes() == b"\xff\xfe{{ name }}"
+    assert not (project / "__init__.py").exists()
+    with pytest.raises(LookupError, match="did you mean 'ours'"):
+        new("our", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
