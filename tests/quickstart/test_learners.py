@@ -186,6 +186,29 @@ def test_a_network_of_ones_own(start, tmp_path):
         Pipeline.of(session.run.path, model=lambda columns, outputs: Mine(columns, outputs, 9))
 
 
+@pytest.mark.slow
+def test_an_lstm_tells_what_comes_next(start):
+    hours = np.arange(300)
+    load = 500 + 20 * np.sin(hours * 2 * np.pi / 24)
+    frame = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=300, freq="h"), "load": load})
+    session = start(frame, target="load", model="lstm", batch_size=32)
+    assert [type(one).__name__ for one in session.pipeline.model.children()][:2] == ["LSTM"] * 2
+    assert session.pipeline.model.narrow.hidden_size == 64
+    session.train(4)
+    assert session.wait(240)
+    found = session.test()
+    read = Pipeline.of(session.run.path)
+    (told,) = read.predict(frame[:200])
+    assert len(told["value"]) == session.pipeline.goal.outputs == 7
+    assert np.abs(np.array(told["value"]) - load[200:207]).max() < 20  # in the unit of the load
+    assert read.evaluate(session.sheet.rows(session.split.test)) == pytest.approx(
+        found["figures"], rel=1e-4
+    )
+    with pytest.raises(ValueError, match=r"model='lstm' learns task='forecast'; this is classific"):
+        start({"a": np.arange(40.0) ** 2, "label": np.array(["x", "y"] * 20)}, model="lstm",
+              leave_out=())  # fmt: skip
+
+
 class Flat(nn.Module):
     """Views its pictures as rows, which those that lie channels last cannot be."""
 
