@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coflect_widget.events import Finding, PullThen
 from coflect_widget.modalities.base import Array, Modality
 from coflect_widget.studies.grouping import interval
-from coflect_widget.studies.looking import Looking
+from coflect_widget.studies.looking import Carrier, Looking
 from coflect_widget.studies.pulls import Snapshot
 
 T = TypeVar("T")
@@ -131,13 +131,10 @@ class Past:
         left = [kept[step] for step in sorted(kept) if newest < step <= now.step]
         if not left:
             return None
-        donors = self._looking.carriers(finding)[:DONORS]
-        rng = np.random.default_rng([self._seed, 29])
-        receivers = self._receivers(rng)
-        places = self._modality.moves(self._modality.extent(donors[0].x), PLACES, rng)
+        given = self._given(finding)
         rows = list(finding.history)
         for one in left:
-            found = self._looking.pulls(one.made(), donors, receivers, EACH, places)
+            found = self._looking.pulls(one.made(), *given)
             sure = found[~np.isnan(found)]
             if not len(sure):
                 continue
@@ -156,6 +153,20 @@ class Past:
         while len(measured["history"]) > ROWS:
             measured["history"] = thinned(measured["history"])
         return measured
+
+    def pull(self, finding: Finding, weights: Snapshot) -> float | None:
+        """Its pull in these weights, of donors and places that are always the same."""
+        found = self._looking.pulls(weights, *self._given(finding))
+        known = found[~np.isnan(found)]
+        return round(float(known.mean()), 5) if len(known) else None
+
+    def _given(self, finding: Finding) -> tuple[list[Carrier], Array, int, NDArray[np.int64]]:
+        """Donors, receivers, how many each gives to, and other places."""
+        donors = self._looking.carriers(finding)[:DONORS]
+        rng = np.random.default_rng([self._seed, 29])
+        receivers = self._receivers(rng)
+        places = self._modality.moves(self._modality.extent(donors[0].x), PLACES, rng)
+        return donors, receivers, EACH, places
 
 
 def thinned(rows: Sequence[T]) -> list[T]:

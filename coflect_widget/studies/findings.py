@@ -81,6 +81,7 @@ class Finder:
     Attributes
     ----------
     controls : ControlQuestions
+    past : Past
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Finder:
         self._num_train = num_train
         self._others = num_val or num_train
         self._held_out = bool(num_val)
-        self._past = Past(self._course, self._looking, modality, self._receivers, seed)
+        self.past = Past(self._course, self._looking, modality, self._receivers, seed)
         self._modality = modality
         self._classes = list(classes)
         self._seed = seed
@@ -169,8 +170,7 @@ class Finder:
         if now is None:
             return
         with self._changed:
-            waiting = self._next is not None and self._next[1]
-            self._next = now, asks or waiting
+            self._next = now, asks or (self._next is not None and self._next[1])
         self._wake()
 
     def _wake(self) -> None:
@@ -399,7 +399,7 @@ class Finder:
 
     def _look_back(self, known: _Known, now: Kept) -> None:
         """Measure its pull in the weights that are kept, where it was not yet, and tell."""
-        measured = self._past.measured(known.finding, known.pulls, now)
+        measured = self.past.measured(known.finding, known.pulls, now)
         if measured is None or self._closed:
             return
         with self._changed:
