@@ -1,10 +1,10 @@
 """The cure: one answer beside boxes, in accuracy and in seconds of a person; and a refit.
 
-    python benchmarks/findings/cure.py [CASE ...] --data-root DIR [--first 0] [--seeds 3] [--out FILE]
+    python benchmarks/findings/cure.py [CASE ...] --data-root DIR [--seeds 3] [--out FILE]
     python benchmarks/findings/cure.py --table FILE
 
-Cases and DIR are those of `find.py`. Each training is twice as long as there. At a quarter of it the
-model is looked at, and again each quarter until there is a finding; then the person acts once:
+Cases and DIR are those of `find.py`. Each training is twice as long as there. At a quarter of it
+the model is looked at, and again each quarter until there is a finding; then a person acts once:
 
 - "answer": the first finding is a wrong reason. Two keys: see it, N.
 - "random 1", "random 5": a box round the decoy on so many random samples.
