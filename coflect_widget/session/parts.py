@@ -45,10 +45,8 @@ from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
 
-#: Seconds in which a proof should end that was told to.
-PATIENCE = 10.0
-#: The same for a proof, which makes a session of its own before it can be ended.
-PROOF_PATIENCE = 60.0
+#: Seconds in which a proof should end that was told to; it may be making its own session.
+PATIENCE = 60.0
 
 
 class Others(Protocol):
@@ -180,7 +178,7 @@ class Parts:
         """End a training, or a proof, that is under way."""
         if (proof := self.desk.proving) is not None:
             proof.cancel()
-            until = time.monotonic() + PROOF_PATIENCE
+            until = time.monotonic() + PATIENCE
             while self.busy and time.monotonic() < until:
                 time.sleep(0.02)
         if self.loop.running and not self.own_loop.close():
