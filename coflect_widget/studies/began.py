@@ -143,9 +143,12 @@ class Past:
             pull = round(float(sure.mean()), 3)
             rows.append(PullThen(step=one.step, epoch=one.epoch, pull=pull, low=low, high=high))
         measured: dict[str, Any] = {"history": rows}
-        # Once, from the weights up to those in which it was found; of a run that was gone on with
-        # earlier ones are not known donor by donor.
-        if finding.began is None and rows and all(one.step in pulls for one in rows):
+        # From the weights up to those in which its pull is largest so far: what has only begun
+        # when it is found has begun by less than half of what it comes to. Of a run that was gone
+        # on with earlier ones are not known donor by donor.
+        largest = max((one.pull for one in rows), default=0.0)
+        dates = rows and (finding.began is None or rows[-1].pull >= largest)
+        if dates and all(one.step in pulls for one in rows):
             values = np.stack([pulls[one.step] for one in rows])
             found_at = began([one.epoch for one in rows], values, self._seed)
             if found_at is not None:

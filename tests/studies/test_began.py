@@ -200,5 +200,8 @@ def test_a_shortcut_that_comes_late_is_dated(tmp_path):
         session.train(epochs=1)  # the pull is followed where it is looked at again
         assert session.wait(240)
         again = session.find_shortcuts(timeout=240)[0]
-        assert (again.since, again.began) == (first.since, first.began)
+        largest = max(one.pull for one in again.history)
+        if again.history[-1].pull < largest:  # dated where the pull was largest
+            assert (again.since, again.began) == (first.since, first.began)
+        assert first.since <= again.since <= 12
         assert [one.epoch for one in again.history] == list(range(1, 13))
