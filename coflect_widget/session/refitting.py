@@ -258,7 +258,7 @@ class Refitting:
     def _write(self, name: str, fit: _Fit) -> str:
         file = f"{FOLDER}/{name}.npz"
         (self._folder / FOLDER).mkdir(exist_ok=True)
-        arrays: dict[str, NDArray[Any]] = {"features": fit.rows.features, "labels": fit.rows.labels}
+        arrays: dict[str, Any] = {"features": fit.rows.features, "labels": fit.rows.labels}
         for when, layer in (("before", fit.before), ("after", fit.after)):
             arrays |= {
                 f"{when}_{part}": values

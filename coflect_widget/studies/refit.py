@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from coflect_widget.backends.last_layer import Linear
 
@@ -85,7 +84,8 @@ def importance(layer: Linear, rows: Rows) -> Floats:
             middle = (low + high) / 2
             less = weights(middle)[wrong].sum() < WRONG_SHARE
             low, high = (middle, high) if less else (low, middle)
-    return weights(low) * len(rows)
+    found: Floats = weights(low) * len(rows)
+    return found
 
 
 def shuffled(weights: Floats, rows: Rows, seed: int) -> Floats:
@@ -101,8 +101,10 @@ def shuffled(weights: Floats, rows: Rows, seed: int) -> Floats:
 def fitted(layer: Linear, rows: Rows, weights: Floats) -> Linear:
     """The layer that gives the rows, each counted `weights` (n,) times, the least loss.
 
-    Held to what the layer was, and as deterministic.
+    Held to what the layer was. Deterministic.
     """
+    from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy ships no types
+
     features, before = rows.features.astype(np.float64), layer.weight.astype(np.float64)
     shape, has_bias = before.shape, layer.bias is not None
     # Of a layer without a bias the features cannot be moved to a mean of 0.
