@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this ch
 
 import coflect_widget as coflect
 from benchmarks.findings.cases import CASES, Case
-from benchmarks.findings.find import QUIET, rows, what
+from benchmarks.findings.find import QUIET, rows, share_worker, what
 from benchmarks.machine import describe
 
 KEY, BOX = 2, 10  # seconds of a person
@@ -156,6 +156,7 @@ def main() -> None:
         print(table(rows(given.table)))
         return
     print(describe(), flush=True)
+    share_worker()
     done = rows(given.out)
     there = {(row["case"], row["arm"], row["seed"]) for row in done}
     for name in given.cases or CASES:

@@ -19,6 +19,7 @@ as JSON, and those that are there already are not run again; `--table` prints wh
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import sys
 import tempfile
@@ -37,12 +38,28 @@ import coflect_widget as coflect
 from benchmarks.findings.cases import CASES, Case, On
 from benchmarks.machine import describe
 from coflect_widget.events import Finding
+from coflect_widget.session import steering
+from coflect_widget.workers.idle_worker import IdleWorker
 
 #: What is no part of what is measured.
 QUIET: dict[str, Any] = {
     "guidance": {"effect_after": 0}, "attribution": {"budget": 0}, "forecast": {"probes": 0},
     "checkpoint_minutes": 0.0,
 }  # fmt: skip
+
+
+class Lasting(IdleWorker):
+    """One worker for all trainings: starting one takes longer than the shortest of them."""
+
+    def close(self) -> None:
+        """Live on; it ends with this process."""
+
+
+def share_worker() -> None:
+    """Have all sessions to come look by one worker."""
+    one = Lasting()
+    atexit.register(IdleWorker.close, one)
+    steering.IdleWorker = lambda: one  # type: ignore[misc,assignment]
 
 
 def found(name: str, seed: int, root: Path, *, honest: bool) -> dict[str, Any]:
@@ -139,6 +156,7 @@ def main() -> None:
         print(table(rows(given.table)))
         return
     print(describe(), flush=True)
+    share_worker()
     done = rows(given.out)
     there = {(row["case"], row["data"], row["seed"]) for row in done}
     for name in given.cases or CASES:
