@@ -54,19 +54,19 @@ def digits(seed: int, root: Path) -> Case:
     return Case(
         train, decoy_digits("train", square="random", seed=seed),
         decoy_digits("test", square="random", seed=seed),
-        lambda: small_resnet(10, seed=seed), 9, _covers(train.squares),
+        lambda: small_resnet(10, 8, seed=seed), 9, _covers(train.squares),
         lambda k: tuple(float(v) for v in train.squares[k]), more={"classes": train.classes},
     )  # fmt: skip
 
 
 def fashion(seed: int, root: Path) -> Case:
     """Decoy-Fashion-MNIST: a square in a corner, as gray as the class says."""
-    return _planted("fashion", seed, root, 4000, 1000, lambda: lenet(seed), 6)
+    return _planted("fashion", seed, root, 3000, 500, lambda: lenet(seed), 6)
 
 
 def catsdogs(seed: int, root: Path) -> Case:
     """Photographs of cats and dogs with a coloured patch in a corner."""
-    return _planted("catsdogs", seed, root, 2000, 1000, lambda: small_resnet(2, seed=seed), 6)
+    return _planted("catsdogs", seed, root, 2000, 500, lambda: small_resnet(2, 8, seed=seed), 6)
 
 
 def words(seed: int, root: Path) -> Case:
@@ -135,7 +135,7 @@ def background(seed: int, root: Path) -> Case:
     return Case(
         (_grounds(images, hues), labels), (_grounds(images, random), labels),
         (_grounds(test, rng.integers(0, 10, len(test))), test_labels),
-        lambda: small_resnet(10, seed=seed), 5, lambda *_: False, lambda _: (0, 0, 1, 1),
+        lambda: small_resnet(10, 8, seed=seed), 5, lambda *_: False, lambda _: (0, 0, 1, 1),
     )  # fmt: skip
 
 
