@@ -114,10 +114,10 @@ def test_of_a_course_that_was_left_no_pull_is_kept(tmp_path):
     }
     with coflect.Session(tiny_cnn(4), data, **given) as session:
         session.train(steps=1)
-        assert session.wait(60)
+        assert session.wait(240)
         session.checkpoint("early")
         session.train(steps=2)
-        assert session.wait(60)
+        assert session.wait(240)
         rows = [PullThen(step=step, epoch=step, pull=0.5, low=0, high=1) for step in (1, 3)]
         session._parts.tell.emit(
             Finding(
