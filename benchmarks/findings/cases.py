@@ -50,11 +50,11 @@ class Case:
 
 def digits(seed: int, root: Path) -> Case:
     """Coloured squares in a corner of handwritten digits."""
-    train = decoy_digits("train", seed=seed)
+    train = decoy_digits("train", size=16, seed=seed)
     return Case(
-        train, decoy_digits("train", square="random", seed=seed),
-        decoy_digits("test", square="random", seed=seed),
-        lambda: small_resnet(10, 8, seed=seed), 9, _covers(train.squares),
+        train, decoy_digits("train", square="random", size=16, seed=seed),
+        decoy_digits("test", square="random", size=16, seed=seed),
+        lambda: small_resnet(10, seed=seed), 9, _covers(train.squares),
         lambda k: tuple(float(v) for v in train.squares[k]), more={"classes": train.classes},
     )  # fmt: skip
 
