@@ -113,6 +113,7 @@ class Past:
         self._modality = modality
         self._receivers = receivers
         self._seed = seed
+        self._bare: dict[str, Array] = {}  # receivers of each finding
 
     def measured(
         self, finding: Finding, pulls: dict[int, NDArray[np.float32]], now: Kept
@@ -131,7 +132,7 @@ class Past:
         left = [kept[step] for step in sorted(kept) if newest < step <= now.step]
         if not left:
             return None
-        given = self._given(finding)
+        given = self._given(finding, now.made())
         rows = list(finding.history)
         for one in left:
             found = self._looking.pulls(one.made(), *given)
@@ -159,15 +160,20 @@ class Past:
 
     def pull(self, finding: Finding, weights: Snapshot) -> float | None:
         """Its pull in these weights, of donors and places that are always the same."""
-        found = self._looking.pulls(weights, *self._given(finding))
+        found = self._looking.pulls(weights, *self._given(finding, weights))
         known = found[~np.isnan(found)]
         return round(float(known.mean()), 5) if len(known) else None
 
-    def _given(self, finding: Finding) -> tuple[list[Carrier], Array, int, NDArray[np.int64]]:
+    def _given(
+        self, finding: Finding, weights: Snapshot
+    ) -> tuple[list[Carrier], Array, int, NDArray[np.int64]]:
         """Donors, receivers, how many each gives to, and other places."""
         donors = self._looking.carriers(finding)[:DONORS]
         rng = np.random.default_rng([self._seed, 29])
         receivers = self._receivers(rng)
+        if finding.id not in self._bare:  # once: later weights hang on other places
+            self._bare[finding.id] = self._looking.bare(weights, receivers)
+        receivers = self._bare[finding.id]
         places = self._modality.moves(self._modality.extent(donors[0].x), PLACES, rng)
         return donors, receivers, EACH, places
 

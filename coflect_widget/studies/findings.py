@@ -34,7 +34,7 @@ RECEIVERS, FIRST_EACH, FIRST_PLACES = 120, 12, 2
 #: The same for a group, of so many donors.
 DONORS, EACH, PLACES = 16, 30, 4
 #: Pull from which one region decides, and what the interval of its group's must be above.
-PULL, SURELY = 0.5, 0.4
+PULL, SURELY = 0.4, 0.3
 #: Share of the samples looked at that must have it, and how many at least.
 SHARE, FEWEST = 0.15, 4
 #: A round begins at an epoch's end if the last ended before as many times its own length.
@@ -302,7 +302,7 @@ class Finder:
         looked = self._looking.sure(snapshot, rng)
         if len(looked) < FEWEST_LOOKED:
             return
-        receivers = self._receivers(rng)
+        receivers = self._looking.bare(snapshot, self._receivers(rng))
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
         first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
         strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
