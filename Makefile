@@ -67,7 +67,11 @@ bench: $(BENCH_VENV)/.ready
 	$(BENCH_VENV)/bin/python benchmarks/overhead/woven.py --json build/overhead.json
 	$(BENCH_VENV)/bin/python benchmarks/overhead/scripts.py --rounds 3 --blocks 24 --json build/scripts.json
 
-test: setup lint types front-end unit notebooks e2e
+# What looks at the code alone runs side by side; each part of it prints what it has to say at its end.
+test:
+	$(MAKE) --jobs 2 setup
+	$(MAKE) --jobs 2 --output-sync=target lint types front-end
+	$(MAKE) unit notebooks e2e
 
 lint:
 	$(BIN)/ruff check .

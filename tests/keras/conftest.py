@@ -10,8 +10,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def executor():
     """One worker for all, because it imports TensorFlow."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as made:
         yield made
+
+
+@pytest.fixture
+def make_session(make_session, executor):
+    """Sessions with that worker; with executor=None they start their own."""
+
+    def make(**arguments):
+        return make_session(**{"executor": executor, **arguments})
+
+    return make
