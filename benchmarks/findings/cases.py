@@ -104,7 +104,7 @@ def bursts(seed: int, root: Path) -> Case:
 
     return Case(
         train, honest, signals(400, decoy="random", seed=2 * seed + 1),
-        lambda: convolutional(2, 2), 36, on(train.decoys),
+        lambda: convolutional(2, 2), 15, on(train.decoys),
         lambda k: tuple(float(v) for v in train.decoys[k]), on(honest.bursts),
         {"classes": train.classes, "batch_size": 50,
          "optimizer": lambda p: torch.optim.Adam(p, 3e-3)},
