@@ -183,6 +183,8 @@ class Backend(Protocol):
     #: * import path of a `portable.Portable`, made from `structure()` and a device; "": none, and
     #: the model is neither exported nor evaluated
     portable: str
+    #: * why its weights cannot be copied, and there are no checkpoints; "": they can
+    without_weights: str
     #: * what a person should know; the loop tells it and takes it off
     warnings: list[str]
     #: * what was guessed about model and data, a sentence each, where the guess could matter: the

@@ -35,6 +35,7 @@ class BackendDefaults:
 
     explainer = ""
     portable = ""
+    without_weights = ""
     task: Task | None = None
     modality: Modality | None = None
     takes_labels = reads_val = False

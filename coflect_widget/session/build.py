@@ -34,7 +34,7 @@ from coflect_widget.session.answering import Answering
 from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
-from coflect_widget.session.following import FOLLOWER, LEADER
+from coflect_widget.session.following import FOLLOWER, LEADER, Unkept
 from coflect_widget.session.keeping import Keeping, saved
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
@@ -220,7 +220,8 @@ def build(
         snapshot,
         config.seed,
     )
-    checkpoints = roles.checkpoints(
+    unkept = partial(Unkept, backend.without_weights)
+    checkpoints: Any = (unkept if backend.without_weights else roles.checkpoints)(
         path,
         controls,
         lambda memory: parts.keeping.copy(memory),

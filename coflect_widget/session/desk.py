@@ -117,6 +117,7 @@ class Desk:
         self.close_others: Callable[[], list[str]] = list
         self.prove: Callable[[str], str]  # by the session; gives the verdict
         self.keep: Callable[[str, str], str]  # by the session: intervention, branch
+        self.label_request: Callable[[str, int | None], Answer] = _no_requests
         self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
@@ -168,6 +169,8 @@ class Desk:
                 return _later(self._knobs.set(command.knobs), _said_of)
             case events.LeaveOut():
                 return _later(self._data.drop(command.index), _said_of)
+            case events.LabelRequest():
+                return _aside(lambda: self.label_request(command.request, command.label))
             case events.AnswerFinding():
                 return _later(self.answer(command.finding, command.answer), _said_of_finding)
             case events.Prove():
@@ -382,6 +385,11 @@ def _at_once(text: str, step: int | None = None) -> Future[Answer]:
     answer: Future[Answer] = Future()
     answer.set_result(Answer(text, step))
     return answer
+
+
+def _no_requests(request: str, label: int | None) -> Answer:
+    del request, label
+    raise ValueError("this session has no requests to label; session.to_label(run) takes them in")
 
 
 def _aside(do: Callable[[], Answer]) -> Future[Answer]:

@@ -329,7 +329,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
             return {}
         where = metric_device(self._device)
         total = TotalLoss(self.loss, self._class_weights, self.batch_size, where)
-        tally = self.tally(where)
+        tally = self.tally()
         order, size = np.arange(source.length), max(self.batch_size, 128)
         with evaluating(self.model), self._autocast():
             for batch in source.batches(order, size, self._device):
@@ -339,7 +339,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
                     self.model.eval()
                 logits = self._forward(batch.inputs)
                 total.add(self.loss(logits, batch.targets), batch.targets)
-                tally.add(logits, batch.targets)
+                tally.add(logits.to(where), batch.targets.to(where))
         return {"loss": total.value(), **tally.values(source.length)}
 
     def learning_rate(self) -> float:
