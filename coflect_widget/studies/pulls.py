@@ -67,11 +67,12 @@ def bared(snapshot: Snapshot, inputs: Array, others: Array) -> Array:
     """
     seen = _probabilities(snapshot.load(), inputs).argmax(1)
     regions = heaviest_regions(snapshot, inputs, seen, len(inputs))
-    kept = [k for k, region in enumerate(regions) if region is not None]
-    if not kept:
-        return inputs[:0]
     modality = snapshot.modality
-    masks = [modality.mask_in(regions[k], inputs[k]) for k in kept]
+    known = {k: region for k, region in enumerate(regions) if region is not None}
+    if not known:
+        return inputs[:0]
+    masks = [modality.mask_in(region, inputs[k]) for k, region in known.items()]
+    kept = list(known)
     found: Array = modality.put(np.stack(masks), inputs[kept], others[kept]).astype(inputs.dtype)
     return found
 

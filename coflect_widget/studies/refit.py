@@ -73,8 +73,9 @@ def importance(layer: Linear, rows: Rows) -> Floats:
     even = 1 / counts[np.searchsorted(classes, rows.labels)]
 
     def weights(steepness: float) -> Floats:
-        given: Floats = even * np.exp(-steepness * own)
-        return given / given.sum()
+        given = even * np.exp(-steepness * own)
+        shares: Floats = given / given.sum()
+        return shares
 
     low, high = 0.0, STEEPEST
     if weights(high)[wrong].sum() <= WRONG_SHARE:

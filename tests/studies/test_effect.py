@@ -119,7 +119,7 @@ def test_harm_is_what_the_accuracy_does_not_do_by_itself():
     assert compare("i1", pair, 0, 9, swing=0.15).verdict == "no measurable effect"
 
 
-@pytest.mark.parametrize("split", ["validation", "training"])
+@pytest.mark.parametrize("split", ["validation", pytest.param("training", marks=pytest.mark.slow)])
 def test_accuracy_is_that_of_all_classes_and_of_the_data_it_is_of(make_session, shapes, split):
     pair = (shapes.images[:64], shapes.labels[:64] % 2)
     model = tiny_cnn()
