@@ -98,6 +98,12 @@ def suspect(page: Any, part: Callable[[str], Any]) -> None:
     page.wait_for_timeout(700)
 
 
+def kept(page: Any, part: Callable[[str], Any]) -> None:
+    """The card that asks with which branch of a proof the training goes on."""
+    tab("ledger")(page, part)
+    page.locator("[data-testid=cw-keep]:visible").first.click()
+
+
 def knobs(page: Any) -> None:
     """The panel of the knobs, with all that it holds."""
     for summary in page.locator(".cw-knob-panel summary").all():
@@ -146,7 +152,7 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "question": ("finding", clicked("coach-act")),
     "proof": ("proof", tab("ledger")),
     "knobs": ("", lambda page, part: (tab("ledger")(page, part), knobs(page))),
-    "keep": ("proof", lambda page, part: (tab("ledger")(page, part), part("keep").first.click())),
+    "keep": ("proof&state=stopped", kept),
     "keys": ("", lambda page, _: (page.locator(".cw-root").focus(), page.keyboard.press("q"))),
     "labels-each": ("task=labels", None),
     "segmentation": ("task=segmentation", None),

@@ -19,7 +19,7 @@ export function outlined(put: (data: Uint8Array) => number): Sections {
 }
 
 export const PROOFS: Readonly<Record<string, Sections>> = {
-  a1: { verdict: "helped", text: "helped: val accuracy 0.27 -> 0.88 (0.55 to 0.66 above a random region)", share: 1 },
+  a1: { verdict: "helped", text: "helped: val accuracy 0.27 -> 0.88 (0.55 to 0.66 above a random region)", share: 1, keeps: ["untreated", "treated", "placebo"], to_step: 660 },
   a4: { verdict: "no difference", text: "no difference: val accuracy 0.41 -> 0.42 (-0.05 to 0.06)", share: 1 },
   a5: { verdict: "", text: "2 of 9: with a random region instead, seed 0", share: 0.25 },
 };

@@ -94,8 +94,8 @@ export function focusedBeside(one: Node): Element | null {
 
 /**
  * Keep the keyboard's place while controls are disabled, hidden or removed under it: their panel takes
- * the focus, and gives it back once the control can be used again. Call it before a change, and what
- * it returns after.
+ * the focus, or the root where that is hidden too, and gives it back once the control can be used
+ * again. Call it before a change, and what it returns after.
  */
 export function keepFocus(root: HTMLElement): () => () => void {
   let lost: HTMLElement | null = null;
@@ -110,8 +110,9 @@ export function keepFocus(root: HTMLElement): () => () => void {
     return () => {
       if (before !== null && !usable(before)) {
         lost = before;
-        panel.tabIndex = -1;
-        focus(panel);
+        const place = panel.offsetParent === null ? root : panel; // it may stand behind another tab now
+        place.tabIndex = -1;
+        focus(place);
       } else if (before !== panel) {
         lost = null; // the person has gone on
       } else if (lost !== null && usable(lost)) {

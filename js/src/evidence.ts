@@ -18,7 +18,8 @@ export function createEvidence(context: Context): Part {
   const agreement = h("span", { class: "cw-strong", testid: "cw-agreement" });
   const quality = h("span", { class: "cw-quality" });
   const modelStep = h("span", { testid: "cw-model-step" });
-  const facts = h("p", { class: "cw-evidence" }, "map ", quality, h("span", { title: "How far the two maps agree, from 0 (chance) to 1" }, "agreement ", agreement), modelStep);
+  const agree = h("span", { title: "How far the two maps agree, from 0 (chance) to 1" }, "agreement ", agreement);
+  const facts = h("p", { class: "cw-evidence" }, "map ", quality, agree, modelStep);
   const reason = (right: boolean): HTMLButtonElement => {
     const [word, does, key] = right ? ["Yes", "look at", "R"] : ["No, ignore it", "ignore", "W"];
     const one = button(`${word} `, { class: "cw-button cw-small", testid: right ? "cw-right-reason" : "cw-wrong-reason", title: `Tell the training to ${does} the framed place (${key})` }, h("span", { class: "cw-key", "aria-hidden": "true" }, key));
@@ -84,7 +85,9 @@ export function createEvidence(context: Context): Part {
     const waiting = state.explaining !== null || (explanation !== null && failed === null && kept === null && isReachable(state) && !hasMaps(explanation));
     setText(busy, waiting ? "explaining…" : kept !== null || (failed !== null && explanation?.picture) ? "no map" : "");
     setAttr(busy, "title", failed ?? kept);
-    setText(agreement, explanation === null || !hasMaps(explanation) ? "–" : explanation.agreement === null ? "not defined" : share(explanation.agreement));
+    const apart = explanation !== null && hasMaps(explanation) ? explanation.agreement : null;
+    setHidden(agree, explanation !== null && hasMaps(explanation) && apart === null); // of a flat map, or where there is one method
+    setText(agreement, apart === null ? "–" : share(apart));
     setText(quality, explanation?.quality ?? (explanation !== null && hasMaps(explanation) ? "not checked" : "–"));
     setAttr(quality, "title", explanation?.quality_reason ?? "Whether taking away what the map marks changes what the model says");
     setAttr(quality, "data-quality", explanation?.quality ?? null);

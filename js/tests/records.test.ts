@@ -219,6 +219,9 @@ describe("columns and axes", () => {
     expect(scaleOf(["b", "a", "c"]).at("b")).toBe(0.5);
     expect(scaleOf([3, 3]).at(3)).toBe(0.5);
     expect(scaleOf([8, 64], false, true).ticks.map((one) => one.label)).toEqual(["8", "64"]);
+    expect(scaleOf([0.00013, 0.0089]).ticks.map((one) => one.label)).toEqual(["0.002", "0.004", "0.006", "0.008"]);
+    expect(scaleOf([0, 39]).ticks.map((one) => one.label)).toEqual(["0", "10", "20", "30"]);
+    expect(scaleOf([0, 1]).ticks.map((one) => one.label)).toEqual(["0", "1"]);
     expect(scaleOf([]).at(1)).toBeNull();
     expect(scaleOf([1, null]).at(null)).toBeNull();
   });

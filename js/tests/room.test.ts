@@ -36,6 +36,22 @@ describe("room", () => {
   });
 });
 
+describe("the keyboard's place", () => {
+  it("stays in the dashboard where a sample that is opened brings another tab", async () => {
+    const root = get("cw-root");
+    root.style.width = "284px";
+    get("cw-tab-list").click();
+    await settle(300);
+    const card = get("cw-queue-item");
+    card.focus();
+    expect(document.activeElement).toBe(card);
+    card.click(); // as Enter does
+    await settle(300);
+    expect(root.dataset["tab"]).toBe("look");
+    expect(root.contains(document.activeElement)).toBe(true);
+  });
+});
+
 describe("the knobs", () => {
   it("open over the ledger and move nothing; Escape closes them", async () => {
     const root = get("cw-root");

@@ -64,13 +64,17 @@ function tersely(one: number): string {
   return Math.abs(rounded) < 1e-3 && rounded !== 0 ? rounded.toExponential().replace("e+", "e") : String(rounded);
 }
 
-/** Round numbers between two, about four; whole ones where `whole`. */
+/** Round numbers between two, three or some more; whole ones where `whole`. */
 export function evenly(low: number, high: number, whole = false): number[] {
   const rough = Math.max((high - low) / 4, whole ? 1 : 0);
   const size = 10 ** Math.floor(Math.log10(rough));
-  const step = size * ([1, 2, 5, 10].find((one) => one * size >= rough) ?? 10);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  const ends = (step: number): [number, number] => [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  const step = size * ([10, 5, 2].find((one) => {
+    const [first, last] = ends(one * size);
+    return last - first >= 2;
+  }) ?? 1);
+  const [first, last] = ends(step);
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
 function decades(low: number, high: number): number[] {
