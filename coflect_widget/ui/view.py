@@ -68,9 +68,9 @@ class View:
         return update, buffers
 
     def everything(self, shelf_bytes: int = 0) -> tuple[dict[str, Any], list[bytes]]:
-        """What is kept for a browser that is not there: all sections; what `update` owes stays owed.
+        """All sections, as for a browser that is not there: what `update` owes stays owed.
 
-        But for requests to a service: what they hold can be removed, and a saved page keeps it.
+        Without requests to a service: what they hold can be removed, and a saved page keeps it.
 
         With `shelf_bytes` recorded explanations are added, as many as fit: those of the sample
         that is shown, then the newest of the samples in the queue and the ledger, then the rest.
