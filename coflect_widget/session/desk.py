@@ -27,6 +27,7 @@ from coflect_widget.session.holding import Holding
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.refitting import Refitting
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
@@ -59,8 +60,8 @@ class Desk:
 
     Parameters
     ----------
-    loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, findings,
-    tell
+    loop, controls, steering, labels, knobs, data, refits, forecaster, overlays, holding, samples,
+    findings, tell
         Who carries them out.
     modality : Modality
         Which words name regions.
@@ -85,6 +86,7 @@ class Desk:
         labels: Labels,
         knobs: KnobBoard,
         data: DataChanges,
+        refits: Refitting,
         forecaster: Forecaster,
         overlays: Overlays,
         holding: Holding,
@@ -102,6 +104,7 @@ class Desk:
         self._labels = labels
         self._knobs = knobs
         self._data = data
+        self._refits = refits
         self._forecaster = forecaster
         self._overlays = overlays
         self._holding = holding
@@ -341,6 +344,8 @@ class Desk:
     def undo(self, intervention: str) -> Future[Intervention]:
         """Take one intervention out at the next step boundary."""
         record = self._steering.ledger[intervention].record
+        if record.refit is not None:
+            return self._refits.undo(intervention)
         owner = self._data if record.data is not None else self._steering
         return self._knobs.undo(intervention) if record.knobs else owner.undo(intervention)
 

@@ -67,7 +67,7 @@ export function createCoach({ store, actions, signal, read, ask, label }: Contex
     const found: Line[] = [];
     if (state.sure) {
       found.push({
-        kind: "stop", key: "stop", level: "warning", text: "Stop ends this training and keeps its weights; Continue goes on from there. Press Stop again to end it.",
+        kind: "stop", key: "stop", level: "warning", text: "Press Stop again to end this training. Its weights are kept, and Continue goes on from there.",
         button: "Keep training", act: () => {
           store.patch({ sure: false });
         },
@@ -213,6 +213,7 @@ export function createCoach({ store, actions, signal, read, ask, label }: Contex
       setAttr(act, "title", shown.title ?? null);
       act.disabled = shown.off === true;
       setHidden(dismiss, shown.dismiss === undefined);
+      setHidden(whole, true); // it takes room from the text
       setHidden(whole, shown.text.length < 60 || text.scrollHeight <= text.clientHeight + 1);
     },
   };
