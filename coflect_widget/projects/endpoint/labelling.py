@@ -139,9 +139,8 @@ class Labelling:
         with self._lock:
             x = self._kept.inputs_of(self._kept[self._number(name)])[0]
         display = parts.config.display
-        return replace(
-            parts.modality.render(x, display), content=parts.modality.content(x, display)
-        )
+        found: Rendering = parts.modality.render(x, display)
+        return replace(found, content=parts.modality.content(x, display))
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY):
