@@ -73,7 +73,8 @@ class Boosted:
     ) -> tuple[Any, Task, bytes]:
         del run
         engine = TreesBackend(
-            model, data, None, batch_size=len(data[0]), config=Config(), modality=given.get("inputs")
+            model, data, None, batch_size=len(data[0]), config=Config(),
+            modality=given.get("inputs"),
         )  # fmt: skip
         return engine, engine.task, engine.structure()
 
