@@ -43,9 +43,8 @@ class Folded:
         self.selected: int | None = None
         self._asked: set[int] = set()  # clicked, and not answered yet
         self.opened: int | None = None  # the sample that is open unasked
-        self.shown: events.Overlay | events.OverlayFailed | None = (
-            None  # the overlay, or its failure, on the screen
-        )
+        #: the overlay, or its failure, on the screen
+        self.shown: events.Overlay | events.OverlayFailed | None = None
         self.overlays: dict[int, dict[int, events.Overlay]] = {}  # by sample and model step
         self.looks: list[events.Overlay] = []  # explanations that a person wants to see again
         self.hits: events.Hits | None = None

@@ -10,6 +10,7 @@ from coflect_widget.ui import protocol
 from coflect_widget.ui.asked import Asked
 from coflect_widget.ui.explained import add, on_screen
 from coflect_widget.ui.folded import Folded
+from coflect_widget.ui.kept_requests import KeptRequest, Requests
 
 MAX_PICTURED = 12  # samples of an alarm that come with a picture
 MAX_CROPS = 6  # samples of a finding
@@ -116,9 +117,9 @@ class Listed:
         ]
         return {"count": suspects["count"], "items": items}
 
-    def requests(self, requests: events.Requests, buffers: list[bytes]) -> protocol.Requests:
+    def requests(self, requests: events.Requests, buffers: list[bytes]) -> Requests:
         """Requests that wait for a person to say their class."""
-        items: list[protocol.KeptRequest] = []
+        items: list[KeptRequest] = []
         rows = zip(requests.id, requests.told, requests.confidence, strict=True)
         for name, told, confidence in rows:
             content, small = self._gallery.request(name)

@@ -51,6 +51,7 @@ from coflect_widget.events import (
     StrokeRecord,
 )
 from coflect_widget.ui.fields import FROM_CLASSES, Cells, Mask, Png, binary, older
+from coflect_widget.ui.kept_requests import Requests
 from coflect_widget.ui.screen_messages import ScreenMessage
 
 ShownState = Literal[RunState, "interrupted"]  # a record that ends while it trains was interrupted
@@ -391,24 +392,6 @@ class Question(TypedDict):
     classes: list[int]
     controls: Annotated[str, older("")]  # how random places were answered so far, in a sentence
     samples: list[QuestionSample]  # the strongest first
-
-
-class KeptRequest(TypedDict):
-    """A request to a served network; ``content`` as of an explanation."""
-
-    id: str
-    told: int | None  # the class that the network said
-    confidence: float | None  # its probability then, 0 to 1
-    content: dict[str, Any] | None
-    thumbnail_buffer: Png
-
-
-class Requests(TypedDict):
-    """Requests that wait for a person to say their class, the least sure first."""
-
-    waiting: int  # of all of them
-    labelled: int
-    items: list[KeptRequest]  # the first few
 
 
 class Update(TypedDict):

@@ -70,10 +70,14 @@ class View:
     def everything(self, shelf_bytes: int = 0) -> tuple[dict[str, Any], list[bytes]]:
         """All sections, as for a browser that is not there: what `update` owes stays owed.
 
+        Without requests to a service: what they hold can be removed, and a saved page keeps it.
+
         With `shelf_bytes` recorded explanations are added, as many as fit: those of the sample
         that is shown, then the newest of the samples in the queue and the ledger, then the rest.
         """
-        update, buffers = self._sections([n for n in SECTIONS if n != "shelf"], full=True)
+        update, buffers = self._sections(
+            [n for n in SECTIONS if n not in ("shelf", "requests")], full=True
+        )
         shelf: list[dict[str, Any]] = []
         for overlay in self._worth_keeping() if shelf_bytes else []:
             if not self._gallery.has(overlay.maps):

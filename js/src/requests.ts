@@ -110,19 +110,21 @@ export function createRequests({ store, actions, signal }: Context): Part & { el
       other.replaceChildren(h("option", { value: "" }, "another class…"), ...short.slice(KEYS).map((name, i) => h("option", { value: i + KEYS, dir: "auto" }, name)));
       setHidden(other, short.length <= KEYS);
     }
-    setHidden(sample, shown === null);
+    const blank = shown !== null && shown.content === null && shown.thumbnail === null; // nobody shall guess
+    setHidden(sample, shown === null || blank);
     if (shown !== null) {
       const instead = showGlance(glance, glanceOf(shown));
       setHidden(crop, instead);
       if (!instead) showCrop(crop, shown.thumbnail, []);
       setAttr(sample, "data-kind", instead ? glance.getAttribute("data-kind") : null);
       const sure = shown.confidence === null ? "" : `, with probability ${share(shown.confidence)}`;
-      setText(said, shown.told === null ? "" : `The network said ${className(state, shown.told)}${sure}.`);
+      const told = shown.told === null ? "" : `The network said ${className(state, shown.told)}${sure}.`;
+      setText(said, blank ? `${told} What was asked cannot be shown here; label it where the training runs.` : told);
     } else setText(said, requests !== null && requests.waiting > 0 ? "No other request is at hand; close this card and open it again." : "No request waits for a class.");
     setText(count, requests === null ? "" : `${requests.waiting.toLocaleString("en-US")} wait, ${requests.labelled.toLocaleString("en-US")} labelled`);
     const off = shown === null || !isReachable(state);
-    for (const one of [...classes.querySelectorAll("button"), skip, remove]) one.disabled = off;
-    other.disabled = off;
+    for (const one of [...classes.querySelectorAll("button"), other]) one.disabled = off || blank;
+    skip.disabled = remove.disabled = off;
   }
 
   return {

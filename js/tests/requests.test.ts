@@ -41,7 +41,7 @@ it("asks for the class of the least sure first, by a key or a click, once, and s
   mounted.test.reply(true, "Labelled: add 1 sample, sample 812");
   await frame();
   expect(get("cw-request-came").textContent).toBe("Labelled: add 1 sample, sample 812");
-  await receive({ requests: { waiting: 13, labelled: 4, items: [{ ...picture, thumbnail_buffer: null }] } });
+  await receive({ requests: { waiting: 13, labelled: 4, items: [picture] } });
   buttons[0]?.click();
   await frame();
   expect(sent()[1]).toMatchObject({ request: picture?.id, label: 0 });
@@ -60,6 +60,9 @@ it("asks for the class of the least sure first, by a key or a click, once, and s
   get("cw-request-remove").click();
   await frame();
   expect(sent()[2]).toMatchObject({ request: picture?.id, label: null });
+  await receive({ requests: { waiting: 1, labelled: 4, items: [{ ...words, content: null }] } });
+  expect(get("cw-request-said").textContent).toContain("What was asked cannot be shown here");
+  expect(buttons[0]?.disabled).toBe(true); // nobody labels what cannot be seen
   await receive({ requests: { waiting: 0, labelled: 5, items: [] } });
   expect(get("cw-request-said").textContent).toBe("No request waits for a class.");
   expect(coach()).not.toContain("wait for a class");

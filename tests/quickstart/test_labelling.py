@@ -60,6 +60,7 @@ def test_requests_are_labelled_in_the_dashboard_and_trained_on(trained, start):
     assert "20" in str(shown["items"][0]["content"])  # the row, as the table draws it
     # what the record has of them is no content
     assert "plan" not in str([e.data for e in session.events("requests")])
+    assert "requests" not in view.everything()[0]  # nor a saved page
 
     replies = Replies()
     intake = Intake(Commands(parts), replies)

@@ -49,7 +49,7 @@ class TreesBackend(BackendDefaults):
         train_data: Any,
         val_data: Any | None,
         *,
-        num_classes: int | None,
+        num_classes: int | None = None,
         loss: Any = None,
         optimizer: Any = None,
         scheduler: Any = None,

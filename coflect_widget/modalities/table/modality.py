@@ -67,7 +67,7 @@ class Table(Units):
 
     name = "table"
     noun, nouns = "row", "rows"
-    methods = ("smoothgrad", "shapley")
+    methods: tuple[str, ...] = ("smoothgrad", "shapley")
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 from coflect_widget import events
 from coflect_widget.modalities.base import Rendering
 from coflect_widget.projects.endpoint.keeping import LABELLED, WAITING, KeptRow, names_in
-from coflect_widget.projects.endpoint.kept import Kept
+from coflect_widget.projects.endpoint.kept import Kept, kept
 from coflect_widget.projects.quickstart.held import names_of
 from coflect_widget.records.pictures import NoDataError
 from coflect_widget.session.desk import Answer
@@ -139,9 +139,8 @@ class Labelling:
         with self._lock:
             x = self._kept.inputs_of(self._kept[self._number(name)])[0]
         display = parts.config.display
-        return replace(
-            parts.modality.render(x, display), content=parts.modality.content(x, display)
-        )
+        found: Rendering = parts.modality.render(x, display)
+        return replace(found, content=parts.modality.content(x, display))
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY):
@@ -179,3 +178,8 @@ class Labelling:
     def _told(self, row: KeptRow) -> int | None:
         name = row.told.get("class")
         return self._classes.index(name) if name in self._classes else None
+
+
+def labelling(session: Any, run: Any) -> Labelling:
+    """Have a session's dashboard ask for the requests of a run, or of its path; see `Labelling`."""
+    return Labelling(session, kept(run))

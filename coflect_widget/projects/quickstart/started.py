@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from coflect_widget.backends.registry import resolve
 from coflect_widget.projects.quickstart.pipeline import FOLDER, Pipeline, best_weights
 from coflect_widget.projects.quickstart.plain import guessed, plain_figures
 from coflect_widget.projects.quickstart.sheet import Sheet
@@ -14,6 +15,8 @@ from coflect_widget.records.inside import is_there, read_text
 from coflect_widget.session import Session
 
 TEST = "test.json"
+#: Who asks for classes of requests; by its path, because it begins sessions too.
+_LABELLING = "coflect_widget.projects.endpoint.labelling:labelling"
 
 
 class DataSession(Session):
@@ -74,10 +77,7 @@ class DataSession(Session):
         ValueError
             If the run has no pipeline of quickstart, tells no classes, or others than this session.
         """
-        from coflect_widget.projects.endpoint.kept import kept
-        from coflect_widget.projects.endpoint.labelling import Labelling
-
-        asked = Labelling(self, kept(self.run if run is None else run))
+        asked = resolve(_LABELLING)(self, self.run if run is None else run)
         if self._labelling is not None:
             self._labelling.close()
         self._labelling = asked

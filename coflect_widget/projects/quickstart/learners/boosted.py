@@ -73,7 +73,7 @@ class Boosted:
     ) -> tuple[Any, Task, bytes]:
         del run
         engine = TreesBackend(
-            model, data, None, num_classes=None, batch_size=len(data[0]), config=Config(),
+            model, data, None, batch_size=len(data[0]), config=Config(),
             modality=given.get("inputs"),
         )  # fmt: skip
         return engine, engine.task, engine.structure()
