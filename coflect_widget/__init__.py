@@ -65,6 +65,7 @@ _HOMES = {
     "runs": "ui.recorded",
     "serve": "elsewhere.serving",
     "sinks": "records.sinks.",
+    "slices": "modalities.volume",
     "tune": "experiments.tuning",
 }
 __all__ = [*_HOMES]

@@ -7,8 +7,9 @@ Printed for each seed: on pictures without a square the IoU, or how often the la
 the square gives away, of a training that was left alone, of one with five strokes on squares
 after a third of it, of one with five strokes beside the squares, and of the ceiling, a training
 on squares that tell nothing; of the maps of the first, the energy on the square and how often the
-largest value is there; and of the forecast, how well it names samples that are wrong some epochs
-later, as average precision, beside the moving average of their losses.
+largest value is there; and of the forecast, how well it names samples that are wrong two epochs
+later, as average precision, beside the moving average of their losses: as the training sees them
+then, which is what is forecast, and in eval mode.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Run(NamedTuple):
 
     quality: float
     maps: dict[str, tuple[float, float]]
-    forecast: tuple[float, float, float]  # its AP, that of the loss, share that is wrong
+    forecast: dict[str, list[float]]  # its AP, that of the loss, share that is wrong
 
 
 def run(task: Any, how: str, seed: int, epochs: int) -> Run:
@@ -114,7 +115,7 @@ def run(task: Any, how: str, seed: int, epochs: int) -> Run:
             if how != "left alone":
                 session.train(epochs=epochs - epochs // 3)
                 session.wait()
-                return Run(quality(session, task, val), {}, (np.nan,) * 3)
+                return Run(quality(session, task, val), {}, {})
             forecast = followed(session, data, epochs - epochs // 3)
             return Run(quality(session, task, val), localised(session, data), forecast)
 
@@ -140,27 +141,34 @@ def tell(session: Any, data: Blobs, *, wrong: bool) -> None:
         session.feedback(sample, ignore=(x0, y0, x1, y1), strength=0.6)
 
 
-def followed(session: Any, data: Blobs, epochs: int) -> tuple[float, float, float]:
+def followed(session: Any, data: Blobs, epochs: int) -> dict[str, list[float]]:
     """Train epoch by epoch, and score each epoch's forecast by who is wrong `HORIZON` later."""
-    store, task = session._parts.forecaster.store, session._parts.task
-    said, wrong = [], []
+    forecaster, task = session._parts.forecaster, session._parts.task
+    store = forecaster.store
+    said: list[Any] = []
+    wrong: dict[str, list[NDArray[np.bool_]]] = {"seen": [], "in eval mode": []}
     for _ in range(epochs):
         session.train(epochs=1)
         session.wait()
+        forecaster.drain(60)
         said.append((store.score.copy(), store.loss.copy()))
+        wrong["seen"].append(~store.correct)
         model = session._backend.model.eval()
         with torch.no_grad():
             outputs = torch.cat([model(x) for x in torch.from_numpy(data.images).split(100)])
-        wrong.append(~task.summarise(outputs.numpy(), data.labels).on_host().right)
+        late = task.summarise(outputs.numpy(), data.labels).on_host()
+        wrong["in eval mode"].append(~late.right)
+    return {name: scored(said, late) for name, late in wrong.items()}
+
+
+def scored(said: list[Any], wrong: list[NDArray[np.bool_]]) -> list[float]:
+    """Means of the AP of the forecast, that of the loss, and the share that is wrong."""
     figures = [
         (average_precision(score, late), average_precision(loss, late), late.mean())
         for (score, loss), late in zip(said, wrong[HORIZON:], strict=False)
         if 0 < late.mean() < 1
     ]
-    if not figures:  # nothing was ever wrong so late
-        return (np.nan,) * 3
-    means: NDArray[np.float64] = np.mean(figures, 0)
-    return float(means[0]), float(means[1]), float(means[2])
+    return np.mean(figures, 0).tolist() if figures else [float("nan")] * 3
 
 
 def localised(session: Any, data: Blobs) -> dict[str, tuple[float, float]]:
@@ -200,9 +208,8 @@ def main() -> None:
                 line = f"{task} seed {seed} {how:<20}{METRIC[task]} {found.quality:.3f}"
                 for name, (energy, points) in found.maps.items():
                     line += f"; {name} {energy:.2f} / {points:.2f}"
-                if found.maps:
-                    own, loss, share = found.forecast
-                    line += f"; AP {own:.3f}, of the loss {loss:.3f}, wrong {share:.2f}"
+                for name, (own, loss, share) in found.forecast.items():
+                    line += f"; {name}: AP {own:.3f}, of the loss {loss:.3f}, wrong {share:.2f}"
                 print(line, flush=True)
 
 

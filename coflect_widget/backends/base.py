@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.knobs import Knobs
+from coflect_widget.backends.last_layer import LastLayer
 from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.distributed.group import Group
 from coflect_widget.modalities.base import Modality
@@ -360,6 +361,9 @@ class Backend(Protocol):
         Where a device only begins to copy, what is returned waits for it and fills
         `destination`; it is called on another thread.
         """
+
+    def last_layer(self, probe: NDArray[Any]) -> LastLayer:
+        """* The layer that gives the logits, found by inputs (n, ...); ValueError without one."""
 
     def lasting_names(self) -> list[str]:
         """* Names of the same weights that another process gives them too; [] where all last."""

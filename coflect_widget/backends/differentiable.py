@@ -47,7 +47,8 @@ class Cell(Protocol):
 class Ops(Protocol):
     """Array functions of a framework, named as the array API standard names them.
 
-    Besides these `relu`, `log_softmax` over classes, `detach`, and `real`, which makes float32.
+    Besides these `relu`, `log_softmax` over classes, `log_sigmoid`, `detach`, `real`, which makes
+    float32, and `whole`, which makes int64.
     """
 
     channels: int  #: axis of a map's channels
@@ -64,14 +65,22 @@ class Ops(Protocol):
     maximum: Callable[..., Any]  #: of a tensor and a number
     relu: Callable[..., Any]
     log_softmax: Callable[..., Any]
+    log_sigmoid: Callable[..., Any]
     detach: Callable[..., Any]
     real: Callable[..., Any]
+    whole: Callable[..., Any]
 
     def halves(self, x: Any) -> tuple[Any, Any]:
         """The first and the second half of (2n, ...)."""
 
+    def like(self, x: Any, other: Any) -> Any:
+        """`x` of the type and in the shape of `other`, and where that is."""
+
+    def rows(self, x: Any) -> Any:
+        """(B, ...) as (B, n)."""
+
     def cross_entropy(self, logits: Any, targets: Any) -> Any:
-        """(B,) of logits (B, classes)."""
+        """(B,) of logits (B, classes); (B, E) of logits (B, classes, E)."""
 
     def ignorance(self, logits: Any) -> float:
         """The loss of a model that knows nothing, log(classes) of logits (B, classes)."""

@@ -89,6 +89,7 @@ BACKENDS = {
         tasks={
             "multi_label": "coflect_widget.backends.keras.numbers:LabelsBackend",
             "regression": "coflect_widget.backends.keras.numbers:ValuesBackend",
+            "segmentation": "coflect_widget.backends.keras.segmentation:SegmentationBackend",
         },
         install="pip install 'coflect-widget[keras]'",
     ),

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.source import OtherShapeError
-from coflect_widget.modalities import TABLE, Modality, Parts, find_parts, packed, recognise
+from coflect_widget.modalities import (
+    TABLE,
+    Modality,
+    Parts,
+    find_parts,
+    laid_out,
+    packed,
+    recognise,
+)
 
 #: How a model takes its parts: one after the other, by their names, or all in one argument.
 Form = Literal["arguments", "keywords", "tuple", "mapping"]
@@ -61,6 +69,9 @@ class Packing:
         #: kinds by name, where a person gave any; else one kind for the parts that it fits
         self._kinds = named if isinstance(named, Parts) else None
         self.modality = self._kinds if self._kinds is not None and self._kinds.members else None
+        #: kind of a sample's only input, where it is laid out as something else
+        self.single: Modality | None = named if named is not None and named.lays_out else None
+        self._seen = False
         self.form: Form = "arguments"
         self.counts: dict[str, int] = {}
 
@@ -111,6 +122,19 @@ class Packing:
                     f"{tuple(array.shape[1:])}, but train_data of {part.given}; give both the same"
                 )
         return packed(self.modality.members, found, self.argument)
+
+    def alone(self, x: Any, where: str, lead: int = 0) -> Any:
+        """The only input of a sample, or with a `lead` of 1 of several, laid out where its kind is.
+
+        The first one tells.
+        """
+        if not self._seen:
+            self._seen = True
+            self.single = self.single or laid_out(x[0] if lead else x)
+        if self.single is None:
+            return x
+        self.single, x = self.single.unpacked(x, where)
+        return x
 
     def number(self, name: str, count: int) -> None:
         """A part's whole numbers go from 0 to `count` - 1."""
@@ -203,4 +227,5 @@ class OneRow:
                 f"{self.packing.argument}[{index}] has one input, but the first sample has "
                 "several; give the same in each"
             )
-        return item
+        x = self.packing.alone(item[0], f"{self.packing.argument}[{index}]")
+        return item if x is item[0] else (x, *item[1:])

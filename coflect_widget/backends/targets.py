@@ -91,8 +91,8 @@ def label_remedy(kind: Kind, name: str = "labels", *, alone: bool = False) -> st
         )
     if kind == "places":
         return (
-            "a target for each place, such as a mask (N, H, W) of class numbers, needs a torch "
-            "model and task='segmentation'"
+            "a target for each place, such as a mask (N, H, W) of class numbers, needs "
+            "task='segmentation'"
         )
     return "pass class numbers as integers of shape (N,)"
 

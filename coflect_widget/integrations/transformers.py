@@ -147,6 +147,8 @@ class _Hooks:
 class _LossHooks(_Hooks):
     """The same where a session knows the losses of samples alone; nothing is added to the loss."""
 
+    _told = False  # that strokes do nothing here
+
     def _tapped(self) -> Callable[[], object]:
         handle: Any = self._backend.model.register_forward_hook(self._seen, with_kwargs=True)
         remove: Callable[[], object] = handle.remove
@@ -170,6 +172,13 @@ class _LossHooks(_Hooks):
     def _step(self, control: Any) -> None:
         if not self._own.open:
             return
+        if self._backend.guiding is not None and not self._told:
+            self._told = True
+            self._own.notice(
+                "warning",
+                "Strokes add nothing to the loss of the Trainer under task='own_loss'; in "
+                "a loop with session.loop() add session.guidance_loss(inputs, None, loss) to it.",
+            )
         losses, self._loss = self._loss, None
         if losses is not None:
             self._own.observe(self._indices, loss=losses)

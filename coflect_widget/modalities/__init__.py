@@ -7,6 +7,7 @@ from coflect_widget.modalities.parts import PARTS, Part, Parts, find_parts, pack
 from coflect_widget.modalities.registry import (
     container,
     find_modality,
+    laid_out,
     recognise,
     register_modality,
 )
@@ -14,6 +15,7 @@ from coflect_widget.modalities.series import SERIES, Series
 from coflect_widget.modalities.table import TABLE, Table
 from coflect_widget.modalities.text import TEXT, Text, with_tokenizer
 from coflect_widget.modalities.units import Units
+from coflect_widget.modalities.volume import VOLUME, Volume
 
 __all__ = [
     "IMAGE",
@@ -22,6 +24,7 @@ __all__ = [
     "SERIES",
     "TABLE",
     "TEXT",
+    "VOLUME",
     "Image",
     "Listed",
     "Modality",
@@ -33,11 +36,13 @@ __all__ = [
     "Table",
     "Text",
     "Units",
+    "Volume",
     "container",
     "drawable",
     "find_modality",
     "find_parts",
     "kind_of_items",
+    "laid_out",
     "packed",
     "recognise",
     "register_modality",

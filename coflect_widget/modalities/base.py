@@ -105,6 +105,9 @@ class Modality(Protocol):
     whole : bool
         Whether inputs are whole numbers, which a model looks up: they enter it through an
         embedding, and maps and gradients are by what that gives.
+    lays_out : bool
+        Whether `unpacked` makes something else of each sample's input, in which it is kept here:
+        the model gets the inputs as they came.
     reach : tuple of float
         How far past a mark an exchange may go along each axis of the extent, because a hand is not
         exact: at most this share of the longest axis, 0 where neighbours have nothing to do with
@@ -130,6 +133,7 @@ class Modality(Protocol):
     methods: tuple[str, ...]
     layers: bool
     whole: bool
+    lays_out: bool
     reach: tuple[float, ...]
     examples: tuple[str, ...]
     synonyms: Mapping[str, str]

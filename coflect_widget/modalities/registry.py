@@ -13,12 +13,14 @@ from coflect_widget.modalities.parts import PARTS, Parts
 from coflect_widget.modalities.series import SERIES
 from coflect_widget.modalities.table import TABLE, is_frame
 from coflect_widget.modalities.text import TEXT
+from coflect_widget.modalities.volume import VOLUME
 
 #: Entry points of this group are kinds of input: the entry's name, and a `Modality`.
 ENTRY_POINTS = "coflect.modalities"
 
 BUILT_IN: dict[str, Modality] = {
     IMAGE.name: IMAGE,
+    VOLUME.name: VOLUME,
     TABLE.name: TABLE,
     SERIES.name: SERIES,
     TEXT.name: TEXT,
@@ -106,6 +108,13 @@ def container(inputs: Any) -> Modality | None:
         return TABLE
     said = getattr(inputs, "modality", None)
     return said if hasattr(said, "extent") else None
+
+
+def laid_out(x: Any) -> Modality | None:
+    """The kind of one sample's input that is kept as something else, such as a volume; or None."""
+    if not hasattr(x, "shape"):
+        return None
+    return next((m for m in BUILT_IN.values() if m.lays_out and m.recognises(x)), None)
 
 
 def _named() -> list[str]:

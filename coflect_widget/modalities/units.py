@@ -35,6 +35,7 @@ class Units:
     methods: tuple[str, ...] = ("smoothgrad",)
     layers = False
     whole = False
+    lays_out = False
     reach: tuple[float, ...] = (0.0,)
     examples: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = {}

@@ -114,6 +114,8 @@ class Gallery:
         self._glimpses: dict[str, bytes] = {}  # by the maps' file, oldest first
         self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._contents = Contents(path)
+        #: Draws a request that waits for its class, by its name; None where nobody has any.
+        self.requests: Callable[[str], Rendering] | None = None
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -137,6 +139,18 @@ class Gallery:
             with contextlib.suppress(NoDataError):
                 self._rendering(index)
         return self._contents.of(index, most)
+
+    def request(self, name: str) -> tuple[dict[str, Any] | None, bytes | None]:
+        """What a browser draws of a request: its content, or else a small PNG; nothing is kept."""
+        if self.requests is None:
+            return None, None
+        try:
+            found = self.requests(name)
+        except (LookupError, ValueError, OSError):
+            return None, None  # it was labelled or removed meanwhile
+        if found.content is not None:
+            return dict(found.content), None
+        return None, found.thumbnail or _small(found.picture)
 
     def thumbnail(self, index: int) -> bytes | None:
         """One sample as PNG, from memory, disk or data; None if it is in none of them."""

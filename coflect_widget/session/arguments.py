@@ -10,7 +10,7 @@ from typing import Any
 ARGUMENTS = [
     "model", "train_data", "val_data", "classes", "loss", "optimizer", "scheduler", "batch_size",
     "backend", "run_dir", "config", "executor", "class_weight", "guidance", "inputs",
-    "tokenizer", "resume", "sinks",
+    "task", "score", "tokenizer", "resume", "sinks",
 ]  # fmt: skip
 
 

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from coflect_widget.backends.base import Backend, Sample
 from coflect_widget.backends.errors import NoSuitableLayerError
+from coflect_widget.backends.registry import takes
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
+
+#: Arguments that not every backend takes, and what to do where one does not.
+_SOME_TAKE = {
+    "class_weight": "its backend {backend} takes no weights of classes; leave it out, or let the "
+    "backend take class_weight",
+    "task": "its backend tells the task by loss and targets; leave task= out, or pass a torch "
+    "model",
+    "score": "only where a loss alone is known is a score asked for, with task='own_loss' and a "
+    "torch model; leave score= out: maps are of the model's outputs",
+}
+
+
+def taken(factory: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that are given, for a backend's factory.
+
+    Raises
+    ------
+    TypeError
+        If the factory takes one of them not.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        if not takes(factory, name):
+            shown = f"task={value!r}" if name == "task" else f"{name}="
+            why = _SOME_TAKE[name].format(backend=repr(getattr(factory, "__name__", factory)))
+            raise TypeError(f"{shown} is not for this model: {why}")
+    return found
 
 
 def fit_method(config: Config, modality: Modality) -> Config:

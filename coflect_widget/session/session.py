@@ -33,12 +33,13 @@ from coflect_widget.session.arguments import ARGUMENTS, class_names, count
 from coflect_widget.session.asking import Asks
 from coflect_widget.session.build import build
 from coflect_widget.session.changes import Changes
-from coflect_widget.session.checks import fit_layer, fit_method, structure_of
+from coflect_widget.session.checks import fit_layer, fit_method, structure_of, taken
 from coflect_widget.session.exporting import Exports
 from coflect_widget.session.following import MAPS_ELSEWHERE, home, leave_home
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
+from coflect_widget.session.mending import Mends
 from coflect_widget.session.outlets import Outlets
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
@@ -52,7 +53,7 @@ from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
 
-class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
+class Session(Waits, Looks, Guides, Asks, Mends, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -107,9 +108,13 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         "multi_label" says of targets (N, L) of 0 and 1 that each column is a label, there or not,
         with a probability of its own. Left out, they are taken for that where `loss` is
         ``BCEWithLogitsLoss`` or ``MultiLabelSoftMarginLoss``. "regression" is said of Keras models.
-        For torch models "segmentation" is for masks (N, H, W) of class numbers, and a model that
-        gives (B, classes, H, W), and "own_loss" takes items of any form, and each sample's loss
-        from a loop of your own, by `observe`.
+        "segmentation" is for masks (N, H, W) of class numbers, and a torch model that gives
+        (B, classes, H, W), or a Keras model that gives (B, H, W, classes). For torch models
+        "own_loss" takes items of any form, and each sample's loss from a loop of your own, by
+        `observe`.
+    score : callable, optional
+        With ``task="own_loss"`` what maps are of and what a stroke keeps: ``score(model, inputs)``
+        gives one number a sample, (B,), for pictures (B, C, H, W) or ids (B, T) as they are drawn.
     tokenizer : optional
         Of texts, what their ids stand for: a tokenizer of transformers or tokenizers, a sequence of
         words by id, a mapping of words to ids, or a function that gives the words of a list of ids.
@@ -148,6 +153,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         guidance: Ledger | str | Path | None = None,
         inputs: str | Modality | None = None,
         task: str | None = None,
+        score: Callable[[Any, Any], Any] | None = None,
         tokenizer: Any = None,
         resume: Run | Checkpoint | str | Path | None = None,
         sinks: Sequence[EventHandler | str] | None = None,
@@ -171,7 +177,7 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
             "model": model, "train_data": train_data, "val_data": val_data, "classes": classes,
             "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "batch_size": batch_size,
             "backend": backend, "executor": executor, "class_weight": class_weight,
-            "inputs": inputs, "task": task, "tokenizer": tokenizer,
+            "inputs": inputs, "task": task, "score": score, "tokenizer": tokenizer,
         }  # fmt: skip
         names = class_names(classes)
         if names is None and resumed is not None:
@@ -184,23 +190,10 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         if executor is None:
             # the workers' imports run beside our own; a plain function as a factory names none
             import_ahead(parts.explainer)
-        if class_weight is not None and not takes(factory, "class_weight"):
-            raise TypeError(
-                f"class_weight= is not for this model: its backend "
-                f"{getattr(factory, '__name__', factory)!r} takes no weights of classes; leave it "
-                "out, or let the backend take class_weight"
-            )
+        more = taken(factory, {"class_weight": class_weight, "task": task, "score": score})
         named = None if inputs is None else find_modality(inputs)
         if tokenizer is not None:
             named = with_tokenizer(named, tokenizer)
-        more: dict[str, Any] = {} if class_weight is None else {"class_weight": class_weight}
-        if task is not None:
-            if not takes(factory, "task"):
-                raise TypeError(
-                    f"task={task!r} is not for this model: its backend tells the task by loss and "
-                    "targets; leave task= out, or pass a torch model"
-                )
-            more["task"] = task
         more |= {"modality": named} if takes(factory, "modality") else {}
         engine = complete(
             factory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,14 @@ class OwnLoss(ByQuantile):
         More than 0 and less than 1.
     samples : int
         So many newest losses tell what is usual, but at least 64 and at most 4096.
+    scored : bool
+        Whether a function of the user's own gives a number for each sample, (B, 1), of which maps
+        are and which strokes keep.
     """
 
     name = "own_loss"
     words = _WORDS
     labelled = of_labels = False
-    guidable = False
     groups = 1
     width = 1
     by_batch = True
@@ -58,12 +61,13 @@ class OwnLoss(ByQuantile):
     placed = False
     least_loss = -math.inf
 
-    def __init__(self, quantile: float = 0.8, samples: int = 4096) -> None:
+    def __init__(self, quantile: float = 0.8, samples: int = 4096, *, scored: bool = False) -> None:
+        self.guidable = scored
         self.samples = min(max(samples, 64), 4096)
         self.recent = RecentErrors(quantile, self.samples)
 
-    def __reduce__(self) -> tuple[type[OwnLoss], tuple[float, int]]:
-        return OwnLoss, (self.recent.quantile, self.samples)
+    def __reduce__(self) -> tuple[Any, tuple[float, int]]:
+        return partial(OwnLoss, scored=self.guidable), (self.recent.quantile, self.samples)
 
     def __repr__(self) -> str:
         return f"OwnLoss({self.recent.quantile})"
@@ -85,7 +89,8 @@ class OwnLoss(ByQuantile):
         return to_numpy(outputs, np.float32)
 
     def score(self, outputs: Any, target: int) -> Any:
-        raise ValueError("a loss of one's own has no output that a map could be of")
+        """Of the scores (B, 1) that a function of the user's own gives."""
+        return outputs[:, target]
 
     def metrics(self) -> tuple[str, ...]:
         return ("loss", "quality")  # nobody measures the second

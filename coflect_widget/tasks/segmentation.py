@@ -34,6 +34,9 @@ FIGURES = 6
 LOOKED_AT = 512  # masks that tell how frequent classes are
 _SHOWN = 12  # classes with their probabilities beside a map
 
+#: How often each number from 0 to n - 1 comes in an array (m,), as (n,).
+Counted = Callable[[Any, int], Any]
+
 
 class Segmentation:
     """Outputs (B, C, *E) are logits, targets (B, *E) class numbers; see `tasks.base.Task`.
@@ -108,7 +111,7 @@ class Segmentation:
             raise ValueError(f"losses has shape {tuple(np.shape(losses))}; expected {shape[:1]}")
 
     def figures(
-        self, outputs: Any, targets: Any, counted: Callable[[Any, int], Any] | None = None
+        self, outputs: Any, targets: Any, counted: Counted | None = None, xp: Any = None
     ) -> Any:
         """What a step's output comes to, (B, 6) float32: so little is kept, however many places.
 
@@ -119,8 +122,16 @@ class Segmentation:
         counted : callable, optional
             How often each number from 0 to n - 1 comes in an array (m,), as (n,): of the
             framework that the arrays are of. numpy's if left out.
+        xp : namespace, optional
+            Functions of the array API standard, where the arrays do not name them.
         """
-        xp = compat.array_namespace(outputs)
+        xp = xp or compat.array_namespace(outputs)
+        return self.of_counts(*self.counts(outputs, targets, counted, xp), xp)
+
+    def counts(
+        self, outputs: Any, targets: Any, counted: Counted | None, xp: Any
+    ) -> tuple[Any, Any]:
+        """Places of each sample by their class and the one said, (B, C, C), and losses (B,)."""
         rows, classes = outputs.shape[0], self.classes
         scores = xp.astype(xp.reshape(outputs, (rows, classes, -1)), xp.float32)
         wanted = xp.astype(xp.reshape(targets, (rows, -1)), xp.int64)
@@ -139,12 +150,13 @@ class Segmentation:
         pairs = pairs + first[:, None] * (classes * classes + 1)
         found = (counted or _counted)(xp.reshape(pairs, (-1,)), rows * (classes * classes + 1))
         found = xp.reshape(found, (rows, -1))[:, :-1]
-        return self._of(xp, xp.reshape(found, (rows, classes, classes)), loss)
+        return xp.reshape(found, (rows, classes, classes)), loss
 
-    def _of(self, xp: Any, confusion: Any, loss: Any) -> Any:
-        """Figures of places (B, truth, said) counted, and of losses (B,)."""
+    def of_counts(self, confusion: Any, loss: Any, xp: Any) -> Any:
+        """`figures` of what `counts` gives."""
         number = xp.arange(self.classes, device=compat.device(loss))[None, :]
-        met = xp.astype(xp.sum(confusion * (number[0, :, None] == number), axis=2), xp.float32)
+        same = xp.astype(number[0, :, None] == number, xp.int64)
+        met = xp.astype(xp.sum(confusion * same, axis=2), xp.float32)
         there = xp.astype(xp.sum(confusion, axis=2), xp.float32)
         said = xp.astype(xp.sum(confusion, axis=1), xp.float32)
         places = xp.sum(there, axis=1)

@@ -10,7 +10,11 @@ import transformers
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch import token_losses
-from coflect_widget.backends.torch.token_losses import losses_of_output, losses_of_tokens
+from coflect_widget.backends.torch.token_losses import (
+    losses_of_graph,
+    losses_of_output,
+    losses_of_tokens,
+)
 
 WORDS, LENGTH, ROWS, SPOILT = 64, 12, 48, 4
 
@@ -44,6 +48,11 @@ def test_losses_of_samples_are_those_of_the_model(monkeypatch):
     assert float((found * tokens).sum() / tokens.sum()) == pytest.approx(
         float(output.loss.detach()), abs=1e-5
     )
+    read = losses_of_graph(output.loss / 3 * 3, labels, WORDS)
+    assert torch.equal(read, found)
+    with torch.no_grad():
+        output = net(input_ids=ids, labels=labels)
+    assert losses_of_graph(output.loss, labels, WORDS) is None
     monkeypatch.setattr(token_losses, "TOKENS", 5)  # of 12, and the last slice is a part of one
     assert torch.allclose(losses_of_output(net, {"labels": labels}, output), found, atol=1e-5)
     whole = losses_of_tokens(output.logits, labels, shifted=False)
@@ -60,19 +69,23 @@ def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
     logging.getLogger("transformers").setLevel(logging.ERROR)
     net, data = model(), rows()
     session = coflect.Session(
-        net, data, task="own_loss", run_dir=tmp_path, config={"log_every": 1, "forecast_every": 2}
-    )
+        net, data, task="own_loss", run_dir=tmp_path, config={"log_every": 1, "forecast_every": 2},
+        score=lambda net, ids: net(input_ids=ids).logits[:, -1].max(1).values,
+    )  # fmt: skip
     arguments = transformers.TrainingArguments(
         output_dir=str(tmp_path / "out"), max_steps=24, per_device_train_batch_size=16 // pieces,
         gradient_accumulation_steps=pieces, learning_rate=0.02, report_to=[], save_strategy="no",
         logging_strategy="no", disable_tqdm=True, use_cpu=True, seed=0,
     )  # fmt: skip
     with session:
+        session.feedback(5, ignore=(0, 2))
         trainer = transformers.Trainer(
             model=net, args=arguments, train_dataset=data,
             callbacks=[session.transformers_callback()],
         )  # fmt: skip
         trainer.train()
+        told = [one.data.text for one in session.events("notice")]
+        assert sum("Strokes add nothing" in text for text in told) == 1
         assert session.state == "finished"
         assert session._parts.forecaster.drain(60)
         store = session._parts.forecaster.store

@@ -133,7 +133,7 @@ def test_one_hot_rows_are_classes_and_it_is_said(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_masks_as_labels_are_no_classes(way):
     masks = (X[..., 0] > 0.5).astype(np.int64)
-    with pytest.raises(ValueError, match="segmentation is not supported so far"):
+    with pytest.raises(ValueError, match="like masks, which need task='segmentation'"):
         backend_of(net(), WAYS[way](X, masks))
 
 

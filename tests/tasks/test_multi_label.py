@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coflect_widget.backends.torch.labels import LabelOps
+from coflect_widget.backends.guided_outputs import OfLabels
+from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.guidance.passes import effect
 from coflect_widget.tasks import MultiLabel
 from coflect_widget.telemetry.store import SampleStore
@@ -118,8 +119,9 @@ def test_data_of_mixed_kinds_are_refused():
 
 def test_what_moves_all_labels_alike_is_an_effect():
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    before, after = (LabelOps.beside(given, None) for given in (logits, logits + 2))
-    moved, still = effect(LabelOps, before, after), effect(LabelOps, before, before)
+    ops = OfLabels(TorchOps())
+    before, after = (ops.beside(given, None) for given in (logits, logits + 2))
+    moved, still = effect(ops, before, after), effect(ops, before, before)
     assert moved.min() > 0.5
     assert still.max() == 0
 

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import coflect_widget as coflect
-from coflect_widget.backends.torch.segmentation import MaskOps, Overlap, SegmentationBackend
+from coflect_widget.backends.guided_outputs import OfPlaces
+from coflect_widget.backends.torch.ops import TorchOps
+from coflect_widget.backends.torch.segmentation import SegmentationBackend, _counted
 from coflect_widget.backends.torch.segmentation import figures as torch_figures
 from coflect_widget.config import Config
 from coflect_widget.elsewhere.values import explanation_in, explanation_out
@@ -20,6 +22,7 @@ from coflect_widget.modalities import IMAGE
 from coflect_widget.modalities.image.regions import parse_roi
 from coflect_widget.tasks import Segmentation
 from coflect_widget.tasks.segmentation import known_masks
+from coflect_widget.tasks.tallies import Overlap
 from coflect_widget.telemetry.store import SampleStore
 from tests.backends.torch_parts import Items, losses_of
 from tests.conftest import eventually
@@ -92,7 +95,7 @@ def test_torch_comes_to_the_same_figures(seed):
 def test_validation_counts_samples_and_all_places():
     task = Segmentation(3)
     logits = torch.from_numpy(said(np.roll(MASKS, 1, 2), 3))
-    tally = Overlap(task, torch.device("cpu"))
+    tally = Overlap(task, _counted)
     for part in (slice(0, 10), slice(10, N)):
         tally.add(logits[part], torch.from_numpy(MASKS[part]))
     given = np.roll(MASKS, 1, 2)
@@ -152,7 +155,7 @@ def test_what_cannot_be_masks_is_refused_with_a_remedy(masks, given, words):
 
 
 def test_masks_without_a_task_say_which_and_items_name_the_index():
-    with pytest.raises(ValueError, match="needs a torch model and task='segmentation'"):
+    with pytest.raises(ValueError, match="needs task='segmentation'"):
         coflect.Session(fcn(), (IMAGES, MASKS))
     mixed = Items(lambda i: (IMAGES[i], MASKS[i] if i else 3), N)
     with pytest.raises(ValueError, match=r"train_data\[0\]\[1\] has targets of shape \(\)"):
@@ -213,11 +216,13 @@ def test_a_place_is_right_by_what_it_shows_and_the_rest_shall_not_change():
     outside = torch.ones(2, 4, 4)
     outside[:, :, :2] = 0
     targets = torch.stack([masks.float(), outside], 1)
-    found = MaskOps.cross_entropy(logits, targets)
+    found = OfPlaces(TorchOps()).cross_entropy(logits, targets)
     each = F.cross_entropy(logits, masks.clamp(max=2), reduction="none")
     assert torch.allclose(found[0], each[0, 1:].mean())
     assert torch.allclose(found[1], each[1].mean())
-    beside = MaskOps.beside(logits, targets).reshape(2, 3, 4, 4)
+    void = OfPlaces(TorchOps(), 2).cross_entropy(logits, targets)  # a class number may say so
+    assert torch.allclose(void[1], each[1][masks[1] != 2].mean())
+    beside = OfPlaces(TorchOps()).beside(logits, targets).reshape(2, 3, 4, 4)
     assert (beside[..., :2] == 0).all()
     assert torch.allclose(beside.sum(1), torch.zeros(2, 4, 4), atol=1e-5)
 

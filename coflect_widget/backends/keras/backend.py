@@ -111,7 +111,7 @@ class KerasBackend(Exports, KeepsState, Meanings):
         self.warnings = self.train_source.warnings  # it goes on to tell of changes
         self.assumptions += fit_channels(self.sources(), takes)
         found = find_inputs(model, self.sources())
-        self.modality, self._entry = found.modality, found.entry
+        self.modality, self._entry, self.layout = found.modality, found.entry, found.layout
         outputs = self._outputs()
         compile_model(model, loss, optimizer)
         head, self.num_classes = self.find_meaning(outputs)
@@ -237,7 +237,7 @@ class KerasBackend(Exports, KeepsState, Meanings):
             Update the compiled metrics as well, as ``fit`` does.
         """
         if weights is None:
-            weights = np.ones(len(indices), np.float32)
+            weights = self.even_weights(len(indices))
         if self.knobs.values.any:  # a callback of ``fit`` may have set a value
             self.knobs.values.settle()
         guidance, extra = self.guiding, None
@@ -245,8 +245,11 @@ class KerasBackend(Exports, KeepsState, Meanings):
             logits, loss, finite, _ = self._run(None, inputs, targets, weights, metrics=metrics)
         else:
             prepared = guidance.prepare(np.asarray(inputs), labels, indices)
-            found = self._guided(prepared, inputs, targets, weights, metrics=metrics)
+            # what is exchanged may take its targets along
+            moved = targets if prepared.targets is labels else self.targets(prepared.targets)
+            found = self._guided(prepared, inputs, (targets, moved), weights, metrics=metrics)
             logits, loss, extra, finite = found
+            labels = prepared.targets
         if not bool(finite):
             batch = Batch(indices, np.asarray(inputs), labels)
             raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
@@ -276,17 +279,18 @@ class KerasBackend(Exports, KeepsState, Meanings):
         return found
 
     def _guided(
-        self, prepared: Any, inputs: Any, targets: Any, weights: Any, *, metrics: bool
+        self, prepared: Any, inputs: Any, both: tuple[Any, Any], weights: Any, *, metrics: bool
     ) -> tuple[Any, Any, Any, Any]:
         """Logits, task loss, guidance term and whether the task loss is finite.
 
-        What fails of the guidance is taken out of force.
+        `both` are the targets of the batch as it came, and of what guidance made of it. What fails
+        of the guidance is taken out of force.
         """
-        guidance = self._guidance
+        guidance, (targets, moved) = self._guidance, both
         why: str | Exception
         try:
             logits, loss, finite, found = self._run(
-                prepared, inputs, targets, weights, metrics=metrics
+                prepared, inputs, moved, weights, metrics=metrics
             )
             wrong = prepared.exchanged and not bool(finite)
             why = f"makes the task loss {float(loss)}" if wrong else ""

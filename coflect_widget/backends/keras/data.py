@@ -59,6 +59,7 @@ class Source(source.Source):
     """
 
     width = 0  #: numbers of a target; 0 where that is a class
+    class_numbers = True  #: whether targets are such
 
     def __init__(
         self, data: Any, argument: str, *, takes: ModelInput | None = None, anew: bool = True
@@ -280,7 +281,7 @@ class Source(source.Source):
         return self._as_float(array), self._label(item[1], index)
 
     def _label(self, label: Any, index: int) -> Any:
-        if self.width == 0 and isinstance(label, int | np.integer):
+        if self.class_numbers and isinstance(label, int | np.integer):
             return int(label)
         if isinstance(label, Mapping):
             raise ValueError(

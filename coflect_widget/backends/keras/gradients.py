@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Ops
 from coflect_widget.backends.keras.entry import Entry
@@ -28,6 +29,8 @@ class KerasGradients:
         Where whole numbers enter the model, as far as it is known.
     call : callable, optional
         Runs the model on inputs (B, ...), where ``model(x)`` does not.
+    region : ndarray (H, W) of bool, optional
+        Of a model with outputs for each place, those whose mean logits count; all if left out.
     """
 
     ops = cast("Ops", TfOps())
@@ -39,8 +42,10 @@ class KerasGradients:
         training: bool = False,
         entry: Entry | None = None,
         call: Callable[..., Any] | None = None,
+        region: NDArray[np.bool_] | None = None,
     ) -> None:
         self.classifier = classifier
+        self._region = region
         self._call = call or classifier.model
         self._training = training
         self._entry = entry or Entry(classifier.model)
@@ -57,8 +62,13 @@ class KerasGradients:
             return tf.transpose(x, (0, axes - 1, *range(1, axes - 1)))
         return x if layout == "first" else tf.expand_dims(x, 1)
 
-    def logits(self, x: Any) -> Any:
+    def outputs(self, x: Any) -> Any:
+        """Logits (B, classes), or (B, classes, H, W) of a model with outputs for each place."""
         return self.classifier.logits(self._call(x, training=self._training))
+
+    def logits(self, x: Any) -> Any:
+        outputs = self.outputs(x)
+        return outputs if len(outputs.shape) == 2 else over_places(outputs, self._region)
 
     def input_gradient(self, x: Any, score: Callable[[Any], Any]) -> tuple[Any, Any]:
         x = tf.convert_to_tensor(x)
@@ -114,3 +124,11 @@ class KerasGradients:
 
     def find_layer(self, input_shape: Sequence[int], name: str | None = None) -> Layer:
         return find_layer(self.classifier, input_shape, name, self._call)
+
+
+def over_places(logits: Any, region: NDArray[np.bool_] | None = None) -> Any:
+    """The mean logits (B, classes) of logits (B, classes, H, W) over a region (H, W), or all."""
+    if region is None:
+        return tf.reduce_mean(logits, (2, 3))
+    inside = tf.cast(region, logits.dtype)
+    return tf.reduce_sum(logits * inside, (2, 3)) / tf.maximum(tf.reduce_sum(inside), 1.0)

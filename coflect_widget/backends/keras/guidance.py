@@ -65,7 +65,7 @@ class KerasGuided(KerasGradients):
 
     def logits(self, x: Any) -> Any:
         with quiet(self.classifier.model):
-            return super().logits(x)
+            return self.outputs(x)
 
     def normalises_by_batch(self) -> bool:
         return normalises_by_batch(self.classifier.model)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.backends.keras.model import Classifier
-from coflect_widget.backends.layers import Layer, Output, along, choose, spatial
+from coflect_widget.backends.layers import Layer, Output, along, choose, deepest_last, spatial
 
 #: Layers each of whose outputs' places depends on all places of their input.
 _MIXING = (
@@ -152,6 +152,8 @@ def _spatial_layers(
     else:
         own = {(channels, *places), (*places, channels)}
         found = spatial(list(outputs.values()), (places[0], places[1]), own)
+    if len(logits.shape) == 4:
+        found = deepest_last(found)
     gradients = tape.gradient(score, [output.value for _, output in found])
     result = []
     for (layer, _), gradient in zip(found, gradients, strict=True):

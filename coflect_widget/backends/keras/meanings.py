@@ -60,6 +60,10 @@ class Meanings(SourcedBackend):
             return labels, kept if weights is None else weights
         return labels, kept * weights
 
+    def even_weights(self, rows: int) -> NDArray[np.float32] | None:
+        """Weights of samples that weigh the same, as a step takes them."""
+        return np.ones(rows, np.float32)
+
     def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Class numbers (B,) of targets in any form that the data may have."""
         return read_labels(targets, "targets")[0]

@@ -91,11 +91,16 @@ class KerasWorkerModel(WorkerModel):
         model = self.classifier.model
         if held is None:
             entry = self._entries.setdefault("", Entry(model))
-            return KerasGradients(self.classifier, entry=entry)
+            return KerasGradients(self.classifier, entry=entry, region=self.region)
         call = within(model, held.row, held.part)
         # where the part enters does not depend on what is held
         entry = self._entries.setdefault(held.part.name, Entry(model, call))
-        return KerasGradients(self.classifier, entry=entry, call=call)
+        return KerasGradients(self.classifier, entry=entry, call=call, region=self.region)
+
+    def places(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        bound = self.bound()
+        found: NDArray[np.float32] = bound.outputs(tf.constant(bound.own(np.asarray(x)))).numpy()
+        return found
 
     def probabilities(self, logits: Any) -> NDArray[np.float32]:
         values = logits.numpy()

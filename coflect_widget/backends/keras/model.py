@@ -40,6 +40,8 @@ class Classifier:
         knows that, as its own losses use it; otherwise the logarithms of the probabilities,
         whose softmax is those probabilities again. One output x is [-x / 2, x / 2]: its softmax
         is the model's, and both classes have a gradient, which makes a map of each.
+
+        Of outputs for each place of a picture they are (B, classes, H, W).
         """
         if self.head in ("softmax", "sigmoids", "sigmoid", "labels"):
             inside = getattr(outputs, "_keras_logits", None)
@@ -51,6 +53,8 @@ class Classifier:
                 p = tf.clip_by_value(tf.cast(outputs, tf.float32), _TINY, 1 - 1e-7)
                 outputs = tf.math.log(p / (1 - p))
         outputs = tf.cast(outputs, tf.float32)
+        if len(outputs.shape) == 4 and self.layout != "first":
+            outputs = tf.transpose(outputs, (0, 3, 1, 2))
         if self.head in ("logit", "sigmoid"):
             return tf.concat([-outputs / 2, outputs / 2], 1)
         return outputs

@@ -37,14 +37,27 @@ class TfOps:
     abs, square, where, relu = map(staticmethod, (tf.abs, tf.square, tf.where, tf.nn.relu))
     isfinite, maximum = map(staticmethod, (tf.math.is_finite, tf.maximum))
     detach, log_softmax = map(staticmethod, (tf.stop_gradient, tf.nn.log_softmax))
+    log_sigmoid = staticmethod(tf.math.log_sigmoid)
 
     @staticmethod
     def real(x: Any) -> Any:
         return tf.cast(x, tf.float32)  # of any floating type that a policy sets
 
     @staticmethod
-    def concat(parts: Any) -> Any:
-        return tf.concat(parts, 0)
+    def whole(x: Any) -> Any:
+        return tf.cast(x, tf.int64)
+
+    @staticmethod
+    def like(x: Any, other: Any) -> Any:
+        return tf.reshape(tf.cast(x, other.dtype), tf.shape(other))
+
+    @staticmethod
+    def rows(x: Any) -> Any:
+        return tf.reshape(x, (tf.shape(x)[0], -1))
+
+    @staticmethod
+    def concat(parts: Any, axis: int = 0) -> Any:
+        return tf.concat(parts, axis)
 
     @staticmethod
     def halves(x: Any) -> tuple[Any, Any]:
@@ -53,6 +66,8 @@ class TfOps:
 
     @staticmethod
     def cross_entropy(logits: Any, targets: Any) -> Any:
+        axes = range(len(logits.shape))
+        logits = tf.transpose(logits, (0, *axes[2:], 1))
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
     def ignorance(self, logits: Any) -> float:

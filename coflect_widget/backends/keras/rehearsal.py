@@ -179,7 +179,8 @@ def check_outputs(outputs: Any, count: int, model: Any) -> None:
         return
     if len(shape) == 4 and min(shape[1:3]) > 1:
         remedy = (
-            "; segmentation is not supported so far. For one class a picture let the model end "
+            "; one output for each place needs task='segmentation'. For one class a picture let "
+            "the model end "
             "with keras.layers.GlobalAveragePooling2D()"
         )
     elif len(shape) > 2 and shape[0] == count:

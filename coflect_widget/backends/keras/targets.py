@@ -101,8 +101,8 @@ def read_labels(
         )
     if labels.ndim != 2:
         raise ValueError(
-            f"{argument} has labels of shape {_shape(labels, index)}, like masks; segmentation is "
-            "not supported so far: a session needs one class number a sample"
+            f"{argument} has labels of shape {_shape(labels, index)}, like masks, which need "
+            "task='segmentation'; without it a session needs one class number a sample"
         )
     return _one_hot(labels, argument, index, place), "one-hot"
 

@@ -18,11 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.items import (
-    check_finite,
-    check_item,
-    class_number,
-)
+from coflect_widget.backends.items import check_finite, check_item, class_number
 from coflect_widget.backends.lengths import OfLengths
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
@@ -284,7 +280,7 @@ class Source(OfLengths):
 
     def _take_packing(self) -> None:
         """Inputs are what they were packed to, where they were several."""
-        packed: Any = self.packing.modality
+        packed: Any = self.packing.modality or self.packing.single
         self._modality = packed or self._modality
 
     def number_parts(self, counts: dict[str, int]) -> None:
@@ -310,10 +306,14 @@ class Source(OfLengths):
             self._check_lengths(rows, y)
             return rows, self._checked_targets(y)
         known = self._modality or container(x)
-        if known is not None:
+        if known is not None and not known.lays_out:
             self._modality, x = known.unpacked(x, self.argument)
         given = self._array(x, "inputs")
         self._check_lengths(given, y)
+        if len(given):
+            laid = self.packing.alone(given, self.argument, lead=1)
+            x, given = (x, given) if laid is given else (laid, laid)
+            self._take_packing()
         self._check_kind(given[0] if len(given) else given.new_zeros(given.shape[1:]))
         if not self.whole:
             return as_float(x, self.argument), self._checked_targets(y)

@@ -51,7 +51,7 @@ class TorchGuided(TorchGradients):
     read_rows : callable
         Indices -> inputs (n, C, H, W) and labels (n,), or (n, L), on the model's device.
     device : str or torch.device
-    ops : TorchOps
+    ops : differentiable.Ops, optional
         How logits and targets make a loss.
     """
 
@@ -60,7 +60,7 @@ class TorchGuided(TorchGradients):
         model: nn.Module,
         read_rows: ReadRows,
         device: str | torch.device = "cpu",
-        ops: TorchOps | None = None,
+        ops: Any = None,
     ) -> None:
         super().__init__(model)
         self.placed = False

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from coflect_widget.backends.targets import kind_of_targets, task_of_labels
 from coflect_widget.backends.torch.data import Source
-from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.tasks import MultiLabel
 
 NAME = MultiLabel.name
@@ -113,53 +111,3 @@ def labels_task(
             "loss as they are, and a label counts as there where its target is above 0.5."
         )
     return made, said
-
-
-class LabelHits:
-    """Accuracy of the labels and their macro F1 over batches, without a wait for the device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._sums: Any = 0  # (3, L): both, said, there
-        self._right: Any = 0  # (L,)
-
-    def add(self, logits: Tensor, targets: Tensor) -> None:
-        """Both (B, L)."""
-        said, there = logits > 0, (targets > 0.5).to(logits.device)
-        self._sums = self._sums + torch.stack(
-            [(said & there).sum(0), said.sum(0), there.sum(0)]
-        ).to(self._device)
-        self._right = self._right + (said == there).sum(0).to(self._device)
-
-    def values(self, rows: int) -> dict[str, float]:
-        """Means over labels, in [0, 1]; F1 over those that are there, or are said to be."""
-        both, said, there = self._sums.double()
-        met = (said + there) > 0
-        f1 = (2 * both[met] / (said + there)[met]).mean() if bool(met.any()) else torch.ones(())
-        accuracy = self._right.double().mean() / rows
-        return {"label_accuracy": float(accuracy), "macro_f1": float(f1)}
-
-
-class LabelOps(TorchOps):
-    """`TorchOps` where each output is a label of its own: guidance keeps all of them right."""
-
-    @staticmethod
-    def log_softmax(logits: Tensor) -> Tensor:
-        """Of both answers to each label, added up."""
-        return F.logsigmoid(logits) + F.logsigmoid(-logits)
-
-    @staticmethod
-    def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-        """Of both (B, L), the mean over labels (B,)."""
-        each = F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
-        return each.mean(1)
-
-    @staticmethod
-    def beside(logits: Tensor, targets: Tensor) -> Tensor:
-        """Of each label both answers, (B, 2 L): what all labels share is no less a prediction."""
-        return torch.cat([logits, -logits], 1)
-
-    @staticmethod
-    def of_classes(logits: Tensor, targets: Tensor) -> Tensor:
-        """The logits (B, 1) of the labels that are there, added up."""
-        return (logits * (targets > 0.5).to(logits)).sum(1, keepdim=True)

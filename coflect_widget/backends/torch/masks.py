@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coflect_widget.backends.base import Batch
+from coflect_widget.backends.masks import check_known, check_masks, check_places
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.torch.data import Source
 
-TASK = "task='segmentation'"
+_WHOLE = "{name}.long() of a tensor, {name}.astype('int64') of an array"
 
 
 def mask_of(y: Any) -> Tensor:
@@ -52,24 +53,12 @@ class MaskSource(Source):
             For the first mask with another class.
         """
         masks = self.values()
-        whole = len(masks) == self.length
-        for at, mask in enumerate(masks):
-            if mask.size == 0 or (mask.min() >= 0 and mask.max() < classes):
-                continue
-            strange = np.setdiff1d(mask, [*range(classes), void])
-            if len(strange):
-                index = at if whole else self.probes()[at]
-                raise ValueError(_unknown(self.argument, index, strange, classes))
-        if tuple(masks.shape[1:]) != self.input_shape[1:]:
-            raise ValueError(
-                f"{self.argument} has masks of {masks.shape[1:]} and pictures of "
-                f"{self.input_shape[1:]}; give a class to each pixel: resize the masks by nearest "
-                "neighbours, or the pictures"
-            )
+        check_known(self, masks, classes, void, _leaves_out)
+        check_places(self.argument, tuple(masks.shape[1:]), tuple(self.input_shape[1:]))
 
     def _checked_targets(self, y: Any) -> Tensor:
         targets = self._array(y, "labels")
-        _check(targets, self.argument, several=True)
+        check_masks(tuple(targets.shape), targets.dtype, self.argument, _WHOLE, several=True)
         self.regression = True
         return mask_of(targets).contiguous()
 
@@ -82,7 +71,7 @@ class MaskSource(Source):
                 f"{named} is a {type(y).__name__}; give a mask (H, W), a tensor or a numpy array: "
                 "of a picture that is numpy.array(mask)"
             ) from None
-        _check(mask, named, several=False)
+        check_masks(tuple(mask.shape), mask.dtype, named, _WHOLE, several=False)
         if mask.shape != mask_of(first).shape:
             shapes = tuple(mask.shape), tuple(mask_of(first).shape)
             raise ValueError(other_shape(f"{self.argument}'s mask", index, shapes[0], 0, shapes[1]))
@@ -90,39 +79,8 @@ class MaskSource(Source):
         return mask.clone()
 
 
-def _check(masks: Tensor, argument: str, *, several: bool) -> None:
-    """Raise ValueError unless it is one mask (H, W), or are `several` (N, H, W), of integers."""
-    name, channel = ("masks", 1) if several else ("mask", 0)
-    found = (
-        f"{argument} has targets of shape {tuple(masks.shape)} and type {masks.dtype}; {TASK} "
-        f"needs {'masks (N, H, W)' if several else 'a mask (H, W)'} of class numbers, integers"
+def _leaves_out(value: int) -> str:
+    return (
+        f"loss=torch.nn.CrossEntropyLoss(ignore_index={value}), or set the attribute ignore_index "
+        f"of your own loss to {value}"
     )
-    axes = masks.ndim - several
-    if axes == 3 and masks.shape[channel] == 1:
-        raise ValueError(f"{found}: pass {name}{'[:, 0]' if several else '[0]'}")
-    if axes == 3:
-        raise ValueError(f"{found}: of a channel for each class pass {name}.argmax({channel})")
-    if axes != 2:
-        raise ValueError(f"{found}; of one class number a sample leave task= out")
-    if masks.is_floating_point() or masks.is_complex():
-        raise ValueError(
-            f"{found}: pass {name}.long() of a tensor, {name}.astype('int64') of an array; masks "
-            "that were scaled to 0 to 1, as pictures are, have lost their class numbers"
-        )
-
-
-def _unknown(argument: str, index: int, strange: NDArray[Any], classes: int) -> str:
-    listed = ", ".join(str(value) for value in strange[:5].tolist())
-    what = f"the class {listed}" if len(strange) == 1 else f"the classes {listed}"
-    text = (
-        f"{argument} has a mask with {what} at index {index}, and the model has outputs for 0 to "
-        f"{classes - 1}"
-    )
-    if len(strange) == 1:
-        value = strange.tolist()[0]
-        return (
-            f"{text}: where it marks places without a label pass "
-            f"loss=torch.nn.CrossEntropyLoss(ignore_index={value}), or set the attribute "
-            f"ignore_index of your own loss to {value}; else correct the mask, or add outputs"
-        )
-    return f"{text}: number the classes from 0 on, or give the model as many outputs"

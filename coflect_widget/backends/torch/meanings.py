@@ -11,15 +11,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from coflect_widget.backends.guided_outputs import OfLabels, OfValues
 from coflect_widget.backends.items import check_labels
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.checks import Outputs, find_outputs
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.guidance import TorchGuided
-from coflect_widget.backends.torch.labels import LabelHits, LabelOps, labels_task
+from coflect_widget.backends.torch.labels import labels_task
 from coflect_widget.backends.torch.ops import TorchOps
-from coflect_widget.backends.torch.targets import Explained, Hits, check_regression, check_values
-from coflect_widget.backends.torch.values import ValueOps
+from coflect_widget.backends.torch.targets import check_regression, check_values
+from coflect_widget.tasks.tallies import Explained, Hits, Labels
 
 
 class Meanings(SourcedBackend):
@@ -69,14 +70,14 @@ class Meanings(SourcedBackend):
         """The loss where a person gives none; None for cross-entropy."""
         return F.binary_cross_entropy_with_logits if self.task else None
 
-    def tally(self, where: torch.device) -> Any:
+    def tally(self) -> Any:
         """What counts how good outputs are, with ``add(logits, targets)`` and ``values(rows)``."""
-        return (LabelHits if self.task else Explained if self.regression else Hits)(where)
+        return Labels() if self.task else Explained() if self.regression else Hits()
 
     def guided(self) -> TorchGuided:
-        ops: TorchOps = LabelOps() if self.task else TorchOps()
+        ops: Any = OfLabels(TorchOps()) if self.task else TorchOps()
         if self.regression and self.task is None:
-            ops = ValueOps(float(self.train_source.values().var(0).mean()))
+            ops = OfValues(TorchOps(), float(self.train_source.values().var(0).mean()))
         return TorchGuided(self.model, self.read_rows, self._device, ops)
 
     def read_rows(self, indices: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,6 +20,7 @@ from coflect_widget.backends.torch.entry import Entry
 from coflect_widget.backends.torch.gradients import TorchGradients
 from coflect_widget.backends.torch.numbers import call, within
 from coflect_widget.backends.torch.outputs import logits_of as outputs_of
+from coflect_widget.backends.torch.scored import Scored, own_names
 from coflect_widget.backends.torch.structure import rebuild, structure
 
 __all__ = ["TorchWorkerModel", "load", "structure"]
@@ -29,7 +30,10 @@ _POWER_ITERATIONS = 15
 
 def load(structure: bytes) -> TorchWorkerModel:
     """Rebuild the model that `structure` made bytes of; its weights have no values yet."""
-    return TorchWorkerModel(*rebuild(structure))
+    model, weights, known = rebuild(structure)
+    if isinstance(model, Scored):
+        weights, known = own_names(weights, known)
+    return TorchWorkerModel(model, weights, known)
 
 
 class TorchWorkerModel(WorkerModel):

@@ -36,6 +36,7 @@ class TorchOps:
     abs, square, where = torch.abs, torch.square, torch.where
     concat, isfinite, relu = staticmethod(xp.concat), torch.isfinite, torch.relu
     detach, real = staticmethod(Tensor.detach), staticmethod(Tensor.float)
+    whole, log_sigmoid = staticmethod(Tensor.long), staticmethod(F.logsigmoid)
 
     @staticmethod
     def maximum(x: Tensor, least: float) -> Tensor:
@@ -44,6 +45,14 @@ class TorchOps:
     @staticmethod
     def log_softmax(logits: Tensor) -> Tensor:
         return F.log_softmax(logits, 1)
+
+    @staticmethod
+    def like(x: Tensor, other: Tensor) -> Tensor:
+        return x.to(other).reshape(other.shape)
+
+    @staticmethod
+    def rows(x: Tensor) -> Tensor:
+        return x.flatten(1)
 
     @staticmethod
     def halves(x: Tensor) -> tuple[Tensor, Tensor]:

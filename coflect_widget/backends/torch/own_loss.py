@@ -17,27 +17,35 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coflect_widget.backends.base import StepOutput, WeightSpec
+from coflect_widget.backends.guided_outputs import OfScores
 from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.any_items import TASK, ItemSource
 from coflect_widget.backends.torch.checks import check_model, choose_device
+from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.loader import NextIndices, follow
+from coflect_widget.backends.torch.methods import load
 from coflect_widget.backends.torch.modes import Frozen
+from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
 from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import make_scheduler
+from coflect_widget.backends.torch.scored import Scored, ScoreFunction, try_score
 from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.structure import structure
 from coflect_widget.backends.torch.token_losses import losses_of_output
 from coflect_widget.backends.torch.weights import WeightCopies, specs
 from coflect_widget.config import Config
-from coflect_widget.modalities import Modality
+from coflect_widget.modalities import LISTED, Modality
 from coflect_widget.tasks import OwnLoss
 
 NO_MAPS = (
     f"{TASK} has no maps and takes no strokes: a loss alone does not say which output of the model "
-    "they would be of"
+    "they would be of; Session(..., score=function) does, a function score(model, inputs) that "
+    "gives one number a sample"
 )
+EXPLAINER = "coflect_widget.backends.torch.methods:load"
 _RIGHT = (
     "A loss has no right or wrong of its own: a sample counts as right while its loss is not above "
     "the quantile {quantile:g} of the newest losses, and as wrong above it. "
@@ -56,9 +64,12 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     Parameters
     ----------
     model : torch.nn.Module
-        Never called here: its weights are kept in checkpoints.
+        Never called here but by `score`: its weights are kept in checkpoints.
     optimizer : torch.optim.Optimizer, callable or None
         Where it is the loop's own optimizer, its values can be turned as knobs.
+    score : callable or None
+        ``score(model, inputs)`` gives one number a sample, (B,), for inputs (B, ...) as they are
+        drawn, pictures or ids: what maps are of, and what a stroke keeps.
 
     Raises
     ------
@@ -67,6 +78,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     """
 
     name = "torch"
+    load = staticmethod(load)
     takes_labels = reads_val = False
     num_classes = 0
 
@@ -85,6 +97,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         class_weight: Mapping[int, float] | None = None,
         modality: Modality | None = None,
         task: str | None = None,
+        score: ScoreFunction | None = None,
     ) -> None:
         del task
         super().__init__()
@@ -105,11 +118,15 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         self.train_source = ItemSource(train_data, "train_data", max(tables, default=0), modality)
         self.val_source = None
         self.modality = self.train_source.modality
-        self.task = OwnLoss(config.forecast.error_quantile, self.num_train)
+        self.task = OwnLoss(
+            config.forecast.error_quantile, self.num_train, scored=score is not None
+        )
         self.assumptions.append(_RIGHT.format(quantile=config.forecast.error_quantile))
         self._device = self.choose(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
+        self._scored = None if score is None else self._with_score(score)
+        self.explainer = "" if score is None else EXPLAINER
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
@@ -190,15 +207,65 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
             "session.observe(None, loss=losses) ..."
         )
 
-    def structure(self) -> bytes:
-        raise ValueError(NO_MAPS)
-
-    def set_guidance(self, guidance: Any) -> str:
-        raise ValueError(NO_MAPS)
-
     def labels(self) -> NDArray[Any]:
         """None: (N, 0)."""
         return np.zeros((self.num_train, 0), np.float32)
+
+    # --- maps and strokes, where a score is given -------------------------------------------------
+
+    def _with_score(self, score: Any) -> Scored:
+        """The model as maps see it; raises where it has no score for what can be drawn."""
+        if not callable(score):
+            raise TypeError(
+                f"score={score!r} cannot be called; pass a function score(model, inputs) that "
+                "gives one number a sample, (B,)"
+            )
+        if self.modality is LISTED:
+            raise ValueError(
+                "score= is for samples that can be drawn, pictures (C, H, W) or ids (T,), and "
+                "train_data has none; leave it out"
+            )
+        scored = Scored(self.model, score)
+        try_score(scored, self.read_rows([0, 0])[0])
+        return scored
+
+    def structure(self) -> bytes:
+        if self._scored is None:
+            raise ValueError(NO_MAPS)
+        return structure(self._scored)
+
+    def guided(self) -> TorchGuided | None:
+        if self._scored is None:
+            return None
+        return TorchGuided(self._scored, self.read_rows, self._device, OfScores(TorchOps()))
+
+    def set_guidance(self, guidance: Any) -> str:
+        if self._scored is None:
+            raise ValueError(NO_MAPS)
+        return super().set_guidance(guidance)
+
+    def guidance_term(
+        self, inputs: Any, targets: Any, loss: Any, indices: NDArray[np.int64] | None
+    ) -> Any | None:
+        """`inputs` (B, ...) are what `score` takes; `targets` are not looked at."""
+        if self.guiding is None:
+            return None
+        if not isinstance(inputs, Tensor):
+            raise ValueError(
+                f"guidance_loss() got inputs of type {type(inputs).__name__}; pass those that "
+                "score= takes, one tensor (B, ...): of a list torch.stack(inputs)"
+            )
+        none = torch.zeros(len(inputs), dtype=torch.int64, device=self._device)
+        rows = None if indices is None else torch.from_numpy(indices).to(self._device)
+        of = torch.as_tensor(loss).detach()
+        found: Tensor | None = self.guiding.loss(inputs, none, of, rows)
+        return found
+
+    def read_rows(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What is drawn of training samples (n, ...), on the model's device, and no labels: 0."""
+        rows = np.stack([self.train_source.sample(int(index)).input for index in indices])
+        inputs = torch.from_numpy(rows).to(self._device)
+        return inputs, torch.zeros(len(rows), dtype=torch.int64, device=self._device)
 
     # --- weights ----------------------------------------------------------------------------------
 

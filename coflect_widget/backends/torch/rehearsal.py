@@ -103,9 +103,7 @@ def rehearse(
 def shown_shape(model: nn.Module, inputs: Tensor) -> str:
     """The shape of a batch as the model takes it."""
     rows = noted(model)
-    if rows is None:
-        return str(tuple(inputs.shape))
-    return ", ".join(f"{(len(inputs), *cut.shape)} for {cut.name!r}" for cut in rows.cuts)
+    return str(tuple(inputs.shape)) if rows is None else rows.shown(inputs)
 
 
 def rows_for(batch_size: int, available: int, outputs: int, numbers: int) -> int:

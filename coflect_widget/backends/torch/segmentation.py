@@ -12,21 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coflect_widget.backends.base import Batch, StepOutput
+from coflect_widget.backends.guided_outputs import OfPlaces
+from coflect_widget.backends.masks import (
+    TASK,
+    VOID,
+    check_outputs_of_places,
+    said_of_missing,
+)
 from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.backends.torch.checks import Outputs
 from coflect_widget.backends.torch.guidance import TorchGuided
-from coflect_widget.backends.torch.masks import TASK, MaskSource
+from coflect_widget.backends.torch.masks import MaskSource
 from coflect_widget.backends.torch.modes import evaluating
 from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.tasks import Segmentation
 from coflect_widget.tasks.segmentation import known_masks
-
-#: Target of places without a label, where the loss does not say.
-VOID = -100
-#: Masks of so many classes fit the bytes that a map is kept with; one number stands for no class.
-MOST_CLASSES = 255
+from coflect_widget.tasks.tallies import Overlap
 
 
 class SegmentationBackend(TorchBackend):
@@ -95,24 +98,12 @@ class SegmentationBackend(TorchBackend):
                 " one output for each pixel and class. To classify whole pictures pass class "
                 "numbers and leave task= out"
             )
-        if given[2:] != places:
-            raise ValueError(
-                f"{found}, and masks are {places}; let forward() end with "
-                f"torch.nn.functional.interpolate(logits, {places}, mode='bilinear')"
-            )
         outputs = given[1]
-        if outputs == 1:
-            raise ValueError(
-                f"{found}, one output a pixel; give it two, one for what is around the object, "
-                "and leave loss= out"
-            )
-        if num_classes is not None and outputs != num_classes:
-            raise ValueError(
-                f"model has {outputs} outputs for each pixel but classes= names {num_classes}; "
-                f"give the last layer {num_classes} outputs or name {outputs} classes"
-            )
-        if outputs > MOST_CLASSES:
-            raise ValueError(f"{found}; at most {MOST_CLASSES} classes can be shown")
+        resized = (
+            f"let forward() end with torch.nn.functional.interpolate(logits, {places}, "
+            "mode='bilinear')"
+        )
+        check_outputs_of_places(given, given[2:], outputs, places, num_classes, resized)
         return Outputs(outputs, [])
 
     def check_targets(self, outputs: int) -> None:
@@ -120,18 +111,13 @@ class SegmentationBackend(TorchBackend):
             source.fit(outputs, self._void)
         known = known_masks(self.train_source.values(), outputs, self._void)
         self.task = Segmentation(outputs, self._void, known.commonest, known.iou)
-        if known.missing:
-            named = ", ".join(map(str, known.missing[:8]))
-            self.assumptions.append(
-                f"The model has outputs for {outputs} classes, and no mask that was looked at has "
-                f"{named}: where the model has too many outputs, give it fewer."
-            )
+        self.assumptions += said_of_missing(outputs, known.missing)
 
     def plain_loss(self) -> Any:
         return F.cross_entropy
 
-    def tally(self, where: torch.device) -> Any:
-        return Overlap(self.task, where)
+    def tally(self) -> Overlap:
+        return Overlap(self.task, _counted)
 
     # --- what is kept of a step ----------------------------------------------------------------
 
@@ -174,7 +160,9 @@ class SegmentationBackend(TorchBackend):
     # --- guidance ------------------------------------------------------------------------------
 
     def guided(self) -> TorchGuided:
-        made = TorchGuided(self.model, self.read_rows, self._device, MaskOps())
+        made = TorchGuided(
+            self.model, self.read_rows, self._device, OfPlaces(TorchOps(), self._void)
+        )
         made.placed = True
         return made
 
@@ -196,59 +184,3 @@ def figures(task: Segmentation, logits: Tensor, masks: Tensor) -> Tensor:
 def _counted(numbers: Tensor, length: int) -> Tensor:
     counts = torch.zeros(length, dtype=torch.int64, device=numbers.device)
     return counts.scatter_add_(0, numbers, torch.ones_like(numbers))
-
-
-class Overlap:
-    """IoU over batches, without a wait for the device."""
-
-    def __init__(self, task: Segmentation, device: torch.device) -> None:
-        self._task = task
-        self._device = device
-        self._of_samples: Any = 0.0
-        self._labelled: Any = 0
-        self._confusion: Any = 0
-
-    def add(self, logits: Tensor, targets: Tensor) -> None:
-        """(B, C, H, W) and (B, H, W)."""
-        classes = self._task.classes
-        found = figures(self._task, logits, targets)
-        self._of_samples = self._of_samples + (found[:, 4] * found[:, 5]).sum().to(self._device)
-        self._labelled = self._labelled + found[:, 5].sum().to(self._device)
-        known = (targets >= 0) & (targets < classes) & (targets != self._task.void)
-        pairs = torch.where(known, targets * classes + logits.argmax(1), classes * classes)
-        counts = _counted(pairs.reshape(-1), classes * classes + 1)[:-1].to(self._device)
-        self._confusion = self._confusion + counts.reshape(classes, classes)
-
-    def values(self, rows: int) -> dict[str, float]:
-        """``iou``, the mean over samples; ``mean_iou``, over the classes of all places together."""
-        table = self._confusion.double()
-        met, union = table.diagonal(), table.sum(0) + table.sum(1) - table.diagonal()
-        each = met[union > 0] / union[union > 0]
-        labelled = float(self._labelled)
-        return {
-            "iou": float(self._of_samples) / labelled if labelled else float("nan"),
-            "mean_iou": float(each.mean()) if len(each) else float("nan"),
-        }
-
-
-class MaskOps(TorchOps):
-    """`TorchOps` where each place has a class; targets are those of a `guidance.placed` row."""
-
-    @staticmethod
-    def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-        """Of (B, C, H, W) and (B, 2, H, W), the mean over places with a class (B,)."""
-        masks = targets[:, 0].long()
-        known = (masks >= 0) & (masks < logits.shape[1])
-        masks = torch.where(known, masks, VOID)
-        each = F.cross_entropy(logits, masks, reduction="none", ignore_index=VOID)
-        return each.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
-
-    @staticmethod
-    def beside(logits: Tensor, targets: Tensor) -> Tensor:
-        """(B, C x H x W), about a mean of 0 at each place and 0 where rows were exchanged."""
-        centred = logits - logits.mean(1, keepdim=True)
-        return (centred * targets[:, 1:].to(logits)).flatten(1)
-
-    @staticmethod
-    def of_classes(logits: Tensor, targets: Tensor) -> Tensor:
-        raise NotImplementedError("masks have no one class; see `GuidedPasses.activation`")

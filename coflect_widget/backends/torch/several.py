@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.several import Form, Packing, is_several
+from coflect_widget.modalities.volume import from_sheet
 
 _NOTE = "_coflect_row"
 
@@ -32,6 +33,10 @@ class RowCall(NamedTuple):
     form: Form
     masked: bool  # whether the model is told which whole numbers count
 
+    def shown(self, inputs: Tensor) -> str:
+        """The shape of a batch as the model takes it."""
+        return ", ".join(f"{(len(inputs), *cut.shape)} for {cut.name!r}" for cut in self.cuts)
+
     def arguments(self, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the model takes by place and by name."""
         parts: dict[str, Any] = {}
@@ -52,10 +57,28 @@ class RowCall(NamedTuple):
         return ((values_,) if self.form == "tuple" else values_), more
 
 
-def row_call(packing: Packing, takes: tuple[str, ...]) -> RowCall | None:
-    """How the model of a session is called; None where it has one input."""
+class SheetCall(NamedTuple):
+    """How a model of volumes is called with sheets (B, C, rows x H, columns x W)."""
+
+    depth: int
+
+    def arguments(self, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """See `RowCall.arguments`."""
+        return (from_sheet(rows, self.depth),), {}
+
+    def shown(self, inputs: Tensor) -> str:
+        """The shape of a batch as the model takes it."""
+        return str(tuple(self.arguments(inputs)[0][0].shape))
+
+
+Call = RowCall | SheetCall
+
+
+def row_call(packing: Packing, takes: tuple[str, ...]) -> Call | None:
+    """How the model of a session is called; None where it takes samples as they are kept."""
     if packing.modality is None:
-        return None
+        depth = getattr(packing.single, "depth", None)
+        return None if depth is None else SheetCall(depth)
     parts = packing.modality.members
     cuts = tuple(Cut(p.name, p.start, p.stop, p.given, p.modality.whole) for p in parts)
     named = [cut.name for cut in cuts]
@@ -63,7 +86,7 @@ def row_call(packing: Packing, takes: tuple[str, ...]) -> RowCall | None:
     return RowCall(cuts, packing.form, one_text and MASK in takes and MASK not in named)
 
 
-def note(model: nn.Module, call: RowCall | None) -> None:
+def note(model: nn.Module, call: Call | None) -> None:
     """Have `noted` find it; what another session noted is taken off."""
     for module in (model, getattr(model, "module", None), getattr(model, "_orig_mod", None)):
         if not isinstance(module, nn.Module):
@@ -74,9 +97,9 @@ def note(model: nn.Module, call: RowCall | None) -> None:
             module.__dict__[_NOTE] = call
 
 
-def noted(model: nn.Module) -> RowCall | None:
-    """How the model is called with rows; None where it has one input."""
-    found: RowCall | None = getattr(model, _NOTE, None)
+def noted(model: nn.Module) -> Call | None:
+    """How the model is called with samples as they are kept; None where that is as they are."""
+    found: Call | None = getattr(model, _NOTE, None)
     return found
 
 
@@ -91,7 +114,8 @@ def array_of(x: Any) -> NDArray[Any]:
 def rows_of_parts(packing: Packing, x: Any) -> Tensor:
     """A batch of a user's own loop as rows (B, T), where samples have several inputs."""
     if not is_several(x):
+        kind = packing.single
         found: Tensor = x.detach()
-        return found
+        return kind.unpacked(found, "x")[1] if kind and kind.recognises(found[0]) else found
     first = next(iter(x.values() if isinstance(x, dict) else x))
     return torch.from_numpy(packing.rows(x)).to(first.device)

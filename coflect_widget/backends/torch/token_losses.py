@@ -14,6 +14,9 @@ NO_LABEL = -100
 TOKENS = 256
 #: What a model's loss is called where each token is predicted from those before it.
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
+#: What torch calls the node of a cross-entropy that keeps log-probabilities, and how many others,
+#: such as a division by the number of tokens, may stand before it.
+_OF_WORDS, _DEEP = "NllLossBackward0", 4
 _NO_TOKENS = (
     "transformers_callback() under task='own_loss' is for models with a loss of tokens, labels "
     "(B, T) and logits (B, T, words), and this one has {found}; write the loop with session.loop() "
@@ -47,6 +50,40 @@ def losses_of_tokens(logits: Tensor, labels: Tensor, *, shifted: bool) -> Tensor
     return torch.stack(found)
 
 
+def losses_of_graph(loss: Any, labels: Tensor, words: int) -> Tensor | None:
+    """Losses (B,) as `losses_of_tokens` has them, from what a model's mean loss was made of.
+
+    Its graph keeps the log-probability of each word at each token until the backward pass: to read
+    those of the targets costs nothing beside computing them again. None where there is no such
+    graph, as of a loss that is not torch's cross-entropy.
+
+    Parameters
+    ----------
+    loss : Tensor () or None
+    labels : Tensor (B, T)
+    words : int
+    """
+    rows, length = labels.shape
+    node = getattr(loss, "grad_fn", None)
+    for _ in range(_DEEP):
+        if node is None:
+            return None
+        kept = getattr(node, "_saved_self", None) if node.name() == _OF_WORDS else None
+        if isinstance(kept, Tensor):
+            break
+        node = node.next_functions[0][0] if node.next_functions else None
+    else:
+        return None
+    if kept.shape not in ((rows * length, words), (rows * (length - 1), words)):
+        return None
+    with torch.no_grad():
+        targets = node._saved_target
+        known = targets != NO_LABEL
+        each = -kept.gather(1, torch.where(known, targets, 0)[:, None])[:, 0].float()
+        each, known = torch.where(known, each, 0).view(rows, -1), known.view(rows, -1)
+        return each.sum(1) / known.sum(1).clamp(min=1)
+
+
 def losses_of_output(model: nn.Module, keywords: dict[str, Any], output: Any) -> Tensor:
     """Losses (B,) of a batch that `model` was called with, as its own loss has them.
 
@@ -62,5 +99,8 @@ def losses_of_output(model: nn.Module, keywords: dict[str, Any], output: Any) ->
     if logits.ndim != 3 or labels.shape != logits.shape[:2]:
         found = f"labels {tuple(labels.shape)} and logits {tuple(logits.shape)}"
         raise ValueError(_NO_TOKENS.format(found=found))
+    known = losses_of_graph(getattr(output, "loss", None), labels, logits.shape[2])
+    if known is not None:
+        return known
     kind = str(getattr(model, "loss_type", None) or type(model).__name__)
     return losses_of_tokens(logits, labels, shifted=kind.endswith(_CAUSAL))
