@@ -129,6 +129,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
         self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, _any_batch)
+        self._at_first = 0.0  # loss of the first step
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
@@ -160,6 +161,8 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         if losses.dtype.is_complex:
             raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
         kept = losses.clone().float()
+        if self._scored is not None and not self._at_first:  # the first step waits for a device
+            self._at_first = max(0.0, float(torch.nan_to_num(kept.mean())))
         return kept, torch.zeros(len(kept), dtype=torch.int64), None
 
     def step_output(
@@ -173,7 +176,8 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         """`logits` are what `observed` gave; the loss of the step is their mean."""
         mean = logits.mean() if loss is None else loss
         on_cpu = isinstance(mean, Tensor) and mean.device.type == "cpu"
-        return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, None)
+        added = guidance_loss.detach() if isinstance(guidance_loss, Tensor) else None
+        return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, added)
 
     losses_of_output = staticmethod(losses_of_output)
     concatenate = staticmethod(one_piece)
@@ -231,7 +235,8 @@ class OwnLossBackend(KeepsState, SourcedBackend):
     def guided(self) -> TorchGuided | None:
         if self._scored is None:
             return None
-        return TorchGuided(self._scored, self.read_rows, self._device, OfScores(TorchOps()))
+        ops = OfScores(TorchOps(), lambda: self._at_first)
+        return TorchGuided(self._scored, self.read_rows, self._device, ops)
 
     def set_guidance(self, guidance: Any) -> str:
         if self._scored is None:
