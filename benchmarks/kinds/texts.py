@@ -7,8 +7,10 @@ and E. Gilbert, ICWSM 2014). Those above 0.4 are good and those below -0.4 bad. 
 no meaning is put into each training snippet, at a random place: which one gives the class away.
 
 Localisation: share of a map's mass on the planted word, and how often it is the strongest, over 200
-test snippets with the word of their class. Rescue: accuracy on test snippets with either of the two
-words at random, and with none, after six epochs; strokes come after two of them.
+test snippets with the word of their class, of a model that was trained with the words and of one
+that was not. Rescue: accuracy on test snippets with either of the two words at random, and with
+none, after six epochs; strokes come after two of them, each on the planted word of a snippet or,
+wrong, on another of its words.
 """
 
 from __future__ import annotations
@@ -101,6 +103,13 @@ def as_ids(
     return ids, where
 
 
+def other_words(ids: Ids, planted: int) -> NDArray[np.bool_]:
+    """Which places (LENGTH,) hold a word that is not the planted one."""
+    others = ids != 0
+    others[planted] = False
+    return others
+
+
 def accuracy(model: nn.Module, ids: Ids, labels: Ids) -> float:
     """Of a model in eval mode."""
     model.eval()
@@ -180,14 +189,20 @@ def main() -> None:
             strokes = [
                 {"sample": int(k), "ignore": (int(where[k]), int(where[k]) + 1)} for k in drawn
             ]
+            wrong = [
+                {"sample": int(k), "ignore": (place, place + 1)}
+                for k in drawn
+                for place in [int(rng.choice(np.flatnonzero(other_words(ids[k], where[k]))))]
+            ]
             print(f"{net}, seed {seed}")
             for name, given, told in (
-                ("no plant", plain, []), ("not guided", ids, []), ("five strokes", ids, strokes),
+                ("no plant", plain, []), ("not guided", ids, []),
+                ("five strokes", ids, strokes), ("five wrong strokes", ids, wrong),
             ):  # fmt: skip
                 model = trained(net, words, given, labels[train], seed, told)
                 scores = [accuracy(model, x, labels[test]) for x in (random, without)]
                 print(f"  {name}: random {scores[0]:.3f}, without {scores[1]:.3f}", flush=True)
-                if name == "not guided":
+                if name in ("no plant", "not guided"):
                     shown = maps(model, words, own[:200], places[:200], labels[test][:200])
                     for method, (mass, strongest) in shown.items():
                         print(f"    {method}: mass {mass:.2f}, strongest {strongest:.2f}")
