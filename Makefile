@@ -57,9 +57,10 @@ $(SINKS_VENV)/.ready: $(VENV)/.ready constraints-sinks.txt
 	$(BIN)/python -m venv $(SINKS_VENV)
 	$(BIN)/python -c "import sysconfig as s; print(s.get_path('purelib'))" > \
 	  $$($(SINKS_VENV)/bin/python -c "import sysconfig as s; print(s.get_path('purelib'))")/beside.pth
-	grep -Ev '^(importlib_metadata|pillow)==' constraints.txt > $(SINKS_VENV)/constraints.txt
+	grep -Ev '^(importlib_metadata|pillow|python-dateutil)==' constraints.txt > $(SINKS_VENV)/constraints.txt
 	cat constraints-sinks.txt >> $(SINKS_VENV)/constraints.txt
-	$(SINKS_VENV)/bin/python -m pip install --quiet -c $(SINKS_VENV)/constraints.txt -e '.[sinks]'
+	$(SINKS_VENV)/bin/python -m pip install --quiet -c $(SINKS_VENV)/constraints.txt -e '.[sinks,s3,ray]' \
+	  'moto[server]'
 	touch $@
 
 bench: $(BENCH_VENV)/.ready
@@ -94,10 +95,11 @@ unit:
 slow: sinks
 	$(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"
 
-# Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; to be run
-# when what tells them has changed, because their environment takes minutes to install.
+# Real clients of MLflow, TensorBoard, wandb and trackio, and what each of them was told; S3 as moto
+# serves it; two workers of Ray. To be run when what tells them has changed, because their environment
+# takes minutes to install.
 sinks: $(SINKS_VENV)/.ready
-	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks \
+	$(SINKS_VENV)/bin/python -m pytest $(AGAIN) -m sinks tests/records/sinks tests/distributed \
 	  tests/quickstart/test_endpoint_registry.py
 
 # Without photographs in COFLECT_DATA the second one makes stand-ins.

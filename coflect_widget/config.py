@@ -57,9 +57,9 @@ class ForecastConfig(Section):
 class AttributionConfig(Section):
     """How maps are computed and what they may cost."""
 
-    method: Literal["livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"] = (
-        "consensus"
-    )
+    method: Literal[
+        "livecam", "gradcam", "integrated", "occlusion", "shapley", "smoothgrad", "consensus"
+    ] = "consensus"
     #: name of the module whose output LiveCAM reads, as in model.named_modules(); found if None
     layer: str | None = None
     #: noisy copies that SmoothGrad may take; it stops earlier where its map has converged

@@ -86,6 +86,7 @@ const full = {
     batch_size: 64, next_batch_size: 32, num_train: 10000, why_not: "",
   },
   alarms: [{ kind: "collapse", text: "The validation accuracy collapsed after a1: 0.81 before, 0.40 now.", step: 625, intervention: "a1", samples: [] }],
+  requests: { waiting: 0, labelled: 3, items: [] },
   question: {
     id: "f1", text: "This place alone turns 97% of other pictures into <b>cat</b>; it was found in 1029 of 1300 pictures. Is it the reason?",
     count: 1029, pull: 0.97, interval: [0.93, 0.99], classes: [0, 2], controls: "Of 3 control questions 1 called a right reason (6% to 79%).",
@@ -108,6 +109,19 @@ const fixtures = {
   update_metrics: {
     message: { kind: "update", seq: 2, full: false, status: { ...status, step: 876 }, metrics: [{ name: "train/loss", points_buffer: 0 }], advice: null },
     buffers: [doubles(40, 0.6)],
+  },
+  update_requests: {
+    message: {
+      kind: "update", seq: 2, full: false,
+      requests: {
+        waiting: 14, labelled: 3,
+        items: [
+          { id: "0123456789abcdef0123456789abcdef", told: 1, confidence: 0.51, content: { kind: "text", words: [{ text: "<b>so</b>", units: [0, 1] }, { text: "so", units: [2] }], length: 3 }, thumbnail_buffer: null },
+          { id: "1123456789abcdef0123456789abcdef", told: null, confidence: null, content: null, thumbnail_buffer: 0 },
+        ],
+      },
+    },
+    buffers: [base64(png(2, 2, [200, 40, 40]))],
   },
   reply: { message: { kind: "reply", id: "7f9c", ok: true, text: "Applied at step 540: ignore lower right", step: 540 }, buffers: [] },
   gone: { message: { kind: "lost", text: "The training run_001_20260101_1200 has ended." }, buffers: [] },
@@ -139,6 +153,7 @@ const fixtures = {
   confirm: { message: { kind: "confirm", id: "a2", intervention: "a1", index: [77] } },
   judge: { message: { kind: "judge", id: "j1", index: 12, verdict: "wrong", label: 1 } },
   set_knobs: { message: { kind: "set_knobs", id: "k1", knobs: [{ name: "lr", factor: 0.5 }, { name: "weight_decay", value: [0.01, null] }, { name: "freeze", layers: ["layer1"] }] } },
+  label_request: { message: { kind: "label_request", id: "r1", request: "0123456789abcdef0123456789abcdef", label: 1 } },
   leave_out: { message: { kind: "leave_out", id: "k2", index: [4187, 12] } },
   explain: { message: { kind: "explain", id: "e1", index: 311 } },
 };

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"wide": (1600, 900), "between": (1000, 800), "panel": (300, 900), "mid": (850, 800)}
 MARGIN = 16  # pixels of the window that are not the widget's
 #: Elements whose text is wider or higher than the room that they show of it.
-CUT = """() => [...document.querySelectorAll("[data-testid=cw-root] *")].flatMap((e) => {
+CUT = """() => [...document.querySelectorAll("[data-testid$='-root'] *")].flatMap((e) => {
   const style = getComputedStyle(e);
   const text = (e.textContent ?? "").trim();
   const shown = e.checkVisibility({ visibilityProperty: true }) && e.clientWidth > 4;
@@ -146,6 +146,8 @@ STATES: dict[str, tuple[str, Act | None]] = {
     "question": ("finding", clicked("coach-act")),
     "proof": ("proof", tab("ledger")),
     "knobs": ("", lambda page, part: (tab("ledger")(page, part), knobs(page))),
+    "keep": ("proof", lambda page, part: (tab("ledger")(page, part), part("keep").first.click())),
+    "keys": ("", lambda page, _: (page.locator(".cw-root").focus(), page.keyboard.press("q"))),
     "labels-each": ("task=labels", None),
     "segmentation": ("task=segmentation", None),
     **{kind: (f"kind={kind}", None) for kind in ("text", "series", "table", "parts")},
@@ -155,6 +157,9 @@ STATES: dict[str, tuple[str, Act | None]] = {
         f"{kind}-question": (f"kind={kind}&finding", clicked("coach-act"))
         for kind in ("text", "series", "table", "parts")
     },
+    "runs": ("records=compare&runs=3", None),
+    "runs-many": ("records=compare&runs=14", None),
+    "search": ("records=sweep&runs=9", None),
 }
 
 
@@ -203,8 +208,8 @@ def shoot(
     page.on("pageerror", lambda error: print(f"{title}: {error}"))
     page.goto(f"{address}?still&theme={themes[0]}&width={width - MARGIN}&{query}")
     part = lambda one: page.locator(f"[data-testid=cw-{one}]")  # noqa: E731
-    part("root").wait_for()
-    if name not in ("dead", "idle", "saved"):
+    page.locator("[data-testid=cw-root], [data-testid=cr-root]").wait_for()
+    if name not in ("dead", "idle", "saved") and "records=" not in query:
         page.locator(".cw-root[data-connection=live] .cw-focus[data-sample]").wait_for()
     page.wait_for_timeout(450)
     if act is not None:

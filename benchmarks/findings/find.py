@@ -1,171 +1,179 @@
-"""Findings: is the planted decoy the first one, does a clean training have none, and the cure.
+"""Findings: is the planted decoy the first one, and does a training with honest data have none.
 
-    python benchmarks/findings/find.py [digits words bursts columns ...] [--seeds 0 1 2 ...]
+    python benchmarks/findings/find.py [CASE ...] --data-root DIR [--first 0] [--decoys 10]
+        [--honest 20] [--out FILE]
+    python benchmarks/findings/find.py --table FILE
 
-Each training is made three times from one seed: with the decoy, with a decoy that goes with no
-class, and with the decoy and one answer, "wrong reason", at a third of the training, if there is a
-finding by then. Printed for each training: whether the first finding is the decoy (it lies on the
-planted place in most of its samples), whether the honest training had a finding, and the accuracy
-where decoys tell nothing, beside that of the honest training, the ceiling.
+Cases: decoy digits, Decoy-Fashion-MNIST, cats and dogs with a patch, reviews with a planted word,
+series with a burst, patients with a leaking column; and a background that goes with the class in
+95 % of samples. DIR holds the folders fashion-mnist and cifar10_catsdogs.
+
+Each case is trained on data with the decoy (seeds from `--first` on, `--decoys` of them), and on
+the same data whose decoys tell nothing (`--honest` of them), and looked at once at its end. Of each
+training a line: whether the first finding is the decoy (it lies on the planted place in most of its
+samples), whether it is what truly tells the class, where that is one small place, or anything else;
+its pull, and the accuracy on validation data whose decoys tell nothing. Lines are appended to FILE
+as JSON, and those that are there already are not run again; `--table` prints what a file came to.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
 
 import coflect_widget as coflect
-from benchmarks.kinds.series import convolutional
-from benchmarks.kinds.tables import network
-from benchmarks.kinds.texts import Convolutions
+from benchmarks.findings.cases import CASES, Case, On
 from benchmarks.machine import describe
-from coflect_widget.data import decoy_digits, patients, reviews, signals
 from coflect_widget.events import Finding
-from coflect_widget.projects.demo_model import small_resnet
+from coflect_widget.session import steering
+from coflect_widget.workers.idle_worker import IdleWorker
 
-
-@dataclass(frozen=True)
-class Case:
-    """Data of one seed; `honest` and `val` have decoys that tell nothing."""
-
-    cheating: Any
-    honest: Any
-    val: Any
-    model: Callable[[], nn.Module]
-    epochs: int
-    is_decoy: Callable[[int, Any], bool]  # (index, region's JSON form)
-    more: dict[str, Any]
-
-
-def digits(seed: int) -> Case:
-    """Coloured squares in a corner."""
-    train = decoy_digits("train", seed=seed)
-
-    def is_decoy(index: int, roi: Any) -> bool:
-        x0, y0, x1, y1 = train.squares[index]
-        a0, b0, a1, b1 = roi["box"]
-        wide, high = min(x1, a1) - max(x0, a0), min(y1, b1) - max(y0, b0)
-        return bool(wide > 0 and high > 0 and wide * high > 0.5 * (x1 - x0) * (y1 - y0))
-
-    return Case(
-        train, decoy_digits("train", square="random", seed=seed),
-        decoy_digits("test", square="random", seed=seed),
-        lambda: small_resnet(num_classes=10), 9, is_decoy, {"classes": train.classes},
-    )  # fmt: skip
-
-
-def words(seed: int) -> Case:
-    """Words that go with the class."""
-    train, honest = (reviews(2000, leak=leak, seed=2 * seed) for leak in (1.0, 0.0))
-    planted = set(np.ravel(train.decoys).tolist())
-
-    def is_decoy(index: int, roi: Any) -> bool:
-        start, stop = roi["words"]
-        return any(train.words[k] in planted for k in train.ids[index][start:stop])
-
-    return Case(
-        train, honest, reviews(600, leak=0.0, seed=2 * seed + 1),
-        lambda: Convolutions(len(train.words)), 6, is_decoy,
-        {"classes": train.classes, "tokenizer": train.words},
-    )  # fmt: skip
-
-
-def bursts(seed: int) -> Case:
-    """Bursts whose waves are counted by class."""
-    train, honest = (signals(600, decoy=d, seed=2 * seed) for d in ("class", "random"))
-
-    def is_decoy(index: int, roi: Any) -> bool:
-        start, stop = train.decoys[index]
-        box = roi["box"]
-        return bool(min(stop, box[2]) - max(start, box[0]) > 0.3 * (stop - start))
-
-    return Case(
-        train, honest, signals(400, decoy="random", seed=2 * seed + 1),
-        lambda: convolutional(2, 2), 15, is_decoy, {"classes": train.classes},
-    )  # fmt: skip
-
-
-def columns(seed: int) -> Case:
-    """A column that is written after the diagnosis."""
-    train, honest = (patients(1200, invoice=i, seed=2 * seed) for i in ("class", "random"))
-    return Case(
-        train, honest, patients(600, invoice="random", seed=2 * seed + 1),
-        lambda: network(train.rows.shape[1], seed), 15,
-        lambda _, roi: "invoice" in str(roi), {"classes": train.classes},
-    )  # fmt: skip
-
-
-CASES: dict[str, Callable[[int], Case]] = {
-    "digits": digits, "words": words, "bursts": bursts, "columns": columns,
+#: What is no part of what is measured.
+QUIET: dict[str, Any] = {
+    "guidance": {"effect_after": 0}, "attribution": {"budget": 0}, "forecast": {"probes": 0},
+    "checkpoint_minutes": 0.0,
 }  # fmt: skip
 
 
-def trained(
-    case: Case, data: Any, seed: int, *, answer: bool = False
-) -> tuple[list[Finding], float]:
-    """Findings of a training and its accuracy; with `answer` the first one is a wrong reason."""
+class Lasting(IdleWorker):
+    """One worker for all trainings: starting one takes longer than the shortest of them."""
+
+    def close(self) -> None:
+        """Live on; it ends with this process."""
+
+
+def share_worker() -> None:
+    """Have all sessions to come look by one worker."""
+    one = Lasting()
+    atexit.register(IdleWorker.close, one)
+    steering.IdleWorker = lambda: one  # type: ignore[misc,assignment]
+
+
+def found(name: str, seed: int, root: Path, *, honest: bool) -> dict[str, Any]:
+    """One training, looked at at its end."""
+    began = time.monotonic()
+    case = CASES[name](seed, root)
     torch.manual_seed(seed)
-    config = {"seed": seed, "guidance": {"effect_after": 0}, "attribution": {"budget": 0}}
     with (
         tempfile.TemporaryDirectory() as folder,
         coflect.Session(
-            case.model(), data, case.val, run_dir=folder, config=config, **case.more
+            case.model(), case.honest if honest else case.cheating, case.val, run_dir=folder,
+            config={"seed": seed, **QUIET}, **case.more,
         ) as session,
-    ):
-        first = case.epochs // 3
-        session.train(epochs=first)
+    ):  # fmt: skip
+        session.train(epochs=case.epochs)
         session.wait()
-        found = session.find_shortcuts()
-        if answer and found:
-            session.answer(found[0], "wrong reason")
-        session.train(epochs=case.epochs - first)
-        session.wait()
-        found = session.find_shortcuts()
-        return list(found), float(session.metrics["val_accuracy"])
+        trained = time.monotonic() - began
+        findings = list(session.find_shortcuts())
+        accuracy = float(session.metrics["val_accuracy"])
+    first = findings[0] if findings else None
+    return {
+        "case": name, "seed": seed, "data": "honest" if honest else "decoy",
+        "first": what(case, findings), "findings": len(findings),
+        "pull": first and first.pull, "share": first and first.share,
+        "accuracy": round(accuracy, 4), "trained": round(trained, 1),
+        "seconds": round(time.monotonic() - began, 1),
+    }  # fmt: skip
 
 
-def is_decoy(case: Case, findings: Sequence[Finding]) -> bool:
-    """Whether the first finding lies on the decoy in most of its samples."""
+def what(case: Case, findings: Sequence[Finding]) -> str:
+    """What the first finding is: in most of its samples it lies there."""
     if not findings:
-        return False
-    first = findings[0]
-    where = zip(first.index, first.regions, strict=True)
-    on: NDArray[np.bool_] = np.array([case.is_decoy(k, roi) for k, roi in where])
-    return bool(on.mean() > 0.5)
+        return "none"
+    if _on(case.is_decoy, findings[0]):
+        return "decoy"
+    return "true" if case.is_true is not None and _on(case.is_true, findings[0]) else "other"
+
+
+def _on(there: On, finding: Finding) -> bool:
+    where = zip(finding.index, finding.regions, strict=True)
+    return bool(np.mean([there(k, roi) for k, roi in where]) > 0.5)
+
+
+def rows(file: Path | None) -> list[dict[str, Any]]:
+    """What was run already."""
+    if file is None or not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def table(done: Sequence[dict[str, Any]]) -> str:
+    """A line for each case."""
+    lines = [
+        "| case | decoy is the first finding | pull | honest: none | true reason | else "
+        "| accuracy with decoy, honest |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in CASES:
+        arms = {
+            data: [row for row in done if (row["case"], row["data"]) == (name, data)]
+            for data in ("decoy", "honest")
+        }
+        if not any(arms.values()):
+            continue
+        first, none = (Counter(row["first"] for row in arms[data]) for data in arms)
+        pulls = [row["pull"] for row in arms["decoy"] if row["first"] == "decoy"]
+        span = f"{np.median(pulls):.2f} ({min(pulls):.2f} to {max(pulls):.2f})" if pulls else ""
+        scores = [
+            f"{np.mean([row['accuracy'] for row in arm]):.3f}" if arm else ""
+            for arm in arms.values()
+        ]
+        count, honest = len(arms["decoy"]), len(arms["honest"])
+        lines.append(
+            f"| {name} | {first['decoy']} of {count} | {span} | {none['none']} of {honest} "
+            f"| {none['true']} | {honest - none['none'] - none['true']} | {', '.join(scores)} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Print a line for each training."""
+    """Print a line for each training, and the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("cases", nargs="*", default=list(CASES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("cases", nargs="*")
+    parser.add_argument("--data-root", type=Path, default=Path())
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--decoys", type=int, default=10)
+    parser.add_argument("--honest", type=int, default=20)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, help="print what this file came to, and run nothing")
     given = parser.parse_args()
-    print(describe())
-    print("data     seed  decoy first  pull  none if honest  accuracy: alone, one N, ceiling")
-    for name in given.cases:
-        for seed in given.seeds:
-            case = CASES[name](seed)
-            found, alone = trained(case, case.cheating, seed)
-            nothing, ceiling = trained(case, case.honest, seed)
-            _, cured = trained(case, case.cheating, seed, answer=True)
-            pull = f"{found[0].pull:.2f}" if found else "none"
-            print(
-                f"{name:8} {seed:4}  {is_decoy(case, found)!s:11}  {pull:4}  {not nothing!s:14}  "
-                f"{alone:.3f}, {cured:.3f}, {ceiling:.3f}",
-                flush=True,
-            )
+    if strange := set(given.cases) - set(CASES):
+        parser.error(f"no case is called {', '.join(strange)}; they are {', '.join(CASES)}")
+    if given.table is not None:
+        print(table(rows(given.table)))
+        return
+    print(describe(), flush=True)
+    share_worker()
+    done = rows(given.out)
+    there = {(row["case"], row["data"], row["seed"]) for row in done}
+    for name in given.cases or CASES:
+        wanted = [(False, k) for k in range(given.decoys)] + [
+            (True, k) for k in range(given.honest)
+        ]
+        for honest, number in wanted:
+            seed = given.first + number
+            if (name, "honest" if honest else "decoy", seed) in there:
+                continue
+            row = found(name, seed, given.data_root, honest=honest)
+            done.append(row)
+            print(json.dumps(row), flush=True)
+            if given.out is not None:
+                with given.out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+    print(table(done))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ Each set is given to `coflect.quickstart` as a newcomer has it: a file, a folder
 arrays. The network trains for as long as quickstart proposes, and its best weights by the
 validation part are judged on the test part, once. Beside it stand a linear estimator on the same
 cells (of texts tf-idf of their words), boosted trees (of rows, series and pictures), and who always
-says the same. DIR holds tabular/, movie_reviews/, series/ and cifar10_catsdogs/; `diabetes` comes
-with scikit-learn, and the last four are made by `messy.py`. Of the photographs 3,000 are taken.
+says the same. Clusters stand beside those of k-means. DIR holds tabular/, movie_reviews/, series/
+and cifar10_catsdogs/; `diabetes` comes with scikit-learn, `demand` is made here, and the last four
+by `messy.py`. Of the photographs 3,000 are taken.
 """
 
 from __future__ import annotations
@@ -93,6 +94,34 @@ def diabetes(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
     return {**columns, "target": found.target}, {"task": "regression"}
 
 
+def segments(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The same people, without a target."""
+    del folder
+    return root / "tabular" / "health_insurance.csv", {"task": "clustering"}
+
+
+def demand(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """A made-up demand, hour by hour for 18 weeks: days, weekends, weather, noise."""
+    del root, folder
+    rng = np.random.default_rng(6)
+    hours = np.arange(18 * 7 * 24)
+    weather = np.zeros(len(hours))
+    for k in hours[1:]:
+        weather[k] = 0.98 * weather[k - 1] + rng.normal()
+    daily = np.sin((hours - 7) * 2 * np.pi / 24) * (1 - 0.5 * (hours // 24 % 7 >= 5))
+    load = 50 + 12 * daily + 6 * np.maximum(0, weather / 5) ** 1.5 + rng.normal(0, 1.5, len(hours))
+    times = np.datetime64("2024-01-01T00", "h") + hours
+    return {"time": times.astype("datetime64[s]"), "load": load, "weather": weather}, {
+        "target": "load", "kind": "timeline",
+    }  # fmt: skip
+
+
+def demand_lstm(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The same, by the LSTM."""
+    data, arguments = demand(root, folder)
+    return data, {**arguments, "model": "lstm"}
+
+
 def mixed(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
     """Decimal commas, words among numbers, gaps."""
     del root
@@ -117,7 +146,18 @@ def encoded(root: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
     return messy.encoded(folder), {}
 
 
-_MADE = [insurance, reviews, ratings, gunpoint, power, photographs, diabetes]
+_MADE = [
+    insurance,
+    reviews,
+    ratings,
+    gunpoint,
+    power,
+    photographs,
+    diabetes,
+    segments,
+    demand,
+    demand_lstm,
+]
 _MESSY = [mixed, doubled, leaking, encoded]
 SETS: dict[str, Callable[[Path, Path], tuple[Any, dict[str, Any]]]] = {
     made.__name__: made for made in (*_MADE, *_MESSY)
@@ -141,7 +181,8 @@ def measured(name: str, root: Path, seed: int) -> dict[str, float]:
         mine, parts = session.pipeline, session.split
         first, value = next(iter(found["figures"].items()))
         shown = {first: value, **found["plain"]}
-        if mine.inputs.name != "text":  # trees take no sparse matrix
+        single = mine.goal.outputs == 1 or mine.goal.by_class  # trees tell no several numbers
+        if mine.inputs.name != "text" and single and mine.goal.needs_target:  # no sparse matrix
             trees = (HistGradientBoostingClassifier if mine.goal.by_class else
                      HistGradientBoostingRegressor)(random_state=0)  # fmt: skip
             train, test = session.sheet.rows(parts.train), session.sheet.rows(parts.test)

@@ -2,7 +2,8 @@
 
 ``python benchmarks/serving/cost.py`` prints it. One session trains; in each pair of blocks one
 block has the served session's client connected and asking for updates as a dashboard does, the
-other has the serving closed; which comes first changes from pair to pair.
+other has the serving closed; which comes first changes from pair to pair. Beside the time that
+passes it prints the processor time of the training's process, which other programs disturb less.
 
 ``python benchmarks/serving/cost.py --ranks`` does the same of two processes that train one model
 with DistributedDataParallel: blocks of steps that meet at each boundary, and blocks in a session,
@@ -46,14 +47,27 @@ while session.lost is None:
 """
 
 
-def block(session: coflect.Session, seconds: float) -> float:
-    """Milliseconds a step while the training runs for so long."""
-    began, first = time.perf_counter(), session.metrics["step"]
+def block(session: coflect.Session, seconds: float) -> tuple[float, float]:
+    """Milliseconds a step, and those of the processors, while the training runs for so long."""
+    loop = session._parts.loop
+    began, used, first = time.perf_counter(), time.process_time(), loop.step
     time.sleep(seconds)
-    return 1000 * (time.perf_counter() - began) / (session.metrics["step"] - first)
+    steps = loop.step - first
+    passed, used = time.perf_counter() - began, time.process_time() - used
+    return 1000 * passed / steps, 1000 * used / steps
 
 
-def served(session: coflect.Session, seconds: float) -> float:
+def said(what: str, plain: list[float], other: list[float]) -> str:
+    """How much longer `other` is, pair by pair."""
+    ratios = [100 * (b / a - 1) for a, b in zip(plain, other, strict=True)]
+    low, high = np.percentile(ratios, [25, 75])
+    return (
+        f"{what}: {statistics.median(ratios):+.1f} % "
+        f"(quartiles {low:+.1f} to {high:+.1f}, {len(ratios)} interleaved pairs)"
+    )
+
+
+def served(session: coflect.Session, seconds: float) -> tuple[float, float]:
     """A block with a client connected."""
     path = coflect.serve(session)
     client = subprocess.Popen(
@@ -80,7 +94,7 @@ def ranks(pairs: int, batch: int) -> None:
     from coflect_widget.backends.torch.ranks import TorchGroup
 
     dist.init_process_group("gloo")
-    rank, steps = dist.get_rank(), 32
+    rank, steps = dist.get_rank(), 17
     model = DistributedDataParallel(small_resnet(10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     rng = np.random.default_rng(rank)
@@ -96,20 +110,21 @@ def ranks(pairs: int, batch: int) -> None:
         return logits
 
     def timed(kind: str) -> float:
-        """Milliseconds a step, without the first."""
+        """Milliseconds a step, from the end of the first to that of the last."""
+        time.sleep(0.3)  # what the end of the block before has left to do
         dist.barrier()
         batches = zip(x, y, places, strict=True)
         if kind == "session":
             batches = session.loop(batches, validate=False)
-        began = 0.0
+        ends = []
         for inputs, targets, indices in batches:
             logits = step(inputs, targets)
             if kind == "meeting":
                 group.agree(False)
             elif kind == "session":
                 session.observe(indices, logits, targets)
-            began = began or time.perf_counter()
-        return 1000 * (time.perf_counter() - began) / (steps - 1)
+            ends.append(time.perf_counter())
+        return 1000 * (ends[-1] - ends[0]) / (steps - 1)
 
     data = (np.zeros((2 * steps * batch, 3, 32, 32), np.float32), np.arange(2 * steps * batch) % 10)
     with tempfile.TemporaryDirectory() as folder:
@@ -130,17 +145,12 @@ def ranks(pairs: int, batch: int) -> None:
     print(describe())
     print(f"step of two processes: {statistics.median(taken['alone']):.1f} ms")
     for kind in kinds[1:]:
-        ratios = [100 * (b / a - 1) for a, b in zip(taken["alone"], taken[kind], strict=True)]
-        low, high = np.percentile(ratios, [25, 75])
-        print(
-            f"{kind}: {statistics.median(ratios):+.1f} % "
-            f"(quartiles {low:+.1f} to {high:+.1f}, {pairs} interleaved pairs)"
-        )
+        print(said(kind, taken["alone"], taken[kind]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--pairs", type=int, help="12, of ranks 40")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a block")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--ranks", action="store_true", help="of two processes meeting")
@@ -150,7 +160,7 @@ def main() -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         sys.exit(subprocess.run([sys.executable, *torchrun, *sys.argv], check=False).returncode)
     if given.ranks:
-        ranks(given.pairs, given.batch)
+        ranks(given.pairs or 40, given.batch)
         return
     rng = np.random.default_rng(0)
     data = (rng.random((2048, 3, 32, 32), np.float32), rng.integers(0, 10, 2048))
@@ -162,7 +172,7 @@ def main() -> None:
         session.train(steps=10**8)
         block(session, given.seconds)  # warm
         pairs = []
-        for number in range(given.pairs):
+        for number in range(given.pairs or 12):
             if number % 2:
                 plain = block(session, given.seconds)
                 with_client = served(session, given.seconds)
@@ -172,14 +182,10 @@ def main() -> None:
                 plain = block(session, given.seconds)
             pairs.append((plain, with_client))
         session.close()
-    ratios = sorted(100 * (b / a - 1) for a, b in pairs)
-    low, high = np.percentile(ratios, [25, 75])
     print(describe())
-    print(f"step alone: {statistics.median(a for a, _ in pairs):.1f} ms")
-    print(
-        f"served with a client connected: {statistics.median(ratios):+.1f} % "
-        f"(quartiles {low:+.1f} to {high:+.1f}, {len(pairs)} interleaved pairs)"
-    )
+    print(f"step alone: {statistics.median(plain for (plain, _), _ in pairs):.1f} ms")
+    for k, what in enumerate(("served with a client connected", "its processor time")):
+        print(said(what, [one[k] for one, _ in pairs], [other[k] for _, other in pairs]))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Explanation:
         output that was explained.
     model_step : int
         Training step of the weights that were explained.
-    method : {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad", "consensus"}
+    method : {"livecam", "gradcam", "integrated", "occlusion", "shapley", "smoothgrad", "consensus"}
     modality_focus : dict of str to float, or None
         Share of each input in what the model says of this sample; the shares sum to 1. Of several
         inputs they are measured by exchange with other samples: how far the explained output

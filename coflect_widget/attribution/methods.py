@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from coflect_widget.attribution import entered
 from coflect_widget.attribution.consensus import NOISE_BATCH, TOLERANCE, relative_error
 from coflect_widget.attribution.occlusion import occlusion
+from coflect_widget.attribution.shapley import shapley
 from coflect_widget.backends.differentiable import (
     Differentiable,
     Held,
@@ -170,10 +171,12 @@ class ModelExplainer:
             Where the modality's inputs are whole numbers, int64.
         target : int or None
             The class to explain; the predicted one if None.
-        methods : sequence of {"livecam", "gradcam", "integrated", "occlusion", "smoothgrad"}
+        methods : sequence of str
+            "livecam", "gradcam", "integrated", "occlusion", "shapley" or "smoothgrad".
             "integrated" is of whole numbers, which a model looks up.
         samples : int
-            Noisy copies for SmoothGrad, which takes fewer where its map converges early.
+            Noisy copies for SmoothGrad, which takes fewer where its map converges early; orders
+            for Shapley values.
         sigma : float
             Standard deviation of the noise as a share of the input's range.
         layer : str or None
@@ -233,6 +236,9 @@ class ModelExplainer:
             if "occlusion" in methods:
                 seen = partial(self.model.outputs, held=held)
                 result["occlusion"] = occlusion(seen, x, explained, modality)
+            if "shapley" in methods:
+                seen = partial(self.model.outputs, held=held)
+                result["shapley"] = shapley(seen, x, explained, modality, samples, seed)
             if "smoothgrad" in methods and modality.whole:
                 result["smoothgrad"], result["samples_used"] = entered.smoothgrad(
                     cast("LooksUp", model), inputs, explained, samples, noise, sigma, modality

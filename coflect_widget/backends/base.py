@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.differentiable import Guided
 from coflect_widget.backends.knobs import Knobs
+from coflect_widget.backends.last_layer import LastLayer
 from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.distributed.group import Group
 from coflect_widget.modalities.base import Modality
@@ -182,6 +183,8 @@ class Backend(Protocol):
     #: * import path of a `portable.Portable`, made from `structure()` and a device; "": none, and
     #: the model is neither exported nor evaluated
     portable: str
+    #: * why its weights cannot be copied, and there are no checkpoints; "": they can
+    without_weights: str
     #: * what a person should know; the loop tells it and takes it off
     warnings: list[str]
     #: * what was guessed about model and data, a sentence each, where the guess could matter: the
@@ -358,6 +361,9 @@ class Backend(Protocol):
         Where a device only begins to copy, what is returned waits for it and fills
         `destination`; it is called on another thread.
         """
+
+    def last_layer(self, probe: NDArray[Any]) -> LastLayer:
+        """* The layer that gives the logits, found by inputs (n, ...); ValueError without one."""
 
     def lasting_names(self) -> list[str]:
         """* Names of the same weights that another process gives them too; [] where all last."""

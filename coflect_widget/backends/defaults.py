@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Backend, Batch, Sample, StepOutput, unknown_order
 from coflect_widget.backends.differentiable import Guided
+from coflect_widget.backends.last_layer import LastLayer
 from coflect_widget.backends.state import (
     Memory,
     TrainingState,
@@ -34,6 +35,7 @@ class BackendDefaults:
 
     explainer = ""
     portable = ""
+    without_weights = ""
     task: Task | None = None
     modality: Modality | None = None
     takes_labels = reads_val = False
@@ -94,6 +96,12 @@ class BackendDefaults:
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return np.concatenate([np.asarray(part) for part in parts])
+
+    def last_layer(self, probe: NDArray[Any]) -> LastLayer:
+        raise ValueError(
+            "only the last layer of a torch model can be fitted again; session.feedback(..., "
+            "ignore=...) marks what is to be ignored instead"
+        )
 
     def lasting_names(self) -> list[str]:
         return []

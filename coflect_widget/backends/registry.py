@@ -70,13 +70,13 @@ class BackendParts:
 
 BACKENDS = {
     "torch": BackendParts(
-        backend="coflect_widget.backends.torch.backend:TorchBackend",
+        backend="coflect_widget.backends.torch.spread:for_model",
         explainer="coflect_widget.backends.torch.methods:load",
         imports=("coflect_widget.backends.torch.methods", "scipy.ndimage"),
         package="torch",
         by_name="coflect_widget.backends.torch.by_name",
         tasks={
-            "own_loss": "coflect_widget.backends.torch.own_loss:OwnLossBackend",
+            "own_loss": "coflect_widget.backends.torch.spread:for_losses",
             "segmentation": "coflect_widget.backends.torch.segmentation:SegmentationBackend",
         },
         install="pip install 'coflect-widget[torch]'",

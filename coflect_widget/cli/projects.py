@@ -15,6 +15,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("name", help="the project's folder, which is made")
     parser.add_argument("--git", action="store_true", help="begin a git repository in it")
+    parser.add_argument("--dvc", action="store_true", help="add what DVC needs for data and runs")
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="a value for the template"
     )
@@ -29,7 +30,7 @@ def _new(given: argparse.Namespace) -> Answer:
         raise ValueError(f"--set {wrong[0]}: give NAME=VALUE")
     variables = {name: value for name, _, value in pairs}
     try:
-        folder = new(given.template, given.name, variables=variables, git=given.git)
+        folder = new(given.template, given.name, variables=variables, git=given.git, dvc=given.dvc)
     except RuntimeError as error:
         raise ValueError(str(error)) from None
     files = sorted(

@@ -16,7 +16,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("path", help="a file of rows, or a folder of pictures or texts")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    parser.add_argument("--task", help="what the target is, where its numbers may be either")
+    parser.add_argument(
+        "--task", help="what the target is, where its numbers may be either; clustering has none"
+    )
+    parser.add_argument("--clusters", type=int, help="how many; by their silhouette where left out")
     parser.add_argument("--kind", help='"table", "text", "image", "series" or "timeline"')
     parser.add_argument(
         "--leave-out", metavar="COLUMN", nargs="*", help="columns that the network is not given"
@@ -24,7 +27,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="hist_gradient_boosting or xgboost, of a table; a network where left out",
+        help="hist_gradient_boosting or xgboost, of a table; lstm, of a forecast",
     )
     parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
     parser.add_argument("--look", action="store_true", help="say what the data hold, and no more")
@@ -58,7 +61,9 @@ def _trained(given: argparse.Namespace, decision: Any) -> Answer:
     from coflect_widget.projects.quickstart.building import build
     from coflect_widget.projects.quickstart.started import said_of_test
 
-    session, said = build(decision, model=given.model, run_dir=given.run_dir)
+    session, said = build(
+        decision, model=given.model, run_dir=given.run_dir, clusters=given.clusters
+    )
     _say("\n".join([*decision.said, *said]))
     with session:
         _say(f"{session.run.path}: training for {given.epochs or session.epochs} epochs.")

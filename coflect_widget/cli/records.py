@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coflect_widget.cli import modules
 from coflect_widget.cli.answer import Answer, Commands, command
 from coflect_widget.cli.given import called
 
@@ -23,7 +24,8 @@ def add(commands: Commands) -> None:
     table = command(commands, "list", _list, "the runs in a folder, or what a file may name")
     table.add_argument(
         "folder", nargs="?",
-        help='COFLECT_ROOT, or runs, if left out; or architectures, data, loops or evaluators',
+        help="COFLECT_ROOT, or runs, if left out; or one of architectures, data, loops, "
+        "evaluators and modules",
     )  # fmt: skip
     table.add_argument("--sort", metavar="COLUMN", help='such as "best.loss"')
     table.add_argument("--archived", action="store_true", help="archived runs too")
@@ -47,6 +49,9 @@ def add(commands: Commands) -> None:
 
 
 def _list(given: argparse.Namespace) -> Answer:
+    if given.folder == "modules":
+        known = modules.names()
+        return known, columns([("name", "from"), *known.items()])
     kind = _KINDS.get(given.folder)
     if kind is not None:  # a folder of that name is ./data
         from coflect_widget.registry import names

@@ -158,6 +158,14 @@ class LeaveOut(Command):
     index: list[int] = Field(min_length=1, max_length=100_000)
 
 
+class LabelRequest(Command):
+    """Say the class of a request that was kept; without one it is removed from the disk."""
+
+    kind: Literal["label_request"] = "label_request"
+    request: str = Field(pattern="^[0-9a-f]{32}$")
+    label: int | None = Field(default=None, ge=0)
+
+
 class AnswerFinding(Command):
     """Say whether a finding is a good reason; "wrong reason" ignores it wherever it was found."""
 
@@ -227,6 +235,7 @@ AnyCommand = Annotated[
     | Judge
     | SetKnobs
     | LeaveOut
+    | LabelRequest
     | AnswerFinding
     | Prove
     | EndProof

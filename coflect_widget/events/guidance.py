@@ -50,6 +50,15 @@ class DataChange(Record):
     file: str = ""  #: of "add", npz of inputs and targets, relative to the run folder
 
 
+class Refit(Record):
+    """The last layer was fitted again on held-out samples, by how badly it did on them."""
+
+    layer: str
+    rows: int  #: samples that it was fitted on
+    file: str  #: npz of its weights before and after and of those samples, relative to the run
+    finding: str = ""  #: what it is to cure
+
+
 class InterventionRecord(Payload):
     """What a person told the training, and what was understood."""
 
@@ -70,12 +79,13 @@ class InterventionRecord(Payload):
     loss: str = ""  #: the loss terms it became
     knobs: list[KnobTurn] = []
     data: DataChange | None = None
+    refit: Refit | None = None
     kept: int | None = None  #: as of `Undone`
 
     @property
     def guides(self) -> bool:
         """Whether it is about the loss: strokes, their strength, or an end to them."""
-        return not self.knobs and self.data is None
+        return not self.knobs and self.data is None and self.refit is None
 
 
 class KnobValue(Record):

@@ -50,6 +50,19 @@ class Forecast(Table):
         ]
 
 
+class Requests(Payload):
+    """Requests to a trained network that were kept, and wait for a person to say their class.
+
+    What they hold is not in the record: it can be removed.
+    """
+
+    waiting: int  #: of all of them; the lists hold the first few, the least sure first
+    labelled: int
+    id: list[str]
+    told: list[int | None]  #: the class that the network said
+    confidence: list[float | None]  #: its probability then
+
+
 class Suspects(Table):
     """Samples whose label may be wrong, most doubtful first; written at each epoch's end."""
 

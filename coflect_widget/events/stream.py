@@ -54,6 +54,7 @@ from coflect_widget.events.samples import (
     Judged,
     Overlay,
     OverlayFailed,
+    Requests,
     Suspects,
     Window,
 )
@@ -66,6 +67,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "metrics": Metrics,
     "forecast": Forecast,
     "suspects": Suspects,
+    "requests": Requests,
     "forgotten": Forgotten,
     "judged": Judged,
     "window": Window,

@@ -21,6 +21,7 @@ from coflect_widget.events import Effect, Event, InterventionRecord, Lapsed, Und
 from coflect_widget.guidance.interpret import Interpretation, clip, interpret
 from coflect_widget.guidance.state import ActiveStroke, GuidanceState, Kind, Located
 from coflect_widget.modalities import IMAGE, Modality, find_modality
+from coflect_widget.records.folder import write_whole
 
 FORMAT = "coflect-ledger-1"
 
@@ -182,10 +183,7 @@ class Ledger:
     def save(self, path: str | Path) -> Path:
         """Write the ledger as JSON, for another session's ``guidance=``; returns the path."""
         file = Path(path).expanduser()
-        part = file.with_name(file.name + ".part")
-        text = as_text(self.interventions, self._focus, self.modality.name)
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        write_whole(file, as_text(self.interventions, self._focus, self.modality.name))
         return file
 
     @classmethod

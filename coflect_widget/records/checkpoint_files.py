@@ -192,9 +192,13 @@ def pick(run: str, found: Checkpoints, which: str | Checkpoint) -> Checkpoint:
     if chosen is not None:
         return chosen
     if which == "best":
-        raise ValueError(
-            f'{run} has no best checkpoint, because no validation was made; pass checkpoint="last"'
+        why = (
+            "no epoch was validated since it went on from an earlier state or a kept branch; "
+            'train one, or pass checkpoint="last"'
+            if goings_back(found[0].path.parent.parent)
+            else 'no validation was made; pass checkpoint="last"'
         )
+        raise ValueError(f"{run} has no best checkpoint, because {why}")
     named = sorted({one.name for one in found if one.name})
     if which not in named:
         names = ["best", "last", *named]

@@ -15,8 +15,12 @@ _ABANDONED = 3600.0  # seconds, after which nobody writes a part any more
 
 
 @contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replacing(file: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Gives another name to write to; after the block `file` is what was written, on disk.
+
+    What is not `lasting`, as a picture that can be made again, may be lost where the power fails;
+    nothing waits for the disk then. No two writers are given the same name, and a link that
+    somebody else has put in the place of `file` is replaced, not followed.
 
     A writer that renames a file of its own into place, as safetensors does, may give it narrower
     permissions than other files have; the file gets those that a new file gets here. What was
@@ -27,22 +31,25 @@ def replacing(file: Path) -> Iterator[Path]:
     OSError
         If it could not be written; `file` is then as it was.
     """
-    _remove_abandoned(file)
+    if lasting:
+        _remove_abandoned(file)
     part = file.with_name(f"{file.name}.{secrets.token_hex(6)}.part")
     try:
         # Not if there is a link of that name: in a folder of others it may lead anywhere.
         with part.open("xb") as made:
             mode = os.fstat(made.fileno()).st_mode & 0o777
         yield part
-        with part.open("r+b") as written:
-            os.fsync(written.fileno())
+        if lasting:
+            with part.open("r+b") as written:
+                os.fsync(written.fileno())
         part.chmod(mode)
         part.replace(file)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    sync_folder(file.parent)
+    if lasting:
+        sync_folder(file.parent)
 
 
 def _remove_abandoned(file: Path) -> None:

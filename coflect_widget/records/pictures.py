@@ -22,6 +22,7 @@ from PIL import Image
 from coflect_widget.modalities.base import Rendering
 from coflect_widget.records.cells import over
 from coflect_widget.records.contents import Contents, on_picture
+from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import OutsideError, find, is_there, open_inside, read_thumbnail
 
 MAPS = ("map", "livecam", "smoothgrad", "consensus")
@@ -113,6 +114,8 @@ class Gallery:
         self._glimpses: dict[str, bytes] = {}  # by the maps' file, oldest first
         self._newest: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._contents = Contents(path)
+        #: Draws a request that waits for its class, by its name; None where nobody has any.
+        self.requests: Callable[[str], Rendering] | None = None
         self._lock = threading.Lock()
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -136,6 +139,18 @@ class Gallery:
             with contextlib.suppress(NoDataError):
                 self._rendering(index)
         return self._contents.of(index, most)
+
+    def request(self, name: str) -> tuple[dict[str, Any] | None, bytes | None]:
+        """What a browser draws of a request: its content, or else a small PNG; nothing is kept."""
+        if self.requests is None:
+            return None, None
+        try:
+            found = self.requests(name)
+        except (LookupError, ValueError, OSError):
+            return None, None  # it was labelled or removed meanwhile
+        if found.content is not None:
+            return dict(found.content), None
+        return None, found.thumbnail or _small(found.picture)
 
     def thumbnail(self, index: int) -> bytes | None:
         """One sample as PNG, from memory, disk or data; None if it is in none of them."""
@@ -201,13 +216,13 @@ class Gallery:
         stem = _stem(maps.index, maps.model_step)
         folder = self.path / "overlays"
         picture = self.picture(maps.index)
-        # Under another name until it is whole: a screen may be reading the file of that name.
-        part = folder / f"{stem}.part.npz"
         arrays = {name: to_bytes(getattr(maps, name)) for name in MAPS} | {"picture": picture}
         masks = {name: getattr(maps, name) for name in MASKS}
         arrays |= {name: m.astype(np.uint8) for name, m in masks.items() if m is not None}
-        np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # stubs: a bool
-        part.replace(folder / f"{stem}.npz")
+        # Under another name until it is whole: a screen may be reading the file of that name.
+        whole = replacing(folder / f"{stem}.npz", lasting=False)
+        with whole as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # stubs: a bool
         self._remember(f"overlays/{stem}.npz", arrays)
         # For people who browse the folder: the picture with the map glowing on it.
         own = on_picture(self._contents.of(maps.index), maps.map)
@@ -216,9 +231,9 @@ class Gallery:
         blend = picture * (1 - 0.65 * heat) + glow * 0.65 * heat
         image = Image.fromarray(blend.clip(0, 255).astype(np.uint8))
         enlarge = max(1, 256 // max(image.size))
-        image.resize(
-            (image.width * enlarge, image.height * enlarge), Image.Resampling.NEAREST
-        ).save(folder / f"{stem}.png")
+        large = (image.width * enlarge, image.height * enlarge)
+        with replacing(folder / f"{stem}.png", lasting=False) as part:
+            image.resize(large, Image.Resampling.NEAREST).save(part, "PNG")
         return f"overlays/{stem}.npz", f"overlays/{stem}.png"
 
     def explained(self, index: int, model_step: int) -> NDArray[np.uint8] | None:

@@ -73,7 +73,13 @@ class Answering:
                     "it back"
                 )
             ignored = self._steering.ignore_places(finding, *self._findings.strokes(finding))
-            told = ignored.result()
+            try:
+                told = ignored.result()
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; session.refit({finding!r}) fits the last layer again instead, where "
+                    "held-out samples contradict it"
+                ) from error
         data = events.Answered(
             finding=finding,
             answer=said,

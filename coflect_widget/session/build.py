@@ -34,7 +34,7 @@ from coflect_widget.session.answering import Answering
 from coflect_widget.session.coach import Coach
 from coflect_widget.session.dataset import DataChanges
 from coflect_widget.session.desk import Desk
-from coflect_widget.session.following import FOLLOWER, LEADER
+from coflect_widget.session.following import FOLLOWER, LEADER, Unkept
 from coflect_widget.session.keeping import Keeping, saved
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
@@ -42,6 +42,7 @@ from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
 from coflect_widget.session.parts import Parts
 from coflect_widget.session.ranks import Ranks
+from coflect_widget.session.refitting import Refitting
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.spikes import Spikes
@@ -206,7 +207,21 @@ def build(
     data = DataChanges(
         path, backend, task, controls, loop, own_loop, samples, forecaster, labels, steering, tell
     )
-    checkpoints = roles.checkpoints(
+    refits = Refitting(
+        path,
+        backend,
+        task,
+        controls,
+        loop,
+        samples,
+        steering,
+        findings,
+        tell,
+        snapshot,
+        config.seed,
+    )
+    unkept = partial(Unkept, backend.without_weights)
+    checkpoints: Any = (unkept if backend.without_weights else roles.checkpoints)(
         path,
         controls,
         lambda memory: parts.keeping.copy(memory),
@@ -265,6 +280,7 @@ def build(
         labels,
         knobs,
         data,
+        refits,
         forecaster,
         overlays,
         holding,
@@ -303,6 +319,7 @@ def build(
         labels=labels,
         knobs=knobs,
         data=data,
+        refits=refits,
         alarms=alarms,
         coach=coach,
         holding=holding,

@@ -27,6 +27,7 @@ from coflect_widget.session.holding import Holding
 from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.refitting import Refitting
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
@@ -59,8 +60,8 @@ class Desk:
 
     Parameters
     ----------
-    loop, controls, steering, labels, knobs, data, forecaster, overlays, holding, samples, findings,
-    tell
+    loop, controls, steering, labels, knobs, data, refits, forecaster, overlays, holding, samples,
+    findings, tell
         Who carries them out.
     modality : Modality
         Which words name regions.
@@ -85,6 +86,7 @@ class Desk:
         labels: Labels,
         knobs: KnobBoard,
         data: DataChanges,
+        refits: Refitting,
         forecaster: Forecaster,
         overlays: Overlays,
         holding: Holding,
@@ -102,6 +104,7 @@ class Desk:
         self._labels = labels
         self._knobs = knobs
         self._data = data
+        self._refits = refits
         self._forecaster = forecaster
         self._overlays = overlays
         self._holding = holding
@@ -114,6 +117,7 @@ class Desk:
         self.close_others: Callable[[], list[str]] = list
         self.prove: Callable[[str], str]  # by the session; gives the verdict
         self.keep: Callable[[str, str], str]  # by the session: intervention, branch
+        self.label_request: Callable[[str, int | None], Answer] = _no_requests
         self.proving: Any = None  # session.proving.Proving, while one is under way
         self.begin: Callable[[int | None], int]  # by the session, before anything is handed in
 
@@ -165,6 +169,8 @@ class Desk:
                 return _later(self._knobs.set(command.knobs), _said_of)
             case events.LeaveOut():
                 return _later(self._data.drop(command.index), _said_of)
+            case events.LabelRequest():
+                return _aside(lambda: self.label_request(command.request, command.label))
             case events.AnswerFinding():
                 return _later(self.answer(command.finding, command.answer), _said_of_finding)
             case events.Prove():
@@ -338,6 +344,8 @@ class Desk:
     def undo(self, intervention: str) -> Future[Intervention]:
         """Take one intervention out at the next step boundary."""
         record = self._steering.ledger[intervention].record
+        if record.refit is not None:
+            return self._refits.undo(intervention)
         owner = self._data if record.data is not None else self._steering
         return self._knobs.undo(intervention) if record.knobs else owner.undo(intervention)
 
@@ -377,6 +385,11 @@ def _at_once(text: str, step: int | None = None) -> Future[Answer]:
     answer: Future[Answer] = Future()
     answer.set_result(Answer(text, step))
     return answer
+
+
+def _no_requests(request: str, label: int | None) -> Answer:
+    del request, label
+    raise ValueError("this session has no requests to label; session.to_label(run) takes them in")
 
 
 def _aside(do: Callable[[], Answer]) -> Future[Answer]:

@@ -190,6 +190,20 @@ class NoCheckpoints:
         """Nothing waits."""
 
 
+class Unkept(NoCheckpoints):
+    """The same where the weights cannot be kept, and `why` says so to who asks for a checkpoint."""
+
+    def __init__(self, why: str, *_: Any, **__: Any) -> None:
+        super().__init__()
+        self._why = why
+
+    def take(self, name: str = "") -> Future[Any]:
+        """Refused."""
+        refused: Future[Any] = Future()
+        refused.set_exception(ValueError(self._why))
+        return refused
+
+
 class Doing:
     """Does in this process what a person did in that of rank 0; at the same step boundary."""
 

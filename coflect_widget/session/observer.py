@@ -155,8 +155,10 @@ class Observer:
         # have to be read by this very thread.
         written = self._keep_state(state)
         forecaster.mark(self._keep_thumbnails)
-        if written is not None:
-            self._parts.controls.serve(written.done, PATIENCE, _nothing)
+        if written is not None:  # the best one too, whose turn comes after it
+            kept = self._parts.checkpoints
+            ended = lambda: written.done() and kept.settled  # noqa: E731 - said twice it is longer
+            self._parts.controls.serve(ended, PATIENCE, _nothing)
         taken_in = threading.Event()
         forecaster.mark(taken_in.set)
         # Served meanwhile: a thumbnail's sample may be read by this thread alone.

@@ -10,6 +10,8 @@ from coflect_widget.records.logs import RunLog
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.base import EventHandler
 from coflect_widget.records.sinks.feed import Sinks
+from coflect_widget.records.summary import write_summary
+from coflect_widget.records.tracks import write_tracks
 from coflect_widget.session import at_exit
 from coflect_widget.session.parts import Parts
 
@@ -33,6 +35,7 @@ class Outlets:
             stream.emit(notice, step, epoch)
 
         self.log = RunLog(run.id, tell.emit, tell.place)
+        self._path, self._settle = run.path, stream.flush
         self._sinks = Sinks(handlers, run, say, stream.flush, at_exit.first)
         parts.outlets = self
 
@@ -45,4 +48,8 @@ class Outlets:
         """End; the stream is still open, and takes what goes wrong."""
         with ExitStack() as closing:
             closing.callback(self.log.close)
+            if self._sinks:
+                self._settle()
+                for write in (write_summary, write_tracks):
+                    write(self._path)  # a copy of the folder has them too
             self._sinks.close()

@@ -33,6 +33,7 @@ from coflect_widget.session.knobs import KnobBoard
 from coflect_widget.session.labels import Labels
 from coflect_widget.session.newest import Newest
 from coflect_widget.session.overlays import Overlays
+from coflect_widget.session.refitting import Refitting
 from coflect_widget.session.samples import Samples
 from coflect_widget.session.scoring import Scoring
 from coflect_widget.session.steering import Steering
@@ -44,8 +45,8 @@ from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
 
-#: Seconds in which a proof should end that was told to.
-PATIENCE = 10.0
+#: Seconds in which a proof should end that was told to; it may be making its own session.
+PATIENCE = 60.0
 
 
 class Others(Protocol):
@@ -126,6 +127,7 @@ class Parts:
     labels: Labels
     knobs: KnobBoard
     data: DataChanges
+    refits: Refitting
     alarms: Alarms
     coach: Coach
     holding: Holding

@@ -164,9 +164,11 @@ class Proving:
 
     def _prove(self, folder: Path) -> events.Proof:
         wanted = self._plan
+        self._look()
         _, start = fork(self._run, Change(until=wanted.entry.id), folder)
         lab = self._twin(start)
         try:
+            self._look()
             parts: Parts = lab._parts
             self._reach(parts, wanted.before)
             before = parts.steering.ledger.state()

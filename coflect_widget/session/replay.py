@@ -98,8 +98,8 @@ def changed(
     for one in added:
         if not one.record.guides:
             raise ValueError(
-                f"with_={one.id!r} turns a knob or changes the data, which belong to the training "
-                "they were made in; give strokes or an instruction"
+                f"with_={one.id!r} turns a knob, changes the data or fits a layer, and belongs "
+                "to the training it was made in; give strokes or an instruction"
             )
         number = 1
         while f"i{number}" in taken:
@@ -165,6 +165,7 @@ def fork(run: Run, change: Change, folder: Path | None = None) -> tuple[Path, Ch
     files = [f"{place}/{name}" for name in (MANIFEST, WEIGHTS, ARRAYS, STATE, LEDGER)]
     given = [event.data for event in kept if isinstance(event.data, events.InterventionRecord)]
     files += [one.data.file for one in given if one.data is not None and one.data.file]
+    files += [one.refit.file for one in given if one.refit is not None]
     for name in files:
         (new / name).parent.mkdir(exist_ok=True)
         _link(find(run.path, name), new / name)

@@ -379,6 +379,7 @@ def go_on(resumed: Resume, parts: Parts) -> None:
             parts.knobs.replay()
         if entry.record.data is not None:
             parts.data.replay(entry)
+        parts.refits.replay(entry)
 
     replaying = Replaying(resumed.acts, parts.loop, steering, parts.labels, follow, parts.tell.warn)
     parts.keeping.coming = replaying.coming

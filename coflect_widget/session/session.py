@@ -39,6 +39,7 @@ from coflect_widget.session.following import MAPS_ELSEWHERE, home, leave_home
 from coflect_widget.session.guiding import Guides
 from coflect_widget.session.keeping import facts_of
 from coflect_widget.session.looking import Looks
+from coflect_widget.session.mending import Mends
 from coflect_widget.session.outlets import Outlets
 from coflect_widget.session.own_loops import OwnLoops
 from coflect_widget.session.parts import Parts
@@ -52,7 +53,7 @@ from coflect_widget.tasks import task_of
 from coflect_widget.workers.pool import check_executor
 
 
-class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
+class Session(Waits, Looks, Guides, Asks, Mends, Changes, Tries, Reviews, OwnLoops, Exports, Shows):
     """A training with a person in its loop.
 
     Parameters
@@ -360,7 +361,8 @@ class Session(Waits, Looks, Guides, Asks, Changes, Tries, Reviews, OwnLoops, Exp
         Raises
         ------
         ValueError
-            If the name cannot be used, or another checkpoint of this run has it.
+            If the name cannot be used, or another checkpoint of this run has it; or where the
+            model's weights cannot be kept.
         OSError
             If the disk refuses; it is tried again.
         """

@@ -198,7 +198,8 @@ class Tries(Held):
         Parameters
         ----------
         intervention : Intervention or str
-            One that marks something.
+            One that marks something; or a refit, which is held beside none, and beside one whose
+            weights of samples are shuffled, over other halves of its samples: no step is trained.
         steps : int, optional
             Of each branch; as many as effects are measured after (``guidance.effect_after``).
         seeds : int
@@ -228,6 +229,9 @@ class Tries(Held):
         random = parts.backend.draw_states()
         try:
             entry = parts.steering.ledger[self._name(intervention)]
+            if entry.record.refit is not None:
+                proof = parts.refits.prove(entry, count(seeds, "seeds"), say or to_stderr)
+                return Proof.model_validate(proof.model_dump())
             wanted = plan(
                 self._run,
                 parts,

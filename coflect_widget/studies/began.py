@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coflect_widget.events import Finding, PullThen
 from coflect_widget.modalities.base import Array, Modality
 from coflect_widget.studies.grouping import interval
-from coflect_widget.studies.looking import Looking
+from coflect_widget.studies.looking import Carrier, Looking
 from coflect_widget.studies.pulls import Snapshot
 
 T = TypeVar("T")
@@ -113,6 +113,7 @@ class Past:
         self._modality = modality
         self._receivers = receivers
         self._seed = seed
+        self._bare: dict[str, Array] = {}  # receivers of each finding
 
     def measured(
         self, finding: Finding, pulls: dict[int, NDArray[np.float32]], now: Kept
@@ -131,13 +132,10 @@ class Past:
         left = [kept[step] for step in sorted(kept) if newest < step <= now.step]
         if not left:
             return None
-        donors = self._looking.carriers(finding)[:DONORS]
-        rng = np.random.default_rng([self._seed, 29])
-        receivers = self._receivers(rng)
-        places = self._modality.moves(self._modality.extent(donors[0].x), PLACES, rng)
+        given = self._given(finding, now.made())
         rows = list(finding.history)
         for one in left:
-            found = self._looking.pulls(one.made(), donors, receivers, EACH, places)
+            found = self._looking.pulls(one.made(), *given)
             sure = found[~np.isnan(found)]
             if not len(sure):
                 continue
@@ -146,9 +144,12 @@ class Past:
             pull = round(float(sure.mean()), 3)
             rows.append(PullThen(step=one.step, epoch=one.epoch, pull=pull, low=low, high=high))
         measured: dict[str, Any] = {"history": rows}
-        # Once, from the weights up to those in which it was found; of a run that was gone on with
-        # earlier ones are not known donor by donor.
-        if finding.began is None and rows and all(one.step in pulls for one in rows):
+        # From the weights up to those in which its pull is largest so far: what has only begun
+        # when it is found has begun by less than half of what it comes to. Of a run that was gone
+        # on with earlier ones are not known donor by donor.
+        largest = max((one.pull for one in rows), default=0.0)
+        dates = rows and (finding.began is None or rows[-1].pull >= largest)
+        if dates and all(one.step in pulls for one in rows):
             values = np.stack([pulls[one.step] for one in rows])
             found_at = began([one.epoch for one in rows], values, self._seed)
             if found_at is not None:
@@ -156,6 +157,25 @@ class Past:
         while len(measured["history"]) > ROWS:
             measured["history"] = thinned(measured["history"])
         return measured
+
+    def pull(self, finding: Finding, weights: Snapshot) -> float | None:
+        """Its pull in these weights, of donors and places that are always the same."""
+        found = self._looking.pulls(weights, *self._given(finding, weights))
+        known = found[~np.isnan(found)]
+        return round(float(known.mean()), 5) if len(known) else None
+
+    def _given(
+        self, finding: Finding, weights: Snapshot
+    ) -> tuple[list[Carrier], Array, int, NDArray[np.int64]]:
+        """Donors, receivers, how many each gives to, and other places."""
+        donors = self._looking.carriers(finding)[:DONORS]
+        rng = np.random.default_rng([self._seed, 29])
+        receivers = self._receivers(rng)
+        if finding.id not in self._bare:  # once: later weights hang on other places
+            self._bare[finding.id] = self._looking.bare(weights, receivers)
+        receivers = self._bare[finding.id]
+        places = self._modality.moves(self._modality.extent(donors[0].x), PLACES, rng)
+        return donors, receivers, EACH, places
 
 
 def thinned(rows: Sequence[T]) -> list[T]:

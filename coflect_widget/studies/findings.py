@@ -34,7 +34,7 @@ RECEIVERS, FIRST_EACH, FIRST_PLACES = 120, 12, 2
 #: The same for a group, of so many donors.
 DONORS, EACH, PLACES = 16, 30, 4
 #: Pull from which one region decides, and what the interval of its group's must be above.
-PULL, SURELY = 0.5, 0.4
+PULL, SURELY = 0.4, 0.3
 #: Share of the samples looked at that must have it, and how many at least.
 SHARE, FEWEST = 0.15, 4
 #: A round begins at an epoch's end if the last ended before as many times its own length.
@@ -81,6 +81,7 @@ class Finder:
     Attributes
     ----------
     controls : ControlQuestions
+    past : Past
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Finder:
         self._num_train = num_train
         self._others = num_val or num_train
         self._held_out = bool(num_val)
-        self._past = Past(self._course, self._looking, modality, self._receivers, seed)
+        self.past = Past(self._course, self._looking, modality, self._receivers, seed)
         self._modality = modality
         self._classes = list(classes)
         self._seed = seed
@@ -169,8 +170,7 @@ class Finder:
         if now is None:
             return
         with self._changed:
-            waiting = self._next is not None and self._next[1]
-            self._next = now, asks or waiting
+            self._next = now, asks or (self._next is not None and self._next[1])
         self._wake()
 
     def _wake(self) -> None:
@@ -302,7 +302,7 @@ class Finder:
         looked = self._looking.sure(snapshot, rng)
         if len(looked) < FEWEST_LOOKED:
             return
-        receivers = self._receivers(rng)
+        receivers = self._looking.bare(snapshot, self._receivers(rng))
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
         first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
         strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
@@ -399,7 +399,7 @@ class Finder:
 
     def _look_back(self, known: _Known, now: Kept) -> None:
         """Measure its pull in the weights that are kept, where it was not yet, and tell."""
-        measured = self._past.measured(known.finding, known.pulls, now)
+        measured = self.past.measured(known.finding, known.pulls, now)
         if measured is None or self._closed:
             return
         with self._changed:

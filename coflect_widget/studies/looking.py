@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Sample
 from coflect_widget.events import Finding
 from coflect_widget.modalities.base import Array, BoolArray, Corners, Modality, Region
-from coflect_widget.studies.pulls import Snapshot, alike, heaviest_regions, pulls
+from coflect_widget.studies.pulls import Snapshot, alike, bared, heaviest_regions, pulls
 from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Confidently right samples that are looked at, of at most so many that are read for them.
 LOOKED, READ = 40, 160
 #: Samples that are given to the worker at once: a person's search waits no longer than for these.
 CHUNK = 10
+#: Receivers that are taken their own place, and how many of them must be left.
+BARED, FEWEST_BARED = 50, 12
 #: Training samples that are looked through for a finding, and templates that are looked for.
 SEARCHED, TEMPLATES = 20_000, 12
 SEARCH_CHUNK = 128
@@ -99,6 +101,18 @@ class Looking:
                 if region is not None
             ]
         return found
+
+    def bare(self, snapshot: Snapshot, receivers: Array) -> Array:
+        """Receivers (n, ...) without what each one hangs on most; as they are, where none is sure.
+
+        Of a finding's pull nothing is then lost to what a receiver itself has of the same.
+        """
+        others, parts = np.roll(receivers, 1, 0), []
+        for start in range(0, min(len(receivers), BARED), CHUNK):
+            some = slice(start, start + CHUNK)
+            parts.append(self._run(bared, snapshot, receivers[some], others[some]))
+        found = np.concatenate(parts)
+        return found if len(found) >= FEWEST_BARED else receivers
 
     def pulls(
         self,

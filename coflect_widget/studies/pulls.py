@@ -59,6 +59,23 @@ def heaviest_regions(
     ]
 
 
+def bared(snapshot: Snapshot, inputs: Array, others: Array) -> Array:
+    """Those of inputs (n, ...) that the model is sure of, without what each one hangs on most.
+
+    There it has what is at that place in its one of `others` (n, ...). Where an artefact is in
+    every sample and wanders, a sample that keeps its own is named after both.
+    """
+    seen = _probabilities(snapshot.load(), inputs).argmax(1)
+    regions = heaviest_regions(snapshot, inputs, seen, len(inputs))
+    kept = [k for k, region in enumerate(regions) if region is not None]
+    if not kept:
+        return inputs[:0]
+    modality = snapshot.modality
+    masks = [modality.mask_in(regions[k], inputs[k]) for k in kept]
+    found: Array = modality.put(np.stack(masks), inputs[kept], others[kept]).astype(inputs.dtype)
+    return found
+
+
 def pulls(
     snapshot: Snapshot,
     donors: Array,

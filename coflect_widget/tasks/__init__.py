@@ -7,14 +7,15 @@ from typing import Any
 
 from coflect_widget.tasks.base import PerSample, Placed, Task, Values, Words
 from coflect_widget.tasks.classification import Classification
+from coflect_widget.tasks.clustering import Clustering
 from coflect_widget.tasks.multi_label import MultiLabel
 from coflect_widget.tasks.own_loss import OwnLoss
 from coflect_widget.tasks.regression import Regression
 from coflect_widget.tasks.segmentation import Segmentation
 
 __all__ = [
-    "Classification", "MultiLabel", "OwnLoss", "PerSample", "Placed", "Regression", "Segmentation",
-    "Task", "Values", "Words", "arguments_for", "given_names", "task_of",
+    "Classification", "Clustering", "MultiLabel", "OwnLoss", "PerSample", "Placed", "Regression",
+    "Segmentation", "Task", "Values", "Words", "arguments_for", "given_names", "task_of",
 ]  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def given_names(outcomes: Sequence[str]) -> list[str] | None:
     Of several labels those of the labels, without their absence.
     """
     names = list(outcomes)
-    if tuple(names) in ((), Regression.words.outcomes, OwnLoss.words.outcomes):
+    of_errors = (Regression, OwnLoss, Clustering)
+    if not names or tuple(names) in [task.words.outcomes for task in of_errors]:
         return None
     labels = names[: len(names) // 2]
     if len(labels) > 1 and MultiLabel(len(labels)).outcomes(labels) == names:

@@ -215,6 +215,12 @@ class CheckpointKeeper:
             )
             return not any(job.error is not None for job in self._jobs)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was taken is on disk or refused, and what it replaces is removed."""
+        with self._changed:
+            return self._at_work is None and all(job.error for job in self._jobs)
+
     def drain(self, seconds: float = PATIENCE) -> bool:
         """Write now what waits, until all is on disk but what it refuses; False after `seconds`."""
         with self._changed:

@@ -1,4 +1,4 @@
-"""The question that a person is asked: about a finding, or about a random place among them."""
+"""What a person is asked: about a finding, or a random place among them; about kept requests."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from coflect_widget.studies.controls import Questions, Tally
 
 
 class Asked:
-    """Folded from findings, control questions, and answers to them.
+    """Folded from findings, control questions, answers to them, and requests without a class.
 
     Parameters
     ----------
     dirty : set of str
-        Gets "question" where the question has changed.
+        Gets "question" where the question has changed, "requests" where those have.
+
+    Attributes
+    ----------
+    requests : events.Requests or None
+        Those that wait for a person to say their class.
     """
 
     def __init__(self, dirty: set[str]) -> None:
         self._questions = Questions()
         self._tally = Tally()
         self._dirty = dirty
+        self.requests: events.Requests | None = None
 
     @property
     def question(self) -> events.Finding | events.Control | None:
@@ -40,3 +46,8 @@ class Asked:
             self._tally.take(data)
         if self.question != before:
             self._dirty.add("question")
+
+    def wait(self, _: Event, data: events.Requests) -> None:
+        """Requests have come, or were labelled."""
+        self.requests = data
+        self._dirty.add("requests")

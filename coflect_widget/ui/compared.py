@@ -14,6 +14,7 @@ from coflect_widget.records.reports.figures import aim_of
 from coflect_widget.records.run import Run
 from coflect_widget.records.table import Row
 from coflect_widget.records.tracks import Track, Tracks
+from coflect_widget.ui.maps_beside import MapsBeside
 from coflect_widget.ui.records_view import RecordsView, show
 
 #: Points of all curves that travel to the page, about; and of each split of a run.
@@ -31,6 +32,7 @@ class Compared(Comparison):
     def __init__(self, runs: Iterable[Run]) -> None:
         super().__init__(runs)
         self._view: RecordsView | None = None
+        self._maps: MapsBeside | None = None
 
     def _ipython_display_(self) -> None:
         show(self.view(), repr(self), self._repr_html_())
@@ -48,6 +50,7 @@ class Compared(Comparison):
         if self._view is None:
             self._view = RecordsView()
             self._view._data, self._view._points = contents(self)
+            self._maps = MapsBeside(self._runs, self._view)
         return self._view
 
 

@@ -12,7 +12,9 @@ from coflect_widget.records.pictures import MASKS, Gallery
 from coflect_widget.ui import protocol
 
 #: Maps that stand in the place of another, for kinds or settings that have them instead.
-_FIRST = dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam")
+_FIRST = {
+    **dict.fromkeys(("gradcam", "integrated", "occlusion"), "livecam"), "shapley": "smoothgrad",
+}  # fmt: skip
 
 
 def explained(

@@ -121,6 +121,7 @@ class Folded:
             events.Forgotten: self._lost,
             events.Suspects: self._doubted,
             events.Judged: self._judged,
+            events.Requests: self.asked.wait,
             events.Resumed: self._resumed,
             events.Finding: self._finding,
             events.Control: self.asked.take,

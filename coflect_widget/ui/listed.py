@@ -116,6 +116,18 @@ class Listed:
         ]
         return {"count": suspects["count"], "items": items}
 
+    def requests(self, requests: events.Requests, buffers: list[bytes]) -> protocol.Requests:
+        """Requests that wait for a person to say their class."""
+        items: list[protocol.KeptRequest] = []
+        rows = zip(requests.id, requests.told, requests.confidence, strict=True)
+        for name, told, confidence in rows:
+            content, small = self._gallery.request(name)
+            items.append({
+                "id": name, "told": told, "confidence": confidence, "content": content,
+                "thumbnail_buffer": add(buffers, small),
+            })  # fmt: skip
+        return {"waiting": requests.waiting, "labelled": requests.labelled, "items": items}
+
     def ledger(self, buffers: list[bytes]) -> list[dict[str, Any]]:
         """Interventions, each with its sample's map before and after."""
         section: list[dict[str, Any]] = []

@@ -393,6 +393,24 @@ class Question(TypedDict):
     samples: list[QuestionSample]  # the strongest first
 
 
+class KeptRequest(TypedDict):
+    """A request to a served network; ``content`` as of an explanation."""
+
+    id: str
+    told: int | None  # the class that the network said
+    confidence: float | None  # its probability then, 0 to 1
+    content: dict[str, Any] | None
+    thumbnail_buffer: Png
+
+
+class Requests(TypedDict):
+    """Requests that wait for a person to say their class, the least sure first."""
+
+    waiting: int  # of all of them
+    labelled: int
+    items: list[KeptRequest]  # the first few
+
+
 class Update(TypedDict):
     """What the kernel sends; see the module's text."""
 
@@ -418,6 +436,7 @@ class Update(TypedDict):
     question: NotRequired[Question | None]  # null: nothing is asked now
     advice: NotRequired[Advice | None]  # null: there is none now
     notices: NotRequired[list[Notice]]
+    requests: NotRequired[Requests]
 
 
 class Reply(TypedDict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +364,8 @@ def report(
     *,
     metric: str | None = None,
     threshold: float | None = None,
+    data: Any = None,
+    model: Callable[[Run], Any] | None = None,
 ) -> Path:
     """Write a folder that tells of several runs: a manifest, a table, and figures.
 
@@ -384,15 +386,29 @@ def report(
         left out, preferably no loss.
     threshold : float, optional
         Of the metric; what every run reached where left out.
+    data, model : optional
+        Measure the best checkpoint of each run on these samples first, as `Run.evaluate` does, of
+        which the report then tells. ``model(run)`` gives a model such as the run was made with, for
+        example ``model=lambda run: Net()``.
 
     Raises
     ------
     ValueError
-        If there is no run, a name cannot be used, or no run has the metric.
+        If there is no run, a name cannot be used, or no run has the metric; or of data and model
+        only one is given.
     FileNotFoundError
         If a path is not a run folder.
     ImportError
         If matplotlib is not installed; the message has the pip command.
     """
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    if (data is None) != (model is None):
+        raise ValueError(
+            "data= and model= go together: report(..., data=test, model=lambda run: Net())"
+        )
+    if model is not None:
+        for run in opened:
+            evaluate_run(
+                run, data, model(run), checkpoint="best", slices=None, resamples=200, plots=False
+            )
     return write_report(opened, name, Path(folder), metric=metric, threshold=threshold)

@@ -32,6 +32,8 @@ class RecordsView(anywidget.AnyWidget):
     _data = traitlets.Dict().tag(sync=True)
     #: Of a comparison the columns of all curves, float32 one after the other.
     _points = traitlets.Bytes().tag(sync=True)
+    #: Of a comparison one sample in all runs, with small pictures; {} where no run keeps a map.
+    _maps = traitlets.Dict().tag(sync=True)
     #: Model id of what takes a person's words; empty where there is nothing to say.
     _controls = traitlets.Unicode("").tag(sync=True)
 

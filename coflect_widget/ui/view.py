@@ -25,7 +25,7 @@ _KNOBS = ("values", "layers", "batch_size", "next_batch_size", "num_train", "why
 SECTIONS = (
     "status", "metrics", "behind", "markers", "window", "queue", "explanation", "timeline",
     "shelf", "hits", "forgotten", "suspects", "ledger", "glances", "knobs", "alarms", "question",
-    "advice", "notices",
+    "advice", "notices", "requests",
 )  # fmt: skip
 #: Where samples are listed: with them go the contents that a browser has not yet.
 _LISTS = {"queue", "hits", "forgotten", "suspects", "ledger", "explanation"}
@@ -172,6 +172,9 @@ class View:
             return self._lists.question(self._now.asked, buffers)
         if name == "advice":
             return self._now.advice
+        if name == "requests":
+            known_requests = self._now.asked.requests
+            return None if known_requests is None else self._lists.requests(known_requests, buffers)
         return list(self._now.markers) if name == "markers" else list(self._now.notices)
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:

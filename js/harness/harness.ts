@@ -1,9 +1,11 @@
 // Shows the built bundle in a plain page. Query: theme=light|dark, state, window=open|shut,
 // width in pixels, classes=long, empty, dead, views=2, alarms, regression, doubtful, least, scale of the
-// loss, advice, finding, spike, many, kind=text|series|table|parts, task=labels|segmentation, proof, saved.
+// loss, advice, finding, spike, many, kind=text|series|table|parts, task=labels|segmentation, proof, saved;
+// records=compare|sweep for runs side by side and a search in place of the dashboard.
 
 import createWidget from "../../coflect_widget/static/widget.js";
 import { FakeKernel } from "./fake";
+import { showRecords } from "./records";
 
 const query = new URLSearchParams(location.search);
 const theme = query.get("theme");
@@ -35,6 +37,10 @@ for (let i = 0; i < Number(query.get("views") ?? 1); i++) {
   const el = document.createElement("div");
   if (query.get("width") !== null) el.style.width = `${query.get("width") ?? ""}px`;
   document.body.append(el);
+  if (query.has("records")) {
+    showRecords(query, el);
+    continue;
+  }
   const remove = widget.render({ model: { ...model }, el });
   Object.assign(window, { remove, kernel });
 }

@@ -7,3 +7,9 @@ declare module "*/static/widget.js" {
   };
   export default create;
 }
+
+declare module "*/static/records.js" {
+  import type { DashboardModel } from "../src/transport";
+  const view: { render(context: { model: DashboardModel; el: HTMLElement }): () => void };
+  export default view;
+}

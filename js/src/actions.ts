@@ -55,6 +55,15 @@ export class Actions {
     if (isReachable(this.store.state)) void this.#ask({ kind: "dismiss", key });
   }
 
+  /** Say the class of a kept request; null removes it. */
+  async labelRequest(request: string, label: number | null): Promise<Pick<Reply, "ok" | "text">> {
+    try {
+      return await this.transport.request({ kind: "label_request", request, label });
+    } catch (error) {
+      return { ok: false, text: messageOf(error) };
+    }
+  }
+
   /** Have the kernel write this run as one page. */
   async save(): Promise<void> {
     this.store.patch({ echo: { text: "Writing the page…", level: "busy" } });

@@ -150,8 +150,8 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, sync: { key: sync }, points: { size: 6 } },
       scales: { x: { time: false, range: () => [...shownSpan()] }, y: logarithmic ? { distr: LOGARITHMIC } : { range: (u, least, most) => rangeOf(u, least, most) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, gap: 4, space: 56, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
-        { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 22, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
+        { ...axis, grid: { show: false }, size: 22, gap: 4, space: 44, values: (_, steps) => steps.map((one) => (Number.isInteger(one) ? tick(one) : "")) },
+        { ...axis, size: (u, labels) => labelsWidth(u, labels) + GAP, gap: GAP, space: 16, values: (_, ticks: (number | null)[]) => axisLabels(ticks, !logarithmic) },
       ],
       series: [{}, ...lines.map(({ name }, i) => ({
         label: name,

@@ -4,6 +4,7 @@
 import { createBlamed } from "./blamed";
 import { button, h, setAttr, setHidden, setText } from "./dom";
 import type { Advice, Alarm, AlarmSample, Notice } from "./protocol";
+import { waitingText } from "./requests";
 import { isReachable, noticeKey, type Connection, type State } from "./state";
 import type { Context, Part } from "./view";
 
@@ -37,7 +38,7 @@ interface Line {
 
 const alarmKey = ({ kind, step }: Alarm): string => `${kind} ${step}`;
 
-export function createCoach({ store, actions, signal, read, ask }: Context): Part {
+export function createCoach({ store, actions, signal, read, ask, label }: Context): Part {
   const mark = h("span", { class: "cw-coach-mark", "aria-hidden": "true" }, "!");
   const text = h("span", { class: "cw-coach-text", testid: "cw-coach-text", dir: "auto" });
   const whole = button("…", { class: "cw-button cw-small cw-coach-whole", testid: "cw-coach-whole", "aria-label": "Read all of it", title: "Read all of it" });
@@ -66,7 +67,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
     const found: Line[] = [];
     if (state.sure) {
       found.push({
-        kind: "stop", key: "stop", level: "warning", text: "Stop ends this training and keeps its weights; Continue goes on from there. Press Stop again to end it.",
+        kind: "stop", key: "stop", level: "warning", text: "Press Stop again to end this training. Its weights are kept, and Continue goes on from there.",
         button: "Keep training", act: () => {
           store.patch({ sure: false });
         },
@@ -86,6 +87,15 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
       // What the advice is about is said once.
       const same = advice?.intervention !== undefined && advice.intervention !== null && advice.intervention === alarm.intervention;
       if (!same && !state.silenced.includes(alarmKey(alarm))) found.push(alarmed(state, alarm));
+    }
+    const waiting = isReachable(state) ? waitingText(state) : null;
+    if (waiting !== null && !state.silenced.includes("requests")) {
+      found.push({
+        kind: "advice", key: "requests", level: "info", text: waiting, button: "Label", title: "Say their classes (Y)", act: label,
+        dismiss: () => {
+          store.patch({ silenced: [...store.state.silenced, "requests"] });
+        },
+      });
     }
     const newest = state.notices.at(-1);
     if (newest !== undefined && noticeKey(newest) !== state.dismissed) found.push(noticed(state, newest));
@@ -183,7 +193,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
   let announced = "";
   return {
     el,
-    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "question", "silenced", "undoing", "ledger", "status", "sure"],
+    keys: ["notices", "problem", "dismissed", "connection", "alarms", "advice", "question", "requests", "silenced", "undoing", "ledger", "status", "sure"],
     update(state) {
       const all = lines(state);
       shown = all[0] ?? quiet(state);
@@ -203,6 +213,7 @@ export function createCoach({ store, actions, signal, read, ask }: Context): Par
       setAttr(act, "title", shown.title ?? null);
       act.disabled = shown.off === true;
       setHidden(dismiss, shown.dismiss === undefined);
+      setHidden(whole, true); // it takes room from the text
       setHidden(whole, shown.text.length < 60 || text.scrollHeight <= text.clientHeight + 1);
     },
   };

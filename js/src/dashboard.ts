@@ -12,6 +12,7 @@ import { createLedger } from "./ledger";
 import { createList } from "./list";
 import { createKeep } from "./keep";
 import { createQuestion } from "./question";
+import { createRequests } from "./requests";
 import { createScreen } from "./screen";
 import type { Store } from "./store";
 import { createTabs } from "./tabs";
@@ -39,6 +40,9 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
     keep: (id) => {
       card.open(id);
     },
+    label: () => {
+      requests.open();
+    },
     narrow: () => focus.el.offsetParent === null,
   };
   parent.append(root);
@@ -49,6 +53,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const coach = createCoach(context);
   const question = createQuestion(context);
   const card = createKeep(context);
+  const requests = createRequests(context);
   const tabs = createTabs(context);
   const list = createList(context);
   const focus = createFocus(context);
@@ -56,7 +61,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
   const charts = createCharts(context);
   root.append(
     h("div", { class: "cw-bench" }, header.el, coach.el, tabs.el, list.el, focus.el, ledger.el, charts.el),
-    screen.handle, live, question.el, card.el, help.el, reader.el,
+    screen.handle, live, question.el, card.el, requests.el, help.el, reader.el,
   );
 
   followTheme(root, charts.repaint, ending.signal);
@@ -69,7 +74,7 @@ export function mount(parent: HTMLElement, store: Store, actions: Actions, trans
       transport.touched();
     }, { signal: ending.signal, capture: true, passive: true });
   }
-  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, question, card, help];
+  const parts: Part[] = [header, coach, tabs, list, focus, ledger, charts, question, card, requests, help];
   const keep = keepFocus(root);
   store.subscribe((state, changed) => {
     const kept = keep();

@@ -2,7 +2,7 @@
 // coflect_widget/ui/protocol.py and coflect_widget/events/ say it and explain the fields.
 import { bool, box, bytes, fields, given, known, list, maybe, num, numbers, object, or, pairs, plane, record, str, strings, type Buffers, type Fields } from "./checks";
 import { wrongNow } from "./older";
-import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, ProofShown, Question, QuestionSample, Queue, Reply, ReviewWindow, SeriesPoints, Share, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
+import type { Advice, Alarm, AlarmSample, Behind, Candidate, Effect, Explanation, Forgotten, GateStatus, Glance, Gone, Hit, Hits, KeptRequest, KnobValue, Knobs, LayerState, LedgerItem, Lost, Marker, Measure, Notice, ProofShown, Question, QuestionSample, Queue, Reply, Requests, ReviewWindow, SeriesPoints, Share, ShownState, Status, StrokeKind, StrokeRecord, Suspect, Suspects, Timeline, TimelineEntry, TopClass, Update } from "./protocol";
 
 export { ProtocolError, type Buffers } from "./checks";
 
@@ -400,6 +400,24 @@ function readNotice(from: Fields): Notice {
   return made;
 }
 
+function readKeptRequest(from: Fields, buffers: Buffers): KeptRequest {
+  return {
+    id: str(from, "id"),
+    told: maybe(num)(from, "told"),
+    confidence: maybe(num)(from, "confidence"),
+    content: maybe(record)(from, "content"),
+    thumbnail: maybe(bytes(buffers))(from, "thumbnail_buffer"),
+  };
+}
+
+function readRequests(from: Fields, buffers: Buffers): Requests {
+  return {
+    waiting: num(from, "waiting"),
+    labelled: num(from, "labelled"),
+    items: list((one) => readKeptRequest(one, buffers))(from, "items"),
+  };
+}
+
 function readUpdate(from: Fields, buffers: Buffers): Update {
   const made: Update = {
     kind: "update",
@@ -425,6 +443,7 @@ function readUpdate(from: Fields, buffers: Buffers): Update {
   if (from["question"] !== undefined) made.question = maybe(object((one) => readQuestion(one, buffers)))(from, "question");
   if (from["advice"] !== undefined) made.advice = maybe(object(readAdvice))(from, "advice");
   if (given(from, "notices")) made.notices = list(readNotice)(from, "notices");
+  if (given(from, "requests")) made.requests = object((one) => readRequests(one, buffers))(from, "requests");
   return made;
 }
 

@@ -26,7 +26,7 @@ export function createEvidence(context: Context): Part {
     return one;
   };
   const reasons = [reason(true), reason(false)];
-  const question = h("span", { class: "cw-note", title: "The frame shows where the model looks most" });
+  const question = h("span", { class: "cw-note", title: "The yellow frame shows where the model looks most" });
   const caution = h("p", { class: "cw-caution", testid: "cw-caution" });
   const judging = h("div", { class: "cw-reasons" }, question, h("span", { class: "cw-group" }, ...reasons));
   const timeline = createTimeline(context);

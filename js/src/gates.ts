@@ -32,8 +32,7 @@ export function createGates({ actions, signal, announce }: Context): Part {
     update(state) {
       const { window } = state;
       badge.disabled = window === null;
-      const missing = window?.gates.filter((gate) => !gate.passed).length ?? 0;
-      setText(badge, window?.by_hand ? "look: by hand" : window?.open ? "look: now" : window === null || missing === 0 ? "look: not yet" : `look: ${window.gates.length - missing} of ${window.gates.length}`);
+      setText(badge, window?.by_hand ? "look: by hand" : window?.open ? "look: now" : "look: not yet");
       setAttr(badge, "title", window?.open ? "A good time to look: the lists have settled" : "Not yet a good time to look; press to see what it waits for");
       setAttr(badge, "data-open", window?.open ?? false);
       setHidden(open, (window?.open ?? true) || !isReachable(state));

@@ -21,6 +21,12 @@ export function createLedger(context: Context): Part {
   const el = h("section", { class: "cw-panel cw-ledger", testid: "cw-ledger-panel", "aria-label": "Ledger: what was told to the training" },
     h("div", { class: "cw-panel-head" }, h("h3", { class: "cw-title" }, "Told so far"), count), knobs, empty, list);
 
+  knobs.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !knobs.open) return;
+    knobs.open = false; // it lies over the entries
+    knobs.querySelector("summary")?.focus();
+    event.stopPropagation();
+  }, { signal });
   list.addEventListener("click", (event) => {
     const pressed = (event.target as Element).closest("button");
     const item = pressed?.closest<HTMLElement>("[data-id]");

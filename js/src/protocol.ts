@@ -354,6 +354,22 @@ export interface Notice {
   offer?: "close_others";
 }
 
+/** A request to a served network; ``content`` as of an explanation. */
+export interface KeptRequest {
+  id: string;
+  told: number | null;
+  confidence: number | null;
+  content: Record<string, unknown> | null;
+  thumbnail: Uint8Array | null;
+}
+
+/** Requests that wait for a person to say their class, the least sure first. */
+export interface Requests {
+  waiting: number;
+  labelled: number;
+  items: KeptRequest[];
+}
+
 /** What the kernel sends; see the module's text. */
 export interface Update {
   kind: "update";
@@ -378,6 +394,7 @@ export interface Update {
   question?: Question | null;
   advice?: Advice | null;
   notices?: Notice[];
+  requests?: Requests;
 }
 
 /** The answer to one message of the browser. */
@@ -425,6 +442,7 @@ export type Command =
   | { kind: "judge"; index: number; verdict: "right" | "wrong" | "leave out" | "undo"; label?: number | null }
   | { kind: "set_knobs"; knobs: KnobInput[] }
   | { kind: "leave_out"; index: number[] }
+  | { kind: "label_request"; request: string; label?: number | null }
   | { kind: "answer"; finding: string; answer: "wrong reason" | "right reason" | "skip" }
   | { kind: "prove"; intervention: string }
   | { kind: "end_proof" }

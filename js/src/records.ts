@@ -2,11 +2,13 @@
 
 import "./records.css";
 import { h, setText } from "./dom";
+import { createAsking } from "./records/asking";
 import { createCompare } from "./records/compare";
 import { readCompared } from "./records/data";
-import { createSweep, readSearch, type Tell } from "./records/sweep";
+import { readBeside } from "./records/maps";
+import { createSweep, readSearch } from "./records/sweep";
 import { followTheme } from "./theme";
-import type { ControlsModel, DashboardModel } from "./transport";
+import type { DashboardModel } from "./transport";
 
 const BEAT = 15_000; // milliseconds between two signs of a page that shows a search
 
@@ -23,68 +25,49 @@ function mount(model: DashboardModel, root: HTMLElement, signal: AbortSignal): v
     show(() => createLive(model, root, signal));
     return;
   }
-  show(() => createCompare(readCompared(model.get("_data"), model.get("_points") as DataView), signal));
+  show(() => createCompared(model, signal));
 }
 
 /** A search: its newest state is a trait, what a person says of it goes to the controls. */
 function createLive(model: DashboardModel, root: HTMLElement, signal: AbortSignal): HTMLElement {
-  let controls: ControlsModel | null = null;
-  let number = 0;
-  const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
-  const waiting = new Map<string, (reply: { ok: boolean; text: string }) => void>();
-  const post = (message: object): boolean => {
-    if (controls === null || controls.comm_live === false) return false;
-    try {
-      const sent = controls.send(message, undefined, []);
-      if (sent instanceof Promise) sent.catch(() => undefined);
-      return true;
-    } catch {
-      return false; // ipywidgets throws where the comm is closed
-    }
-  };
-  const tell: Tell = (said) => new Promise((resolve, reject) => {
-    const id = `${page}-${number++}`;
-    if (post({ ...said, id })) waiting.set(id, resolve);
-    else reject(new Error("There is no kernel to ask: this is a saved view. coflect.Sweep(folder) in a notebook shows the search anew."));
-  });
-  const view = createSweep(tell, signal);
-  const draw = (): void => {
+  const absent = "There is no kernel to ask: this is a saved view. coflect.Sweep(folder) in a notebook shows the search anew.";
+  const asking = createAsking(model, beat, absent, signal);
+  const view = createSweep(asking.ask, signal);
+  function draw(): void {
     view.show(readSearch(model.get("_data")));
-  };
-  const receive = (content: unknown): void => {
-    const reply = content as { kind?: unknown; id?: unknown; ok?: unknown; text?: unknown };
-    if (reply.kind !== "reply" || typeof reply.id !== "string") return;
-    waiting.get(reply.id)?.({ ok: reply.ok === true, text: String(reply.text) });
-    waiting.delete(reply.id);
-  };
-  const beat = (): void => {
+  }
+  function beat(): void {
     const seen = root.isConnected && root.offsetParent !== null && document.visibilityState === "visible";
-    const there = seen ? post({ kind: "look", id: `${page}-${number++}` }) : controls !== null && controls.comm_live !== false;
-    view.connected(there);
-  };
+    view.connected(seen ? asking.post({ kind: "look" }) : asking.alive());
+  }
   model.on("change:_data", draw);
-  model.on("msg:custom", receive);
   view.connected(false);
   draw();
-  const id = model.get("_controls");
-  let tries = 0;
-  const find = (): void => {
-    if (typeof id !== "string" || id === "" || signal.aborted) return;
-    model.widget_manager.get_model(id).then((found) => {
-      controls = found;
-      found.on("comm_live_update", beat);
-      beat();
-    }, () => {
-      if (++tries < 40) setTimeout(find, 250); // after a reload the two models come in any order
-    });
-  };
-  find();
   const timer = setInterval(beat, BEAT);
   signal.addEventListener("abort", () => {
     clearInterval(timer);
     model.off("change:_data", draw);
-    model.off("msg:custom", receive);
-    controls?.off("comm_live_update", beat);
+  });
+  return view.el;
+}
+
+/** Runs compared; one sample of them is asked for by its number. */
+function createCompared(model: DashboardModel, signal: AbortSignal): HTMLElement {
+  const absent = "There is no kernel to ask: this is a saved view. Run the cell again to see another sample.";
+  const data = readCompared(model.get("_data"), model.get("_points") as DataView);
+  const asking = createAsking(model, connect, absent, signal);
+  const view = createCompare(data, (number) => asking.ask({ kind: "sample", number }), signal);
+  function connect(): void {
+    view.maps.connected(asking.alive());
+  }
+  function draw(): void {
+    view.maps.show(readBeside(model.get("_maps"), data.runs.length));
+  }
+  model.on("change:_maps", draw);
+  connect();
+  draw();
+  signal.addEventListener("abort", () => {
+    model.off("change:_maps", draw);
   });
   return view.el;
 }

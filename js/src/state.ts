@@ -2,7 +2,7 @@
 
 import type { Point } from "./geometry";
 import type {
-  Advice, Alarm, Command, Explanation, Forgotten, Glance, Hits, Knobs, LedgerItem, Marker, Notice, Question, Queue, ReviewWindow, Scope, Status, StrokeKind, Suspects,
+  Advice, Alarm, Command, Explanation, Forgotten, Glance, Hits, Knobs, LedgerItem, Marker, Notice, Question, Queue, Requests, ReviewWindow, Scope, Status, StrokeKind, Suspects,
   Timeline, TimelineEntry, Update,
 } from "./protocol";
 import { shortNames } from "./names";
@@ -71,6 +71,7 @@ export interface State {
   alarms: readonly Alarm[];
   question: Question | null; // what is asked about a finding
   advice: Advice | null;
+  requests: Requests | null; // that wait for a class
   notices: readonly Notice[];
   // of this page
   connection: Connection;
@@ -118,7 +119,7 @@ export function initialState(): State {
   return {
     status: null, metrics: new Map(), behind: null, markers: [], window: null, queue: null, explanation: null,
     timeline: null, shelf: new Map(), hits: null, forgotten: null, suspects: null,
-    ledger: [], knobs: null, alarms: [], question: null, advice: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
+    ledger: [], knobs: null, alarms: [], question: null, advice: null, requests: null, notices: [], connection: "connecting", asked: null, sure: false, explaining: null, problem: null,
     dismissed: null, silenced: [], map: null, opacity: 0.7, threshold: 0, palette: "inferno",
     at: null, page: null, tab: "look", chart: { smooth: 0, log: false, zoom: null }, onset: null, filter: "", glances: new Map(), glimpses: new Map(), unpicked: new Set(), drafts: {}, edits: {}, selected: null, drawing: false,
     tool: "box", outlines: true, radius: 0.07, pending: [], cursor: null, meaning: "ignore", scope: null, entry: null, strength: null, instruction: "", history: [], echo: null,
@@ -263,6 +264,7 @@ export function reduce(state: State, update: Update): Partial<State> {
   if (update.alarms) patch.alarms = update.alarms;
   if (update.question !== undefined) patch.question = update.question;
   if (update.advice !== undefined) patch.advice = update.advice;
+  if (update.requests) patch.requests = update.requests;
   if (update.notices) patch.notices = update.notices;
   if (update.ledger) {
     patch.ledger = update.ledger;

@@ -21,7 +21,7 @@ export function createTabs({ store, root, signal }: Context): Part {
     keys: ["tab", "page", "queue", "forgotten", "suspects", "hits", "ledger"],
     update(state) {
       const page = shownPage(state);
-      const words: Record<Tab, [string, number]> = {
+      const words: Record<Tab, readonly [string, number]> = {
         look: ["Look & tell", 0],
         list: [{ wrong: "Wrong", risk: "At risk", forgotten: "Forgotten", suspects: "Labels", alike: "Alike" }[page], countOf(state, page) ?? 0],
         charts: ["Charts", 0],
@@ -31,7 +31,10 @@ export function createTabs({ store, root, signal }: Context): Part {
         const tab = tabs[i];
         if (!tab) return;
         const [word, count] = words[name];
-        setText(tab, count > 0 ? `${word} ${count}` : word);
+        const text = count > 0 ? `${word} ${count}` : word;
+        setText(tab, text);
+        setAttr(tab, "aria-label", text);
+        setAttr(tab, "data-short", text.replace(" & tell", "")); // in the narrowest panel
         setAttr(tab, "aria-selected", String(name === state.tab));
         setAttr(tab, "tabindex", name === state.tab ? null : -1);
       });

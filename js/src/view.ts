@@ -19,6 +19,8 @@ export interface Context {
   ask: () => void;
   /** Open the card that asks with which branch of a proof to go on; without an id of the newest. */
   keep: (id?: string) => void;
+  /** Open the card that asks for the class of kept requests, where there are some. */
+  label: () => void;
   /** Whether this view shows its lists in place of the picture, which stands behind another tab. */
   narrow: () => boolean;
 }

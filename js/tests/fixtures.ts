@@ -13,11 +13,12 @@ import setQueue from "../../tests/protocol/set_queue.json";
 import undo from "../../tests/protocol/undo.json";
 import updateFull from "../../tests/protocol/update_full.json";
 import updateMetrics from "../../tests/protocol/update_metrics.json";
+import updateRequests from "../../tests/protocol/update_requests.json";
 import { decode } from "../src/decode";
 import type { Reply, Update } from "../src/protocol";
 
 export const sentByBrowser = { ack, advance, closeOthers, explain, feedback, hello, look, openWindow, pause, setQueue, undo };
-export const raw = { updateFull, updateMetrics, reply };
+export const raw = { updateFull, updateMetrics, updateRequests, reply };
 
 /** Buffers at an odd offset, as Jupyter may cut them out of one message. */
 export function buffers(fixture: { buffers: string[] }): DataView[] {

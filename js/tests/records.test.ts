@@ -33,6 +33,7 @@ interface Shown {
   el: HTMLElement;
   sent: Record<string, unknown>[];
   change: (data: unknown) => void;
+  show: (maps: unknown) => void;
   answer: (content: unknown) => void;
   remove: () => void;
 }
@@ -57,6 +58,10 @@ function open(traits: Record<string, unknown>): Shown {
     change(data) {
       traits["_data"] = data;
       heard["change:_data"]?.();
+    },
+    show(maps) {
+      traits["_maps"] = maps;
+      heard["change:_maps"]?.();
     },
     answer: (content) => heard["msg:custom"]?.(content),
   };
@@ -136,6 +141,58 @@ describe("runs compared", () => {
     find("[data-testid=cr-scatter]").click();
     expect(shown.el.querySelectorAll("[data-front]")).toHaveLength(3);
     expect(shown.el.textContent).toContain("3 runs on the Pareto front");
+  });
+
+  describe("one sample in all of them", () => {
+    const png = new DataView(new Uint8Array([137, 80, 78, 71]).buffer);
+    const beside = { sample: 7, offered: [7, 2], shown: [{ run: 1, step: 40, png }, { run: 3, step: null, png }], without: 2, more: 0, alike: false };
+    const figures = (): HTMLElement[] => [...shown.el.querySelectorAll<HTMLElement>("figure:not([hidden])")];
+    beforeEach(async () => {
+      shown.remove();
+      shown = open({ ...compared(), _controls: "id", _maps: beside });
+      await new Promise((done) => setTimeout(done, 20));
+    });
+
+    it("is shown with its newest map, and its name is text", () => {
+      expect(figures().map((one) => one.textContent)).toEqual(["b map of step 40", `${TRAP} no map`]);
+      expect(figures()[0]?.querySelector("img")?.src).toBe("data:image/png;base64,iVBORw==");
+      expect(find("[data-testid=cr-sample]").value).toBe("7");
+      expect(find("[data-testid=cr-maps-said]").textContent).toBe("2 runs without a picture of it. The runs were trained on different data: the number may mean another sample in each.");
+    });
+
+    it("is asked for by its number, and what the kernel refuses is said", async () => {
+      const field = find("[data-testid=cr-sample]");
+      field.value = "12";
+      field.dispatchEvent(new Event("change"));
+      expect(shown.sent.at(-1)).toMatchObject({ kind: "sample", number: 12 });
+      shown.answer({ kind: "reply", id: shown.sent.at(-1)?.["id"], ok: false, text: "Not understood" });
+      await Promise.resolve();
+      expect(find("[data-testid=cr-maps-said]").textContent).toBe("Not understood");
+      const before = shown.sent.length;
+      for (const wrong of ["", "-1", "1.5"]) {
+        field.value = wrong;
+        field.dispatchEvent(new Event("change"));
+      }
+      expect(shown.sent).toHaveLength(before);
+      shown.show({ ...beside, sample: 12, shown: [], alike: true });
+      expect(figures()).toHaveLength(0);
+      expect(find("[data-testid=cr-maps-said]").textContent).toBe("No run has a picture of this sample.");
+    });
+
+    it("leaves out the runs that an axis leaves out", () => {
+      for (let k = 0; k < 2; k++) press(find("[data-axis='best.accuracy']"), "ArrowUp");
+      expect(figures().map((one) => one.dataset["run"])).toEqual(["1"]);
+    });
+
+    it("is not there where no run keeps a map, and cannot be asked for in a saved view", () => {
+      shown.remove();
+      shown = open({ ...compared(), _maps: {} });
+      expect(find("section:has([data-testid=cr-sample])").hidden).toBe(true);
+      shown.remove();
+      shown = open({ ...compared(), _maps: beside });
+      expect(find("[data-testid=cr-sample]").disabled).toBe(true);
+      expect(figures()).toHaveLength(2);
+    });
   });
 
   it("says so where the kernel sends something else", () => {

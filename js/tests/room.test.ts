@@ -22,7 +22,7 @@ function cut(root: HTMLElement): string[] {
 }
 
 describe("room", () => {
-  it.each([1584, 1180, 984, 834, 284])("there is enough of it for every word at %i px", async (width) => {
+  it.each([1584, 1180, 984, 834, 284, 250])("there is enough of it for every word at %i px", async (width) => {
     const root = get("cw-root");
     root.style.width = `${width}px`;
     for (const one of root.querySelectorAll("details")) one.open = true;
@@ -33,6 +33,25 @@ describe("room", () => {
       await settle(300);
       expect(cut(root)).toEqual([]);
     }
+  });
+});
+
+describe("the knobs", () => {
+  it("open over the ledger and move nothing; Escape closes them", async () => {
+    const root = get("cw-root");
+    root.style.width = "1180px";
+    await settle(400);
+    const knobs = root.querySelector<HTMLDetailsElement>(".cw-knob-panel");
+    const tops = (): number[] => [...root.querySelectorAll(".cw-ledger > *, [data-testid='cw-ledger-item']")].filter((one) => one !== knobs).map((one) => one.getBoundingClientRect().top);
+    const before = tops();
+    knobs?.querySelector("summary")?.click();
+    await settle(100);
+    expect(knobs?.open).toBe(true);
+    expect(get("cw-knob-values").checkVisibility()).toBe(true);
+    expect(tops()).toEqual(before);
+    press(get("cw-knob-values"), "Escape");
+    expect(knobs?.open).toBe(false);
+    expect(document.activeElement).toBe(knobs?.querySelector("summary"));
   });
 });
 

@@ -1,8 +1,10 @@
 """Every command, as a process."""
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from coflect_widget.cli import main
 from tests.records.test_comparison import two  # noqa: F401 - a fixture
@@ -62,6 +64,41 @@ def test_replay_into_a_sink_of_ones_own(two, tmp_path, monkeypatch):  # noqa: F8
     wrong = coflect("replay", "run_a", "mlfow")
     assert wrong.returncode == 1
     assert "did you mean 'mlflow'" in wrong.stderr
+
+
+def test_audit_open_trials_and_a_project_at_once(two, tmp_path):  # noqa: F811
+    run, notebook, project = tmp_path / "run_a", tmp_path / "a.ipynb", tmp_path / "mine"
+    tried = {
+        ("audit", run): 0,
+        ("open", run, "--notebook", notebook, "--write-only"): 0,
+        ("trials", tmp_path): 1,
+        ("new", "image", project): 0,
+        ("connect", run): 1,
+    }
+    with ThreadPoolExecutor() as pool:
+        done = dict(zip(tried, pool.map(lambda words: coflect(*words), tried), strict=True))
+    assert {words: one.returncode for words, one in done.items()} == tried, done
+    assert str(run) in notebook.read_text()
+    assert any(project.iterdir())
+    for words in (("trials", tmp_path), ("connect", run)):
+        assert done[words].stderr.startswith("coflect: ")
+
+
+def test_a_package_brings_a_command_of_its_own(tmp_path, monkeypatch):
+    facts = tmp_path / "shouting-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text("[coflect.modules]\nshout = shouting:shout\n")
+    (tmp_path / "shouting.py").write_text(
+        "def shout(words):\n"
+        "    if not words: raise ValueError('what?')\n"
+        "    print(' '.join(words).upper())\n    return 3\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    done = coflect("shout", "it", "--json")
+    assert (done.returncode, done.stdout) == (3, "IT --JSON\n")
+    assert (coflect("shout").returncode, coflect("shout").stderr) == (1, "coflect: what?\n")
+    assert answer("hitl", "list", "modules") == {"shout": "shouting:shout", "hitl": "built in"}
 
 
 def test_doctor_and_what_is_misspelt():

@@ -1,15 +1,16 @@
-"""``coflect export``, ``evaluate`` and ``report --name``, as processes."""
+"""``coflect export`` and ``evaluate`` as processes, and ``report --name``."""
 
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import coflect_widget as coflect
+from coflect_widget.cli import main
 from coflect_widget.cli.given import called
 from tests.cli.test_commands import answer
-from tests.cli.test_commands import coflect as command
 from tests.conftest import tiny_cnn
 
 MINE = ["--model", "tests.records.exports.nets:net", "--data", "tests.records.exports.nets:data"]
@@ -25,7 +26,7 @@ def run(tmp_path_factory):
     return session.run.path
 
 
-def test_evaluate_export_and_report(run, tmp_path):
+def test_evaluate_export_and_report(run, tmp_path, capsys):
     found = answer("evaluate", run, *MINE, "--resamples", 20, "--no-plots")
     kept = json.loads((run / "evaluations" / "eval_001" / "metrics.json").read_text())
     assert found["metrics"] == kept["metrics"]
@@ -34,17 +35,32 @@ def test_evaluate_export_and_report(run, tmp_path):
     assert 0 <= made["difference"] <= 1e-4
     assert Path(made["path"]).is_dir()
     assert made["promoted"] == str(tmp_path / "default" / "net_v1.pt")
-    folder = Path(answer("report", run, "--name", "one", "--folder", tmp_path)["folder"])
+    assert main(["report", str(run), "--name", "one", "--folder", str(tmp_path)]) == 0
+    folder = Path(capsys.readouterr().out.strip())
     assert (folder / "manifest.yaml").exists()
     assert (folder / "figures" / "calibration.svg").exists(), "of the evaluation above"
 
 
-def test_what_fails(run, tmp_path):
-    done = command("export", run, "onnx")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "needs model= and data=" in done.stderr
-    assert command("export", run, "onxx").returncode == 2
-    assert command("report", run).returncode == 1
+@pytest.mark.slow
+def test_a_report_that_measures_its_runs_anew(run, tmp_path):
+    before = len(coflect.open_run(run).evaluations)
+    test = coflect.data.synthetic(n=24, seed=2)
+    with pytest.raises(ValueError, match="go together"):
+        coflect.report([run], "anew", tmp_path, data=test)
+    anew = coflect.report([run], "anew", tmp_path, data=test, model=lambda _: tiny_cnn(seed=5))
+    (told,) = yaml.safe_load((anew / "manifest.yaml").read_text())["runs"]
+    assert told["evaluation"]["path"] == f"evaluations/eval_{before + 1:03d}"
+    assert coflect.open_run(run).evaluations[-1].facts["n"] == 24
+
+
+def test_what_fails(run, capsys):
+    assert main(["export", str(run), "onnx"]) == 1
+    said = capsys.readouterr()
+    assert "needs model= and data=" in said.err
+    assert said.out == ""
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", str(run), "onxx"])
+    assert main(["report", str(run)]) == 1
 
 
 @pytest.mark.parametrize(

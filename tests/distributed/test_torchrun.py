@@ -24,11 +24,12 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 @contextmanager
-def started(folder, *arguments, launcher=TORCHRUN):
+def started(folder, *arguments, launcher=TORCHRUN, script=SCRIPT):
     """The script in two processes; ends them, whatever happened."""
+    place = (str(folder),) if script is SCRIPT else ()
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, *launcher, str(SCRIPT), str(folder), *arguments],
+            [sys.executable, *launcher, str(script), *place, *arguments],
             stdout=said, stderr=said, env=ENVIRONMENT, cwd=HERE, start_new_session=True,
         )  # fmt: skip
         try:
@@ -126,6 +127,38 @@ def test_a_loop_that_is_not_the_sessions_in_two_processes(tmp_path, how):
 @pytest.mark.slow
 def test_processes_that_lightning_starts_itself(tmp_path):
     steered(tmp_path, "lightning", launcher=())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["spread", "losses"])
+def test_weights_that_no_process_has_all_of(tmp_path, how):
+    with started(tmp_path, how) as process:
+        run = served(tmp_path, process)
+        with coflect.connect(run, by="ada") as session:
+            eventually(lambda: session.metrics["step"] > 20 and session.candidates, 240)
+            session.pause()
+            held = session.metrics["step"]
+            assert session.set(lr=0.01).step == held
+            for refused in (
+                lambda: session.feedback(sample=3, ignore=ROI), lambda: session.explain(3),
+                session.checkpoint,
+            ):  # fmt: skip
+                with pytest.raises(Exception, match=r"spread over processes|has no maps"):
+                    refused()
+            session.step(3)
+            session.resume()
+            eventually(lambda: session.metrics["step"] > held + 20, 240)
+            session.stop()
+        mine, other = ended(tmp_path, process)
+        assert process.returncode == 0, (tmp_path / "said").read_text()
+    paused = [step for state, step in steps_of(other, "state") if state == "paused"]
+    assert paused == [held, held + 3]
+    for same in ("weights", "momentum", "step", "lr", "acts"):
+        assert mine[same] == other[same], same
+    assert (mine["lr"], mine["finite"]) == (0.01, True)
+    both = 2 * 16 * mine["step"]
+    assert 0.95 * both < mine["seen"] <= both
+    assert not list((run / "checkpoints").iterdir())
 
 
 @pytest.mark.slow

@@ -67,11 +67,35 @@ def test_a_batch_of_which_all_is_left_out_takes_part_in_the_step(make_session, m
     assert all(gradient is not None and not gradient.any() for gradient in gradients)
 
 
-def test_weights_spread_over_processes_are_refused(make_session, met):
+def test_what_weights_spread_over_processes_cannot_do_is_refused(make_session, met):
     model = tiny_cnn()
     fully_shard(model, mesh=dist.init_device_mesh("cpu", (1,)))
-    with pytest.raises(ValueError, match=r"spread over processes \(FSDP, DTensor\)"):
-        make_session(model=model)
+    session = make_session(model=model)
+    (notice,) = [one for one in session.events("notice") if "overlays do not" in one.data.text]
+    assert "no maps and strokes" in notice.data.text
+    for refused, words in (
+        (lambda: session.train(epochs=1), "write the loop yourself"),
+        (lambda: session.feedback(sample=1, ignore=(0, 0, 0.3, 0.3)), "no maps and strokes"),
+        (session.checkpoint, r"torch\.distributed\.checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            refused()
+    assert not session.ledger.interventions
+    for more, words in (
+        ({"val": coflect.data.synthetic(n=8)}, "no val_data=.*in all processes"),
+        ({"loss": torch.nn.CrossEntropyLoss()}, "no loss="),
+        ({"task": "segmentation"}, r"only classes and task='own_loss' are followed"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make_session(model=model, **more)
+
+
+def test_a_session_made_before_the_weights_were_spread_is_refused(make_session, met):
+    model, data = tiny_cnn(), coflect.data.synthetic(n=8)
+    session = make_session(model=model, data=data)
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (1,)))
+    with pytest.raises(ValueError, match="make the Session after that"):
+        next(iter(session.loop([1, 2])))
 
 
 def test_a_gradient_added_is_that_of_a_backward_pass():

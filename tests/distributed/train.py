@@ -4,6 +4,7 @@ Given are the folder of runs and of what each rank says at the end, and how it t
 session's loop ("session"), in a loop of the script's own, or with a library. "nan" and a number of
 steps make a loss of rank 1 NaN there, "session" and a number have it fail. With "short" collectives
 of the script may take 20 s, and labels are drawn at random, so that some samples are always wrong.
+"spread" has a part of the weights in each process, and "losses" tells the losses alone.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -33,8 +35,14 @@ if how == "short":
 MOST = 10**5  # epochs
 
 
+def whole(tensor):
+    """All of it, where each process has a part."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
 def sha(tensors):
-    return hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in tensors)).hexdigest()
+    values = [whole(tensor.detach()).numpy().tobytes() for tensor in tensors]
+    return hashlib.sha256(b"".join(values)).hexdigest()
 
 
 class Watched(TensorDataset):
@@ -53,6 +61,25 @@ def meet():
     """As a script does that wraps the model itself."""
     dist.init_process_group("gloo", timeout=timedelta(seconds=20) if how == "short" else None)
     return DistributedDataParallel(tiny_cnn(seed=dist.get_rank()))  # rank 0's weights count
+
+
+def shard():
+    """Weights and what the optimizer keeps of them are spread over the processes (FSDP2)."""
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    model = tiny_cnn()
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (dist.get_world_size(),)))
+    return model
+
+
+def with_losses(session, model):
+    loader = DataLoader(data, 16, sampler=DistributedSampler(data, seed=3))
+    for inputs, targets in session.loop(loader, epochs=MOST):
+        losses = F.cross_entropy(model(inputs), targets, reduction="none")
+        session.observe(None, loss=losses)
+        optimizer.zero_grad()
+        losses.mean().backward()
+        optimizer.step()
 
 
 def in_session(session, model):
@@ -143,6 +170,8 @@ class Named(torch.nn.Module):
 
 WAYS = {
     "own": (meet, in_own_loop),
+    "spread": (shard, in_own_loop),
+    "losses": (shard, with_losses),
     "accelerate": (tiny_cnn, with_accelerate),
     "lightning": (tiny_cnn, with_lightning),
     "transformers": (Named, with_transformers),
@@ -152,9 +181,10 @@ model = make()
 data = (TensorDataset if fails_at < 0 else Watched)(x, y)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 begun, error = [], ""
+given = {} if make is shard else {"val_data": coflect.data.synthetic(n=64, seed=1)}
 with coflect.Session(
-    model, data, coflect.data.synthetic(n=64, seed=1), optimizer=optimizer, batch_size=16,
-    run_dir=folder / "runs", config=quiet,
+    model, data, **given, optimizer=optimizer, batch_size=16, run_dir=folder / "runs", config=quiet,
+    task="own_loss" if how == "losses" else None,
 ) as session:  # fmt: skip
     begun.append(session)
     (folder / f"pid{session.rank}").write_text(str(os.getpid()))
@@ -176,7 +206,7 @@ with coflect.Session(
             ],
             "weights": sha(model.parameters()),
             "momentum": sha(momenta),
-            "finite": all(bool(weight.isfinite().all()) for weight in model.parameters()),
+            "finite": all(bool(whole(w).isfinite().all()) for w in model.parameters()),
             "step": session.metrics["step"],
             "lr": optimizer.param_groups[0]["lr"],
             "error": error,

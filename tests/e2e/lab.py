@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -46,9 +47,7 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
     (settings / "notification.jupyterlab-settings").write_text(
         '{"fetchNews": "false", "checkForUpdates": false}'
     )
-    (settings / "themes.jupyterlab-settings").write_text(
-        '{"theme": "%s"}' % ("JupyterLab Dark" if dark else "JupyterLab Light")
-    )
+    set_theme(root, dark=dark)
     widgets = root / ".settings" / "@jupyter-widgets" / "jupyterlab-manager"
     widgets.mkdir(parents=True)
     (widgets / "plugin.jupyterlab-settings").write_text('{"saveState": true}')
@@ -58,6 +57,9 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
             sys.executable, "-m", module, "--no-browser", "--allow-root",
             "--ServerApp.port=0", f"--IdentityProvider.token={token}",
             f"--ServerApp.root_dir={root}",
+            # else each page has Node look for seconds whether JupyterLab is to be built anew
+            "--ServerApp.tornado_settings={'page_config_data':"
+            " {'buildCheck': False, 'buildAvailable': False}}",
         ],
         stdout=log, stderr=subprocess.STDOUT, cwd=root,
         env={
@@ -92,6 +94,35 @@ def jupyterlab(root, *, dark=False, module="jupyterlab", threads=1):
         except subprocess.TimeoutExpired:
             server.kill()
         log.close()
+
+
+def set_theme(root, *, dark):
+    """The theme of pages that are opened from now on."""
+    file = root / ".settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    file.write_text('{"theme": "%s"}' % ("JupyterLab Dark" if dark else "JupyterLab Light"))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on `root`, for the notebooks of many tests."""
+
+    root: Path
+    address: str
+    token: str
+
+    def open(self, page, notebook):
+        """Open a notebook with a fresh layout and a ready kernel."""
+        path = str(notebook.relative_to(self.root))
+        open_notebook(page, self.address, self.token, path)
+        # The page calls a kernel idle before it has one, and asks which to take if cells are run.
+        until = time.monotonic() + 90
+        while not has_kernel(self.address, self.token, path):
+            assert time.monotonic() < until, f"{path} has no kernel"
+            time.sleep(0.05)
+
+    def end_kernels(self):
+        for one in json.loads(sessions(self.address, self.token)):
+            sessions(self.address, self.token, "DELETE", f"/{one['id']}")
 
 
 @contextmanager

@@ -6,8 +6,6 @@ from tests.conftest import eventually
 from tests.e2e.lab import (
     Parts,
     chromium,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     serious_barriers,
@@ -24,10 +22,10 @@ CELLS = [
 ]
 
 
-def test_a_finding_is_answered_proved_and_kept_by_keys_alone(tmp_path):
+def test_a_finding_is_answered_proved_and_kept_by_keys_alone(tmp_path, server):
     write_notebook(tmp_path / "question.ipynb", CELLS)
-    with jupyterlab(tmp_path) as (address, token), chromium() as page:
-        open_notebook(page, address, token, "question.ipynb")
+    with chromium() as page:
+        server.open(page, tmp_path / "question.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         part = Parts(view)

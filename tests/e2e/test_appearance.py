@@ -7,11 +7,10 @@ import pytest
 from tests.conftest import eventually
 from tests.e2e.lab import (
     chromium,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     serious_barriers,
+    set_theme,
     write_notebook,
 )
 
@@ -32,18 +31,12 @@ CELLS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("dark")
+def test_dark_narrow_hostile_and_without_a_kernel(tmp_path, server):
+    root = tmp_path
     write_notebook(root / "looks.ipynb", CELLS)
-    with jupyterlab(root, dark=True) as (address, token):
-        yield root, address, token
-
-
-def test_dark_narrow_hostile_and_without_a_kernel(lab):
-    root, address, token = lab
+    set_theme(server.root, dark=True)
     with chromium(700, 1200, dark=True) as page:
-        open_notebook(page, address, token, "looks.ipynb")
+        server.open(page, root / "looks.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)

@@ -12,8 +12,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     write_notebook,
@@ -33,18 +31,18 @@ CELL = (
 )
 
 
-def test_a_notebook_steers_a_training_of_a_script_which_outlives_it(tmp_path):
+def test_a_notebook_steers_a_training_of_a_script_which_outlives_it(tmp_path, server):
     with script(tmp_path / "runs") as (process, run):
         for by in ("ada", "grace"):
             write_notebook(tmp_path / f"{by}.ipynb", [CELL.format(run=str(run), by=by)])
-        with jupyterlab(tmp_path) as (address, token), chromium() as page:
-            steer(page, shown(page, address, token, "ada"), run)
+        with chromium() as page:
+            steer(page, shown(page, server, tmp_path, "ada"), run)
             os.kill(int((tmp_path / "ada").read_text()), signal.SIGKILL)
             step = newest(run)
             eventually(lambda: newest(run) > step, 60, "steps after the kernel's end")
             assert process.poll() is None
 
-            part = shown(page, address, token, "grace")
+            part = shown(page, server, tmp_path, "grace")
             assert part("ledger-item").count() == 2
             step = part.step()
             eventually(lambda: part.step() > step, 60, "a later step on the screen")
@@ -62,9 +60,9 @@ def newest(run):
     return max(one["step"] for one in recorded(run))
 
 
-def shown(page, address, token, by):
+def shown(page, server, folder, by):
     """Connect in the notebook of that name, and wait for a dashboard that trains."""
-    open_notebook(page, address, token, f"{by}.ipynb")
+    server.open(page, folder / f"{by}.ipynb")
     started = time.monotonic()
     run_cell(page, 0)
     view = page.locator(".jp-Notebook [data-testid=cw-root]").first
@@ -104,6 +102,8 @@ def steer(page, part, run):
     eventually(lambda: part("ledger-item").count() == 2, 60, "the knob in the ledger")
     turned = recorded(run, "intervention")[-1]["data"]
     assert [(one["name"], one["after"]) for one in turned["knobs"]] == [("lr", [1e-4])]
+    rate.press("Escape")  # the knobs lie over the ledger
+    part("knob-values").wait_for(state="hidden")
 
     part("pause").click()
     part("state").get_by_text("Training").wait_for(timeout=20_000)

@@ -8,8 +8,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     write_notebook,
@@ -44,10 +42,10 @@ MARKED = """chart => {
 }"""
 
 
-def test_five_boxes_by_mouse_teach_the_digits(tmp_path):
+def test_five_boxes_by_mouse_teach_the_digits(tmp_path, server):
     write_notebook(tmp_path / "five.ipynb", [CELL])
-    with jupyterlab(tmp_path) as (address, token), chromium(1600, 1100) as page:
-        open_notebook(page, address, token, "five.ipynb")
+    with chromium(1600, 1100) as page:
+        server.open(page, tmp_path / "five.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)

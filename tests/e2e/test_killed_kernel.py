@@ -12,8 +12,6 @@ from tests.conftest import eventually
 from tests.e2e.lab import (
     Parts,
     chromium,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     write_notebook,
@@ -43,13 +41,6 @@ RESUMED = MADE + (
 )
 
 
-@pytest.fixture
-def lab(tmp_path):
-    write_notebook(tmp_path / "killed.ipynb", [BEGUN, RESUMED])
-    with jupyterlab(tmp_path) as (address, token):
-        yield tmp_path, address, token
-
-
 def dashboard(page, cell, state):
     part = Parts(page.locator(".jp-Notebook .jp-Cell").nth(cell).locator("[data-testid=cw-root]"))
     part.view.wait_for(timeout=90_000)
@@ -57,10 +48,11 @@ def dashboard(page, cell, state):
     return part
 
 
-def test_the_dashboard_goes_on_where_it_ended(lab):
-    root, address, token = lab
+def test_the_dashboard_goes_on_where_it_ended(tmp_path, server):
+    root = tmp_path
+    write_notebook(root / "killed.ipynb", [BEGUN, RESUMED])
     with chromium() as page:
-        open_notebook(page, address, token, "killed.ipynb")
+        server.open(page, root / "killed.ipynb")
         run_cell(page, 0)
         part = dashboard(page, 0, "Training")
         run = max((root / "runs").iterdir())

@@ -9,8 +9,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     write_notebook,
@@ -63,10 +61,10 @@ for _ in range(3):
 ]
 
 
-def test_labels_alike_maps_window_finger_and_pen(tmp_path):
+def test_labels_alike_maps_window_finger_and_pen(tmp_path, server):
     write_notebook(tmp_path / "lists.ipynb", CELLS)
-    with jupyterlab(tmp_path) as (address, token), chromium() as page:
-        open_notebook(page, address, token, "lists.ipynb")
+    with chromium() as page:
+        server.open(page, tmp_path / "lists.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first
         view.wait_for(timeout=60_000)

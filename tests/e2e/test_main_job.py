@@ -9,8 +9,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     write_notebook,
@@ -32,22 +30,13 @@ CELLS = [
 ]
 
 
-@pytest.fixture(params=SESSIONS)
-def lab(request, tmp_path):
-    first = (
-        "import coflect_widget as coflect\n"
-        + SESSIONS[request.param]
-        + "session.train(epochs=500)\nsession"
-    )
-    write_notebook(tmp_path / "main_job.ipynb", [first, *CELLS])
-    with jupyterlab(tmp_path) as (address, token):
-        yield tmp_path, address, token
-
-
-def test_train_look_pause_draw_tell_resume_and_read_it_all_back(lab):
-    root, address, token = lab
+@pytest.mark.parametrize("made", ["torch", pytest.param("keras", marks=pytest.mark.slow)])
+def test_train_look_pause_draw_tell_resume_and_read_it_all_back(tmp_path, server, made):
+    root, notebook = tmp_path, tmp_path / "main_job.ipynb"
+    first = f"import coflect_widget as coflect\n{SESSIONS[made]}session.train(epochs=500)\nsession"
+    write_notebook(notebook, [first, *CELLS])
     with chromium() as page:
-        open_notebook(page, address, token, "main_job.ipynb")
+        server.open(page, notebook)
         started = time.monotonic()
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root]").first

@@ -11,8 +11,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
-    open_notebook,
     ready,
     recorded,
     run_cell,
@@ -23,20 +21,20 @@ from tests.e2e.test_elsewhere import CELL, stop
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def test_two_ranks_are_steered_as_one_from_two_notebooks(tmp_path):
+def test_two_ranks_are_steered_as_one_from_two_notebooks(tmp_path, server):
     with started(tmp_path, "short") as process:  # no collective of the script may take 20 s
         run = served(tmp_path, process)
         for by in ("ada", "grace"):
             write_notebook(tmp_path / f"{by}.ipynb", [CELL.format(run=str(run), by=by)])
-        # Notebook 7's server serves JupyterLab as well
-        with jupyterlab(tmp_path, module="notebook") as (address, token), chromium() as page:
-            open_notebook(page, address, token, "ada.ipynb")
+        with chromium() as page:
+            server.open(page, tmp_path / "ada.ipynb")
             first = steer(page, shown(page), run, "ada", pause=60)
             os.kill(int((tmp_path / "ada").read_text()), signal.SIGKILL)
             step = newest(run)
             eventually(lambda: newest(run) > step, 120, "steps after the kernel's end")
 
-            ready(page, f"{address}/notebooks/grace.ipynb?token={token}")
+            grace = (tmp_path / "grace.ipynb").relative_to(server.root)
+            ready(page, f"{server.address}/notebooks/{grace}?token={server.token}")
             part = shown(page)
             assert part("ledger-item").count() == len(first)
             second = steer(page, part, run, "grace", pause=1)
@@ -97,6 +95,7 @@ def steer(page, part, run, by, pause):
     part("knob-values").locator("[data-knob=lr]").get_by_label("Halve").click()
     added = lambda: recorded(run, "intervention")[before:]  # noqa: E731
     eventually(lambda: len(added()) == 2, 60, "the knob on record")
+    page.keyboard.press("Escape")  # the knobs lie over the ledger
     drawn, turned = (one["data"] for one in added())
     assert (drawn["sample"], drawn["author"], turned["author"]) == (sample, by, by)
     assert drawn["strokes"][0]["roi"]["box"] == pytest.approx(box, abs=0.03)

@@ -1,7 +1,6 @@
 """Run All: the dashboard is live at once and steers while later cells are queued."""
 
 import contextlib
-import json
 import re
 import time
 
@@ -12,11 +11,11 @@ from tests.conftest import eventually
 from tests.e2e.lab import (
     HERE,
     Parts,
+    Server,
     chromium,
     has_kernel,
     jupyterlab,
     recorded,
-    sessions,
     write_notebook,
 )
 
@@ -24,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 #: Shows what four epochs do before anything is told.
 ITS_OWN_LENGTH = ("01_torch_quickstart",)
-EXAMPLES = sorted(path.stem for path in (HERE / "examples" / "hitl").glob("0*.ipynb"))
+EXAMPLES = sorted(path.stem for path in (HERE / "examples" / "hitl").glob("[0-9]*.ipynb"))
 ROOT = "[data-testid=cw-root]"
 SHOWN_BEFORE_A_LONG_CELL = [
     "import coflect_widget as coflect\n"
@@ -55,7 +54,7 @@ new MutationObserver(() => {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def served(tmp_path_factory):
     """One server for both: Notebook 7's serves JupyterLab too. Each notebook has its folder."""
     root = tmp_path_factory.mktemp("run_all")
     for front in ("lab", "notebooks"):
@@ -74,7 +73,7 @@ def server(tmp_path_factory):
         patch.setenv("COFLECT_DATA", str(root / "data"))
         patch.setenv("COFLECT_EPOCHS", "1000")
         with jupyterlab(root, module="notebook") as (address, token):
-            yield root, address, token
+            yield Server(root, address, token)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +84,9 @@ def browser():
 
 
 @contextlib.contextmanager
-def opened(server, browser, front, name):
+def opened(served, browser, front, name):
     """A page with one notebook that nothing was run in yet; its kernel is ended afterwards."""
-    root, address, token = server
+    address, token = served.address, served.token
     path = f"{front}/{name}/{name}.ipynb"
     where = f"lab/workspaces/{name}/tree" if front == "lab" else front
     page = browser.new_page()
@@ -99,16 +98,11 @@ def opened(server, browser, front, name):
     # The page calls a kernel idle before it has one, and asks which to take if cells are run.
     eventually(lambda: has_kernel(address, token, path), 90, what="a kernel")
     try:
-        yield page, root / front / name
+        yield page, served.root / front / name
         assert not [e for e in errors if "cw" in e or "widget" in e.lower()], errors
     finally:
         page.close()
-        end_kernels(address, token)
-
-
-def end_kernels(address, token):
-    for one in json.loads(sessions(address, token)):
-        sessions(address, token, "DELETE", f"/{one['id']}")
+        served.end_kernels()
 
 
 def choose(page, menu, entry):
@@ -163,25 +157,14 @@ def queued(page):
     return page.locator(".jp-Notebook .jp-InputPrompt").get_by_text("[*]:").count()
 
 
-#: Notebook 7 shares JupyterLab's front end: these two by every run of the tests, the rest by
-#: `make slow`.
-IN_BOTH = ("01_torch_quickstart", "03_keras_quickstart")
+#: Notebook 7 shares JupyterLab's front end: `test_states.py` is in both by every run of the tests.
+FRONTS = ["lab", pytest.param("notebooks", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize(
-    ("front", "name"),
-    [
-        pytest.param(
-            front,
-            name,
-            marks=[pytest.mark.slow] if front == "notebooks" and name not in IN_BOTH else [],
-        )
-        for name in EXAMPLES
-        for front in ("lab", "notebooks")
-    ],
-)
-def test_an_example_by_run_all(server, browser, front, name):
-    with opened(server, browser, front, name) as (page, folder):
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("front", FRONTS)
+def test_an_example_by_run_all(served, browser, front, name):
+    with opened(served, browser, front, name) as (page, folder):
         run_all(page, front)
         run = steer(page, live_dashboard(page), folder)
         if (front, name) == ("lab", "01_torch_quickstart"):
@@ -197,9 +180,9 @@ def boxes_come_after_the_trap(run):
     assert max(before) < 0.5
 
 
-@pytest.mark.parametrize("front", ["lab", "notebooks"])
-def test_restarted_and_run_again(server, browser, front):
-    with opened(server, browser, front, "busy") as (page, folder):
+@pytest.mark.parametrize("front", FRONTS)
+def test_restarted_and_run_again(served, browser, front):
+    with opened(served, browser, front, "busy") as (page, folder):
         run_all(page, front)
         steer(page, live_dashboard(page), folder)
         old = page.evaluate("window.dashboards.length")
@@ -208,8 +191,8 @@ def test_restarted_and_run_again(server, browser, front):
         steer(page, live_dashboard(page), folder)
 
 
-def test_beside_a_busy_cell_a_second_view_and_a_reloaded_page_are_live(server, browser):
-    with opened(server, browser, "lab", "busy") as (page, folder):
+def test_beside_a_busy_cell_a_second_view_and_a_reloaded_page_are_live(served, browser):
+    with opened(served, browser, "lab", "busy") as (page, folder):
         run_all(page, "lab")
         part = live_dashboard(page)
 

@@ -8,7 +8,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    jupyterlab,
     open_notebook,
     ready,
     recorded,
@@ -23,28 +22,20 @@ TRAIN = (
     "import coflect_widget as coflect\n"
     "from tests.conftest import tiny_cnn\n"
     "data = coflect.data.synthetic(n=512)\n"
-    "session = coflect.Session(tiny_cnn(), data, data, run_dir={folder!r},\n"
-    "                          config={{'log_every': 1}})\n"
+    "session = coflect.Session(tiny_cnn(), data, data, run_dir='runs',\n"
+    "                          config={'log_every': 1})\n"
     "session.train(epochs=100_000)\n"
     "session"
 )
 IN_LAB = ".jp-Notebook [data-testid=cw-root]"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("states")
-    write_notebook(root / "states.ipynb", [TRAIN.format(folder="runs")])
-    write_notebook(root / "seven.ipynb", [TRAIN.format(folder="seven"), "session.sidebar()"])
-    # Notebook 7's server serves JupyterLab as well
-    with jupyterlab(root, module="notebook") as (address, token):
-        yield root, address, token
-
-
-def test_reload_second_browser_reopening_restart(lab):
-    root, address, token = lab
+def test_reload_second_browser_reopening_restart(tmp_path, server):
+    root, address, token = tmp_path, server.address, server.token
+    write_notebook(root / "states.ipynb", [TRAIN])
+    name = (root / "states.ipynb").relative_to(server.root)
     with chromium() as page:
-        open_notebook(page, address, token, "states.ipynb")
+        open_notebook(page, address, token, name)
         run_cell(page, 0)
         part = shown(page, "Training", "live")
         run = max((root / "runs").iterdir())
@@ -72,7 +63,7 @@ def test_reload_second_browser_reopening_restart(lab):
         # a second browser on the same notebook: what one does, the other shows
         context = page.context.browser.new_context(viewport={"width": 700, "height": 1000})
         second = context.new_page()
-        ready(second, f"{address}/lab/workspaces/second/tree/states.ipynb?reset&token={token}")
+        ready(second, f"{address}/lab/workspaces/second/tree/{name}?reset&token={token}")
         other = shown(second, "Training", "live")
         other("pause").click()
         part("state").get_by_text("Paused").wait_for(timeout=15_000)
@@ -81,7 +72,7 @@ def test_reload_second_browser_reopening_restart(lab):
         # closed and opened again, while training is held
         page.goto(f"{address}/lab/workspaces/empty?reset&token={token}")
         page.wait_for_selector(".jp-Launcher", timeout=60_000)
-        open_notebook(page, address, token, "states.ipynb")
+        open_notebook(page, address, token, name)
         part = shown(page, "Paused", "live")
         part("pause").click()
         other("state").get_by_text("Training").wait_for(timeout=15_000)
@@ -139,16 +130,18 @@ def controls(page, part, run):
     part("state").get_by_text("Training").wait_for()
 
 
-def test_notebook_7(lab):
-    root, address, token = lab
+def test_notebook_7(tmp_path, server):
+    root = tmp_path
+    write_notebook(root / "seven.ipynb", [TRAIN, "session.sidebar()"])
+    name = (root / "seven.ipynb").relative_to(server.root)
     with chromium(900, 1000) as page:
-        ready(page, f"{address}/notebooks/seven.ipynb?token={token}")
+        ready(page, f"{server.address}/notebooks/{name}?token={server.token}")
         run_cell(page, 0)
         part = shown(page, "Training", "live")
         moves(part)
         part.view.press("p")
         part("state").get_by_text("Paused").wait_for(timeout=15_000)
-        run = max((root / "seven").iterdir())
+        run = max((root / "runs").iterdir())
         assert [e["data"]["command"] for e in recorded(run, "command")] == ["pause"]
         part.look_at(7)
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from tests.conftest import eventually
-from tests.e2e.lab import Parts, chromium, jupyterlab, open_notebook, run_cell, write_notebook
+from tests.e2e.lab import Parts, chromium, run_cell, write_notebook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -35,19 +35,12 @@ root => {
 """
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("still")
+def test_it_is_hidden_while_the_dashboard_lives_and_stands_there_without_a_kernel(tmp_path, server):
+    root = tmp_path
     cells = [TRAIN, "session.pause()", "session.explain(3)", "session.stop()\nsession.close()"]
     write_notebook(root / "live.ipynb", cells)
-    with jupyterlab(root) as (address, token):
-        yield root, address, token
-
-
-def test_it_is_hidden_while_the_dashboard_lives_and_stands_there_without_a_kernel(lab):
-    root, address, token = lab
     with chromium() as page:
-        open_notebook(page, address, token, "live.ipynb")
+        server.open(page, root / "live.ipynb")
         run_cell(page, 0)
         view = page.locator(".jp-Notebook [data-testid=cw-root][data-connection=live]")
         view.wait_for(timeout=60_000)
@@ -82,7 +75,7 @@ def test_it_is_hidden_while_the_dashboard_lives_and_stands_there_without_a_kerne
     with chromium() as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
-        open_notebook(page, address, token, "later.ipynb")
+        server.open(page, root / "later.ipynb")
         still = page.locator(STILL)
         still.wait_for(timeout=30_000)
         assert "stopped after step" in still.inner_text()

@@ -4,7 +4,7 @@ import pytest
 
 import coflect_widget as coflect
 from tests.conftest import eventually
-from tests.e2e.lab import chromium, jupyterlab, open_notebook, run_cell, write_notebook
+from tests.e2e.lab import chromium, run_cell, write_notebook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -21,10 +21,10 @@ SEARCH = (
 ROOT = ".jp-Notebook [data-testid=cr-root]"
 
 
-def test_a_trial_is_pruned_by_hand_while_the_cell_searches(tmp_path):
+def test_a_trial_is_pruned_by_hand_while_the_cell_searches(tmp_path, server):
     write_notebook(tmp_path / "search.ipynb", [SEARCH])
-    with jupyterlab(tmp_path) as (address, token), chromium() as page:
-        open_notebook(page, address, token, "search.ipynb")
+    with chromium() as page:
+        server.open(page, tmp_path / "search.ipynb")
         run_cell(page, 0)
         view = page.locator(ROOT)
         view.wait_for(timeout=120_000)

@@ -10,9 +10,6 @@ from tests.e2e.lab import (
     Parts,
     chromium,
     drag,
-    has_kernel,
-    jupyterlab,
-    open_notebook,
     recorded,
     run_cell,
     serious_barriers,
@@ -55,20 +52,11 @@ SMALL = """(root) => [...root.querySelectorAll("button, select, input, [role=sep
   .map(([name, r]) => `${name} ${r.width} x ${r.height}`)"""
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("workbench")
-    write_notebook(root / "bench.ipynb", CELLS)
-    with jupyterlab(root) as (address, token):
-        yield root, address, token
-
-
-def test_the_whole_job_on_one_screen(lab):
-    root, address, token = lab
+def test_the_whole_job_on_one_screen(tmp_path, server):
+    root, notebook = tmp_path, tmp_path / "bench.ipynb"
+    write_notebook(notebook, CELLS)
     with chromium(1600, 900) as page:
-        open_notebook(page, address, token, "bench.ipynb")
-        # The page may call a kernel idle before it has one, and asks which to take.
-        eventually(lambda: has_kernel(address, token, "bench.ipynb"), 90, "a kernel")
+        server.open(page, notebook)
         run_cell(page, 0)
         part = Parts(page.locator(".jp-Notebook [data-testid=cw-root]").first)
         part.view.wait_for(timeout=60_000)

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -29,7 +30,8 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert files == {
         "config.yaml", "settings.py", "sample.py", "model.py", "train.py", "train.ipynb",
         "serve.py", "README.md", "requirements.txt", "Dockerfile", "compose.yaml",
-        ".gitignore", ".dockerignore", "tests/conftest.py", "tests/test_project.py",
+        "compose.team.yaml", ".gitignore", ".dockerignore", "tests/conftest.py",
+        "tests/test_project.py",
     }  # fmt: skip
     for name in files:
         text = (project / name).read_text(encoding="utf-8")
@@ -46,6 +48,9 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert settings["data"] == "sample"
     compose = yaml.safe_load((project / "compose.yaml").read_text())
     assert set(compose["services"]) == {"mlflow", "train", "serve"}
+    team = yaml.safe_load((project / "compose.team.yaml").read_text())
+    assert set(team["services"]) == {"database", "mlflow"}
+    assert "postgresql://" in team["services"]["mlflow"]["command"]
     assert (project / "README.md").read_text().startswith("# My project\n")
     # what a project needs is what this distribution gives
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
@@ -132,6 +137,23 @@ def test_a_template_of_ones_own(mine, tmp_path):
     ).read_text()
 
 
+def test_a_template_of_an_installed_package(mine, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    shutil.copytree(mine, site / "our_templates")
+    (site / "our_templates" / "__init__.py").write_text("raise RuntimeError('no code of it runs')")
+    (site / "ours-1.dist-info").mkdir()
+    (site / "ours-1.dist-info" / "METADATA").write_text("Name: ours\nVersion: 1\n")
+    (site / "ours-1.dist-info" / "entry_points.txt").write_text(
+        "[coflect.templates]\nours = our_templates\nlost = nowhere\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    project = new("ours", tmp_path / "project")
+    assert (project / "picture.bin").read_bytes() == b"\xff\xfe{{ name }}"
+    assert not (project / "__init__.py").exists()
+    with pytest.raises(LookupError, match="did you mean 'ours'"):
+        new("our", tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
@@ -182,7 +204,7 @@ def test_an_empty_folder_is_filled(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path / "mine")
     assert main(["new", "table", "."]) == 0
-    assert f"{tmp_path / 'mine'}: 15 files" in capsys.readouterr().out
+    assert f"{tmp_path / 'mine'}: 16 files" in capsys.readouterr().out
     assert Path("train.py").is_file()  # seen from where the user is
     assert {one.name for one in tmp_path.iterdir()} == {"mine"}
     assert main(["new", "table", "."]) == 1
@@ -194,8 +216,18 @@ def test_a_repository_where_it_is_wanted(tmp_path):
     added = subprocess.run(
         ["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert len(added) == 15
+    assert len(added) == 16
     assert all(line.startswith("A  ") for line in added)
+
+
+def test_what_dvc_needs_where_it_is_wanted(tmp_path):
+    project = new("table", tmp_path / "versions", dvc=True)
+    (stage,) = yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values()
+    assert all((project / name).is_file() for name in stage["deps"])
+    assert (project / ".dvc" / "config").is_file()
+    assert "!data/*.dvc" in (project / ".gitignore").read_text()  # git keeps the pointers
+    assert "dvc add data/mine.csv" in (project / "README.md").read_text()
+    assert "DVC" not in (new("table", tmp_path / "plain") / "README.md").read_text()
 
 
 def test_each_template_says_what_it_is_for():

@@ -115,9 +115,17 @@ def test_boosted_trees_under_the_dashboard(start, tmp_path, name):
     assert set(worth) == {"age", "paid", "plan", "joined"}
     assert max(worth, key=worth.get) in ("age", "paid")
     assert worth["joined"] < 0.1
+    # Shapley values of a single row, by a worker's own copy of the trees
+    found = session.explain(0, timeout=240)
+    x, names = session.pipeline.preprocess(session.sheet.rows(session.split.train[:1])), []
+    assert (found.method, found.map.shape) == ("shapley", x[0].shape)
+    assert found.quality is not None
+    for feature in session._open().modality.features:
+        names += [feature.name] * len(feature.columns)
+    of = {name: found.map[[n == name for n in names]].sum() for name in names}
+    assert max(of, key=of.get).startswith(("age", "paid"))
+    assert found.predicted == session.pipeline.outputs(x).argmax()
     # what does not apply is said
-    with pytest.raises(Exception, match=r"boosted trees have no gradient.*worth_of_columns"):
-        session.explain(0, timeout=60)
     with pytest.raises(ValueError, match=r"boosted trees take no guidance.*leave_out=\[\.\.\.\]"):
         session.feedback(ignore="joined")
     # more rounds go on where it stopped
@@ -176,6 +184,29 @@ def test_a_network_of_ones_own(start, tmp_path):
     )
     with pytest.raises(ValueError, match="the weights are not this network's"):
         Pipeline.of(session.run.path, model=lambda columns, outputs: Mine(columns, outputs, 9))
+
+
+@pytest.mark.slow
+def test_an_lstm_tells_what_comes_next(start):
+    hours = np.arange(300)
+    load = 500 + 20 * np.sin(hours * 2 * np.pi / 24)
+    frame = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=300, freq="h"), "load": load})
+    session = start(frame, target="load", model="lstm", batch_size=32)
+    assert [type(one).__name__ for one in session.pipeline.model.children()][:2] == ["LSTM"] * 2
+    assert session.pipeline.model.narrow.hidden_size == 64
+    session.train(4)
+    assert session.wait(240)
+    found = session.test()
+    read = Pipeline.of(session.run.path)
+    (told,) = read.predict(frame[:200])
+    assert len(told["value"]) == session.pipeline.goal.outputs == 7
+    assert np.abs(np.array(told["value"]) - load[200:207]).max() < 20  # in the unit of the load
+    assert read.evaluate(session.sheet.rows(session.split.test)) == pytest.approx(
+        found["figures"], rel=1e-4
+    )
+    with pytest.raises(ValueError, match=r"model='lstm' learns task='forecast'; this is classific"):
+        start({"a": np.arange(40.0) ** 2, "label": np.array(["x", "y"] * 20)}, model="lstm",
+              leave_out=())  # fmt: skip
 
 
 class Flat(nn.Module):
@@ -245,6 +276,13 @@ def test_own_networks_and_trees_are_served(start, tmp_path):
         (wanted,) = Pipeline.of(session.run.path, own).predict([row])
         assert told["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
         assert service.info()["form"] == ("torch" if own else "trees")
-        assert (service.maps() is not None) == (own is not None)
-        if own:
+        maps = service.maps()
+        if own is None:  # of trees Shapley values, by a process of their own
+            x = session.pipeline.preprocess([row])
+            found = maps.explain(x, 1)
+            assert (found["method"], found["explained"]) == ("shapley", 1)
+            assert np.shape(found["map"]) == x[0].shape
+            assert max(found["map"]) == 1
+            maps.close()
+        else:
             assert "coflect serve RUN --model" in Service(session.run.path).why

@@ -33,6 +33,7 @@ def objects(cells):
         ([f"a sentence about thing {k} here" for k in range(9)], "text"),
         ([f"Name{k}" for k in range(200)], "identity"),
         ([str(k) for k in range(1, 40)], "identity"),
+        ([f"{k}.3.2024" for k in range(1, 20)], "time"),
         (["x"] * 9, "constant"),
         ([None] * 9, "empty"),
         (["3"] * 9, "constant"),
@@ -46,6 +47,16 @@ def test_short_sentences_are_told_from_names_by_what_they_are_called():
     cells = objects([f"red thing{k}" for k in range(200)])
     assert column_of("customer", cells).kind == "identity"
     assert column_of("review", cells).kind == "text"
+
+
+def test_numbers_and_dates_that_mean_nothing_certain_are_said():
+    found = column_of("paid", np.array([1.0, np.inf, 1e40, np.nan, 2.0]))
+    assert (found.kind, found.missing) == ("number", 3)
+    assert "2 cells of 'paid' are infinite" in found.doubt
+    assert np.isnan(numbers(objects(["1e308"]))).all()
+    found = column_of("when", objects([f"3/{k}/2024" for k in range(1, 20)]))
+    assert "month is not certain: write them as 2024-03-31" in found.doubt
+    assert str(times(["31.3.2024 10:30"])[0]) == "2024-03-31T10:30:00"
 
 
 def test_words_among_numbers_are_missing_and_said():

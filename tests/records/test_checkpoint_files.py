@@ -18,6 +18,7 @@ from coflect_widget.records.checkpoint_files import (
     find_checkpoints,
     look_at,
     needless,
+    pick,
     read_checkpoint,
     remove,
     sweep,
@@ -130,29 +131,43 @@ def written(run, step, seq, **more):
     return write_checkpoint(run / "checkpoints", manifest(step, seq, **more), contents)
 
 
+def resumed(run, number, seq, checkpoint):
+    """The run goes on from that checkpoint, and leaves what came after event `seq`."""
+    data = {"checkpoint": f"checkpoints/{checkpoint.path.name}", "seq": seq}
+    event = {"seq": number, "ts": "2026-01-01T00:00:00Z", "run_id": "r", "type": "resumed",
+             "step": 4, "epoch": 0, "data": data}  # fmt: skip
+    with (run / "events.jsonl").open("a") as record:
+        record.write(json.dumps(event) + "\n")
+
+
 def test_the_best_is_of_the_course_that_the_run_took(run):
     best = {"metric": "accuracy", "direction": "higher", "value": 0.9}
     first = written(run, 2, 20, score={**best, "value": 0.6})
     left = written(run, 5, 50, score=best)
     kept = written(run, 4, 60)
 
-    def resumed(number, seq, checkpoint):
-        data = {"checkpoint": f"checkpoints/{checkpoint.path.name}", "seq": seq}
-        event = {"seq": number, "ts": "2026-01-01T00:00:00Z", "run_id": "r", "type": "resumed",
-                 "step": 4, "epoch": 0, "data": data}  # fmt: skip
-        with (run / "events.jsonl").open("a") as record:
-            record.write(json.dumps(event) + "\n")
-
     assert find_checkpoints(run).best == left
-    resumed(61, 30, kept)
+    resumed(run, 61, 30, kept)
     assert find_checkpoints(run).best == first
     assert find_checkpoints(run).of_course() == [first, kept]
     later = written(run, 7, 70, score={**best, "value": 0.7})
     assert find_checkpoints(run).best == later
-    resumed(80, 60, kept)  # once more, from there
+    resumed(run, 80, 60, kept)  # once more, from there
     assert find_checkpoints(run).of_course() == [first, kept]
-    resumed(90, 50, left)  # and back to what was before
+    resumed(run, 90, 50, left)  # and back to what was before
     assert find_checkpoints(run).of_course() == [first, left]
+
+
+def test_why_none_is_the_best_is_said(run):
+    written(run, 1, 10)
+    with pytest.raises(ValueError, match='because no validation was made; pass checkpoint="last"'):
+        pick("r", find_checkpoints(run), "best")
+    written(run, 5, 50, score={"metric": "accuracy", "direction": "higher", "value": 0.9})
+    kept = written(run, 3, 60)
+    resumed(run, 61, 20, kept)  # a branch is kept: what was validated is left
+    with pytest.raises(ValueError, match="no epoch was validated since it went on from"):
+        pick("r", find_checkpoints(run), "best")
+    assert pick("r", find_checkpoints(run), "last") == kept
 
 
 def test_last_best_named_and_one_of_a_step(run):

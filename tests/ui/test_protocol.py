@@ -17,7 +17,7 @@ from tests.conftest import eventually
 EXAMPLES = Path(__file__).parent.parent / "protocol"
 COMMANDS = [
     "set_queue", "open_window", "similar", "confirm", "judge", "close_others", "dismiss",
-    "continue", "save_page", "prove", "end_proof", "keep",
+    "continue", "save_page", "prove", "end_proof", "keep", "label_request",
 ]  # fmt: skip
 UPDATE = TypeAdapter(with_config({"extra": "forbid"})(protocol.Update))
 REPLY = TypeAdapter(with_config({"extra": "forbid"})(protocol.Reply))
@@ -34,7 +34,7 @@ def test_what_the_browser_sends_is_understood(name):
     assert command.kind == message["kind"]
 
 
-@pytest.mark.parametrize("name", ["update_full", "update_metrics"])
+@pytest.mark.parametrize("name", ["update_full", "update_metrics", "update_requests"])
 def test_the_examples_of_updates_are_what_the_protocol_says(name):
     UPDATE.validate_python(example(name))
 

@@ -35,6 +35,7 @@ from coflect_widget.backends.torch.checks import (
 from coflect_widget.backends.torch.data import Source
 from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.labels import means_labels
+from coflect_widget.backends.torch.last_layer import TorchLastLayer
 from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
 from coflect_widget.backends.torch.meanings import Meanings
@@ -417,6 +418,12 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
         return self._copies.copy(self.model, destination)
+
+    def last_layer(self, probe: NDArray[Any]) -> TorchLastLayer:
+        def batch(x: NDArray[Any]) -> Any:
+            return self.train_source.as_long(torch.from_numpy(x).to(self._device))
+
+        return TorchLastLayer(self.model, self._forward, batch, probe)
 
     def labels(self) -> NDArray[Any]:
         return self.train_source.values() if self.regression else self.train_source.labels()

@@ -29,6 +29,7 @@ from coflect_widget.backends.torch.modes import Frozen
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
+from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import make_scheduler
 from coflect_widget.backends.torch.scored import Scored, ScoreFunction, try_score
 from coflect_widget.backends.torch.state import KeepsState
@@ -57,7 +58,7 @@ _PER_SAMPLE = (
 )
 
 
-class OwnLossBackend(KeepsState, SourcedBackend):
+class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     """Implements `backends.base.Backend` for losses of a loop of the user's own.
 
     Parameters
@@ -110,6 +111,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         ):
             if given is not None:
                 raise ValueError(f"{argument}= is not for {TASK}; leave it out: {instead}")
+        model = self._take_off(model)
         check_model(model)
         self.seed, self.batch_size = config.seed, batch_size
         tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
@@ -120,7 +122,7 @@ class OwnLossBackend(KeepsState, SourcedBackend):
             config.forecast.error_quantile, self.num_train, scored=score is not None
         )
         self.assumptions.append(_RIGHT.format(quantile=config.forecast.error_quantile))
-        self._device = choose_device(model, config.device)
+        self._device = self.choose(model, config.device)
         self.device = str(self._device)
         self.model = model.to(self._device)
         self._scored = None if score is None else self._with_score(score)
@@ -128,13 +130,17 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         self.optimizer = make_optimizer(optimizer, self.model)
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
-        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, _any_batch)
+        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, any_batch)
         self._at_first = 0.0  # loss of the first step
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
         # The loop of the user's own steps its schedule and scales its gradients itself.
         self._each_batch, self._unit_known, self._scaler = None, True, None
+
+    def choose(self, model: nn.Module, wanted: str | None) -> torch.device:
+        """Where the model is to be."""
+        return choose_device(model, wanted)
 
     # --- a loop of the user's own -----------------------------------------------------------------
 
@@ -286,5 +292,5 @@ class OwnLossBackend(KeepsState, SourcedBackend):
         return self._copies.copy(self.model, destination)
 
 
-def _any_batch(_rows: int) -> None:
+def any_batch(_rows: int) -> None:
     """How many samples a batch may have is the loop's own business."""

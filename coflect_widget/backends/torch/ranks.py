@@ -177,7 +177,16 @@ class Ranked:
         return follows()
 
     def group(self) -> Group:  # noqa: D102 - as `Backend` has it
+        self._check_whole()
         return find_group()
+
+    def _check_whole(self) -> None:
+        """Raise ValueError where the weights were spread over processes under the session."""
+        if is_spread(self.model):
+            raise ValueError(
+                "the model's weights were spread over processes (FSDP, DTensor) after the session "
+                "was made; make the Session after that, from the model as it is then"
+            )
 
     def _take_off(self, model: nn.Module) -> nn.Module:
         """The model alone; who wraps one has met the other processes already."""
@@ -210,6 +219,14 @@ class Ranked:
         raise NonFiniteLossError(text, batch, logits.detach())
 
 
+def is_spread(model: nn.Module) -> bool:
+    """Whether each process has a part of the weights only."""
+    names = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    parts = {type(weight).__name__ for weight in model.parameters()}
+    kinds = {"FullyShardedDataParallel", "FSDPModule"}
+    return bool(names & kinds or parts & {"DTensor", "FlatParameter"})
+
+
 def unwrapped(model: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     """The model alone, and the wrapper that averages its gradients over processes, if any.
 
@@ -218,13 +235,11 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, nn.Module | None]:
     ValueError
         Where each process has a part of the weights only.
     """
-    names = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
-    parts = {type(weight).__name__ for weight in model.parameters()}
-    if names & {"FullyShardedDataParallel", "FSDPModule"} or parts & {"DTensor", "FlatParameter"}:
+    if is_spread(model):
         raise ValueError(
             "model has its weights spread over processes (FSDP, DTensor), and no process has all "
-            "of them; a session needs torch.nn.parallel.DistributedDataParallel(model), or the "
-            "model alone in one process"
+            "of them; only classes and task='own_loss' are followed there. Else a session needs "
+            "torch.nn.parallel.DistributedDataParallel(model), or the model alone in one process"
         )
     if isinstance(model, DistributedDataParallel):
         return model.module, model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,18 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec
 from coflect_widget.backends.defaults import BackendDefaults
-from coflect_widget.backends.errors import ModelNotSendableError
 from coflect_widget.backends.state import Memory, TrainingState, copied
+from coflect_widget.backends.trees import methods
 from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.backends.trees.growing import GROWERS, RATE, Grower
 from coflect_widget.config import Config
+from coflect_widget.modalities.base import Modality
 from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks import Classification, Regression, Task
 
 _LIKELY = 1e-12
-NO_MAPS = (
-    "boosted trees have no gradient, so there are no maps of single rows; "
-    "session.pipeline.worth_of_columns(rows) says what each column is worth"
-)
+#: Maps that need no gradient.
+MAPS = ("shapley",)
 NO_GUIDANCE = (
     "boosted trees take no guidance while they grow; leave the column out and train again, "
     "quickstart(..., leave_out=[...])"
@@ -41,6 +41,7 @@ class TreesBackend(BackendDefaults):
     """
 
     name, device, reads_at_boundary = "trees", "cpu", False
+    explainer = "coflect_widget.backends.trees.methods:load"
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class TreesBackend(BackendDefaults):
         scheduler: Any = None,
         batch_size: int,
         config: Config,
+        modality: Modality | None = None,
     ) -> None:
         if not isinstance(model, Forest):
             raise TypeError(f"model is a {type(model).__name__}; expected a Forest")
@@ -62,6 +64,10 @@ class TreesBackend(BackendDefaults):
                 raise ValueError(f"{argument}= is not for boosted trees, which have their own")
         del batch_size
         self.model, self.seed = model, config.seed
+        self._specs = methods.specs_of(model)
+        if modality is not None:
+            self.modality = copy(modality)
+            self.modality.methods = MAPS
         self._x, self._targets = (np.asarray(part) for part in train_data)
         self._val = None if val_data is None else tuple(np.asarray(part) for part in val_data)
         self.num_train = self.batch_size = len(self._x)
@@ -129,11 +135,10 @@ class TreesBackend(BackendDefaults):
     # --- weights, samples ----------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
-        # The room of a snapshot is fixed, and trees grow; nobody reads one, for there are no maps.
-        return [WeightSpec("rounds", (1,), "int64")]
+        return self._specs
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
-        destination[0][:] = self.model.rounds
+        methods.copy_to(self.model, self._specs, destination)
 
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         del own_loop
@@ -143,7 +148,7 @@ class TreesBackend(BackendDefaults):
         return TrainingState(weights, {}, lacks=["what the next round begins from"])
 
     def structure(self) -> bytes:
-        raise ModelNotSendableError(NO_MAPS)
+        return methods.structure(self.model)
 
     def read_sample(self, index: int) -> Sample:
         return _sample(self._x, self._targets, index)

@@ -67,6 +67,7 @@ class Table(Units):
 
     name = "table"
     noun, nouns = "row", "rows"
+    methods = ("smoothgrad", "shapley")
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ _PATHS = (
 )  # fmt: skip
 #: Rows of a batch, and bytes of a request.
 MOST_ROWS, MOST_BYTES = 100, 8 * 2**20
-NO_MAPS = "a file has no gradients, serve the run for maps; boosted trees have none at all"
+NO_MAPS = "a file has no gradients, serve the run for maps; clusters have none at all"
 
 
 class _Strict(BaseModel):

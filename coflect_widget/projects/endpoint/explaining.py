@@ -17,7 +17,6 @@ from coflect_widget.backends.state import weights_alone
 from coflect_widget.config import Config, DisplayConfig
 from coflect_widget.projects.endpoint.batching import BusyError
 from coflect_widget.projects.quickstart.pipeline import Pipeline
-from coflect_widget.records.reopened import reopen
 from coflect_widget.records.run import Run
 from coflect_widget.workers.errors import PoolClosedError, WorkerLostError, WorkRefusedError
 from coflect_widget.workers.pool import WorkerSlot
@@ -107,15 +106,16 @@ class _Parts:
         # The rows tell the shapes alone.
         rows = np.concatenate([x, x])
         y: NDArray[Any] = np.zeros((2, goal.outputs), np.float32)
-        opened = reopen(
-            recorded, pipeline.model, (rows, y[:, 0].astype(np.int64) if goal.by_class else y),
-            "last", inputs=given.get("inputs"), tokenizer=given.get("tokenizer"),
-        )  # fmt: skip
-        self.task, engine = opened.task, opened.engine
+        engine, self.task, structure = pipeline.learner.opened(
+            pipeline.model,
+            recorded,
+            (rows, y[:, 0].astype(np.int64) if goal.by_class else y),
+            given,
+        )
         self.modality = engine.modality
         config = Config.from_mapping(recorded.config.get("config"))
         self.how, self.seed = config.attribution, config.seed * 1_000_003
-        structure, kind = opened.way.structure, dumps(self.modality)
+        kind = dumps(self.modality)
         name = hashlib.blake2b(structure + kind, digest_size=16).hexdigest()
         # Of the network that answers: the run may have better checkpoints by now.
         self.weights: dict[str, NDArray[Any]] = {}

@@ -99,6 +99,21 @@ class Kept:
         self._rows = sorted(rows.values(), key=lambda row: (row.at, row.id))
 
     @property
+    def classes(self) -> list[str]:
+        """Names of what a label can be; [] where it is no class."""
+        return list(self._goal.state().get("classes") or [])
+
+    def inputs_of(self, row: KeptRow) -> NDArray[Any]:
+        """What the network takes (1, ...) for a row.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit the pipeline.
+        """
+        return self._inputs.transform(self._inputs.asked(self._inputs.requested(row.row)))
+
+    @property
     def queue(self) -> list[int]:
         """Numbers of the rows without a label, those first of which the model is least sure."""
         without = [k for k, row in enumerate(self._rows) if row.label is None]
@@ -159,11 +174,10 @@ class Kept:
         ValueError
             If no row is labelled, or a row does not fit the pipeline.
         """
-        labelled = [row for row in self._rows if row.label is not None]
+        labelled = self._labelled()
         if not labelled:
             raise ValueError(f"no request of {self.folder} is labelled; label(number, class) first")
-        inputs = self._inputs
-        parts = [inputs.transform(inputs.asked(inputs.requested(row.row))) for row in labelled]
+        parts = [self.inputs_of(row) for row in labelled]
         return np.concatenate(parts), self._coded([row.label for row in labelled])
 
     def session(self, data: Any, model: Callable[..., Any] | None = None, **arguments: Any) -> Any:
@@ -172,7 +186,8 @@ class Kept:
         The rows are divided as they were: the test part is the same, and neither it nor the
         validation part gets a labelled row. A labelled row whose inputs equal those of a row in
         one of the two is left out, and how many were is printed. Fewer epochs are proposed than the
-        first time; trees are grown anew, with as many rounds as the first time.
+        first time; trees are grown anew, with as many rounds as the first time. The dashboard asks
+        for the classes of the rows that have none; see `DataSession.to_label`.
 
         Parameters
         ----------
@@ -191,9 +206,10 @@ class Kept:
         Raises
         ------
         ValueError
-            If no row is labelled, the run is no run of quickstart, or the data are others.
+            If no row was kept, the run is no run of quickstart, or the data are others.
         """
-        more = self.arrays()
+        to_come = self.classes and self.queue and not self._labelled()
+        more = None if to_come else self.arrays()
         columns, seed = remembered(self.folder)
         pipeline = Pipeline.of(self.folder, model)
         found = look(data)
@@ -210,7 +226,12 @@ class Kept:
             print("\n".join(said))  # noqa: T201 - how the data were prepared
         if pipeline.learner.goes_on:
             session.epochs = max(1, session.epochs // _SHORTER)
+        if self.classes:
+            session.to_label(self.folder)
         return session
+
+    def _labelled(self) -> list[KeptRow]:
+        return [row for row in self._rows if row.label is not None]
 
     def _coded(self, labels: list[Any]) -> NDArray[Any]:
         """Labels as the network is trained on them.
@@ -221,6 +242,8 @@ class Kept:
             If one of them can be none.
         """
         goal, classes = self._goal, self._goal.state().get("classes")
+        if not goal.needs_target:
+            raise ValueError(f"{goal.noun} has no target: there is nothing to label")
         if classes is not None:
             for label in labels:
                 if label not in classes:

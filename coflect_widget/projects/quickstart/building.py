@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.deciding import Decision
 from coflect_widget.projects.quickstart.divided import remember
 from coflect_widget.projects.quickstart.duplicates import groups
-from coflect_widget.projects.quickstart.goals import GOALS, with_target
+from coflect_widget.projects.quickstart.goals import GOALS, cells_of, values_of, with_target
+from coflect_widget.projects.quickstart.held import names_of
 from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.learners import learner_given
 from coflect_widget.projects.quickstart.pipeline import Pipeline
@@ -35,6 +35,7 @@ def build(
     more: tuple[NDArray[Any], NDArray[Any]] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
+    clusters: int | None = None,
     seed: int = 0,
     config: Config | Mapping[str, Any] | None = None,
     **arguments: Any,
@@ -55,6 +56,8 @@ def build(
         ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
         By the number of rows where left out.
+    clusters : int, optional
+        How many, of a task that tells clusters; by their silhouette where left out.
     seed : int
         Of the division of rows and the first weights; of the training, where `config` says none.
     config, **arguments
@@ -67,32 +70,38 @@ def build(
     """
     columns, target = decision.columns, decision.target
     kind, task = KINDS[decision.kind], GOALS[decision.task]
-    learner = learner_given(model) if begin is None else begin.learner
+    proposed = task.learner or None
+    learner = learner_given(proposed if model is None else model)
+    if begin is not None:
+        learner = begin.learner
     why_not = learner.refuses(kind, task)
     if why_not:
         raise ValueError(why_not)
     sheet = decision.look.sheet
-    sheet = sheet.rows(with_target(task, sheet.cells[target]))
+    sheet = sheet.rows(with_target(task, cells_of(task, sheet, target)))
     bad, what = kind.unusable(sheet, columns)
     said = []
     if bad:
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
     inputs, goal = (kind(), task()) if begin is None else (begin.inputs, begin.goal)
+    if clusters is not None:
+        goal.choose(clusters)
     sheet = inputs.samples(sheet, columns, target)
-    coded = task.coded(sheet.cells[target])
+    coded = task.coded(cells_of(task, sheet, target))
     split = divide(
         coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
     )
     train = sheet.rows(split.train)
     if begin is None:
         inputs.fit(train, columns)
-        goal.fit(train.cells[target])
+        goal.fit(values_of(goal, train, target, inputs.transform))
     if goal.outputs < 1 + goal.by_class:
         raise ValueError(
             f"{target!r} has one class in the training part: there is nothing to learn"
         )
-    x, y = inputs.transform(train), goal.transform(train.cells[target])
+    x = inputs.transform(train)
+    y = goal.transform(values_of(goal, train, target, inputs.transform))
     if goal.by_class:  # of data with classes that the run to go on with has not seen
         x, y = x[y >= 0], y[y >= 0]
     validation = sheet.rows(split.validation)
@@ -106,6 +115,7 @@ def build(
     else:
         plan, made = begin.network, begin.model
     x_validation = inputs.transform(validation)
+    y_validation = goal.transform(values_of(goal, validation, target, inputs.transform))
     if more is not None:
         held = [x_validation, inputs.transform(sheet.rows(split.test))]
         new = _others(more[0], held)
@@ -123,22 +133,17 @@ def build(
         split,
         learner.epochs(kind.steps, len(x), size),
         (x, y),
-        (x_validation, goal.transform(validation.cells[target])),
+        (x_validation, y_validation),
         batch_size=size,
         run_dir=run_dir,
         config={"seed": seed} if config is None else config,
         **{**inputs.arguments(), **learner.arguments(goal), **arguments},
     )
     remember(session.run.path, [column.name for column in columns], seed)
-    return session, [*said, *split.said, *inputs.said]
+    return session, [*said, *split.said, *inputs.said, *goal.said]
 
 
 def _others(x: NDArray[Any], held: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
     """Which samples (N,) equal none of those held."""
-    known = {_name(sample) for part in held for sample in part}
-    return np.array([_name(sample) not in known for sample in x], bool)
-
-
-def _name(sample: NDArray[Any]) -> bytes:
-    # With 0 added -0.0 is 0.0.
-    return hashlib.blake2b((sample + 0).tobytes(), digest_size=16).digest()
+    known = {name for part in held for name in names_of(part)}
+    return np.array([name not in known for name in names_of(x)], bool)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,8 +33,14 @@ _TEXTS, _SHORT = ("text", "review", "comment", "sentence", "message", "tweet", "
                   "description", "content", "question", "headline"), 1.5  # fmt: skip
 _IDENTITY = re.compile(r"(^|_| )(id|uuid|guid|key|index|row|nr|no)$|^unnamed|^$", re.IGNORECASE)
 _TIME = re.compile(
-    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+    r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}\.\d{1,2}\.\d{4})"
+    r"([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 )
+#: With dots the day is first; with slashes that hangs on the country.
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_UNCERTAIN = re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}\b")
+#: A number that is larger is none that can be computed with.
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,12 @@ def column_of(name: str, values: NDArray[Any]) -> Column:
         empty = np.isnat(values)
         return Column(name, "time", int(empty.sum()), len(np.unique(values[~empty])))
     if values.dtype.kind == "f":
-        return _of_numbers(name, values, int(np.isnan(values).sum()))
+        read = numbers(values)
+        missing = int(np.isnan(read).sum())
+        beyond = missing - int(np.isnan(values).sum())
+        found = _of_numbers(name, read, missing)
+        said = f"{beyond} cells of {name!r} are infinite, or beyond 1e30: taken for missing."
+        return replace(found, doubt=said) if beyond else found
     there = [cell for cell in values if cell is not None]
     missing = len(values) - len(there)
     if not there:
@@ -102,6 +113,10 @@ def column_of(name: str, values: NDArray[Any]) -> Column:
         return Column(name, "time", missing + odd, len(np.unique(seen[~np.isnat(seen)])))
     if np.mean([cell.lower().endswith(PICTURES) for cell in sampled]) >= _MOST:
         return Column(name, "file", missing, different)
+    if np.mean([bool(_UNCERTAIN.match(cell)) for cell in sampled]) >= _MOST:
+        kind: Kind = "category" if different <= _CATEGORIES else "identity"
+        said = f"{name!r} holds dates such as {there[0][:40]!r}, whose month is not certain: "
+        return Column(name, kind, missing, different, doubt=f"{said}write them as 2024-03-31.")
     words = float(np.mean([len(cell.split()) for cell in sampled]))
     least = _SHORT if name.casefold().endswith(_TEXTS) else _SENTENCE
     if words >= least and different > _DIFFERENT * len(there):
@@ -133,7 +148,8 @@ def _of_numbers(name: str, values: NDArray[np.float64], missing: int) -> Column:
 def numbers(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
     """Cells (N,) as numbers; NaN where one is none."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
-        return cells.astype(np.float64)
+        found: NDArray[np.float64] = cells.astype(np.float64)
+        return np.where(np.abs(found) <= _LARGEST, found, np.nan)
     return np.array([_number(cell) for cell in cells], np.float64)
 
 
@@ -154,7 +170,7 @@ def _number(cell: Any) -> float:
         pass
     else:
         # Words such as "infinity" are no measurements.
-        return value if np.isfinite(value) and "_" not in text else np.nan
+        return value if abs(value) <= _LARGEST and "_" not in text else np.nan
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
         return float(text.replace(",", ""))
     if re.fullmatch(r"-?\d+(\.\d{3})*,\d+", text):
@@ -175,6 +191,7 @@ def _time(cell: Any) -> np.datetime64:
     text = "" if cell is None else str(cell).strip()
     if not _TIME.match(text):
         return np.datetime64("NaT")
+    text = _DAY_FIRST.sub(r"\3-\2-\1", text, count=1)
     date, _, clock = text.replace("/", "-").replace(".", "-", 2).replace("T", " ").partition(" ")
     pieces = date.split("-")
     padded = "-".join(piece.zfill(2) for piece in (*pieces, "1")[:3])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from coflect_widget.config import nearest
 from coflect_widget.projects.quickstart.columns import Column
-from coflect_widget.projects.quickstart.goals import GOALS, with_target
+from coflect_widget.projects.quickstart.goals import GOALS, cells_of, with_target
 from coflect_widget.projects.quickstart.goals.base import spelled
 from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.leaks import leaks
@@ -71,6 +71,7 @@ class Decision:
     Attributes
     ----------
     target, kind, task : str
+        The target is "" where there is none.
     columns : tuple of Column
         What the network is given, as far as its kind uses them.
     said : tuple of str
@@ -94,7 +95,8 @@ def decide(look: Look, choices: Choices) -> Question | Decision:
         If there is nothing to learn, or a choice does not fit the data.
     """
     said: list[str] = []
-    found = _target(look, choices, said)
+    aimless = choices.task in GOALS and not GOALS[choices.task].needs_target
+    found = _no_target(look, choices, said) if aimless else _target(look, choices, said)
     if isinstance(found, Question):
         return found
     target = found
@@ -109,9 +111,9 @@ def decide(look: Look, choices: Choices) -> Question | Decision:
     task = _task(look, target, kind, choices, said)
     if isinstance(task, Question):
         return task
-    values = look.sheet.cells[target.name]
-    used = KINDS[kind].uses(others)
     goal = GOALS[task]
+    values = cells_of(goal, look.sheet, target.name)
+    used = KINDS[kind].uses(others)
     told = goal.about(values)
     coded = goal.coded(values)
     without = len(coded) - int(with_target(goal, values).sum())
@@ -120,11 +122,12 @@ def decide(look: Look, choices: Choices) -> Question | Decision:
     unused = [column.name for column in others if column not in used]
     if unused:
         told.append(f"Not used, as {kind} data: {spelled(unused)}.")
-    if KINDS[kind].by_column and choices.leave_out is None:
+    if KINDS[kind].by_column and goal.needs_target and choices.leave_out is None:
         telling = leaks(look.sheet, used, coded, classes=goal.by_class)
         if telling:
             return _leak(target, [(leak.name, leak.skill) for leak in telling])
-    return Decision(look, target.name, kind, task, tuple(used), (*said, *told))
+    name = target.name if goal.needs_target else ""
+    return Decision(look, name, kind, task, tuple(used), (*said, *told))
 
 
 def _target(look: Look, choices: Choices, said: list[str]) -> Question | Column:
@@ -155,6 +158,25 @@ def _target(look: Look, choices: Choices, said: list[str]) -> Question | Column:
         return able[0]
     options = tuple(Option(c.name, f"{c.name} ({_short(c)})") for c in able)
     return Question("target", "Which column is to be predicted?", options)
+
+
+def _no_target(look: Look, choices: Choices, said: list[str]) -> Column:
+    """What stands for the target where there is none: the column that the data have for one."""
+    if choices.target:
+        raise ValueError(
+            f"task={choices.task!r} has no target; leave target= out, and where {choices.target!r} "
+            f"is not to be told by, leave_out=[{choices.target!r}]"
+        )
+    if look.sheet.target is not None:
+        said.append(f"{look.sheet.target!r} is not looked at: {choices.task} has no target.")
+        return look.column(look.sheet.target)
+    named = [c.name for c in look.speaking if c.name.casefold() in _NAMED]
+    if named:
+        said.append(
+            f"{spelled(named)} may be a target, and is among the columns: leave_out=[{named[0]!r}] "
+            "leaves it out."
+        )
+    return Column("", "empty")
 
 
 def _kind(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.projects.quickstart.goals import GOALS, Goal
+from coflect_widget.projects.quickstart.goals import GOALS, Goal, values_of
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
 from coflect_widget.projects.quickstart.learners import Learner, learner_of
 from coflect_widget.projects.quickstart.reading import read
@@ -35,7 +35,7 @@ class Pipeline:
     inputs : Inputs
     goal : Goal
     target : str
-        Name of the column that is predicted.
+        Name of the column that is predicted; "" where there is none.
     network : mapping
         Plain values of which the model is made.
     model : torch.nn.Module or Forest
@@ -56,7 +56,8 @@ class Pipeline:
         self.network, self.model, self.learner = dict(network), model, learner
 
     def __repr__(self) -> str:
-        return f"<Pipeline: {self.inputs.name}, {self.goal.name} of {self.target!r}>"
+        of = f" of {self.target!r}" if self.target else ""
+        return f"<Pipeline: {self.inputs.name}, {self.goal.name}{of}>"
 
     def preprocess(self, rows: Any) -> NDArray[Any]:
         """What the network takes (N, ...).
@@ -87,9 +88,11 @@ class Pipeline:
     def evaluate(self, rows: Any) -> dict[str, float]:
         """How good the network is on rows that have a target; the first figure is to compare by."""
         sheet = self.inputs.judged(read(rows))
-        if self.target not in sheet.cells:
+        if self.goal.needs_target and self.target not in sheet.cells:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
-        return self.goal.figures(self.outputs(self.preprocess(sheet)), sheet.cells[self.target])
+        outputs = self.outputs(self.preprocess(sheet))
+        wanted = values_of(self.goal, sheet, self.target, self.inputs.transform)
+        return self.goal.figures(outputs, wanted)
 
     def worth_of_columns(self, rows: Any, *, times: int = 5, seed: int = 0) -> dict[str, float]:
         """What each column is worth: how far the first figure falls where its cells are exchanged.

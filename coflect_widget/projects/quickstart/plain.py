@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from coflect_widget.projects.quickstart.goals import Goal
+from coflect_widget.projects.quickstart.goals import Goal, values_of
 from coflect_widget.projects.quickstart.inputs import Inputs
 from coflect_widget.projects.quickstart.sheet import Sheet
 
@@ -26,16 +26,14 @@ def plain_figures(
         Beside the goal's own, which are linear.
     """
     cells = inputs.plain(train)
-    x, y = cells(train), goal.transform(train.cells[target])
+    x, y = cells(train), goal.transform(values_of(goal, train, target, inputs.transform))
     y = y[:, 0] if y.ndim > 1 and y.shape[1] == 1 else y
     estimators = {**goal.plain_estimators(), **(more or {})}
-    known = cells(test)
-    return {
-        name: goal.plain(model, x, y, known, test.cells[target])
-        for name, model in estimators.items()
-    }
+    known, wanted = cells(test), values_of(goal, test, target, inputs.transform)
+    return {name: goal.plain(model, x, y, known, wanted) for name, model in estimators.items()}
 
 
-def guessed(goal: Goal, test: Sheet, target: str) -> float:
+def guessed(inputs: Inputs, goal: Goal, test: Sheet, target: str) -> float:
     """The first figure of who always says the same."""
-    return float(np.float64(goal.guess(test.cells[target])))
+    wanted = values_of(goal, test, target, inputs.transform)
+    return float(np.float64(goal.guess(wanted)))

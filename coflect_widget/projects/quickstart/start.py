@@ -25,6 +25,7 @@ def quickstart(
     model: str | Callable[..., Any] | None = None,
     run_dir: str | Path | None = None,
     batch_size: int | None = None,
+    clusters: int | None = None,
     seed: int = 0,
     **arguments: Any,
 ) -> Any:
@@ -37,16 +38,18 @@ def quickstart(
         or of texts for each class, a DataFrame, arrays (inputs, targets), columns by name.
     target : str, optional
         The column to predict.
-    task : {"classification", "regression", "forecast"}, optional
-        A forecast is of a timeline.
+    task : {"classification", "regression", "clustering", "forecast", "anomaly"}, optional
+        A forecast, and what is unusual, are of a timeline; clusters are of a table, without a
+        target.
     kind : {"table", "text", "image", "series", "timeline"}, optional
         What the data are.
     leave_out : sequence of str, optional
         Columns that the network is not given. An empty one says that none gives the target away.
     yes : bool
         Ask nothing: take what is proposed. What has no proposal is an error.
-    model : {"hist_gradient_boosting", "xgboost"} or callable, optional
-        Who learns, in place of the network that is proposed. Boosted trees are for tables. A class
+    model : {"hist_gradient_boosting", "xgboost", "mini_batch_kmeans", "lstm"} or callable, optional
+        Who learns, in place of what is proposed. Boosted trees and clusters are for tables, an LSTM
+        is for the forecast of a timeline. A class
         or function makes a network of torch. It is called with those of these that it has arguments
         for: ``outputs``, and of a table ``columns``; of texts ``words``, the number of word ids; of
         pictures ``channels``; of series and timelines ``channels`` and ``length``. The network gets
@@ -55,6 +58,8 @@ def quickstart(
     run_dir : path, optional
         Where the run folder is made; ``COFLECT_ROOT`` of the environment, or "runs", if left out.
     batch_size : int, optional
+    clusters : int, optional
+        How many, 2 to 1,000; the number from 2 to 10 with the highest silhouette where left out.
     seed : int
         Of the division of rows, the first weights and the training.
     **arguments
@@ -82,8 +87,9 @@ def quickstart(
     choices = Choices(target, kind, task, None if leave_out is None else _names(leave_out))
     found = look(data)
     make: Any = partial(
-        build, model=model, run_dir=run_dir, batch_size=batch_size, seed=seed, **arguments
-    )
+        build, model=model, run_dir=run_dir, batch_size=batch_size, clusters=clusters, seed=seed,
+        **arguments,
+    )  # fmt: skip
     first = decide(found, choices)
     if isinstance(first, Question) and not yes and _in_notebook():
         from coflect_widget.projects.quickstart.asking.notebook import Asking

@@ -31,6 +31,8 @@ class DataSession(Session):
         How many `train` does where it is told nothing.
     """
 
+    _labelling: Any = None
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -55,6 +57,36 @@ class DataSession(Session):
         if epochs is None and steps is None and self.state == "idle" and not self._resumed:
             epochs = self.epochs
         super().train(epochs, steps=steps)
+
+    def to_label(self, run: Any = None) -> None:
+        """Have the dashboard ask for the classes of requests that a service keeps.
+
+        They are those of ``coflect serve RUN --keep N``, the least sure first. What a person says
+        is on disk at once, as by `Kept.label`, and the sample is trained on from the next epoch on.
+
+        Parameters
+        ----------
+        run : path or run, optional
+            What is served; this session's own run if left out.
+
+        Raises
+        ------
+        ValueError
+            If the run has no pipeline of quickstart, tells no classes, or others than this session.
+        """
+        from coflect_widget.projects.endpoint.kept import kept
+        from coflect_widget.projects.endpoint.labelling import Labelling
+
+        asked = Labelling(self, kept(self.run if run is None else run))
+        if self._labelling is not None:
+            self._labelling.close()
+        self._labelling = asked
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        if self._labelling is not None and not self._elsewhere:
+            self._labelling.close()
+        super().close()
 
     def _of_validation(self) -> Any:
         return self.pipeline.inputs.transform(self.sheet.rows(self.split.validation))
@@ -98,7 +130,7 @@ class DataSession(Session):
             "rows": len(test),
             "figures": judged.evaluate(test),
             "plain": plain_figures(mine.inputs, mine.goal, mine.target, train, test),
-            "guess": guessed(mine.goal, test, mine.target),
+            "guess": guessed(mine.inputs, mine.goal, test, mine.target),
         }
         with replacing(run / name) as part:
             part.write_text(json.dumps(found), encoding="utf-8")

@@ -8,12 +8,14 @@ package whose files are there as well, unless this one has files of the same nam
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,10 +24,14 @@ import yaml
 from coflect_widget.config import nearest
 
 HOME = Path(__file__).parent
+#: Entry points of this group are templates of installed packages: a package whose folder is one.
+ENTRY_POINTS = "coflect.templates"
 _SETTINGS, _ENDING = "template.yaml", ".jinja"
 #: Names of the package's own.
 TEMPLATES = tuple(sorted(one.parent.name for one in HOME.glob(f"*/{_SETTINGS}")))
 _KNOWN = ("words", "over", "variables")
+#: Files of a template's folder that no project gets; an installed one is a package.
+_NO_PART = (_SETTINGS, "__init__.py")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: Files of a template and bytes of one of them, at most.
 _FILES, _BYTES = 1000, 16 * 2**20
@@ -50,7 +56,7 @@ class Template:
 
 
 def template_of(given: str) -> Template:
-    """A template by its name, or by the path of its folder.
+    """A template by its name, by that of an installed package's, or by the path of its folder.
 
     Raises
     ------
@@ -59,11 +65,11 @@ def template_of(given: str) -> Template:
     ValueError
         If its settings are none.
     """
-    folder = HOME / given if given in TEMPLATES else Path(given)
-    if given not in TEMPLATES and not folder.is_dir():
-        raise LookupError(
-            f"there is no template {given!r}, and no such folder; {nearest(given, list(TEMPLATES))}"
-        )
+    installed = _installed()
+    folder = HOME / given if given in TEMPLATES else installed.get(given) or Path(given)
+    if not folder.is_dir():
+        known = nearest(given, [*TEMPLATES, *installed])
+        raise LookupError(f"there is no template {given!r}, and no such folder; {known}")
     settings = _settings(folder)
     unknown = [name for name in settings if name not in _KNOWN]
     if unknown:
@@ -87,6 +93,19 @@ def template_of(given: str) -> Template:
     return Template(tuple(folders), str(settings.get("words", "")), variables)
 
 
+def _installed() -> dict[str, Path]:
+    """Folders of templates that installed packages have, by name; none of their code runs."""
+    found: dict[str, Path] = {}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        if "." in entry.module:  # to find what is below a package is to import that
+            continue
+        spec = importlib.util.find_spec(entry.module)
+        places = [] if spec is None else list(spec.submodule_search_locations or [])
+        if places:
+            found[entry.name] = Path(places[0])
+    return found
+
+
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / _SETTINGS
     if not file.is_file():
@@ -106,13 +125,15 @@ def new(
     *,
     variables: Mapping[str, Any] | None = None,
     git: bool = False,
+    dvc: bool = False,
 ) -> Path:
     """Make a project.
 
     Parameters
     ----------
     template : str
-        "sentiment", "timeseries", "image", "table", or the path of a folder.
+        "sentiment", "timeseries", "image", "table", the name of an installed package's, or the path
+        of a folder.
     path : path
         The project's folder, which is made. Its last part is the project's name: a letter, then up
         to 63 letters, digits, ``-`` and ``_``.
@@ -120,6 +141,8 @@ def new(
         Values for the template, beside ``name``, ``title`` and ``version`` (of this package).
     git : bool
         Begin a git repository with all files added; nothing is committed.
+    dvc : bool
+        Add what DVC needs, as ``dvc init`` does, and a stage that trains. DVC itself is not called.
 
     Returns
     -------
@@ -153,7 +176,10 @@ def new(
         "name": name,
         "title": re.sub(r"[-_]+", " ", name).strip().capitalize(),
         "version": __version__,
+        "dvc": dvc,
     }
+    if dvc:
+        found = replace(found, folders=(*found.folders, HOME / "dvc"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that it is there whole or not at all.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as beside:
@@ -236,7 +262,7 @@ def _files(folder: Path) -> Iterator[str]:
         name = one.relative_to(folder).as_posix()
         if one.is_symlink():
             raise ValueError(f"template {name} is a link; a template holds files and folders alone")
-        if not one.is_file() or name == _SETTINGS:
+        if not one.is_file() or name in _NO_PART:
             continue
         if one.stat().st_size > _BYTES:
             raise ValueError(f"template {name} is larger than {_BYTES >> 20} MiB")

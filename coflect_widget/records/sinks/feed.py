@@ -55,6 +55,10 @@ class Sinks:
         self._settle = settle
         self._feeds = [Feed(handler, run, say, opened) for handler in handlers]
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._feeds)
+
     def start(self) -> None:
         """Begin to tell them; the run's first event is, or soon will be, in the file."""
         if self._feeds:

@@ -63,10 +63,13 @@ class Upload(Sink):
 
     def open(self, run: RunFolder) -> None:
         """Copy what is there; a bucket without rights is said now, not at the end."""
+        from fsspec.asyn import AsyncFileSystem
         from fsspec.core import url_to_fs
 
         self._open = False  # until the place is known to be this run's
         self._files, root = url_to_fs(self._target, **self._options)
+        #: S3 and alike have none, and would make the bucket: of a misspelt name a new one.
+        self._folders = not isinstance(self._files, AsyncFileSystem)
         self._folder = run.path
         #: Of the newest run, where the copy is.
         self.place = f"{str(root).rstrip('/')}/{run.id}"
@@ -116,7 +119,8 @@ class Upload(Sink):
             if stamp is None or self._sent.get(name) == stamp:
                 continue
             place = f"{self.place}/{name}"
-            self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+            if self._folders:
+                self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
             try:
                 self._files.put_file(str(self._folder / name), place)
             except FileNotFoundError:

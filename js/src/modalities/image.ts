@@ -74,7 +74,7 @@ export const IMAGE: Kind = {
   about: "LiveCAM: which regions count. SmoothGrad: which pixels. Consensus: what both mark.",
   hint: "Draw on the picture, or say it in words. Enter submits.",
   example: "ignore borders",
-  question: "Should it go by the yellow frame?",
+  question: "Is the frame the right reason?",
   create: createImage,
   draws: () => false, // a picture has no content beside it
   focus: (_, box) => [...box],

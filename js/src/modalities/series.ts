@@ -336,7 +336,7 @@ export const SERIES: Kind = {
   about: "LiveCAM: which stretches count. SmoothGrad: which steps. Consensus: what both mark.",
   hint: "Drag along the curve, or say it in words. Enter submits.",
   example: "ignore first half",
-  question: "Should it go by the framed steps?",
+  question: "Are these steps the right reason?",
   create: createSeries,
   draws: ({ channels, length }) => Array.isArray(channels) && channels.every(isChannel) && typeof length === "number" && length > 0,
   focus: ({ map_height: channels }, [x0, y0, x1]) => ({ interval: [x0, x1], ...(channels > 1 ? { channel: Math.round(y0 * channels) } : {}) }),

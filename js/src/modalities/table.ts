@@ -168,7 +168,7 @@ export const TABLE: Kind = {
   about: "SmoothGrad: how far each feature moves the class, as the mean over noisy copies of the row.",
   hint: "Click a feature, or say it in words. Enter submits.",
   example: "ignore age",
-  question: "Should it go by the framed feature?",
+  question: "Is this feature the right reason?",
   create: createTable,
   draws: ({ rows }) => Array.isArray(rows) && rows.every(isRow),
   focus({ content, map_width: count }, [x0, , x1]) {

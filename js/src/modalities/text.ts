@@ -276,7 +276,7 @@ export const TEXT: Kind = {
   about: "Integrated: the gradient summed up from no words to these. SmoothGrad: its mean over noisy copies. Consensus: what both mark.",
   hint: "Click a word, or drag over several; or say it. Enter submits.",
   example: "ignore \"great\"",
-  question: "Should it go by the framed words?",
+  question: "Are these words the right reason?",
   create: createText,
   draws: ({ words }) => Array.isArray(words) && words.every(isWord),
   focus: ({ map_width: count }, [x0, , x1]) => ({ words: [Math.round(x0 * count), Math.round(x1 * count)] }),

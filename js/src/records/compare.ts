@@ -2,16 +2,23 @@
 
 import { button, h, setAttr, setHidden } from "../dom";
 import { plural } from "../format";
+import type { Answer } from "./asking";
 import { createCurves, reachedBy } from "./curves";
 import type { Column, Compared } from "./data";
 import { coloursOf, Link } from "./link";
+import { createMaps, type Maps } from "./maps";
 import { createParallel } from "./parallel";
 import { createScatter } from "./scatter";
 import { createTable } from "./table";
 
 const MANY = 7; // runs, above which a colour is a result and not a run
 
-export function createCompare(data: Compared, signal: AbortSignal): HTMLElement {
+export interface CompareView {
+  el: HTMLElement;
+  maps: Maps;
+}
+
+export function createCompare(data: Compared, ask: (sample: number) => Promise<Answer>, signal: AbortSignal): CompareView {
   const { runs, columns, aim } = data;
   const link = new Link(signal);
   const names = runs.map((one) => one.label);
@@ -54,11 +61,13 @@ export function createCompare(data: Compared, signal: AbortSignal): HTMLElement 
   choose(axes.length >= 2 && runs.length > 3 ? "parallel" : "scatter");
 
   const key = result !== undefined && runs.length > MANY ? `Colour: ${aim?.metric ?? ""}, from the worst (violet) to the best (yellow).` : "";
-  return h("div", { class: "cr-body" },
+  const maps = createMaps(names, link, colours, ask, signal);
+  const el = h("div", { class: "cr-body" },
     h("header", { class: "cr-head" }, h("h3", {}, plural(runs.length, "run")), h("span", { class: "cr-note" }, key)),
     h("div", { class: "cr-two" }, curves, h("section", { class: "cr-panel", "aria-label": "Settings and results" }, h("div", { class: "cr-tools" }, ...buttons), parallel.el, scatter.el)),
-    table.el,
+    table.el, maps.el,
   );
+  return { el, maps };
 }
 
 function same(a: Column, b: Column): boolean {

@@ -22,11 +22,20 @@ class Goal(Protocol):
         What the network tells, for sentences.
     outputs : int
         Of the network.
+    needs_target : bool
+        Whether it is learned of a column; what is wanted is the inputs themselves if not.
+    learner : str
+        Who learns it where a person names nobody; "" is the network.
+    said : list of str
+        What was found out of the training part and is worth knowing.
     """
 
     name: ClassVar[str]
     noun: ClassVar[str]
     by_class: ClassVar[bool]
+    needs_target: ClassVar[bool]
+    learner: ClassVar[str]
+    said: list[str]
 
     @property
     def outputs(self) -> int:
@@ -47,6 +56,15 @@ class Goal(Protocol):
     @classmethod
     def about(cls, values: NDArray[Any]) -> list[str]:
         """What there is to say of the targets of all rows."""
+
+    def choose(self, clusters: int) -> None:
+        """Tell so many clusters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no such number, or the goal tells no clusters.
+        """
 
     def fit(self, values: NDArray[Any]) -> None:
         """Learn names or scale from the training part's targets (n,)."""
@@ -87,6 +105,11 @@ class Goal(Protocol):
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Goal:
         """What `state` gave, checked."""
+
+
+def no_clusters(name: str) -> ValueError:
+    """What a goal raises that tells none."""
+    return ValueError(f"clusters= is for task='clustering'; this is {name}, leave clusters= out")
 
 
 def spelled(names: Sequence[str], most: int = 8) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, words_of
-from coflect_widget.projects.quickstart.goals.base import spelled
+from coflect_widget.projects.quickstart.goals.base import no_clusters, spelled
 
 #: Whole numbers with so few values may be names of classes, other numbers with so few.
 _WHOLE, _BROKEN = 20, 10
@@ -25,8 +25,11 @@ class Classes:
     name: ClassVar[str] = "classification"
     noun: ClassVar[str] = "a class"
     by_class: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = True
+    learner: ClassVar[str] = ""
 
     def __init__(self) -> None:
+        self.said: list[str] = []
         self.classes: list[str] = []
 
     @property
@@ -79,6 +82,9 @@ class Classes:
         if few:
             said.append(f"Fewer than {_FEW} rows: {spelled(few)}. Little can be learned of them.")
         return said
+
+    def choose(self, clusters: int) -> None:
+        raise no_clusters(self.name)
 
     def fit(self, values: NDArray[Any]) -> None:
         self.classes = sorted(set(words_of(values)) - {""}, key=_in_order)

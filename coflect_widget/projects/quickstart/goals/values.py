@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, numbers, unit_of
+from coflect_widget.projects.quickstart.goals.base import no_clusters
 
 
 class Values:
@@ -17,8 +18,11 @@ class Values:
     name: ClassVar[str] = "regression"
     noun: ClassVar[str] = "a number"
     by_class: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = True
+    learner: ClassVar[str] = ""
 
     def __init__(self, outputs: int = 1) -> None:
+        self.said: list[str] = []
         self.outputs = outputs
         self.mean, self.std = 0.0, 1.0
 
@@ -46,6 +50,9 @@ class Values:
             f"Numbers from {there.min():g} to {there.max():g}; 90 % lie from {low:g} to {high:g}, "
             f"half of them below {middle:g}."
         ]
+
+    def choose(self, clusters: int) -> None:
+        raise no_clusters(self.name)
 
     def fit(self, values: NDArray[Any]) -> None:
         there = self._numbers(values)

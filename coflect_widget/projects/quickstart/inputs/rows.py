@@ -12,6 +12,7 @@ from coflect_widget.modalities.table import Table
 from coflect_widget.modalities.table.ranges import Ranges, measured
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column
+from coflect_widget.projects.quickstart.goals.clusters import Clusters
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
 from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
 from coflect_widget.projects.quickstart.moments import clock, even
@@ -26,6 +27,7 @@ class Rows(OfRows):
 
     name: ClassVar[str] = "table"
     words: ClassVar[str] = "a table, whose rows have nothing to do with each other"
+    goals: ClassVar[tuple[str, ...]] = (*OfRows.goals, Clusters.name)
     by_column: ClassVar[bool] = True
     steps: ClassVar[int] = 4000
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
+from coflect_widget.records.run import Run
+from coflect_widget.tasks import Task
 
 
 class Learner(Protocol):
@@ -61,6 +63,28 @@ class Learner(Protocol):
 
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         """How many usually are enough."""
+
+    def opened(
+        self, model: Any, run: Run, data: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Task, bytes]:
+        """Backend, task and structure of a model for its maps, of rows that tell shapes alone.
+
+        Parameters
+        ----------
+        model
+            Of this learner, with its weights.
+        run : Run
+            Where it was trained.
+        data : pair of ndarray
+            Inputs and targets.
+        given : mapping
+            What a `Session` is told of the inputs.
+
+        Raises
+        ------
+        ValueError
+            If it has none; see `maps`.
+        """
 
     def arguments(self, goal: Goal) -> dict[str, Any]:
         """What a `Session` is told of it."""

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.backends.trees.backend import TreesBackend
 from coflect_widget.backends.trees.forest import Forest
+from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
+from coflect_widget.records.run import Run
+from coflect_widget.tasks import Task
 
 #: By the name that a person gives as `model`.
 BOOSTED = ("hist_gradient_boosting", "xgboost")
@@ -25,13 +28,14 @@ class Boosted:
     """See `Learner`. With further rows trees are grown anew."""
 
     form = "trees"
-    goes_on = maps = False
+    goes_on, maps = False, True
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def refuses(self, inputs: type[Inputs], goal: type[Goal]) -> str:
-        del goal
+        if not goal.needs_target:
+            return f"trees have no target to learn {goal.noun} from: leave model= out"
         if not inputs.by_column:
             return (
                 f"model={self.name!r} takes rows of a table, whose columns each say something; "
@@ -63,6 +67,16 @@ class Boosted:
     def epochs(self, steps: int, rows: int, batch_size: int) -> int:
         del steps, rows, batch_size
         return _ROUNDS
+
+    def opened(
+        self, model: Any, run: Run, data: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Task, bytes]:
+        del run
+        engine = TreesBackend(
+            model, data, None, num_classes=None, batch_size=len(data[0]), config=Config(),
+            modality=given.get("inputs"),
+        )  # fmt: skip
+        return engine, engine.task, engine.structure()
 
     def arguments(self, goal: Goal) -> dict[str, Any]:
         register_backend(_BACKEND, TreesBackend)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from coflect_widget.projects.quickstart.networks.lstm import LstmNet
 from coflect_widget.projects.quickstart.networks.picture import PictureNet
 from coflect_widget.projects.quickstart.networks.series import ForecastNet, SeriesNet
 from coflect_widget.projects.quickstart.networks.table import TableNet
@@ -20,7 +21,7 @@ from coflect_widget.projects.quickstart.networks.watch import WatchNet
 
 _NETS: dict[str, Any] = {
     "table": TableNet, "text": TextNet, "series": SeriesNet, "image": PictureNet,
-    "forecast": ForecastNet, "watch": WatchNet,
+    "forecast": ForecastNet, "lstm": LstmNet, "watch": WatchNet,
 }  # fmt: skip
 _RATE, _DECAY = 1e-3, 1e-2
 _AT_ONCE = 256

@@ -1,0 +1,74 @@
+"""Which sample's maps a page shows beside each other: it asks by the sample's number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coflect_widget.records.kept_maps import KeptMaps
+from coflect_widget.records.run import Run
+from coflect_widget.ui.inbox import MAX_ID, Receiver
+from coflect_widget.ui.records_view import RecordsView
+
+_LARGEST = 10**9
+
+
+class ShowSample(BaseModel):
+    """Show this sample in all runs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str = Field(min_length=1, max_length=MAX_ID)
+    kind: Literal["sample"]
+    number: int = Field(ge=0, lt=_LARGEST)
+
+
+class MapsBeside:
+    """Answers a page that asks for a sample of the runs compared.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    view : RecordsView
+        Its trait ``_maps`` is set: at first to the sample that most runs have a map of.
+    """
+
+    def __init__(self, runs: Sequence[Run], view: RecordsView) -> None:
+        self._kept = KeptMaps(runs)
+        self._offered = self._kept.offered()
+        self._view = view
+        if self._offered:
+            self._show(self._offered[0])
+            self._inbox = Receiver(self.take)
+            view._controls = self._inbox.model_id
+
+    def take(self, content: Any) -> None:
+        """One message, as it came from a page."""
+        identifier = content.get("id") if isinstance(content, dict) else None
+        if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID:
+            return
+        try:
+            asked = ShowSample.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "message"
+            self._answer(identifier, ok=False, text=f"Not understood: {where}: {first['msg']}")
+            return
+        self._show(asked.number)
+        self._answer(identifier, ok=True, text="")
+
+    def _show(self, sample: int) -> None:
+        beside = self._kept.beside(sample)
+        self._view._maps = {
+            "sample": sample,
+            "offered": self._offered,
+            "shown": [{"run": one.run, "step": one.step, "png": one.png} for one in beside.shown],
+            "without": beside.without,
+            "more": beside.more,
+            "alike": beside.alike,
+        }
+
+    def _answer(self, identifier: str, *, ok: bool, text: str) -> None:
+        self._view.send({"kind": "reply", "id": identifier, "ok": ok, "text": text})
