@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from coflect_widget.modalities import Table as Table
     from coflect_widget.modalities import Text as Text
     from coflect_widget.modalities import register_modality as register_modality
+    from coflect_widget.modalities.volume import slices as slices
     from coflect_widget.projects.audit import audit as audit
     from coflect_widget.projects.demo import demo as demo
     from coflect_widget.projects.endpoint.kept import kept as kept

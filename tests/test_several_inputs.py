@@ -213,3 +213,24 @@ def test_items_that_differ_are_named(make_session):
     wrong[5, 0] = 12
     with pytest.raises(ValueError, match="has the id 12 at index 5"):
         make_session(model, ((data.pictures, wrong), data.labels))
+
+
+class Asked(torch.nn.Module):
+    """Ids that come as floating point are made integers in the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = torch.nn.Embedding(20, 4), torch.nn.Linear(5, 2)
+
+    def forward(self, image, question):
+        asked = self.words(question.long()).mean(1)
+        return self.head(torch.cat([image.mean((2, 3)), asked], 1))
+
+
+def test_ids_as_floating_point_are_refused_with_the_way_out(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((8, 1, 6, 6), dtype=np.float32), np.arange(8) % 2
+    ids = rng.integers(0, 20, (8, 5))
+    with pytest.raises(ValueError, match=r"its input 'question', has whole numbers.*\.long\(\)"):
+        coflect.Session(Asked(), ((images, ids.astype("float32")), labels), run_dir=tmp_path)
+    coflect.Session(Asked(), ((images, ids), labels), run_dir=tmp_path).close()

@@ -6,6 +6,7 @@ rest to them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -59,10 +60,21 @@ class OfScores(OfValues):
     """Outputs (B, 1) are scores of which no target is known: guidance keeps them as they are.
 
     The loss of the training alone says what is right.
+
+    Parameters
+    ----------
+    ops : differentiable.Ops
+    at_first : callable
+        The loss of the first step, about that of who knows nothing; 0 before it.
     """
 
-    def __init__(self, ops: Any) -> None:
+    def __init__(self, ops: Any, at_first: Callable[[], float]) -> None:
         super().__init__(ops, 0.0)
+        self._at_first = at_first
+
+    def ignorance(self, logits: Any) -> float:
+        """Who knows nothing has the loss of the beginning."""
+        return self._at_first()
 
     def cross_entropy(self, logits: Any, targets: Any) -> Any:
         """0 for each row, (B,)."""

@@ -40,7 +40,7 @@ def check_masks(
             if shape[axis] == 1:
                 one = "[0]" if not several else "[:, 0]"
                 raise ValueError(f"{found}: pass {name}{one if first else '[..., 0]'}")
-        axis = several if shape[several] < shape[-1] else len(shape) - 1
+        axis = int(several) if shape[several] < shape[-1] else len(shape) - 1
         raise ValueError(f"{found}: of a channel for each class pass {name}.argmax({axis})")
     if axes != 2:
         raise ValueError(f"{found}; of one class number a sample leave task= out")

@@ -81,7 +81,7 @@ def test_maps_are_of_the_score_and_strokes_keep_it(tmp_path):
         assert found.map.shape == (SIDE, SIDE)
         assert found.map[10:, 10:].mean() > 3 * found.map[:9].mean()
         assert found.top_probs == ()
-        made = session.feedback(5, ignore=(0.8, 0.8, 1, 1))
+        made = session.feedback(5, ignore=(0.8, 0.8, 1, 1), scope="everywhere")
         assert "fill" in made.record.loss
         train(10)
         assert session.metrics["guidance_loss"] > 0

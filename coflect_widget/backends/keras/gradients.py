@@ -128,7 +128,9 @@ class KerasGradients:
 
 def over_places(logits: Any, region: NDArray[np.bool_] | None = None) -> Any:
     """The mean logits (B, classes) of logits (B, classes, H, W) over a region (H, W), or all."""
+    shape = tf.shape(logits)
+    logits = tf.reshape(logits, (shape[0], logits.shape[1], -1))
     if region is None:
-        return tf.reduce_mean(logits, (2, 3))
-    inside = tf.cast(region, logits.dtype)
-    return tf.reduce_sum(logits * inside, (2, 3)) / tf.maximum(tf.reduce_sum(inside), 1.0)
+        return tf.reduce_mean(logits, -1)
+    inside = tf.cast(tf.reshape(region, (-1,)), logits.dtype)
+    return tf.reduce_sum(logits * inside, -1) / tf.maximum(tf.reduce_sum(inside), 1.0)

@@ -78,7 +78,7 @@ class OtherTargets(KerasBackend):
             loss, outputs = self._outputs_alone(batch.inputs, self.targets(own))
             total += float(loss) * len(batch.indices)
             self.count(tally, outputs, own)
-        named = {"loss": total / source.length} | tally.values(source.length)
+        named: dict[str, float] = {"loss": total / source.length} | tally.values(source.length)
         return named | {k: v for k, v in other_metrics(self.keras_model).items() if k not in named}
 
     def count(self, tally: Any, outputs: Any, targets: NDArray[Any]) -> None:

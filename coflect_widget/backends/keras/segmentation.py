@@ -88,7 +88,8 @@ class SegmentationBackend(OtherTargets):
             raise ValueError(
                 f"model fails on a batch of shape {inputs.shape} made from train_data: {error}"
             ) from error
-        if self.modality.members or self.modality.axes != 2:
+        kind = self.modality
+        if kind is None or kind.members or kind.axes != 2:
             raise ValueError(f"{TASK} is for a model of one input, a picture (H, W, C)")
         shape = tuple(getattr(outputs, "shape", ()))
         if len(shape) != 4:
@@ -156,7 +157,8 @@ class SegmentationBackend(OtherTargets):
 
     def targets(self, labels: NDArray[Any]) -> NDArray[Any]:
         if self._target_form == "one-hot":
-            return np.eye(self.num_classes, dtype=np.float32)[labels]
+            rows: NDArray[np.float32] = np.eye(self.num_classes, dtype=np.float32)[labels]
+            return rows
         return labels
 
     def step(self, *given: Any, **more: Any) -> StepOutput:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from coflect_widget.backends.base import batch_cuts
 from coflect_widget.backends.sourced import same_shapes
 from coflect_widget.backends.torch.data import Source
-from coflect_widget.backends.torch.entry import Entry
+from coflect_widget.backends.torch.entry import Entry, refuse_floats_looked_up
 from coflect_widget.backends.torch.modes import Frozen, evaluating
 from coflect_widget.backends.torch.numbers import call, within
 from coflect_widget.backends.torch.outputs import choose, forward_names, mark
@@ -102,6 +102,13 @@ def look_up(model: nn.Module, sources: Sequence[Source], device: torch.device) -
         for source in sources:
             source.set_numbers(count, known)
         return known
+    if any(isinstance(module, nn.Embedding) for module in inner.modules()):
+        with evaluating(inner):
+            for part in (one for one in train.modality.members if not one.modality.whole):
+                where = f"{train.argument}, in its input {part.name!r},"
+                refuse_floats_looked_up(inner, part.of(row), within(inner, row, part), where)
+            if not train.modality.members:
+                refuse_floats_looked_up(inner, row, partial(call, inner), train.argument)
     counts = {}
     for part in (one for one in train.modality.members if one.modality.whole):
         with evaluating(inner), contextlib.suppress(ValueError):  # a model may compare ids alone

@@ -57,8 +57,42 @@ class Entry:
             handle.remove()
 
 
+def refuse_floats_looked_up(
+    model: nn.Module, x: Tensor, call: Callable[[Tensor], Any], name: str
+) -> None:
+    """Raise ValueError where a model looks up whole numbers (1, L) that come as floating point.
+
+    Maps, and what changes inputs a little, would look up others, or none that there is.
+    """
+    if not x.is_floating_point() or x.ndim != 2 or bool((x != x.round()).any()):
+        return
+    ids = x.long()
+    if bool(ids.min() < 0) or bool(ids.min() == ids.max()):
+        return
+    if _names(model, ids, lambda _: call(x))[0]:
+        raise ValueError(
+            f"{name} has whole numbers as floating point, and the model looks each of them up: "
+            "pass them as integers, x.astype('int64') of an array or x.long() of a tensor"
+        )
+
+
 def _name_of(model: nn.Module, x: Tensor, call: Callable[[Tensor], Any]) -> str:
     """Name of the module; whether the pass succeeds does not matter."""
+    same, alike = _names(model, x, call)
+    found = same or alike
+    if not found:
+        raise ValueError(
+            "inputs are whole numbers, and no module of the model looks each of them up: give it a "
+            "torch.nn.Embedding that is called with the ids (B, L) as they are. Where the numbers "
+            "are quantities and no ids, pass them as floating point, inputs.astype('float32')"
+        )
+    return found[0]
+
+
+def _names(
+    model: nn.Module, x: Tensor, call: Callable[[Tensor], Any]
+) -> tuple[list[str], list[str]]:
+    """Modules with rows of their own that are given these numbers, and others of this shape."""
     given_to_model = torch.where(x < 0, ~x, x)
     same: list[str] = []
     alike: list[str] = []
@@ -85,11 +119,4 @@ def _name_of(model: nn.Module, x: Tensor, call: Callable[[Tensor], Any]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    found = same or alike
-    if not found:
-        raise ValueError(
-            "inputs are whole numbers, and no module of the model looks each of them up: give it a "
-            "torch.nn.Embedding that is called with the ids (B, L) as they are. Where the numbers "
-            "are quantities and no ids, pass them as floating point, inputs.astype('float32')"
-        )
-    return found[0]
+    return same, alike

@@ -131,6 +131,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
         self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, any_batch)
+        self._at_first = 0.0  # loss of the first step
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
@@ -166,6 +167,8 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         if losses.dtype.is_complex:
             raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
         kept = losses.clone().float()
+        if self._scored is not None and not self._at_first:  # the first step waits for a device
+            self._at_first = max(0.0, float(torch.nan_to_num(kept.mean())))
         return kept, torch.zeros(len(kept), dtype=torch.int64), None
 
     def step_output(
@@ -179,7 +182,8 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         """`logits` are what `observed` gave; the loss of the step is their mean."""
         mean = logits.mean() if loss is None else loss
         on_cpu = isinstance(mean, Tensor) and mean.device.type == "cpu"
-        return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, None)
+        added = guidance_loss.detach() if isinstance(guidance_loss, Tensor) else None
+        return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, added)
 
     losses_of_output = staticmethod(losses_of_output)
     concatenate = staticmethod(one_piece)
@@ -237,7 +241,8 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     def guided(self) -> TorchGuided | None:
         if self._scored is None:
             return None
-        return TorchGuided(self._scored, self.read_rows, self._device, OfScores(TorchOps()))
+        ops = OfScores(TorchOps(), lambda: self._at_first)
+        return TorchGuided(self._scored, self.read_rows, self._device, ops)
 
     def set_guidance(self, guidance: Any) -> str:
         if self._scored is None:

@@ -81,7 +81,8 @@ def losses_of_graph(loss: Any, labels: Tensor, words: int) -> Tensor | None:
         known = targets != NO_LABEL
         each = -kept.gather(1, torch.where(known, targets, 0)[:, None])[:, 0].float()
         each, known = torch.where(known, each, 0).view(rows, -1), known.view(rows, -1)
-        return each.sum(1) / known.sum(1).clamp(min=1)
+        found: Tensor = each.sum(1) / known.sum(1).clamp(min=1)
+    return found
 
 
 def losses_of_output(model: nn.Module, keywords: dict[str, Any], output: Any) -> Tensor:
