@@ -26,6 +26,7 @@ def run(tmp_path_factory):
     return session.run.path
 
 
+@pytest.mark.slow
 def test_evaluate_export_and_report(run, tmp_path, capsys):
     found = answer("evaluate", run, *MINE, "--resamples", 20, "--no-plots")
     kept = json.loads((run / "evaluations" / "eval_001" / "metrics.json").read_text())

@@ -102,6 +102,7 @@ class OwnLoss(transformers.Trainer):
         return F.cross_entropy(logits[:, :-1].mT, labels[:, 1:])
 
 
+@pytest.mark.slow
 def test_a_trainer_whose_losses_cannot_be_told_trains_all_the_same(tmp_path):
     net, data = model(), rows()
     arguments = transformers.TrainingArguments(

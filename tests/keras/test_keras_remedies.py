@@ -238,6 +238,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_another_engine_of_keras_says_which_works(tmp_path):
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)

@@ -139,6 +139,7 @@ def test_a_recurrent_net_has_the_map_and_the_terms_that_need_no_layer(make):
     assert found.map.max() > 0
 
 
+@pytest.mark.slow
 def test_a_guided_training_on_rows_of_another_kind(make, monkeypatch):
     monkeypatch.setattr(registry, "_registered", {})
     x, y = rows(600, 1, leaking=True)

@@ -47,6 +47,7 @@ def test_a_training_with_pause_stroke_overlay_undo_stop_and_checkpoint(make_sess
     assert session.state == "finished"
 
 
+@pytest.mark.slow
 def test_the_effect_is_measured_by_the_weights_of_both_steps(make_session, shapes):
     images, labels = shapes.images.transpose(0, 2, 3, 1)[:64], shapes.labels[:64]
     session = make_session(

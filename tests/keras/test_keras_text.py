@@ -80,7 +80,7 @@ def test_a_decoy_is_seen_marked_and_gone(make):
     assert session.undo(strokes[0]).undone
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "mean"])
+@pytest.mark.parametrize("kind", [pytest.param("LSTM", marks=pytest.mark.slow), "mean"])
 def test_nets_that_are_told_what_is_padding(make, kind):
     data = coflect.data.reviews(400, LENGTH, leak=0.97)
     session = make(net(kind, len(data.words)), tf.data.Dataset.from_tensor_slices(

@@ -45,6 +45,7 @@ def tokenizer_of(data):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_bert_of_hugging_faces_trainer_that_pads_each_batch(make_session, tmp_path):
     import transformers
 

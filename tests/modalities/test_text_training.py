@@ -23,7 +23,9 @@ def share_on(session, data, count=6):
     return np.mean(mass), np.mean(strongest)
 
 
-@pytest.mark.parametrize("kind", ["convolutions", "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["convolutions", pytest.param("transformer", marks=pytest.mark.slow)]
+)
 def test_a_decoy_is_seen_marked_and_gone(make_session, kind):
     data = coflect.data.reviews(800, LENGTH, leak=0.97)
     other = coflect.data.reviews(400, LENGTH, seed=1)

@@ -75,7 +75,6 @@ def test_what_does_not_fit_is_left_alone_and_said(tmp_path: Path, text: str, sai
 def test_doctor_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert said == doctor()
     assert kernels().used in said
     assert kernels().why in said
     lines = dict(line.split(None, 1) for line in said.splitlines())

@@ -132,6 +132,7 @@ print(session.state, session.metrics["step"], session.run.checkpoints.last.reaso
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.slow
 def test_a_child_forked_within_a_loop_leaves_it_to_its_parent(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", IN_A_LOOP.format(runs=str(tmp_path))],

@@ -75,6 +75,7 @@ def run_in(project, *words):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_one_trains(tmp_path):
     project = new("table", tmp_path / "customers")
     config = project / "config.yaml"

@@ -286,7 +286,7 @@ def test_an_open_review_window_names_the_riskiest_sample(begin):
     )
 
 
-@pytest.mark.parametrize("noise", [0.3, 1.2])
+@pytest.mark.parametrize("noise", [0.3, pytest.param(1.2, marks=pytest.mark.slow)])
 def test_a_healthy_training_is_left_alone(begin, caplog, noise):
     caplog.set_level(logging.INFO, "coflect")
     session = begin(quadrants(2048, noise=noise), quadrants(512, 1, noise=noise), forecast_every=8)

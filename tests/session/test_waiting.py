@@ -159,6 +159,7 @@ def test_a_dashboard_that_no_browser_shows_does_not_make_it_wait(make_session, s
     assert isinstance(answered(session.wait), NonFiniteLossError)
 
 
+@pytest.mark.slow
 def test_a_notebook_that_runs_without_a_browser_ends_with_the_error(tmp_path):
     cells = [
         f"""

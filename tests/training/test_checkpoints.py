@@ -384,7 +384,9 @@ def test_a_failure_leaves_a_checkpoint_that_loads(make_session, shapes):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
-@pytest.mark.parametrize("own", [False, True], ids=["train", "loop"])
+@pytest.mark.parametrize(
+    "own", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["train", "loop"]
+)
 def test_sigterm_leaves_a_checkpoint_and_ends_the_process(tmp_path, own):
     loop = """
         for x, y in session.loop(torch.utils.data.DataLoader(data, 16), epochs=10**6):

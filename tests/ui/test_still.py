@@ -144,6 +144,7 @@ def test_the_widget_and_what_is_left_of_it_are_two_outputs(notebook):
     assert "<script" not in left["data"]["text/html"]
 
 
+@pytest.mark.slow
 def test_a_notebook_that_only_closes_shows_its_last_state_too(tmp_path):
     saved = executed(tmp_path, [*TRAINS, "session.close()"])
     assert re.search(

@@ -111,6 +111,7 @@ def test_what_cannot_be_exported_leaves_nothing(trained, data, tmp_path):
     assert sorted((run.path / "exports").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_model_in_training_is_exported_beside_it(make_session, data, monkeypatch):
     readers, rows = [], Reopened.rows
 
