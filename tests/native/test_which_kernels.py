@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coflect_widget.cli import doctor, main
+from coflect_widget.cli import main
 from coflect_widget.native import ABI, kernels
 
 _STORE = """
