@@ -21,7 +21,7 @@ def executor():
 def make_session(make_session, executor):
     """Sessions with that worker; with executor=None they start their own."""
 
-    def make(**arguments):
-        return make_session(**{"executor": executor, **arguments})
+    def make(*given, **arguments):
+        return make_session(*given, **{"executor": executor, **arguments})
 
     return make

@@ -50,9 +50,11 @@ def no_picture(
         )
     if len(shape) == 2 and min(shape) > 1:
         looks, way = f"series of {shape[0]} channels", 'series train with inputs="series"'
+    elif len(shape) == 4:
+        looks = "volumes or videos"
+        way = "those of two slices or more train as the only input of a torch model"
     elif len(shape) not in (1, 2, 3):
-        looks = "volumes or videos" if len(shape) == 4 else "something else"
-        way = "such inputs are not supported so far"
+        looks, way = "something else", "such inputs are not supported so far"
     elif whole and len(shape) == 1:
         return (
             f"{found}, which look like token ids or categories; pass token ids as whole numbers, "
