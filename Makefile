@@ -108,11 +108,11 @@ sinks: $(SINKS_VENV)/.ready
 
 # Without photographs in COFLECT_DATA the second one makes stand-ins.
 notebooks:
-	COFLECT_EPOCHS=2 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	COFLECT_EPOCHS=2 $(ONE_THREAD) $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 --timeout=900 -n 2 --dist loadfile $(NOTEBOOKS)
 
 e2e:
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "e2e and not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "e2e and not slow"
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SINKS_VENV) node_modules runs build dist
