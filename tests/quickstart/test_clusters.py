@@ -100,5 +100,5 @@ def test_what_does_not_fit_clusters(tmp_path, given, says):
 def test_two_clusters_need_more_rows_and_not_fewer_clusters():
     goal = Clusters()
     goal.choose(2)
-    with pytest.raises(ValueError, match="2 different rows .* for 2 clusters; give more rows"):
+    with pytest.raises(ValueError, match=r"2 different rows .* for 2 clusters; give more rows"):
         goal.fit(np.array([[0.0], [1.0], [1.0]]))

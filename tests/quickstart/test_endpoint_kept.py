@@ -1,7 +1,6 @@
 """Requests that are kept become a queue, which a person labels and a network is trained on."""
 
 import json
-import os
 import stat
 
 import numpy as np
