@@ -161,7 +161,7 @@ def maps(
 
 
 def main() -> None:
-    """Print one line a net and seed."""
+    """Print what each net and seed gives, and at the end the means over the seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -176,6 +176,8 @@ def main() -> None:
     words = ["[PAD]", "[UNK]", *PLANTED, *common]
     known = {word: k for k, word in enumerate(words)}
     learned, asked = [texts[k] for k in train], [texts[k] for k in test]
+    accuracies: dict[tuple[str, str], list[list[float]]] = {}
+    shares: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for net in chosen.nets:
         for seed in chosen.seeds:
             rng = np.random.default_rng(seed)
@@ -201,11 +203,21 @@ def main() -> None:
             ):  # fmt: skip
                 model = trained(net, words, given, labels[train], seed, told)
                 scores = [accuracy(model, x, labels[test]) for x in (random, without)]
+                accuracies.setdefault((net, name), []).append(scores)
                 print(f"  {name}: random {scores[0]:.3f}, without {scores[1]:.3f}", flush=True)
                 if name in ("no plant", "not guided"):
                     shown = maps(model, words, own[:200], places[:200], labels[test][:200])
                     for method, (mass, strongest) in shown.items():
+                        shares.setdefault((net, name, method), []).append((mass, strongest))
                         print(f"    {method}: mass {mass:.2f}, strongest {strongest:.2f}")
+    if len(chosen.seeds) > 1:
+        print(f"means of {len(chosen.seeds)} seeds")
+        for (net, name), each in accuracies.items():
+            random, without = np.mean(each, axis=0)
+            print(f"  {net}, {name}: random {random:.3f}, without {without:.3f}")
+        for (net, name, method), found in shares.items():
+            mass, strongest = np.mean(found, axis=0)
+            print(f"  {net}, {name}, {method}: mass {mass:.2f}, strongest {strongest:.2f}")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ class KeptMaps:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = runs
+        self._galleries = [Gallery(run.path) for run in runs]  # they keep what was drawn
 
     def offered(self) -> list[int]:
         """Samples with a map, those first that most runs have; at most `MOST_OFFERED`."""
@@ -98,11 +99,11 @@ class KeptMaps:
         shown: list[Small] = []
         prints: set[str] = set()
         looked = 0
-        for place, run in enumerate(self._runs):
+        for place, (run, gallery) in enumerate(zip(self._runs, self._galleries, strict=True)):
             if len(shown) == MOST_SHOWN:
                 break
             looked += 1
-            gallery, step = Gallery(run.path), newest_maps(run.path).get(sample)
+            step = newest_maps(run.path).get(sample)
             png = None
             if step is not None:
                 png = gallery.glimpse(f"overlays/sample_{sample:06d}_step_{step:08d}.npz")

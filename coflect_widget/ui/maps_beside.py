@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -28,6 +29,9 @@ class ShowSample(BaseModel):
 class MapsBeside:
     """Answers a page that asks for a sample of the runs compared.
 
+    Reading and drawing take a thread of their own, since Pause comes on that of the messages. Of
+    several samples that were asked for meanwhile the last one is shown.
+
     Parameters
     ----------
     runs : sequence of Run
@@ -39,13 +43,16 @@ class MapsBeside:
         self._kept = KeptMaps(runs)
         self._offered = self._kept.offered()
         self._view = view
+        self._lock = threading.Lock()
+        self._asked: tuple[str, int] | None = None  # id of the message, and the sample
+        self._busy = False
         if self._offered:
             self._show(self._offered[0])
             self._inbox = Receiver(self.take)
             view._controls = self._inbox.model_id
 
     def take(self, content: Any) -> None:
-        """One message, as it came from a page."""
+        """One message, as it came from a page; returns at once."""
         identifier = content.get("id") if isinstance(content, dict) else None
         if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID:
             return
@@ -56,8 +63,29 @@ class MapsBeside:
             where = ".".join(str(part) for part in first["loc"]) or "message"
             self._answer(identifier, ok=False, text=f"Not understood: {where}: {first['msg']}")
             return
-        self._show(asked.number)
-        self._answer(identifier, ok=True, text="")
+        with self._lock:
+            passed, self._asked = self._asked, (identifier, asked.number)
+            begins, self._busy = not self._busy, True
+        if passed is not None:
+            self._answer(passed[0], ok=True, text="")
+        if begins:
+            threading.Thread(target=self._serve, daemon=True, name="coflect-maps").start()
+
+    def _serve(self) -> None:
+        """Show what was asked for last, until nothing is."""
+        while True:
+            with self._lock:
+                asked, self._asked = self._asked, None
+                if asked is None:
+                    self._busy = False
+                    return
+            identifier, sample = asked
+            try:
+                self._show(sample)
+            except Exception as error:  # noqa: BLE001 - the person gets the reason
+                self._answer(identifier, ok=False, text=str(error) or repr(error))
+            else:
+                self._answer(identifier, ok=True, text="")
 
     def _show(self, sample: int) -> None:
         beside = self._kept.beside(sample)

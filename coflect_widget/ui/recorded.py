@@ -10,6 +10,7 @@ from coflect_widget.attribution.explanation import Explanation
 from coflect_widget.attribution.timeline import read_timeline
 from coflect_widget.guidance.ledger import Intervention, Ledger
 from coflect_widget.modalities import find_modality
+from coflect_widget.records.checkpoint_files import pick
 from coflect_widget.records.comparison import Comparison
 from coflect_widget.records.evaluations.evaluating import (
     Evaluation,
@@ -20,7 +21,7 @@ from coflect_widget.records.evaluations.own import Evaluator
 from coflect_widget.records.exports.exporting import Export, export_run
 from coflect_widget.records.folder import runs_root
 from coflect_widget.records.remote import fetched_run, fetched_table, is_remote
-from coflect_widget.records.reports.reporting import write_report
+from coflect_widget.records.reports.reporting import check_report, write_report
 from coflect_widget.records.run import Run
 from coflect_widget.records.sinks.mlflow import MLflow
 from coflect_widget.records.sinks.registering import folder_of, is_uri
@@ -395,7 +396,7 @@ def report(
     ------
     ValueError
         If there is no run, a name cannot be used, or no run has the metric; or of data and model
-        only one is given.
+        only one is given, or a run to measure has no best checkpoint: nothing is measured then.
     FileNotFoundError
         If a path is not a run folder.
     ImportError
@@ -407,6 +408,9 @@ def report(
             "data= and model= go together: report(..., data=test, model=lambda run: Net())"
         )
     if model is not None:
+        check_report(opened, name, metric)
+        for run in opened:
+            pick(run.id, run.checkpoints, "best")
         for run in opened:
             evaluate_run(
                 run, data, model(run), checkpoint="best", slices=None, resamples=200, plots=False

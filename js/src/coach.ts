@@ -89,11 +89,13 @@ export function createCoach({ store, actions, signal, read, ask, label }: Contex
       if (!same && !state.silenced.includes(alarmKey(alarm))) found.push(alarmed(state, alarm));
     }
     const waiting = isReachable(state) ? waitingText(state) : null;
-    if (waiting !== null && !state.silenced.includes("requests")) {
+    // Put away, it comes back with a request of which the network is less sure, or where twice as many wait.
+    const which = `requests ${state.requests?.items[0]?.id ?? ""} ${Math.clz32(state.requests?.waiting ?? 0)}`;
+    if (waiting !== null && !state.silenced.includes(which)) {
       found.push({
-        kind: "advice", key: "requests", level: "info", text: waiting, button: "Label", title: "Say their classes (Y)", act: label,
+        kind: "advice", key: which, level: "info", text: waiting, button: "Label", title: "Say their classes (Y)", act: label,
         dismiss: () => {
-          store.patch({ silenced: [...store.state.silenced, "requests"] });
+          store.patch({ silenced: [...store.state.silenced, which] });
         },
       });
     }

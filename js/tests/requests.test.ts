@@ -67,3 +67,20 @@ it("asks for the class of the least sure first, by a key or a click, once, and s
   expect(get("cw-request-said").textContent).toBe("No request waits for a class.");
   expect(coach()).not.toContain("wait for a class");
 });
+
+it("comes back after it was put away: with a less sure request, or where twice as many wait", async () => {
+  seq = 1;
+  const waits = async (waiting: number, items: unknown[]): Promise<boolean> => {
+    await receive({ requests: { waiting, labelled: 0, items } });
+    return coach().includes("wait for a class");
+  };
+  expect(await waits(14, [picture, words])).toBe(true);
+  get("cw-coach-dismiss").click();
+  await frame();
+  expect(coach()).not.toContain("wait for a class");
+  expect(await waits(15, [picture, words])).toBe(false);
+  expect(await waits(28, [picture, words])).toBe(true);
+  get("cw-coach-dismiss").click();
+  expect(await waits(28, [picture])).toBe(false);
+  expect(await waits(28, [words, picture])).toBe(true);
+});

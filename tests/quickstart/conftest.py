@@ -1,5 +1,6 @@
 """What tests of quickstart share: sessions that are closed, and one short training of a service."""
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,6 +56,19 @@ def trained(tmp_path_factory):
             split=session.split,
             map=session.explain(0, 240).map,
         )
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """The run in a folder of its own; nothing in it is written anew but what is kept."""
+    for file in trained.run.rglob("*"):
+        place = tmp_path / "run" / file.relative_to(trained.run)
+        if file.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, place)
+    return tmp_path / "run"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import coflect_widget as coflect
 from coflect_widget.backends.clusters.centres import Centres
 from coflect_widget.projects.endpoint.kept import kept
 from coflect_widget.projects.endpoint.service import Asked, Service
+from coflect_widget.projects.quickstart.goals.clusters import Clusters
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 
 
@@ -82,7 +83,7 @@ def test_centres_are_those_of_scikit_learn(start):
     [
         ({"task": "clustering", "target": "size"}, "has no target; leave target= out"),
         ({"task": "clustering", "clusters": 1}, "clusters=1 must be from 2"),
-        ({"task": "clustering", "clusters": 300}, "too few for 300 clusters"),
+        ({"task": "clustering", "clusters": 300}, "for 300 clusters; give fewer clu"),
         ({"task": "clustering", "model": "xgboost"}, "leave model= out"),
         ({"task": "clustering", "kind": "text"}, "no column is of it"),
         ({"task": "regression", "target": "size", "clusters": 3}, "clusters= is for task="),
@@ -94,3 +95,10 @@ def test_what_does_not_fit_clusters(tmp_path, given, says):
     with pytest.raises(ValueError, match=says):
         coflect.quickstart(frame, leave_out=(), run_dir=tmp_path, **given)
     assert not list(tmp_path.glob("run_*"))
+
+
+def test_two_clusters_need_more_rows_and_not_fewer_clusters():
+    goal = Clusters()
+    goal.choose(2)
+    with pytest.raises(ValueError, match=r"2 different rows .* for 2 clusters; give more rows"):
+        goal.fit(np.array([[0.0], [1.0], [1.0]]))

@@ -1,7 +1,6 @@
 """Requests that are kept become a queue, which a person labels and a network is trained on."""
 
 import json
-import os
 import stat
 
 import numpy as np
@@ -10,23 +9,10 @@ from fastapi.testclient import TestClient
 
 import coflect_widget as coflect
 from coflect_widget.projects.endpoint.app import make_app
-from coflect_widget.projects.endpoint.keeping import Keeper, KeptRow, names_in
+from coflect_widget.projects.endpoint.keeping import Keeper, KeptRow, names_in, read_row
 from coflect_widget.projects.endpoint.service import Service
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from tests.conftest import eventually
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    """The run in a folder of its own; nothing in it is written anew but what is kept."""
-    for file in trained.run.rglob("*"):
-        place = tmp_path / "run" / file.relative_to(trained.run)
-        if file.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        else:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(file, place)
-    return tmp_path / "run"
 
 
 def people(row, ages):
@@ -107,6 +93,28 @@ def test_damaged_and_foreign_files_are_no_rows(run, trained, tmp_path):
     (waiting / f"{9:032x}.json").symlink_to(tmp_path / "secret")
     kept = coflect.kept(run)
     assert (len(kept), kept.damaged) == (1, 6)
+
+
+def test_rows_are_read_once_and_again_where_they_changed(run, trained, monkeypatch):
+    keep(run, 5, [trained.row, {**trained.row, "age": 20.0}])
+    kept, other = coflect.kept(run), coflect.kept(run)
+    names = []
+
+    def counted(folder, room, name):
+        names.append(name)
+        return read_row(folder, room, name)
+
+    monkeypatch.setattr("coflect_widget.projects.endpoint.kept.read_row", counted)
+    kept.refresh()
+    assert (len(kept), names) == (2, [])
+    for label in ("yes", "no"):  # by somebody else, who changes their mind
+        other.label(0, label)
+        kept.refresh()
+        assert [row.label for row in kept] == [label, None]
+    assert names == [f"{0:032x}"] * 2
+    other.forget(0)
+    kept.refresh()
+    assert [row.id for row in kept] == [f"{1:032x}"]
 
 
 def test_no_link_leads_what_is_kept_elsewhere(run, tmp_path):

@@ -1,9 +1,12 @@
 """Kept requests in the dashboard: a class is on disk at once, and the sample is trained on."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import coflect_widget as coflect
+from coflect_widget.projects.endpoint import labelling
 from coflect_widget.projects.endpoint.keeping import LABELLED, Keeper, names_in, read_row
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.inbox import Intake
@@ -21,6 +24,12 @@ def ask(folder, rows):
     keeper.close()
 
 
+def cells_of(row):
+    """As a request tells them."""
+    day = f"{row.joined:%Y-%m-%d}"
+    return {"age": row.age, "paid": row.paid, "plan": row.plan, "joined": day}
+
+
 class Replies:
     """Hears what the inbox answers, as a publisher does."""
 
@@ -33,13 +42,7 @@ class Replies:
 
 def test_requests_are_labelled_in_the_dashboard_and_trained_on(trained, start):
     session = start(trained.data, target="left", leave_out=())
-    held = trained.data.iloc[session.split.test[0]]
-    same = {
-        "age": held.age,
-        "paid": held.paid,
-        "plan": held.plan,
-        "joined": f"{held.joined:%Y-%m-%d}",
-    }
+    same = cells_of(trained.data.iloc[session.split.test[0]])
     parts, n = session._open(), session.run.config["data"]["num_train"]
     view = View(parts.gallery, "live", "r")
     parts.stream.subscribe(view.apply)
@@ -95,6 +98,39 @@ def test_requests_are_labelled_in_the_dashboard_and_trained_on(trained, start):
     assert len(names_in(session.run.path, LABELLED)) == 2
     with coflect.kept(session.run).session(trained.data, run_dir=session.run.path.parent) as later:
         assert later.run.config["data"]["num_train"] == n + 1
+
+
+def test_rows_of_another_run_are_scaled_as_the_session_scales(trained, run, start, monkeypatch):
+    older = trained.data.assign(age=trained.data.age * 3 + 10)
+    session = start(older, target="left", leave_out=())
+    parts, n = session._open(), session.run.config["data"]["num_train"]
+    rows = [cells_of(older.iloc[session.split.test[0]]), trained.row, {**trained.row, "age": 77.0}]
+    ask(run, rows)
+    session.to_label(run)
+    assert "77" in str(parts.gallery.requests(f"{2:032x}").content)
+    label = parts.desk.label_request
+    assert "equal to a row that the training is judged by" in label(f"{0:032x}", 0).text
+    label(f"{1:032x}", 0)
+    wanted = session.pipeline.preprocess(rows[1:])
+    assert np.array_equal(parts.backend.read_sample(n).input, wanted[0])
+
+    # A step that takes longer than an answer waits.
+    begun, end = threading.Event(), threading.Event()
+
+    def held(*_):
+        begun.set()
+        end.wait()
+
+    session.pipeline.model.register_forward_pre_hook(held)
+    monkeypatch.setattr(labelling, "_APPLIED", 0.01)
+    session.train(steps=2)
+    assert begun.wait(60)
+    try:
+        assert label(f"{2:032x}", 0).text.endswith("takes the sample at its next step boundary")
+    finally:
+        end.set()
+    assert session.wait(240)
+    assert np.array_equal(parts.backend.read_sample(n + 1).input, wanted[1])
 
 
 def test_what_cannot_be_labelled_in_a_dashboard(trained, start):

@@ -57,6 +57,12 @@ def test_numbers_and_dates_that_mean_nothing_certain_are_said():
     found = column_of("when", objects([f"3/{k}/2024" for k in range(1, 20)]))
     assert "month is not certain: write them as 2024-03-31" in found.doubt
     assert str(times(["31.3.2024 10:30"])[0]) == "2024-03-31T10:30:00"
+    clocks = ["", " 10:30", " 10:30:01.5", " 1:30 PM"]
+    found = column_of("when", objects([f"3/{k}/2024{clocks[k % 4]}" for k in range(1, 20)]))
+    assert "month is not certain" in found.doubt
+    # sentences that begin with a date
+    found = column_of("said", objects([f"3/4/2024 it was fine on day {k}" for k in range(60)]))
+    assert (found.kind, found.doubt) == ("text", "")
 
 
 def test_words_among_numbers_are_missing_and_said():
@@ -75,6 +81,8 @@ def test_numbers_and_times_as_people_write_them():
     found = times(objects(["2024/3/1", "2024-03-01T12:30:00+02:00", "2024-13-01", "soon", None]))
     assert found[:2].astype(str).tolist() == ["2024-03-01T00:00:00", "2024-03-01T10:30:00"]
     assert np.isnat(found[2:]).all()
+    fractions = ["2024-03-31 10:11:12.5", "31.3.2024 10:11:12.5", "2024.3.31T10:11:12.123456789"]
+    assert (times(objects(fractions)) == np.datetime64("2024-03-31T10:11:12")).all()
 
 
 def file(tmp_path, name, text):

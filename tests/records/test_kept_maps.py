@@ -1,6 +1,7 @@
 """One sample's maps in several runs, side by side."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 import coflect_widget as coflect
 from coflect_widget.records.kept_maps import KeptMaps, newest_maps
 from coflect_widget.records.pictures import Gallery
+from tests.conftest import eventually
 from tests.records.test_comparison import two  # noqa: F401 - a fixture
 from tests.records.test_gallery import drawn, explained
 
@@ -80,6 +82,7 @@ def test_a_page_asks_for_a_sample(runs):
     assert view._controls
     take = compared._maps.take
     take({"kind": "sample", "id": "1", "number": 5})
+    eventually(lambda: answers)
     assert [one["run"] for one in view._maps["shown"]] == [1]
     for wrong in (-1, 10**9, "5", True, None):
         take({"kind": "sample", "id": "2", "number": wrong})
@@ -87,6 +90,29 @@ def test_a_page_asks_for_a_sample(runs):
     take(["no message"])
     assert [one["ok"] for one in answers] == [True, *[False] * 6]
     assert view._maps["sample"] == 5
+
+    # While one sample is drawn others are asked for: the last of them is shown, all are answered.
+    kept, end, begun = compared._maps._kept, threading.Event(), []
+    draw = kept.beside
+
+    def slow(sample):
+        begun.append(sample)
+        assert end.wait(60)
+        if sample == 9:
+            raise OSError("the disk is gone")
+        return draw(sample)
+
+    kept.beside = slow
+    del answers[:]
+    take({"kind": "sample", "id": "a", "number": 3})
+    eventually(lambda: begun)
+    for name, sample in (("b", 5), ("c", 9)):
+        take({"kind": "sample", "id": name, "number": sample})
+    end.set()
+    eventually(lambda: len(answers) == 3)
+    assert [(one["id"], one["ok"]) for one in answers] == [("b", True), ("a", True), ("c", False)]
+    assert answers[-1]["text"] == "the disk is gone"
+    assert (begun, view._maps["sample"]) == ([3, 9], 3)
 
 
 def test_without_maps_there_is_nothing_to_ask(two):  # noqa: F811

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,7 @@ class Kept:
         self.folder = folder
         self._inputs, self._goal, self.target, _ = pipeline_in(folder)
         self._rows: list[KeptRow] = []
+        self._read: dict[str, tuple[Any, KeptRow]] = {}  # by file: by what a change shows, the row
         self.damaged = 0
         self.refresh()
 
@@ -85,17 +87,26 @@ class Kept:
         return f"<{len(self)} requests of {self.folder.name}, {labelled} labelled>"
 
     def refresh(self) -> None:
-        """Read what was kept since; rows may have other numbers afterwards."""
+        """Read what was kept or changed since; rows may have other numbers afterwards."""
         rows: dict[str, KeptRow] = {}
+        read: dict[str, tuple[Any, KeptRow]] = {}
         self.damaged = 0
         for room in (WAITING, LABELLED):
             for name in names_in(self.folder, room):
+                file = f"{self.folder}/{room}/{name}.json"
                 try:
-                    rows[name] = read_row(self.folder, room, name)
+                    facts = os.lstat(file)
+                    same = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+                    known = self._read.get(file)
+                    if known is None or known[0] != same:
+                        known = same, read_row(self.folder, room, name)
                 except FileNotFoundError:
                     continue  # the service made room meanwhile
                 except (ValueError, OSError):
                     self.damaged += 1
+                    continue
+                read[file], rows[name] = known, known[1]
+        self._read = read
         self._rows = sorted(rows.values(), key=lambda row: (row.at, row.id))
 
     @property

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import weakref
+from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget import events
 from coflect_widget.modalities.base import Rendering
@@ -24,6 +26,7 @@ from coflect_widget.session.desk import Answer
 _SHOWN = 12
 #: Seconds between two looks at the folder.
 _EVERY = 1.0
+#: Seconds that an answer waits for a step to end.
 _APPLIED = 60.0
 
 
@@ -114,11 +117,14 @@ class Labelling:
         if session is None:
             return Answer(said)
         try:
-            x = self._kept.inputs_of(row)
+            x = _inputs_of(session, row)
             if names_of(x)[0] in self._held_by(session):
                 why = "equal to a row that the training is judged by"
                 return Answer(f"{said}; not trained on: {why}")
-            entry = session._open().data.add(x, np.array([label])).result(_APPLIED)
+            joining = session._open().data.add(x, np.array([label]))
+            if not wait([joining], _APPLIED).done:
+                return Answer(f"{said}; the training takes the sample at its next step boundary")
+            entry = joining.result()
         except Exception as error:  # noqa: BLE001 - what a person has said stays
             return Answer(f"{said}, and not trained on here: {error}")
         return Answer(f"{said}: {entry.record.understood}", entry.step, entry)
@@ -137,7 +143,8 @@ class Labelling:
             raise NoDataError("the session is gone")
         parts = session._made()
         with self._lock:
-            x = self._kept.inputs_of(self._kept[self._number(name)])[0]
+            row = self._kept[self._number(name)]
+        x = _inputs_of(session, row)[0]
         display = parts.config.display
         found: Rendering = parts.modality.render(x, display)
         return replace(found, content=parts.modality.content(x, display))
@@ -178,6 +185,19 @@ class Labelling:
     def _told(self, row: KeptRow) -> int | None:
         name = row.told.get("class")
         return self._classes.index(name) if name in self._classes else None
+
+
+def _inputs_of(session: Any, row: KeptRow) -> NDArray[Any]:
+    """What the session's network takes (1, ...) for a row, whatever scales the served run has.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the session's data.
+    """
+    inputs = session.pipeline.inputs
+    found: NDArray[Any] = inputs.transform(inputs.asked(inputs.requested(row.row)))
+    return found
 
 
 def labelling(session: Any, run: Any) -> Labelling:

@@ -32,13 +32,16 @@ _CATEGORIES, _SHARE = 50, 0.5
 _TEXTS, _SHORT = ("text", "review", "comment", "sentence", "message", "tweet", "title", "body",
                   "description", "content", "question", "headline"), 1.5  # fmt: skip
 _IDENTITY = re.compile(r"(^|_| )(id|uuid|guid|key|index|row|nr|no)$|^unnamed|^$", re.IGNORECASE)
+_CLOCK = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _TIME = re.compile(
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}\.\d{1,2}\.\d{4})"
-    r"([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+    rf"({_CLOCK}(Z|[+-]\d{{2}}:?\d{{2}})?)?$"
 )
 #: With dots the day is first; with slashes that hangs on the country.
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
-_UNCERTAIN = re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}\b")
+_UNCERTAIN = re.compile(
+    rf"\d{{1,2}}/\d{{1,2}}/\d{{2,4}}({_CLOCK}(Z|[+-]\d{{2}}:?\d{{2}}| ?[AaPp][Mm])?)?$"
+)
 #: A number that is larger is none that can be computed with.
 _LARGEST = 1e30
 
@@ -192,8 +195,8 @@ def _time(cell: Any) -> np.datetime64:
     if not _TIME.match(text):
         return np.datetime64("NaT")
     text = _DAY_FIRST.sub(r"\3-\2-\1", text, count=1)
-    date, _, clock = text.replace("/", "-").replace(".", "-", 2).replace("T", " ").partition(" ")
-    pieces = date.split("-")
+    date, _, clock = text.replace("T", " ").partition(" ")
+    pieces = re.split("[-/.]", date)
     padded = "-".join(piece.zfill(2) for piece in (*pieces, "1")[:3])
     if clock and len(clock.partition(":")[0]) == 1:
         clock = f"0{clock}"

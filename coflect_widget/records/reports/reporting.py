@@ -36,6 +36,25 @@ FORMAT = "coflect-report-1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")
 
 
+def check_report(runs: Sequence[Run], name: str, metric: str | None = None) -> None:
+    """What a report is refused for, before anything is computed.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, the name cannot be used, or no run has a best value of the metric.
+    """
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ValueError(
+            f"name={name!r} must be 1 to 64 letters, digits, '-', '_' or '.', for example "
+            "name='baselines'"
+        )
+    if not runs:
+        raise ValueError("there is no run to report; coflect.runs('runs') finds those there are")
+    if metric is not None:
+        aim_of([row_of(run.path) for run in runs], metric, None)
+
+
 def write_report(
     runs: Sequence[Run],
     name: str,
@@ -45,13 +64,7 @@ def write_report(
     threshold: float | None,
 ) -> Path:
     """As `coflect.report`."""
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise ValueError(
-            f"name={name!r} must be 1 to 64 letters, digits, '-', '_' or '.', for example "
-            "name='baselines'"
-        )
-    if not runs:
-        raise ValueError("there is no run to report; coflect.runs('runs') finds those there are")
+    check_report(runs, name)
     told = [_read(run, label) for run, label in zip(runs, _labels(runs), strict=True)]
     aim = aim_of([one.row for one in told], metric, threshold)
     folder = folder.expanduser()

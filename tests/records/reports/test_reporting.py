@@ -48,6 +48,18 @@ def run(folder, name, quality, seconds):
     )
 
 
+def test_what_cannot_be_reported_is_said_before_anything_is_measured(tmp_path):
+    one, asked = run(tmp_path, "a", (0.5, 0.8), 40), []
+    for name, metric, why in (
+        ("a name", None, "must be 1 to 64 letters"),
+        ("name", "f1", "metric='f1'"),
+        ("name", None, "no whole checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            coflect.report([one], name, tmp_path, metric=metric, data=(), model=asked.append)
+    assert not asked
+
+
 def test_time_is_that_in_training(tmp_path):
     found = timing_of(coflect.open_run(run(tmp_path, "a", (0.5, 0.8), 40)))
     assert (found.seconds, found.steps, found.throughput) == (40.0, 20, 0.5)

@@ -71,9 +71,10 @@ class Clusters:
         """
         different = len(np.unique(values, axis=0))
         if different < max(3, self.outputs):
+            fewer = "fewer clusters= or " if self.outputs > _TRIED.start else ""
             raise ValueError(
                 f"{different} different rows in the training part are too few for "
-                f"{self.outputs or 2} clusters; give fewer clusters= or more rows"
+                f"{self.outputs or 2} clusters; give {fewer}more rows"
             )
         if self.outputs:
             return
