@@ -69,6 +69,10 @@ class Volume(Image):
             )
         return Volume(depth), to_sheet(inputs)
 
+    def as_given(self, inputs: Any) -> Any:
+        """Volumes (B, C, D, H, W) of sheets (B, C, rows x H, columns x W)."""
+        return from_sheet(inputs, self.depth)
+
     def assumed(self, x: Array) -> str:
         """What inputs of four dimensions were taken for."""
         del x
