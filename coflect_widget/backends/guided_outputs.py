@@ -65,7 +65,8 @@ class OfScores(OfValues):
     ----------
     ops : differentiable.Ops
     at_first : callable
-        The loss of the first step, about that of who knows nothing; 0 before it.
+        How large the losses of the first step were, about those of who knows nothing; not
+        negative, and 0 before that step.
     """
 
     def __init__(self, ops: Any, at_first: Callable[[], float]) -> None:

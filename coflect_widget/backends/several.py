@@ -133,6 +133,8 @@ class Packing:
             self.single = self.single or laid_out(x[0] if lead else x)
         if self.single is None:
             return x
+        if lead:
+            self.single.unpacked(x[0], where)  # the first one must be a sample, and not a part
         self.single, x = self.single.unpacked(x, where)
         return x
 

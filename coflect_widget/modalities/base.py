@@ -170,6 +170,9 @@ class Modality(Protocol):
             If they cannot be of this kind; the message names `argument` and says what to do.
         """
 
+    def as_given(self, inputs: Any) -> Any:
+        """A batch (B, ...) as the model takes it: the way back of `unpacked` where `lays_out`."""
+
     def fitted(
         self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
     ) -> Modality:

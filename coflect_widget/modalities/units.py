@@ -62,6 +62,10 @@ class Units:
         del argument
         return self, inputs
 
+    def as_given(self, inputs: Any) -> Any:
+        """As they are."""
+        return inputs
+
     def fitted(
         self, inputs: Iterable[Array], argument: str, numbers: Sequence[int] | None = None
     ) -> Any:

@@ -85,6 +85,7 @@ def test_what_weights_spread_over_processes_cannot_do_is_refused(make_session, m
         ({"val": coflect.data.synthetic(n=8)}, "no val_data=.*in all processes"),
         ({"loss": torch.nn.CrossEntropyLoss()}, "no loss="),
         ({"task": "segmentation"}, r"only classes and task='own_loss' are followed"),
+        ({"task": "own_loss", "score": lambda model, x: model(x)[:, 0]}, "no score=; leave it out"),
     ):
         with pytest.raises(ValueError, match=words):
             make_session(model=model, **more)

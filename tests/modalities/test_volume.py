@@ -77,6 +77,21 @@ def test_a_box_is_of_all_slices_or_of_one():
             marked(wrong)
 
 
+def test_a_mask_moves_to_another_place_of_a_slice_that_there_is():
+    kind, sheets = Volume().unpacked(volumes(np.random.default_rng(0), 1)[0], "x")
+    extent, rng = kind.extent(sheets[0]), np.random.default_rng(0)
+    (box,) = kind.regions({"slice": 1, "box": (0.25, 0.25, 0.75, 0.5)}, "ignore", extent)
+    mask = kind.mask(box, extent)
+    steps = kind.moves(extent, 40, rng)
+    assert len({tuple(by) for by in steps.tolist()}) == 40
+    masks = [kind.moved(mask[None], sheets, by)[0] for by in steps]
+    assert not any(np.array_equal(one, mask) for one in masks)
+    masks += [kind.elsewhere(mask, sheets[0], rng) for _ in range(40)]
+    found = np.array([from_sheet(one, DEPTH).sum((1, 2)) for one in masks])
+    assert (found.max(1) == mask.sum()).all()  # in one slice, and nothing beside all slices
+    assert set(found.argmax(1)) == set(range(DEPTH))
+
+
 @pytest.mark.parametrize("as_items", [False, True])
 def test_a_training_on_volumes_is_shown_explained_and_guided(as_items, make_session):
     x, y = volumes(np.random.default_rng(0))
@@ -131,6 +146,8 @@ def test_what_is_no_volume_or_another_one_is_refused():
         kind.unpacked(x[:, :, :4], "val_data")
     with pytest.raises(ValueError, match=r"volumes\[:, None\]"):
         VOLUME.unpacked(x[:, 0, 0], "train_data")
+    with pytest.raises(ValueError, match=r"shape \(5, 8, 8\).*volumes\[:, None\]"):
+        coflect.Session(Net(), (x[:, 0], y), inputs="volume")
     with pytest.raises(ValueError, match="no map of inputs of the kind 'volume'"):
         coflect.Session(Net(), (x, y), config={"attribution": {"method": "livecam"}})
 

@@ -110,6 +110,24 @@ def test_a_language_model_shows_the_words_that_its_score_hangs_on(tmp_path):
         assert found.map.argmax() == 32  # the model reads one word at a time
 
 
+def test_a_loss_below_zero_gives_strokes_their_strength(tmp_path):
+    x, left = located()
+    model = Locator()
+    inputs, wanted = torch.from_numpy(x[:BATCH]), torch.from_numpy(left[:BATCH])
+    with session_of(tmp_path, Items([{"image": one} for one in x]), model, score=left_of) as made:
+        backend = made._backend
+        first = (left_of(model, inputs) - wanted).square().detach() - 5  # a log-density, say
+        backend.observed(BATCH, None, None, torch.full((BATCH,), torch.inf))
+        assert backend._at_first is None
+        backend.observed(BATCH, None, None, first)
+        backend.observed(BATCH, None, None, 9 * first)
+        assert backend._at_first == pytest.approx(-float(first.mean()))
+        made.feedback(5, ignore=(0.8, 0.8, 1, 1), scope="everywhere")
+        added = [torch.as_tensor(made.guidance_loss(inputs, None, first.mean())) for _ in range(4)]
+        assert max(added) > 0
+        assert backend.state({}).rest["at_first"] == backend._at_first
+
+
 def broken(model, inputs):
     raise RuntimeError("no head called boxes")
 

@@ -248,8 +248,8 @@ class KerasBackend(Exports, KeepsState, Meanings):
             # what is exchanged may take its targets along
             moved = targets if prepared.targets is labels else self.targets(prepared.targets)
             found = self._guided(prepared, inputs, (targets, moved), weights, metrics=metrics)
-            logits, loss, extra, finite = found
-            labels = prepared.targets
+            logits, loss, extra, finite, as_prepared = found
+            labels = prepared.targets if as_prepared else labels
         if not bool(finite):
             batch = Batch(indices, np.asarray(inputs), labels)
             raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
@@ -280,11 +280,11 @@ class KerasBackend(Exports, KeepsState, Meanings):
 
     def _guided(
         self, prepared: Any, inputs: Any, both: tuple[Any, Any], weights: Any, *, metrics: bool
-    ) -> tuple[Any, Any, Any, Any]:
-        """Logits, task loss, guidance term and whether the task loss is finite.
+    ) -> tuple[Any, Any, Any, Any, bool]:
+        """Logits, task loss, guidance term, whether the task loss is finite, and whose they are.
 
-        `both` are the targets of the batch as it came, and of what guidance made of it. What fails
-        of the guidance is taken out of force.
+        `both` are the targets of the batch as it came, and of what guidance made of it, which the
+        last value is true for. What fails of the guidance is taken out of force.
         """
         guidance, (targets, moved) = self._guidance, both
         why: str | Exception
@@ -302,18 +302,18 @@ class KerasBackend(Exports, KeepsState, Meanings):
             if bool(finite):
                 named = prepared.now.term if prepared.now else ""
                 guidance.fail("exchange" if isinstance(why, str) else named, why)
-            return logits, loss, None, finite
+            return logits, loss, None, finite, False
         if prepared.exchanged:
             guidance.exchanged_step_done(inputs)
         if prepared.now is None:
-            return logits, loss, None, finite
+            return logits, loss, None, finite, True
         checked = guidance.settle(
             prepared, Checked(*found), loss, scaled=scales_loss(self.keras_model)
         )
         if checked is not None:
-            return logits, loss, checked.value, finite
+            return logits, loss, checked.value, finite, True
         self._forget_guided_steps()  # they may have been compiled without the term that raised
-        return logits, loss, None, finite
+        return logits, loss, None, finite, True
 
     def _forget_guided_steps(self) -> None:
         self._steps = {way: step for way, step in self._steps.items() if len(way) == 1}

@@ -6,6 +6,7 @@ items of any form, and what the model gives is never kept.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from coflect_widget.backends.base import StepOutput, WeightSpec
 from coflect_widget.backends.guided_outputs import OfScores
 from coflect_widget.backends.sourced import SourcedBackend
+from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.backends.torch.any_items import TASK, ItemSource
 from coflect_widget.backends.torch.checks import check_model, choose_device
 from coflect_widget.backends.torch.guidance import TorchGuided
@@ -38,6 +40,7 @@ from coflect_widget.backends.torch.token_losses import losses_of_output
 from coflect_widget.backends.torch.weights import WeightCopies, specs
 from coflect_widget.config import Config
 from coflect_widget.modalities import LISTED, Modality
+from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks import OwnLoss
 
 NO_MAPS = (
@@ -131,7 +134,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
         self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, any_batch)
-        self._at_first = 0.0  # loss of the first step
+        self._at_first: float | None = None  # how large the losses of the first step were
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
@@ -167,8 +170,9 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         if losses.dtype.is_complex:
             raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
         kept = losses.clone().float()
-        if self._scored is not None and not self._at_first:  # the first step waits for a device
-            self._at_first = max(0.0, float(torch.nan_to_num(kept.mean())))
+        if self._scored is not None and self._at_first is None:  # the first step waits for a device
+            size = float(kept.abs().mean())  # a log-density or a reward may be below 0
+            self._at_first = size if math.isfinite(size) else None
         return kept, torch.zeros(len(kept), dtype=torch.int64), None
 
     def step_output(
@@ -241,7 +245,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     def guided(self) -> TorchGuided | None:
         if self._scored is None:
             return None
-        ops = OfScores(TorchOps(), lambda: self._at_first)
+        ops = OfScores(TorchOps(), lambda: self._at_first or 0.0)
         return TorchGuided(self._scored, self.read_rows, self._device, ops)
 
     def set_guidance(self, guidance: Any) -> str:
@@ -272,7 +276,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         inputs = torch.from_numpy(rows).to(self._device)
         return inputs, torch.zeros(len(rows), dtype=torch.int64, device=self._device)
 
-    # --- weights ----------------------------------------------------------------------------------
+    # --- weights, and what a training goes on with ------------------------------------------------
 
     def begin(self) -> None:
         """Seed all that a data set may draw from; a training that is gone on with draws on."""
@@ -287,6 +291,15 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
 
     def weight_specs(self) -> list[WeightSpec]:
         return specs(self.model)
+
+    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
+        found = super().state(memory, own_loop=own_loop)
+        found.rest["at_first"] = self._at_first
+        return found
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        self._at_first = rest.get("at_first")
+        super().restore(weights, rest, guidance)
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
         return self._copies.copy(self.model, destination)

@@ -21,7 +21,7 @@ from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.portable import ExportError, Inputs, Outputs, missing
 from coflect_widget.backends.torch.numbers import apart, takes_mask
 from coflect_widget.backends.torch.outputs import forward_names, logits_of
-from coflect_widget.backends.torch.several import SheetCall, noted
+from coflect_widget.backends.torch.several import noted
 from coflect_widget.backends.torch.state import from_tree, tensor_of
 from coflect_widget.backends.torch.structure import rebuild
 from coflect_widget.records.trees import Arrays
@@ -199,8 +199,8 @@ class Exports:
             for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
                 inputs = batch.inputs
                 how = noted(self.model)
-                if isinstance(how, SheetCall):
-                    inputs = how.arguments(inputs)[0]
+                if how is not None:
+                    inputs = how.exported(inputs)
                 if isinstance(inputs, Tensor):
                     given: tuple[Tensor, ...] = (inputs,)
                     if not inputs.is_floating_point():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.several import Form, Packing, is_several
-from coflect_widget.modalities.volume import from_sheet
+from coflect_widget.modalities import Modality
 
 _NOTE = "_coflect_row"
 
@@ -37,6 +37,10 @@ class RowCall(NamedTuple):
         """The shape of a batch as the model takes it."""
         return ", ".join(f"{(len(inputs), *cut.shape)} for {cut.name!r}" for cut in self.cuts)
 
+    def exported(self, rows: Tensor) -> Any:
+        """A batch as a model apart from its training takes it."""
+        return rows
+
     def arguments(self, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What the model takes by place and by name."""
         parts: dict[str, Any] = {}
@@ -57,28 +61,31 @@ class RowCall(NamedTuple):
         return ((values_,) if self.form == "tuple" else values_), more
 
 
-class SheetCall(NamedTuple):
-    """How a model of volumes is called with sheets (B, C, rows x H, columns x W)."""
+class LaidOutCall(NamedTuple):
+    """How a model is called with inputs (B, ...) that are kept laid out as something else."""
 
-    depth: int
+    kind: Modality
+
+    def exported(self, rows: Tensor) -> Any:
+        """See `RowCall.exported`."""
+        return self.kind.as_given(rows)
 
     def arguments(self, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """See `RowCall.arguments`."""
-        return (from_sheet(rows, self.depth),), {}
+        return (self.kind.as_given(rows),), {}
 
     def shown(self, inputs: Tensor) -> str:
         """The shape of a batch as the model takes it."""
         return str(tuple(self.arguments(inputs)[0][0].shape))
 
 
-Call = RowCall | SheetCall
+Call = RowCall | LaidOutCall
 
 
 def row_call(packing: Packing, takes: tuple[str, ...]) -> Call | None:
     """How the model of a session is called; None where it takes samples as they are kept."""
     if packing.modality is None:
-        depth = getattr(packing.single, "depth", None)
-        return None if depth is None else SheetCall(depth)
+        return None if packing.single is None else LaidOutCall(packing.single)
     parts = packing.modality.members
     cuts = tuple(Cut(p.name, p.start, p.stop, p.given, p.modality.whole) for p in parts)
     named = [cut.name for cut in cuts]

@@ -7,6 +7,7 @@ forecast, and a person pauses, turns knobs and stops. Maps, strokes and checkpoi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -205,13 +206,29 @@ class SpreadBackend(Spread):
 class SpreadLossBackend(Spread, OwnLossBackend):
     """The same for losses of a loop of the user's own, of data and outputs of any form."""
 
+    def _with_score(self, score: Any) -> Any:
+        """Raise ValueError: a score would call the model."""
+        raise ValueError(SPREAD.format(what="score=", instead="; leave it out"))
 
+
+def _with_arguments_of(backend: type) -> Callable[[Any], Any]:
+    """Let a factory be asked which arguments it takes: those of a backend."""
+
+    def told(factory: Any) -> Any:
+        factory.__signature__ = inspect.signature(backend)
+        return factory
+
+    return told
+
+
+@_with_arguments_of(TorchBackend)
 def for_model(model: Any, train_data: Any, val_data: Any, **more: Any) -> Any:
     """The backend of a torch model: another one where its weights are spread over processes."""
     spread = isinstance(model, nn.Module) and is_spread(model)
     return (SpreadBackend if spread else TorchBackend)(model, train_data, val_data, **more)
 
 
+@_with_arguments_of(OwnLossBackend)
 def for_losses(model: Any, train_data: Any, val_data: Any, **more: Any) -> Any:
     """The same for losses of a loop of the user's own."""
     spread = isinstance(model, nn.Module) and is_spread(model)

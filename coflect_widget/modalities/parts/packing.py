@@ -62,7 +62,8 @@ def find_parts(
         kind, shape = kinds.get(name), given
         if kind is None:
             kind = recognise(x)
-            if not kind.recognises(x):  # what is taken where nothing is recognised
+            # What is taken where nothing is recognised, or is laid out where it stands alone.
+            if kind.lays_out or not kind.recognises(x):
                 kind, shape = plain, (math.prod(given),)
                 if shape[0] > _MOST_FEATURES:
                     raise ValueError(

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coflect_widget.modalities.base import Array, BoolArray, Modality, Region
 from coflect_widget.modalities.image import Image
 from coflect_widget.modalities.image.regions import Box, parse_roi
-from coflect_widget.modalities.volume.sheet import grid, to_sheet
+from coflect_widget.modalities.volume.sheet import from_sheet, grid, to_sheet
 
 _FORMS = (
     "a box (x0, y0, x1, y1) of all slices, or of one {'slice': 3, 'box': (x0, y0, x1, y1)}, in "
@@ -67,6 +68,10 @@ class Volume(Image):
                 "give all as many"
             )
         return Volume(depth), to_sheet(inputs)
+
+    def as_given(self, inputs: Any) -> Any:
+        """Volumes (B, C, D, H, W) of sheets (B, C, rows x H, columns x W)."""
+        return from_sheet(inputs, self.depth)
 
     def assumed(self, x: Array) -> str:
         """What inputs of four dimensions were taken for."""
@@ -126,6 +131,23 @@ class Volume(Image):
     def alike(self, mask: BoolArray) -> list[BoolArray]:
         """The same place: a mirror image of a sheet would be another slice."""
         return [mask] if mask.any() else []
+
+    def elsewhere(self, mask: BoolArray, x: Array, rng: np.random.Generator) -> BoolArray:
+        """Moved, and mirrored or not, within each slice and from slice to slice."""
+        found: BoolArray = to_sheet(super().elsewhere(from_sheet(mask, self.depth), x, rng))
+        return found
+
+    def moves(
+        self, extent: tuple[int, ...], count: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """By slices (n, 3), and by rows and columns of a slice."""
+        rows, columns = grid(self.depth)
+        return super().moves((self.depth, extent[0] // rows, extent[1] // columns), count, rng)
+
+    def moved(self, masks: BoolArray, inputs: Array, by: NDArray[np.int64]) -> BoolArray:
+        """See `Modality.moved`."""
+        found: BoolArray = to_sheet(super().moved(from_sheet(masks, self.depth), inputs, by))
+        return found
 
     def window(self, extent: tuple[int, ...]) -> tuple[int, ...]:
         """A square of 6 % of a slice."""
