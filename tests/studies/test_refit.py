@@ -6,6 +6,7 @@ import torch
 
 import coflect_widget as coflect
 from coflect_widget.backends.last_layer import Linear
+from coflect_widget.backends.torch.last_layer import TorchLastLayer
 from coflect_widget.studies.refit import Rows, figures, fitted, halves, importance, shuffled
 from tests.conftest import tiny_cnn
 from tests.studies.test_proof import cheating
@@ -152,3 +153,27 @@ def test_a_model_without_a_last_linear_layer_is_refused(tmp_path):
         pytest.raises(ValueError, match="no linear layer of the model gives its logits"),
     ):
         session.refit()
+
+
+def tied(model):
+    first = torch.nn.Linear(6, 6)
+    first.weight = model[1].weight
+    return torch.nn.Sequential(first, model)
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (lambda m: torch.nn.utils.weight_norm(m[1]), "are computed from other"),
+        (lambda m: torch.nn.utils.parametrizations.weight_norm(m[1]), "are computed from other"),
+        (lambda m: torch.nn.utils.spectral_norm(m[1]), "are computed from other"),
+        (tied, "'1.1', shares its weights with '0'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, which finds weight_norm old
+def test_weights_that_are_not_the_layers_own_are_refused(made, text):
+    model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(6, 6))
+    other = made(model)
+    model = other if isinstance(other, torch.nn.Sequential) else model
+    with pytest.raises(ValueError, match=text):
+        TorchLastLayer(model, model, torch.from_numpy, np.ones((3, 6), np.float32))
