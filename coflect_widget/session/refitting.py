@@ -59,6 +59,8 @@ class Refitting:
         What it acts on.
     snapshot : callable () -> callable () -> Snapshot
         Copies the present weights.
+    keep : callable ()
+        Takes a checkpoint, while nothing trains.
     seed : int
     """
 
@@ -74,6 +76,7 @@ class Refitting:
         findings: Finder,
         tell: Telling,
         snapshot: Callable[[], Callable[[], Snapshot]],
+        keep: Callable[[], object],
         seed: int,
     ) -> None:
         self._folder = folder
@@ -86,6 +89,7 @@ class Refitting:
         self._findings = findings
         self._tell = tell
         self._snapshot = snapshot
+        self._keep = keep
         self._seed = seed
 
     # --- while nothing trains --------------------------------------------------------------------
@@ -162,6 +166,9 @@ class Refitting:
             author = self._tell.author
             data = events.Undone(id=entry.id, author=author, understood=entry.understood)
             self._tell.durably(data, recorded, entry)
+            if not self._loop.running:  # a training shows and keeps its weights by itself
+                self._loop.snapshot_now()
+                self._keep()
 
         when_applied(self._controls.submit(apply), recorded)
         return recorded

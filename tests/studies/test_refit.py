@@ -7,6 +7,7 @@ import torch
 import coflect_widget as coflect
 from coflect_widget.backends.last_layer import Linear
 from coflect_widget.backends.torch.last_layer import TorchLastLayer
+from coflect_widget.records.checkpoint_files import read_checkpoint
 from coflect_widget.studies.refit import Rows, figures, fitted, halves, importance, shuffled
 from tests.conftest import tiny_cnn
 from tests.studies.test_proof import cheating
@@ -91,6 +92,9 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
 
         session.undo(told)
         assert equal(state_of(session), before)
+        assert session._parts.checkpoints.drain()
+        newest = read_checkpoint(session.run.checkpoints.last).weights
+        assert np.array_equal(newest[f"{layer}.weight"], before[f"{layer}.weight"].numpy())
         again = session.refit(data=cheating(240, 3, planted=False))
         now, run = state_of(session), session.run.path
         with pytest.raises(ValueError, match="at least 40"):
@@ -103,6 +107,11 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
         session.train(steps=1)
         assert session.wait(240)
         further = state_of(session)
+        x, y = cheating(192, 1)
+        for _ in session.loop([(x[:24], y[:24])], validate=False):  # of one's own
+            session.observe(np.arange(24), torch.zeros(24, 2), torch.from_numpy(y[:24]))
+        told = session.refit(data=(x, 1 - y))
+        assert session.prove(told, seeds=2, say=lambda text: None).cost == 0
     # From before it, and made again at its step.
     start = coflect.open_run(run).checkpoints[f"before-{again.id}"]
     with session_of(tmp_path, resume=start) as session:
