@@ -167,9 +167,8 @@ class Refitting:
             author = self._tell.author
             data = events.Undone(id=entry.id, author=author, understood=entry.understood)
             self._tell.durably(data, recorded, entry)
-            if (
-                in_force and not self._loop.running
-            ):  # a training shows and keeps its weights by itself
+            # A training shows and keeps its weights by itself.
+            if in_force and not self._loop.running:
                 self._loop.snapshot_now()
                 self._keep()
 

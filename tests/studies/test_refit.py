@@ -138,7 +138,8 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
         kept = [one.seq for one in session.run.checkpoints]
         session.undo(again.id)
         assert session._parts.checkpoints.drain()
-        assert [one.seq for one in session.run.checkpoints] == kept  # one of now would not know of the undo
+        # One of now would not know of the undo.
+        assert [one.seq for one in session.run.checkpoints] == kept
         session.train(steps=1)
         assert session.wait(240)
         name = f"{layer}.weight"
