@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+_PART = re.compile(r".+\.[0-9a-f]{12}\.part")
 _ABANDONED = 3600.0  # seconds, after which nobody writes a part any more
 
 
@@ -50,6 +51,17 @@ def replacing(file: Path, *, lasting: bool = True) -> Iterator[Path]:
         raise
     if lasting:
         sync_folder(file.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left of any file of a folder that nobody else writes to."""
+    if folder.is_symlink():  # in a folder of others it may lead anywhere
+        return
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for one in found:
+            if _PART.fullmatch(one.name):
+                with contextlib.suppress(OSError):
+                    Path(one.path).unlink()
 
 
 def _remove_abandoned(file: Path) -> None:

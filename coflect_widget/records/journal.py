@@ -12,7 +12,7 @@ import errno
 import os
 from pathlib import Path
 
-from coflect_widget.records.durable import sync_folder
+from coflect_widget.records.durable import sweep, sync_folder
 from coflect_widget.records.locks import hold_for_writing
 
 #: Files beside it that are written once, at the start.
@@ -54,7 +54,8 @@ class Journal:
         # Readable: what a deleted file holds is written again where its folder comes back.
         self._file = self.path.open("a+b", buffering=0)
         self._size = self._file.seek(0, os.SEEK_END)
-        hold_for_writing(self._file)
+        if hold_for_writing(self._file):
+            sweep(folder / "overlays")  # pictures have other names each time
         sync_folder(folder)
         # Some network disks number a file anew each time; then only its name can be looked for.
         self._numbered = self._is_mine()

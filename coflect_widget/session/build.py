@@ -218,6 +218,7 @@ def build(
         findings,
         tell,
         snapshot,
+        lambda: checkpoints.now("asked"),
         config.seed,
     )
     unkept = partial(Unkept, backend.without_weights)

@@ -59,6 +59,8 @@ class Refitting:
         What it acts on.
     snapshot : callable () -> callable () -> Snapshot
         Copies the present weights.
+    keep : callable ()
+        Takes a checkpoint, while nothing trains.
     seed : int
     """
 
@@ -74,6 +76,7 @@ class Refitting:
         findings: Finder,
         tell: Telling,
         snapshot: Callable[[], Callable[[], Snapshot]],
+        keep: Callable[[], object],
         seed: int,
     ) -> None:
         self._folder = folder
@@ -86,6 +89,7 @@ class Refitting:
         self._findings = findings
         self._tell = tell
         self._snapshot = snapshot
+        self._keep = keep
         self._seed = seed
 
     # --- while nothing trains --------------------------------------------------------------------
@@ -109,7 +113,7 @@ class Refitting:
         inputs, labels = self._held_out(data)
         layer = self._backend.last_layer(inputs[:2])
         rows, before = Rows(layer.features(inputs), labels), layer.weights()
-        some, rest = halves(rows, self._seed)
+        some, rest = halves(before, rows, self._seed)
         after = fitted(before, some, importance(before, some))
         name = self._steering.ledger.new_id()
         keep(f"before-{name}")
@@ -157,11 +161,16 @@ class Refitting:
             entry = self._steering.ledger[intervention]
             if not entry.undone:
                 self._put(self._current(entry), "before")
+            in_force = entry in self._steering.ledger.taken  # or else it is still to come
             entry = self._steering.ledger.undo(intervention)
             self._steering.effects.undone(intervention, self._loop.step)
             author = self._tell.author
             data = events.Undone(id=entry.id, author=author, understood=entry.understood)
             self._tell.durably(data, recorded, entry)
+            # A training shows and keeps its weights by itself.
+            if in_force and not self._loop.running:
+                self._loop.snapshot_now()
+                self._keep()
 
         when_applied(self._controls.submit(apply), recorded)
         return recorded
@@ -190,7 +199,7 @@ class Refitting:
         }
         now = self._snapshot()()
         for seed in range(seeds):
-            some, rest = halves(fit.rows, self._seed + seed)
+            some, rest = halves(fit.before, fit.rows, self._seed + seed)
             weights = importance(fit.before, some)
             layers = {
                 "untreated": fit.before,
@@ -295,7 +304,7 @@ class Refitting:
             raise ValueError(
                 f"the training has gone on since {name}, and the last layer with it: close() this "
                 f"session, and Session(..., resume=run.checkpoints['before-{name}']) goes on from "
-                "before the refit"
+                f"before the refit; session.undo('{name}') there, before train(), leaves it out"
             )
         later = [
             one.id

@@ -225,11 +225,12 @@ class Tries(Held):
             If a training is under way in this kernel, several processes train this model, or
             somebody ends the proof.
         """
-        parts = self._at_rest("prove()")
+        entry = self._open().steering.ledger[self._name(intervention)]
+        refit = entry.record.refit is not None
+        parts = self._at_rest("prove()", makes_steps=not refit)
         random = parts.backend.draw_states()
         try:
-            entry = parts.steering.ledger[self._name(intervention)]
-            if entry.record.refit is not None:
+            if refit:
                 proof = parts.refits.prove(entry, count(seeds, "seeds"), say or to_stderr)
                 return Proof.model_validate(proof.model_dump())
             wanted = plan(
@@ -295,14 +296,14 @@ class Tries(Held):
     def _name(intervention: Intervention | str) -> str:
         return intervention if isinstance(intervention, str) else intervention.id
 
-    def _at_rest(self, what: str) -> Parts:
+    def _at_rest(self, what: str, *, makes_steps: bool = True) -> Parts:
         """The parts, with everything on disk, while nothing trains, nor will until `_put_back`."""
         parts = self._open()
         if parts.backend.follows or parts.loop.together is not None:
             raise RuntimeError(
                 f"{what} trains in one process alone, and several have trained this model"
             )
-        if parts.own_loop.used:
+        if makes_steps and parts.own_loop.used:
             raise ValueError(
                 f"{what} makes steps again by itself, and those of a loop of your own it cannot"
             )

@@ -43,11 +43,19 @@ class Rows:
         return Rows(self.features[index], self.labels[index])
 
 
-def halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
-    """A random half to fit on, and the other one to judge by."""
+def halves(layer: Linear, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    """A random half to fit on, and the other one to judge by.
+
+    Each has half of the rows that the layer has wrong: no seed has too few of them by chance.
+    """
     order = np.random.default_rng([seed, 41]).permutation(len(rows))
-    cut = len(rows) // 2
-    return rows.taken(order[:cut]), rows.taken(order[cut:])
+    wrong = probabilities(layer, rows.features[order]).argmax(1) != rows.labels[order]
+    bad, good = order[wrong], order[~wrong]
+    more, less = (len(bad) + 1) // 2, len(good) // 2
+    return (
+        rows.taken(np.concatenate([bad[:more], good[:less]])),
+        rows.taken(np.concatenate([bad[more:], good[less:]])),
+    )
 
 
 def importance(layer: Linear, rows: Rows) -> Floats:

@@ -1,5 +1,7 @@
 """When a finding began, from its pull in weights that were kept over the run."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ import coflect_widget as coflect
 from coflect_widget.backends.base import WeightSpec
 from coflect_widget.data import synthetic
 from coflect_widget.events import Finding, PullThen
-from coflect_widget.studies.began import MOST, Course, began, thinned
+from coflect_widget.modalities.image import IMAGE
+from coflect_widget.studies.began import MOST, Course, Kept, Past, began, thinned
 from coflect_widget.studies.findings import findings_of
 from coflect_widget.studies.looking import snapshot_of
 from coflect_widget.ui.began import add_pulls, with_beginning
@@ -44,6 +47,37 @@ def test_what_came_and_went_has_begun_where_it_came_to_stay():
     apart = np.zeros((8, 8))  # of half of the samples it came earlier
     apart[2:, :4] = apart[5:, 4:] = 0.9
     assert began(range(1, 9), apart, 0)[1] == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("later", "dated"),
+    [([0.5, 0.9], {"since": 4, "began": (4, 4)}), ([0.5, 0.1], {})],
+    ids=["rising", "falling"],
+)
+def test_a_finding_is_dated_again_only_where_its_pull_is_largest(later, dated):
+    fixed = dict(enumerate([0.0, 0.0, 0.4, *later], 1))
+    looking = SimpleNamespace(
+        carriers=lambda finding: [SimpleNamespace(x=np.zeros((3, 24, 24), np.float32))],
+        bare=lambda weights, receivers: receivers,
+        pulls=lambda weights, *given: np.full(8, fixed[weights], np.float32),
+    )
+    course = Course(lambda: lambda: None, 1000)
+    past = Past(course, looking, IMAGE, lambda rng: np.zeros((4, 3, 24, 24)), 0)
+    finding, pulls = Finding(
+        id="f1", index=[1], regions=[{}], looked=9, share=1, pull=1, interval=(0.9, 1),
+        held_out=False, classes=[0], since=3, count=1, text="?",
+    ), {}  # fmt: skip
+
+    def measured(newest):
+        course.kept = [Kept(step, step, lambda step=step: step) for step in range(1, newest)]
+        return past.measured(finding, pulls, Kept(newest, newest, lambda: newest))
+
+    found = measured(3)
+    assert (found["since"], found["began"]) == (3, (3, 3))
+    finding = finding.model_copy(update=found)
+    found = measured(5)
+    assert [one.pull for one in found["history"]] == pytest.approx(list(fixed.values()))
+    assert {key: found[key] for key in found if key != "history"} == dated
 
 
 def test_copies_span_the_run_and_take_little_room():
@@ -200,8 +234,5 @@ def test_a_shortcut_that_comes_late_is_dated(tmp_path):
         session.train(epochs=1)  # the pull is followed where it is looked at again
         assert session.wait(240)
         again = session.find_shortcuts(timeout=240)[0]
-        largest = max(one.pull for one in again.history)
-        if again.history[-1].pull < largest:  # dated where the pull was largest
-            assert (again.since, again.began) == (first.since, first.began)
         assert first.since <= again.since <= 12
         assert [one.epoch for one in again.history] == list(range(1, 13))

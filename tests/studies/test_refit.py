@@ -6,6 +6,8 @@ import torch
 
 import coflect_widget as coflect
 from coflect_widget.backends.last_layer import Linear
+from coflect_widget.backends.torch.last_layer import TorchLastLayer
+from coflect_widget.records.checkpoint_files import read_checkpoint
 from coflect_widget.studies.refit import Rows, figures, fitted, halves, importance, shuffled
 from tests.conftest import tiny_cnn
 from tests.studies.test_proof import cheating
@@ -24,7 +26,7 @@ def tempted(count, seed):
 @pytest.mark.parametrize("bias", [np.zeros(2, np.float32), None], ids=["bias", "no bias"])
 def test_rows_that_contradict_a_shortcut_cure_the_layer(bias):
     layer = Linear(np.array([[-0.1, -2, 0], [0.1, 2, 0]], np.float32), bias)
-    some, rest = halves(tempted(600, 0), 0)
+    some, rest = halves(layer, tempted(600, 0), 0)
     assert len(some) == len(rest) == 300
     weights = importance(layer, some)
     wrong = (some.features[:, 1] > 0) != some.labels
@@ -46,6 +48,10 @@ def test_where_nothing_contradicts_it_a_refit_is_refused():
     rows = Rows(np.array([[1.0, 0, 0], [-1, 0, 0]] * 40, np.float32), np.array([1, 0] * 40))
     with pytest.raises(ValueError, match="of 80 held-out samples the model has 0 wrong"):
         importance(layer, rows)
+    rows.labels[:9] = 1 - rows.labels[:9]
+    for seed in range(20):  # of few that contradict it no half has too few by chance
+        some, rest = halves(layer, rows, seed)
+        assert len(importance(layer, some)) + len(rest) == 80
 
 
 def session_of(folder, **more):
@@ -90,6 +96,9 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
 
         session.undo(told)
         assert equal(state_of(session), before)
+        assert session._parts.checkpoints.drain()
+        newest = read_checkpoint(session.run.checkpoints.last).weights
+        assert np.array_equal(newest[f"{layer}.weight"], before[f"{layer}.weight"].numpy())
         again = session.refit(data=cheating(240, 3, planted=False))
         now, run = state_of(session), session.run.path
         with pytest.raises(ValueError, match="at least 40"):
@@ -102,6 +111,11 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
         session.train(steps=1)
         assert session.wait(240)
         further = state_of(session)
+        x, y = cheating(192, 1)
+        for _ in session.loop([(x[:24], y[:24])], validate=False):  # of one's own
+            session.observe(np.arange(24), torch.zeros(24, 2), torch.from_numpy(y[:24]))
+        told = session.refit(data=(x, 1 - y))
+        assert session.prove(told, seeds=2, say=lambda text: None).cost == 0
     # From before it, and made again at its step.
     start = coflect.open_run(run).checkpoints[f"before-{again.id}"]
     with session_of(tmp_path, resume=start) as session:
@@ -116,9 +130,22 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
         assert [one.undone for one in session.ledger.taken] == [True, False]
         with pytest.raises(ValueError, match=f"the training has gone on since {again.id}"):
             session.undo(again)
-        with pytest.raises(ValueError, match=f"before-{again.id}"):
+        with pytest.raises(ValueError, match=f"undo\\('{again.id}'\\) there"):
             session.prove(again)
     assert equal(made_again, further)  # bit for bit
+    start = coflect.open_run(run).checkpoints[f"before-{again.id}"]
+    with session_of(tmp_path, resume=start) as session:  # from before it, and without
+        kept = [one.seq for one in session.run.checkpoints]
+        session.undo(again.id)
+        assert session._parts.checkpoints.drain()
+        # One of now would not know of the undo.
+        assert [one.seq for one in session.run.checkpoints] == kept
+        session.train(steps=1)
+        assert session.wait(240)
+        name = f"{layer}.weight"
+        moved = (state_of(session)[name] - before[name]).abs().max()
+        assert moved < (further[name] - before[name]).abs().max() / 5
+        assert [one.undone for one in session.ledger.taken] == [True, True]
 
 
 @pytest.mark.slow
@@ -152,3 +179,27 @@ def test_a_model_without_a_last_linear_layer_is_refused(tmp_path):
         pytest.raises(ValueError, match="no linear layer of the model gives its logits"),
     ):
         session.refit()
+
+
+def tied(model):
+    first = torch.nn.Linear(6, 6)
+    first.weight = model[1].weight
+    return torch.nn.Sequential(first, model)
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (lambda m: torch.nn.utils.weight_norm(m[1]), "are computed from other"),
+        (lambda m: torch.nn.utils.parametrizations.weight_norm(m[1]), "are computed from other"),
+        (lambda m: torch.nn.utils.spectral_norm(m[1]), "are computed from other"),
+        (tied, "'1.1', shares its weights with '0'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch, which finds weight_norm old
+def test_weights_that_are_not_the_layers_own_are_refused(made, text):
+    model = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(6, 6))
+    other = made(model)
+    model = other if isinstance(other, torch.nn.Sequential) else model
+    with pytest.raises(ValueError, match=text):
+        TorchLastLayer(model, model, torch.from_numpy, np.ones((3, 6), np.float32))

@@ -35,7 +35,7 @@ class TorchLastLayer:
     Raises
     ------
     ValueError
-        If no linear layer gives the logits.
+        If no linear layer gives the logits, or its weights are not its own.
     """
 
     def __init__(
@@ -98,8 +98,27 @@ class TorchLastLayer:
                 handle.remove()
         for name, output in reversed(gave.items()):
             if output.ndim == 2 and output.shape == logits.shape and torch.equal(output, logits):
+                self._check(name, layers[name])
                 return name, layers[name]
         raise ValueError(
             "no linear layer of the model gives its logits, so there is no last layer to fit "
             "again; session.feedback(..., ignore=...) marks what is to be ignored instead"
         )
+
+    def _check(self, name: str, layer: nn.Linear) -> None:
+        """Refuse weights that something else makes, or uses too: they cannot be written here."""
+        instead = (
+            "so they cannot be fitted again; session.feedback(..., ignore=...) marks what is to be "
+            "ignored instead"
+        )
+        if any(part not in layer._parameters for part in ("weight", "bias")):
+            raise ValueError(
+                f"the weights of the last layer, {name!r}, are computed from other parameters, as "
+                f"by weight_norm, spectral_norm or pruning, {instead}"
+            )
+        own = {id(one) for one in layer._parameters.values() if one is not None}
+        for other, module in self._model.named_modules():
+            if module is not layer and any(id(one) in own for one in module._parameters.values()):
+                raise ValueError(
+                    f"the last layer, {name!r}, shares its weights with {other!r}, {instead}"
+                )
