@@ -78,9 +78,10 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
   root.addEventListener("keydown", (event) => {
     const target = event.target as HTMLInputElement;
     if (event.key !== "Escape" || target.tagName !== "INPUT" || target.type === "checkbox") return;
+    const holds = shownOf(known, target.closest<HTMLElement>("[data-knob]")?.dataset["knob"] ?? "");
+    if (target.value === holds) return; // nothing to bring back: the panel may close
     event.stopPropagation();
-    const name = target.closest<HTMLElement>("[data-knob]")?.dataset["knob"] ?? "";
-    target.value = shownOf(known, name);
+    target.value = holds;
     setAttr(target, "aria-invalid", null);
   });
 

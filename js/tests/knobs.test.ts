@@ -67,6 +67,14 @@ describe("the panel", () => {
     field("lr").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
     expect(field("lr").value).toBe("0.01");
     expect(field("lr").getAttribute("aria-invalid")).toBeNull();
+    const closes = vi.fn(); // the panel's, whose ancestor hears what is left of Escape
+    root.parentElement?.addEventListener("keydown", closes, { once: true });
+    type("lr", "fast");
+    const escape = (): boolean => field("lr").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    escape();
+    expect(closes).not.toHaveBeenCalled();
+    escape(); // there is nothing to bring back
+    expect(closes).toHaveBeenCalledOnce();
     type("lr", "0.01"); // as it is
     expect(sent).toEqual([]);
   });
