@@ -1,4 +1,4 @@
-"""Two workers of Ray Train are steered as one training; `make slow` has Ray in its environment."""
+"""Two workers of Ray Train are steered as one training; `make sinks` has Ray in its environment."""
 
 import pytest
 
@@ -6,7 +6,6 @@ import coflect_widget as coflect
 from tests.conftest import eventually
 from tests.distributed.test_torchrun import HERE, ROI, only_run, served, started
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.sinks]
 
 EXAMPLE = HERE / "examples" / "hitl" / "run_ray.py"
