@@ -81,3 +81,17 @@ class ByQuantile:
         outputs: NDArray[np.floating] | None = None,
     ) -> Mapping[int, float]:
         return {}
+
+
+class WithoutTarget(ByQuantile):
+    """What tasks share whose samples have no target, and so a loss alone; see `tasks.base.Task`."""
+
+    labelled = of_labels = False
+    groups = 1
+    width = 1
+    by_batch = True
+    tells_values = False
+    predicts_targets = True
+    in_training = ""
+    placed = False
+    least_loss = -math.inf

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Words, to_numpy
-from coflect_widget.tasks.by_quantile import ByQuantile, RecentErrors
+from coflect_widget.tasks.by_quantile import RecentErrors, WithoutTarget
 
 _WORDS = Words(
     quality="silhouette",
@@ -25,7 +24,7 @@ _WORDS = Words(
 )
 
 
-class Clustering(ByQuantile):
+class Clustering(WithoutTarget):
     """Outputs (B, clusters) are distances to centres; see `tasks.base.Task`.
 
     The loss of a row is the square of its distance to the nearest centre; summed over rows that is
@@ -42,15 +41,7 @@ class Clustering(ByQuantile):
 
     name = "clustering"
     words = _WORDS
-    labelled = of_labels = guidable = False
-    groups = 1
-    width = 1
-    by_batch = True
-    tells_values = False
-    predicts_targets = True
-    in_training = ""
-    placed = False
-    least_loss = -math.inf
+    guidable = False
 
     def __init__(self, quantile: float = 0.8) -> None:
         self.recent = RecentErrors(quantile)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.tasks.base import PerSample, Words, to_numpy
-from coflect_widget.tasks.by_quantile import ByQuantile, RecentErrors
+from coflect_widget.tasks.by_quantile import RecentErrors, WithoutTarget
 
 _WORDS = Words(
     quality="quality",
@@ -27,7 +26,7 @@ _WORDS = Words(
 )
 
 
-class OwnLoss(ByQuantile):
+class OwnLoss(WithoutTarget):
     """Outputs (B,) are the losses of samples, one each; see `tasks.base.Task`.
 
     A sample is right where its loss is usual: not above a quantile of the newest losses, 0.8 if
@@ -51,15 +50,6 @@ class OwnLoss(ByQuantile):
 
     name = "own_loss"
     words = _WORDS
-    labelled = of_labels = False
-    groups = 1
-    width = 1
-    by_batch = True
-    tells_values = False
-    predicts_targets = True
-    in_training = ""
-    placed = False
-    least_loss = -math.inf
 
     def __init__(self, quantile: float = 0.8, samples: int = 4096, *, scored: bool = False) -> None:
         self.guidable = scored
