@@ -24,7 +24,7 @@ from coflect_widget.session.resuming import checkpoint_name
 from coflect_widget.session.telling import said_by
 from coflect_widget.ui.commands import Commands
 from coflect_widget.ui.export import save_html
-from coflect_widget.ui.inbox import Intake
+from coflect_widget.ui.inbox import Intake, not_understood
 from coflect_widget.ui.live import PAGE
 from coflect_widget.ui.publisher import Publisher
 from coflect_widget.ui.view import View
@@ -194,9 +194,7 @@ class Hub:
     def _refuse(self, guest: Guest, said: Any, error: ValidationError) -> None:
         name = said.get("id") if isinstance(said, dict) else None
         if isinstance(name, str) and 0 < len(name) <= 64:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
-            self._fail(guest, name, ValueError(f"Not understood: {where}: {first['msg']}"))
+            self._fail(guest, name, ValueError(not_understood(error)))
 
     def _page(self, guest: Guest, content: dict[str, Any]) -> None:
         page = content.get("id")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from coflect_widget.experiments.space import Choice, Range
 from coflect_widget.experiments.told import MAX_ID, SAID, Enqueue, Look, Pin, Prune
-from coflect_widget.ui.inbox import Receiver
+from coflect_widget.ui.inbox import Receiver, not_understood
 from coflect_widget.ui.records_view import RecordsView, show, show_flat
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ class SweepScreen:
         try:
             message = SAID.validate_python(given)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
-            self._answer(identifier, ok=False, text=f"Not understood: {where}: {first['msg']}")
+            self._answer(identifier, ok=False, text=not_understood(error))
             return
         if not isinstance(message, Look):
             try:

@@ -22,6 +22,13 @@ MAX_ID = 64  # characters of a message's id
 Reply = Callable[[bool, str, int | None], None]
 
 
+def not_understood(error: ValidationError) -> str:
+    """What a page is told of a message that has not the form of one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "message"
+    return f"Not understood: {where}: {first['msg']}"
+
+
 class Commandable(Protocol):
     """What takes a person's commands; `reply` is called once, on any thread."""
 
@@ -96,9 +103,7 @@ class Intake:
             message = FROM_BROWSER.validate_python(fields)
         except ValidationError as error:
             self.malformed += 1
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
-            reply(False, f"Not understood: {where}: {first['msg']}", None)
+            reply(False, not_understood(error), None)
             return
         if self._of_the_view(identifier, message):
             return

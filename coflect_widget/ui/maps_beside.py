@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from coflect_widget.records.kept_maps import KeptMaps
 from coflect_widget.records.run import Run
-from coflect_widget.ui.inbox import MAX_ID, Receiver
+from coflect_widget.ui.inbox import MAX_ID, Receiver, not_understood
 from coflect_widget.ui.records_view import RecordsView
 
 _LARGEST = 10**9
@@ -59,9 +59,7 @@ class MapsBeside:
         try:
             asked = ShowSample.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "message"
-            self._answer(identifier, ok=False, text=f"Not understood: {where}: {first['msg']}")
+            self._answer(identifier, ok=False, text=not_understood(error))
             return
         with self._lock:
             passed, self._asked = self._asked, (identifier, asked.number)
