@@ -7,7 +7,8 @@ passes it prints the processor time of the training's process, which other progr
 
 ``python benchmarks/serving/cost.py --ranks`` does the same of two processes that train one model
 with DistributedDataParallel: blocks of steps that meet at each boundary, and blocks in a session,
-whose steps are told to rank 0 too, each against blocks that do neither.
+whose steps are told to rank 0 too, each against blocks that do neither; and how much processor
+time a meeting takes by itself.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this ch
 import coflect_widget as coflect
 from benchmarks.machine import describe
 from coflect_widget.projects.demo_model import small_resnet
+
+#: In a row, for the processor time of one.
+MEETINGS = 5000
 
 CLIENT = """
 import sys, time
@@ -140,9 +144,14 @@ def ranks(pairs: int, batch: int) -> None:
             for kind in order.permutation(kinds).tolist():
                 taken[kind].append(timed(kind))
         session.close()
+        used = time.process_time()
+        for _ in range(MEETINGS):
+            group.agree(False)
+        used = 1e6 * (time.process_time() - used) / MEETINGS
     if rank:
         return
     print(describe())
+    print(f"a meeting alone: {used:.0f} microseconds of each process's processor time")
     print(f"step of two processes: {statistics.median(taken['alone']):.1f} ms")
     for kind in kinds[1:]:
         print(said(kind, taken["alone"], taken[kind]))
