@@ -112,7 +112,13 @@ class Batches:
         return batches(*self._how)
 
 
-def loop(steps: int, width: int, begins: Callable[[], object], folder: str | None) -> None:
+def loop(
+    steps: int,
+    width: int,
+    begins: Callable[[], object],
+    folder: str | None,
+    ready: Callable[[], object],
+) -> None:
     """A loop of one's own; with a folder in a session."""
     net = model(width)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
@@ -122,6 +128,7 @@ def loop(steps: int, width: int, begins: Callable[[], object], folder: str | Non
         session = coflect.Session(
             net, rows(), task="own_loss", optimizer=optimizer, batch_size=BATCH, run_dir=folder
         )
+    ready()
     for batch in given if session is None else session.loop(given):
         ids = batch["input_ids"]
         logits = net(ids).logits[:, :-1]
@@ -146,7 +153,13 @@ class Begins(transformers.TrainerCallback):
         self._begins()
 
 
-def trainer(steps: int, width: int, begins: Callable[[], object], folder: str | None) -> None:
+def trainer(
+    steps: int,
+    width: int,
+    begins: Callable[[], object],
+    folder: str | None,
+    ready: Callable[[], object],
+) -> None:
     """Transformers' Trainer; with a folder in a session."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     net, data = model(width), rows()
@@ -161,9 +174,12 @@ def trainer(steps: int, width: int, begins: Callable[[], object], folder: str | 
             save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True, seed=0,
             dataloader_drop_last=True,
         )  # fmt: skip
-        transformers.Trainer(
+        made = transformers.Trainer(
             model=net, args=arguments, train_dataset=data, callbacks=callbacks
-        ).train()
+        )
+        # Trainers share what accelerate knows of the process, and a new one begins that anew.
+        ready()
+        made.train()
     if session is not None:
         session.close()
 
@@ -173,11 +189,11 @@ WAYS = {"loop": loop, "trainer": trainer}
 
 def cost(way: str, pairs: int, width: int) -> None:
     """Print what being watched costs."""
-    turns = Turns(pairs + FIRST)
+    turns, ready = Turns(pairs + FIRST), threading.Barrier(2, timeout=120)
 
     def run(name: str, folder: str | None) -> None:
         try:
-            WAYS[way](turns.steps, width, lambda: turns.next(name), folder)
+            WAYS[way](turns.steps, width, lambda: turns.next(name), folder, ready.wait)
         finally:
             turns.over(name)
 
@@ -211,7 +227,7 @@ def memory(way: str, steps: int, width: int) -> None:
         seen[0] += 1
 
     with tempfile.TemporaryDirectory() as folder:
-        WAYS[way](steps + 1, width, begins, folder)
+        WAYS[way](steps + 1, width, begins, folder, lambda: None)
 
 
 def main() -> None:
