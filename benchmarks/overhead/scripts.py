@@ -30,7 +30,7 @@ from benchmarks.overhead.workloads import WORKLOADS
 
 PLAIN = "nothing"
 WARM_UP = 10.0  # seconds of training before what is measured: a session's workers start meanwhile
-BLOCK = {"a": 8, "b": 1, "c": 250, "d": 8}  # steps
+BLOCK = {"a": 8, "b": 1, "c": 250, "d": 8, "text": 120, "table": 120}  # steps
 
 
 class Turn:

@@ -1,8 +1,9 @@
 """Several processes that train one model together: who am I, what do we do, what has each.
 
 The process of rank 0 leads: a person steers there, and there is the run folder. The others follow.
-At each step boundary all `agree` whether there is something to hear: rank 0 says so, and the others
-know it one step later, so that none waits for another. Only where there is, the leader tells and the others hear.
+At each step boundary all `agree` whether there is something to hear: rank 0 says so, and the
+others know it one step later, so that none waits for another. Only where there is, the leader
+tells and the others hear.
 """
 
 from __future__ import annotations

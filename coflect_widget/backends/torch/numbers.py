@@ -26,7 +26,15 @@ def takes_mask(model: nn.Module) -> bool:
 
 def apart(x: Tensor) -> tuple[Tensor, Tensor]:
     """Numbers (B, E), and 1 where they count, 0 where they are left out."""
-    return torch.where(x < 0, ~x, x), (x >= 0).long()
+    return numbers_of(x), (x >= 0).long()
+
+
+def numbers_of(x: Tensor) -> Tensor:
+    """Numbers (B, E), also those that are left out."""
+    if not x.dtype.is_signed:
+        return x
+    # All bits of the sign: 0, or -1, which turns each bit round. Steps call this, so it is short.
+    return x ^ (x >> (8 * x.element_size() - 1))
 
 
 def call(model: nn.Module, x: Any) -> Any:
@@ -37,8 +45,10 @@ def call(model: nn.Module, x: Any) -> Any:
         return model(*given, **named)
     if x.is_floating_point():
         return model(x)
+    if not takes_mask(model):
+        return model(numbers_of(x))
     numbers, mask = apart(x)
-    return model(numbers, **{MASK: mask}) if takes_mask(model) else model(numbers)
+    return model(numbers, **{MASK: mask})
 
 
 def within(model: nn.Module, row: Tensor, part: Member) -> Callable[[Tensor], Any]:

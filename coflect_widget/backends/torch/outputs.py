@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, allclose, cat, nn, stack
 
@@ -229,8 +230,22 @@ def forward_names(model: nn.Module) -> tuple[str, ...]:
         if wrapped is None:
             break
         inner = wrapped
+    if not inspect.ismethod(inner.forward):
+        return _names(inner.forward)
+    # A step asks, and reading a signature takes as long as a small layer.
+    function = inner.forward.__func__
+    if function not in _known_names:
+        _known_names[function] = _names(inner.forward)
+    return _known_names[function]
+
+
+#: What methods call their arguments, without the first.
+_known_names: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def _names(function: Callable[..., Any]) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(inner.forward).parameters.values()
+    parameters = inspect.signature(function).parameters.values()
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
