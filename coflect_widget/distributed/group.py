@@ -1,9 +1,8 @@
 """Several processes that train one model together: who am I, what do we do, what has each.
 
 The process of rank 0 leads: a person steers there, and there is the run folder. The others follow.
-At each step boundary all `agree` whether there is something to hear: rank 0 says so, and the
-others know it one step later, so that none waits for another. Only where there is, the leader
-tells and the others hear.
+At each step boundary all `agree` whether there is something to hear; the answer comes one step
+later, so that none waits for another. Only where there is, the leader tells and the others hear.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Group(Protocol):
     def size(self) -> int: ...  # noqa: D102 - see above
 
     def agree(self, wish: bool) -> bool:  # noqa: FBT001 - the one argument
-        """Whether rank 0 wished it when all called this the last time; at first False."""
+        """Whether any process wished it when all called this the last time; at first False."""
 
     def tell(self, message: bytes) -> None:
         """Give all other processes a message; of rank 0, while the others `hear`."""

@@ -73,14 +73,15 @@ class TorchGroup:
     # --- all together, at a step boundary ----------------------------------------------------
 
     def agree(self, wish: bool) -> bool:  # noqa: FBT001 - as `Group` has it
-        """Whether rank 0 wished it when all called this the last time; at first False."""
+        """Whether any process wished it when all called this the last time; at first False."""
         answer = False
         if self._asked is not None:
             self._asked.wait()
             answer = bool(self._word.item())
         self._word.fill_(wish)
-        # One message each way less than a reduction, whose answer only rank 0 could change.
-        self._asked = dist.broadcast(self._word, src=0, group=self._side, async_op=True)
+        self._asked = dist.all_reduce(
+            self._word, dist.ReduceOp.MAX, group=self._side, async_op=True
+        )
         return answer
 
     def tell(self, message: bytes) -> None:
