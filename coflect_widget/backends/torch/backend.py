@@ -17,12 +17,10 @@ from coflect_widget.backends.base import (
     Batch,
     NonFiniteLossError,
     StepOutput,
-    WeightSpec,
     batch_cuts,
     processors,
 )
 from coflect_widget.backends.lengths import even
-from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.torch.batch_rows import as_judged, one_row, rows_of
 from coflect_widget.backends.torch.checks import (
     check_alike,
@@ -33,37 +31,31 @@ from coflect_widget.backends.torch.checks import (
     rehearse_step,
 )
 from coflect_widget.backends.torch.data import Source
-from coflect_widget.backends.torch.knobs import TorchKnobs
 from coflect_widget.backends.torch.labels import means_labels
 from coflect_widget.backends.torch.last_layer import TorchLastLayer
-from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.loss import TotalLoss, check_loss, make_loss, metric_device
 from coflect_widget.backends.torch.meanings import Meanings
 from coflect_widget.backends.torch.methods import load, structure
 from coflect_widget.backends.torch.modes import Buffers, Frozen, evaluating
 from coflect_widget.backends.torch.numbers import call
-from coflect_widget.backends.torch.optimizers import make_optimizer
 from coflect_widget.backends.torch.outputs import (
-    as_floats,
     forward_names,
     gives_several,
     logits_of,
     note_width,
-    one_after_the_other,
-    one_piece,
 )
 from coflect_widget.backends.torch.portable import Exports
 from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
-    make_scheduler,
     schedule_of_batches,
     step_epoch,
     unit_of,
 )
 from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.steps import OfSteps
 from coflect_widget.backends.torch.tap import classes_of_step, values_of_step
-from coflect_widget.backends.torch.weights import WeightCopies, specs
+from coflect_widget.backends.torch.weights import WeightCopies
 from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
 
@@ -72,7 +64,7 @@ Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
+class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
     """Implements `backends.base.Backend` for PyTorch.
 
     Parameters
@@ -152,10 +144,9 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
         self.check_targets(outputs)
         made = make_loss(loss or self.plain_loss(), class_weight, self.num_classes, self._device)
         self.loss, self._class_weights = made
-        self.optimizer = make_optimizer(optimizer, self.model)
-        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=val_data is not None)
-        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
-        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, self._try_batch)
+        self.take_optimizer(
+            optimizer, scheduler, validates=val_data is not None, try_batch=self._try_batch
+        )
         self._each_batch, self._unit_known = schedule_of_batches(
             self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
         )
@@ -342,19 +333,10 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
                 tally.add(logits.to(where), batch.targets.to(where))
         return {"loss": total.value(), **tally.values(source.length)}
 
-    def learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
-
     def end_epoch(self, validation: dict[str, float]) -> None:
         if self._each_batch is None:
             with self.knobs.values.beneath():
                 step_epoch(self.scheduler, validation)
-
-    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        return one_after_the_other(outputs)
-
-    def scalars(self, values: Sequence[Any]) -> list[float]:
-        return as_floats(values)
 
     def step_output(
         self,
@@ -372,8 +354,6 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
             targets, loss = classes_of_step(logits, targets, loss, look=looked)
         return self._output(indices, logits.detach(), targets, loss, guidance_loss)
 
-    concatenate = staticmethod(one_piece)
-
     def guidance_term(
         self,
         inputs: torch.Tensor,
@@ -390,9 +370,6 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
             targets = targets.reshape(len(targets), -1)
         with self._autocast():
             return guidance.loss(x, targets, of, rows)  # type: ignore[no-any-return]
-
-    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
-        return follow(loader, self.num_train, self.train_source.given)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `batch_rows.rows_of`; on the model's device."""
@@ -412,12 +389,6 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, SourcedBackend):
             self.model, self.loss, self.train_source, 1, self._outputs,
             frozen=self._frozen, autocast=self._autocast,
         )  # fmt: skip
-
-    def weight_specs(self) -> list[WeightSpec]:
-        return specs(self.model)
-
-    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        return self._copies.copy(self.model, destination)
 
     def last_layer(self, probe: NDArray[Any]) -> TorchLastLayer:
         def batch(x: NDArray[Any]) -> Any:

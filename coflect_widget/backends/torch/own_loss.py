@@ -7,9 +7,7 @@ items of any form, and what the model gives is never kept.
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,27 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coflect_widget.backends.base import StepOutput, WeightSpec
+from coflect_widget.backends.base import StepOutput
 from coflect_widget.backends.guided_outputs import OfScores
-from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.state import Memory, TrainingState
 from coflect_widget.backends.torch.any_items import TASK, ItemSource
 from coflect_widget.backends.torch.checks import check_model, choose_device
 from coflect_widget.backends.torch.guidance import TorchGuided
-from coflect_widget.backends.torch.knobs import TorchKnobs
-from coflect_widget.backends.torch.loader import NextIndices, follow
 from coflect_widget.backends.torch.methods import load
 from coflect_widget.backends.torch.modes import Frozen
 from coflect_widget.backends.torch.ops import TorchOps
-from coflect_widget.backends.torch.optimizers import make_optimizer
-from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
 from coflect_widget.backends.torch.ranks import Ranked
-from coflect_widget.backends.torch.schedules import make_scheduler
 from coflect_widget.backends.torch.scored import Scored, ScoreFunction, try_score
 from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.steps import OfSteps
 from coflect_widget.backends.torch.structure import structure
 from coflect_widget.backends.torch.token_losses import losses_of_output
-from coflect_widget.backends.torch.weights import WeightCopies, specs
+from coflect_widget.backends.torch.weights import WeightCopies
 from coflect_widget.config import Config
 from coflect_widget.modalities import LISTED, Modality
 from coflect_widget.records.trees import Arrays
@@ -61,7 +54,7 @@ _PER_SAMPLE = (
 )
 
 
-class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
+class OwnLossBackend(KeepsState, Ranked, OfSteps):
     """Implements `backends.base.Backend` for losses of a loop of the user's own.
 
     Parameters
@@ -130,10 +123,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         self.model = model.to(self._device)
         self._scored = None if score is None else self._with_score(score)
         self.explainer = "" if score is None else EXPLAINER
-        self.optimizer = make_optimizer(optimizer, self.model)
-        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
-        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
-        self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, any_batch)
+        self.take_optimizer(optimizer, scheduler)
         self._at_first: float | None = None  # how large the losses of the first step were
         self._frozen = Frozen()
         self._frozen.look(self.model)
@@ -190,21 +180,10 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         return StepOutput(indices, targets, logits, mean.item() if on_cpu else mean, added)
 
     losses_of_output = staticmethod(losses_of_output)
-    concatenate = staticmethod(one_piece)
 
     def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        losses, none = one_after_the_other(outputs)
+        losses, none = super().telemetry_arrays(outputs)
         return (losses.cpu().numpy() if isinstance(losses, Tensor) else losses), none
-
-    def scalars(self, values: Sequence[Any]) -> list[float]:
-        return as_floats(values)
-
-    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
-        return follow(loader, self.num_train, self.train_source.given)
-
-    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
-        """There is nothing to validate with."""
-        return {} if boundary() else None
 
     # --- what it does not do ----------------------------------------------------------------------
 
@@ -278,19 +257,9 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
 
     # --- weights, and what a training goes on with ------------------------------------------------
 
-    def begin(self) -> None:
-        """Seed all that a data set may draw from; a training that is gone on with draws on."""
-        if self.random_goes_on():
-            return
-        torch.manual_seed(self.seed)
-        np.random.seed(self.seed)  # noqa: NPY002 - the generator that users draw from
-        random.seed(self.seed)
-
-    def learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    def weight_specs(self) -> list[WeightSpec]:
-        return specs(self.model)
+    def seed_here(self) -> int:
+        """One seed in all processes, as a loop of one's own would set it."""
+        return self.seed
 
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         found = super().state(memory, own_loop=own_loop)
@@ -300,10 +269,3 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
     def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
         self._at_first = rest.get("at_first")
         super().restore(weights, rest, guidance)
-
-    def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
-        return self._copies.copy(self.model, destination)
-
-
-def any_batch(_rows: int) -> None:
-    """How many samples a batch may have is the loop's own business."""

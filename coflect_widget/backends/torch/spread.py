@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from coflect_widget.backends.base import StepOutput, WeightSpec
-from coflect_widget.backends.sourced import SourcedBackend
 from coflect_widget.backends.state import Memory, TrainingState, weights_alone
 from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.backends.torch.checks import check_model
 from coflect_widget.backends.torch.data import Source
-from coflect_widget.backends.torch.knobs import TorchKnobs
-from coflect_widget.backends.torch.loader import NextIndices, follow
-from coflect_widget.backends.torch.optimizers import make_optimizer
-from coflect_widget.backends.torch.outputs import as_floats, one_after_the_other, one_piece
-from coflect_widget.backends.torch.own_loss import OwnLossBackend, any_batch
+from coflect_widget.backends.torch.own_loss import OwnLossBackend
 from coflect_widget.backends.torch.ranks import Ranked, is_spread
-from coflect_widget.backends.torch.schedules import make_scheduler
 from coflect_widget.backends.torch.state import KeepsState
+from coflect_widget.backends.torch.steps import OfSteps
 from coflect_widget.backends.torch.tap import classes_of_step
 from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
@@ -46,7 +40,7 @@ _NO_CHECKPOINTS = SPREAD.format(
 )
 
 
-class Spread(KeepsState, Ranked, SourcedBackend):
+class Spread(KeepsState, Ranked, OfSteps):
     """What a backend answers for a model whose weights no process has."""
 
     explainer = portable = ""
@@ -151,10 +145,7 @@ class SpreadBackend(Spread):
         self.model = self._take_off(model)
         self._device = self.choose(model, config.device)
         self.device = str(self._device)
-        self.optimizer = make_optimizer(optimizer, model)
-        self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
-        self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
-        self.knobs = TorchKnobs(model, self.optimizer, self.scheduler, any_batch)
+        self.take_optimizer(optimizer, scheduler)
         self._looks_left = 8  # at targets (B, classes); each waits for the device
 
     def _counted(self) -> int:
@@ -184,23 +175,6 @@ class SpreadBackend(Spread):
         targets, loss = classes_of_step(logits, targets, loss, look=looked)
         found = loss.item() if loss.device.type == "cpu" else loss.detach()
         return StepOutput(indices, targets, logits.detach(), found, None)
-
-    concatenate = staticmethod(one_piece)
-
-    def telemetry_arrays(self, outputs: Sequence[StepOutput]) -> tuple[Any, Any]:
-        return one_after_the_other(outputs)
-
-    def scalars(self, values: Sequence[Any]) -> list[float]:
-        return as_floats(values)
-
-    def follow(self, loader: Any) -> AbstractContextManager[NextIndices]:
-        return follow(loader, self.num_train, self.train_source.given)
-
-    def validate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
-        return {} if boundary() else None
-
-    def learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
 
 
 class SpreadLossBackend(Spread, OwnLossBackend):

@@ -240,10 +240,14 @@ class KeepsState(Generators):
         """
         if self.random_goes_on():
             return
-        seed = (self.seed + 1_000_003 * self._rank) % 2**32
+        seed = self.seed_here()
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the generator that users draw from
         random.seed(seed)
+
+    def seed_here(self) -> int:
+        """Of this process."""
+        return (self.seed + 1_000_003 * self._rank) % 2**32
 
     def draw_states(self) -> dict[str, Any]:
         device = self._device

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.backends.base import Batch, Sample, StepOutput, WeightSpec
-from coflect_widget.backends.defaults import BackendDefaults
-from coflect_widget.backends.state import Memory, TrainingState, copied
+from coflect_widget.backends.base import Batch, StepOutput, WeightSpec
+from coflect_widget.backends.in_memory import InMemoryBackend, Rows
 from coflect_widget.backends.trees import methods
 from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.backends.trees.growing import GROWERS, RATE, Grower
 from coflect_widget.config import Config
 from coflect_widget.modalities.base import Modality
-from coflect_widget.records.trees import Arrays
 from coflect_widget.tasks import Classification, Regression, Task
 
 _LIKELY = 1e-12
@@ -30,7 +28,7 @@ NO_GUIDANCE = (
 )
 
 
-class TreesBackend(BackendDefaults):
+class TreesBackend(InMemoryBackend):
     """Implements `backends.base.Backend` for a `Forest`.
 
     Parameters
@@ -40,8 +38,11 @@ class TreesBackend(BackendDefaults):
         Rows (N, columns), and classes (N,) or values (N, 1).
     """
 
-    name, device, reads_at_boundary = "trees", "cpu", False
+    name = "trees"
     explainer = "coflect_widget.backends.trees.methods:load"
+    takes, called = Forest, "a Forest"
+    without = "boosted trees, which have their own"
+    no_guidance, lacks = NO_GUIDANCE, "what the next round begins from"
 
     def __init__(
         self,
@@ -57,25 +58,20 @@ class TreesBackend(BackendDefaults):
         config: Config,
         modality: Modality | None = None,
     ) -> None:
-        if not isinstance(model, Forest):
-            raise TypeError(f"model is a {type(model).__name__}; expected a Forest")
-        for argument, value in (("loss", loss), ("optimizer", optimizer), ("scheduler", scheduler)):
-            if value is not None:
-                raise ValueError(f"{argument}= is not for boosted trees, which have their own")
+        self.refuse(model, loss=loss, optimizer=optimizer, scheduler=scheduler)
         del batch_size
         self.model, self.seed = model, config.seed
         self._specs = methods.specs_of(model)
         if modality is not None:
             self.modality = copy(modality)
             self.modality.methods = MAPS
-        self._x, self._targets = (np.asarray(part) for part in train_data)
-        self._val = None if val_data is None else tuple(np.asarray(part) for part in val_data)
-        self.num_train = self.batch_size = len(self._x)
-        self.num_val = 0 if self._val is None else len(self._val[0])
+        x, targets = (np.asarray(part) for part in train_data)
+        self.train = x, targets
+        self.val = None if val_data is None else (np.asarray(val_data[0]), np.asarray(val_data[1]))
+        self.batch_size = len(x)
         # Values are (N, 1), and classes are told by whole numbers.
-        self.num_classes = 0 if self._targets.ndim > 1 else int(num_classes or model.outputs)
+        self.num_classes = 0 if targets.ndim > 1 else int(num_classes or model.outputs)
         self.task: Task = Classification(self.num_classes) if self.num_classes else Regression()
-        self.reads_val = self._val is not None
         self._grower: Grower | None = None
         self._told = self._val_told = np.zeros((0, model.outputs))
 
@@ -90,13 +86,13 @@ class TreesBackend(BackendDefaults):
             if len(self.model):
                 raise ValueError("trees that were grown elsewhere do not grow on; begin a new run")
             kind = GROWERS[self.model.learner]
-            self._grower = kind(self._x, self._targets, self.num_classes, self.model.seed)
+            self._grower = kind(*self.train, self.num_classes, self.model.seed)
             self._told = np.zeros((self.num_train, self.model.outputs))
             self._val_told = np.zeros((self.num_val, self.model.outputs))
 
     def train_batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         if not skip:
-            yield Batch(np.arange(self.num_train), self._x, self._targets)
+            yield Batch(np.arange(self.num_train), *self.train)
 
     def train_step(self, batch: Batch) -> StepOutput:
         assert self._grower is not None  # noqa: S101 - the loop calls `begin` before
@@ -105,34 +101,20 @@ class TreesBackend(BackendDefaults):
         if not trees:  # what is told without trees is known from the first round on
             self.model.start = self._grower.start
             before += self.model.start.astype(np.float32)
-        self._told += self.model.told(self._x, trees)
-        if self._val is not None:
-            self._val_told += self.model.told(self._val[0], trees)
-        loss = _loss(before, self._targets)
-        return self.step_output(batch.indices, before, batch.targets, loss, None)
+        x, targets = self.train
+        self._told += self.model.told(x, trees)
+        if self.val is not None:
+            self._val_told += self.model.told(self.val[0], trees)
+        return self.step_output(batch.indices, before, batch.targets, _loss(before, targets), None)
 
-    def step_output(
-        self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
-    ) -> StepOutput:
-        return StepOutput(indices, targets, logits, loss, guidance_loss)
-
-    def evaluate(self, boundary: Callable[[], bool]) -> dict[str, float] | None:
-        del boundary
-        if self._val is None:
-            return {}
-        told, wanted = self.model.start + self._val_told, self._val[1]
+    def judged(self, val: Rows) -> dict[str, float]:
+        told, wanted = self.model.start + self._val_told, val[1]
         return {"loss": _loss(told, wanted), self.task.metrics()[1]: _quality(told, wanted)}
 
     def learning_rate(self) -> float:
         return RATE
 
-    def end_epoch(self, validation: dict[str, float]) -> None:
-        pass
-
-    def set_guidance(self, guidance: Any) -> str:
-        raise ValueError(NO_GUIDANCE)
-
-    # --- weights, samples ----------------------------------------------------------------------
+    # --- weights -------------------------------------------------------------------------------
 
     def weight_specs(self) -> list[WeightSpec]:
         return self._specs
@@ -140,35 +122,8 @@ class TreesBackend(BackendDefaults):
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> None:
         methods.copy_to(self.model, self._specs, destination)
 
-    def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
-        del own_loop
-        weights: Arrays = {
-            name: copied(memory, name, w) for name, w in self.model.weights().items()
-        }
-        return TrainingState(weights, {}, lacks=["what the next round begins from"])
-
     def structure(self) -> bytes:
         return methods.structure(self.model)
-
-    def read_sample(self, index: int) -> Sample:
-        return _sample(self._x, self._targets, index)
-
-    def read_val_sample(self, index: int) -> Sample:
-        if self._val is None:
-            raise IndexError("there is no validation data")
-        return _sample(self._val[0], self._val[1], index)
-
-    def labels(self) -> NDArray[Any]:
-        return self._targets
-
-    def probes(self) -> list[NDArray[np.float32]]:
-        return list(self._x[:8])
-
-
-def _sample(x: NDArray[Any], targets: NDArray[Any], index: int) -> Sample:
-    if targets.ndim > 1:
-        return Sample(x[index], 0, targets[index].astype(np.float32))
-    return Sample(x[index], int(targets[index]))
 
 
 def _loss(told: NDArray[Any], wanted: NDArray[Any]) -> float:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from coflect_widget.backends.registry import register_backend
 from coflect_widget.backends.trees.backend import TreesBackend
@@ -15,6 +11,7 @@ from coflect_widget.backends.trees.forest import Forest
 from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.goals import Goal
 from coflect_widget.projects.quickstart.inputs import Inputs
+from coflect_widget.projects.quickstart.learners.of_arrays import OfArrays
 from coflect_widget.records.run import Run
 from coflect_widget.tasks import Task
 
@@ -24,11 +21,11 @@ _ROUNDS = 150
 _BACKEND = "trees"
 
 
-class Boosted:
-    """See `Learner`. With further rows trees are grown anew."""
+class Boosted(OfArrays):
+    """See `Learner`."""
 
-    form = "trees"
-    goes_on, maps = False, True
+    form, maps = "trees", True
+    usual = _ROUNDS
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,30 +40,11 @@ class Boosted:
             )
         return ""
 
-    def plan(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {"net": self.name, "columns": facts["columns"], "outputs": facts["outputs"]}
+    def named(self) -> str:
+        return self.name
 
-    def make(
-        self, plan: Mapping[str, Any], seed: int, x: NDArray[Any], evidence: NDArray[Any]
-    ) -> Any:
-        del x, evidence
-        return Forest(self.name, plan["columns"], plan["outputs"], seed)
-
-    def having(self, plan: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Any:
-        forest = Forest(self.name, int(plan["columns"]), int(plan["outputs"]))
-        forest.put_weights(weights)
-        return forest
-
-    def outputs(self, model: Any, x: NDArray[Any]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = model(x)
-        return found
-
-    def answering(self, model: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-        return partial(self.outputs, model)
-
-    def epochs(self, steps: int, rows: int, batch_size: int) -> int:
-        del steps, rows, batch_size
-        return _ROUNDS
+    def empty(self, columns: int, outputs: int, seed: int = 0) -> Forest:
+        return Forest(self.name, columns, outputs, seed)
 
     def opened(
         self, model: Any, run: Run, data: Any, given: Mapping[str, Any]
