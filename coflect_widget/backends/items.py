@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.targets import kind_of_targets, label_remedy
+from coflect_widget.data.arrays import ArrayDataset
+from coflect_widget.data.tables import TableDataset
 
 
 class Labelled(Protocol):
@@ -29,6 +31,36 @@ def has_own_items(data: object, base: type) -> bool:
     """Whether the class of `data`, a `base`, reads its items in a way of its own."""
     names = ("__getitem__", "__getitems__", "__len__")
     return any(getattr(type(data), name, None) is not getattr(base, name, None) for name in names)
+
+
+def whole_arrays(data: object) -> tuple[Any, Any] | None:
+    """Inputs and labels of a data set of this package, where they are all there is to it.
+
+    A subclass may augment them; then it is read item by item.
+    """
+    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
+        return data.images, data.labels
+    if isinstance(data, TableDataset) and not has_own_items(data, TableDataset):
+        return data.rows, data.labels
+    return None
+
+
+def is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
+    """Whether this is (inputs, labels), and no data set of a few items."""
+    first = data[0] if data else None
+    if len(data) == 3 and all(getattr(part, "shape", ()) for part in data):
+        raise ValueError(
+            "arrays (inputs, labels, weights) are not read: a session weighs no single sample; "
+            "pass (inputs, labels), and class_weight= to weigh classes"
+        )
+    if len(data) != 2 or not hasattr(data[1], "__len__"):
+        return False
+    if getattr(first, "shape", ()):
+        return True
+    named_or_several = isinstance(first, Mapping) or (
+        isinstance(first, tuple | list) and all(hasattr(part, "shape") for part in first)
+    )
+    return named_or_several and hasattr(data[1], "shape")
 
 
 def name_index(error: Exception, argument: str, index: int) -> None:

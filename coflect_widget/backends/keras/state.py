@@ -44,7 +44,7 @@ def copy_state(backend: Any, memory: Memory, *, own_loop: bool) -> TrainingState
     inexact = []
     if backend.device != "cpu":
         inexact.append(f"on {backend.device} equal steps may sum up in another order")
-    if backend.train_source.reads_anew:
+    if backend.train_source.anew is not None:
         inexact.append("train_data is a pipeline that is read anew: its random operations go on")
     if own_loop:
         inexact.append("a loop of your own begins its epoch anew")

@@ -10,10 +10,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from coflect_widget.backends.base import Sample
-from coflect_widget.backends.items import has_own_items
+from coflect_widget.backends.items import has_own_items, whole_arrays
 from coflect_widget.backends.named_items import MASK, NUMBERS, SEGMENTS, in_order, numbers_of
-from coflect_widget.data.arrays import ArrayDataset
-from coflect_widget.data.tables import TableDataset
 from coflect_widget.modalities.image.inputs import float_remedy
 
 
@@ -42,10 +40,9 @@ def are_several(x: Any, labels: Any) -> bool:
 
 def as_arrays(data: Any, argument: str, names: Sequence[str]) -> tuple[Any, Any] | None:
     """Inputs and labels, where they are all there is to `data`; a subclass may augment them."""
-    if isinstance(data, ArrayDataset) and not has_own_items(data, ArrayDataset):
-        return data.images, data.labels
-    if isinstance(data, TableDataset) and not has_own_items(data, TableDataset):
-        return data.rows, data.labels
+    arrays = whole_arrays(data)
+    if arrays is not None:
+        return arrays
     if isinstance(data, TensorDataset) and not has_own_items(data, TensorDataset):
         *tensors, last = data.tensors
         if len(tensors) == 1:
