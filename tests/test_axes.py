@@ -130,7 +130,7 @@ EXPLAINED_PICTURES = {
     "attribution/timeline.py": "runs of before other inputs are of pictures",
     "attribution/worker.py": "what a model takes where nobody says",
     "backends/keras/kinds.py": "which of its inputs are pictures, and where their channels are",
-    "backends/keras/pipeline.py": "what a pipeline calls its pictures",
+    "backends/in_batches.py": "what data in batches call their pictures",
     "backends/layers.py": "which layers' outputs are maps of a picture",
     "backends/named_items.py": "what is said of texts",
     "backends/keras/several.py": "where the channels of a picture stand among several inputs",

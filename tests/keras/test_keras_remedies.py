@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import layers
 
 import coflect_widget as coflect
+from coflect_widget.backends import in_batches
 from coflect_widget.backends.errors import NoSuitableLayerError
-from coflect_widget.backends.keras import pipeline as keras_pipeline
 from tests.keras.remedy_cases import (
     CASES,
     FROM_LOGITS,
@@ -66,7 +66,7 @@ def test_the_remedy_works(wrong, remedy, right, executor, tmp_path):
 def test_data_too_large_for_memory_are_taken_from_a_map_style_data_set(
     executor, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(keras_pipeline, "_LARGEST_READ", X.nbytes - 1)
+    monkeypatch.setattr(in_batches, "LARGEST_READ", X.nbytes - 1)
     with pytest.raises(ValueError, match="pass a map-style data set, which gives one sample"):
         session_of((net, slices()), executor, tmp_path)
     trains((net, Items(lambda i: (X[i], Y[i]))), executor, tmp_path)

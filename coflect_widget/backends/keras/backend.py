@@ -51,7 +51,7 @@ from coflect_widget.backends.keras.step import (
     refuse_compiled,
     scales_loss,
 )
-from coflect_widget.backends.keras.targets import refuse_odd_labels, said_of_labels
+from coflect_widget.backends.label_forms import refuse_odd_labels, said_of_labels
 from coflect_widget.config import Config
 from coflect_widget.modalities import Modality
 

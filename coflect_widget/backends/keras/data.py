@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.in_batches import guess_names, read, said_of_reading
 from coflect_widget.backends.in_numpy import NumpySource
 from coflect_widget.backends.items import check_item, is_pair, name_index, whole_arrays
 from coflect_widget.backends.keras.kinds import find_kind
+from coflect_widget.backends.keras.label_remedies import CHANGES, Place
 from coflect_widget.backends.keras.pictures import ModelInput, Turn, scaled_remedy
-from coflect_widget.backends.keras.pipeline import batched, guess_names, read, said_of_reading
-from coflect_widget.backends.keras.targets import Form, Place, read_labels
+from coflect_widget.backends.keras.pipeline import batched
+from coflect_widget.backends.label_forms import Form, read_labels
 from coflect_widget.backends.targets import SEVERAL_LABELS
 from coflect_widget.data.arrays import ArrayDataset
 from coflect_widget.modalities import Modality, container
@@ -68,7 +70,7 @@ class Source(NumpySource):
 
     def read_targets(self, values: Any, index: int | None = None) -> tuple[Array, Form]:
         """Class numbers (N,), or of sample `index` alone (1,), and the form they were given in."""
-        return read_labels(values, self.argument, index, self.place)
+        return read_labels(values, self.argument, CHANGES[self.place], index)
 
     def _checked_arrays(self, x: Any, y: Any) -> tuple[Array, Array]:
         argument = self.argument

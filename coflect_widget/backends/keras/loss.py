@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.model import Head
-from coflect_widget.backends.keras.targets import Form
+from coflect_widget.backends.label_forms import Form
 from coflect_widget.backends.targets import SEVERAL_LABELS
 
 #: What a loss is given: (B,) or (B, 1) of numbers, or one-hot rows (B, classes).

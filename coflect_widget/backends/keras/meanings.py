@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.keras.data import Source
+from coflect_widget.backends.keras.label_remedies import CHANGES
 from coflect_widget.backends.keras.loss import TargetForm, check_loss, find_head, last_activation
 from coflect_widget.backends.keras.model import Head
-from coflect_widget.backends.keras.targets import check_classes, labels_of_step, read_labels
+from coflect_widget.backends.label_forms import check_classes, labels_of_step, read_labels
 from coflect_widget.backends.sourced import SourcedBackend
 
 
@@ -36,7 +37,7 @@ class Meanings(SourcedBackend):
         """Raise ValueError unless loss and targets belong to the outputs."""
         check_loss(self.keras_model.loss, head, outputs, last_activation(self.keras_model))
         for source in self.sources():
-            check_classes(source, self.num_classes, source.place)
+            check_classes(source, self.num_classes, CHANGES[source.place])
 
     @property
     def named_outputs(self) -> int:
@@ -66,7 +67,7 @@ class Meanings(SourcedBackend):
 
     def class_numbers(self, targets: NDArray[Any]) -> NDArray[np.int64]:
         """Class numbers (B,) of targets in any form that the data may have."""
-        return read_labels(targets, "targets")[0]
+        return read_labels(targets, "targets", CHANGES["arrays"])[0]
 
     def targets(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """Class numbers (B,) in the form that the compiled loss takes."""

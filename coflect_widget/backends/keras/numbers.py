@@ -15,7 +15,7 @@ from coflect_widget.backends.keras.loss import last_activation, loss_name, takes
 from coflect_widget.backends.keras.model import Head
 from coflect_widget.backends.keras.ops import TfOps
 from coflect_widget.backends.keras.other_targets import OtherTargets
-from coflect_widget.backends.keras.targets import Form
+from coflect_widget.backends.label_forms import Form
 from coflect_widget.backends.targets import task_of_labels
 from coflect_widget.tasks import MultiLabel, Regression
 from coflect_widget.tasks.tallies import Explained, Labels

@@ -17,7 +17,7 @@ from coflect_widget.backends.keras.loss import check_loss, find_head, last_activ
 from coflect_widget.backends.keras.model import Head
 from coflect_widget.backends.keras.ops import TfOps
 from coflect_widget.backends.keras.other_targets import OtherTargets
-from coflect_widget.backends.keras.targets import Form
+from coflect_widget.backends.label_forms import Form
 from coflect_widget.backends.masks import (
     TASK,
     VOID,

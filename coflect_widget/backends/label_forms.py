@@ -1,7 +1,8 @@
-"""What labels for a Keras model mean: class numbers, or a refusal that says the way out."""
+"""What labels in numpy mean: class numbers, or a refusal that says the way out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,40 +14,9 @@ from coflect_widget.backends.targets import SEVERAL_LABELS
 Array = NDArray[Any]
 #: How labels are given: (N,), (N, 1) or one-hot rows (N, classes).
 Form = Literal["numbers", "column", "one-hot"]
-#: Where labels come from; a remedy is written for that place.
-Place = Literal["arrays", "items", "pipeline"]
-
-#: What to write in each place for a change of the labels.
-_CHANGES: dict[str, dict[Place, str]] = {
-    "likeliest": {
-        "arrays": "labels.argmax(1)",
-        "items": "label.argmax(-1) in each item",
-        "pipeline": "data.map(lambda x, y: (x, tf.argmax(y, -1)))",
-    },
-    "minus one": {
-        "arrays": "pass labels - 1",
-        "items": "give label - 1 in each item",
-        "pipeline": "pass data.map(lambda x, y: (x, y - 1))",
-    },
-    "signs": {
-        "arrays": "pass (labels + 1) // 2",
-        "items": "give (label + 1) // 2 in each item",
-        "pipeline": "pass data.map(lambda x, y: (x, (y + 1) // 2))",
-    },
-    "known": {
-        "arrays": "keep = labels >= 0, and pass (inputs[keep], labels[keep])",
-        "items": "leave those items out of the data set",
-        "pipeline": "pass data.unbatch().filter(lambda x, y: y >= 0) with its length: "
-        ".apply(tf.data.experimental.assert_cardinality(n))",
-    },
-    "names": {
-        "arrays": "names = sorted(set(labels)), and pass numpy.array([names.index(label) for "
-        "label in labels])",
-        "items": "give names.index(label) in each item, where names is the list of classes",
-        "pipeline": "lookup = keras.layers.StringLookup(vocabulary=names, num_oov_indices=0), and "
-        "pass data.map(lambda x, y: (x, lookup(y)))",
-    },
-}
+#: What to write for a change of labels, by what is wrong with them: "likeliest" and "smoothed" of
+#: soft ones, "minus one", "signs", "known" and "names".
+Changes = Mapping[str, str]
 
 _REGRESSION = "that is regression, which needs task='regression'"
 _ONE_CLASS = (
@@ -56,7 +26,7 @@ _ONE_CLASS = (
 
 
 def read_labels(
-    values: Any, argument: str, index: int | None = None, place: Place = "arrays"
+    values: Any, argument: str, changes: Changes, index: int | None = None
 ) -> tuple[NDArray[np.int64], Form]:
     """Class numbers (N,) of labels, and the form that they were given in.
 
@@ -66,6 +36,7 @@ def read_labels(
         Whole numbers, or rows of which one value is 1 and all others 0.
     argument : str
         What messages call the data.
+    changes : Changes
     index : int, optional
         `values` is the label of this sample alone.
 
@@ -78,7 +49,7 @@ def read_labels(
     if index is not None:
         labels = labels[None]
     if labels.dtype.kind in "OSU" and labels.size:
-        _refuse_objects(labels, argument, index, place)
+        _refuse_objects(labels, argument, index, changes)
     form: Form = "numbers"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels, form = labels[:, 0], "column"
@@ -104,10 +75,12 @@ def read_labels(
             f"{argument} has labels of shape {_shape(labels, index)}, like masks, which need "
             "task='segmentation'; without it a session needs one class number a sample"
         )
-    return _one_hot(labels, argument, index, place), "one-hot"
+    return _one_hot(labels, argument, index, changes), "one-hot"
 
 
-def _one_hot(labels: Array, argument: str, index: int | None, place: Place) -> NDArray[np.int64]:
+def _one_hot(
+    labels: Array, argument: str, index: int | None, changes: Changes
+) -> NDArray[np.int64]:
     binary = np.isin(labels, (0, 1)).all(1)
     wrong = np.flatnonzero(~binary | (labels.sum(1) != 1))
     if not len(wrong):
@@ -126,8 +99,8 @@ def _one_hot(labels: Array, argument: str, index: int | None, place: Place) -> N
         raise ValueError(
             f"{argument} has soft labels of shape {shape}, shares that sum to 1 (index {where}), "
             "which are not supported so far; take the likeliest class, "
-            f"{_CHANGES['likeliest'][place]}, and where they were smoothed let the loss do it: "
-            "keras.losses.CategoricalCrossentropy(label_smoothing=0.1)"
+            f"{changes['likeliest']}, and where they were smoothed let the loss do it: "
+            f"{changes['smoothed']}"
         )
     if labels.dtype.kind == "f" and (labels % 1 != 0).any():
         raise ValueError(
@@ -139,13 +112,13 @@ def _one_hot(labels: Array, argument: str, index: int | None, place: Place) -> N
     )
 
 
-def _refuse_objects(labels: Array, argument: str, index: int | None, place: Place) -> None:
+def _refuse_objects(labels: Array, argument: str, index: int | None, changes: Changes) -> None:
     where = 0 if index is None else index
     first = labels.reshape(-1)[:1].tolist()[0]
     if isinstance(first, str | bytes):
         raise ValueError(
             f"{argument} has the label {first!r} at index {where}; labels must be class numbers: "
-            f"{_CHANGES['names'][place]}, with classes=names"
+            f"{changes['names']}, with classes=names"
         )
     if any(value is None for value in labels.reshape(-1)):
         raise ValueError(
@@ -166,7 +139,7 @@ def _shape(labels: Array, index: int | None) -> str:
     return f"({len(labels) if index is None else 'N'}, {inner})"
 
 
-def check_classes(source: Labelled, classes: int, place: Place) -> None:
+def check_classes(source: Labelled, classes: int, changes: Changes) -> None:
     """Raise ValueError for the first label that is no class, as far as labels are known."""
     labels = source.labels()
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
@@ -179,17 +152,16 @@ def check_classes(source: Labelled, classes: int, place: Place) -> None:
     if (low, high) == (1, classes):
         raise ValueError(
             f"{said}: its labels run from 1 to {high}, and classes are counted from 0; "
-            f"{_CHANGES['minus one'][place]}"
+            f"{changes['minus one']}"
         )
     if low == -1 and classes == 2 and set(labels.tolist()) <= {-1, 1}:
         raise ValueError(
-            f"{said}: its labels are -1 and 1, and classes are counted from 0; "
-            f"{_CHANGES['signs'][place]} (keras.losses.Hinge takes 0 and 1 as well)"
+            f"{said}: its labels are -1 and 1, and classes are counted from 0; {changes['signs']}"
         )
     if low == -1 and high < classes:
         raise ValueError(
             f"{said}, which often means that nobody knows it; leave those samples out: "
-            f"{_CHANGES['known'][place]}"
+            f"{changes['known']}"
         )
     raise ValueError(label_error(source.argument, where, int(labels[first]), classes))
 
