@@ -1,13 +1,28 @@
-"""What outputs are to guidance where they are no classes: values, scores, several labels, places.
+"""What outputs are to guidance: classes, or values, scores, several labels, places.
 
-Each puts some functions in the place of a framework's own (`differentiable.Ops`) and leaves the
-rest to them.
+Each of the others puts some functions in the place of a framework's own (`differentiable.Ops`) and
+leaves the rest to them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+
+class OfClasses:
+    """Outputs (B, classes) are logits: what of a framework's functions needs none of its own."""
+
+    def ignorance(self, logits: Any) -> float:
+        """Who knows nothing says that all classes are as likely."""
+        return math.log(max(int(logits.shape[1]), 2))
+
+    @staticmethod
+    def beside(logits: Any, targets: Any) -> Any:
+        """All logits as they are."""
+        del targets
+        return logits
 
 
 class _Beside:

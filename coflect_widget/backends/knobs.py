@@ -23,6 +23,10 @@ ALIASES = {
     "learning_rate": "lr", "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
     "wd": "weight_decay",
 }  # fmt: skip
+#: Knobs that are none of its values.
+NO_VALUES = ("freeze", "unfreeze", "batch_size")
+#: Layers that are listed.
+MOST_LAYERS = 200
 #: Values that must lie in [low, high); the others must be finite and not negative.
 LIMITS = {
     "momentum": (0.0, 1.0), "beta1": (0.0, 1.0), "beta2": (0.0, 1.0), "rho": (0.0, 1.0),
@@ -225,6 +229,37 @@ class OptimizerValues:
                 self._natural[name] = self._read(name)
                 self._write(name, fold(self._natural[name], turns))
                 self._written[name] = self._read(name)
+
+
+class OptimizerKnobs:
+    """The part of `Knobs` that is about the optimizer's values, the same for every framework.
+
+    A subclass sets `values`.
+    """
+
+    values: OptimizerValues
+
+    def names(self) -> list[str]:
+        """Values of the optimizer that may be turned."""
+        raise NotImplementedError
+
+    def resolve(self, name: str) -> str:
+        """See `Knobs`."""
+        known, wanted = self.names(), ALIASES.get(name, name)
+        if wanted == "momentum" and wanted not in known and "beta1" in known:
+            return "beta1"
+        if wanted not in known:
+            raise unknown(name, [*known, *NO_VALUES])
+        return wanted
+
+    def natural(self, name: str) -> Values:
+        """See `Knobs`."""
+        return self.values.natural(name)
+
+
+def of_values(turns: Sequence[KnobTurn]) -> list[KnobTurn]:
+    """Those that turn values of the optimizer."""
+    return [turn for turn in turns if turn.name not in NO_VALUES]
 
 
 def folded_layers(

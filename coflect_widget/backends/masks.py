@@ -8,13 +8,71 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends.base import StepOutput
 from coflect_widget.backends.source import Source
+from coflect_widget.tasks import Segmentation
+from coflect_widget.tasks.segmentation import known_masks
 
 TASK = "task='segmentation'"
 #: Target of places without a label, where the loss does not say.
 VOID = -100
 #: Masks of so many classes fit the bytes that a map is kept with; one number stands for no class.
 MOST_CLASSES = 255
+
+
+class OfPlacesBackend:
+    """The part of a backend for segmentation that no framework is in."""
+
+    takes_labels = False
+    #: what the framework calls what a model gives
+    given = "logits"
+    #: (task, logits (B, classes, H, W), masks): see `Segmentation.figures`, on the device
+    figures: Callable[[Segmentation, Any, Any], Any]
+    task: Segmentation
+    assumptions: list[str]
+
+    def know(self, masks: NDArray[Any], classes: int, void: int) -> None:
+        """Set `task` by the masks (n, H, W) that are known, and say which classes none has."""
+        known = known_masks(masks, classes, void)
+        self.task = Segmentation(classes, void, known.commonest, known.iou)
+        self.assumptions += said_of_missing(classes, known.missing)
+
+    def no_labels(self, rows: int) -> Any:
+        """Class numbers (rows,) of samples that have none: 0."""
+        return np.zeros(rows, np.int64)
+
+    def reduced(self, output: StepOutput) -> StepOutput:
+        """A step's output with six figures a sample in the place of its logits."""
+        if len(output.indices):
+            output.logits = self.figures(self.task, output.logits, output.targets)
+        output.targets = self.no_labels(len(output.indices))
+        return output
+
+    def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
+        """See `backends.base.Backend`."""
+        del rows
+        if logits is None or targets is None:
+            raise ValueError(
+                f"observe() needs {self.given} and masks: session.observe(indices, {self.given}, "
+                "masks)"
+            )
+        return logits, targets, loss
+
+    def guided(self) -> Any:
+        """See `backends.base.Backend`."""
+        made: Any = super().guided()  # type: ignore[misc]  # of the backend that it is part of
+        made.placed = True
+        return made
+
+
+class OfMasks:
+    """The part of a source of masks that no framework is in."""
+
+    def form_to_add(self) -> tuple[tuple[int, ...], int]:
+        """See `source.Source`."""
+        raise ValueError(
+            "samples with masks cannot be added; add them to the data and make a new Session"
+        )
 
 
 def check_masks(

@@ -6,7 +6,9 @@ can make it too: from the structure that workers get, and the weights of a check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,6 +71,45 @@ class Portable(Protocol):
 
     def read(self, form: str, file: Path) -> Outputs:
         """The model of a file that `write` has just written; "onnx" is read elsewhere."""
+
+
+class Exports:
+    """The part of a backend over sources that files and evaluations need."""
+
+    train_source: Any
+    val_source: Any
+
+    def rows(self, source: Any, size: int) -> Iterator[tuple[Inputs, NDArray[Any]]]:
+        """Inputs and targets of all samples of a source in their order."""
+        raise NotImplementedError
+
+    def portable_batches(
+        self, size: int, *, validation: bool
+    ) -> Iterator[tuple[Inputs, NDArray[Any]]]:
+        """Inputs and targets of all samples in their order; see `Backend`."""
+        source = self.val_source if validation else self.train_source
+        beside = self.portable_beside(validation=validation)
+        # Putting back what training drew meanwhile would be wrong.
+        with contextlib.nullcontext() if beside else source.kept_random_state():
+            yield from self.rows(source, size)
+
+    def portable_beside(self, *, validation: bool) -> bool:
+        """Whether the samples may be read while another thread trains; see `Backend`."""
+        source = self.val_source if validation else self.train_source
+        return not source.draws_random_numbers
+
+
+@contextlib.contextmanager
+def silent(loggers: Sequence[str]) -> Iterator[None]:
+    """Without the exporters' own reports of each of their steps: what fails is raised."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def missing(package: str, what: str) -> ImportError:

@@ -89,8 +89,12 @@ def put_process_random_state(kept: Mapping[str, Any]) -> None:
 
 
 class Generators:
-    """The part of a backend that knows which random numbers its training draws next."""
+    """The part of a backend that knows which random numbers its training draws next.
 
+    And puts them back with the rest of a checkpoint.
+    """
+
+    _guidance: Any
     _random: Any = None  # where the generators are to go on
     _before: Any = None  # where they were as the validation that is under way began
 
@@ -140,3 +144,21 @@ class Generators:
         if kept is not None:
             self.put_draw_states(kept)
         return kept is not None
+
+    # --- the rest of a checkpoint ----------------------------------------------------------------
+
+    def put_back(self, weights: Arrays, rest: Mapping[str, Any]) -> None:
+        """Put weights, optimizer and schedule back; names and shapes are known to fit."""
+        raise NotImplementedError
+
+    def own_guidance(self, kept: Any) -> Any:
+        """What a checkpoint kept of the guidance in force, as the backend's tensors."""
+        return kept
+
+    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
+        """See `backends.base.Backend`."""
+        self.put_back(weights, rest)
+        self.random_is_put(rest["random"])
+        losses = self._guidance
+        if losses is not None:
+            losses.restore(guidance, self.own_guidance(rest["guidance"]))

@@ -12,19 +12,19 @@ from typing import Any
 import keras
 
 from coflect_widget.backends.knobs import (
-    ALIASES,
+    MOST_LAYERS,
+    OptimizerKnobs,
     OptimizerValues,
     Values,
     folded_layers,
+    of_values,
     unknown,
 )
 from coflect_widget.events import KnobTurn, LayerState
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
-_LAYERS = 200  # that are listed
 #: Names of the optimizer's attributes where they are not the knobs' own.
 _ATTRIBUTES = {"beta1": "beta_1", "beta2": "beta_2", "eps": "epsilon"}
-_NO_VALUES = ("freeze", "unfreeze", "batch_size")
 #: Numbers of an optimizer's configuration that cannot change once it is built.
 _NOT_TURNED = {
     "learning_rate", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps",
@@ -57,7 +57,7 @@ class Scaled(_Schedule):  # type: ignore[misc, valid-type]
         return dict(self.schedule.get_config())
 
 
-class KerasKnobs:
+class KerasKnobs(OptimizerKnobs):
     """Implements `backends.knobs.Knobs`.
 
     Parameters
@@ -104,12 +104,7 @@ class KerasKnobs:
         return ["lr", *found]
 
     def resolve(self, name: str) -> str:
-        known, wanted = self.names(), ALIASES.get(name, name)
-        if wanted == "momentum" and wanted not in known and "beta1" in known:
-            return "beta1"
-        if wanted not in known:
-            raise unknown(name, [*known, "freeze", "unfreeze", "batch_size"])
-        optimizer = self._optimizer
+        wanted, optimizer = super().resolve(name), self._optimizer
         if wanted == "momentum" and optimizer.built and not optimizer.momentum:
             raise ValueError(
                 "momentum is 0, and the optimizer has no room for it; compile the model with "
@@ -135,7 +130,7 @@ class KerasKnobs:
         if name == "lr" and schedule is not None:  # it moves at each step
             inner = getattr(schedule, "schedule", schedule)
             return [float(inner(self._optimizer.iterations))]
-        return self.values.natural(name)
+        return super().natural(name)
 
     def _write(self, name: str, values: Values) -> None:
         optimizer, value = self._optimizer, values[0]
@@ -176,7 +171,7 @@ class KerasKnobs:
             own = [w for w in layer.weights if id(w) in trained or _was_trained(w)]
             count = sum(_size(weight) for weight in own)
             held = sum(_size(weight) for weight in own if id(weight) not in trained)
-            if count and len(found) < _LAYERS:
+            if count and len(found) < MOST_LAYERS:
                 share = held / count
                 found.append(LayerState(name=str(layer.name), weights=count, frozen=share))
         return found
@@ -193,34 +188,30 @@ class KerasKnobs:
     # --- both --------------------------------------------------------------------------------
 
     def check(self, turns: Sequence[KnobTurn]) -> None:
-        rated = self._schedule is not None
-        self.values.plan(
-            [t for t in turns if t.name not in _NO_VALUES and not (rated and t.name == "lr")]
-        )
+        self.values.plan(self._unscheduled(turns))
         folded_layers(turns, self._named)
 
     def put(self, turns: Sequence[KnobTurn]) -> None:
-        of_values = [t for t in turns if t.name not in _NO_VALUES]
-        of_rate = [t for t in of_values if t.name == "lr"] if self._schedule is not None else []
-        of_values = [t for t in of_values if t not in of_rate]
+        unscheduled = self._unscheduled(turns)
         of_layers = [t for t in turns if t.layers]
-        self.values.plan(of_values)
+        self.values.plan(unscheduled)
         wanted = folded_layers(of_layers, self._named)
         self._put_layers(of_layers, wanted)  # first what can fail
-        self.values.put(of_values)
+        self.values.put(unscheduled)
         if self._schedule is not None:
-            self._scale(of_rate)
+            self._scale([t for t in turns if t.name == "lr"])
+
+    def _unscheduled(self, turns: Sequence[KnobTurn]) -> list[KnobTurn]:
+        """Those of values, without the learning rate where a schedule of Keras's own moves it."""
+        rated = self._schedule is not None
+        return [t for t in of_values(turns) if not (rated and t.name == "lr")]
 
     def kept(self) -> dict[str, Any]:
         trained = {str(layer.path): was for layer, was in self._before}
         return {"values": self.values.kept(), "trained": trained}
 
     def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Any]) -> None:
-        rated = self._schedule is not None
-        self.values.take(
-            [t for t in turns if t.name not in _NO_VALUES and not (rated and t.name == "lr")],
-            kept["values"],
-        )
+        self.values.take(self._unscheduled(turns), kept["values"])
         every = self._model._flatten_layers(include_self=True, recursive=True)
         known = [layer for layer in every if str(layer.path) in kept["trained"]]
         _restore([(layer, bool(kept["trained"][str(layer.path)])) for layer in known])

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from coflect_widget.backends.guided_outputs import OfClasses
+
 
 class TfCell:
     """A number () that a compiled step may change."""
@@ -29,7 +31,7 @@ class TfCell:
         self._variable.assign(-1.0)
 
 
-class TfOps:
+class TfOps(OfClasses):
     """`backends.differentiable.Ops`; maps are (B, h, w, C)."""
 
     channels, places = -1, (1, 2)
@@ -69,13 +71,6 @@ class TfOps:
         axes = range(len(logits.shape))
         logits = tf.transpose(logits, (0, *axes[2:], 1))
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-
-    def ignorance(self, logits: Any) -> float:
-        return float(np.log(max(int(logits.shape[1]), 2)))
-
-    @staticmethod
-    def beside(logits: Any, targets: Any) -> Any:
-        return logits
 
     @staticmethod
     def of_classes(logits: Any, targets: Any) -> Any:

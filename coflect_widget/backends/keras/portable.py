@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.backends import portable
 from coflect_widget.backends.keras.methods import load
 from coflect_widget.backends.keras.state import assign
 from coflect_widget.backends.portable import ExportError, Inputs, Outputs, missing
@@ -87,7 +86,7 @@ class KerasPortable:
             raise missing("tf2onnx", "exporting a Keras model as ONNX") from error
         takes = keras.InputSpec(shape=(None, *x.shape[1:]), dtype=str(x.dtype), name="input")
         try:
-            with _quiet():
+            with portable.silent(_LOGGERS):
                 self._model.export(file, format="onnx", input_signature=[takes], verbose=False)
         except Exception as error:
             words = " ".join(_COLOURS.sub("", str(error)).split())
@@ -105,34 +104,15 @@ class KerasPortable:
         return outputs
 
 
-class Exports:
+class Exports(portable.Exports):
     """The part of a `KerasBackend` that files and evaluations need."""
 
     portable = "coflect_widget.backends.keras.portable:KerasPortable"
-    train_source: Any
-    val_source: Any
 
-    def portable_batches(self, size: int, *, validation: bool) -> Iterator[tuple[Inputs, Any]]:
-        """Inputs and targets of all samples in their order; see `Backend`."""
-        source = self.val_source if validation else self.train_source
-        beside = self.portable_beside(validation=validation)
-        with contextlib.nullcontext() if beside else source.kept_random_state():
-            for batch in source.batches(np.arange(source.length), size):
-                yield (np.asarray(batch.inputs),), np.asarray(batch.targets)
+    def rows(self, source: Any, size: int) -> Iterator[tuple[Inputs, Any]]:
+        for batch in source.batches(np.arange(source.length), size):
+            yield (np.asarray(batch.inputs),), np.asarray(batch.targets)
 
     def portable_beside(self, *, validation: bool) -> bool:
-        """Whether the samples may be read while another thread trains; see `Backend`."""
         source = self.val_source if validation else self.train_source
         return source.dataset is None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    try:
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Batch, StepOutput
 from coflect_widget.backends.guided_outputs import OfPlaces
 from coflect_widget.backends.keras.data import Source
-from coflect_widget.backends.keras.guidance import KerasGuided
 from coflect_widget.backends.keras.loss import check_loss, find_head, last_activation
 from coflect_widget.backends.keras.model import Head
 from coflect_widget.backends.keras.ops import TfOps
@@ -21,20 +20,20 @@ from coflect_widget.backends.label_forms import Form
 from coflect_widget.backends.masks import (
     TASK,
     VOID,
+    OfMasks,
+    OfPlacesBackend,
     check_known,
     check_masks,
     check_outputs_of_places,
     check_places,
-    said_of_missing,
 )
 from coflect_widget.tasks import Segmentation
-from coflect_widget.tasks.segmentation import known_masks
 from coflect_widget.tasks.tallies import Overlap
 
 Masks = NDArray[np.int64]
 
 
-class MaskSource(Source):
+class MaskSource(OfMasks, Source):
     """A `data.Source` of pictures and masks (N, H, W); batches have them as int64 (B, H, W)."""
 
     class_numbers = False
@@ -62,14 +61,60 @@ class MaskSource(Source):
         for batch in super().batches(order, batch_size, skip):
             yield batch._replace(targets=np.asarray(batch.targets).astype(np.int64))
 
-    def form_to_add(self) -> tuple[tuple[int, ...], int]:
-        """See `source.Source`."""
-        raise ValueError(
-            "samples with masks cannot be added; add them to the data and make a new Session"
-        )
+
+def figures(task: Segmentation, logits: Any, masks: Any) -> Any:
+    """See `Segmentation.figures`, of logits (B, C, H, W): on the device, without a wait for it."""
+    return task.figures(logits, masks, _counted, ARRAYS)
 
 
-class SegmentationBackend(OtherTargets):
+def _counted(numbers: Any, length: int) -> Any:
+    return tf.math.unsorted_segment_sum(tf.ones_like(numbers), numbers, length)
+
+
+def _leaves_out(value: int) -> str:
+    return (
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True, "
+        f"ignore_class={value}) to model.compile()"
+    )
+
+
+class ARRAYS:
+    """Functions of the array API standard of TensorFlow, as far as segmentation needs them."""
+
+    float32, int64 = tf.float32, tf.int64
+    astype, reshape, where, zeros_like = tf.cast, tf.reshape, tf.where, tf.zeros_like
+    exp, log, stack = tf.exp, tf.math.log, tf.stack
+    sum, max, min = tf.reduce_sum, tf.reduce_max, tf.reduce_min
+
+    @staticmethod
+    def argmax(x: Any, axis: int) -> Any:
+        """int64."""
+        return tf.argmax(x, axis, tf.int64)
+
+    @staticmethod
+    def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+        """Of (B, C, n) and one number a place (B, 1, n), along axis 1."""
+        last = tf.transpose(x, (0, 2, axis))
+        return tf.gather(last, indices[:, 0], axis=2, batch_dims=2)[:, None]
+
+    @staticmethod
+    def clip(x: Any, low: float | None, high: float | None) -> Any:
+        """What is not a number stays so."""
+        x = x if low is None else tf.maximum(x, low)
+        return x if high is None else tf.minimum(x, high)
+
+    @staticmethod
+    def full_like(x: Any, value: Any) -> Any:
+        """Of the shape and the type of `x`."""
+        return tf.fill(tf.shape(x), tf.cast(value, x.dtype))
+
+    @staticmethod
+    def arange(count: int, dtype: Any = tf.int64, device: Any = None) -> Any:
+        """From 0 on, where TensorFlow puts it."""
+        return tf.range(count, dtype=dtype)
+
+
+class SegmentationBackend(OfPlacesBackend, OtherTargets):
     """Implements `backends.base.Backend` for masks (N, H, W) and outputs (N, H, W, classes).
 
     Where the model takes pictures (N, C, H, W), outputs are (N, classes, H, W). The attribute
@@ -77,8 +122,8 @@ class SegmentationBackend(OtherTargets):
     """
 
     reads = MaskSource
-    task_name = Segmentation.name
-    task: Segmentation
+    figures = staticmethod(figures)
+    task_name, given = Segmentation.name, "outputs"
 
     def _outputs(self) -> Any:
         inputs = self._inputs()
@@ -138,10 +183,7 @@ class SegmentationBackend(OtherTargets):
             check_known(source, masks, classes, void, _leaves_out)
             x = self.model.chw(source.input(0))
             check_places(source.argument, tuple(masks.shape[1:]), tuple(x.shape[1:]))
-        void = VOID if void is None else int(void)
-        known = known_masks(self.train_source.labels(), classes, void)
-        self.task = Segmentation(classes, void, known.commonest, known.iou)
-        self.assumptions += said_of_missing(classes, known.missing)
+        self.know(self.train_source.labels(), classes, VOID if void is None else int(void))
 
     # --- what is kept of a step ----------------------------------------------------------------
 
@@ -162,29 +204,16 @@ class SegmentationBackend(OtherTargets):
         return labels
 
     def step(self, *given: Any, **more: Any) -> StepOutput:
-        return self._reduced(super().step(*given, **more))
-
-    def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
-        if logits is None or targets is None:
-            raise ValueError(
-                "observe() needs outputs and masks: session.observe(indices, outputs, masks)"
-            )
-        return logits, targets, loss
+        return self.reduced(super().step(*given, **more))
 
     def step_output(
         self, indices: NDArray[np.int64], logits: Any, targets: Any, loss: Any, guidance_loss: Any
     ) -> StepOutput:
         outputs, masks = self.model.logits(tf.convert_to_tensor(logits)), self.of_step(targets)
         self.task.check(outputs, masks)
-        output = self._reduced(StepOutput(indices, masks, outputs, loss, guidance_loss))
+        output = self.reduced(StepOutput(indices, masks, outputs, loss, guidance_loss))
         if loss is None:
             output.loss = tf.reduce_mean(output.logits[:, 0])
-        return output
-
-    def _reduced(self, output: StepOutput) -> StepOutput:
-        """A step's output with six figures a sample in the place of its logits."""
-        output.logits = figures(self.task, output.logits, output.targets)
-        output.targets = np.zeros(len(output.indices), np.int64)
         return output
 
     def tally(self) -> Overlap:
@@ -198,66 +227,9 @@ class SegmentationBackend(OtherTargets):
     def ops(self) -> OfPlaces:
         return OfPlaces(TfOps(), self.task.void)
 
-    def guided(self) -> KerasGuided:
-        made = super().guided()
-        made.placed = True
-        return made
-
     def read_rows(self, indices: Any) -> tuple[NDArray[np.float32], Masks]:
         """Pictures and masks; places without a label have a number above all classes."""
         inputs, masks = super().read_rows(indices)
         masks = masks.astype(np.int64)
         unknown = (masks < 0) | (masks == self.task.void)
         return inputs, np.where(unknown, self.num_classes, masks)
-
-
-def figures(task: Segmentation, logits: Any, masks: Any) -> Any:
-    """See `Segmentation.figures`, of logits (B, C, H, W): on the device, without a wait for it."""
-    return task.figures(logits, masks, _counted, ARRAYS)
-
-
-def _counted(numbers: Any, length: int) -> Any:
-    return tf.math.unsorted_segment_sum(tf.ones_like(numbers), numbers, length)
-
-
-def _leaves_out(value: int) -> str:
-    return (
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True, "
-        f"ignore_class={value}) to model.compile()"
-    )
-
-
-class ARRAYS:
-    """Functions of the array API standard of TensorFlow, as far as segmentation needs them."""
-
-    float32, int64 = tf.float32, tf.int64
-    astype, reshape, where, zeros_like = tf.cast, tf.reshape, tf.where, tf.zeros_like
-    exp, log, stack = tf.exp, tf.math.log, tf.stack
-    sum, max, min = tf.reduce_sum, tf.reduce_max, tf.reduce_min
-
-    @staticmethod
-    def argmax(x: Any, axis: int) -> Any:
-        """int64."""
-        return tf.argmax(x, axis, tf.int64)
-
-    @staticmethod
-    def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
-        """Of (B, C, n) and one number a place (B, 1, n), along axis 1."""
-        last = tf.transpose(x, (0, 2, axis))
-        return tf.gather(last, indices[:, 0], axis=2, batch_dims=2)[:, None]
-
-    @staticmethod
-    def clip(x: Any, low: float | None, high: float | None) -> Any:
-        """What is not a number stays so."""
-        x = x if low is None else tf.maximum(x, low)
-        return x if high is None else tf.minimum(x, high)
-
-    @staticmethod
-    def full_like(x: Any, value: Any) -> Any:
-        """Of the shape and the type of `x`."""
-        return tf.fill(tf.shape(x), tf.cast(value, x.dtype))
-
-    @staticmethod
-    def arange(count: int, dtype: Any = tf.int64, device: Any = None) -> Any:
-        """From 0 on, where TensorFlow puts it."""
-        return tf.range(count, dtype=dtype)

@@ -131,9 +131,5 @@ class KeepsState(Generators):
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         return copy_state(self, memory, own_loop=own_loop)
 
-    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
-        backend: Any = self
-        restore_state(backend, weights, rest)
-        self.random_is_put(rest["random"])  # those of layers are variables, and among the weights
-        if backend._guidance is not None:
-            backend._guidance.restore(guidance, rest["guidance"])
+    def put_back(self, weights: Arrays, rest: Mapping[str, Any]) -> None:
+        restore_state(self, weights, rest)  # the states of layers are variables, among the weights

@@ -14,10 +14,12 @@ from torch import nn
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from coflect_widget.backends.knobs import (
-    ALIASES,
+    MOST_LAYERS,
+    OptimizerKnobs,
     OptimizerValues,
     Values,
     folded_layers,
+    of_values,
     unknown,
 )
 from coflect_widget.events import KnobTurn, LayerState
@@ -26,10 +28,9 @@ from coflect_widget.events import KnobTurn, LayerState
 _NOT_TURNED = {
     "initial_lr", "max_lr", "min_lr", "base_lr", "max_momentum", "base_momentum", "min_momentum",
 }  # fmt: skip
-_LAYERS = 200  # that are listed
 
 
-class TorchKnobs:
+class TorchKnobs(OptimizerKnobs):
     """Implements `backends.knobs.Knobs`.
 
     Parameters
@@ -72,14 +73,6 @@ class TorchKnobs:
                 found.append(key)
         return found
 
-    def resolve(self, name: str) -> str:
-        known, wanted = self.names(), ALIASES.get(name, name)
-        if wanted == "momentum" and wanted not in known and "beta1" in known:
-            return "beta1"
-        if wanted not in known:
-            raise unknown(name, [*known, "freeze", "unfreeze", "batch_size"])
-        return wanted
-
     def scheduled(self, name: str) -> str:
         cycles = isinstance(self._scheduler, OneCycleLR | CyclicLR)
         cycles = cycles and getattr(self._scheduler, "cycle_momentum", False)
@@ -92,9 +85,6 @@ class TorchKnobs:
             place = int(name[4:]) - 1
             return [float(group["betas"][place]) for group in self._optimizer.param_groups]
         return [float(group[name]) for group in self._optimizer.param_groups]
-
-    def natural(self, name: str) -> Values:
-        return self.values.natural(name)
 
     def _write(self, name: str, values: Values) -> None:
         for group, value in zip(self._optimizer.param_groups, values, strict=True):
@@ -113,7 +103,7 @@ class TorchKnobs:
         found: list[LayerState] = []
         for name, module in self._model.named_modules():
             weights = list(module.parameters())
-            if name and weights and len(found) < _LAYERS:
+            if name and weights and len(found) < MOST_LAYERS:
                 count = sum(p.numel() for p in weights)
                 held = sum(p.numel() for p in weights if not p.requires_grad)
                 found.append(LayerState(name=name, weights=count, frozen=held / max(count, 1)))
@@ -152,14 +142,14 @@ class TorchKnobs:
     # --- both --------------------------------------------------------------------------------
 
     def check(self, turns: Sequence[KnobTurn]) -> None:
-        self.values.plan(_of_values(turns))
+        self.values.plan(of_values(turns))
         self._planned(turns)
 
     def put(self, turns: Sequence[KnobTurn]) -> None:
         self.check(turns)
         wanted = self._planned(turns)
         self._before = self._before or self._trained()
-        self.values.put(_of_values(turns))
+        self.values.put(of_values(turns))
         self._settle()
         for weight, trained in wanted.values():
             if weight.requires_grad != trained:
@@ -175,7 +165,7 @@ class TorchKnobs:
         return {"values": self.values.kept(), "trained": trained}
 
     def take(self, turns: Sequence[KnobTurn], kept: Mapping[str, Any]) -> None:
-        self.values.take(_of_values(turns), kept["values"])
+        self.values.take(of_values(turns), kept["values"])
         for name, weight in self._model.named_parameters():
             if name in kept["trained"]:
                 weight.requires_grad_(bool(kept["trained"][name]))
@@ -245,10 +235,6 @@ _CYCLED = ("momentum", "beta1")
 def _keep_statistics(module: nn.Module, _: Any) -> None:
     if module.training:
         module.training = False
-
-
-def _of_values(turns: Sequence[KnobTurn]) -> list[KnobTurn]:
-    return [turn for turn in turns if turn.name not in ("freeze", "unfreeze", "batch_size")]
 
 
 def _is_number(value: Any) -> bool:

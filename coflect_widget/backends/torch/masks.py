@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coflect_widget.backends.base import Batch
-from coflect_widget.backends.masks import check_known, check_masks, check_places
+from coflect_widget.backends.masks import OfMasks, check_known, check_masks, check_places
 from coflect_widget.backends.source import other_shape
 from coflect_widget.backends.torch.data import Source
 
@@ -24,7 +24,7 @@ def mask_of(y: Any) -> Tensor:
     return mask.long() if mask.dtype in (torch.uint16, torch.uint32, torch.uint64) else mask
 
 
-class MaskSource(Source):
+class MaskSource(OfMasks, Source):
     """A `data.Source` of pictures and masks: batches have them as int64 (B, H, W).
 
     ``regression`` is set, because no target is one class number; ``Sample.targets`` is the mask.
@@ -38,11 +38,6 @@ class MaskSource(Source):
         """See `data.Source`; masks stay in the type they were given in until here."""
         for batch in super().batches(order, batch_size, device, **how):
             yield batch._replace(targets=batch.targets.long())
-
-    def form_to_add(self) -> tuple[tuple[int, ...], int]:
-        raise ValueError(
-            "samples with masks cannot be added; add them to the data and make a new Session"
-        )
 
     def fit(self, classes: int, void: int) -> None:
         """Look at all masks that are known, once the classes are.

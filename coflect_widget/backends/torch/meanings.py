@@ -74,11 +74,16 @@ class Meanings(SourcedBackend):
         """What counts how good outputs are, with ``add(logits, targets)`` and ``values(rows)``."""
         return Labels() if self.task else Explained() if self.regression else Hits()
 
+    def ops(self) -> Any:
+        """How outputs and targets make a loss of guidance, as `differentiable.Ops`."""
+        if self.task:
+            return OfLabels(TorchOps())
+        if not self.regression:
+            return TorchOps()
+        return OfValues(TorchOps(), float(self.train_source.values().var(0).mean()))
+
     def guided(self) -> TorchGuided:
-        ops: Any = OfLabels(TorchOps()) if self.task else TorchOps()
-        if self.regression and self.task is None:
-            ops = OfValues(TorchOps(), float(self.train_source.values().var(0).mean()))
-        return TorchGuided(self.model, self.read_rows, self._device, ops)
+        return TorchGuided(self.model, self.read_rows, self._device, self.ops())
 
     def read_rows(self, indices: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of training samples."""

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coflect_widget.backends.guided_outputs import OfClasses
+
 
 class TorchCell:
     """A number () on a device."""
@@ -28,7 +30,7 @@ class TorchCell:
         self.value = torch.full((), -1.0, device=self._device)
 
 
-class TorchOps:
+class TorchOps(OfClasses):
     """`backends.differentiable.Ops`; maps are (B, C, h, w)."""
 
     channels, places = 1, (2, 3)
@@ -61,13 +63,6 @@ class TorchOps:
     @staticmethod
     def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets, reduction="none")
-
-    def ignorance(self, logits: Tensor) -> float:
-        return float(np.log(max(int(logits.shape[1]), 2)))
-
-    @staticmethod
-    def beside(logits: Tensor, targets: Tensor) -> Tensor:
-        return logits
 
     @staticmethod
     def of_classes(logits: Tensor, targets: Tensor) -> Tensor:

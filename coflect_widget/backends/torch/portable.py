@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coflect_widget.backends import portable
 from coflect_widget.backends.named_items import MASK
 from coflect_widget.backends.portable import ExportError, Inputs, Outputs, missing
 from coflect_widget.backends.torch.numbers import apart, takes_mask
@@ -181,38 +181,23 @@ class _Plain(nn.Module):
         return logits_of(self.model(*inputs), self.model)
 
 
-class Exports:
+class Exports(portable.Exports):
     """The part of a `TorchBackend` that files and evaluations need."""
 
     portable = "coflect_widget.backends.torch.portable:TorchPortable"
     model: nn.Module
-    train_source: Any
-    val_source: Any
 
-    def portable_batches(self, size: int, *, validation: bool) -> Iterator[tuple[Inputs, Any]]:
-        """Inputs and targets of all samples in their order; see `Backend`."""
-        source = self.val_source if validation else self.train_source
-        masked = takes_mask(self.model)
-        beside = self.portable_beside(validation=validation)
-        # Putting back what training drew meanwhile would be wrong.
-        with contextlib.nullcontext() if beside else source.kept_random_state():
-            for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
-                inputs = batch.inputs
-                how = noted(self.model)
-                if how is not None:
-                    inputs = how.exported(inputs)
-                if isinstance(inputs, Tensor):
-                    given: tuple[Tensor, ...] = (inputs,)
-                    if not inputs.is_floating_point():
-                        given = apart(inputs) if masked else apart(inputs)[:1]
-                else:
-                    given = tuple(inputs)
-                yield tuple(x.numpy() for x in given), batch.targets.numpy()
-
-    def portable_beside(self, *, validation: bool) -> bool:
-        """Whether the samples may be read while another thread trains; see `Backend`."""
-        source = self.val_source if validation else self.train_source
-        return not source.draws_random_numbers
+    def rows(self, source: Any, size: int) -> Iterator[tuple[Inputs, Any]]:
+        masked, how = takes_mask(self.model), noted(self.model)
+        for batch in source.batches(np.arange(source.length), size, torch.device("cpu")):
+            inputs = batch.inputs if how is None else how.exported(batch.inputs)
+            if isinstance(inputs, Tensor):
+                given: tuple[Tensor, ...] = (inputs,)
+                if not inputs.is_floating_point():
+                    given = apart(inputs) if masked else apart(inputs)[:1]
+            else:
+                given = tuple(inputs)
+            yield tuple(x.numpy() for x in given), batch.targets.numpy()
 
 
 def _why(*errors: BaseException) -> str:
@@ -240,14 +225,6 @@ def _in_known_operators() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' own reports of each of their steps: what fails is raised."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), portable.silent(_LOGGERS):
         warnings.simplefilter("ignore")
-        try:
-            for name in _LOGGERS:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+        yield

@@ -16,23 +16,33 @@ from coflect_widget.backends.guided_outputs import OfPlaces
 from coflect_widget.backends.masks import (
     TASK,
     VOID,
+    OfPlacesBackend,
     check_outputs_of_places,
-    said_of_missing,
 )
 from coflect_widget.backends.torch.backend import TorchBackend
 from coflect_widget.backends.torch.checks import Outputs
-from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.masks import MaskSource
 from coflect_widget.backends.torch.modes import evaluating
 from coflect_widget.backends.torch.numbers import call
 from coflect_widget.backends.torch.ops import TorchOps
 from coflect_widget.backends.torch.outputs import logits_of
 from coflect_widget.tasks import Segmentation
-from coflect_widget.tasks.segmentation import known_masks
 from coflect_widget.tasks.tallies import Overlap
 
 
-class SegmentationBackend(TorchBackend):
+def figures(task: Segmentation, logits: Tensor, masks: Tensor) -> Tensor:
+    """See `Segmentation.figures`; on the device, without a wait for it."""
+    with torch.no_grad():
+        found: Tensor = task.figures(logits, masks.to(logits.device), _counted)
+    return found
+
+
+def _counted(numbers: Tensor, length: int) -> Tensor:
+    counts = torch.zeros(length, dtype=torch.int64, device=numbers.device)
+    return counts.scatter_add_(0, numbers, torch.ones_like(numbers))
+
+
+class SegmentationBackend(OfPlacesBackend, TorchBackend):
     """Implements `backends.base.Backend` for masks (N, H, W) and logits (N, C, H, W).
 
     Parameters
@@ -43,8 +53,7 @@ class SegmentationBackend(TorchBackend):
     """
 
     reads = MaskSource
-    takes_labels = False
-    task: Segmentation
+    figures = staticmethod(figures)
 
     def __init__(
         self,
@@ -109,9 +118,7 @@ class SegmentationBackend(TorchBackend):
     def check_targets(self, outputs: int) -> None:
         for source in self.sources():
             source.fit(outputs, self._void)
-        known = known_masks(self.train_source.values(), outputs, self._void)
-        self.task = Segmentation(outputs, self._void, known.commonest, known.iou)
-        self.assumptions += said_of_missing(outputs, known.missing)
+        self.know(self.train_source.values(), outputs, self._void)
 
     def plain_loss(self) -> Any:
         return F.cross_entropy
@@ -122,15 +129,12 @@ class SegmentationBackend(TorchBackend):
     # --- what is kept of a step ----------------------------------------------------------------
 
     def train_step(self, batch: Batch) -> StepOutput:
-        return self._reduced(super().train_step(batch))
+        return self.reduced(super().train_step(batch))
 
     def observed(self, rows: int, logits: Any, targets: Any, loss: Any) -> tuple[Any, Any, Any]:
-        if logits is None or targets is None:
-            raise ValueError(
-                "observe() needs logits and masks: session.observe(indices, logits, masks)"
-            )
+        found = super().observed(rows, logits, targets, loss)
         self.task.check(logits, targets)
-        return logits, targets, loss
+        return found
 
     def step_output(
         self,
@@ -144,14 +148,10 @@ class SegmentationBackend(TorchBackend):
         if loss is None:
             with torch.no_grad():
                 loss = self.loss(logits, masks)
-        return self._reduced(self._output(indices, logits, masks, loss, guidance_loss))
+        return self.reduced(self._output(indices, logits, masks, loss, guidance_loss))
 
-    def _reduced(self, output: StepOutput) -> StepOutput:
-        """A step's output with six figures a sample in the place of its logits."""
-        if len(output.indices):
-            output.logits = figures(self.task, output.logits, output.targets)
-        output.targets = torch.zeros(len(output.indices), dtype=torch.int64)
-        return output
+    def no_labels(self, rows: int) -> Tensor:
+        return torch.zeros(rows, dtype=torch.int64)
 
     def labels(self) -> NDArray[Any]:
         """Masks (N, H, W), as far as known without reading."""
@@ -159,12 +159,8 @@ class SegmentationBackend(TorchBackend):
 
     # --- guidance ------------------------------------------------------------------------------
 
-    def guided(self) -> TorchGuided:
-        made = TorchGuided(
-            self.model, self.read_rows, self._device, OfPlaces(TorchOps(), self._void)
-        )
-        made.placed = True
-        return made
+    def ops(self) -> OfPlaces:
+        return OfPlaces(TorchOps(), self._void)
 
     def read_rows(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Pictures and masks; places without a label have a number above all classes."""
@@ -172,15 +168,3 @@ class SegmentationBackend(TorchBackend):
         masks = masks.long()
         unknown = (masks < 0) | (masks == self._void)
         return inputs, torch.where(unknown, self._outputs, masks)
-
-
-def figures(task: Segmentation, logits: Tensor, masks: Tensor) -> Tensor:
-    """See `Segmentation.figures`; on the device, without a wait for it."""
-    with torch.no_grad():
-        found: Tensor = task.figures(logits, masks.to(logits.device), _counted)
-    return found
-
-
-def _counted(numbers: Tensor, length: int) -> Tensor:
-    counts = torch.zeros(length, dtype=torch.int64, device=numbers.device)
-    return counts.scatter_add_(0, numbers, torch.ones_like(numbers))

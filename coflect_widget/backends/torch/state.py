@@ -270,13 +270,11 @@ class KeepsState(Generators):
     def state(self, memory: Memory, *, own_loop: bool = False) -> TrainingState:
         return copy_state(self, memory, own_loop=own_loop)
 
-    def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
-        backend: Any = self
-        restore_state(backend, weights, rest)
-        self.random_is_put(rest["random"])
-        if backend._guidance is not None:
-            kept = rest["guidance"]
-            backend._guidance.restore(guidance, kept and from_tree(kept, backend._device))
+    def put_back(self, weights: Arrays, rest: Mapping[str, Any]) -> None:
+        restore_state(self, weights, rest)
+
+    def own_guidance(self, kept: Any) -> Any:
+        return kept and from_tree(kept, self._device)
 
 
 def _which(device: torch.device) -> tuple[torch.device, ...]:
