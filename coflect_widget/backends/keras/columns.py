@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from coflect_widget.backends.columns import Rows, check_columns, is_columns, rows_of
 from coflect_widget.backends.keras.pictures import input_names
 from coflect_widget.modalities import Modality
 from coflect_widget.modalities.table import Table
+
+_WORDS = "make numbers of words with keras.layers.StringLookup"
 
 
 class OneTable(NamedTuple):
@@ -95,7 +97,7 @@ def _rows(data: Any, names: list[str], argument: str) -> Any:
         given = spec[0] if isinstance(spec, tuple) else spec
         if not isinstance(given, Mapping):
             return data
-        _check(given, names, argument)
+        check_columns(given, names, argument)
         # a column of an item is (), of a batch (n,), and either may have an axis of one more
         flat = len(tuple(spec[1].shape)) == 0
 
@@ -105,54 +107,10 @@ def _rows(data: Any, names: list[str], argument: str) -> Any:
             return tf.stack(columns, -1), y
 
         return data.map(stacked)
-    if isinstance(data, tuple | list) and len(data) == 2 and _is_columns(data[0]):
-        return _of_columns(data[0], names, argument), data[1]
+    if isinstance(data, tuple | list) and len(data) == 2 and is_columns(data[0]):
+        return rows_of(data[0], names, argument, _WORDS), data[1]
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data):
         first = data[0]
         if isinstance(first, tuple | list) and first and isinstance(first[0], Mapping):
-            return _Rows(data, names, argument)
+            return Rows(data, names, argument)
     return data
-
-
-def _is_columns(given: Any) -> bool:
-    return isinstance(given, Mapping) or hasattr(given, "columns")
-
-
-def _of_columns(given: Any, names: list[str], argument: str) -> Any:
-    """(N, F) float32 of a mapping of columns, or a DataFrame."""
-    _check(given, names, argument)
-    columns = []
-    for name in names:
-        values = np.asarray(given[name])
-        if values.dtype.kind not in "iufb":
-            raise ValueError(
-                f"{argument} has the column {name!r} of type {values.dtype}, and the model takes "
-                "numbers there: make numbers of words with keras.layers.StringLookup"
-            )
-        columns.append(values.reshape(len(values)).astype(np.float32))
-    return np.stack(columns, 1)
-
-
-def _check(given: Any, names: list[str], argument: str) -> None:
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise ValueError(
-            f"{argument} has no column {', '.join(map(repr, missing))}, which the model takes; "
-            f"give a mapping with {', '.join(map(repr, names))}"
-        )
-
-
-class _Rows:
-    """Items ({name: value}, label, ...) as (row, label, ...)."""
-
-    def __init__(self, items: Any, names: list[str], argument: str) -> None:
-        self._items, self._names, self._argument = items, names, argument
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        given, *rest = self._items[index]
-        _check(given, self._names, f"{self._argument}[{index}]")
-        row = [float(np.asarray(given[name]).reshape(())) for name in self._names]
-        return (np.array(row, np.float32), *rest)

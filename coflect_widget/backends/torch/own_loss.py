@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coflect_widget.backends.any_items import TASK
 from coflect_widget.backends.base import StepOutput
 from coflect_widget.backends.guided_outputs import OfScores
 from coflect_widget.backends.state import Memory, TrainingState
-from coflect_widget.backends.torch.any_items import TASK, ItemSource
+from coflect_widget.backends.torch.any_items import ItemSource
 from coflect_widget.backends.torch.checks import check_model, choose_device
 from coflect_widget.backends.torch.guidance import TorchGuided
 from coflect_widget.backends.torch.methods import load
