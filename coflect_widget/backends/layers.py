@@ -144,6 +144,20 @@ def along(outputs: Sequence[Output], length: int) -> list[tuple[Layer, Output]]:
     return found
 
 
+def maps_among(
+    outputs: Sequence[Output],
+    input_shape: tuple[int, ...],
+    own: Collection[tuple[int, ...]],
+    *,
+    flattens: bool = False,
+) -> list[tuple[Layer, Output]]:
+    """Those that are maps of inputs (C, H, W), by `spatial`, or of (C, L), by `along`."""
+    _, *places = input_shape
+    if len(places) == 1:
+        return along(outputs, places[0])
+    return spatial(outputs, (places[0], places[1]), own, flattens=flattens)
+
+
 def deepest_last(found: list[tuple[Layer, Output]]) -> list[tuple[Layer, Output]]:
     """Layers of a model with outputs for each place, for `choose` to take the deepest.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from coflect_widget.backends.keras.model import Classifier
-from coflect_widget.backends.layers import Layer, Output, along, choose, deepest_last, spatial
+from coflect_widget.backends.layers import Layer, Output, choose, deepest_last, maps_among
 
 #: Layers each of whose outputs' places depends on all places of their input.
 _MIXING = (
@@ -146,12 +146,8 @@ def _spatial_layers(
             logits = classifier.logits(call(x, training=False))
         mixture = tf.constant(generator.standard_normal(logits.shape), tf.float32)
         score = tf.reduce_sum(logits * mixture)
-    channels, *places = input_shape
-    if len(places) == 1:
-        found = along(list(outputs.values()), places[0])
-    else:
-        own = {(channels, *places), (*places, channels)}
-        found = spatial(list(outputs.values()), (places[0], places[1]), own)
+    own = {input_shape, (*input_shape[1:], input_shape[0])}
+    found = maps_among(list(outputs.values()), input_shape, own)
     if len(logits.shape) == 4:
         found = deepest_last(found)
     gradients = tape.gradient(score, [output.value for _, output in found])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from coflect_widget.backends.layers import Layer, Output, along, choose, deepest_last, spatial
+from coflect_widget.backends.layers import Layer, Output, choose, deepest_last, maps_among
 from coflect_widget.backends.torch.outputs import logits_of
 
 #: Modules whose outputs (B, C, n) have their channels before their places.
@@ -117,11 +117,7 @@ def _spatial_layers(
     finally:
         for handle in handles:
             handle.remove()
-    places, seen = input_shape[1:], list(outputs.values())
-    if len(places) == 1:
-        found = along(seen, places[0])
-    else:
-        found = spatial(seen, (places[0], places[1]), {input_shape}, flattens=True)
+    found = maps_among(list(outputs.values()), input_shape, {input_shape}, flattens=True)
     if logits is None or not logits.requires_grad or not found:
         return [(layer, False) for layer, _ in found]
     if logits.ndim == 4:
