@@ -123,6 +123,7 @@ class SegmentationBackend(OfPlacesBackend, OtherTargets):
 
     reads = MaskSource
     figures = staticmethod(figures)
+    task: Segmentation
     task_name, given = Segmentation.name, "outputs"
 
     def _outputs(self) -> Any:

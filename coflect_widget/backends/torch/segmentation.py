@@ -54,6 +54,7 @@ class SegmentationBackend(OfPlacesBackend, TorchBackend):
 
     reads = MaskSource
     figures = staticmethod(figures)
+    task: Segmentation
 
     def __init__(
         self,
