@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 from attribution_models import PlainCNN, copier, snapshots_of
+from faulty_explainer import forget
 
-from coflect_widget.attribution import worker
 from coflect_widget.attribution.work import explaining
 from coflect_widget.attribution.worker import Job, JobError, JobResult, Model
 from coflect_widget.backends.torch.methods import structure
@@ -27,47 +27,7 @@ from coflect_widget.workers.pool import WorkerPool
 HERE = str(Path(__file__).parent)
 
 
-class Faulty:
-    """An explainer that does what the input's first value says; it needs no framework."""
-
-    def __init__(self, data):
-        self.value = None
-
-    def rehearse(self, run):
-        run()
-
-    def load_weights(self, views):
-        self.value = float(views["w"][0])
-
-    def explain(self, x, target, methods, samples, sigma, layer, seed, modality):
-        what = int(x.flat[0])
-        if what == 1:
-            time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGKILL)
-        if what == 2:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        if what == 3:
-            raise MemoryError("no room")
-        if what == 4:
-            raise ValueError("cannot do this one")
-        if what == 5:
-            time.sleep(1.0)
-        maps = np.arange(64, dtype=np.float32).reshape(8, 8)
-        bad = np.full((8, 8), np.nan, np.float32) if what == 7 else maps
-        probabilities = np.array([0.2, 0.8], np.float32)
-        return {
-            "livecam": bad,
-            "smoothgrad": maps,
-            "probabilities": probabilities,
-            "explained": 1,
-        }
-
-
-def make(data):
-    return Faulty(data)
-
-
-FAULTY = Model("faulty", f"{__name__}:make", b"")
+FAULTY = Model("faulty", "faulty_explainer:make", b"")
 
 
 def job(what, explained=FAULTY, **more):
@@ -234,10 +194,6 @@ def test_a_worker_that_hangs_is_killed_at_the_deadline(pool):
 def test_out_of_memory_gets_a_new_worker_and_then_is_named(pool):
     with pytest.raises(WorkerLostError, match=r"out of memory.*no room"):
         pool.interactive.run(job(3), 20)
-
-
-def forget():
-    worker._models.clear()
 
 
 def test_a_worker_that_was_restarted_by_others_is_replaced_and_the_job_answered(pool):
