@@ -1,7 +1,9 @@
 """What several tests need: a small model on a small data set, and patience with a limit."""
 
+import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,13 @@ def to_step(session, step):
 @pytest.fixture(scope="session")
 def shapes():
     return coflect.data.synthetic(n=256)
+
+
+@pytest.fixture(scope="session")
+def executor():
+    """One worker process for many sessions: it imports the libraries once, when it is needed."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ It must not only go well: the term that was chosen stays in force, is finite, an
 
 import logging
 import math
-import multiprocessing
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
@@ -20,9 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import coflect_widget as coflect
 from tests.guidance.guided_models import MODELS, make
+from tests.one_worker import quiet
 from tests.thinned import thinned
 
-SAMPLES, BATCH, EPOCHS = 48, 16, 2
+SAMPLES, BATCH, EPOCHS = 48, 16, 1
 rng = np.random.default_rng(0)
 PICTURES = rng.random((SAMPLES, 3, 32, 32), dtype=np.float32)
 LABELS = np.arange(SAMPLES) % 3
@@ -45,18 +44,11 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def executor():
-    """One worker for all sessions; it has to import the libraries only once."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        yield pool
-
-
 def session_of(model, run_dir, executor, loss=None, **more):
     guidance = {"replay_share": 1.0, "effect_after": 0}  # a guided pass in each step
     if loss is not None:
         guidance["ignore_loss"] = loss
-    config = {"guidance": guidance, "log_every": 1, "xai_every": 10**6, "device": "cpu"}
+    config = quiet({"guidance": guidance, "log_every": 1, "device": "cpu"})
     return coflect.Session(
         model, (PICTURES, LABELS), batch_size=BATCH, run_dir=run_dir, executor=executor,
         config=config, **more,

@@ -26,13 +26,12 @@ from tests.guidance.test_guided_matrix import (
     LABELS,
     PICTURES,
     WAYS,
-    executor,
     one_thread,
     session_of,
     weights,
 )
 
-__all__ = ["executor", "one_thread"]  # fixtures
+__all__ = ["one_thread"]  # a fixture
 
 LEFT, RIGHT = (0.1, 0.1, 0.5, 0.5), (0.5, 0.5, 0.9, 0.9)
 #: The pixel by which a model tells a picture that it does not take.

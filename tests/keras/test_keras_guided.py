@@ -1,8 +1,6 @@
 """Every kind of stroke, in every kind of Keras model and way to train one; and what fails."""
 
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
 import keras
@@ -14,9 +12,10 @@ from keras import layers
 import coflect_widget as coflect
 from tests.conftest import eventually
 from tests.keras.guided_models import CLASSES, MODELS, make
+from tests.one_worker import quiet
 from tests.thinned import thinned
 
-SAMPLES, BATCH, EPOCHS = 48, 16, 2
+SAMPLES, BATCH, EPOCHS = 48, 16, 1
 rng = np.random.default_rng(0)
 PICTURES = rng.random((SAMPLES, 32, 32, 3), dtype=np.float32)
 LABELS = np.arange(SAMPLES) % CLASSES
@@ -30,20 +29,13 @@ STROKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def executor():
-    """One worker for all sessions; it has to import the libraries only once."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        yield pool
-
-
 def session_of(model, run_dir, executor, loss=None, pictures=PICTURES):
     guidance = {"replay_share": 1.0, "effect_after": 0}  # a guided pass in each step
     if loss is not None:
         guidance["ignore_loss"] = loss
     return coflect.Session(
         model, (pictures, LABELS), batch_size=BATCH, run_dir=run_dir, executor=executor,
-        config={"guidance": guidance, "log_every": 1, "xai_every": 10**6},
+        config=quiet({"guidance": guidance, "log_every": 1}),
     )  # fmt: skip
 
 

@@ -149,8 +149,9 @@ def test_a_worker_is_quiet_and_takes_no_gpu(make_session, capfd):
 
 
 def test_both_frameworks_in_one_kernel_in_turn_and_at_once(make_session):
-    ours = make_session(model=compiled(sequential()))
-    theirs = make_session(model=tiny_cnn())
+    few = {"attribution": {"checks": False, "smoothgrad_samples": 4}}
+    ours = make_session(model=compiled(sequential()), config=few)
+    theirs = make_session(model=tiny_cnn(), config=few)
     for session in (ours, theirs):
         session.train(epochs=1)
         session.wait(240)

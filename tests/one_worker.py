@@ -1,0 +1,27 @@
+"""Sessions that share one worker process, for tests that are not about workers.
+
+Two processes for each session, rehearsed and ended, take longer than most trainings of tests. The
+shared one starts when a person asks for a map; nothing is explained that nobody has asked for.
+"""
+
+import pytest
+
+#: Explains nothing by itself.
+QUIET = {"findings": {"act": "off"}, "attribution": {"budget": 0.0}}
+
+
+def quiet(config):
+    """A session's configuration, quiet where it does not say otherwise."""
+    sections = {name: {**QUIET[name], **config.get(name, {})} for name in QUIET}
+    return {**config, **sections}
+
+
+@pytest.fixture
+def make_session(make_session, executor):
+    """Sessions with that worker; with executor=None they start their own."""
+
+    def make(*given, **arguments):
+        config = arguments.pop("config", {})
+        return make_session(*given, **{"executor": executor, **arguments, "config": quiet(config)})
+
+    return make
