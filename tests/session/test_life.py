@@ -18,7 +18,9 @@ import torch
 from torch import nn
 
 import coflect_widget as coflect
-from tests.conftest import eventually, tiny_cnn
+from tests.conftest import eventually, make_session, tiny_cnn
+
+__all__ = ["make_session"]  # of sessions with workers of their own
 
 
 def ended(process):

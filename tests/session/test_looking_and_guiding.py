@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import eventually, tiny_cnn
+from tests.conftest import eventually, make_session, tiny_cnn
+
+__all__ = ["make_session"]  # of sessions with workers of their own
 
 
 def test_explain_before_during_and_after_training(make_session):

@@ -193,6 +193,7 @@ def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
 
     def weights():
         config = {"xai_every": 2, "log_every": 1, "forecast_every": 1}
+        config["attribution"] = {"budget": 6.0}
         session = make_session(data=Drawing(), config=config)
         session.train(epochs=6)
         assert session.wait(240)
