@@ -113,7 +113,7 @@ notebooks:
 	  --nbval-cell-timeout=600 --timeout=900 -n 2 --dist loadfile $(NOTEBOOKS)
 
 e2e:
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "e2e and not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not slow" tests/e2e
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SINKS_VENV) node_modules runs build dist

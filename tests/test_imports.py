@@ -46,8 +46,11 @@ def imported(tree, known):
                 yield rest if rest in known else rest.rpartition(".")[0] or "__init__"
 
 
-TREES = dict(modules())
-EDGES = {name: set(imported(tree, TREES)) - {name} for name, tree in TREES.items()}
+@pytest.fixture(scope="module")
+def edges():
+    """What each module imports of the package."""
+    trees = dict(modules())
+    return {name: set(imported(tree, trees)) - {name} for name, tree in trees.items()}
 
 
 def room(module):
@@ -88,16 +91,16 @@ def circles(edges):
     return found
 
 
-def test_each_room_has_its_level():
-    assert {room(module) for module in TREES} <= set(LEVEL)
+def test_each_room_has_its_level(edges):
+    assert {room(module) for module in edges} <= set(LEVEL)
 
 
-def test_imports_point_one_way():
-    assert not upward(EDGES)
+def test_imports_point_one_way(edges):
+    assert not upward(edges)
 
 
-def test_no_circle():
-    assert not circles(EDGES)
+def test_no_circle(edges):
+    assert not circles(edges)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
 
 import coflect_widget as coflect
 from coflect_widget.backends.torch import token_losses
@@ -20,6 +19,8 @@ WORDS, LENGTH, ROWS, SPOILT = 64, 12, 48, 4
 
 
 def model():
+    import transformers  # heavy; only where it is used
+
     torch.manual_seed(0)
     config = transformers.GPT2Config(
         vocab_size=WORDS, n_positions=LENGTH, n_embd=16, n_layer=1, n_head=2,
@@ -66,6 +67,8 @@ def test_losses_of_samples_are_those_of_the_model(monkeypatch):
 
 @pytest.mark.parametrize("pieces", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
+    import transformers
+
     logging.getLogger("transformers").setLevel(logging.ERROR)
     net, data = model(), rows()
     session = coflect.Session(
@@ -95,15 +98,16 @@ def test_the_trainer_tells_each_samples_loss(pieces, tmp_path):
         assert set(range(SPOILT)) <= {one.index for one in session.candidates}
 
 
-class OwnLoss(transformers.Trainer):
-    def compute_loss(self, net, inputs, *given, **more):
-        labels = inputs.pop("labels")
-        logits = net(**inputs).logits
-        return F.cross_entropy(logits[:, :-1].mT, labels[:, 1:])
-
-
 @pytest.mark.slow
 def test_a_trainer_whose_losses_cannot_be_told_trains_all_the_same(tmp_path):
+    import transformers
+
+    class OwnLoss(transformers.Trainer):
+        def compute_loss(self, net, inputs, *given, **more):
+            labels = inputs.pop("labels")
+            logits = net(**inputs).logits
+            return F.cross_entropy(logits[:, :-1].mT, labels[:, 1:])
+
     net, data = model(), rows()
     arguments = transformers.TrainingArguments(
         output_dir=str(tmp_path / "out"), max_steps=3, per_device_train_batch_size=16,
