@@ -424,9 +424,11 @@ def test_a_script_that_waits_on_a_nan_ends_with_the_message(tmp_path):
     code = f"""
 import numpy as np, coflect_widget as coflect
 from tests.conftest import tiny_cnn
+from tests.one_worker import no_workers
 data = coflect.data.synthetic(n=96)
 images = data.images.copy(); images[17] = np.nan
-session = coflect.Session(tiny_cnn(), (images, data.labels), run_dir={str(tmp_path)!r})
+where = {{"run_dir": {str(tmp_path)!r}, **no_workers()}}
+session = coflect.Session(tiny_cnn(), (images, data.labels), **where)
 session.train(epochs=1)
 session.wait()
 """

@@ -203,8 +203,11 @@ def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path):
         import resource, warnings
         import coflect_widget as coflect
         from tests.conftest import tiny_cnn
+        from tests.one_worker import no_workers
         data = coflect.data.synthetic(n=96)
-        session = coflect.Session(tiny_cnn(), data, run_dir={str(tmp_path)!r}, config={AT_ENDS})
+        more = no_workers()
+        more["config"] |= {AT_ENDS}
+        session = coflect.Session(tiny_cnn(), data, run_dir={str(tmp_path)!r}, **more)
         session.train(steps=3)
         session.wait()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
