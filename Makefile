@@ -16,7 +16,7 @@ NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_d
 # Torch first and by its number: an open range would bring several gigabytes of CUDA along.
 TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 
-.PHONY: demo setup test unit slow sinks lint types front-end notebooks e2e bench clean
+.PHONY: demo setup test unit unit-torch unit-keras unit-numpy slow sinks lint types front-end notebooks e2e bench clean
 
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/python examples/hitl/open_demo.py
@@ -91,11 +91,21 @@ front-end:
 # the summary lists it as rerun. The second run is that of an installation without the compiled kernels.
 AGAIN := --reruns 1 -r fER
 # The nets of tests are tiny: more threads only wait for each other. Many tests wait for another
-# process, so three run at once on two processors.
+# process, so three run at once on two processors. One of them is Keras's: each process imports all
+# files that it collects tests from, and TensorFlow with those.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+UNIT := $(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "not e2e and not slow and not sinks"
 unit:
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile $(AGAIN) -m "not e2e and not slow and not sinks"
-	COFLECT_NATIVE=0 $(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile $(AGAIN) -m "not slow" tests/forecast tests/telemetry tests/native
+	$(MAKE) --jobs 2 --output-sync=line unit-torch unit-keras unit-numpy
+
+unit-torch:
+	$(UNIT) -n 2 --dist loadfile --ignore tests/keras --ignore tests/e2e
+
+unit-keras:
+	$(UNIT) tests/keras
+
+unit-numpy:
+	COFLECT_NATIVE=0 $(UNIT) -n 2 --dist loadfile tests/forecast tests/telemetry tests/native
 
 slow: sinks
 	$(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"

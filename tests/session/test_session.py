@@ -110,8 +110,10 @@ def test_interrupt_while_waiting_stops_cleanly(tmp_path):
     code = f"""
 import _thread, signal, threading, coflect_widget as coflect
 from tests.conftest import tiny_cnn
+from tests.one_worker import no_workers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-session = coflect.Session(tiny_cnn(), coflect.data.synthetic(n=256), run_dir={str(tmp_path)!r})
+where = {{"run_dir": {str(tmp_path)!r}, **no_workers()}}
+session = coflect.Session(tiny_cnn(), coflect.data.synthetic(n=256), **where)
 session.train(steps=10**6)
 threading.Timer(1.5, _thread.interrupt_main).start()
 try:
