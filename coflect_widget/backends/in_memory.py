@@ -56,7 +56,7 @@ class InMemoryBackend(BackendDefaults):
         return 0 if self.val is None else len(self.val[0])
 
     @property
-    def reads_val(self) -> bool:  # type: ignore[override]  # which is no more than said of it
+    def reads_val(self) -> bool:  # type: ignore[override]  # a constant of the class there
         return self.val is not None
 
     # --- training ------------------------------------------------------------------------------
