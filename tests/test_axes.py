@@ -1,6 +1,7 @@
 """What varies by itself stands behind its protocol, and nothing else branches on it."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ EXPLAINED = {
     "data/arrays.py": "checks labels of a data set beside its names, before there is a model",
 }
 NAMES = ("num_classes", "regression")
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    """The code of a file; several tests look at all of the package."""
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def named(tree: ast.Module) -> set[str]:
@@ -52,7 +59,7 @@ def test_only_tasks_and_backends_ask_how_many_classes_there_are():
     found = {}
     for file in elsewhere():
         place = file.relative_to(PACKAGE).as_posix()
-        names = named(ast.parse(file.read_text(encoding="utf-8")))
+        names = named(parsed(file))
         if names and place not in EXPLAINED:
             found[place] = names
     assert not found, "ask the task instead (coflect_widget/tasks/base.py)"
@@ -61,7 +68,7 @@ def test_only_tasks_and_backends_ask_how_many_classes_there_are():
 
 @pytest.mark.parametrize("place", EXPLAINED)
 def test_exceptions_that_are_none_any_more_are_taken_off(place):
-    assert named(ast.parse((PACKAGE / place).read_text(encoding="utf-8")))
+    assert named(parsed(PACKAGE / place))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,7 @@ def test_each_way_to_name_it_is_seen(code):
 
 def test_tasks_import_no_framework():
     for file in sorted((PACKAGE / "tasks").glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             roots = {name.partition(".")[0] for name in names}
@@ -97,7 +104,7 @@ def test_frameworks_are_imported_in_their_own_rooms_alone():
     found = set()
     for file in sorted(PACKAGE.rglob("*.py")):
         place = file.relative_to(PACKAGE).as_posix()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if FRAMEWORKS & {name.partition(".")[0] for name in names}:
@@ -110,7 +117,7 @@ def test_only_one_file_asks_what_a_backend_has():
     """`backends/defaults.py` completes a backend; everybody else may call all of the protocol."""
     found = set()
     for file in elsewhere():
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
             if node.func.id in ("hasattr", "getattr") and node.args:
@@ -194,7 +201,7 @@ def test_only_modalities_know_what_a_picture_is():
     found = {}
     for file in files_elsewhere():
         place = file.relative_to(PACKAGE).as_posix()
-        said = of_pictures(ast.parse(file.read_text(encoding="utf-8")))
+        said = of_pictures(parsed(file))
         if said and place not in EXPLAINED_PICTURES:
             found[place] = said
     assert not found, "ask the modality instead (coflect_widget/modalities/base.py)"
@@ -202,7 +209,7 @@ def test_only_modalities_know_what_a_picture_is():
 
 @pytest.mark.parametrize("place", EXPLAINED_PICTURES)
 def test_files_that_know_pictures_no_more_are_taken_off(place):
-    assert of_pictures(ast.parse((PACKAGE / place).read_text(encoding="utf-8")))
+    assert of_pictures(parsed(PACKAGE / place))
 
 
 @pytest.mark.parametrize(
