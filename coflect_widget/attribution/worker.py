@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from coflect_widget.attribution.errors import StaleSnapshotError, UnknownModelEr
 from coflect_widget.attribution.snapshots import SnapshotReader, SnapshotRef
 from coflect_widget.attribution.surroundings import surroundings
 from coflect_widget.backends.base import Sample
-from coflect_widget.backends.by_value import ByValueUnpickler, dumps
+from coflect_widget.backends.by_value import SendsByValue, dumps, loads
 from coflect_widget.backends.differentiable import Held
 from coflect_widget.backends.errors import NoSuitableLayerError
 from coflect_widget.events import Quality
@@ -92,13 +91,14 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(SendsByValue):
     """One sample to explain under one snapshot.
 
     `weights` are the arrays themselves, and `model` comes along, where the executor's workers
     may run on another machine.
     """
 
+    by_value = ("task",)
     model_id: str
     model: Model | None
     weights: SnapshotRef | dict[str, NDArray[Any]]
@@ -435,7 +435,7 @@ def load(model: Model) -> Explainer:
         for known in (_models, _modalities):
             known.clear()  # one model a session; a foreign worker may see several sessions
         _models[model.id] = explainer
-        _modalities[model.id] = ByValueUnpickler(io.BytesIO(model.modality)).load()
+        _modalities[model.id] = loads(model.modality)
     return _models[model.id]
 
 

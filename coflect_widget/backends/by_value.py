@@ -18,9 +18,10 @@ import sysconfig
 import threading
 import types
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import cloudpickle
 import psutil
@@ -130,6 +131,33 @@ class ByValueUnpickler(pickle.Unpickler):
         if module.partition(".")[0] == "cloudpickle" and name.startswith("_make_skeleton"):
             return functools.partial(_new_class, found)
         return found
+
+
+class SendsByValue:
+    """A dataclass some fields of which a notebook may have defined, whoever pickles it.
+
+    Attributes
+    ----------
+    by_value : tuple of str
+        Names of these fields.
+    """
+
+    __slots__ = ()
+    by_value: ClassVar[tuple[str, ...]] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {one.name: getattr(self, one.name) for one in fields(cast("Any", self))}
+        sent = {name: dumps(values.pop(name)) for name in self.by_value}
+        return _received, (type(self), values, sent)
+
+
+def _received(kind: type[Any], values: dict[str, Any], sent: dict[str, bytes]) -> Any:
+    return kind(**values, **{name: loads(value) for name, value in sent.items()})
+
+
+def loads(data: bytes) -> Any:
+    """What `dumps` was given, in another process of this user."""
+    return ByValueUnpickler(io.BytesIO(data)).load()
 
 
 def dumps(obj: Any, pickler: type[ByValuePickler] = ByValuePickler, *arguments: Any) -> bytes:

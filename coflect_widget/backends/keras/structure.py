@@ -17,7 +17,13 @@ import numpy as np
 from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList
 
-from coflect_widget.backends.by_value import ByValuePickler, ByValueUnpickler, dumps, findable
+from coflect_widget.backends.by_value import (
+    ByValuePickler,
+    ByValueUnpickler,
+    dumps,
+    findable,
+    loads,
+)
 from coflect_widget.backends.errors import ModelNotSendableError
 from coflect_widget.backends.keras.model import Classifier
 
@@ -71,7 +77,7 @@ def rebuild(data: bytes) -> Classifier:
 
 def _rebuild(data: bytes) -> tuple[Classifier, set[str]]:
     """The model, and the names of the modules that were imported for it."""
-    how, body, layout, head, axes = ByValueUnpickler(io.BytesIO(data)).load()
+    how, body, layout, head, axes = loads(data)
     content = (ByValueUnpickler if how == "_described" else _Unpickler)(io.BytesIO(body))
     model = content.load()
     if how == "_described":
