@@ -11,8 +11,13 @@ end. Of the confidently right samples are printed:
 - how many samples the largest group of regions that decide has, as the search groups them, and how
   many it needs.
 
-Where the decoy's own region has a pull and the heaviest ones have not, the maps lose it. Where the
-decoy's own has none, it does not decide by itself, and nothing is there to be found.
+Receivers are those of the search, which were taken the region that their own map holds most of. The
+pull of the decoy is measured once more with receivers that were taken their own decoy: there stands
+what another sample has at that place.
+
+Where the decoy's own region has a pull and the heaviest ones have not, the maps lose it. Where it
+has one only without the receivers' own decoys, those stand against it. Where it has none at all, it
+does not decide by itself, and nothing is there to be found.
 """
 
 from __future__ import annotations
@@ -32,10 +37,20 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
 
 import coflect_widget as coflect
-from benchmarks.findings.cases import CASES, Row, each_once
+from benchmarks.findings.cases import CASES, Case, Row, each_once
 from benchmarks.findings.find import QUIET, share_worker
-from coflect_widget.studies.findings import FEWEST, FIRST_EACH, FIRST_PLACES, PLACES, PULL, SHARE
+from coflect_widget.modalities.base import Array, Modality
+from coflect_widget.studies.findings import (
+    FEWEST,
+    FIRST_EACH,
+    FIRST_PLACES,
+    PLACES,
+    PULL,
+    RECEIVERS,
+    SHARE,
+)
 from coflect_widget.studies.grouping import groups
+from coflect_widget.studies.looking import Looking
 
 
 def lost(name: str, seed: int, root: Path) -> Row:
@@ -68,6 +83,8 @@ def lost(name: str, seed: int, root: Path) -> Row:
         ]
         found = looking.pulls(snapshot, looked, receivers, FIRST_EACH, places)
         planted = looking.pulls(snapshot, own, receivers, FIRST_EACH, places)
+        bare = without(case, modality, looking, rng)
+        alone = looking.pulls(snapshot, own, bare, FIRST_EACH, places)
         strong = [one for one, pull in zip(looked, found, strict=True) if pull >= PULL]
         largest = 0
         if strong:
@@ -75,7 +92,7 @@ def lost(name: str, seed: int, root: Path) -> Row:
             same |= same.T | np.eye(len(same), dtype=np.bool_)
             largest = max(len(each) for each in groups(same, [one.label for one in strong]))
         by_class = {
-            label: round(float(np.nanmedian(planted[[one.label == label for one in looked]])), 2)
+            label: round(float(np.nanmedian(alone[[one.label == label for one in looked]])), 2)
             for label in sorted({one.label for one in looked})
         }
         return {
@@ -85,10 +102,29 @@ def lost(name: str, seed: int, root: Path) -> Row:
             ),
             "heaviest": _quartiles(found), "heaviest decides": _share(found),
             "planted": _quartiles(planted), "planted decides": _share(planted),
-            "planted by class": by_class, "group": largest,
+            "alone": _quartiles(alone), "alone decides": _share(alone),
+            "alone by class": by_class, "group": largest,
             "needed": float(max(FEWEST, SHARE * len(looked))),
             "accuracy": round(float(session.metrics["val_accuracy"]), 4),
         }  # fmt: skip
+
+
+def without(case: Case, modality: Modality, looking: Looking, rng: np.random.Generator) -> Array:
+    """Training samples (n, ...) without their decoys."""
+    chosen = rng.permutation(looking._num_train)[:RECEIVERS]
+    inputs = np.stack([looking._read_train(int(k)).input for k in chosen])
+    extent = modality.extent(inputs[0])
+    masks = np.stack([
+        modality.mask_in(modality.region(case.box(int(k)), "decoy", extent), x)
+        for k, x in zip(chosen, inputs, strict=True)
+    ])  # fmt: skip
+    shared = (masks[:, None] & masks[None]).reshape(len(masks), len(masks), -1).any(2)
+    # those of which no other has its decoy elsewhere stay out: a column is the same in all
+    others = [np.flatnonzero(~row) for row in shared]
+    kept = [k for k, free in enumerate(others) if len(free)] or list(range(len(inputs)))
+    taken = [int(rng.choice(others[k])) if len(others[k]) else (k + 1) % len(inputs) for k in kept]
+    found: Array = modality.put(masks[kept], inputs[kept], inputs[taken]).astype(inputs.dtype)
+    return found
 
 
 def _quartiles(pulls: NDArray[np.float32]) -> list[float]:
@@ -102,7 +138,7 @@ def _share(pulls: NDArray[np.float32]) -> float:
 def table(done: Sequence[Row]) -> str:
     """A line for each training."""
     shown = ("case", "seed", "on decoy", "heaviest", "heaviest decides", "planted",
-             "planted decides", "group", "needed")  # fmt: skip
+             "planted decides", "alone", "alone decides", "group", "needed")  # fmt: skip
     lines = [f"| {' | '.join(shown)} |", "|---" * len(shown) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(str(r[k]) for k in shown)} |" for r in done)])
 
