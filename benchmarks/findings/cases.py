@@ -1,8 +1,14 @@
-"""Data with a planted decoy that gives the class away, one kind of input after the other."""
+"""Data with a planted decoy that gives the class away, one kind of input after the other.
+
+`each_once` is what scripts over these cases have in common: their arguments, and that a training
+whose row is in a file already is not run again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +22,7 @@ from benchmarks.guidance.decoys import TASKS, decoyed
 from benchmarks.kinds.series import convolutional
 from benchmarks.kinds.tables import network
 from benchmarks.kinds.texts import Convolutions
+from benchmarks.machine import describe
 from coflect_widget.data import decoy_digits, patients, reviews, signals
 from coflect_widget.projects.demo_model import small_resnet
 
@@ -23,6 +30,8 @@ from coflect_widget.projects.demo_model import small_resnet
 On = Callable[[int, Any], bool]
 #: (index) -> what `Session.feedback` is to ignore, as a person who sees the decoy would mark it.
 Marked = Callable[[int], Any]
+#: What is kept of a training: a line of JSON.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,52 @@ CASES: dict[str, Callable[[int, Path], Case]] = {
     "digits": digits, "fashion": fashion, "catsdogs": catsdogs, "words": words, "bursts": bursts,
     "columns": columns, "background": background,
 }  # fmt: skip
+
+
+def each_once(
+    parser: argparse.ArgumentParser,
+    jobs: Callable[[argparse.Namespace], Iterable[Mapping[str, Any]]],
+    run: Callable[[str, Mapping[str, Any], Path], Sequence[Row]],
+    table: Callable[[Sequence[Row]], str],
+) -> None:
+    """Run the trainings that a file does not hold yet; print their rows, and the table of all.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        With the script's own arguments; those that all have are added.
+    jobs : callable (arguments) -> iterable of mapping
+        The trainings of each case. A row of the same case and the same values is one that was run.
+    run : callable (case, job, data_root) -> rows
+    table : callable (rows) -> str
+    """
+    parser.add_argument("cases", nargs="*", metavar="case", help=", ".join(CASES))
+    parser.add_argument("--data-root", type=Path, default=Path())
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--out", type=Path, help="keep rows here; those in it are not run again")
+    parser.add_argument("--table", type=Path, help="print what this file came to, and run nothing")
+    given = parser.parse_args()
+    if strange := set(given.cases) - set(CASES):
+        parser.error(f"no case is called {', '.join(strange)}; they are {', '.join(CASES)}")
+    file = given.table or given.out
+    done = [json.loads(line) for line in file.read_text().splitlines()] if (
+        file is not None and file.exists()
+    ) else []  # fmt: skip
+    if given.table is not None:
+        print(table(done))
+        return
+    print(describe(), flush=True)
+    for case in given.cases or CASES:
+        for job in jobs(given):
+            if any({"case": case, **job}.items() <= row.items() for row in done):
+                continue
+            for row in run(case, job, given.data_root):
+                done.append(row)
+                print(json.dumps(row), flush=True)
+                if given.out is not None:
+                    with given.out.open("a") as kept:
+                        kept.write(json.dumps(row) + "\n")
+    print(table(done))
 
 
 def _planted(

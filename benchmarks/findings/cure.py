@@ -23,10 +23,10 @@ seeds, and the seconds of each way that comes to the ceiling less 0.02.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +36,21 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
 
 import coflect_widget as coflect
-from benchmarks.findings.cases import CASES, Case
-from benchmarks.findings.find import QUIET, rows, share_worker, what
-from benchmarks.machine import describe
+from benchmarks.findings.cases import CASES, Case, Row, each_once
+from benchmarks.findings.find import QUIET, share_worker, what
 
 KEY, BOX = 2, 10  # seconds of a person
 ARMS = ("alone", "ceiling", "answer", "random 1", "queue 1", "random 5", "queue 5")
 NEAR = 0.02
 
 
-def trained(name: str, arm: str, seed: int, root: Path) -> list[dict[str, Any]]:
+def trained(name: str, *, arm: str, seed: int, root: Path) -> list[Row]:
     """One training; a row for it, and after "alone" those of a refit."""
     began = time.monotonic()
     case = CASES[name](seed, root)
     torch.manual_seed(seed)
     quarter = max(1, case.epochs // 2)
-    row: dict[str, Any] = {"case": name, "arm": arm, "seed": seed, "seconds": 0}
+    row: Row = {"case": name, "arm": arm, "seed": seed, "seconds": 0}
     with (
         tempfile.TemporaryDirectory() as folder,
         coflect.Session(
@@ -99,7 +98,7 @@ def act(session: Any, case: Case, arm: str, seed: int) -> dict[str, Any]:
     return {"seconds": seconds, "listed": min(len(listed), int(count))}
 
 
-def refit(session: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
+def refit(session: Any, row: Row) -> list[Row]:
     """What the last layer comes to when it is fitted again."""
     try:
         told = session.refit()
@@ -111,7 +110,7 @@ def refit(session: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "arm": arm, "accuracy": round(mean, 4)} for arm, mean in arms.items()]
 
 
-def table(done: list[dict[str, Any]]) -> str:
+def table(done: Sequence[Row]) -> str:
     """Accuracies, and the seconds that each way needs."""
     arms = [*ARMS, "refit", "refit shuffled"]
     lines = [
@@ -142,35 +141,16 @@ def table(done: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Print a line for each training, and the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("cases", nargs="*")
-    parser.add_argument("--data-root", type=Path, default=Path())
-    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path, help="print what this file came to, and run nothing")
-    given = parser.parse_args()
-    if strange := set(given.cases) - set(CASES):
-        parser.error(f"no case is called {', '.join(strange)}; they are {', '.join(CASES)}")
-    if given.table is not None:
-        print(table(rows(given.table)))
-        return
-    print(describe(), flush=True)
-    share_worker()
-    done = rows(given.out)
-    there = {(row["case"], row["arm"], row["seed"]) for row in done}
-    for name in given.cases or CASES:
+
+    def jobs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for seed in range(given.first, given.first + given.seeds):
             for arm in given.arms:
-                if (name, arm, seed) in there:
-                    continue
-                for row in trained(name, arm, seed, given.data_root):
-                    done.append(row)
-                    print(json.dumps(row), flush=True)
-                    if given.out is not None:
-                        with given.out.open("a") as file:
-                            file.write(json.dumps(row) + "\n")
-    print(table(done))
+                yield {"arm": arm, "seed": seed}
+
+    share_worker()
+    each_once(parser, jobs, lambda case, job, root: trained(case, root=root, **job), table)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import json
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # measures this checkout
 
 import coflect_widget as coflect
-from benchmarks.findings.cases import CASES, Case, On
-from benchmarks.machine import describe
+from benchmarks.findings.cases import CASES, Case, On, Row, each_once
 from coflect_widget.events import Finding
 from coflect_widget.session import steering
 from coflect_widget.workers.idle_worker import IdleWorker
@@ -62,16 +60,16 @@ def share_worker() -> None:
     steering.IdleWorker = lambda: one  # type: ignore[misc,assignment]
 
 
-def found(name: str, seed: int, root: Path, *, honest: bool) -> dict[str, Any]:
-    """One training, looked at at its end."""
+def found(name: str, *, data: str, seed: int, root: Path) -> Row:
+    """One training on "decoy" or "honest" data, looked at at its end."""
     began = time.monotonic()
     case = CASES[name](seed, root)
     torch.manual_seed(seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         coflect.Session(
-            case.model(), case.honest if honest else case.cheating, case.val, run_dir=folder,
-            config={"seed": seed, **QUIET}, **case.more,
+            case.model(), case.honest if data == "honest" else case.cheating, case.val,
+            run_dir=folder, config={"seed": seed, **QUIET}, **case.more,
         ) as session,
     ):  # fmt: skip
         session.train(epochs=case.epochs)
@@ -81,7 +79,7 @@ def found(name: str, seed: int, root: Path, *, honest: bool) -> dict[str, Any]:
         accuracy = float(session.metrics["val_accuracy"])
     first = findings[0] if findings else None
     return {
-        "case": name, "seed": seed, "data": "honest" if honest else "decoy",
+        "case": name, "seed": seed, "data": data,
         "first": what(case, findings), "findings": len(findings),
         "pull": first and first.pull, "share": first and first.share,
         "accuracy": round(accuracy, 4), "trained": round(trained, 1),
@@ -103,14 +101,7 @@ def _on(there: On, finding: Finding) -> bool:
     return bool(np.mean([there(k, roi) for k, roi in where]) > 0.5)
 
 
-def rows(file: Path | None) -> list[dict[str, Any]]:
-    """What was run already."""
-    if file is None or not file.exists():
-        return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def table(done: Sequence[dict[str, Any]]) -> str:
+def table(done: Sequence[Row]) -> str:
     """A line for each case."""
     lines = [
         "| case | decoy is the first finding | pull | honest: none | true reason | else "
@@ -142,38 +133,16 @@ def table(done: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """Print a line for each training, and the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("cases", nargs="*")
-    parser.add_argument("--data-root", type=Path, default=Path())
-    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--decoys", type=int, default=10)
     parser.add_argument("--honest", type=int, default=20)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path, help="print what this file came to, and run nothing")
-    given = parser.parse_args()
-    if strange := set(given.cases) - set(CASES):
-        parser.error(f"no case is called {', '.join(strange)}; they are {', '.join(CASES)}")
-    if given.table is not None:
-        print(table(rows(given.table)))
-        return
-    print(describe(), flush=True)
+
+    def jobs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+        for data, count in (("decoy", given.decoys), ("honest", given.honest)):
+            for seed in range(given.first, given.first + count):
+                yield {"data": data, "seed": seed}
+
     share_worker()
-    done = rows(given.out)
-    there = {(row["case"], row["data"], row["seed"]) for row in done}
-    for name in given.cases or CASES:
-        wanted = [(False, k) for k in range(given.decoys)] + [
-            (True, k) for k in range(given.honest)
-        ]
-        for honest, number in wanted:
-            seed = given.first + number
-            if (name, "honest" if honest else "decoy", seed) in there:
-                continue
-            row = found(name, seed, given.data_root, honest=honest)
-            done.append(row)
-            print(json.dumps(row), flush=True)
-            if given.out is not None:
-                with given.out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-    print(table(done))
+    each_once(parser, jobs, lambda case, job, root: [found(case, root=root, **job)], table)
 
 
 if __name__ == "__main__":
