@@ -134,7 +134,8 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         self.scheduler = make_scheduler(scheduler, self.optimizer, validates=False)
         self.shares_optimizer = isinstance(optimizer, torch.optim.Optimizer)
         self.knobs = TorchKnobs(self.model, self.optimizer, self.scheduler, any_batch)
-        self._at_first: float | None = None  # how large the losses of the first step were
+        #: how large the losses of the first step were that had any
+        self._at_first: float | None = None
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
@@ -170,9 +171,10 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         if losses.dtype.is_complex:
             raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
         kept = losses.clone().float()
-        if self._scored is not None and self._at_first is None:  # the first step waits for a device
+        if self._scored is not None and self._at_first is None:  # such a step waits for a device
             size = float(kept.abs().mean())  # a log-density or a reward may be below 0
-            self._at_first = size if math.isfinite(size) else None
+            # Losses of 0, as of a margin that is kept or a weight that warms up, are no scale.
+            self._at_first = size if math.isfinite(size) and size > 0 else None
         return kept, torch.zeros(len(kept), dtype=torch.int64), None
 
     def step_output(
@@ -298,7 +300,7 @@ class OwnLossBackend(KeepsState, Ranked, SourcedBackend):
         return found
 
     def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
-        self._at_first = rest.get("at_first")
+        self._at_first = rest.get("at_first") or None
         super().restore(weights, rest, guidance)
 
     def copy_weights(self, destination: Sequence[NDArray[Any]]) -> Callable[[], None] | None:
