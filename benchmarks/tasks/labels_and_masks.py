@@ -105,7 +105,10 @@ def run(task: Any, how: str, seed: int, epochs: int) -> Run:
         session = coflect.Session(
             model, data, val, classes=data.classes, task=task, batch_size=BATCH, run_dir=folder,
             optimizer=optimizer, scheduler=schedule,
-            config={"seed": seed, "attribution": {"checks": False}},
+            config={
+                "seed": seed, "attribution": {"checks": False},
+                "forecast": {"horizon_epochs": HORIZON},
+            },
         )  # fmt: skip
         with session:
             session.train(epochs=epochs // 3)
