@@ -59,9 +59,6 @@ def rows() -> list[dict[str, torch.Tensor]]:
 class Turns:
     """Two trainings, of which one step of each is done in turn.
 
-    Before its first step each is set up alone, and neither goes on before the other is set up too:
-    trainers of one process have a state in common, which a second one makes anew.
-
     Parameters
     ----------
     steps : int
@@ -73,19 +70,9 @@ class Turns:
         self.times: dict[str, list[float]] = {"plain": [], "watched": []}
         self._locks = {name: threading.Semaphore(name == "plain") for name in self.times}
         self._began: float | None = None
-        self._setting_up, self._both = threading.Lock(), threading.Barrier(2)
-        self._set_up: set[str] = set()
-
-    def set_up(self) -> None:
-        """Called before a training is made."""
-        self._setting_up.acquire()
 
     def next(self, name: str) -> None:
         """Called where a step begins: the one before it is over, and it is the other's turn."""
-        if name not in self._set_up:
-            self._set_up.add(name)
-            self._setting_up.release()
-            self._both.wait()
         if self._began is not None and self.times_open == name:
             self.times[name].append(time.perf_counter() - self._began)
             self._hand_on(name)
@@ -96,9 +83,6 @@ class Turns:
 
     def over(self, name: str) -> None:
         """One of the two has ended."""
-        if name not in self._set_up:  # it failed; the other shall not wait for it
-            self._setting_up.release()
-            self._both.abort()
         if self.times_open == name and self._began is not None:
             self.times[name].append(time.perf_counter() - self._began)
         self._began = None
@@ -208,7 +192,6 @@ def cost(way: str, pairs: int, width: int) -> None:
     turns, ready = Turns(pairs + FIRST), threading.Barrier(2, timeout=120)
 
     def run(name: str, folder: str | None) -> None:
-        turns.set_up()
         try:
             WAYS[way](turns.steps, width, lambda: turns.next(name), folder, ready.wait)
         finally:

@@ -35,9 +35,9 @@ class Answers(nn.Module):
 
     def __init__(self, words: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.features = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
         self.words = nn.Embedding(words, 8, padding_idx=0)
-        self.head = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
+        self.head = nn.Sequential(nn.Linear(24, 32), nn.ReLU(), nn.Linear(32, 2))
 
     def forward(self, image: torch.Tensor, question: torch.Tensor) -> Any:
         seen = self.features(image).amax((2, 3))
@@ -60,7 +60,7 @@ def in_keras(words: int, seed: int) -> tuple[Any, dict[str, Any]]:
     layers = keras.layers
     image = keras.Input((24, 24, 3), name="image")
     question = keras.Input((8,), dtype="int32", name="question")
-    seen = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    seen = layers.Conv2D(16, 3, padding="same", activation="relu")(image)
     seen = layers.GlobalMaxPooling2D()(seen)
     asked = layers.GlobalAveragePooling1D()(layers.Embedding(words, 8)(question))
     both = layers.Dense(32, activation="relu")(layers.Concatenate()([seen, asked]))
@@ -96,12 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--frameworks", nargs="+", choices=list(MAKES), default=list(MAKES))
+    parser.add_argument("--decides", nargs="+", choices=list(EPOCHS), default=list(EPOCHS))
     given = parser.parse_args()
     print(describe())
     print("| framework | decides | seed | accuracy | question's share | least | largest | word |")
     print("|---|---|---|---|---|---|---|---|")
     for framework in given.frameworks:
-        for decides in EPOCHS:
+        for decides in given.decides:
             for seed in given.seeds:
                 accuracy, shares, hits = measured(framework, decides, seed)
                 word = "-" if decides == "picture" else f"{hits:.2f}"

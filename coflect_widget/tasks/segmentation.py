@@ -27,8 +27,8 @@ _WORDS = Words(
 LEAST_IOU = 0.5
 #: A class that the ground truth of a sample has not counts from this share of its places on.
 LEAST_SHARE = 0.01
-#: Log-odds of an overlap of nothing, and of all, stay finite.
-_EDGE = 1e-3
+#: A margin of a place beyond it says no more, and one that is at odds with the verdict is as small.
+_FAR, _NEAR = 1e4, 1e-3
 #: What is kept of a sample: loss, margin, predicted, target, IoU, and 1 where a place is labelled.
 FIGURES = 6
 LOOKED_AT = 512  # masks that tell how frequent classes are
@@ -45,7 +45,10 @@ class Segmentation:
     in no figure. The loss of a sample is the mean cross-entropy over its places, in nats. Its
     classes are those of its ground truth, and those that the model gives to 1 % of its places or
     more. The sample is right where the IoU (intersection over union) of each of them is at least
-    0.5, its margin is the log-odds of the smallest, and `PerSample.quality` is their mean.
+    0.5, and `PerSample.quality` is their mean. Its margin is the least of theirs: the mean, over
+    the places that are of a class or are called it, of how far the logit of a place's own class is
+    above the largest other one. An overlap alone would say of a class that is missed by a hair's
+    breadth what it says of one that is surely missed, and foretell less.
 
     `PerSample.target` is the class of the smallest IoU, and `predicted` the class that it is mostly
     confused with, where the sample is wrong.
@@ -130,8 +133,11 @@ class Segmentation:
 
     def counts(
         self, outputs: Any, targets: Any, counted: Counted | None, xp: Any
-    ) -> tuple[Any, Any]:
-        """Places of each sample by their class and the one said, (B, C, C), and losses (B,)."""
+    ) -> tuple[Any, Any, Any]:
+        """Places of each sample by their class and the one said, (B, C, C), losses (B,), margins.
+
+        The last are those of classes, (B, C); 0 where there is none of it.
+        """
         rows, classes = outputs.shape[0], self.classes
         scores = xp.astype(xp.reshape(outputs, (rows, classes, -1)), xp.float32)
         wanted = xp.astype(xp.reshape(targets, (rows, -1)), xp.int64)
@@ -150,9 +156,16 @@ class Segmentation:
         pairs = pairs + first[:, None] * (classes * classes + 1)
         found = (counted or _counted)(xp.reshape(pairs, (-1,)), rows * (classes * classes + 1))
         found = xp.reshape(found, (rows, -1))[:, :-1]
-        return xp.reshape(found, (rows, classes, classes)), loss
+        number = xp.arange(classes, dtype=xp.int64, device=compat.device(outputs))[None, :, None]
+        of_class = wanted[:, None, :] == number
+        rival = xp.max(xp.where(of_class, xp.full_like(scores, -np.inf), scores), axis=1)
+        above = xp.clip(own - rival, -_FAR, _FAR)[:, None, :]
+        met = (of_class | (said[:, None, :] == number)) & known[:, None, :]
+        margins = xp.sum(xp.where(met, above, xp.zeros_like(above)), axis=2)
+        margins = margins / xp.clip(xp.sum(xp.astype(met, xp.float32), axis=2), 1.0, None)
+        return xp.reshape(found, (rows, classes, classes)), loss, margins
 
-    def of_counts(self, confusion: Any, loss: Any, xp: Any) -> Any:
+    def of_counts(self, confusion: Any, loss: Any, margins: Any, xp: Any) -> Any:
         """`figures` of what `counts` gives."""
         number = xp.arange(self.classes, device=compat.device(loss))[None, :]
         same = xp.astype(number[0, :, None] == number, xp.int64)
@@ -176,9 +189,10 @@ class Segmentation:
         mixed = xp.where(own == 1, xp.full_like(mixed, -1), mixed)
         most = mixed == xp.max(mixed, axis=1)[:, None]
         other = xp.min(xp.where(most, number, none), axis=1)
-        smallest = xp.clip(smallest, _EDGE, 1 - _EDGE)
-        margin = xp.log(smallest) - xp.log(1 - smallest)
-        predicted = xp.where(smallest >= LEAST_IOU, target, other)
+        right = smallest >= LEAST_IOU
+        margin = xp.min(xp.where(counts, margins, xp.full_like(margins, _FAR)), axis=1)
+        margin = xp.where(right, xp.clip(margin, _NEAR, None), xp.clip(margin, None, -_NEAR))
+        predicted = xp.where(right, target, other)
         columns = [loss, margin, predicted, target, mean, places > 0]
         return xp.stack([xp.astype(column, xp.float32) for column in columns], axis=1)
 
@@ -193,7 +207,7 @@ class Segmentation:
             loss = to_numpy(losses, np.float32)
         labelled = places > 0
         usable = labelled & np.isfinite(loss)
-        loss = np.where(usable, loss, np.float32(0))
+        loss, margin = (np.where(usable, given, np.float32(0)) for given in (loss, margin))
         predicted, target = predicted.astype(np.int64), target.astype(np.int64)
         return PerSample(
             loss, margin, predicted == target, predicted, target, usable, labelled, None, quality
