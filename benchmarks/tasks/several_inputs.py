@@ -52,7 +52,7 @@ def in_torch(words: int, seed: int) -> tuple[Any, dict[str, Any]]:
 
 
 def in_keras(words: int, seed: int) -> tuple[Any, dict[str, Any]]:
-    """The same in Keras."""
+    """Nearly the same in Keras: half as many convolutions, and the mean of the words."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
@@ -60,7 +60,7 @@ def in_keras(words: int, seed: int) -> tuple[Any, dict[str, Any]]:
     layers = keras.layers
     image = keras.Input((24, 24, 3), name="image")
     question = keras.Input((8,), dtype="int32", name="question")
-    seen = layers.Conv2D(16, 3, padding="same", activation="relu")(image)
+    seen = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
     seen = layers.GlobalMaxPooling2D()(seen)
     asked = layers.GlobalAveragePooling1D()(layers.Embedding(words, 8)(question))
     both = layers.Dense(32, activation="relu")(layers.Concatenate()([seen, asked]))
