@@ -80,8 +80,8 @@ class OfScores(OfValues):
     ----------
     ops : differentiable.Ops
     at_first : callable
-        How large the losses of the first step were, about those of who knows nothing; not
-        negative, and 0 before that step.
+        How large the losses of the first step were that had any, about those of who knows
+        nothing; not negative, and 0 before that step.
     """
 
     def __init__(self, ops: Any, at_first: Callable[[], float]) -> None:

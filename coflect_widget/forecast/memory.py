@@ -91,12 +91,13 @@ def restore_samples(forecaster: Forecaster, kept: Mapping[str, Any]) -> None:
 
 def keep_store(store: SampleStore) -> dict[str, Any]:
     """A copy of the store."""
-    values = store.values
+    values, recent = store.values, getattr(store.task, "recent", None)
     return {
         "arrays": {name: array.copy() for name, array in store.arrays.items()},
         "scale": store.scale,
         "scaled": store._means._scaled,
         "values": None if values is None else values.table.copy(),
+        "recent": None if recent is None else recent.kept(),
     }
 
 
@@ -107,6 +108,10 @@ def restore_store(store: SampleStore, kept: Mapping[str, Any]) -> None:
     store.scale, store._means._scaled = kept["scale"], kept["scaled"]
     if store.values is not None and kept["values"] is not None:
         store.values.table[:] = kept["values"]
+    recent = getattr(store.task, "recent", None)
+    errors = kept.get("recent")  # older checkpoints have none
+    if recent is not None and errors is not None:
+        recent.take(errors)
 
 
 def _foresight(foresight: Foresight) -> dict[str, Any]:

@@ -153,6 +153,9 @@ class Task(Protocol):
         Whether a sample is right where its prediction is its target, and nowhere else: compiled
         kernels take in such tasks alone. It counts in the class that says it, not where that is
         inherited; a task of one's own may leave it out.
+    recent : by_quantile.RecentErrors
+        The errors that tell what is usual, where that is what "wrong" means: a training that is
+        gone on with goes on with them. A task that remembers none leaves it out.
     measures : callable () -> measures.Measures
         What an evaluation tells; a task of one's own may leave it out, and is measured by its loss.
     in_training : str

@@ -31,13 +31,27 @@ class RecentErrors:
         new = errors[usable][-kept:]
         self._newest[(self._count + np.arange(len(new))) % kept] = new
         self._count += len(new)
-        if self._count:
-            known = self._newest[: min(self._count, kept)]
-            self.threshold = float(np.quantile(known, self.quantile))
+        self._look()
         tiny = np.float32(1e-30)  # an error of nothing is far on the safe side, not infinitely
         limit = np.float32(max(self.threshold, 0.0)) + tiny
         margin = np.log(limit) - np.log(np.maximum(errors, 0) + tiny)
         return margin, errors > limit
+
+    def kept(self) -> NDArray[np.float32]:
+        """A copy of the newest errors, oldest first, for a checkpoint."""
+        first = self._count % len(self._newest) if self._count > len(self._newest) else 0
+        return np.roll(self._newest, -first)[: self._count]
+
+    def take(self, errors: NDArray[np.float32]) -> None:
+        """Go on with what `kept` gave, in the place of what is remembered here."""
+        errors = errors[-len(self._newest) :]
+        self._newest[: len(errors)] = errors
+        self._count = len(errors)
+        self._look()
+
+    def _look(self) -> None:
+        known = self._newest[: self._count]
+        self.threshold = float(np.quantile(known, self.quantile)) if len(known) else math.nan
 
 
 class ByQuantile:

@@ -27,15 +27,17 @@ _WORDS = Words(
 LEAST_IOU = 0.5
 #: A class that the ground truth of a sample has not counts from this share of its places on.
 LEAST_SHARE = 0.01
-#: Log-odds of an overlap of nothing, and of all, stay finite.
-_EDGE = 1e-3
+#: Log-odds below say no more, nor do probabilities of something else that are smaller.
+_FAR, _SURE = 1e4, 1e-7
+#: So small is the margin of a sample whose log-odds are at odds with the verdict.
+_NEAR = 1e-3
 #: What is kept of a sample: loss, margin, predicted, target, IoU, and 1 where a place is labelled.
 FIGURES = 6
 LOOKED_AT = 512  # masks that tell how frequent classes are
 _SHOWN = 12  # classes with their probabilities beside a map
 
-#: How often each number from 0 to n - 1 comes in an array (m,), as (n,).
-Counted = Callable[[Any, int], Any]
+#: How often each number from 0 to n - 1 comes in an array (m,), as (n,); or sums of weights (m,).
+Counted = Callable[[Any, int, Any], Any]
 
 
 class Segmentation:
@@ -45,7 +47,10 @@ class Segmentation:
     in no figure. The loss of a sample is the mean cross-entropy over its places, in nats. Its
     classes are those of its ground truth, and those that the model gives to 1 % of its places or
     more. The sample is right where the IoU (intersection over union) of each of them is at least
-    0.5, its margin is the log-odds of the smallest, and `PerSample.quality` is their mean.
+    0.5, and `PerSample.quality` is their mean. Its margin is the least of theirs: the mean, over
+    the places that are of a class or are called it, of the log-odds of a place's own class. An
+    overlap alone would say of a class that is missed by a hair's breadth what it says of one that
+    is surely missed, and foretell less.
 
     `PerSample.target` is the class of the smallest IoU, and `predicted` the class that it is mostly
     confused with, where the sample is wrong.
@@ -120,8 +125,9 @@ class Segmentation:
         outputs : array (B, C, *E)
         targets : array (B, *E)
         counted : callable, optional
-            How often each number from 0 to n - 1 comes in an array (m,), as (n,): of the
-            framework that the arrays are of. numpy's if left out.
+            How often each number from 0 to n - 1 comes in an array (m,), as (n,), or what its
+            weights (m,) come to, where they are not None: of the framework that the arrays are of.
+            numpy's if left out.
         xp : namespace, optional
             Functions of the array API standard, where the arrays do not name them.
         """
@@ -130,8 +136,11 @@ class Segmentation:
 
     def counts(
         self, outputs: Any, targets: Any, counted: Counted | None, xp: Any
-    ) -> tuple[Any, Any]:
-        """Places of each sample by their class and the one said, (B, C, C), and losses (B,)."""
+    ) -> tuple[Any, Any, Any]:
+        """Places of each sample by their class and the one said, (B, C, C), and losses (B,).
+
+        And sums over the same places, (B, C, C), of the log-odds of their own class.
+        """
         rows, classes = outputs.shape[0], self.classes
         scores = xp.astype(xp.reshape(outputs, (rows, classes, -1)), xp.float32)
         wanted = xp.astype(xp.reshape(targets, (rows, -1)), xp.int64)
@@ -148,11 +157,18 @@ class Segmentation:
         pairs = xp.where(known, wanted * classes + said, xp.full_like(said, classes * classes))
         first = xp.arange(rows, dtype=xp.int64, device=compat.device(outputs))
         pairs = pairs + first[:, None] * (classes * classes + 1)
-        found = (counted or _counted)(xp.reshape(pairs, (-1,)), rows * (classes * classes + 1))
-        found = xp.reshape(found, (rows, -1))[:, :-1]
-        return xp.reshape(found, (rows, classes, classes)), loss
+        pairs, shape = xp.reshape(pairs, (-1,)), (rows, classes, classes)
 
-    def of_counts(self, confusion: Any, loss: Any, xp: Any) -> Any:
+        def in_pairs(weights: Any = None) -> Any:
+            summed = (counted or _counted)(pairs, rows * (classes * classes + 1), weights)
+            return xp.reshape(xp.reshape(summed, (rows, -1))[:, :-1], shape)
+
+        # Log-odds of a place's own class; what is surely right is so far right and no farther.
+        above = -each - xp.log(xp.clip(1 - xp.exp(-each), _SURE, None))
+        above = xp.reshape(xp.clip(above, -_FAR, None), (-1,))
+        return in_pairs(), loss, in_pairs(above)
+
+    def of_counts(self, confusion: Any, loss: Any, odds: Any, xp: Any) -> Any:
         """`figures` of what `counts` gives."""
         number = xp.arange(self.classes, device=compat.device(loss))[None, :]
         same = xp.astype(number[0, :, None] == number, xp.int64)
@@ -161,7 +177,8 @@ class Segmentation:
         said = xp.astype(xp.sum(confusion, axis=1), xp.float32)
         places = xp.sum(there, axis=1)
         counts = (there > 0) | ((said > 0) & (said >= LEAST_SHARE * places[:, None]))
-        each = met / xp.clip(there + said - met, 1.0, None)
+        union = xp.clip(there + said - met, 1.0, None)
+        each = met / union
         share = xp.astype(counts, xp.float32)
         mean = xp.sum(each * share, axis=1) / xp.clip(xp.sum(share, axis=1), 1.0, None)
         least = xp.where(counts, each, xp.full_like(each, 2.0))
@@ -176,9 +193,12 @@ class Segmentation:
         mixed = xp.where(own == 1, xp.full_like(mixed, -1), mixed)
         most = mixed == xp.max(mixed, axis=1)[:, None]
         other = xp.min(xp.where(most, number, none), axis=1)
-        smallest = xp.clip(smallest, _EDGE, 1 - _EDGE)
-        margin = xp.log(smallest) - xp.log(1 - smallest)
-        predicted = xp.where(smallest >= LEAST_IOU, target, other)
+        right = smallest >= LEAST_IOU
+        once = xp.sum(odds * xp.astype(same, xp.float32), axis=2)
+        margin = (xp.sum(odds, axis=2) + xp.sum(odds, axis=1) - once) / union
+        margin = xp.min(xp.where(counts, margin, xp.full_like(margin, _FAR)), axis=1)
+        margin = xp.where(right, xp.clip(margin, _NEAR, None), xp.clip(margin, None, -_NEAR))
+        predicted = xp.where(right, target, other)
         columns = [loss, margin, predicted, target, mean, places > 0]
         return xp.stack([xp.astype(column, xp.float32) for column in columns], axis=1)
 
@@ -193,7 +213,7 @@ class Segmentation:
             loss = to_numpy(losses, np.float32)
         labelled = places > 0
         usable = labelled & np.isfinite(loss)
-        loss = np.where(usable, loss, np.float32(0))
+        loss, margin = (np.where(usable, given, np.float32(0)) for given in (loss, margin))
         predicted, target = predicted.astype(np.int64), target.astype(np.int64)
         return PerSample(
             loss, margin, predicted == target, predicted, target, usable, labelled, None, quality
@@ -336,5 +356,6 @@ def known_masks(masks: NDArray[Any], classes: int, void: int) -> KnownMasks:
     return KnownMasks(commonest, float(share.mean()) if len(share) else 0.0, missing)
 
 
-def _counted(numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    return np.bincount(numbers, minlength=length)
+def _counted(numbers: NDArray[np.int64], length: int, weights: Any) -> NDArray[Any]:
+    found = np.bincount(numbers, weights, minlength=length)
+    return found if weights is None else found.astype(np.float32)

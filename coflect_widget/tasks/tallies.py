@@ -101,8 +101,8 @@ class Overlap:
     def add(self, logits: Any, targets: Any) -> None:
         """(B, C, *E) and (B, *E)."""
         xp = self._xp or compat.array_namespace(logits)
-        confusion, loss = self._task.counts(logits, targets, self._counted, xp)
-        found = self._task.of_counts(confusion, loss, xp)
+        confusion, loss, odds = self._task.counts(logits, targets, self._counted, xp)
+        found = self._task.of_counts(confusion, loss, odds, xp)
         self._of_samples = self._of_samples + xp.sum(found[:, 4] * found[:, 5])
         self._labelled = self._labelled + xp.sum(found[:, 5])
         self._confusion = self._confusion + xp.sum(confusion, axis=0)

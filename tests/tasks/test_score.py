@@ -128,6 +128,82 @@ def test_a_loss_below_zero_gives_strokes_their_strength(tmp_path):
         assert backend.state({}).rest["at_first"] == backend._at_first
 
 
+def test_first_losses_of_0_are_no_scale_for_strokes(tmp_path):
+    x, left = located()
+    model = Locator()
+    inputs, wanted = torch.from_numpy(x[:BATCH]), torch.from_numpy(left[:BATCH])
+    with session_of(tmp_path, Items([{"image": one} for one in x]), model, score=left_of) as made:
+        backend = made._backend
+        made.feedback(5, ignore=(0.8, 0.8, 1, 1), scope="everywhere")
+        losses = (left_of(model, inputs) - wanted).square().detach()
+        strengths = []
+        for weight in (0, 0, 1, 0.001):  # as of a weight that warms up
+            backend.observed(BATCH, None, None, weight * losses)
+            strengths.append(backend.guided().ops.ignorance(None))
+        assert strengths == pytest.approx([0, 0, *[float(losses.mean())] * 2])
+        nothing = torch.tensor(0.0)
+        added = [torch.as_tensor(made.guidance_loss(inputs, None, nothing)) for _ in range(4)]
+        assert max(added) > 0
+
+
+def test_a_scored_loss_of_ones_own_goes_on_as_if_it_had_never_been_interrupted(tmp_path):
+    x, left = located()
+    data = Items([{"image": one, "left": y} for one, y in zip(x, left, strict=True)])
+    config = {"forecast": {"probes": 0, "horizon_epochs": 1}, "log_every": 2}
+
+    def begun(folder, **more):
+        model = Locator()
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        more |= {"config": config, "optimizer": optimizer, "score": left_of}
+        return session_of(tmp_path / folder, data, model, **more)
+
+    def train(session, epochs):
+        model, optimizer = session._backend.model, session._backend.optimizer
+        for batch in session.loop(DataLoader(data, BATCH), epochs=epochs):
+            inputs = batch["image"]
+            losses = (model(inputs)["left"] - batch["left"]).square()
+            session.observe(None, loss=losses)
+            optimizer.zero_grad()
+            loss = losses.mean()
+            (loss + session.guidance_loss(inputs, None, loss)).backward()
+            optimizer.step()
+
+    def half(session):
+        train(session, 2)
+        session.feedback(5, ignore=(0.8, 0.8, 1, 1), scope="everywhere")
+        train(session, 1)
+
+    def outcome(session):
+        forecaster, backend = session._parts.forecaster, session._backend
+        forecaster.drain(30)
+        return {
+            "weights": [w.tolist() for w in backend.model.state_dict().values()],
+            "moments": [backend.optimizer.state[w]["exp_avg"].tolist()
+                        for w in backend.model.parameters()],
+            "at first": backend._at_first,
+            "usual": backend.task.recent.threshold,
+            "margins": forecaster.store.margin_mean.tolist(),
+            "queue": [(one.index, one.risk, one.reason) for one in session.candidates],
+            "said": [(one.id, one.step, one.understood) for one in session.interventions],
+            "logged": np.nan_to_num(session.run.scalars()["guidance_loss"]).tolist(),
+            "at": (session.metrics["step"], session.metrics["epoch"]),
+        }  # fmt: skip
+
+    with begun("whole") as whole:
+        half(whole)
+        train(whole, 2)
+        wanted = outcome(whole)
+    assert wanted["at first"] > 0
+    assert max(wanted["logged"]) > 0
+    with begun("cut") as first:
+        half(first)
+    with begun("cut", resume=first.run) as resumed:
+        assert resumed._backend._at_first == wanted["at first"]
+        train(resumed, 2)
+        found = outcome(resumed)
+        assert {k: v for k, v in found.items() if v != wanted[k]} == {}
+
+
 def broken(model, inputs):
     raise RuntimeError("no head called boxes")
 

@@ -65,7 +65,11 @@ def test_a_sample_is_the_class_that_overlaps_least():
     assert (found.target[1], found.predicted[1]) == (1, 0)
     assert (found.target[2], found.predicted[2]) == (2, 0)
     assert np.allclose(found.quality[:3], [1, (5 / 20 + 80 / 95) / 2, (1 + 78 / 80 + 0) / 3])
-    assert found.margin[1] == pytest.approx(np.log((1 / 4) / (3 / 4)), abs=1e-4)
+    met, missed = 4 - np.log(2), -np.log(1 + np.exp(4))  # log-odds of a place's own class
+    assert found.margin[:3] == pytest.approx([met, (5 * met + 15 * missed) / 20, missed], abs=1e-5)
+    barely = Segmentation(3, void=255).summarise(said(given, 3, 0.1), truth)
+    assert (barely.margin[:3] > 0).tolist() == barely.right[:3].tolist() == [True, False, False]
+    assert (np.abs(barely.margin[:3]) < 0.8).all()
     assert found.labelled.tolist() == [True, True, True, False]
     each = F.cross_entropy(
         torch.from_numpy(said(given, 3)), torch.from_numpy(truth), ignore_index=255,

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coflect_widget.forecast.memory import keep_store, restore_store
 from coflect_widget.tasks import (
     Classification,
     MultiLabel,
@@ -131,6 +132,41 @@ def test_a_copy_of_a_regression_begins_anew():
     assert (copy.recent.quantile, math.isnan(copy.recent.threshold)) == (0.7, True)
     with pytest.raises(ValueError, match="error_quantile = 1"):
         RecentErrors(1)
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3, 7])  # of which the last two go round the 64
+def test_errors_that_tell_what_is_usual_are_gone_on_with(batches):
+    rng = np.random.default_rng(0)
+    each = rng.exponential(size=(batches + 4, 25)).astype(np.float32)
+    whole, every = RecentErrors(0.8, 64), np.ones(25, np.bool_)
+    for errors in each[:batches]:
+        whole.measure(errors, every)
+    other = RecentErrors(0.8, 64)
+    other.measure(np.full(64, 100, np.float32), np.ones(64, np.bool_))
+    other.take(whole.kept())
+    assert np.array_equal(other.kept(), each[:batches].ravel()[-64:])
+    assert other.threshold == pytest.approx(whole.threshold, nan_ok=True)
+    for errors in each[batches:]:
+        for mine, wanted in zip(
+            other.measure(errors, every), whole.measure(errors, every), strict=True
+        ):
+            assert np.array_equal(mine, wanted)
+
+
+@pytest.mark.parametrize("task", [Classification(4), Regression(0.7)])
+def test_a_memory_of_samples_has_them(task):
+    outputs, wanted = np.arange(10.0)[:, None] * np.ones(4), np.zeros(10, np.int64)
+    if task.tells_values:
+        outputs, wanted = outputs[:, :1], wanted[:, None]
+    store = SampleStore(10, task)
+    store.update(np.arange(10), outputs, wanted, 1)
+    kept = keep_store(store)
+    again = SampleStore(10, pickle.loads(pickle.dumps(task)))
+    restore_store(again, kept)
+    del kept["recent"]
+    restore_store(again, kept)  # as checkpoints of before are
+    recent = getattr(task, "recent", None)
+    assert recent is None or again.task.recent.threshold == recent.threshold
 
 
 def test_losses_alone_leave_no_trace():

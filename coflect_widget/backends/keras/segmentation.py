@@ -67,8 +67,9 @@ def figures(task: Segmentation, logits: Any, masks: Any) -> Any:
     return task.figures(logits, masks, _counted, ARRAYS)
 
 
-def _counted(numbers: Any, length: int) -> Any:
-    return tf.math.unsorted_segment_sum(tf.ones_like(numbers), numbers, length)
+def _counted(numbers: Any, length: int, weights: Any) -> Any:
+    each = tf.ones_like(numbers) if weights is None else weights
+    return tf.math.unsorted_segment_sum(each, numbers, length)
 
 
 def _leaves_out(value: int) -> str:

@@ -125,7 +125,8 @@ class OwnLossBackend(KeepsState, Ranked, OfSteps):
         self._scored = None if score is None else self._with_score(score)
         self.explainer = "" if score is None else EXPLAINER
         self.take_optimizer(optimizer, scheduler)
-        self._at_first: float | None = None  # how large the losses of the first step were
+        #: how large the losses of the first step were that had any
+        self._at_first: float | None = None
         self._frozen = Frozen()
         self._frozen.look(self.model)
         self._copies = WeightCopies(self._device)
@@ -161,9 +162,10 @@ class OwnLossBackend(KeepsState, Ranked, OfSteps):
         if losses.dtype.is_complex:
             raise ValueError(f"observe() got losses of type {losses.dtype}; pass real numbers")
         kept = losses.clone().float()
-        if self._scored is not None and self._at_first is None:  # the first step waits for a device
+        if self._scored is not None and self._at_first is None:  # such a step waits for a device
             size = float(kept.abs().mean())  # a log-density or a reward may be below 0
-            self._at_first = size if math.isfinite(size) else None
+            # Losses of 0, as of a margin that is kept or a weight that warms up, are no scale.
+            self._at_first = size if math.isfinite(size) and size > 0 else None
         return kept, torch.zeros(len(kept), dtype=torch.int64), None
 
     def step_output(
@@ -268,5 +270,5 @@ class OwnLossBackend(KeepsState, Ranked, OfSteps):
         return found
 
     def restore(self, weights: Arrays, rest: Mapping[str, Any], guidance: Any) -> None:
-        self._at_first = rest.get("at_first")
+        self._at_first = rest.get("at_first") or None
         super().restore(weights, rest, guidance)

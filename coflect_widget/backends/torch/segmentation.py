@@ -37,9 +37,10 @@ def figures(task: Segmentation, logits: Tensor, masks: Tensor) -> Tensor:
     return found
 
 
-def _counted(numbers: Tensor, length: int) -> Tensor:
-    counts = torch.zeros(length, dtype=torch.int64, device=numbers.device)
-    return counts.scatter_add_(0, numbers, torch.ones_like(numbers))
+def _counted(numbers: Tensor, length: int, weights: Tensor | None) -> Tensor:
+    each = torch.ones_like(numbers) if weights is None else weights
+    counts = torch.zeros(length, dtype=each.dtype, device=numbers.device)
+    return counts.scatter_add_(0, numbers, each)
 
 
 class SegmentationBackend(OfPlacesBackend, TorchBackend):
