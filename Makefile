@@ -88,15 +88,15 @@ front-end:
 	npm run --silent check:static
 
 # What fails is run once more, because threads, processes and browsers meet on a busy machine;
-# the summary lists it as rerun. The second run is that of an installation without the compiled kernels.
+# the summary lists it as rerun.
 AGAIN := --reruns 1 -r fER
 # The nets of tests are tiny: more threads only wait for each other. Many tests wait for another
-# process, so three run at once on two processors. One of them is Keras's: each process imports all
-# files that it collects tests from, and TensorFlow with those.
+# process, so three or four run at once on two processors. One of them is Keras's: each process
+# imports all files that it collects tests from, and TensorFlow with those.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 UNIT := $(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "not e2e and not slow and not sinks"
 unit:
-	$(MAKE) --jobs 2 --output-sync=line unit-torch unit-keras unit-numpy
+	$(MAKE) --keep-going --jobs 2 unit-torch unit-keras unit-numpy
 
 unit-torch:
 	$(UNIT) -n 2 --dist loadfile --ignore tests/keras --ignore tests/e2e
@@ -104,6 +104,7 @@ unit-torch:
 unit-keras:
 	$(UNIT) tests/keras
 
+# As in an installation without the compiled kernels.
 unit-numpy:
 	COFLECT_NATIVE=0 $(UNIT) -n 2 --dist loadfile tests/forecast tests/telemetry tests/native
 

@@ -11,8 +11,8 @@ end. Of the confidently right samples are printed:
 - how many samples the largest group of regions that decide has, as the search groups them, and how
   many it needs.
 
-Receivers are those of the search, which were taken the region that their own map holds most of. The
-pull of the decoy is measured once more with receivers that were taken their own decoy: there stands
+Receivers are those of the search, in which the region that their own map holds most of is covered.
+The pull of the decoy is measured once more with receivers whose own decoy is covered: there stands
 what another sample has at that place.
 
 Where the decoy's own region has a pull and the heaviest ones have not, the maps lose it. Where it
