@@ -19,6 +19,7 @@ from coflect_widget.forecast.foresight import Foresight, _Past
 from coflect_widget.forecast.queue import Queue
 from coflect_widget.forecast.queue import _Past as _Listed
 from coflect_widget.forecast.scoreboard import Scoreboard, _Named, _Open
+from coflect_widget.tasks.by_quantile import RecentErrors
 from coflect_widget.telemetry.metrics import MetricWindows
 from coflect_widget.telemetry.store import SampleStore
 
@@ -73,6 +74,7 @@ def check(kept: Mapping[str, Any], store: SampleStore) -> None:
 def restore(forecaster: Forecaster, kept: Mapping[str, Any]) -> None:
     """Put it in the place of what `forecaster` knows; on its thread."""
     restore_store(forecaster.store, kept["store"])
+    restore_errors(forecaster.store, kept["store"])
     _restore_foresight(forecaster.foresight, kept["foresight"])
     _restore_queue(forecaster.queue, kept["queue"])
     _put(forecaster._metrics, kept["metrics"])
@@ -91,7 +93,7 @@ def restore_samples(forecaster: Forecaster, kept: Mapping[str, Any]) -> None:
 
 def keep_store(store: SampleStore) -> dict[str, Any]:
     """A copy of the store."""
-    values, recent = store.values, getattr(store.task, "recent", None)
+    values, recent = store.values, _errors_of(store)
     return {
         "arrays": {name: array.copy() for name, array in store.arrays.items()},
         "scale": store.scale,
@@ -108,10 +110,18 @@ def restore_store(store: SampleStore, kept: Mapping[str, Any]) -> None:
     store.scale, store._means._scaled = kept["scale"], kept["scaled"]
     if store.values is not None and kept["values"] is not None:
         store.values.table[:] = kept["values"]
-    recent = getattr(store.task, "recent", None)
-    errors = kept.get("recent")  # older checkpoints have none
+
+
+def restore_errors(store: SampleStore, kept: Mapping[str, Any]) -> None:
+    """Tell the task what errors were usual: of the same model, which a run of its own has not."""
+    recent, errors = _errors_of(store), kept.get("recent")  # older checkpoints have none
     if recent is not None and errors is not None:
         recent.take(errors)
+
+
+def _errors_of(store: SampleStore) -> RecentErrors | None:
+    recent = getattr(store.task, "recent", None)
+    return recent if isinstance(recent, RecentErrors) else None  # a task may call its own so
 
 
 def _foresight(foresight: Foresight) -> dict[str, Any]:

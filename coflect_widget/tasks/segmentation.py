@@ -18,7 +18,7 @@ _WORDS = Words(
     quality_first="IoU",
     quality_from=" on validation data",
     shortfall="Missing overlap",
-    far_wrong="mostly missed",
+    far_wrong="confidently wrong",
     getting_worse="losing overlap",
     close="little overlap",
 )

@@ -1,6 +1,8 @@
 """Whole numbers as inputs: which ones a model is given, and what that costs a step."""
 
 import inspect
+from dataclasses import dataclass
+from types import MethodType
 
 import pytest
 import torch
@@ -67,3 +69,19 @@ def test_a_forward_of_the_instance_is_read_as_it_is():
     model.forward = lambda ids, attention_mask: ids
     assert takes_mask(model)
     assert not takes_mask(Reader())
+
+
+@dataclass
+class Bound:
+    """Without a hash, because it can be compared."""
+
+    names: str = ""
+
+    def __call__(self, ids, attention_mask):
+        return ids
+
+
+def test_a_forward_bound_to_an_object_is_read_too():
+    model = Reader()
+    model.forward = MethodType(Bound(), model)
+    assert takes_mask(model)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coflect_widget.forecast.memory import keep_store, restore_store
+from coflect_widget.forecast.memory import keep_store, restore_errors, restore_store
 from coflect_widget.tasks import (
     Classification,
     MultiLabel,
@@ -163,10 +163,23 @@ def test_a_memory_of_samples_has_them(task):
     kept = keep_store(store)
     again = SampleStore(10, pickle.loads(pickle.dumps(task)))
     restore_store(again, kept)
-    del kept["recent"]
-    restore_store(again, kept)  # as checkpoints of before are
+    assert np.array_equal(again.loss, store.loss)
     recent = getattr(task, "recent", None)
+    if recent is not None:  # of the model, not of the samples
+        assert math.isnan(again.task.recent.threshold)
+    restore_errors(again, kept)
+    del kept["recent"]
+    restore_errors(again, kept)  # as checkpoints of before are
     assert recent is None or again.task.recent.threshold == recent.threshold
+
+
+def test_a_tasks_own_recent_is_no_errors():
+    class Mine(Classification):
+        recent = ()
+
+    store = SampleStore(10, Mine(4))
+    assert keep_store(store)["recent"] is None
+    restore_errors(store, {"recent": [1.0]})
 
 
 def test_losses_alone_leave_no_trace():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -230,10 +231,10 @@ def forward_names(model: nn.Module) -> tuple[str, ...]:
         if wrapped is None:
             break
         inner = wrapped
-    if not inspect.ismethod(inner.forward):
-        return _names(inner.forward)
     # A step asks, and reading a signature takes as long as a small layer.
-    function = inner.forward.__func__
+    function = getattr(inner.forward, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return _names(inner.forward)
     if function not in _known_names:
         _known_names[function] = _names(inner.forward)
     return _known_names[function]
