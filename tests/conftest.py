@@ -1,9 +1,7 @@
 """What several tests need: a small model on a small data set, and patience with a limit."""
 
-import multiprocessing
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 
 import coflect_widget as coflect
+from tests.one_worker import OneWorker
 
 # Kernels and other processes import `tests` too; a library (tf2onnx) installs a package so named.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -53,7 +52,7 @@ def shapes():
 @pytest.fixture(scope="session")
 def executor():
     """One worker process for many sessions: it imports the libraries once, when it is needed."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as made:
+    with OneWorker() as made:
         yield made
 
 

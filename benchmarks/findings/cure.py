@@ -26,7 +26,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +149,11 @@ def main() -> None:
             for arm in given.arms:
                 yield {"arm": arm, "seed": seed}
 
-    share_worker()
-    each_once(parser, jobs, lambda case, job, root: trained(case, root=root, **job), table)
+    def run(case: str, job: Mapping[str, Any], root: Path) -> list[Row]:
+        share_worker()
+        return trained(case, root=root, **job)
+
+    each_once(parser, jobs, run, table)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ class Lasting(IdleWorker):
         """Live on; it ends with this process."""
 
 
+@cache
 def share_worker() -> None:
-    """Have all sessions to come look by one worker."""
+    """Have all sessions to come look by one worker, from the first call on."""
     one = Lasting()
     atexit.register(IdleWorker.close, one)
     steering.IdleWorker = lambda: one  # type: ignore[misc,assignment]
@@ -141,8 +143,11 @@ def main() -> None:
             for seed in range(given.first, given.first + count):
                 yield {"data": data, "seed": seed}
 
-    share_worker()
-    each_once(parser, jobs, lambda case, job, root: [found(case, root=root, **job)], table)
+    def run(case: str, job: Mapping[str, Any], root: Path) -> list[Row]:
+        share_worker()
+        return [found(case, root=root, **job)]
+
+    each_once(parser, jobs, run, table)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,11 @@ def main() -> None:
     def jobs(given: argparse.Namespace) -> list[dict[str, Any]]:
         return [{"seed": given.first + k} for k in range(given.runs)]
 
-    share_worker()
-    each_once(parser, jobs, lambda case, job, root: [lost(case, job["seed"], root)], table)
+    def run(case: str, job: Mapping[str, Any], root: Path) -> list[Row]:
+        share_worker()
+        return [lost(case, job["seed"], root)]
+
+    each_once(parser, jobs, run, table)
 
 
 if __name__ == "__main__":

@@ -62,18 +62,18 @@ def batches(seed=7):
     return DataLoader(data, batch_size=BATCH, shuffle=True, generator=generator)
 
 
-def train(session, draw):
+def train(session, draw, epochs=EPOCHS):
     """As `Session.train` does; the first stroke is drawn before the first step."""
     draw()
-    session.train(epochs=EPOCHS)
+    session.train(epochs=epochs)
     session.wait(240)
 
 
-def loop(session, draw):
+def loop(session, draw, epochs=EPOCHS):
     """A bare loop; the first stroke is drawn in its midst."""
     model = session._backend.model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    for number, (x, y) in enumerate(session.loop(batches(), epochs=EPOCHS)):
+    for number, (x, y) in enumerate(session.loop(batches(), epochs=epochs)):
         if number == 1:
             draw()
         output = model(x)
@@ -85,7 +85,7 @@ def loop(session, draw):
         optimizer.step()
 
 
-def lightning(session, draw):
+def lightning(session, draw, epochs=EPOCHS):
     import lightning  # heavy; only where it is used
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -109,7 +109,7 @@ def lightning(session, draw):
         warnings.simplefilter("ignore")
         trainer = lightning.Trainer(
             logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, accelerator="cpu", max_epochs=EPOCHS,
+            enable_model_summary=False, accelerator="cpu", max_epochs=epochs,
             callbacks=[session.lightning_callback()],
         )  # fmt: skip
         trainer.fit(Lit(), batches())
@@ -127,7 +127,7 @@ class Wrapped(nn.Module):
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
-def hugging_face(session, draw):
+def hugging_face(session, draw, epochs=EPOCHS):
     import transformers
 
     inner = session._backend.model
@@ -140,7 +140,7 @@ def hugging_face(session, draw):
     arguments = transformers.TrainingArguments(
         str(session.run.path / "trainer"), per_device_train_batch_size=BATCH, report_to=[],
         save_strategy="no", logging_strategy="no", use_cpu=True, seed=5, learning_rate=1e-3,
-        num_train_epochs=EPOCHS, disable_tqdm=True, remove_unused_columns=False,
+        num_train_epochs=epochs, disable_tqdm=True, remove_unused_columns=False,
     )  # fmt: skip
     transformers.Trainer(
         model, arguments, train_dataset=rows, callbacks=[session.transformers_callback()]
@@ -168,7 +168,7 @@ def unguided(executor, tmp_path_factory):
 
 
 @contextmanager
-def trained(name, way, executor, run_dir, stroke=None):
+def trained(name, way, executor, run_dir, stroke=None, epochs=EPOCHS):
     """The session of one training from start to end, and what was given."""
     given, loss, _ = STROKES[stroke] if stroke else ({}, None, "")
     session = session_of(make(name), run_dir, executor, loss)
@@ -180,7 +180,7 @@ def trained(name, way, executor, run_dir, stroke=None):
 
     try:
         torch.manual_seed(3)
-        WAYS[way](session, draw)
+        WAYS[way](session, draw, epochs)
         yield session, entries
     finally:
         session.close()
@@ -204,6 +204,16 @@ def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
         assert sum(found) > 0
         assert weights(session._backend.model).isfinite().all()
         assert not torch.equal(weights(session._backend.model), unguided(name, way))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stroke_is_in_force_in_the_next_epoch_too(way, executor, tmp_path):
+    with trained("plain", way, executor, tmp_path, "look", epochs=2) as (session, _):
+        session.wait(240)
+        steps = SAMPLES // BATCH
+        found = {e.step: e.data.values.get("guidance_loss") for e in session.events("metrics")}
+        assert max(found) == 2 * steps
+        assert all(found[step] > 0 for step in range(steps + 1, 2 * steps + 1))
 
 
 @pytest.mark.parametrize("stroke", ["look", "ignore, gradient"])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from tests.conftest import eventually, tiny_cnn
+from tests.one_worker import BUSY
 from tests.training.test_own_loop import Person
 
 
@@ -126,7 +127,8 @@ def test_lightning_trains_the_same_with_a_session_as_without(make_session, pairs
         module = lit_module(tiny_cnn())
         callbacks = []
         if with_session:
-            callbacks = [make_session(model=module.model).lightning_callback()]
+            session = make_session(model=module.model, config=BUSY)
+            callbacks = [session.lightning_callback()]
         torch.manual_seed(4)
         fit(module, loader_of(pairs), callbacks, max_epochs=2)
         return torch.cat([p.detach().flatten() for p in module.parameters()])
@@ -237,7 +239,7 @@ def test_transformers_is_held_guided_and_stopped(make_session, pairs, tmp_path):
 def test_transformers_trains_the_same_with_a_session_and_accumulates(make_session, pairs, tmp_path):
     def weights(with_session):
         model = tiny_vit()
-        session = make_session(model=model)
+        session = make_session(model=model, config=BUSY)
         callbacks = [session.transformers_callback()] if with_session else []
         trainer_of(
             model, pairs, callbacks, tmp_path, num_train_epochs=1, gradient_accumulation_steps=2

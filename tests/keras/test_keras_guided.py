@@ -39,25 +39,25 @@ def session_of(model, run_dir, executor, loss=None, pictures=PICTURES):
     )  # fmt: skip
 
 
-def train(session, draw):
+def train(session, draw, epochs=EPOCHS):
     draw()
-    session.train(epochs=EPOCHS)
+    session.train(epochs=epochs)
     session.wait(240)
 
 
-def fit(session, draw, pictures=PICTURES):
+def fit(session, draw, pictures=PICTURES, epochs=EPOCHS):
     draw()
     session._backend.keras_model.fit(
-        pictures, LABELS, sample_weight=np.arange(SAMPLES), batch_size=BATCH, epochs=EPOCHS,
+        pictures, LABELS, sample_weight=np.arange(SAMPLES), batch_size=BATCH, epochs=epochs,
         shuffle=False, verbose=0, callbacks=[session.keras_callback()],
     )  # fmt: skip
 
 
-def loop(session, draw, pictures=PICTURES):
+def loop(session, draw, pictures=PICTURES, epochs=EPOCHS):
     """A bare loop with a tape of its own; the first stroke is drawn in its midst."""
     model = session._backend.keras_model
     cuts = [np.arange(start, start + BATCH) for start in range(0, SAMPLES, BATCH)]
-    for number, indices in enumerate(session.loop(cuts, epochs=EPOCHS)):
+    for number, indices in enumerate(session.loop(cuts, epochs=epochs)):
         if number == 1:
             draw()
         x, y = pictures[indices], LABELS[indices]
@@ -111,6 +111,18 @@ def test_a_stroke_is_obeyed(name, way, stroke, executor, unguided, tmp_path):
     assert sum(found) > 0
     assert np.isfinite(weights(session)).all()
     assert not np.array_equal(weights(session), unguided(name, way))
+    session.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stroke_is_in_force_in_the_next_epoch_too(way, executor, tmp_path):
+    session = session_of(make("plain"), tmp_path, executor)
+    WAYS[way](session, lambda: session.feedback(sample=5, look=REGION), epochs=2)
+    session.wait(240)
+    steps = SAMPLES // BATCH
+    found = {e.step: e.data.values.get("guidance_loss") for e in session.events("metrics")}
+    assert max(found) == 2 * steps
+    assert all(found[step] > 0 for step in range(steps + 1, 2 * steps + 1))
     session.close()
 
 

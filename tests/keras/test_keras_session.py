@@ -20,6 +20,7 @@ from tests.keras.keras_models import (
     subclassed,
     vision_transformer,
 )
+from tests.one_worker import BUSY
 from tests.training.test_own_loop import Person
 
 
@@ -93,7 +94,8 @@ def test_metrics_of_validation_and_the_compiled_ones(make_session, shapes):
 
 def test_equal_seeds_give_equal_runs_with_dropout(make_session):
     def losses(seed):
-        session = make_session(model=compiled(functional()), config={"seed": seed, "log_every": 1})
+        config = {"seed": seed, "log_every": 1, **BUSY}
+        session = make_session(model=compiled(functional()), config=config)
         session.train(epochs=1)
         session.wait(240)
         return [e.data["values"]["loss"] for e in session.events("metrics")]
@@ -143,7 +145,8 @@ def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, l
 
 
 def test_a_worker_is_quiet_and_takes_no_gpu(make_session, capfd):
-    session = make_session(model=compiled(sequential()))
+    # one of its own: the shared one was started before anybody listened
+    session = make_session(model=compiled(sequential()), executor=None)
     session.explain(0)
     assert capfd.readouterr().err == ""
 
@@ -247,7 +250,9 @@ def test_fit_learns_the_same_with_a_session_as_without(make_session, shapes):
         for key in model.non_trainable_variables:
             key.assign(np.array([1, 2], np.uint32))
         data = tf.data.Dataset.from_tensor_slices((x, y, index) if with_session else (x, y))
-        callbacks = [make_session(model=model).keras_callback()] if with_session else []
+        callbacks = []
+        if with_session:
+            callbacks = [make_session(model=model, config=BUSY).keras_callback()]
         model.fit(data.batch(32), epochs=2, verbose=0, callbacks=callbacks)
         return np.concatenate([w.numpy().ravel() for w in model.weights])
 

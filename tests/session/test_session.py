@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.conftest import eventually, tiny_cnn
+from tests.one_worker import BUSY
 
 
 def test_train_returns_at_once_and_wait_sees_the_end(make_session, shapes):
@@ -128,7 +129,7 @@ session.close()
 
 def test_equal_seeds_log_equal_metrics(make_session):
     def losses(seed):
-        session = make_session(config={"seed": seed, "log_every": 2})
+        session = make_session(config={"seed": seed, "log_every": 2, **BUSY})
         session.train(epochs=3)
         session.wait(240)
         return [(e.step, e.data["values"]["loss"]) for e in session.events("metrics")]
@@ -194,8 +195,7 @@ def test_equal_seeds_are_equal_with_a_data_set_that_draws(make_session, shapes):
             return torch.from_numpy(shapes.images[index]) + noise, int(shapes.labels[index])
 
     def weights():
-        config = {"xai_every": 2, "log_every": 1, "forecast_every": 1}
-        config["attribution"] = {"budget": 6.0}
+        config = {"log_every": 1, "forecast_every": 1, **BUSY}
         session = make_session(data=Drawing(), config=config)
         session.train(epochs=6)
         assert session.wait(240)

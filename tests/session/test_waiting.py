@@ -346,7 +346,8 @@ def test_a_read_that_never_returns_does_not_hold_up_close(make_session, shapes):
 
 def test_a_hanging_map_does_not_hold_up_close(make_session, shapes):
     data, release = Odd(shapes), threading.Event()
-    session = make_session(data=data)
+    # workers of its own and a budget: both lanes hang
+    session = make_session(data=data, executor=None, config={"attribution": {"budget": 6.0}})
     data.act = release.wait
     try:
         session._parts.desk.explain(50)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 import coflect_widget as coflect
 from coflect_widget.backends.torch.loader import follow
 from tests.conftest import eventually, tiny_cnn
+from tests.one_worker import BUSY
 
 
 @pytest.fixture(scope="module")
@@ -359,7 +360,7 @@ def test_observing_changes_no_random_number(make_session, pairs):
         torch.manual_seed(7)
         model = tiny_cnn()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        session = make_session(model=model)
+        session = make_session(model=model, config=BUSY)
         loader = loader_of(pairs)
         torch.manual_seed(9)
         for x, y in session.loop(loader, epochs=2) if with_session else [*loader, *loader]:

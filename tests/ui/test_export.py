@@ -13,6 +13,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u202e" + "y" * 10_000
 
 def trained(make_session, shapes):
     session = make_session(val=shapes, classes=[HOSTILE, "<!--", "c", "\u2028]]>"])
+    session.explain(9)  # and again at the end
     session.train(epochs=2)
     session.wait(240)
     session.explain(4)
@@ -73,17 +74,19 @@ def test_a_map_that_was_taken_off_the_shelf_is_no_error(make_session, shapes):
         pass
     run = open_run(session.run.path)
     view = replay(run)
-    newest = run.timeline(9)[-1].model_step
+    earlier, newest = (kept.model_step for kept in run.timeline(9))
     for file in (run.path / "overlays").glob(f"sample_000009_step_{newest:08d}.*"):
         file.unlink()
     view.select(9)
     shown = view.everything()[0]["explanation"]
-    # an earlier one where there is one, else the sample as one that has no map
-    assert (shown["failed"], shown["consensus_buffer"] is None) == (None, not run.timeline(9))
+    # the earlier one; once there is none, the sample as one that has no map
+    assert (shown["failed"], shown["model_step"]) == (None, earlier)
+    assert shown["consensus_buffer"] is not None
     for file in (run.path / "overlays").glob("sample_*.npz"):
         file.unlink()
     view.select(4)
-    assert view.everything()[0]["explanation"]["failed"] is None
+    shown = view.everything()[0]["explanation"]
+    assert (shown["failed"], shown["consensus_buffer"]) == (None, None)
     # one that is on the screen when it is taken off says so in words
     fresh = replay(run).everything()[0]["explanation"]
     assert fresh["failed"] is None or "was not kept" in fresh["failed"]

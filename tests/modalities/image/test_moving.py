@@ -122,7 +122,7 @@ def by_torch():
     return int(torch.randint(0, 9, ()))
 
 
-#: Numbers that nobody else sees; in turn, because maps in the background read samples too.
+#: Numbers that nobody else sees; in turn, so that no two readings in a row are the same.
 OWN = itertools.cycle((0, 1, 4, 7, 2, 5, 8, 3, 6))
 DRAWS = {"torch": by_torch, "python": lambda: random.randrange(9), "own": lambda: next(OWN)}
 
