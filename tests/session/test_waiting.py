@@ -345,14 +345,15 @@ def test_a_read_that_never_returns_does_not_hold_up_close(make_session, shapes):
 
 
 def test_a_hanging_map_does_not_hold_up_close(make_session, shapes):
-    data, release = Odd(shapes), threading.Event()
-    # workers of its own and a budget: both lanes hang
+    data, release, reads = Odd(shapes), threading.Event(), threading.Event()
     session = make_session(data=data, executor=None, config={"attribution": {"budget": 6.0}})
-    data.act = release.wait
+    scheduler = session._parts.scheduler
+    data.act = lambda: (reads.set(), release.wait())
     try:
         session._parts.desk.explain(50)
-        session._parts.scheduler.request(50, "periodic")
-        time.sleep(0.5)
+        assert reads.wait(90)
+        scheduler.request(50, "periodic")  # one that waits for the same would have been joined
+        eventually(lambda: len(scheduler._queue._in_flight) == 2, what="the hanging of both lanes")
         began = time.monotonic()
         session.close()
         assert time.monotonic() - began < 15
