@@ -91,8 +91,8 @@ front-end:
 # the summary lists it as rerun.
 AGAIN := --reruns 1 -r fER
 # The nets of tests are tiny: more threads only wait for each other. Many tests wait for another
-# process, so three or four run at once on two processors. One of them is Keras's: each process
-# imports all files that it collects tests from, and TensorFlow with those.
+# process, so three run at once on two processors. One of them is Keras's: each process imports all
+# files that it collects tests from, and TensorFlow with those.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 UNIT := $(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "not e2e and not slow and not sinks"
 unit:
@@ -106,7 +106,7 @@ unit-keras:
 
 # As in an installation without the compiled kernels.
 unit-numpy:
-	COFLECT_NATIVE=0 $(UNIT) -n 2 --dist loadfile tests/forecast tests/telemetry tests/native
+	COFLECT_NATIVE=0 $(UNIT) tests/forecast tests/telemetry tests/native
 
 slow: sinks
 	$(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "slow and not sinks"

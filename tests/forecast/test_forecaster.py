@@ -103,7 +103,7 @@ def make(log: Log, backend: NumpyBackend) -> Iterator[Callable[..., Forecaster]]
     yield build
     backend.gate.set()
     for forecaster in made:
-        assert forecaster.close()
+        assert forecaster.close(60.0)
 
 
 def feed(forecaster: Forecaster, steps: range, epoch: int = 1, **more: Any) -> None:
