@@ -54,12 +54,15 @@ def no_workers():
 def make_session(make_session, executor):
     """Sessions with that worker; with executor=None they start their own.
 
-    One that goes on with a run has the run's own configuration, unless the test gives another.
+    One that goes on with a run has the run's own configuration, unless the test gives another. A
+    configuration that is no mapping goes to the session as it is.
     """
 
     def make(*given, **arguments):
-        if "config" in arguments or arguments.get("resume") is None:
-            arguments["config"] = quiet(arguments.get("config", {}))
+        if arguments.get("resume") is None:
+            arguments.setdefault("config", {})
+        if isinstance(arguments.get("config"), dict):
+            arguments["config"] = quiet(arguments["config"])
         return make_session(*given, **{"executor": executor, **arguments})
 
     return make

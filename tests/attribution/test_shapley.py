@@ -77,8 +77,10 @@ def test_a_person_chooses_it_for_a_network(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(128, 5)).astype(np.float32)
     y = (x[:, 2] > 0).astype(np.int64)
+    model = nn.Linear(5, 2)
+    nn.init.zeros_(model.weight)  # what it looks at is what it learned
     with coflect.Session(
-        nn.Linear(5, 2), (x, y), batch_size=32, run_dir=tmp_path, inputs=Table(list("abcde")),
+        model, (x, y), batch_size=32, run_dir=tmp_path, inputs=Table(list("abcde")),
         config={"attribution": {"method": "shapley"}},
     ) as session:  # fmt: skip
         session.train(8)

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "backends"
 
 @pytest.fixture
 def logistic(monkeypatch):
-    """The module of the documentation, importable here and in workers."""
+    """The module of the documentation, importable here and in workers that start after it."""
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.setattr(registry, "_registered", {})
     import numpy_logistic
@@ -44,7 +44,7 @@ def test_a_backend_of_another_package_has_all_but_guidance(logistic, digits, mak
     images = digits[0]
     session = make_session(
         model=logistic.Logistic(10, learning_rate=0.003), data=digits, val=digits,
-        config={"forecast_every": 5},
+        config={"forecast_every": 5}, executor=None,
     )  # fmt: skip
     session.train(steps=10**7)
     eventually(lambda: session.metrics["step"] > 50)
@@ -127,7 +127,9 @@ def test_a_backend_may_name_a_task_of_its_own(logistic, digits, make_session):
         task = Grades(10)
 
     coflect.register_backend("numpy", Graded)
-    session = make_session(model=logistic.Logistic(10, learning_rate=0.003), data=digits)
+    session = make_session(
+        model=logistic.Logistic(10, learning_rate=0.003), data=digits, executor=None,
+    )  # fmt: skip
     session.train(epochs=3)
     session.wait(240)
     store = session._parts.forecaster.store
