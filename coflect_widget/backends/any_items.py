@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample
-from coflect_widget.backends.items import name_index
+from coflect_widget.backends.items import is_map_style, name_index
 from coflect_widget.backends.source import Source
 from coflect_widget.modalities import LISTED, Modality, drawable, kind_of_items
 from coflect_widget.records.pictures import NoDataError
@@ -100,7 +100,7 @@ class ItemSource(Source):
                 f"{self.argument} is a {type(data).__name__} of columns; under {TASK} pass what "
                 f"gives one item for each index, for example {self.of_columns} or a list"
             )
-        if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        if not is_map_style(data):
             raise TypeError(
                 f"{self.argument}={type(data).__name__} is no map-style data set (__len__ and "
                 "__getitem__); an iterable one has no indices by which samples could be known"

@@ -63,6 +63,11 @@ def is_pair(data: tuple[Any, ...] | list[Any]) -> bool:
     return named_or_several and hasattr(data[1], "shape")
 
 
+def is_map_style(data: object) -> bool:
+    """Whether `data` tells how many samples it has and gives each by its index."""
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
+
+
 def name_index(error: Exception, argument: str, index: int) -> None:
     """Have an error that a data set raised say at which index; its type stays.
 

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.in_batches import guess_names, read, said_of_reading
 from coflect_widget.backends.in_numpy import NumpySource
-from coflect_widget.backends.items import check_item, is_pair, name_index, whole_arrays
+from coflect_widget.backends.items import (
+    check_item,
+    is_map_style,
+    is_pair,
+    name_index,
+    whole_arrays,
+)
 from coflect_widget.backends.keras.kinds import find_kind
 from coflect_widget.backends.keras.label_remedies import CHANGES, Place
 from coflect_widget.backends.keras.pictures import ModelInput, Turn, scaled_remedy
@@ -190,7 +196,7 @@ class Source(NumpySource):
 
 
 def _checked_dataset(data: Any, argument: str) -> Any:
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    if not is_map_style(data):
         raise TypeError(
             f"{argument}={type(data).__name__} is neither a pair of arrays (inputs, labels) nor a "
             "map-style data set (__len__ and __getitem__ giving (x, y)) nor a finite "

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from torch.utils.data import DataLoader
-
 from coflect_widget.backends import any_items
+from coflect_widget.backends.torch.loader import refuse_loader
 from coflect_widget.backends.torch.random_state import random_state_kept
 
 
@@ -23,10 +22,5 @@ class ItemSource(any_items.ItemSource):
         return random_state_kept()
 
     def _checked(self, data: Any) -> Any:
-        if isinstance(data, DataLoader):
-            raise TypeError(
-                f"{self.argument} is a DataLoader; pass its data set, "
-                f"{self.argument}=loader.dataset, because the tool must know each sample by its "
-                "index"
-            )
+        refuse_loader(data, self.argument)
         return super()._checked(data)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from coflect_widget.backends.added import Grown
 from coflect_widget.backends.base import Batch, Sample, batch_cuts
-from coflect_widget.backends.items import check_finite, check_item, class_number
+from coflect_widget.backends.items import check_finite, check_item, class_number, is_map_style
 from coflect_widget.backends.lengths import OfLengths
 from coflect_widget.backends.looked_up import check_numbers
 from coflect_widget.backends.named_items import Items
@@ -36,6 +36,7 @@ from coflect_widget.backends.torch.arrays import (
     values_of,
 )
 from coflect_widget.backends.torch.batch_rows import in_rows, with_added
+from coflect_widget.backends.torch.loader import refuse_loader
 from coflect_widget.backends.torch.numbered import Numbered
 from coflect_widget.backends.torch.random_state import random_state_kept
 from coflect_widget.backends.torch.several import array_of, rows_of_parts
@@ -377,15 +378,8 @@ class Source(OfLengths):
         self._modality.check(values, self.argument)
 
     def _checked_dataset(self, data: Any) -> Any:
-        if isinstance(data, DataLoader):
-            raise TypeError(
-                f"{self.argument} is a DataLoader; pass its data set, "
-                f"{self.argument}=loader.dataset, and batch_size=, because the tool must know "
-                "each sample by its index"
-            )
-        if isinstance(data, IterableDataset) or not (
-            hasattr(data, "__getitem__") and hasattr(data, "__len__")
-        ):
+        refuse_loader(data, self.argument, " and batch_size=,")
+        if isinstance(data, IterableDataset) or not is_map_style(data):
             raise TypeError(
                 f"{self.argument}={type(data).__name__} is neither a map-style data set "
                 "(__len__ and __getitem__ giving (x, y)) nor a pair of arrays (inputs, labels)"

@@ -15,6 +15,15 @@ from coflect_widget.backends.recorder import Recorder
 NextIndices = Callable[[], NDArray[np.int64] | None]
 
 
+def refuse_loader(data: Any, argument: str, also: str = "") -> None:
+    """Raise TypeError where `data` is a DataLoader; `also` is what else to pass in its place."""
+    if isinstance(data, DataLoader):
+        raise TypeError(
+            f"{argument} is a DataLoader; pass its data set, {argument}=loader.dataset,{also} "
+            "because the tool must know each sample by its index"
+        )
+
+
 @contextlib.contextmanager
 def follow(loader: Any, samples: int | None = None, data: Any = None) -> Iterator[NextIndices]:
     """Within the block a function that gives the indices of one batch after the other.
