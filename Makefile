@@ -29,11 +29,12 @@ $(DEMO_VENV)/.ready: pyproject.toml constraints.txt
 	$(DEMO_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[torch,lab]'
 	touch $@
 
-# Python compiles what it imports: all of the frameworks would take another minute, most of it unused.
+# Compiled ahead: where PYTHONDONTWRITEBYTECODE is set, each of the tests' many processes would compile
+# what it imports once more.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile $(TORCH)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 # The compiled kernels, with the build tools of the dev extra: nothing is fetched.
