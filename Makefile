@@ -16,6 +16,9 @@ NOTEBOOKS := examples/hitl/01_torch_quickstart.ipynb examples/hitl/02_cats_and_d
 # Torch first and by its number: an open range would bring several gigabytes of CUDA along.
 TORCH := torch==$(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
 
+# The tests' many processes keep what they compile: without it each starts six seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo setup test unit unit-torch unit-keras unit-numpy slow sinks lint types front-end notebooks e2e bench clean
 
 demo: $(DEMO_VENV)/.ready
@@ -29,12 +32,11 @@ $(DEMO_VENV)/.ready: pyproject.toml constraints.txt
 	$(DEMO_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[torch,lab]'
 	touch $@
 
-# Compiled ahead: where PYTHONDONTWRITEBYTECODE is set, each of the tests' many processes would compile
-# what it imports once more.
+# Python compiles what it imports: all of the frameworks would take another minute, most of it unused.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile $(TORCH)
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 # The compiled kernels, with the build tools of the dev extra: nothing is fetched.
