@@ -60,11 +60,17 @@ class Comparison:
 
     @property
     def labels(self) -> list[str]:
-        """A name for each run that no other has: runs of two folders may have one id."""
-        return [
-            one if self.ids.count(one) == 1 else str(run.path)
-            for one, run in zip(self.ids, self._runs, strict=True)
-        ]
+        """A name for each run that no other has: its id, or as much of its path as tells."""
+        paths = [run.path.resolve().parts for run in self._runs]
+        names = list(self.ids)
+        for depth in range(2, max(map(len, paths)) + 1):
+            if len(set(names)) == len(names):
+                break
+            names = [
+                "/".join(path[-depth:]) if self.ids.count(one) > 1 else one
+                for one, path in zip(self.ids, paths, strict=True)
+            ]
+        return names
 
     @cached_property
     def tracks(self) -> list[Tracks]:

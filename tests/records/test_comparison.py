@@ -38,16 +38,22 @@ def test_only_what_differs_is_shown(two):
 
 def test_runs_with_one_id_are_told_apart(tmp_path):
     paths = [
-        write_run(tmp_path / place / "run_a", metrics(0, 10, loss=loss))
-        for place, loss in (("first", 0.5), ("second", 0.25))
-    ]
+        write_run(tmp_path / place / "folds" / name, metrics(0, 10, loss=loss))
+        for place, name, loss in (
+            ("first", "run_a", 0.5), ("second", "run_a", 0.25), ("second", "run_b", 0.75)
+        )
+    ]  # fmt: skip
     compared = coflect.compare(paths)
+    labels = ["first/folds/run_a", "second/folds/run_a", "run_b"]
+    assert compared.labels == labels, "as much as tells them apart, which a narrow column shows"
     shown = compared._repr_html_()
     page = compared.save(tmp_path / "both.html").read_text()
-    for path in paths:
-        assert f"<th>{path}</th>" in shown
-        assert f"<h2>{path}</h2>" in page
-        assert str(path) in repr(compared)
+    for label in labels:
+        assert f"<th>{label}</th>" in shown
+        assert f"<h2>{label}</h2>" in page
+        assert label in repr(compared)
+    twice = coflect.compare([paths[0], paths[0]])  # nothing tells those apart
+    assert twice.labels[0] == twice.labels[1]
 
 
 def test_lines_are_seen_on_light_and_dark_pages():
