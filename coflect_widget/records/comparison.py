@@ -60,11 +60,17 @@ class Comparison:
 
     @property
     def labels(self) -> list[str]:
-        """A name for each run that no other has: runs of two folders may have one id."""
-        return [
-            one if self.ids.count(one) == 1 else str(run.path)
-            for one, run in zip(self.ids, self._runs, strict=True)
-        ]
+        """A name for each run that no other has: its id, or as much of its path as tells."""
+        paths = [run.path.resolve().parts for run in self._runs]
+        names = list(self.ids)
+        for depth in range(2, max(map(len, paths)) + 1):
+            if len(set(names)) == len(names):
+                break
+            names = [
+                "/".join(path[-depth:]) if self.ids.count(one) > 1 else one
+                for one, path in zip(self.ids, paths, strict=True)
+            ]
+        return names
 
     @cached_property
     def tracks(self) -> list[Tracks]:
@@ -97,13 +103,13 @@ class Comparison:
             raise FileExistsError(f"{str(file)!r} is there already; give another name")
         single = len(self.ids) == 1
         title = html.escape(self.ids[0] if single else f"{len(self.ids)} runs")
-        body = self._repr_html_() + "".join(map(self._told, self._runs))
+        body = self._repr_html_() + "".join(map(self._told, self.labels, self._runs))
         write_whole(file, _PAGE.format(title=title, body=body))
         return file
 
     def __repr__(self) -> str:
         lines = [f"{name}: {' | '.join(map(str, column))}" for name, column in self.differs.items()]
-        return "\n".join([" | ".join(self.ids), *lines])
+        return "\n".join([" | ".join(self.labels), *lines])
 
     def _repr_html_(self) -> str:
         lines = [[name, *map(_cell, column[:_SHOWN])] for name, column in self.differs.items()]
@@ -120,20 +126,20 @@ class Comparison:
         for name, curves in self.curves().items():
             few = {label: curve for label, curve in curves.items() if label in shown}
             charts.append(f"<div>{svg(name, few)}<div>{legend(list(few))}</div></div>")
-        table = html_table(["", *self.ids[:_SHOWN]], lines)
+        table = html_table(["", *shown], lines)
         more = len(self.ids) - _SHOWN
         note = f"<p>and {more} more runs</p>" if more > 0 else ""
         drawn = f'<div style="display:flex;flex-wrap:wrap">{"".join(charts)}</div>'
         return f"<div>{drawn}{table}{note}</div>"
 
-    def _told(self, run: Run) -> str:
+    def _told(self, label: str, run: Run) -> str:
         """What a person told the run, and what it did."""
         given = [
             [event.step, event.data.get("author"), event.data.get("understood")]
             for event in run.iter_events("intervention")
         ]
         effects = [[event.step, event.data.get("text")] for event in run.iter_events("effect")]
-        parts = f"<h2>{html.escape(run.id)}</h2>"
+        parts = f"<h2>{html.escape(label)}</h2>"
         if given:
             parts += html_table(["step", "who", "told"], given)
         if effects:

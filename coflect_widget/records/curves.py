@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-#: Colours that people with any sight for colours tell apart (Okabe and Ito).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+#: Colours that people with any sight for colours tell apart (Okabe and Ito), on light and dark.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7f87")
 _WIDE, _HIGH, _LEFT, _BELOW, _ABOVE = 520, 240, 60, 28, 24
 _POINTS = 500  # of one curve that are drawn, at most
 

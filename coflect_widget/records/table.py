@@ -168,7 +168,7 @@ class Runs(Sequence[R], Generic[R]):
 
     def _repr_html_(self) -> str:
         metrics = list(dict.fromkeys(name for row in self.rows for name in row["best"]))
-        heads = ["run", "state", "started", "minutes", "epoch", "step"]
+        heads = ["run", "state", "started (UTC)", "minutes", "epoch", "step"]
         heads += [*(f"best {name}" for name in metrics), "interventions", "checkpoints"]
         heads += ["tags", "notes"]
         lines = [
@@ -243,13 +243,17 @@ def read_runs(
 
 def _find(folder: Path, depth: int) -> Iterator[Path]:
     """Run folders below `folder` in the order of their names; links are not followed."""
-    with contextlib.suppress(OSError):
+    try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        for entry in entries:
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):  # one that nobody may read hides no other
             if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
                 continue
             path = folder / entry.name
-            if (path / "events.jsonl").exists():
+            # Path.exists raises where the folder may not be entered.
+            if os.path.exists(path / "events.jsonl"):  # noqa: PTH110
                 yield path
             elif depth > 0:
                 yield from _find(path, depth - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from array import array
 from pathlib import Path
 
@@ -16,13 +18,23 @@ UNDRAWN = ("learning_rate", "steps_per_second", "validation_seconds")
 
 
 def others(path: Path) -> list[str]:
-    """Names of the other runs beside a run folder, the newest first."""
-    found = [
-        one.name
-        for one in path.parent.iterdir()
-        if one.name != path.name and not one.is_symlink() and (one / "events.jsonl").is_file()
-    ]
+    """Names of the other runs beside a run folder, the newest first.
+
+    Folders that nobody may read are left out.
+    """
+    found: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(path.parent) as beside:
+        found = [
+            one.name
+            for one in beside
+            if one.name != path.name and not one.is_symlink() and _is_run(one.path)
+        ]
     return sorted(found, reverse=True)[:MOST_RUNS]
+
+
+def _is_run(folder: str) -> bool:
+    # Path.is_file raises where the folder may not be entered.
+    return os.path.isfile(f"{folder}/events.jsonl")  # noqa: PTH113
 
 
 def lines_of(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -34,8 +46,8 @@ def lines_of(path: Path) -> dict[str, NDArray[np.float64]]:
         If the run cannot be read.
     """
     series: dict[str, array[float]] = {}
-    for event in Run(path).iter_events("metrics"):
-        for name, value in event.data.get("values", {}).items():
+    for event, values in Run(path).iter_metrics():
+        for name, value in values.items():
             if name not in UNDRAWN:
                 line = series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
                 line.extend((event.step, float("nan") if value is None else value))

@@ -56,7 +56,9 @@ def save_html(run: Run, path: str | Path) -> Path:
     """
     view = replay(run)
     saved = snapshot(view, shelf_bytes=SHELF_BYTES)
-    saved["update"]["status"]["mode"] = "live"  # a state that was saved, not a run to look through
+    status = saved["update"]["status"]
+    status["mode"] = "live"  # a state that was saved, not a run to look through
+    status["others"] = []  # nobody can ask for them here, and their names are for who has them
     data = json.dumps(
         {
             "update": saved["update"],

@@ -38,7 +38,7 @@ class Folded:
         self._last_seq = -1
         self.dirty: set[str] = set()
         self.series: dict[str, array[float]] = {}
-        self.sent: dict[str, int] = {}  # points of each series that a browser has
+        self.sent: dict[str, int] | None = {}  # points a browser has; None where the run went back
         self.behind: tuple[str, dict[str, Any]] | None = None  # another run and its lines
         self.selected: int | None = None
         self._asked: set[int] = set()  # clicked, and not answered yet
@@ -208,7 +208,7 @@ class Folded:
             limit = data.validated if name.startswith("val/") else event.step
             points = np.array(series).reshape(-1, 2)
             self.series[name] = array("d", points[points[:, 0] <= limit].ravel().tolist())
-        self.sent.clear()
+        self.sent = None
         self._came_of.interrupted()
         self.markers = [
             one for one in self.markers if one["step"] <= event.step or one["id"] is not None

@@ -231,6 +231,7 @@ class Publisher:
             self._keep_due = self._keep_due or event.type in _SNAPSHOT_AT
         while self._actions:
             self._actions.popleft()()
+        self._full = self._full or self._view.rewound
         due = self._full or self._view.changed
         seen = any(client.seen for client in self._clients.values())
         attended = any(client.seen and client.attended for client in self._clients.values())

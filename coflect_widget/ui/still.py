@@ -255,25 +255,46 @@ def _queue(
     buffers: Sequence[bytes],
     classes: Sequence[str],
 ) -> str:
-    items = [] if queue is None else queue["items"]
-    if queue is None or not items:
+    """Samples that are right now and at risk, and those that are wrong already, as two blocks."""
+    if queue is None:
         return ""
-    tiles = []
-    for item in items[:MOST_TILES]:
-        number = item["thumbnail_buffer"]
-        drawn = glances.get(item["index"], "")
-        picture = drawn
-        if not drawn and number is not None:
-            picture = cells.picture_tag(buffers[number], f"sample {item['index']}", 96)
-        lines = [f"#{item['index']} · {item['risk']:.0%}"]
-        if item["target"] >= 0:
-            lines.append(_named(classes, item["target"]))
-            if item["wrong_now"]:
-                lines.append(f"the model says {_named(classes, item['predicted'])}")
-        tiles.append(cells.tile(picture, lines, width=250 if drawn else 104))
-    more = len(items) - MOST_TILES
-    note = f"and {more} more" if more > 0 else ""
-    return cells.block(f"Likely to be wrong at epoch {queue['due']}", tiles, note)
+    blocks = []
+    for wrong, title in (
+        (False, f"Likely to be wrong at epoch {queue['due']}"),
+        (True, "Wrong when training last saw them"),
+    ):
+        items = [item for item in queue["items"] if item["wrong_now"] == wrong]
+        tiles = [_tile(item, glances, buffers, classes) for item in items[:MOST_TILES]]
+        more = len(items) - MOST_TILES
+        note = f"and {more} more" if more > 0 else ""
+        blocks.append(cells.block(title, tiles, note) if tiles else "")
+    return "".join(blocks)
+
+
+def _tile(
+    item: Mapping[str, Any],
+    glances: Mapping[int, str],
+    buffers: Sequence[bytes],
+    classes: Sequence[str],
+) -> str:
+    number = item["thumbnail_buffer"]
+    drawn = glances.get(item["index"], "")
+    picture = drawn
+    if not drawn and number is not None:
+        picture = cells.picture_tag(buffers[number], f"sample {item['index']}", 96)
+    lines = [f"#{item['index']} · {_percent(item['risk'])}"]
+    if item["target"] >= 0:
+        lines.append(_named(classes, item["target"]))
+        if item["wrong_now"]:
+            lines.append(f"the model says {_named(classes, item['predicted'])}")
+    return cells.tile(picture, lines, width=250 if drawn else 104)
+
+
+def _percent(risk: float) -> str:
+    """A risk, and never 0 % or 100 % for what is neither, as the dashboard says it."""
+    if risk <= 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= risk < 1 else f"{risk:.0%}"
 
 
 def _ledger(ledger: Sequence[Mapping[str, Any]]) -> str:

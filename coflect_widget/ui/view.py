@@ -55,6 +55,14 @@ class View:
         """Whether anything has changed since the last update."""
         return bool(self._now.dirty)
 
+    @property
+    def rewound(self) -> bool:
+        """Whether the run went back since the last update, which then has to be a full one.
+
+        A browser adds points to those that it has, and leaves out what is older than the newest.
+        """
+        return self._now.sent is None
+
     def update(self, *, full: bool) -> tuple[dict[str, Any], list[bytes]]:
         """Sections that changed (or all, if `full`), and the buffers they refer to."""
         if self._now.dirty & _LISTS:
@@ -63,8 +71,7 @@ class View:
         self._now.dirty.clear()
         update, buffers = self._sections(names, full=full)
         self._now.looks.clear()
-        for name, values in self._now.series.items():
-            self._now.sent[name] = len(values)
+        self._now.sent = {name: len(values) for name, values in self._now.series.items()}
         return update, buffers
 
     def everything(self, shelf_bytes: int = 0) -> tuple[dict[str, Any], list[bytes]]:
@@ -183,9 +190,9 @@ class View:
 
     def _metrics_section(self, buffers: list[bytes], *, full: bool) -> list[protocol.SeriesPoints]:
         section: list[protocol.SeriesPoints] = []
+        sent = {} if full or self._now.sent is None else self._now.sent
         for name, values in self._now.series.items():
-            start = 0 if full else self._now.sent.get(name, 0)
-            points = np.array(values[start:], dtype=np.float64).reshape(-1, 2)
+            points = np.array(values[sent.get(name, 0) :], dtype=np.float64).reshape(-1, 2)
             if not len(points):
                 continue
             section.append({"name": name, "points_buffer": len(buffers)})

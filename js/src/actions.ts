@@ -71,6 +71,11 @@ export class Actions {
     this.store.patch({ echo: reply === null ? null : echoOf(reply) });
   }
 
+  /** Whether anything can be asked of a kernel, be it only to look. */
+  get connected(): boolean {
+    return this.transport.connected;
+  }
+
   /** Draw another run behind the charts; "" for none. */
   compare(run: string): void {
     this.transport.compare(run);

@@ -54,6 +54,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const other = h("select", { class: "cw-input cw-select cw-small cw-other", testid: "cw-behind", "aria-label": "Another run of this folder, drawn faintly behind", title: "Another run of this folder, drawn faintly behind" });
   other.addEventListener("change", () => {
     actions.compare(other.value);
+    other.value = store.state.behind?.run ?? ""; // until it is drawn
   }, { signal });
   const log = button("log", { class: "cw-button cw-small", testid: "cw-log", "aria-pressed": "false", title: "Logarithmic scale" });
   const reset = button("whole run", { class: "cw-button cw-small", testid: "cw-zoom-reset", title: "Show the whole run again (0, or double click)" });
@@ -260,7 +261,9 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   let offered = "";
   function showOthers({ status, behind }: State): void {
     const names = status?.others ?? [];
-    setHidden(other, names.length === 0);
+    // Without a kernel it only says what is drawn.
+    other.disabled = !actions.connected;
+    setHidden(other, names.length === 0 || (other.disabled && behind === null));
     if (offered !== names.join()) {
       offered = names.join();
       other.replaceChildren(...["", ...names].map((name) => h("option", { value: name }, name === "" ? "compare with…" : name)));
@@ -306,11 +309,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
 
   return {
     el,
-    keys: ["metrics", "markers", "ledger", "chart", "behind", "status"],
+    keys: ["metrics", "markers", "ledger", "chart", "behind", "status", "connection"],
     repaint,
     update(state, changed) {
       markers = state.markers;
-      if (changed.has("status") || changed.has("behind")) showOthers(state);
+      if (["status", "behind", "connection"].some((key) => changed.has(key as keyof State))) showOthers(state);
       if (!["metrics", "markers", "ledger", "chart", "behind"].some((key) => changed.has(key as keyof State))) return;
       if (changed.has("chart")) {
         smooth.value = String(state.chart.smooth);

@@ -7,15 +7,29 @@ export interface Dialog {
   open: () => void;
 }
 
+/** Close a dialog by a press beside it; not in its own padding, nor where a drag or a selection only ends there. */
+export function closeBeside(el: HTMLDialogElement, signal: AbortSignal): void {
+  let began = false; // beside it
+  const beside = (event: MouseEvent): boolean => {
+    const { left, top, right, bottom } = el.getBoundingClientRect();
+    return event.target === el && (event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom);
+  };
+  el.addEventListener("pointerdown", (event) => {
+    began = beside(event);
+  }, { signal });
+  el.addEventListener("click", (event) => {
+    if (began && beside(event)) el.close();
+    began = false;
+  }, { signal });
+}
+
 export function createDialog(title: HTMLElement, testid: string, signal: AbortSignal, ...children: Node[]): Dialog {
   const close = button("Close", { class: "cw-button" });
   const el = h("dialog", { class: "cw-dialog", "aria-label": title.textContent, testid, tabindex: -1 }, title, ...children, close);
   close.addEventListener("click", () => {
     el.close();
   }, { signal });
-  el.addEventListener("click", (event) => {
-    if (event.target === el) el.close(); // the backdrop
-  }, { signal });
+  closeBeside(el, signal);
   return {
     el,
     open: () => {

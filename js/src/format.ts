@@ -55,8 +55,8 @@ export function speed(perSecond: number | null): string {
 /** Learning rates: "0.001", "3e-4". */
 export function rate(number: number | null): string {
   if (number === null || !Number.isFinite(number)) return "–";
-  if (number === 0 || number >= 1e-3) return String(Number(number.toPrecision(3)));
-  return number.toExponential(number.toExponential(1).startsWith(`${number.toExponential(0).slice(0, 1)}.0`) ? 0 : 1);
+  if (number === 0 || Math.abs(number) >= 1e-3) return String(Number(number.toPrecision(3)));
+  return number.toExponential(/\.0e/.test(number.toExponential(1)) ? 0 : 1);
 }
 
 /** Marks on the axis of steps: "500", "2k", "1.5M". */

@@ -21,11 +21,20 @@ export function written(number: number): string {
   return Number(number.toPrecision(4)).toString().replace("e+", "e");
 }
 
+/** A decimal comma, or two numbers without a space between them: which of both nobody can tell. */
+const COMMA = /(?:^|\d),\d/;
+
 /** The numbers that a field holds: one, or one for each group; null where it is none. */
 export function typed(text: string): number[] | null {
+  if (COMMA.test(text.trim())) return null;
   const parts = text.split(/[\s,;]+/).filter((one) => one !== "");
   const numbers = parts.map(Number);
   return numbers.length > 0 && numbers.every((one) => Number.isFinite(one)) ? numbers : null;
+}
+
+/** Why a field's text is taken for no number. */
+function complaint(text: string): string {
+  return COMMA.test(text.trim()) ? "use a point, as 0.001; between the values of groups a space" : "a number, as 0.001 or 1e-3";
 }
 
 function nameOf(name: string): string {
@@ -46,6 +55,7 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
   let known: Knobs | null = null;
   let told: Knobs | null = null; // as the kernel sent it, and ...
   let rated: number | null | undefined; // ... the rate that was the newest by then
+  const notes = new WeakMap<Element, string>(); // what stands in a row's note while its field is right
   const turn = (knob: KnobInput): void => void send({ kind: "set_knobs", knobs: [knob] });
 
   const why = h("p", { class: "cw-hint" });
@@ -61,7 +71,10 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
   root.addEventListener("click", (event) => {
     const pressed = (event.target as Element).closest("button");
     const name = pressed?.closest<HTMLElement>("[data-knob]")?.dataset["knob"];
-    if (pressed && name !== undefined) turn({ name, factor: Number(pressed.dataset["factor"]) });
+    if (!pressed || name === undefined) return;
+    const field = pressed.parentElement?.querySelector("input");
+    if (field) judge(field, false); // what was typed there gives way to what holds
+    turn({ name, factor: Number(pressed.dataset["factor"]) });
   });
   root.addEventListener("change", (event) => {
     const target = event.target as HTMLInputElement;
@@ -72,8 +85,12 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
     }
     const name = target.closest<HTMLElement>("[data-knob]")?.dataset["knob"];
     const value = typed(target.value);
+    judge(target, value === null);
     if (name !== undefined && value !== null && target.value !== shownOf(known, name)) turn({ name, value });
-    else setAttr(target, "aria-invalid", value === null ? "true" : null);
+  });
+  // What was no number stays to be read and mended, until something else is typed.
+  root.addEventListener("input", (event) => {
+    judge(event.target as HTMLInputElement, false);
   });
   root.addEventListener("keydown", (event) => {
     const target = event.target as HTMLInputElement;
@@ -82,34 +99,42 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
     if (target.value === holds) return; // nothing to bring back: the panel may close
     event.stopPropagation();
     target.value = holds;
-    setAttr(target, "aria-invalid", null);
+    judge(target, false);
   });
+
+  /** Mark a field as wrong and say why, or take both back. */
+  function judge(input: HTMLInputElement, wrong: boolean): void {
+    const note = input.closest("[data-knob]")?.lastElementChild;
+    if (!note) return;
+    setAttr(input, "aria-invalid", wrong ? "true" : null);
+    setText(note, wrong ? complaint(input.value) : (notes.get(note) ?? ""));
+  }
 
   function row(name: string): HTMLElement {
     const id = `cw-knob-${name}-${Math.random().toString(36).slice(2, 8)}`;
     return h("div", { class: "cw-knob", "data-knob": name, testid: "cw-knob" },
       h("label", { class: "cw-knob-name", for: id }, nameOf(name)),
-      h("input", { id, class: "cw-input cw-number", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false" }),
+      h("input", { id, class: "cw-input cw-number", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-note` }),
       button("½", { class: "cw-button cw-small", "data-factor": 0.5, "aria-label": `Halve the ${nameOf(name)}` }),
       button("×2", { class: "cw-button cw-small", "data-factor": 2, "aria-label": `Double the ${nameOf(name)}` }),
-      h("span", { class: "cw-note" }));
+      h("span", { class: "cw-note", id: `${id}-note`, role: "status" }));
   }
 
   function fill(element: HTMLElement, name: string, text: string, note: string, reachable: boolean): void {
     if (element.dataset["knob"] !== name) { // rows are reused
       element.dataset["knob"] = name;
-      const [label, , halve, double] = element.children as unknown as [HTMLElement, HTMLElement, HTMLElement, HTMLElement];
+      const [label, field, halve, double] = element.children as unknown as [HTMLElement, HTMLElement, HTMLElement, HTMLElement];
       setText(label, nameOf(name));
       setAttr(halve, "aria-label", `Halve the ${nameOf(name)}`);
       setAttr(double, "aria-label", `Double the ${nameOf(name)}`);
+      setAttr(field, "aria-invalid", null);
     }
     const input = element.querySelector("input");
     const said = element.lastElementChild;
-    if (input && focusedBeside(root) !== input && input.value !== text) {
-      input.value = text;
-      setAttr(input, "aria-invalid", null);
-    }
-    if (said) setText(said, note);
+    const wrong = input?.getAttribute("aria-invalid") === "true";
+    if (input && !wrong && focusedBeside(root) !== input && input.value !== text) input.value = text;
+    if (said) notes.set(said, note);
+    if (said && !wrong) setText(said, note);
     for (const one of element.querySelectorAll<HTMLButtonElement | HTMLInputElement>("button, input")) one.disabled = !reachable;
   }
 

@@ -1,6 +1,7 @@
 // The card that asks about one finding: samples that it was seen in, one sentence, three answers.
 
 import { makeCrop, showCrop } from "./crops";
+import { closeBeside } from "./dialog";
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { showGlance } from "./modalities/kinds";
 import type { Glance, QuestionSample } from "./protocol";
@@ -60,11 +61,7 @@ export function createQuestion({ store, actions, signal }: Context): Part & { el
   el.addEventListener("close", () => {
     if (!el.open) asked = null;
   }, { signal });
-  el.addEventListener("click", (event) => {
-    const { left, top, width, height } = el.getBoundingClientRect();
-    const inside = event.clientX >= left && event.clientX <= left + width && event.clientY >= top && event.clientY <= top + height;
-    if (event.target === el && !inside) el.close(); // beside it: asked again later
-  }, { signal });
+  closeBeside(el, signal); // asked again later
 
   function showSample(row: Element, sample: QuestionSample): void {
     const [crop, glance, name] = row.children as unknown as [HTMLElement, HTMLElement, HTMLElement];

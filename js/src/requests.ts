@@ -2,6 +2,7 @@
 // sure first, a class by its number or a click.
 
 import { makeCrop, showCrop } from "./crops";
+import { closeBeside } from "./dialog";
 import { button, h, setAttr, setHidden, setText, syncChildren } from "./dom";
 import { plural, share } from "./format";
 import { showGlance } from "./modalities/kinds";
@@ -85,12 +86,7 @@ export function createRequests({ store, actions, signal }: Context): Part & { el
     event.stopPropagation(); // the dashboard has other uses for these keys
     (chosen ?? skip).click();
   }, { signal });
-  el.addEventListener("click", (event) => {
-    if (event.target !== el) return;
-    const { left, top, width, height } = el.getBoundingClientRect();
-    const inside = event.clientX >= left && event.clientX <= left + width && event.clientY >= top && event.clientY <= top + height;
-    if (!inside) el.close(); // beside it
-  }, { signal });
+  closeBeside(el, signal);
 
   let known: readonly string[] = [];
   function show(state: State): void {

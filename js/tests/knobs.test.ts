@@ -103,6 +103,29 @@ describe("the panel", () => {
     expect(field("lr").value).toBe("0.02"); // the rate was measured before it was turned
   });
 
+  it("takes no decimal comma for two groups, and says what to type until it is typed", () => {
+    const row = (): string => root.querySelector('[data-knob="weight_decay"]')?.textContent ?? "";
+    for (const text of ["0,01", "2,5e-4", ",5"]) {
+      type("weight_decay", text);
+      expect(row()).toContain("use a point, as 0.001");
+    }
+    expect(sent).toEqual([]);
+    show(); // the next update
+    expect(field("weight_decay").value).toBe(",5");
+    expect(row()).toContain("use a point, as 0.001");
+    expect(row()).not.toContain("2 groups");
+    field("weight_decay").value = "0.";
+    field("weight_decay").dispatchEvent(new Event("input", { bubbles: true }));
+    expect(field("weight_decay").getAttribute("aria-invalid")).toBeNull();
+    expect(row()).toContain("2 groups");
+    type("weight_decay", "0.5");
+    expect(sent).toEqual([{ kind: "set_knobs", knobs: [{ name: "weight_decay", value: [0.5] }] }]);
+    type("lr", "0,1");
+    root.querySelector<HTMLButtonElement>('[data-knob="lr"] button')?.click();
+    show();
+    expect(field("lr").value).toBe("0.01"); // what is halved
+  });
+
   it("says why nothing can be turned, and asks nobody who is not there", () => {
     show(state({ reachable: false }));
     expect([...root.querySelectorAll<HTMLInputElement>("input, button")].every((one) => one.disabled)).toBe(true);
@@ -117,6 +140,7 @@ describe("the panel", () => {
 it("numbers are written as people type them, and read so", () => {
   expect([0.001, 1e-7, 0.30000000000000004, 32, 0].map(written)).toEqual(["0.001", "1e-7", "0.3", "32", "0"]);
   expect(["0.1", "1e-3 , 2", "", "x", "1 2;3"].map(typed)).toEqual([[0.1], [0.001, 2], null, null, [1, 2, 3]]);
+  expect(["0,01", "2,5e-4", ",5", " 1,2", "0.001, 0"].map(typed)).toEqual([null, null, null, null, [0.001, 0]]);
 });
 
 describe("samples behind an alarm", () => {

@@ -52,6 +52,28 @@ export function press(on: Element, key: string, more: KeyboardEventInit = {}): v
   on.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
 }
 
+/** A press of the pointer at a place and its release at another one; the click goes to what holds both. */
+export function drag(el: HTMLElement, from: Place, to: Place): void {
+  const at = ([clientX, clientY]: Place): MouseEventInit => ({ bubbles: true, clientX, clientY });
+  el.dispatchEvent(new PointerEvent("pointerdown", at(from)));
+  el.dispatchEvent(new PointerEvent("pointerup", at(to)));
+  el.dispatchEvent(new MouseEvent("click", at(to)));
+}
+
+export type Place = readonly [number, number];
+
+/** Places beside a dialog, in its padding, and in its middle. */
+export function placesOf(el: HTMLElement): { beside: Place; padding: Place; middle: Place } {
+  const { left, top, width, height } = el.getBoundingClientRect();
+  return { beside: [left - 5, top + 5], padding: [left + 3, top + 3], middle: [left + width / 2, top + height / 2] };
+}
+
+/** A click on the backdrop of a dialog. */
+export function pressBeside(el: HTMLElement): void {
+  const { beside } = placesOf(el);
+  drag(el, beside, beside);
+}
+
 /** The last message to the kernel. */
 export function lastOf({ test }: Mounted): Record<string, unknown> {
   return test.sent[test.sent.length - 1] ?? {};

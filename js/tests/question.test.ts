@@ -1,7 +1,7 @@
 // The card that asks about a finding: what it shows, its keys, and what is said after an answer.
 import { describe, expect, it } from "vitest";
 import { raw } from "./fixtures";
-import { coach, frame, get, lastOf, mountEach, press } from "./mounted";
+import { coach, frame, get, lastOf, mountEach, press, pressBeside } from "./mounted";
 
 const mounted = mountEach();
 const { question, status, ledger } = raw.updateFull.message;
@@ -77,7 +77,7 @@ describe("the card about a finding", () => {
 
   it("skips by Escape, and a click beside the card only closes it", async () => {
     await open();
-    card().click();
+    pressBeside(card());
     await frame();
     expect(card().open).toBe(false);
     expect(answers()).toEqual([]);

@@ -35,13 +35,20 @@ interface Shown {
   change: (data: unknown) => void;
   show: (maps: unknown) => void;
   answer: (content: unknown) => void;
+  lose: () => void;
   remove: () => void;
 }
 
-function open(traits: Record<string, unknown>): Shown {
+function open(traits: Record<string, unknown>, width = 1000): Shown {
   const heard: Record<string, (content?: unknown) => void> = {};
   const sent: Record<string, unknown>[] = [];
-  const controls: ControlsModel = { send: (content) => sent.push(content as Record<string, unknown>), on: () => undefined, off: () => undefined, comm_live: true };
+  const controls: ControlsModel = {
+    send: (content) => sent.push(content as Record<string, unknown>),
+    on: (name, callback) => {
+      heard[name] = callback;
+    },
+    off: () => undefined, comm_live: true,
+  };
   const model: DashboardModel = {
     get: (name) => traits[name],
     on: (name, callback) => {
@@ -51,7 +58,7 @@ function open(traits: Record<string, unknown>): Shown {
     widget_manager: { get_model: () => Promise.resolve(controls) },
   };
   const el = document.body.appendChild(document.createElement("div"));
-  el.style.width = "1000px";
+  el.style.width = `${width}px`;
   const remove = view.render({ model, el });
   return {
     el, sent, remove,
@@ -64,6 +71,10 @@ function open(traits: Record<string, unknown>): Shown {
       heard["change:_maps"]?.();
     },
     answer: (content) => heard["msg:custom"]?.(content),
+    lose() {
+      controls.comm_live = false;
+      heard["comm_live_update"]?.();
+    },
   };
 }
 
@@ -107,6 +118,49 @@ describe("runs compared", () => {
     field.value = "0.75";
     field.dispatchEvent(new Event("input"));
     expect(cells("seconds to val accuracy ≥ 0.750")).toEqual(["10", "", "5", ""]);
+  });
+
+  it("stays sorted by the time to a threshold when that is another one", () => {
+    const head = (): HTMLElement | null => shown.el.querySelector<HTMLElement>("thead [title^='seconds to']");
+    head()?.click();
+    expect(rows()).toEqual(["c", "a", "b", TRAP]);
+    const field = find("[data-testid=cr-threshold]");
+    field.value = "0.45";
+    field.dispatchEvent(new Event("input"));
+    expect(head()?.closest("th")?.getAttribute("aria-sort")).toBe("ascending");
+    field.value = "0.55";
+    field.dispatchEvent(new Event("input"));
+    expect(cells("seconds to")).toEqual(["5", "10", "10", ""]);
+  });
+
+  it("tells the whole of what is cut", () => {
+    expect([...shown.el.querySelectorAll<HTMLElement>("tbody th")].map((one) => one.title)).toEqual(NAMES);
+    expect([...shown.el.querySelectorAll<HTMLElement>("tbody td[title]")].map((one) => one.title)).toEqual(["mlp", "cnn", "mlp", "cnn"]);
+  });
+
+  it("has as many axes as there is room for, and says how many settings have none", async () => {
+    const traits = compared();
+    const data = traits["_data"] as { columns: { name: string }[] };
+    const [, , , setting] = data.columns;
+    data.columns.push(...Array.from({ length: 8 }, (_, i) => ({ ...setting, name: `config.model.k${i}` })));
+    const axes = (): SVGGraphicsElement[] => [...shown.el.querySelectorAll<SVGGraphicsElement>("[data-axis]")];
+    const places = (): number[] => axes().map((one) => one.querySelector(".cr-axis")?.getBoundingClientRect().left ?? 0);
+    const drawn = async (width: number): Promise<string> => {
+      shown.el.style.width = `${width}px`;
+      for (let k = 0; k < 3; k++) await new Promise((done) => requestAnimationFrame(done));
+      return shown.el.querySelector("[aria-label='Settings and results']")?.textContent ?? "";
+    };
+    shown.remove();
+    shown = open(traits, 300);
+    find("[data-testid=cr-parallel]").click();
+    expect(await drawn(300)).toContain("7 more settings without an axis.");
+    expect(axes().map((one) => one.dataset["axis"])).toEqual(["config.training.lr", "config.model.name", "config.model.k0", "best.accuracy"]);
+    expect(await drawn(700)).toContain("2 more settings without an axis.");
+    expect(axes()).toHaveLength(9);
+    press(find("[data-axis='config.model.k5']"), "ArrowUp"); // what a person keeps runs by stays
+    await drawn(300);
+    expect(axes().map((one) => one.dataset["axis"])).toEqual(["config.training.lr", "config.model.name", "config.model.k5", "best.accuracy"]);
+    expect(Math.min(...places().slice(1).map((one, i) => one - (places()[i] ?? 0)))).toBeGreaterThan(45);
   });
 
   it("marks an intervention on a point that is drawn, and none after the last one", () => {
@@ -255,6 +309,32 @@ describe("a search", () => {
     shown.change(search([trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "pruned", 0.4), trial(3, "running", null)]));
     expect(find("[data-testid=cr-state]").textContent).toBe("searching · 4 trials, 1 pruned, 1 running");
     expect(shown.el.querySelector("[data-testid=cr-prune-2]")).toBeNull();
+  });
+
+  it("keeps the keyboard's place and an open list when the search goes on", () => {
+    const trials = [trial(0, "finished", 0.5), trial(1, "finished", 0.3), trial(2, "running", 0.4)];
+    find("[data-axis='training.lr']").focus();
+    shown.change(search(trials));
+    expect(document.activeElement?.getAttribute("data-axis")).toBe("training.lr");
+    const list = find("select[aria-label='Across']");
+    const options = [...list.children];
+    shown.change(search([...trials, trial(3, "running", null)]));
+    expect([...list.children]).toEqual(options);
+    expect(list.children[0]).toBe(options[0]);
+  });
+
+  it("lets what was refused be asked again, and waits for no kernel that has gone", async () => {
+    find("[data-testid=cr-prune-2]").click();
+    expect(find("[data-testid=cr-prune-2]").disabled).toBe(true);
+    shown.answer({ kind: "reply", id: shown.sent.at(-1)?.["id"], ok: false, text: "The disk is full" });
+    await new Promise((done) => setTimeout(done, 0));
+    expect(find("[data-testid=cr-answer]").textContent).toBe("The disk is full");
+    expect(find("[data-testid=cr-prune-2]").disabled).toBe(false);
+    find("[data-testid=cr-pin-2]").click();
+    expect(find("[data-testid=cr-answer]").textContent).toBe("…");
+    shown.lose();
+    await new Promise((done) => setTimeout(done, 0));
+    expect(find("[data-testid=cr-answer]").textContent).toBe("The kernel went before it answered.");
   });
 
   it("keeps later trials too that lie in the stretch of an axis", () => {

@@ -29,6 +29,19 @@ describe("reduce", () => {
     expect(state.metrics.get("train/loss")?.length).toBe(3);
   });
 
+  it("draws what holds where a run went back: older steps again, with other values", () => {
+    let state = loaded();
+    const told = (full: boolean, pairs: number[]): void => {
+      state = after(state, reduce(state, { kind: "update", seq: 3, full, metrics: [{ name: "train/loss", points: new Float64Array(pairs) }] }));
+    };
+    told(true, [10, 0.9, 20, 0.8, 30, 0.7]);
+    told(true, [10, 0.9, 20, 0.5]); // kept: the other branch, from step 10 on
+    told(false, [30, 0.4]);
+    const line = state.metrics.get("train/loss");
+    expect([...(line?.steps.subarray(0, line.length) ?? [])]).toEqual([10, 20, 30]);
+    expect([line?.at(20), line?.last()]).toEqual([0.5, 0.4]);
+  });
+
   it("keeps sections that an update does not hold", () => {
     const state = loaded();
     expect(reduce(state, metricsUpdate())).not.toHaveProperty("queue");
@@ -85,6 +98,7 @@ describe("what is shown", () => {
     expect([duration(45), duration(130), duration(3900), duration(null)]).toEqual(["45 s", "2 min 10 s", "1 h 05 min", "–"]);
     expect([speed(34.2), speed(0.25), speed(null)]).toEqual(["34.2 steps/s", "4.0 s/step", "–"]);
     expect([rate(0.001), rate(0.0003), rate(0.00025), rate(0)]).toEqual(["0.001", "3e-4", "2.5e-4", "0"]);
+    expect([rate(-5), rate(-0.25), rate(-0.0003), rate(-0.00025)]).toEqual(["-5", "-0.25", "-3e-4", "-2.5e-4"]);
   });
 
   it("colours a map from dark to bright, and cold places not at all", () => {

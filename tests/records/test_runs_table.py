@@ -1,5 +1,6 @@
 """Runs of a folder as a table: what each came to, and what a person said of it."""
 
+import errno
 import json
 import os
 import shutil
@@ -32,6 +33,24 @@ def write_run(folder, *events):
 
 def metrics(seq, step, split="val", **values):
     return event(seq, "metrics", step, split, values=values)
+
+
+def locked(monkeypatch, folder):
+    """Have `folder` neither listed nor entered, also by root, whom its mode does not stop."""
+
+    def refusing(ask):
+        def asked(path=".", *args, **kwargs):
+            place = "" if isinstance(path, int) else os.fsdecode(path)
+            inside = place.startswith(f"{folder}{os.sep}")
+            if inside or (place == str(folder) and ask is listing):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+            return ask(path, *args, **kwargs)
+
+        return asked
+
+    listing = os.scandir
+    for name in ("stat", "lstat", "scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
 
 
 @pytest.fixture
@@ -151,6 +170,17 @@ def test_a_broken_run_is_a_warning_with_its_name(folder):
     assert [row["id"] for row in table.rows] == ["run_002_20261129_1914"]
 
 
+def test_a_folder_that_nobody_may_read_hides_no_other(folder, monkeypatch):
+    shutil.copytree(FIRST, folder / "family" / "aside" / "run_003")
+    (folder / "a_locked_one").mkdir()
+    (folder / "family" / "aside" / "locked").mkdir()
+    table = [row["id"] for row in coflect.runs(folder).rows]
+    assert len(table) == 3
+    locked(monkeypatch, folder / "a_locked_one")
+    locked(monkeypatch, folder / "family" / "aside" / "locked")
+    assert [row["id"] for row in coflect.runs(folder).rows] == table
+
+
 def test_the_cache_is_used_and_made_anew(folder):
     table = coflect.runs(folder).rows
     cache = json.loads((folder / CACHE).read_text())
@@ -185,9 +215,10 @@ def test_labels(folder):
     assert len(coflect.runs(folder)) == 2
 
 
-def test_text_is_never_html(folder):
+def test_text_is_never_html_and_times_say_their_zone(folder):
     coflect.runs(folder)["run_001"].tag(goal="<script>alert(1)</script>")
     shown = coflect.runs(folder)._repr_html_()
+    assert "<th>started (UTC)</th>" in shown
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
 

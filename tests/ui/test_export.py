@@ -26,6 +26,9 @@ def test_one_file_holds_everything_and_its_policy_allows_its_own_program_only(
     make_session, shapes, tmp_path
 ):
     session = trained(make_session, shapes)
+    secret = session.run.path.parent / "run_of_another_patient"
+    secret.mkdir()
+    (secret / "events.jsonl").touch()
     page = session.save_html(tmp_path / "run.html").read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
     assert "default-src 'none'" in policy
@@ -36,6 +39,7 @@ def test_one_file_holds_everything_and_its_policy_allows_its_own_program_only(
     digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy
 
+    assert secret.name not in page
     # nothing of the run ends its block, and nothing in the page is loaded from anywhere
     assert "<img" not in page.replace(scripts[0], "")
     assert not re.findall(r"<(?:link|iframe|img|script)[^>]+(?:src|href)=", page)
@@ -44,6 +48,7 @@ def test_one_file_holds_everything_and_its_policy_allows_its_own_program_only(
     update = saved["update"]
     assert update["status"]["classes"][0] == HOSTILE
     assert update["status"]["state"] == "finished"
+    assert update["status"]["others"] == [], "names of other runs are for who has them"
     assert {shelved["index"] for shelved in update["shelf"]} >= {4, 9}
     assert update["ledger"][0]["strokes"]
     assert len(saved["buffers"]) > max(

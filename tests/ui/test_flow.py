@@ -93,6 +93,26 @@ def test_a_browser_that_stalls_gets_few_updates_and_misses_nothing(stage):
     assert seqs == list(range(1, len(seqs) + 1))
 
 
+def test_where_the_run_goes_back_all_of_it_is_sent_anew(stage):
+    screen, publisher, happen = stage
+    publisher.hello("a")
+    happen(20)
+    eventually(lambda: len(shown(screen)) == 20)
+    back = events.Resumed(seq=5, validated=10)
+    anew = {"ts": "2026-01-01T00:00:00Z", "run_id": "r", "epoch": 0}
+    publisher.event(events.Event(seq=21, type="resumed", step=10, data=back, **anew))
+    for seq, step in ((22, 11), (23, 12)):
+        metrics = events.Metrics(values={"loss": -1.0})
+        told = {**anew, "type": "metrics", "step": step, "split": "train", "data": metrics}
+        publisher.event(events.Event(seq=seq, **told))
+    course = [[float(k), float(k)] for k in range(1, 11)] + [[11.0, -1.0], [12.0, -1.0]]
+    eventually(lambda: shown(screen) == course)
+    sent = len(screen.updates)
+    publisher.select(3)
+    eventually(lambda: len(screen.updates) > sent)
+    assert not screen.updates[-1][0]["full"], "once is enough"
+
+
 def test_what_nobody_waits_for_is_gathered_and_goes_with_what_a_person_does(stage, monkeypatch):
     screen, publisher, happen = stage
     publisher.hello("a")
@@ -344,31 +364,6 @@ def test_a_queue_of_before_is_parted_by_what_its_samples_were(tmp_path):
         {**rows, "target": [-1, -1], "predicted": [1, 0], "reason": ["", ""], "horizon": 4}
     )
     assert regression.wrong_now == [True, False]
-
-
-def test_another_run_of_the_folder_is_drawn_behind_and_none_from_elsewhere(tmp_path):
-    for name, losses in (("run_001", (0.9, 0.5)), ("run_002", (0.8,))):
-        (tmp_path / name).mkdir()
-        metrics = [
-            happened("metrics", 10 * k, 1, values={"loss": loss, "learning_rate": 0.1})
-            for k, loss in enumerate(losses, 1)
-        ]
-        lines = [e.model_copy(update={"seq": k}).model_dump_json() for k, e in enumerate(metrics)]
-        (tmp_path / name / "events.jsonl").write_text("\n".join(lines) + "\n")
-    view = View(Gallery(tmp_path / "run_002"), "live", "run_002")
-    view.apply(happened("run_started", 0, 0))
-    update, _ = view.update(full=True)
-    assert update["status"]["others"] == ["run_001"]
-    assert "behind" not in update
-    view.compare("run_001")
-    update, buffers = view.update(full=False)
-    (line,) = update["behind"]["metrics"]
-    assert (update["behind"]["run"], line["name"]) == ("run_001", "train/loss")
-    points = np.frombuffer(buffers[line["points_buffer"]]).reshape(-1, 2)
-    assert points.tolist() == [[10, 0.9], [20, 0.5]]
-    for name in ("../run_001", "/etc", "run_002", ""):
-        view.compare(name)
-        assert view.update(full=False)[0]["behind"] == {"run": "", "metrics": []}
 
 
 def test_the_riskiest_sample_is_open_unasked_until_a_person_chooses_another(tmp_path):

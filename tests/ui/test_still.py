@@ -175,6 +175,26 @@ def test_it_says_what_it_cannot_show(make_session):
     assert flat.shape == (300, 840, 3)
 
 
+def test_samples_that_are_wrong_already_are_listed_apart_and_no_risk_is_certain(make_session):
+    shown = snapshot(replay(make_session().run))
+    risks = {1: 0.998, 2: 0.42, 3: 0.003, 4: 0.9}
+    items = [
+        {"index": k, "risk": risk, "target": 0, "predicted": 1, "thumbnail_buffer": None,
+         "wrong_now": k == 4}
+        for k, risk in risks.items()
+    ]  # fmt: skip
+    shown["update"]["queue"] = {"due": 7, "items": items}
+    page = bundle(shown)["text/html"]
+    ahead, _, wrong = page.partition("Wrong when training last saw them")
+    assert "Likely to be wrong at epoch 7" in ahead
+    assert re.findall(r"#(\d) · ([^<]+)<", ahead) == [
+        ("1", "&gt;99%"), ("2", "42%"), ("3", "&lt;1%"),
+    ]  # fmt: skip
+    assert re.findall(r"#(\d) · ([^<]+)<", wrong) == [("4", "90%")]
+    shown["update"]["queue"] = {"due": 7, "items": items[3:]}
+    assert "Likely to be wrong" not in bundle(shown)["text/html"]
+
+
 def test_effects_show_the_stroke(make_session, shapes):
     session = make_session(val=shapes, config={"guidance": {"effect_after": 4}})
     session.train(epochs=2)

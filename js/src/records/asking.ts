@@ -24,7 +24,7 @@ export function createAsking(model: DashboardModel, onChange: () => void, absent
   let controls: ControlsModel | null = null;
   let number = 0;
   const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
-  const waiting = new Map<string, (reply: Answer) => void>();
+  const waiting = new Map<string, { resolve: (reply: Answer) => void; reject: (error: Error) => void }>();
   const newId = (): string => `${page}-${number++}`;
   const alive = (): boolean => controls !== null && controls.comm_live !== false;
   const send = (message: object): boolean => {
@@ -40,8 +40,15 @@ export function createAsking(model: DashboardModel, onChange: () => void, absent
   const receive = (content: unknown): void => {
     const reply = content as { kind?: unknown; id?: unknown; ok?: unknown; text?: unknown };
     if (reply.kind !== "reply" || typeof reply.id !== "string") return;
-    waiting.get(reply.id)?.({ ok: reply.ok === true, text: String(reply.text) });
+    waiting.get(reply.id)?.resolve({ ok: reply.ok === true, text: String(reply.text) });
     waiting.delete(reply.id);
+  };
+  const change = (): void => {
+    if (!alive()) {
+      for (const { reject } of waiting.values()) reject(new Error("The kernel went before it answered."));
+      waiting.clear();
+    }
+    onChange();
   };
   model.on("msg:custom", receive);
   const id = model.get("_controls");
@@ -50,7 +57,7 @@ export function createAsking(model: DashboardModel, onChange: () => void, absent
     if (typeof id !== "string" || id === "" || signal.aborted) return;
     model.widget_manager.get_model(id).then((found) => {
       controls = found;
-      found.on("comm_live_update", onChange);
+      found.on("comm_live_update", change);
       onChange();
     }, () => {
       if (++tries < LOOKUPS) setTimeout(find, LOOKUP); // after a reload the two models come in any order
@@ -59,14 +66,14 @@ export function createAsking(model: DashboardModel, onChange: () => void, absent
   find();
   signal.addEventListener("abort", () => {
     model.off("msg:custom", receive);
-    controls?.off("comm_live_update", onChange);
+    controls?.off("comm_live_update", change);
   });
   return {
     alive,
     post: (said) => send({ ...said, id: newId() }),
     ask: (said) => new Promise((resolve, reject) => {
       const name = newId();
-      if (send({ ...said, id: name })) waiting.set(name, resolve);
+      if (send({ ...said, id: name })) waiting.set(name, { resolve, reject });
       else reject(new Error(absent));
     }),
   };

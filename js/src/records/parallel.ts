@@ -1,6 +1,6 @@
 // Parallel coordinates: an axis a setting, the result last, a line a run; a stretch of an axis keeps runs.
 
-import { h, s, setAttr, setText } from "../dom";
+import { focusedBeside, h, s, setAttr, setText } from "../dom";
 import { plural } from "../format";
 import { shortName, type Column } from "./data";
 import { cut, frame, HIGH, placeIn } from "./frame";
@@ -8,7 +8,8 @@ import type { Link } from "./link";
 import { plain } from "./scatter";
 import { scaleOf, spansDecades, type Scale } from "./scale";
 
-const MOST = 8; // axes
+const MOST = 8; // settings with an axis ...
+const ROOM = 46; // ... and pixels between two axes, at least
 const [TOP, BOTTOM, SIDE] = [40, HIGH - 14, 46];
 const KEYS: Record<string, [number, number]> = { ArrowUp: [0.1, 0], ArrowDown: [-0.1, 0] };
 
@@ -29,7 +30,8 @@ export interface Parallel {
 
 /** Lines over these columns, of which the last is the result. */
 export function createParallel(names: readonly string[], link: Link, colours: () => readonly string[], signal: AbortSignal): Parallel {
-  let columns: Column[] = [];
+  let all: readonly Column[] = []; // of which the last is the result
+  let columns: Column[] = []; // with an axis
   let left = 0;
   const said = h("p", { class: "cr-said" });
   const chart = frame("Settings and result of each run as a line", draw, signal);
@@ -41,7 +43,26 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
   const px = (axis: number): number => SIDE + (columns.length < 2 ? 0 : (axis / (columns.length - 1)) * (chart.width() - 2 * SIDE));
   const py = (at: number): number => BOTTOM - at * (BOTTOM - TOP);
 
+  /** Settings that have an axis, in their order: those that a person keeps a stretch of, then as many as there is room for. */
+  function choose(): void {
+    const settings = all.slice(0, -1);
+    const room = Math.min(MOST, Math.max(Math.floor((chart.width() - 2 * SIDE) / ROOM), 1));
+    const held = settings.filter((one) => kept.has(one.name));
+    const others = settings.filter((one) => !kept.has(one.name)).slice(0, Math.max(room - held.length, 0));
+    columns = [...settings.filter((one) => held.includes(one) || others.includes(one)), ...all.slice(-1)];
+    left = settings.length - held.length - others.length;
+  }
+
+  /** Make axes anew, and give the focus to the one that had it. */
+  function keepFocus(change: () => void): void {
+    const focused = focusedBeside(chart.el) as SVGElement | null;
+    const name = focused !== null && chart.el.contains(focused) ? focused.dataset["axis"] : undefined;
+    change();
+    if (name !== undefined) chart.el.querySelector<SVGElement>(`[data-axis="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
+  }
+
   function draw(): void {
+    choose();
     scales = columns.map((one) => scaleOf(one.values, spansDecades(one.values), true));
     const count = columns[0]?.values.length ?? 0;
     lines = Array.from({ length: count }, (_, i) => {
@@ -62,7 +83,9 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
       }).join("");
       return { i, ys, el: s("path", { class: "cr-line", fill: "none", stroke: colours()[i] ?? "", d }) };
     });
-    chart.el.replaceChildren(...lines.map((one) => one.el), ...columns.map(axisOf));
+    keepFocus(() => {
+      chart.el.replaceChildren(...lines.map((one) => one.el), ...columns.map(axisOf));
+    });
     highlight();
   }
 
@@ -101,10 +124,9 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
       const at = scales[now]?.at(columns[now]?.values[i] ?? null) ?? null;
       return at !== null && at >= stretch[0] - 1e-6 && at <= stretch[1] + 1e-6;
     }));
-    const focused = chart.el.getRootNode() as Document | ShadowRoot;
-    const had = (focused.activeElement as SVGElement | null)?.dataset["axis"] === name;
-    chart.el.querySelector(`[data-axis="${CSS.escape(name)}"]`)?.replaceWith(axisOf(column, axis));
-    if (had) chart.el.querySelector<SVGElement>(`[data-axis="${CSS.escape(name)}"]`)?.focus();
+    keepFocus(() => {
+      chart.el.querySelector(`[data-axis="${CSS.escape(name)}"]`)?.replaceWith(axisOf(column, axis));
+    });
   }
 
   function highlight(): void {
@@ -173,10 +195,7 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
   return {
     el: h("div", {}, chart.el, said),
     show(next) {
-      const result = next.slice(-1);
-      const settings = next.slice(0, -1);
-      left = Math.max(settings.length - MOST, 0);
-      columns = [...settings.slice(0, MOST), ...result];
+      all = next;
       draw();
     },
   };

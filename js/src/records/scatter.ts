@@ -37,6 +37,7 @@ export function createScatter(
   extra: (x: Column, y: Column, at: (i: number) => [number, number] | null) => SVGElement[] = () => [],
 ): Scatter {
   let columns: readonly Column[] = [];
+  let offered = "";
   const x = select("Across", [], []);
   const y = select("Up", [], []);
   const said = h("p", { class: "cr-said" });
@@ -101,6 +102,12 @@ export function createScatter(
     el: h("div", {}, h("div", { class: "cr-tools" }, h("label", { class: "cr-label" }, "across ", x), h("label", { class: "cr-label" }, "up ", y)), chart.el, said),
     show(next) {
       columns = next;
+      const heads = JSON.stringify(next.map((one) => one.name));
+      if (heads === offered) { // a list that is open stays open
+        draw();
+        return;
+      }
+      offered = heads;
       for (const [choice, name] of [[x, x.value || first.x], [y, y.value || first.y]] as const) {
         choice.replaceChildren(...next.map((one) => h("option", { value: one.name }, shortName(one.name))));
         choice.value = named(name) ? name : (next.find((one) => name.startsWith("seconds to") && one.name.startsWith("seconds to")) ?? next[0])?.name ?? "";

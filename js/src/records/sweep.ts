@@ -94,15 +94,18 @@ export function createSweep(tell: Tell, signal: AbortSignal): SweepView {
     void say({ kind: "enqueue", values: entered() });
   }, { signal });
 
-  async function say(what: Said): Promise<void> {
+  /** True where it was taken. */
+  async function say(what: Said): Promise<boolean> {
     setText(said, "…");
     try {
       const { ok, text } = await tell(what);
       setText(said, text);
       setAttr(said, "data-bad", !ok);
+      return ok;
     } catch (error) {
       setText(said, error instanceof Error ? error.message : String(error));
       setAttr(said, "data-bad", true);
+      return false;
     }
   }
 
@@ -133,7 +136,9 @@ export function createSweep(tell: Tell, signal: AbortSignal): SweepView {
       const one = button(label, { class: "cr-button", "data-focus": `${kind} ${trial.number}`, testid: `cr-${kind}-${trial.number}`, title: why, "aria-label": `${label} trial ${trial.number}` });
       one.addEventListener("click", () => {
         one.disabled = true;
-        void say({ kind, number: trial.number });
+        void say({ kind, number: trial.number }).then((taken) => {
+          one.disabled = taken; // of what was refused it can be asked again
+        });
       });
       return one;
     };

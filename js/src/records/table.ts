@@ -64,10 +64,10 @@ export function createTable(
       swatch.style.background = colours()[i] ?? "";
       const name = isolated();
       name.textContent = row.name;
-      const line = h("tr", { "data-row": i }, h("th", { scope: "row" }, swatch, name, ...(row.note ? [h("span", { class: "cr-note" }, row.note)] : [])));
+      const line = h("tr", { "data-row": i }, h("th", { scope: "row", title: row.name }, swatch, name, ...(row.note ? [h("span", { class: "cr-note" }, row.note)] : [])));
       for (const one of columns) {
         const value = one.values[i] ?? null;
-        const cell = h("td", typeof value === "number" ? { class: "cr-number" } : {});
+        const cell = h("td", typeof value === "number" ? { class: "cr-number" } : typeof value === "string" ? { title: value } : {});
         cell.textContent = value === null ? "" : plain(value);
         line.append(cell);
       }
@@ -103,6 +103,10 @@ export function createTable(
   return {
     el,
     show(rows, columns) {
+      // A column may take another name, as one that says a threshold does: its place tells which it is.
+      const at = shown.columns.findIndex((one) => one.name === sorted?.name);
+      const now = columns[at];
+      if (sorted !== null && now !== undefined && columns.length === shown.columns.length && columns.every((one) => one.name !== sorted?.name)) sorted = { ...sorted, name: now.name };
       shown = { rows, columns };
       draw();
     },
