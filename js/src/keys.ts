@@ -62,9 +62,11 @@ function isField(target: EventTarget | null): boolean {
 
 /** Listen for the dashboard's keys; none of them reaches the page around it. */
 export function listenForKeys({ root, store, actions, signal, ask, keep }: Context, openHelp: () => void): void {
-  const click = (testid: string): void => {
+  const click = (testid: string): boolean => {
     const control = root.querySelector<HTMLButtonElement>(`[data-testid="${testid}"]`);
-    if (control?.offsetParent) control.click(); // what cannot be seen cannot be pressed
+    if (!control?.offsetParent) return false; // what cannot be seen cannot be pressed
+    control.click();
+    return true;
   };
   const show = (map: MapView): void => {
     const explanation = shownExplanation(store.state);
@@ -76,6 +78,19 @@ export function listenForKeys({ root, store, actions, signal, ask, keep }: Conte
     store.flush();
     const found = where.map((one) => root.querySelector<HTMLElement>(one)).find((one) => one !== null);
     found?.focus();
+  };
+  /** Where the line under the picture speaks of something else, the ledger's own Undo: pressed where it is seen, else brought out. */
+  const undo = (): void => {
+    const id = store.state.ledger.filter((item) => !item.undone).at(-1)?.id;
+    const entries = [...root.querySelectorAll<HTMLElement>("[data-testid='cw-ledger-item']")];
+    const control = entries.find((one) => one.dataset["id"] === id)?.querySelector<HTMLButtonElement>(".cw-undo");
+    if (control?.offsetParent) {
+      control.click();
+      return;
+    }
+    store.patch({ tab: "ledger" });
+    store.flush();
+    control?.focus();
   };
   const run = (key: string, shift: boolean): boolean => {
     const map = MAPS[Number(key) - 1];
@@ -94,7 +109,7 @@ export function listenForKeys({ root, store, actions, signal, ask, keep }: Conte
     else if (key === "k" && shift) keep();
     else if (key === "k") go("ledger", ".cw-entry button:not([hidden], :disabled)");
     else if (key === "y") click("cw-coach-act");
-    else if (key === "x") click("cw-undo-told");
+    else if (key === "x") { if (!click("cw-undo-told")) undo(); }
     else if (key === "enter") {
       if (!actions.canSubmit()) return false;
       click("cw-submit");

@@ -35,6 +35,24 @@ describe("a proof", () => {
     expect(lastOf(mounted)).toMatchObject({ kind: "end_proof" });
   });
 
+  it("leaves X the Undo of what was told last, also where the line under the picture speaks of something else", async () => {
+    seq = 1;
+    const earlier = { ...entry, id: "i7", step: 1 };
+    mounted.test.receive({ kind: "update", seq: ++seq, full: false, ledger: [{ ...entry, proof: null }, earlier, { ...entry, id: "i9", undone: true }] });
+    await frame();
+    const own = document.querySelector<HTMLElement>('[data-id="i7"] .cw-undo');
+    if (own === null) throw new Error("an entry that is in force has an Undo");
+    own.style.display = "none";
+    const before = lastOf(mounted);
+    press(get("cw-root"), "x");
+    await frame();
+    expect(lastOf(mounted)).toBe(before); // what is not seen is not pressed
+    own.style.display = "";
+    press(get("cw-root"), "x");
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "i7" });
+  });
+
   it("has a verdict, and the figures for the pointer", async () => {
     seq = 1;
     await receive({ verdict: "helped", text: "helped: <b>pull</b>", share: 1 });
