@@ -85,6 +85,9 @@ def build(
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
     inputs, goal = (kind(), task()) if begin is None else (begin.inputs, begin.goal)
+    if begin is None:
+        told = [*columns, *(c for c in decision.look.columns if c.name == target)]
+        inputs.marks = {column.name: column.marks for column in told if column.marks}
     if clusters is not None:
         goal.choose(clusters)
     sheet = inputs.samples(sheet, columns, target)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from coflect_widget.projects.quickstart.columns import FORMATS, times
+from coflect_widget.projects.quickstart.columns import FORMATS, times, written
+from coflect_widget.projects.quickstart.marks import LARGEST, marks_of, number_of
 
 _LONGEST_WORD, _LONGEST_TEXT = 1000, 200_000
 _LONGEST = 100_000
@@ -46,21 +47,28 @@ def cell(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
-def number(row: Mapping[str, Any], name: str) -> float:
-    """A finite number, or NaN for null."""
-    return _number(cell(row, name), name)
+def number(row: Mapping[str, Any], name: str, marks: str = "") -> float:
+    """A finite number, or NaN for null; also as text, written as the column is (see `marks_of`)."""
+    return _number(cell(row, name), name, marks)
 
 
-def _number(value: Any, name: str) -> float:
+def _number(value: Any, name: str, marks: str = "") -> float:
     if value is None:
         return math.nan
+    if isinstance(value, str) and len(value) <= _LONGEST_WORD:
+        if not marks and marks_of([value])[1]:
+            raise FieldError(name, f"{value} may be two numbers; give one without commas")
+        found = number_of(value, marks)
+        if math.isnan(found):
+            raise FieldError(name, "expected a number, or null")
+        return found
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(name, "expected a number, or null")
     try:
         found = float(value)
     except OverflowError:
         found = math.inf
-    if not math.isfinite(found) or abs(found) > 1e30:
+    if not math.isfinite(found) or abs(found) > LARGEST:
         raise FieldError(name, "expected a finite number of at most 1e30")
     return found
 
@@ -74,7 +82,7 @@ def word(row: Mapping[str, Any], name: str) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value)
-    return f"{_number(value, name):.12g}"
+    return written(_number(value, name))
 
 
 def moment(value: str | None, name: str) -> None:
@@ -107,13 +115,13 @@ def text(row: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def curve(row: Mapping[str, Any], name: str) -> NDArray[np.float64]:
-    """Numbers (L,), or equally long lists of them (C, L); null is a gap."""
+def curve(row: Mapping[str, Any], name: str, marks: str = "") -> NDArray[np.float64]:
+    """Numbers (L,), or equally long lists of them (C, L), as of `number`; null is a gap."""
     value = listed(row, name)
     lists = value if all(isinstance(one, list) for one in value) else [value]
     if len({len(one) for one in lists}) > 1 or not lists[0] or len(lists[0]) > _LONGEST:
         raise FieldError(name, "expected lists of equal length, one for each channel")
-    found = np.array([[_number(v, name) for v in one] for one in lists])
+    found = np.array([[_number(v, name, marks) for v in one] for one in lists])
     return found if lists is value else found[0]
 
 

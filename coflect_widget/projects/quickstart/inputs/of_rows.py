@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from coflect_widget.projects.quickstart.columns import Column
@@ -17,6 +18,7 @@ class OfRows(ABC):
 
     offered: ClassVar[bool] = True
     goals: ClassVar[tuple[str, ...]] = (Classes.name, Values.name)
+    marks: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     @abstractmethod

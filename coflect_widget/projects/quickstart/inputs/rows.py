@@ -74,7 +74,7 @@ class Rows(OfRows):
         for feature in self.features:
             name = feature.source
             if feature.kind in ("number", "gap"):
-                cells[name] = np.array([requested.number(row, name)])
+                cells[name] = np.array([requested.number(row, name, self.marks.get(name, ""))])
                 continue
             word = requested.word(row, name)
             if feature.kind != "category":

@@ -127,7 +127,7 @@ class Timeline(Series):
             requested.moment(requested.word({self.time: moment}, self.time), self.time)
         cells: dict[str, NDArray[Any]] = {self.time: np.array(moments, object)}
         for name in self.channels:
-            values = requested.curve(row, name)
+            values = requested.curve(row, name, self.marks.get(name, ""))
             if values.shape != (len(moments),):
                 raise requested.FieldError(name, f"expected {len(moments)} numbers, as of the time")
             if not np.isfinite(values).any():
