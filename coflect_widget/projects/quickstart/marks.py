@@ -92,7 +92,7 @@ def said_of(name: str, marks: str, unsure: str) -> str:
     if marks == ".,":
         other = unsure.replace(",", ".")
         return (
-            f"Commas in {name!r} are taken for those of thousands: {unsure!r} is {read}. Where they "
-            f"are decimal, write {other}."
+            f"Commas in {name!r} are taken for those of thousands: {unsure!r} is {read}. Where "
+            f"they are decimal, write {other}."
         )
     return f"Commas in {name!r} are decimal, as other cells have them: {unsure!r} is {read}."

@@ -124,9 +124,8 @@ class Pipeline:
         def figure(sheet: Sheet) -> float:
             return next(iter(self.evaluate(sheet).values()))
 
-        return worth_of_columns(
-            self.inputs, figure, self.inputs.judged(self._read(rows)), times, seed
-        )
+        sheet = self.inputs.judged(self._read(rows))
+        return worth_of_columns(self.inputs, figure, sheet, times, seed)
 
     def _read(self, rows: Any) -> Sheet:
         """Rows, their numbers with commas read as those of the training part were."""

@@ -16,9 +16,14 @@ from PIL import Image
 
 from coflect_widget.projects.quickstart.columns import FORMATS, times, written
 from coflect_widget.projects.quickstart.marks import LARGEST, marks_of, number_of
+from coflect_widget.projects.quickstart.pixels import pixels_of
 
 _LONGEST_WORD, _LONGEST_TEXT = 1000, 200_000
 _LONGEST = 100_000
+#: Of a picture; a small file may say that it has as many as it likes.
+MOST_PIXELS = 25_000_000
+_NO_PICTURE = "this is no picture that can be read"
+_TOO_MANY = f"expected a picture of at most {MOST_PIXELS / 1e6:.0f} million pixels"
 
 
 class FieldError(ValueError):
@@ -125,8 +130,32 @@ def curve(row: Mapping[str, Any], name: str, marks: str = "") -> NDArray[np.floa
     return found if lists is value else found[0]
 
 
-def picture(row: Mapping[str, Any], name: str, mode: str, side: int) -> NDArray[np.uint8]:
-    """A picture file in base64, brought to (C, side, side)."""
+def pixels(row: Mapping[str, Any], name: str) -> int:
+    """How many pixels a picture file in base64 says that it has; none of them is read.
+
+    Raises
+    ------
+    FieldError
+        If it is no picture, or has more than can be answered soon.
+    """
+    with _picture(row, name) as opened:
+        return int(opened.width * opened.height)
+
+
+def picture(row: Mapping[str, Any], name: str, channels: int, side: int) -> NDArray[np.float32]:
+    """A picture file in base64, brought to (C, side, side), from 0 to 255."""
+    with _picture(row, name) as opened:
+        try:
+            opened.load()
+        except Exception:  # noqa: BLE001 - as below
+            raise FieldError(name, _NO_PICTURE) from None
+        try:
+            return pixels_of(opened, channels, side)
+        except ValueError as error:
+            raise FieldError(name, str(error)) from None
+
+
+def _picture(row: Mapping[str, Any], name: str) -> Any:
     value = cell(row, name)
     if not isinstance(value, str):
         raise FieldError(name, "expected a picture file, such as a PNG, in base64")
@@ -136,10 +165,13 @@ def picture(row: Mapping[str, Any], name: str, mode: str, side: int) -> NDArray[
         raise FieldError(name, "this is no base64") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-                small = opened.convert(mode).resize((side, side), Image.Resampling.BILINEAR)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # fewer are refused
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise FieldError(name, _TOO_MANY) from None
     except Exception:  # noqa: BLE001 - Pillow's readers raise many kinds on what is none
-        raise FieldError(name, "this is no picture that can be read") from None
-    pixels = np.asarray(small, np.uint8).reshape(side, side, -1)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        raise FieldError(name, _NO_PICTURE) from None
+    if opened.width * opened.height > MOST_PIXELS:
+        opened.close()
+        raise FieldError(name, _TOO_MANY)
+    return opened

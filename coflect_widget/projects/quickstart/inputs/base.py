@@ -96,6 +96,15 @@ class Inputs(Protocol):
             If a cell is missing or none that the column can have.
         """
 
+    def weight(self, row: Mapping[str, Any]) -> int:
+        """Pixels of a row of a request, of which nothing is computed yet; 0 of other kinds.
+
+        Raises
+        ------
+        FieldError
+            If there are none that can be read, or too many.
+        """
+
     def following(self, sheet: Sheet, count: int) -> list[str]:
         """The moments, ISO 8601, that come after the rows of a request; [] of what has no clock.
 
