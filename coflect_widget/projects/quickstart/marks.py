@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: A number that is larger is none that can be computed with.
 LARGEST = 1e30
@@ -27,7 +28,7 @@ _DECIMAL = re.compile(r"[+-]?\d+(\.\d{3})*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
-def marks_of(cells: Sequence[Any]) -> tuple[str, str]:
+def marks_of(cells: Sequence[Any] | NDArray[Any]) -> tuple[str, str]:
     """Marks of a column (N,), and a cell that other marks would make another number of; or "".
 
     A comma that cannot stand before thousands makes all commas decimal.

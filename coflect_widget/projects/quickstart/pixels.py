@@ -53,12 +53,12 @@ def check(picture: Any) -> None:
 
 def _to_255(picture: Any) -> NDArray[np.float32]:
     """Shades (H, W) of a picture of 16 or 32 bits."""
-    values = np.asarray(picture).astype(np.float32)
+    values: NDArray[np.float32] = np.asarray(picture, np.float32)
     low, high = float(values.min()), float(values.max())
     whole = picture.mode != "F"
     if not (low >= 0 and high <= (65_535 if whole else 255)):  # NaN is neither
         wanted = "0 to 65,535" if whole else "0 to 1, or 0 to 255"
         raise ValueError(f"shades of grey from {low:g} to {high:g}; expected {wanted}")
-    if whole:
-        return values / _OF_16_BITS
-    return values * 255 if high <= 1 else values
+    scale = 1 / _OF_16_BITS if whole else 255 if high <= 1 else 1
+    found: NDArray[np.float32] = values * np.float32(scale)
+    return found
