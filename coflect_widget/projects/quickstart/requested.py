@@ -139,7 +139,7 @@ def pixels(row: Mapping[str, Any], name: str) -> int:
         If it is no picture, or has more than can be answered soon.
     """
     with _picture(row, name) as opened:
-        return int(opened.width * opened.height)
+        return math.prod(opened.size)
 
 
 def picture(row: Mapping[str, Any], name: str, channels: int, side: int) -> NDArray[np.float32]:
@@ -171,7 +171,7 @@ def _picture(row: Mapping[str, Any], name: str) -> Any:
         raise FieldError(name, _TOO_MANY) from None
     except Exception:  # noqa: BLE001 - Pillow's readers raise many kinds on what is none
         raise FieldError(name, _NO_PICTURE) from None
-    if opened.width * opened.height > MOST_PIXELS:
+    if math.prod(opened.size) > MOST_PIXELS:
         opened.close()
         raise FieldError(name, _TOO_MANY)
     return opened
