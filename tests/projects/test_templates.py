@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import yaml
 
+from benchmarks.quickstart.messy import FILES
 from coflect_widget.cli import main
 from coflect_widget.projects.templates.making import TEMPLATES, new, template_of
 
@@ -64,15 +65,15 @@ def test_a_project_is_whole(kind, tmp_path, capsys):
     assert lint.returncode == 0, lint.stdout
 
 
-def run_in(project, *words):
+def run_in(project, *words, fails=False):
     # threads of its own would wait for each other where several tests share the processors
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     env.pop("COFLECT_ROOT", None)
     done = subprocess.run(
         [sys.executable, *words], cwd=project, env=env, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout
 
 
 @pytest.mark.slow
@@ -86,6 +87,26 @@ def test_one_trains(tmp_path):
     (run,) = (project / "runs").iterdir()
     assert said.splitlines()[-1] == str(run)
     assert json.loads((run / "pipeline" / "pipeline.json").read_text())["network"]["net"] == "own"
+
+
+def test_a_column_that_gives_the_target_away_is_told_of(tmp_path):
+    project = new("table", tmp_path / "patients")
+    FILES["leaking"](project)
+    words = ("train.py", "--data", "leaking.csv", "--target", "diagnosis", "--epochs", "1")
+    said = run_in(project, *words, fails=True)
+    assert "leave_out=['bill']: leave out bill" in said
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.slow
+def test_its_tests_are_of_the_sample_whatever_is_told_of_other_data(tmp_path):
+    project = new("table", tmp_path / "patients")
+    config = project / "config.yaml"
+    text = config.read_text().replace("target: left", "target: price").replace("null ", "[bill]", 1)
+    config.write_text(text.replace("task: classification", "task: regression"))
+    assert yaml.safe_load(config.read_text())["leave_out"] == ["bill"]
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "learns")
+    assert "1 passed" in run_in(project, *words)
 
 
 @pytest.mark.slow  # a training and a service each

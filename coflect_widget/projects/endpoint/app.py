@@ -140,7 +140,7 @@ def make_app(
     async def answered(asked: Asked, request: Request) -> list[dict[str, Any]]:
         if service.model is None:
             raise _NoModelError(service.why)
-        told: list[dict[str, Any]] = await batcher.ask(asked, len(asked.rows))
+        told: list[dict[str, Any]] = await batcher.ask(asked, service.weight(asked))
         rows.inc(len(told))
         if keeper is not None:
             for row, one in zip(asked.rows, told, strict=True):

@@ -53,7 +53,7 @@ class Batcher:
         self._thread: threading.Thread | None = None
 
     async def ask(self, item: Any, rows: int = 1) -> Any:
-        """The answer to one item, which holds so many rows.
+        """The answer to one item, which holds so many rows, or takes as long as they do.
 
         Raises
         ------

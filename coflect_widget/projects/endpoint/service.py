@@ -19,6 +19,10 @@ from coflect_widget.projects.endpoint.sources import Served, open_served
 from coflect_widget.projects.quickstart.requested import FieldError
 
 Row = Mapping[str, Any]
+#: Of all pictures of a request; reading them takes about a second.
+MOST_PIXELS = 100_000_000
+#: So many are read in about the time that another row takes.
+_PIXELS_A_ROW = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,25 @@ class Service:
             plan if isinstance(plan, Exception) else self._told(plan, one.places, found)
             for plan, one in zip(plans, asked, strict=True)
         ]
+
+    def weight(self, asked: Asked) -> int:
+        """How many rows a request counts as: pictures that are large count as several.
+
+        Raises
+        ------
+        FieldError
+            If a picture cannot be used, or those of the request have too many pixels together.
+        """
+        pixels = 0
+        for row, place in zip(asked.rows, asked.places, strict=True):
+            try:
+                pixels += self.there.inputs.weight(row)
+            except FieldError as error:
+                raise error.below(place) from None
+            if pixels > MOST_PIXELS:
+                text = f"expected pictures of at most {MOST_PIXELS / 1e6:.0f} million pixels in all"
+                raise FieldError("", text).below(place)
+        return len(asked.rows) + pixels // _PIXELS_A_ROW
 
     def inputs_of(self, row: Row, place: tuple[str, ...]) -> NDArray[Any]:
         """What the network takes (1, ...) for one row.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from coflect_widget.config import Config
 from coflect_widget.projects.quickstart.deciding import Decision
 from coflect_widget.projects.quickstart.divided import remember
-from coflect_widget.projects.quickstart.duplicates import groups
+from coflect_widget.projects.quickstart.duplicates import by_chance, groups
 from coflect_widget.projects.quickstart.goals import GOALS, cells_of, values_of, with_target
 from coflect_widget.projects.quickstart.held import names_of
 from coflect_widget.projects.quickstart.inputs import KINDS
@@ -85,13 +85,19 @@ def build(
         said.append(f"{len(bad):,} {what}: left out.")
         sheet = sheet.rows(np.setdiff1d(np.arange(len(sheet)), bad))
     inputs, goal = (kind(), task()) if begin is None else (begin.inputs, begin.goal)
+    if begin is None:
+        told = [*columns, *(c for c in decision.look.columns if c.name == target)]
+        inputs.marks = {column.name: column.marks for column in told if column.marks}
     if clusters is not None:
         goal.choose(clusters)
     sheet = inputs.samples(sheet, columns, target)
     coded = task.coded(cells_of(task, sheet, target))
+    told_by = inputs.told_by(columns)
+    equal = groups(sheet, told_by)
     split = divide(
-        coded, groups(sheet, inputs.told_by(columns)), sheet.part, classes=task.by_class, seed=seed
-    )
+        coded, equal, sheet.part,
+        classes=task.by_class, together=not by_chance(equal, told_by), seed=seed,
+    )  # fmt: skip
     train = sheet.rows(split.train)
     if begin is None:
         inputs.fit(train, columns)

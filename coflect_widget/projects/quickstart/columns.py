@@ -13,9 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart.marks import LARGEST, marks_of, number_of, said_of
+
 Kind = Literal[
     "number", "category", "text", "time", "file", "array", "identity", "constant", "empty"
 ]
+#: Whole numbers below this are what they were written as.
+_EXACT = 2**53
 #: Deviation of equal numbers, at most, in parts of their mean.
 _ROUNDING = 1e-9
 #: Endings of files that Pillow reads.
@@ -42,8 +46,6 @@ _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _UNCERTAIN = re.compile(
     rf"\d{{1,2}}/\d{{1,2}}/\d{{2,4}}({_CLOCK}(Z|[+-]\d{{2}}:?\d{{2}}| ?[AaPp][Mm])?)?$"
 )
-#: A number that is larger is none that can be computed with.
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Column:
     whole : bool
         Numbers without fractions.
     doubt : str
-        What was taken for granted, as a sentence; or "".
+        What was taken for granted, as sentences; or "".
+    marks : str
+        How its numbers are written, as of `marks_of`.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Column:
     distinct: int = 0
     whole: bool = False
     doubt: str = ""
+    marks: str = ""
 
 
 def column_of(name: str, values: NDArray[Any]) -> Column:
@@ -90,22 +95,19 @@ def column_of(name: str, values: NDArray[Any]) -> Column:
     missing = len(values) - len(there)
     if not there:
         return Column(name, "empty", missing)
-    read = numbers(there)
+    marks, unsure = marks_of(there)
+    read = numbers(there, marks)
     odd = int(np.isnan(read).sum())
     if odd <= (1 - _MOST) * len(there):
+        doubts = [said_of(name, marks, unsure)]
+        if odd:
+            shown = next(c for c, v in zip(there, read, strict=True) if np.isnan(v))
+            cells = f"{odd} cell{'s' * (odd > 1)}"
+            doubts.append(
+                f"{cells} of {name!r} hold no number, such as {shown[:40]!r}: taken for missing."
+            )
         found = _of_numbers(name, read, missing + odd)
-        if not odd:
-            return found
-        shown = next(c for c, v in zip(there, read, strict=True) if np.isnan(v))
-        cells = f"{odd} cell{'s' * (odd > 1)}"
-        return Column(
-            name,
-            found.kind,
-            found.missing,
-            found.distinct,
-            found.whole,
-            f"{cells} of {name!r} hold no number, such as {shown[:40]!r}: taken for missing.",
-        )
+        return replace(found, doubt=" ".join(filter(None, doubts)), marks=marks)
     different = len(set(there))
     if different == 1:
         return Column(name, "constant", missing, 1)
@@ -148,12 +150,35 @@ def _of_numbers(name: str, values: NDArray[np.float64], missing: int) -> Column:
     return Column(name, kind, missing, len(different), whole)
 
 
-def numbers(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
-    """Cells (N,) as numbers; NaN where one is none."""
+def numbers(cells: Sequence[Any] | NDArray[Any], marks: str = "") -> NDArray[np.float64]:
+    """Cells (N,) as numbers; NaN where one is none.
+
+    Parameters
+    ----------
+    cells : sequence or ndarray (N,)
+    marks : str
+        How the column is written, as of `marks_of`; by these cells where it is "".
+    """
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
         found: NDArray[np.float64] = cells.astype(np.float64)
-        return np.where(np.abs(found) <= _LARGEST, found, np.nan)
-    return np.array([_number(cell) for cell in cells], np.float64)
+        return np.where(np.abs(found) <= LARGEST, found, np.nan)
+    marks = marks or marks_of(cells)[0]
+    return np.array([_number(cell, marks) for cell in cells], np.float64)
+
+
+def as_read(column: Column, cells: NDArray[Any]) -> NDArray[Any]:
+    """Cells (N,) as a column that was found reads them.
+
+    Of a column of numbers those that hold none are empty, and those with commas are numbers.
+    """
+    if column.kind != "number" or cells.dtype.kind != "O" or not (column.marks or column.doubt):
+        return cells
+    read = numbers(cells, column.marks)
+    if column.marks:
+        return read
+    found = cells.copy()
+    found[np.isnan(read)] = None
+    return found
 
 
 def unit_of(mean: float, std: float) -> float:
@@ -161,24 +186,10 @@ def unit_of(mean: float, std: float) -> float:
     return std if std > _ROUNDING * abs(mean) else 1.0
 
 
-def _number(cell: Any) -> float:
-    if cell is None:
-        return np.nan
-    if not isinstance(cell, str):
-        return float(cell) if isinstance(cell, int | float | np.number) else np.nan
-    text = cell.strip().rstrip("%").lstrip("$\u20ac\u00a3 ")
-    try:
-        value = float(text)
-    except ValueError:
-        pass
-    else:
-        # Words such as "infinity" are no measurements.
-        return value if abs(value) <= _LARGEST and "_" not in text else np.nan
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
-        return float(text.replace(",", ""))
-    if re.fullmatch(r"-?\d+(\.\d{3})*,\d+", text):
-        return float(text.replace(".", "").replace(",", "."))
-    return np.nan
+def _number(cell: Any, marks: str) -> float:
+    if isinstance(cell, str):
+        return number_of(cell, marks)
+    return float(cell) if isinstance(cell, int | float | np.number) else np.nan
 
 
 def times(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.datetime64]:
@@ -202,17 +213,23 @@ def _time(cell: Any) -> np.datetime64:
         clock = f"0{clock}"
     try:
         moment = dt.datetime.fromisoformat(f"{padded} {clock}".strip())
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # no day of the calendar, or in UTC none of years 1 to 9999
         return np.datetime64("NaT")
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
     return np.datetime64(moment, "s")
 
 
 def words_of(values: NDArray[Any]) -> list[str]:
     """Cells (N,) as categories are written; "" where one is empty."""
     if values.dtype.kind == "f":
-        return ["" if np.isnan(v) else f"{v:.12g}" for v in values]
+        return ["" if np.isnan(v) else written(v) for v in values]
     if values.dtype.kind == "M":
         return ["" if np.isnat(v) else str(v) for v in values]
     return ["" if v is None else str(v).strip() for v in values]
+
+
+def written(value: float) -> str:
+    """A number as the name of a category: a whole one without a point, whatever its length."""
+    whole = float(value).is_integer() and abs(value) < _EXACT
+    return f"{value:.0f}" if whole else f"{value:.12g}"

@@ -13,6 +13,7 @@ from coflect_widget.projects.quickstart.goals.base import spelled
 from coflect_widget.projects.quickstart.inputs import KINDS
 from coflect_widget.projects.quickstart.leaks import leaks
 from coflect_widget.projects.quickstart.looking import Look
+from coflect_widget.projects.quickstart.reading.files import unnamed
 
 #: A column of such a name is the target, where there is one of them.
 _NAMED = ("target", "label", "labels", "class", "y")
@@ -135,6 +136,12 @@ def _target(look: Look, choices: Choices, said: list[str]) -> Question | Column:
     able = [column for column in look.columns if column.kind in _TARGETS]
     wanted = choices.target or look.sheet.target
     if wanted is not None:
+        if wanted not in names and names == unnamed(len(names)):
+            raise ValueError(
+                f"target: there is no {wanted!r}: the first line was taken for a row, and columns "
+                f"are called {names[0]!r} to {names[-1]!r}. Give one of these names; or write "
+                "names into the first line that are words, no numbers, each another"
+            )
         _known([wanted], names, "target")
         column = look.column(wanted)
         if column.kind not in _TARGETS:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.sheet import Sheet
 
-#: Rows are so often equal by chance, as answers to a few questions are, that they count as single.
-_BY_CHANCE = 0.5
+#: Where so many rows are equal to others they are so by chance, as answers to a few questions are;
+#: if all columns are categories, or whole numbers of so few values.
+_BY_CHANCE, _FEW = 0.5, 20
 
 
 def groups(sheet: Sheet, columns: Sequence[Column]) -> NDArray[np.int64]:
@@ -27,9 +28,21 @@ def groups(sheet: Sheet, columns: Sequence[Column]) -> NDArray[np.int64]:
     return np.array([seen.setdefault(key, len(seen)) for key in zip(*parts, strict=True)], np.int64)
 
 
-def apart(groups_: NDArray[np.int64]) -> bool:
-    """Whether groups are to be kept together: not where nearly all rows are equal to others."""
-    return len(np.unique(groups_)) > _BY_CHANCE * len(groups_)
+def by_chance(groups_: NDArray[np.int64], columns: Sequence[Column]) -> bool:
+    """Whether equal rows are different ones that look alike, and need not be kept together.
+
+    Measurements are not equal by chance; nor are rows of which each is there as often, as in a file
+    that was appended to itself.
+    """
+    often = np.unique(groups_, return_counts=True)[1]
+    if len(often) > _BY_CHANCE * len(groups_) or not all(map(_of_few, columns)):
+        return False
+    return bool(np.gcd.reduce(often) == 1)
+
+
+def _of_few(column: Column) -> bool:
+    few = column.whole and column.distinct <= _FEW
+    return column.kind == "category" or (column.kind == "number" and few)
 
 
 def _keys(sheet: Sheet, column: Column) -> list[Any]:

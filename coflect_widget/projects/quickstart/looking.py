@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coflect_widget.projects.quickstart.columns import Column, column_of
+from coflect_widget.projects.quickstart.columns import Column, as_read, column_of
 from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.goals.base import spelled
 from coflect_widget.projects.quickstart.reading import read
@@ -94,6 +94,7 @@ def look(data: Any) -> Look:
     """
     sheet = read(data)
     columns = tuple(column_of(name, values) for name, values in sheet.cells.items())
+    sheet = sheet.having({c.name: as_read(c, sheet.cells[c.name]) for c in columns})
     speaking = [column for column in columns if column.kind not in SILENT]
     if not speaking:
         raise ValueError(

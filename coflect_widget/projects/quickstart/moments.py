@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from coflect_widget.projects.quickstart.columns import Column, times
 from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, VALIDATION, Sheet
 
+#: Of the rows so many have a moment of their own, at least: others are doubled, or have none.
+_OWN = 0.9
 #: A clock has so many steps of one length, within a tenth.
 _EVEN = 0.9
 _LEAST = 100
@@ -18,16 +20,22 @@ _BEGINS = (0.7, 0.85)
 
 
 def clock(sheet: Sheet, columns: Sequence[Column]) -> Column | None:
-    """The one column of times, if each row is a moment of its own."""
+    """The one column of times, if nearly all rows are moments of their own."""
     found = [column for column in columns if column.kind == "time"]
-    if len(found) != 1 or found[0].missing or found[0].distinct != len(sheet):
+    if len(found) != 1 or len(sheet) < _LEAST or found[0].distinct < _OWN * len(sheet):
         return None
-    return found[0] if len(sheet) >= _LEAST else None
+    return found[0]
+
+
+def sharing(sheet: Sheet, column: Column) -> int:
+    """Rows of a clock that have no moment, or that of another row."""
+    return len(sheet) - column.distinct
 
 
 def even(sheet: Sheet, column: Column) -> bool:
     """Whether nearly all moments follow at one distance."""
-    steps = np.diff(np.sort(times(sheet.cells[column.name]))).astype(np.int64)
+    moments = times(sheet.cells[column.name])
+    steps = np.diff(np.sort(moments[~np.isnat(moments)])).astype(np.int64)
     middle = float(np.median(steps))
     return float(np.mean(np.abs(steps - middle) <= 0.1 * middle)) >= _EVEN
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.projects.quickstart.columns import numbers
 from coflect_widget.projects.quickstart.goals import GOALS, Goal, values_of
 from coflect_widget.projects.quickstart.inputs import KINDS, Inputs
 from coflect_widget.projects.quickstart.learners import Learner, learner_of
+from coflect_widget.projects.quickstart.marks import MARKS
 from coflect_widget.projects.quickstart.reading import read
 from coflect_widget.projects.quickstart.sheet import Sheet
 from coflect_widget.projects.quickstart.worth import worth_of_columns
@@ -72,7 +74,7 @@ class Pipeline:
         ValueError
             If a column is missing, or a cell is none that it can be.
         """
-        sheet = self.inputs.asked(read(rows))
+        sheet = self.inputs.asked(self._read(rows))
         missing = [name for name in self.inputs.sources if name not in sheet.cells]
         if missing:
             raise ValueError(
@@ -87,7 +89,7 @@ class Pipeline:
 
     def evaluate(self, rows: Any) -> dict[str, float]:
         """How good the network is on rows that have a target; the first figure is to compare by."""
-        sheet = self.inputs.judged(read(rows))
+        sheet = self.inputs.judged(self._read(rows))
         if self.goal.needs_target and self.target not in sheet.cells:
             raise ValueError(f"the rows have no column {self.target!r}, the target")
         outputs = self.outputs(self.preprocess(sheet))
@@ -122,7 +124,17 @@ class Pipeline:
         def figure(sheet: Sheet) -> float:
             return next(iter(self.evaluate(sheet).values()))
 
-        return worth_of_columns(self.inputs, figure, self.inputs.judged(read(rows)), times, seed)
+        sheet = self.inputs.judged(self._read(rows))
+        return worth_of_columns(self.inputs, figure, sheet, times, seed)
+
+    def _read(self, rows: Any) -> Sheet:
+        """Rows, their numbers with commas read as those of the training part were."""
+        sheet = read(rows)
+        cells = dict(sheet.cells)
+        for name, marks in self.inputs.marks.items():
+            if name in cells and cells[name].dtype.kind == "O":
+                cells[name] = numbers(cells[name], marks)
+        return sheet.having(cells)
 
     def outputs(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What the network gives (N, outputs) for inputs that `preprocess` made."""
@@ -154,6 +166,7 @@ class Pipeline:
             "task": self.goal.name,
             "target": self.target,
             "inputs": self.inputs.state(),
+            "marks": dict(self.inputs.marks),
             "goal": self.goal.state(),
             "network": self.network,
         }
@@ -203,11 +216,15 @@ def parts_of(folder: Path, name: str) -> tuple[Inputs, Goal, str, dict[str, Any]
         if state["format"] != FORMAT:
             raise ValueError(f"format {state['format']!r} is not known")
         inputs = KINDS[state["kind"]].from_state(state["inputs"])
+        # runs of before have none
+        inputs.marks = {str(name): str(m) for name, m in state.get("marks", {}).items()}
+        if not set(inputs.marks.values()) <= set(MARKS):
+            raise ValueError("marks of numbers that are none")
         goal = GOALS[state["task"]].from_state(state["goal"])
         target, network = str(state["target"]), dict(state["network"])
         if network.get("outputs") != goal.outputs:
             raise ValueError("the network has other outputs than the task")
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{folder} has no pipeline of quickstart: {error}") from None
     return inputs, goal, target, network
 

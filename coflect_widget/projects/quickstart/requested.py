@@ -14,10 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from coflect_widget.projects.quickstart.columns import FORMATS, times
+from coflect_widget.projects.quickstart.columns import FORMATS, times, written
+from coflect_widget.projects.quickstart.marks import LARGEST, marks_of, number_of
+from coflect_widget.projects.quickstart.pixels import pixels_of
 
 _LONGEST_WORD, _LONGEST_TEXT = 1000, 200_000
 _LONGEST = 100_000
+#: Of a picture; a small file may say that it has as many as it likes.
+MOST_PIXELS = 25_000_000
+_NO_PICTURE = "this is no picture that can be read"
+_TOO_MANY = f"expected a picture of at most {MOST_PIXELS / 1e6:.0f} million pixels"
 
 
 class FieldError(ValueError):
@@ -46,21 +52,28 @@ def cell(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
-def number(row: Mapping[str, Any], name: str) -> float:
-    """A finite number, or NaN for null."""
-    return _number(cell(row, name), name)
+def number(row: Mapping[str, Any], name: str, marks: str = "") -> float:
+    """A finite number, or NaN for null; also as text, written as the column is (see `marks_of`)."""
+    return _number(cell(row, name), name, marks)
 
 
-def _number(value: Any, name: str) -> float:
+def _number(value: Any, name: str, marks: str = "") -> float:
     if value is None:
         return math.nan
+    if isinstance(value, str) and len(value) <= _LONGEST_WORD:
+        if not marks and marks_of([value])[1]:
+            raise FieldError(name, f"{value} may be two numbers; give one without commas")
+        found = number_of(value, marks)
+        if math.isnan(found):
+            raise FieldError(name, "expected a number, or null")
+        return found
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(name, "expected a number, or null")
     try:
         found = float(value)
     except OverflowError:
         found = math.inf
-    if not math.isfinite(found) or abs(found) > 1e30:
+    if not math.isfinite(found) or abs(found) > LARGEST:
         raise FieldError(name, "expected a finite number of at most 1e30")
     return found
 
@@ -74,7 +87,7 @@ def word(row: Mapping[str, Any], name: str) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value)
-    return f"{_number(value, name):.12g}"
+    return written(_number(value, name))
 
 
 def moment(value: str | None, name: str) -> None:
@@ -107,18 +120,42 @@ def text(row: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def curve(row: Mapping[str, Any], name: str) -> NDArray[np.float64]:
-    """Numbers (L,), or equally long lists of them (C, L); null is a gap."""
+def curve(row: Mapping[str, Any], name: str, marks: str = "") -> NDArray[np.float64]:
+    """Numbers (L,), or equally long lists of them (C, L), as of `number`; null is a gap."""
     value = listed(row, name)
     lists = value if all(isinstance(one, list) for one in value) else [value]
     if len({len(one) for one in lists}) > 1 or not lists[0] or len(lists[0]) > _LONGEST:
         raise FieldError(name, "expected lists of equal length, one for each channel")
-    found = np.array([[_number(v, name) for v in one] for one in lists])
+    found = np.array([[_number(v, name, marks) for v in one] for one in lists])
     return found if lists is value else found[0]
 
 
-def picture(row: Mapping[str, Any], name: str, mode: str, side: int) -> NDArray[np.uint8]:
-    """A picture file in base64, brought to (C, side, side)."""
+def pixels(row: Mapping[str, Any], name: str) -> int:
+    """How many pixels a picture file in base64 says that it has; none of them is read.
+
+    Raises
+    ------
+    FieldError
+        If it is no picture, or has more than can be answered soon.
+    """
+    with _picture(row, name) as opened:
+        return math.prod(opened.size)
+
+
+def picture(row: Mapping[str, Any], name: str, channels: int, side: int) -> NDArray[np.float32]:
+    """A picture file in base64, brought to (C, side, side), from 0 to 255."""
+    with _picture(row, name) as opened:
+        try:
+            opened.load()
+        except Exception:  # noqa: BLE001 - as below
+            raise FieldError(name, _NO_PICTURE) from None
+        try:
+            return pixels_of(opened, channels, side)
+        except ValueError as error:
+            raise FieldError(name, str(error)) from None
+
+
+def _picture(row: Mapping[str, Any], name: str) -> Any:
     value = cell(row, name)
     if not isinstance(value, str):
         raise FieldError(name, "expected a picture file, such as a PNG, in base64")
@@ -128,10 +165,13 @@ def picture(row: Mapping[str, Any], name: str, mode: str, side: int) -> NDArray[
         raise FieldError(name, "this is no base64") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-                small = opened.convert(mode).resize((side, side), Image.Resampling.BILINEAR)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # fewer are refused
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise FieldError(name, _TOO_MANY) from None
     except Exception:  # noqa: BLE001 - Pillow's readers raise many kinds on what is none
-        raise FieldError(name, "this is no picture that can be read") from None
-    pixels = np.asarray(small, np.uint8).reshape(side, side, -1)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        raise FieldError(name, _NO_PICTURE) from None
+    if math.prod(opened.size) > MOST_PIXELS:
+        opened.close()
+        raise FieldError(name, _TOO_MANY)
+    return opened

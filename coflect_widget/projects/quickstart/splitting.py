@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coflect_widget.projects.quickstart.duplicates import apart
 from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, VALIDATION
 
 #: Shares of validation and test part.
@@ -40,6 +39,7 @@ def divide(
     part: NDArray[np.int64] | None = None,
     *,
     classes: bool,
+    together: bool = True,
     seed: int = 0,
 ) -> Split:
     """Divide rows at random, or as the data say.
@@ -49,10 +49,12 @@ def divide(
     targets : ndarray (N,)
         Class numbers, whose shares are alike in all parts; or values.
     groups : ndarray (N,)
-        Rows of one number are equal and stay in one part, unless most rows are equal to others.
+        Rows of one number are equal.
     part : ndarray (N,), optional
         What the data say; parts that they lack are taken from the training part.
     classes : bool
+    together : bool
+        Equal rows stay in one part, if there are enough different ones.
     seed : int
         Equal arguments give equal parts.
 
@@ -64,35 +66,59 @@ def divide(
     n = len(targets)
     if n < _ROWS:
         raise ValueError(f"{n} rows with a target are too few to learn from; give at least {_ROWS}")
-    together = apart(groups)
-    units = groups if together else np.arange(n)
-    where = np.full(n, TRAIN) if part is None else part.copy()
-    rng = np.random.default_rng(seed)
     said: list[str] = []
-    wanted = {VALIDATION: _VALIDATION, TEST: _TEST}
-    if part is not None:
-        wanted = {which: share for which, share in wanted.items() if not (part == which).any()}
-        shared = np.isin(units[where != TRAIN], units[where == TRAIN])
+    if part is not None and together:
+        shared = np.isin(groups[part != TRAIN], groups[part == TRAIN])
         if shared.any():
             said.append(
                 f"{int(shared.sum()):,} rows of the other parts are in the training part too: "
                 "figures look better than they are."
             )
-    for which, share in wanted.items():
-        left = np.flatnonzero(where == TRAIN)
-        chosen = _drawn(targets[left], units[left], share * (n if part is None else len(left)),
-                        rng, classes=classes)  # fmt: skip
-        where[left[chosen]] = which
-    if together and part is None and len(np.unique(groups)) < n:
-        said.append("Rows that are equal stay in one part.")
-    found = [np.flatnonzero(where == which) for which in (TRAIN, VALIDATION, TEST)]
-    if not all(map(len, found)):
-        raise ValueError("the rows cannot be divided: too few of them are different")
+    alone = np.arange(n)
+    found: list[NDArray[np.int64]] = []
+    for units in (groups, alone) if together else (alone,):
+        found = _parts(targets, units, part, seed, classes=classes)
+        if all(map(len, found)):
+            break
+    else:
+        raise ValueError("the rows cannot be divided: too few of them are of one class")
+    if together and units is groups:
+        if part is None and len(np.unique(groups)) < n:
+            said.append("Rows that are equal stay in one part.")
+    elif part is None:
+        seen = np.isin(groups[found[2]], groups[found[0]])
+        if seen.any():
+            said.append(
+                f"Few rows are different: {seen.mean():.0%} of those to test once equal a row to "
+                "train on."
+            )
     said.append(
         f"Divided into {len(found[0]):,} rows to train on, {len(found[1]):,} to choose by and "
         f"{len(found[2]):,} to test once."
     )
     return Split(found[0], found[1], found[2], tuple(said))
+
+
+def _parts(
+    targets: NDArray[Any],
+    units: NDArray[np.int64],
+    part: NDArray[np.int64] | None,
+    seed: int,
+    *,
+    classes: bool,
+) -> list[NDArray[np.int64]]:
+    """Rows to train on, to choose by and to test once, whole units as far as they are drawn."""
+    n = len(targets)
+    where = np.full(n, TRAIN) if part is None else part.copy()
+    rng = np.random.default_rng(seed)
+    for which, share in ((VALIDATION, _VALIDATION), (TEST, _TEST)):
+        if part is not None and (part == which).any():
+            continue
+        left = np.flatnonzero(where == TRAIN)
+        chosen = _drawn(targets[left], units[left], share * (n if part is None else len(left)),
+                        rng, classes=classes)  # fmt: skip
+        where[left[chosen]] = which
+    return [np.flatnonzero(where == which) for which in (TRAIN, VALIDATION, TEST)]
 
 
 def _drawn(

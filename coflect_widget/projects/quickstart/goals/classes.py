@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, words_of
 from coflect_widget.projects.quickstart.goals.base import no_clusters, spelled
+from coflect_widget.projects.quickstart.same import different, places_of
 
 #: Whole numbers with so few values may be names of classes, other numbers with so few.
 _WHOLE, _BROKEN = 20, 10
@@ -60,12 +61,13 @@ class Classes:
     @classmethod
     def coded(cls, values: NDArray[Any]) -> NDArray[np.int64]:
         words = words_of(values)
-        number = {word: k for k, word in enumerate(sorted(set(words) - {""}))}
-        return np.array([number.get(word, -1) for word in words], np.int64)
+        return np.array(places_of(words, different(filter(None, words))), np.int64)
 
     @classmethod
     def about(cls, values: NDArray[Any]) -> list[str]:
-        counts = Counter(word for word in words_of(values) if word)
+        words = [word for word in words_of(values) if word]
+        names = different(words)
+        counts = Counter(names[k] for k in places_of(words, names))
         total = sum(counts.values())
         frequent = counts.most_common()
         said = [
@@ -87,12 +89,10 @@ class Classes:
         raise no_clusters(self.name)
 
     def fit(self, values: NDArray[Any]) -> None:
-        self.classes = sorted(set(words_of(values)) - {""}, key=_in_order)
+        self.classes = sorted(different(filter(None, words_of(values))), key=_in_order)
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        number = {word: k for k, word in enumerate(self.classes)}
-        found = [number.get(word, -1) for word in words_of(values)]
-        return np.array(found, np.int64)
+        return np.array(places_of(words_of(values), self.classes), np.int64)
 
     def evidence(self, targets: NDArray[Any]) -> NDArray[np.float32]:
         one_hot: NDArray[np.float32] = np.eye(self.outputs, dtype=np.float32)[targets]

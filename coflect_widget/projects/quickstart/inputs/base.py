@@ -32,6 +32,9 @@ class Inputs(Protocol):
         Steps of training that usually are enough.
     said : list of str
         What was done to the cells and is worth knowing.
+    marks : mapping of str to str
+        How numbers are written, as of `marks_of`, in the columns that have commas; the target's
+        too.
     """
 
     name: ClassVar[str]
@@ -41,6 +44,7 @@ class Inputs(Protocol):
     by_column: ClassVar[bool]
     steps: ClassVar[int]
     said: list[str]
+    marks: Mapping[str, str]
 
     @property
     def sources(self) -> list[str]:
@@ -90,6 +94,15 @@ class Inputs(Protocol):
         ------
         FieldError
             If a cell is missing or none that the column can have.
+        """
+
+    def weight(self, row: Mapping[str, Any]) -> int:
+        """Pixels of a row of a request, of which nothing is computed yet; 0 of other kinds.
+
+        Raises
+        ------
+        FieldError
+            If there are none that can be read, or too many.
         """
 
     def following(self, sheet: Sheet, count: int) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import Column, numbers, times, unit_of, words_of
+from coflect_widget.projects.quickstart.same import places_of
 
 #: Categories that get a column of their own: so many, and each in at least so many rows.
 _MOST, _LEAST = 50, 5
@@ -68,13 +69,12 @@ class Feature:
         """Cells (N,) as columns (N, width)."""
         if self.kind == "category":
             words = [word or MISSING for word in words_of(cells)]
-            place = {word: k for k, word in enumerate(self.categories)}
-            other = place.get(OTHER)
+            places = np.array(places_of(words, self.categories), np.int64)
+            if OTHER in self.categories:
+                places[places < 0] = self.categories.index(OTHER)
             found = np.zeros((len(words), self.width))
-            for row, word in enumerate(words):
-                at = place.get(word, other)
-                if at is not None:  # a category that training has not seen is none of them
-                    found[row, at] = 1
+            rows = np.flatnonzero(places >= 0)  # one that training has not seen is none of them
+            found[rows, places[rows]] = 1
             return found
         if self.kind == "number":
             values = numbers(cells)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.goals.classes import Classes
@@ -17,6 +18,7 @@ class OfRows(ABC):
 
     offered: ClassVar[bool] = True
     goals: ClassVar[tuple[str, ...]] = (Classes.name, Values.name)
+    marks: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     @abstractmethod
@@ -37,6 +39,10 @@ class OfRows(ABC):
 
     def asked(self, sheet: Sheet) -> Sheet:
         return sheet
+
+    def weight(self, row: Mapping[str, Any]) -> int:
+        del row
+        return 0
 
     def judged(self, sheet: Sheet) -> Sheet:
         return sheet

@@ -14,6 +14,7 @@ from PIL import Image
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import FORMATS, Column
 from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
+from coflect_widget.projects.quickstart.pixels import DEEP, check, pixels_of
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Sides that pictures are brought to; the largest that the data have and that memory has room for.
@@ -74,10 +75,13 @@ class Pictures(OfRows):
             for row, cell in enumerate(sheet.cells[column.name]):
                 try:
                     with _opened(sheet.folder, cell) as picture:
-                        picture.load()
+                        check(picture)
                 except (OSError, ValueError, SyntaxError):  # what Pillow raises for what is none
                     found.append(row)
-        return found, f"files are no pictures, are not there, or lie outside of {sheet.folder}"
+        return found, (
+            f"files are no pictures, are not there, lie outside of {sheet.folder}, or hold shades "
+            "of grey beyond 65,535"
+        )
 
     def fit(self, sheet: Sheet, columns: Sequence[Column]) -> None:
         self.column = self.uses(columns)[0].name
@@ -100,7 +104,7 @@ class Pictures(OfRows):
                     sizes.append(min(picture.size))
                     modes.add(picture.mode)
             size = int(np.median(sizes))
-            self.channels = 1 if modes <= {"L", "1", "I;16", "I", "F"} else 3
+            self.channels = 1 if modes <= {"L", "1", *DEEP} else 3
             self.scale = 255.0
         a_pixel = 4 * self.channels * len(sheet)
         fitting = [side for side in _SIDES if side <= size and side**2 * a_pixel <= _MOST_BYTES]
@@ -120,17 +124,17 @@ class Pictures(OfRows):
                     small = Image.fromarray(plane.astype(np.float32)).resize(side, _SMOOTH)
                     found[row, channel] = np.asarray(small) / self.scale
             return found
-        mode = "L" if self.channels == 1 else "RGB"
         for row, cell in enumerate(values):
             with _opened(sheet.folder, cell) as picture:
-                pixels = np.asarray(picture.convert(mode).resize(side, _SMOOTH), np.float32)
-            found[row] = pixels.reshape(*side, self.channels).transpose(2, 0, 1) / 255
+                found[row] = pixels_of(picture, self.channels, self.side) / 255
         return found
 
     def requested(self, row: Mapping[str, Any]) -> Sheet:
-        mode = "L" if self.channels == 1 else "RGB"
-        pixels = requested.picture(row, self.column, mode, self.side)
+        pixels = requested.picture(row, self.column, self.channels, self.side)
         return Sheet("a request", {self.column: pixels[None] * np.float32(self.scale / 255)})
+
+    def weight(self, row: Mapping[str, Any]) -> int:
+        return requested.pixels(row, self.column)
 
     def wanted(self) -> dict[str, str]:
         return {self.column: "a picture file, such as a PNG, in base64"}

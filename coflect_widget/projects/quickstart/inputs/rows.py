@@ -15,7 +15,7 @@ from coflect_widget.projects.quickstart.columns import Column
 from coflect_widget.projects.quickstart.goals.clusters import Clusters
 from coflect_widget.projects.quickstart.inputs.features import Feature, features_from, fitted
 from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
-from coflect_widget.projects.quickstart.moments import clock, even
+from coflect_widget.projects.quickstart.moments import clock, even, sharing
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 _USED = ("number", "category", "time")
@@ -48,7 +48,8 @@ class Rows(OfRows):
         if not used or (others and len(used) < 2):
             return ""
         time = clock(sheet, columns)
-        if time is not None and target.kind == "number" and even(sheet, time):
+        one_clock = time is not None and not sharing(sheet, time) and even(sheet, time)
+        if one_clock and target.kind == "number":
             return ""  # moments of one clock have to do with each other
         return f"{len(used)} columns of numbers, categories or times"
 
@@ -74,7 +75,7 @@ class Rows(OfRows):
         for feature in self.features:
             name = feature.source
             if feature.kind in ("number", "gap"):
-                cells[name] = np.array([requested.number(row, name)])
+                cells[name] = np.array([requested.number(row, name, self.marks.get(name, ""))])
                 continue
             word = requested.word(row, name)
             if feature.kind != "category":

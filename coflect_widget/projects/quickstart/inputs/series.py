@@ -109,7 +109,10 @@ class Series(OfRows):
 
     def requested(self, row: Mapping[str, Any]) -> Sheet:
         if len(self.columns) > 1:
-            steps = {name: np.array([requested.number(row, name)]) for name in self.columns}
+            steps = {
+                name: np.array([requested.number(row, name, self.marks.get(name, ""))])
+                for name in self.columns
+            }
             return Sheet("a request", steps)
         (name,) = self.columns
         curve = np.atleast_2d(requested.curve(row, name))

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import Column, numbers, times
 from coflect_widget.projects.quickstart.inputs.series import Series
-from coflect_widget.projects.quickstart.moments import clock, even, following, starts
+from coflect_widget.projects.quickstart.moments import (
+    clock,
+    even,
+    following,
+    sharing,
+    starts,
+)
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: The array that windows are in, (n, C, L).
@@ -42,12 +48,23 @@ class Timeline(Series):
         if time is None or target.kind != "number":
             return ""
         evenly = "at even distances" if even(sheet, time) else "at uneven distances"
-        return f"each row has a time of its own in {time.name!r}, {evenly}"
+        others = sharing(sheet, time)
+        own = (
+            f"all but {others:,} rows have a time of their own"
+            if others
+            else "each row has a time of its own"
+        )
+        return f"{own} in {time.name!r}, {evenly}"
 
     @classmethod
     def uses(cls, columns: Sequence[Column]) -> list[Column]:
         time = [column for column in columns if column.kind == "time"][:1]
         return [*time, *(c for c in columns if c.kind == "number")] if time else []
+
+    @classmethod
+    def unusable(cls, sheet: Sheet, columns: Sequence[Column]) -> tuple[list[int], str]:
+        moments = times(sheet.cells[cls.uses(columns)[0].name])
+        return np.flatnonzero(np.isnat(moments)).tolist(), "rows have no moment"
 
     def samples(self, sheet: Sheet, columns: Sequence[Column], target: str) -> Sheet:
         used = self.uses(columns)
@@ -61,9 +78,15 @@ class Timeline(Series):
             raise ValueError(f"{rows.shape[1]} moments are too few for windows of {length}")
         self.noted = [
             f"{self.ahead} moments of {target!r} are told from the {length} before them. The parts "
-            "follow one another in time."
+            "follow one another in time.",
+            *self._doubled(sheet),
         ]
         return sheet.having(self._windows(rows, first, length), part=part)
+
+    def _doubled(self, sheet: Sheet) -> list[str]:
+        moments = times(sheet.cells[self.time])
+        again = len(moments) - len(np.unique(moments))
+        return [f"{again:,} rows have the moment of another, and follow it."] if again else []
 
     def judged(self, sheet: Sheet) -> Sheet:
         if WINDOW in sheet.cells:
@@ -93,17 +116,18 @@ class Timeline(Series):
     def asked(self, sheet: Sheet) -> Sheet:
         if WINDOW in sheet.cells:
             return sheet
-        length = self.shape[1]
-        if len(self._known(sheet)) < length:
-            raise ValueError(f"{len(sheet)} moments; the last {length} are needed to tell the next")
-        return sheet.having({WINDOW: self._in_order(sheet)[None, :, -length:]})
+        known, length = self._known(sheet), self.shape[1]
+        if len(known) < length:
+            raise ValueError(f"{len(known)} moments; the last {length} are needed to tell the next")
+        return known.having({WINDOW: self._in_order(known)[None, :, -length:]})
 
     def _known(self, sheet: Sheet) -> Sheet:
+        """The rows that have a moment."""
         needed = [self.time, *self.channels]
         missing = [name for name in needed if name not in sheet.cells]
         if missing:
             raise ValueError(f"the rows have no column {missing[0]!r}; needed are {needed}")
-        return sheet
+        return sheet.rows(~np.isnat(times(sheet.cells[self.time])))
 
     def _in_order(self, sheet: Sheet) -> NDArray[np.float64]:
         """Channels (C, T) in order of time; lines fill gaps from both sides."""
@@ -127,13 +151,13 @@ class Timeline(Series):
             requested.moment(requested.word({self.time: moment}, self.time), self.time)
         cells: dict[str, NDArray[Any]] = {self.time: np.array(moments, object)}
         for name in self.channels:
-            values = requested.curve(row, name)
+            values = requested.curve(row, name, self.marks.get(name, ""))
             if values.shape != (len(moments),):
                 raise requested.FieldError(name, f"expected {len(moments)} numbers, as of the time")
             if not np.isfinite(values).any():
                 raise requested.FieldError(name, "expected at least one number")
             cells[name] = values
-        if len(moments) < self.shape[1]:
+        if sum(moment is not None for moment in moments) < self.shape[1]:
             raise requested.FieldError(self.time, f"expected {self.shape[1]} moments, or more")
         return Sheet("a request", cells)
 

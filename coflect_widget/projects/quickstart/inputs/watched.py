@@ -34,7 +34,10 @@ class Watched(Timeline):
         rows = self._in_order(sheet)
         length = int(np.clip(rows.shape[1] // _SHARE, _SHORTEST, _LONGEST))
         first, part = inside(rows.shape[1], length)
-        self.noted = [f"Windows of {length} moments. The parts follow one another in time."]
+        self.noted = [
+            f"Windows of {length} moments. The parts follow one another in time.",
+            *self._doubled(sheet),
+        ]
         return sheet.having(_windows(rows, first, length, target), part=part)
 
     def judged(self, sheet: Sheet) -> Sheet:

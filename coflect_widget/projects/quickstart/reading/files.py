@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coflect_widget.projects.quickstart.columns import numbers
-from coflect_widget.projects.quickstart.reading.text_of_file import decoded, rows_of
+from coflect_widget.projects.quickstart.reading.text_of_file import decoded, lines_of, rows_of
 from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, Sheet
 
 #: How people write that a cell is empty.
@@ -57,7 +57,7 @@ def _separated(file: Path) -> Sheet:
 def _lines(file: Path) -> Sheet:
     """A .txt: rows where lines are separated alike, and else a text a line."""
     text, _ = decoded(file)
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines_of(text) if line.strip()]
     tabs = {line.count("\t") for line in lines}
     if tabs and len(tabs) == 1 and tabs != {0}:
         return _separated(file)
@@ -81,7 +81,7 @@ def _json(file: Path) -> Sheet:
 def _json_lines(file: Path) -> Sheet:
     text, said = decoded(file)
     found, broken = [], 0
-    for line in text.splitlines():
+    for line in lines_of(text):
         if line.strip():
             try:
                 found.append(json.loads(line, parse_constant=lambda _: None))
@@ -136,7 +136,7 @@ def _series(file: Path) -> Sheet:
 
 def _ts(file: Path) -> list[tuple[NDArray[np.float64], str]]:
     text, _ = decoded(file)
-    lines = text.splitlines()
+    lines = lines_of(text)
     starts = [k for k, line in enumerate(lines) if line.strip().lower() == "@data"]
     if not starts:
         raise ValueError(f"{file} has no line @data")
@@ -170,6 +170,8 @@ ENDINGS = tuple(_READERS)
 def _names(rows: list[list[str]]) -> tuple[list[str], list[list[str]], list[str]]:
     """Names of the columns, the rows without them, and what was taken for granted."""
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
+    if _counts_up(first, rest):
+        return first, rest, []
     filled = [cell for cell in first[1:] if cell] if len(first) > 1 else first
     begins = (
         bool(rest)
@@ -187,8 +189,37 @@ def _names(rows: list[list[str]]) -> tuple[list[str], list[list[str]], list[str]
     doubled = [name for name, n in Counter(first).items() if n > 1 and name]
     if rest and doubled and not np.isfinite(numbers(first)).any():
         raise ValueError(f"two columns are called {doubled[0]!r}; give each a name of its own")
-    names = [f"column {k + 1}" for k in range(len(first))]
-    return names, rows, ["The first line is a row: columns are called column 1, column 2, ..."]
+    said = "The first line is a row: columns are called column 1, column 2, ..."
+    return unnamed(len(first)), rows, [said]
+
+
+def unnamed(count: int) -> list[str]:
+    """What so many columns are called that have no names."""
+    return [f"column {k + 1}" for k in range(count)]
+
+
+def _counts_up(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether names are 0, 1, 2 and so on, as of an array that was written by pandas.
+
+    Then a word stands above cells of which none is that word, or nothing above an index.
+    """
+    read = numbers([cell or None for cell in first])
+    counted = read[~np.isnan(read)]
+    if not rest or len(counted) < 2 or bool((np.diff(counted) != 1).any()):
+        return False
+    if len(set(first)) < len(first) or max(map(len, first)) > _LONGEST_NAME:
+        return False
+    index = [row[0].strip() for row in rest]
+    if not first[0] and index == [str(k) for k in range(len(index))]:
+        return True
+    words = [k for k, cell in enumerate(first) if cell and np.isnan(read[k])]
+    below = [{row[k].strip() for row in rest} for k in words]
+    if not words or any(first[k] in cells for k, cells in zip(words, below, strict=True)):
+        return False
+    # Sentences are each another, in a first row too; classes come again, and numbers are no words.
+    return any(
+        len(cells) <= len(rest) / 2 or np.isfinite(numbers([*cells])).all() for cells in below
+    )
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, NDArray[Any]]:

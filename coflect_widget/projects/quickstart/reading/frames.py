@@ -31,7 +31,7 @@ def from_frame(frame: Any) -> Sheet:
     if not len(frame) or not names:
         raise ValueError(f"the DataFrame has shape {tuple(frame.shape)}: it needs rows and columns")
     cells = {}
-    index = getattr(frame, "index", None)
+    index = _moments(getattr(frame, "index", None))
     if index is not None and np.asarray(index).dtype.kind == "M":
         cells[str(getattr(index, "name", None) or "time")] = _column(index)
     for place, name in enumerate(names):
@@ -40,9 +40,23 @@ def from_frame(frame: Any) -> Sheet:
     return Sheet("the DataFrame", cells)
 
 
+def _moments(column: Any) -> Any:
+    """Moments of a zone in UTC, and periods as their begin; other columns and indexes as they are.
+
+    An array has neither a zone nor periods: both would be objects.
+    """
+    kind = str(getattr(column, "dtype", ""))
+    of = getattr(column, "dt", column)  # a Series has it, an index is it
+    if kind.startswith("period[") and hasattr(of, "to_timestamp"):
+        return of.to_timestamp()
+    if kind.startswith("datetime64[") and "," in kind and hasattr(of, "tz_convert"):
+        return of.tz_convert(None)
+    return column
+
+
 def _column(column: Any) -> NDArray[Any]:
     """Numbers, times, or str and None."""
-    values = np.asarray(column)
+    values = np.asarray(_moments(column))
     if values.dtype.kind in "fiu":
         return values.astype(np.float64)
     if values.dtype.kind == "M":

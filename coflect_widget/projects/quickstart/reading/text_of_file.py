@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def decoded(file: Path) -> tuple[str, list[str]]:
             "('\u00c3\u00a9' for '\u00e9'); they are left as they are."
         )
     return text, said
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines as files end them: a sentence may hold what else Unicode ends lines with."""
+    return re.split(r"\r\n?|\n", text)
 
 
 def _windows(line: bytes) -> str:
