@@ -373,6 +373,9 @@ class Modality(Protocol):
     def heaviest(self, values: Map) -> Region | None:
         """The small region of a usual size that holds most of a map (E); None for a flat one."""
 
+    def narrower(self, values: Map, region: Region) -> Region | None:
+        """The smaller part of what `heaviest` gave that holds most; None where it has none."""
+
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> Any:

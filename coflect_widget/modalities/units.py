@@ -254,9 +254,14 @@ class Units:
 
     def heaviest(self, values: Map) -> Region | None:
         """The box with the sides of `window` that holds most; each unit counts once."""
-        if is_flat(values):
-            return None
-        sides = self.window(values.shape)
+        return None if is_flat(values) else self._holds_most(values, self.window(values.shape))
+
+    def narrower(self, values: Map, region: Region) -> Region | None:
+        """None: few units have no smaller part."""
+        del values, region
+        return None
+
+    def _holds_most(self, values: Map, sides: Sequence[int]) -> Region:
         sums = np.asarray(values, np.float64)
         for axis, side in enumerate(sides):
             sums = np.lib.stride_tricks.sliding_window_view(sums, side, axis).sum(-1)

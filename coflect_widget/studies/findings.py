@@ -304,8 +304,8 @@ class Finder:
             return
         receivers = self._looking.bare(snapshot, self._receivers(rng))
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
-        first = self._looking.pulls(snapshot, looked, receivers, FIRST_EACH, places[:FIRST_PLACES])
-        strong = [one for one, pull in zip(looked, first, strict=True) if pull >= PULL]
+        few = places[:FIRST_PLACES]
+        strong = self._looking.strong(snapshot, looked, receivers, FIRST_EACH, few, PULL)
         enough = max(FEWEST, SHARE * len(looked))
         if len(strong) < enough:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ LOOKED, READ = 40, 160
 CHUNK = 10
 #: Receivers that are taken their own place, and how many of them must be left.
 BARED, FEWEST_BARED = 50, 12
+#: Of a region's pull, what a narrower one must have to stand in its place.
+KEPT = 0.8
 #: Training samples that are looked through for a finding, and templates that are looked for.
 SEARCHED, TEMPLATES = 20_000, 12
 SEARCH_CHUNK = 128
@@ -48,6 +50,7 @@ class Carrier:
     x: Array
     label: int
     region: Region
+    narrower: Region | None = None  # within it, where its kind has one
 
 
 class Looking:
@@ -96,9 +99,9 @@ class Looking:
             inputs = np.stack([sample.input for _, sample in read])
             regions = self._run(heaviest_regions, snapshot, inputs, labels, LOOKED - len(found))
             found += [
-                Carrier(k, x, int(label), region)
-                for (k, _), x, label, region in zip(read, inputs, labels, regions, strict=True)
-                if region is not None
+                Carrier(k, x, int(label), *held)
+                for (k, _), x, label, held in zip(read, inputs, labels, regions, strict=True)
+                if held is not None
             ]
         return found
 
@@ -132,6 +135,36 @@ class Looking:
             inputs = np.stack([one.x for one in some])
             parts.append(self._run(pulls, snapshot, inputs, labels, masks, turned, each, places))
         return np.concatenate(parts)
+
+    def strong(
+        self,
+        snapshot: Snapshot,
+        looked: Sequence[Carrier],
+        receivers: Array,
+        each: int,
+        places: NDArray[np.int64],
+        least: float,
+    ) -> list[Carrier]:
+        """Those whose region has a pull of `least`, with the narrower one where that keeps it.
+
+        What stands round an artefact differs from sample to sample, so that regions which hold
+        much of it look unlike.
+        """
+        pulls = self.pulls(snapshot, looked, receivers, each, places)
+        found = {k: one for k, one in enumerate(looked) if pulls[k] >= least}
+        narrow = {
+            k: replace(one, region=one.narrower)
+            for k, one in found.items()
+            if one.narrower is not None
+        }
+        if narrow:
+            again = self.pulls(snapshot, list(narrow.values()), receivers, each, places)
+            found |= {
+                k: one
+                for (k, one), now in zip(narrow.items(), again, strict=True)
+                if now >= max(least, KEPT * pulls[k])
+            }
+        return list(found.values())
 
     def carriers(self, finding: Finding) -> list[Carrier]:
         """The samples of a finding, with its regions in them."""

@@ -45,18 +45,24 @@ class Snapshot:
 
 def heaviest_regions(
     snapshot: Snapshot, inputs: Array, labels: NDArray[np.int64], wanted: int
-) -> list[Region | None]:
+) -> list[tuple[Region, Region | None] | None]:
     """Of each of inputs (n, ...) that is confidently right, where most of its map is; else None.
 
-    At most `wanted` are looked at.
+    Beside the region stands the narrower one within it, of kinds that have one. At most `wanted`
+    are looked at.
     """
     model = snapshot.load()
     sure = _probabilities(model, inputs)[np.arange(len(labels)), labels] >= CONFIDENT
     sure &= np.cumsum(sure) <= wanted
-    return [
-        snapshot.modality.heaviest(_map(model, x, int(label), snapshot.modality)) if each else None
-        for x, label, each in zip(inputs, labels, sure, strict=True)
-    ]
+    found: list[tuple[Region, Region | None] | None] = []
+    for x, label, each in zip(inputs, labels, sure, strict=True):
+        values = _map(model, x, int(label), snapshot.modality) if each else None
+        region = None if values is None else snapshot.modality.heaviest(values)
+        found.append(
+            None if values is None or region is None
+            else (region, snapshot.modality.narrower(values, region))
+        )  # fmt: skip
+    return found
 
 
 def bared(snapshot: Snapshot, inputs: Array, others: Array) -> Array:
@@ -68,7 +74,7 @@ def bared(snapshot: Snapshot, inputs: Array, others: Array) -> Array:
     seen = _probabilities(snapshot.load(), inputs).argmax(1)
     regions = heaviest_regions(snapshot, inputs, seen, len(inputs))
     modality = snapshot.modality
-    known = {k: region for k, region in enumerate(regions) if region is not None}
+    known = {k: held[0] for k, held in enumerate(regions) if held is not None}
     if not known:
         return inputs[:0]
     masks = [modality.mask_in(region, inputs[k]) for k, region in known.items()]

@@ -26,6 +26,8 @@ from coflect_widget.modalities.units import Units
 
 #: Share of the picture that `Modality.heaviest` looks for.
 WINDOW = 0.06
+#: Of its sides, what `Modality.narrower` tries; a square of fewer pixels looks like many others.
+NARROWER, FEWEST = 0.75, 5
 #: Share of the picture up to which a place has mirror images.
 WIDEST_MIRROR = 0.1
 #: Fine enough to tell whether two regions share pixels, whatever the picture's size.
@@ -131,6 +133,13 @@ class Image(Units):
         height, width = extent
         side = max(1, round((WINDOW * height * width) ** 0.5))
         return min(side, height), min(side, width)
+
+    def narrower(self, values: Map, region: Region) -> Region | None:
+        """A square of three quarters of its sides; None where that has less than five pixels."""
+        sides = [round(NARROWER * side) for side in self.window(values.shape)]
+        if min(sides) < FEWEST:
+            return None
+        return self._holds_most(np.where(self.mask(region, values.shape), values, 0), sides)
 
     # --- the same in other samples ---------------------------------------------------------------
 
