@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from coflect_widget.backends.torch.outputs import (
     note_width,
 )
 from coflect_widget.backends.torch.portable import Exports
+from coflect_widget.backends.torch.precision import autocast, half_type, scaler_for
 from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
@@ -150,12 +151,9 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
         self._each_batch, self._unit_known = schedule_of_batches(
             self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
         )
-        self._amp = config.mixed_precision
-        if self._amp is None:
-            self._amp = self._device.type == "cuda"
-        half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
-        self._amp_type = torch.float16 if half else torch.bfloat16
-        self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
+        values = self.regression and self.task is None
+        self._half = half_type(config.mixed_precision, self._device, values=values)
+        self._scaler = scaler_for(self._half, self._device)
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
@@ -209,7 +207,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
         extra: torch.Tensor | None = None
         found: float | None = None
         seen = batch  # or what guidance makes of it
-        if self._amp or self.guiding is not None:
+        if self._half is not None or self.guiding is not None:
             with self._autocast():
                 if self.guiding is not None:
                     logits, seen, task_loss, extra = self._guided(batch)
@@ -403,9 +401,4 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
         return structure(self.model)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if not self._amp:
-            return nullcontext()
-        return cast(
-            "AbstractContextManager[Any]",
-            torch.autocast(self._device.type, dtype=self._amp_type),
-        )
+        return autocast(self._half, self._device)
