@@ -1,5 +1,8 @@
 """A model in a wrapper of torch.distributed, and a process that another one leads, each alone."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +22,43 @@ def met():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
+
+
+#: Meets this process, and stays until it ends.
+OTHER = """
+import sys
+import torch.distributed as dist
+dist.init_process_group("gloo", store=dist.FileStore(sys.argv[1], 2), rank=1, world_size=2)
+sys.stdin.read()
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def met_another(tmp_path):
+    """This process has met one other, which it leads."""
+    store = str(tmp_path / "store")
+    other = subprocess.Popen([sys.executable, "-c", OTHER, store], stdin=subprocess.PIPE)
+    try:
+        dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=0, world_size=2)
+        yield
+        dist.destroy_process_group()
+    finally:
+        other.communicate()
+
+
+def test_what_the_others_could_not_do_too_is_refused_before_they_train(make_session, met_another):
+    session = make_session(val=coflect.data.synthetic(n=64))
+    with pytest.raises(ValueError, match="samples cannot be added while several processes train"):
+        session.add(np.zeros((3, 32, 32), np.float32), 1)
+    with pytest.raises(ValueError, match="layers cannot be frozen or freed while several"):
+        session.set(freeze="0")
+    with pytest.raises(RuntimeError, match=r"refit\(\) is of one process"):
+        session.refit()
+    assert not (session.run.path / "added").exists()
+    assert not session.ledger.interventions
+    assert session._backend.num_train == 256
+    assert session.set(lr=0.1).understood == "lr 0.001 -> 0.1"
 
 
 def test_a_wrapped_model_is_trained_through_its_wrapper_and_kept_without(make_session, met):
