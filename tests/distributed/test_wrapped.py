@@ -101,10 +101,21 @@ def test_a_batch_of_which_all_is_left_out_takes_part_in_the_step(make_session, m
     backend.set_labels(dict.fromkeys(batch.indices.tolist()))
     passes = []
     wrapped.register_forward_hook(lambda *_: passes.append(1))
-    assert len(backend.train_step(batch).indices) == 0
-    assert passes == [1]
-    gradients = [weight.grad for weight in backend.model.parameters()]
-    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    odd = batch._replace(inputs=batch.inputs * float("nan"))  # they may be left out for that
+    for given in (batch, odd):
+        output = backend.train_step(given)
+        assert [len(output.indices), len(output.targets), *output.logits.shape] == [0, 0, 0, 4]
+        gradients = [weight.grad for weight in backend.model.parameters()]
+        assert all(gradient is not None and not gradient.any() for gradient in gradients)
+    assert passes == [1, 1]
+    assert backend.model[1].running_mean.isfinite().all()
+    # The batch of another process makes the gradient NaN in all: none takes the step.
+    before = [weight.detach().clone() for weight in backend.model.parameters()]
+    backend.model[0].weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(NonFiniteLossError, match="by the batch of another process") as raised:
+        backend.train_step(batch)
+    assert raised.value.elsewhere
+    assert all(torch.equal(a, b) for a, b in zip(before, backend.model.parameters(), strict=True))
 
 
 def test_what_weights_spread_over_processes_cannot_do_is_refused(make_session, met):

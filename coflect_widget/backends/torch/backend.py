@@ -196,11 +196,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             whole, batch = batch, as_judged(batch, self._judged)
             # A person has left out all of them, or all but one, which many a model cannot take.
             if len(batch.indices) < min(2, len(whole.indices)):
-                if self._wrapper is not None:  # the step is of all processes
-                    self.optimizer.zero_grad(set_to_none=True)
-                    self._step(self._forward(whole.inputs).sum() * 0)
-                nothing = torch.zeros(0, self.num_classes)
-                return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
+                return self._step_of_none(whole)
         if not self.model.training:  # after an evaluation, here or in another cell
             self._frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
@@ -231,6 +227,23 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
         return self._output(batch.indices, logits, seen.targets, task_loss, extra)
 
+    def _step_of_none(self, whole: Batch) -> StepOutput:
+        """A step that is counted, and in which this process learns nothing of the batch."""
+        if self._wrapper is None:
+            self._step_schedule()
+        else:  # the step is of all processes
+            if not self.model.training:
+                self._frozen.train(self.model)
+            self.optimizer.zero_grad(set_to_none=True)
+            with self._autocast():  # 0 times NaN, of a sample that was left out for it, is NaN
+                logits = self._forward(whole.inputs.nan_to_num(0.0, 0.0, 0.0))
+            nothing = logits.sum() * 0
+            found = nothing.item() if self._on_cpu else None
+            self._step(nothing, partial(self._check_all, found, whole, logits))
+        logits = torch.zeros(0, self._outputs, device=self._device)
+        loss = torch.zeros((), device=self._device)
+        return self._output(whole.indices[:0], logits, whole.targets[:0], loss, None)
+
     def _step(self, total: torch.Tensor, check: Callable[[], None] | None = None) -> None:
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
@@ -241,6 +254,9 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        self._step_schedule()
+
+    def _step_schedule(self) -> None:
         if self._each_batch is not None:
             with self.knobs.values.beneath():
                 self._each_batch.step()
