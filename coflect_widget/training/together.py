@@ -28,7 +28,7 @@ Validation = dict[str, float]
 def several(loop: Any) -> bool:
     """Whether several processes train the model of a `loop.TrainingLoop`.
 
-    True before they do, too, once they have met: what is done by then, all of them do as they begin.
+    True before they do, too, once they have met: what is done then, all do as they begin.
     """
     return loop.together is not None or bool(loop.backend.several)
 

@@ -20,7 +20,7 @@ def emulated(monkeypatch):
     """A GPU that has bfloat16 by emulation alone, as all before Ampere."""
     asked = []
 
-    def is_bf16_supported(including_emulation=True):  # noqa: FBT002 - as torch has it
+    def is_bf16_supported(including_emulation=True):
         return including_emulation
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)

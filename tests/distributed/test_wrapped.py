@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 import coflect_widget as coflect
 from coflect_widget.backends.base import NonFiniteLossError
@@ -76,6 +77,35 @@ def test_a_wrapped_model_is_trained_through_its_wrapper_and_kept_without(make_se
     assert session.metrics["guidance_loss"] >= 0
     weights = session.run.checkpoints.last.facts["weights"]
     assert set(weights) == set(tiny_cnn().state_dict())
+
+
+class Checkpointed(torch.nn.Module):
+    """While it trains, its layers are computed again in the backward pass."""
+
+    def __init__(self, *, reentrant):
+        super().__init__()
+        self.stem, self.rest = torch.nn.Conv2d(3, 3, 1), tiny_cnn()
+        self.reentrant = reentrant
+
+    def forward(self, x):
+        x = self.stem(x)
+        if not self.training:
+            return self.rest(x)
+        return checkpoint(self.rest, x, use_reentrant=self.reentrant)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_term_that_would_set_off_the_wrapper_too_early_lapses(make_session, met, reentrant):
+    wrapped = DistributedDataParallel(Checkpointed(reentrant=reentrant))
+    quiet = {"xai_every": 10**6, "guidance": {"effect_after": 0}, "forecast": {"probes": 0}}
+    session = make_session(model=wrapped, batch_size=128, config=quiet)
+    backend, backward = session._parts.backend, []
+    wrapped.module.rest[0].weight.register_post_accumulate_grad_hook(backward.append)
+    session.feedback(sample=3, look=(0.2, 0.2, 0.6, 0.6))
+    for batch in backend.train_batches(0):
+        backend.train_step(batch)
+    assert len(backward) == 2  # one in each step
+    assert [("use_reentrant=False" in lapse.why) for lapse in backend.lapses] == [True] * reentrant
 
 
 def test_a_gradient_that_is_not_finite_changes_no_weight(make_session, met):
