@@ -105,7 +105,9 @@ def test_a_term_that_would_set_off_the_wrapper_too_early_lapses(make_session, me
     for batch in backend.train_batches(0):
         backend.train_step(batch)
     assert len(backward) == 2  # one in each step
-    assert [("use_reentrant=False" in lapse.why) for lapse in backend.lapses] == [True] * reentrant
+    why = [lapse.why for lapse in backend.lapses]
+    assert len(why) == reentrant
+    assert all("where several processes train, only" in each for each in why)
 
 
 def test_a_gradient_that_is_not_finite_changes_no_weight(make_session, met):

@@ -39,9 +39,9 @@ from coflect_widget.backends.torch.ranks import several
 #: it shrinks, down to 1, where large ones do not fit.
 HALF_SCALE, SHRINK = 1024.0, 4.0
 
-_NOT_REENTRANT = (
-    "Where several processes train, no other way is left: use_reentrant=False lets checkpointed "
-    "layers be guided."
+_TOGETHER = (
+    "where several processes train, only what torch.autograd.grad differentiates is guided, as "
+    "checkpointed layers are with use_reentrant=False; it says: "
 )
 
 ReadRows = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
@@ -167,7 +167,7 @@ class TorchGuided(TorchGradients):
                 except RuntimeError as error:
                     # A whole backward pass would set off what averages the gradients, too early.
                     if self._wrapped or several():
-                        raise RuntimeError(f"{error} {_NOT_REENTRANT}") from error
+                        raise RuntimeError(f"{_TOGETHER}{error}") from error
             checked = accumulate(term(), parameters, scale)
             self._whole = True
             return checked

@@ -37,7 +37,7 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def scaler_for(kind: torch.dtype | None, device: torch.device) -> torch.amp.GradScaler | None:
