@@ -152,7 +152,8 @@ class Config(Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     #: "cpu", "cuda", "cuda:1", "mps"; None takes the fastest present
     device: str | None = None
-    #: None switches it on where the device has it (CUDA)
+    #: None switches it on where the device has it (CUDA), but not for regression: 16 bits would
+    #: round the values to three digits
     mixed_precision: bool | None = None
     #: steps between two records of training metrics
     log_every: Steps = 10

@@ -46,6 +46,7 @@ class BackendDefaults:
     shares_optimizer: bool = False
     losses_of_output: Any = None
     follows: Any = False
+    several: Any = False
 
     @cached_property
     def warnings(self) -> list[str]:

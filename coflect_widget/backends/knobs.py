@@ -169,14 +169,18 @@ class OptimizerValues:
         return [moved(*each) for each in zip(natural, written, now, strict=True)]
 
     def plan(self, turns: Sequence[KnobTurn]) -> dict[str, Values]:
-        """What these turns would make of each value; raises ValueError where one cannot be."""
+        """What these turns would make of each value; raises ValueError where one cannot be.
+
+        A value that a schedule has brought to 0 stays there under each turn, and is allowed to.
+        """
         names = dict.fromkeys([*(turn.name for turn in turns), *self._turns])
         planned = {}
         for name in names:
             mine = [turn for turn in turns if turn.name == name]
-            planned[name] = fold(self.natural(name), mine)
-            if mine:
-                for value in planned[name]:
+            natural = self.natural(name)
+            planned[name] = fold(natural, mine)
+            for value, alone in zip(planned[name], natural, strict=True):
+                if mine and alone:
                     check_value(name, value)
         return planned
 

@@ -363,7 +363,7 @@ class Forecaster(Closing):
         taken, rows, history = self.store.update_many(seen.by_step, seen.found, None, steps)
         scale = np.repeat(taken.scale.astype(np.float32), seen.lengths)
         self.foresight.update(rows, scale, history)
-        self._metrics.also(taken, seen.losses, seen.guidance)
+        self._metrics.also(taken, seen.lengths, seen.losses, seen.guidance)
 
     def _metrics_of(self, items: list[Item], taken: ManyStats) -> None:
         outputs = [item[3] for item in items]
@@ -383,6 +383,7 @@ class Forecaster(Closing):
         done = self._metrics.add(
             np.array([step for _, step, _, _ in items]),
             items[-1][2],
+            samples=np.array([len(output.indices) for output in outputs]),
             rows=taken.rows,
             loss=loss,
             accuracy=taken.accuracy,

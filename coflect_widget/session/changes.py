@@ -70,7 +70,8 @@ class Changes(Held):
         Raises
         ------
         ValueError
-            If they do not fit, or the data cannot grow; nothing has changed then.
+            If they do not fit, the data cannot grow, or several processes train; nothing has
+            changed then.
         """
         return self._wait_for(self._led().data.add(x, y), 60, "add()")
 

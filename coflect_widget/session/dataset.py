@@ -31,6 +31,7 @@ from coflect_widget.tasks.base import Task
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
+from coflect_widget.training.together import several
 
 #: Samples that a sentence names.
 NAMED = 8
@@ -116,9 +117,16 @@ class DataChanges:
         Raises
         ------
         ValueError
-            If the data cannot grow, or the samples do not fit; nothing has changed then.
+            If the data cannot grow, the samples do not fit, or several processes train; nothing
+            has changed then.
         """
         self._check_loop("add")
+        if several(self._loop):
+            raise ValueError(
+                "samples cannot be added while several processes train: the others have data sets "
+                "of their own, which stay as they are; add them to the data in the script, before "
+                "the Session is made in each process"
+            )
         inputs, targets = self._backend.rows_to_add(x, y)
         if self._task.labelled:
             for label in targets.tolist():

@@ -92,6 +92,7 @@ def write_branch(
         entries=(*at_fork.entries, *added),
         coming=[],
         open_effects=[],
+        knobs={**at_fork.knobs, "size": trained.batch_size, "knobs": trained.knobs},
     )
     contents, aliases, more = copied.contents()
     tree = {

@@ -25,6 +25,7 @@ from coflect_widget.studies.knob_effect import KnobWatch
 from coflect_widget.training.controls import Controls
 from coflect_widget.training.loop import TrainingLoop
 from coflect_widget.training.own_loop import OwnLoop
+from coflect_widget.training.together import several
 
 
 class KnobBoard:
@@ -119,7 +120,7 @@ class KnobBoard:
         self._check_loop(knobs)
         members = self._backend.members
         samples = self._backend.num_train if members is None else len(members)
-        in_force = self._in_force()
+        in_force = self.in_force()
         turns: list[KnobTurn] = []
         for knob in knobs:
             size = batch_size_under([*in_force, *turns], self._first_size)
@@ -128,7 +129,7 @@ class KnobBoard:
         return turns
 
     def _check_loop(self, knobs: Sequence[KnobInput]) -> None:
-        if self._loop.together is not None and any(knob.name in LAYERS for knob in knobs):
+        if several(self._loop) and any(knob.name in LAYERS for knob in knobs):
             raise ValueError(
                 "layers cannot be frozen or freed while several processes train: what averages "
                 "their gradients waits for each weight that was trained as it was made; set "
@@ -148,7 +149,8 @@ class KnobBoard:
                     "does not know; pass it, Session(..., optimizer=optimizer)"
                 )
 
-    def _in_force(self, without: str = "") -> list[KnobTurn]:
+    def in_force(self, without: str = "") -> list[KnobTurn]:
+        """The turns that are, oldest first, but those of one intervention."""
         entries = self._steering.ledger.taken
         return [
             turn
@@ -173,7 +175,7 @@ class KnobBoard:
         """Go on from what `kept` gave; the ledger, the optimizer and the loop's place are back."""
         known = self._known()
         if known is not None and kept["knobs"] is not None:
-            known.take(self._in_force(), kept["knobs"])
+            known.take(self.in_force(), kept["knobs"])
         self._first_size, self._next_size = int(kept["first_size"]), int(kept["next_size"])
         self._backend.batch_size = int(kept["size"])
         if self._waits:
@@ -181,7 +183,7 @@ class KnobBoard:
 
     def replay(self) -> None:
         """Have in force what the ledger has, once more and without a record; at a step boundary."""
-        self._put(self._in_force())
+        self._put(self.in_force())
 
     # --- at a step boundary ----------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class KnobBoard:
         assert known is not None  # noqa: S101 - narrows the type; `_turns` has raised
         schedules = {turn.name: known.scheduled(turn.name) for turn in turns if not turn.layers}
         self._before_knob()
-        self._put([*self._in_force(), *turns])
+        self._put([*self.in_force(), *turns])
         step = self._loop.step
         text = understood(turns, schedules)
         if any(turn.name == "batch_size" for turn in turns) and self._waits:
@@ -217,7 +219,7 @@ class KnobBoard:
     def _undo(self, intervention: str, recorded: Future[Intervention]) -> None:
         if not self._steering.ledger[intervention].undone:
             self._before_knob()
-            self._put(self._in_force(without=intervention))  # first what can fail
+            self._put(self.in_force(without=intervention))  # first what can fail
         entry = self._steering.ledger.undo(intervention)
         self.watch.undone(intervention, self._loop.step)
         self._steering.effects.undone(intervention, self._loop.step)

@@ -7,6 +7,7 @@ from typing import Any
 from coflect_widget import events
 from coflect_widget.guidance.ledger import Intervention
 from coflect_widget.session.held import Held
+from coflect_widget.training.together import several
 
 #: Seconds that a checkpoint may take to be on disk.
 DISK = 600.0
@@ -56,8 +57,8 @@ class Mends(Held):
                     "refit() writes the last layer, and this session trains; stop() it or wait() "
                     "for it first: train() without arguments goes on after"
                 )
-            if parts.loop.together is not None:
-                raise RuntimeError("refit() is of one process, and several have trained this model")
+            if several(parts.loop):
+                raise RuntimeError("refit() is of one process, and several train this model")
             parts.busy = "refit() fits the last layer; wait for it"
         try:
             entry = parts.refits.refit(

@@ -172,7 +172,10 @@ class Proving:
             parts: Parts = lab._parts
             self._reach(parts, wanted.before)
             before = parts.steering.ledger.state()
-            forked = fork_of(parts.backend, before, parts.loop.place(), parts.loop.at_epoch)
+            forked = fork_of(
+                parts.backend, before, parts.knobs.in_force(), parts.loop.place(),
+                parts.loop.at_epoch,
+            )  # fmt: skip
             self._at_fork = parts.keeping.copy({})
             self._keeps: list[events.Branch] = []
             self._replaces = True

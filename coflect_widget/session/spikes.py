@@ -51,15 +51,18 @@ class Spikes:
         self, items: Sequence[tuple[int, int, int, StepOutput]], losses: NDArray[np.float64]
     ) -> None:
         """Steps were taken in, with these losses (S,)."""
-        for place, usual in self._watch.add(losses):
-            _, step, epoch, output = items[place]
-            rows, values = self._carriers(output, float(losses[place]), usual[1])
+        # A step whose samples a person has left out has no loss.
+        trained = np.flatnonzero([len(output.indices) > 0 for *_, output in items])
+        for at, usual in self._watch.add(losses[trained]):
+            _, step, epoch, output = items[trained[at]]
+            loss = float(losses[trained[at]])
+            rows, values = self._carriers(output, loss, usual[1])
             spike = Spike(
-                loss=float(losses[place]),
+                loss=loss,
                 usual=usual,
                 index=output.indices[rows].tolist(),
                 value=[finite(float(value)) for value in values],
-                text=_sentence(float(losses[place]), usual, output.indices[rows], values),
+                text=_sentence(loss, usual, output.indices[rows], values),
             )
             self._since = step
             self._tell.at(step, epoch, spike)

@@ -11,6 +11,7 @@ import numpy as np
 
 from coflect_widget.backends.base import NonFiniteLossError
 from coflect_widget.backends.state import TrainingState
+from coflect_widget.events import KnobTurn
 from coflect_widget.guidance.state import GuidanceState
 
 
@@ -32,6 +33,11 @@ class Trained:
         At its end, before the validation that only measures it; None where it was not wanted.
     validated : tuple of (steps, epochs, mapping)
         The validations of epochs' ends, each after so many steps of the branch.
+    batch_size : int
+        At its end.
+    knobs : mapping or None
+        What its knobs keep beside the turns in force, as `Knobs.kept` gives it; None where `state`
+        is, or the backend has none.
     """
 
     validation: Mapping[str, float]
@@ -39,6 +45,8 @@ class Trained:
     batch: int
     state: TrainingState | None
     validated: tuple[tuple[int, int, Mapping[str, float]], ...]
+    batch_size: int
+    knobs: Mapping[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -53,6 +61,10 @@ class Fork:
         Copied at the boundary.
     guidance : GuidanceState
         In force there.
+    turns : sequence of KnobTurn
+        In force there and in each branch.
+    knobs : mapping or None
+        What the knobs keep beside these; None where the backend has none.
     epoch, batch : int
         Epochs completed, and batches that the present one has had.
     changes : sequence of callable ()
@@ -62,6 +74,8 @@ class Fork:
     backend: Any
     state: TrainingState
     guidance: GuidanceState
+    turns: Sequence[KnobTurn]
+    knobs: Mapping[str, Any] | None
     epoch: int
     batch: int
     changes: Sequence[Callable[[], None]]
@@ -109,6 +123,8 @@ class Fork:
             random.seed(backend.seed)
             np.random.seed(backend.seed)  # noqa: NPY002 - the generator that users draw from
         backend.restore(self.state.weights, rest, self.guidance)
+        if self.knobs is not None:  # a schedule of the branch before has moved what is beneath
+            backend.knobs.take(self.turns, self.knobs)
         backend.begin()
         if guidance is not self.guidance:
             backend.set_guidance(guidance)
@@ -149,19 +165,28 @@ class Fork:
                 backend.end_epoch(validation)
                 epoch, batch = epoch + 1, 0
                 validated.append((done, epoch, validation))
-        state = _state(backend) if keep else None
+        state, knobs = (_state(backend), _knobs(backend)) if keep else (None, None)
         if batch:  # an epoch that ended with the last step is validated already
             validation = backend.evaluate(_go_on) or {}
-        return Trained(validation, epoch, batch, state, tuple(validated))
+        size = int(backend.batch_size)
+        return Trained(validation, epoch, batch, state, tuple(validated), size, knobs)
 
 
-def fork_of(backend: Any, guidance: GuidanceState, place: Any, changes: Sequence[Any]) -> Fork:
+def fork_of(
+    backend: Any,
+    guidance: GuidanceState,
+    turns: Sequence[KnobTurn],
+    place: Any,
+    changes: Sequence[Any],
+) -> Fork:
     """A fork of a backend as it is now, at a step boundary."""
     members = backend.members
     return Fork(
         backend,
         _state(backend),
         guidance,
+        turns,
+        _knobs(backend),
         int(place["epoch"]),
         int(place["batch"]),
         changes,
@@ -177,6 +202,12 @@ def _state(backend: Any) -> TrainingState:
     if state.finish is not None:
         state.finish()
     return replace(state, finish=None)
+
+
+def _knobs(backend: Any) -> Mapping[str, Any] | None:
+    """What the backend's knobs keep; None where it has none."""
+    kept: Mapping[str, Any] | None = None if backend.knobs is None else backend.knobs.kept()
+    return kept
 
 
 def _go_on() -> bool:

@@ -39,6 +39,7 @@ class MetricWindows:
         steps: NDArray[np.int64],
         epoch: int,
         *,
+        samples: NDArray[np.int64],
         rows: NDArray[np.int64],
         loss: NDArray[np.float64],
         accuracy: NDArray[np.float64],
@@ -49,6 +50,8 @@ class MetricWindows:
         Parameters
         ----------
         steps : (S,) int64
+        samples : (S,) int64
+            Of each step; 0 of one whose samples a person has left out, which has no loss.
         rows : (S,) int64
             Samples behind `accuracy`; it weighs both means.
         loss, accuracy : (S,) float64
@@ -64,7 +67,7 @@ class MetricWindows:
         done = []
         windows = (steps - 1) // self.every
         starts = [0, *(np.flatnonzero(windows[1:] != windows[:-1]) + 1).tolist()]
-        weights = np.maximum(rows, 1)  # a step without a usable row still has a loss
+        weights = _weights(samples, rows)
         right = np.where(rows > 0, rows * accuracy, 0)
         sums = np.add.reduceat(
             np.stack([weights, weights * loss, rows, right]), starts, axis=1, dtype=np.float64
@@ -86,12 +89,16 @@ class MetricWindows:
             guided = [guidance[at] for at in range(first, last) if at in guidance]
             self._guided += len(guided)
             self._guidance += sum(guided)
-            if last_step % self.every == 0:
+            if last_step % self.every == 0 and (self._loss_rows or self._guided):
                 done.append(self._close())
         return done
 
     def also(
-        self, taken: ManyStats, loss: NDArray[np.float64], guidance: NDArray[np.float64]
+        self,
+        taken: ManyStats,
+        samples: NDArray[np.int64],
+        loss: NDArray[np.float64],
+        guidance: NDArray[np.float64],
     ) -> None:
         """Take steps of another process into the window that is open.
 
@@ -100,10 +107,12 @@ class MetricWindows:
         Parameters
         ----------
         taken : ManyStats of S steps
+        samples : (S,) int64
+            See `add`.
         loss, guidance : (S,) float64
             NaN where a step had no guidance loss.
         """
-        rows, weights = taken.rows, np.maximum(taken.rows, 1)
+        rows, weights = taken.rows, _weights(samples, taken.rows)
         self._loss_rows += float(weights.sum())
         self._loss += float((weights * loss).sum())
         self._rows += float(rows.sum())
@@ -121,7 +130,7 @@ class MetricWindows:
 
     def _close(self) -> tuple[dict[str, float], int, int]:
         values = {
-            "loss": self._loss / self._loss_rows,
+            "loss": self._loss / self._loss_rows if self._loss_rows else math.nan,
             "accuracy": self._right / self._rows if self._rows else math.nan,
         }
         if self._guided:
@@ -129,3 +138,8 @@ class MetricWindows:
         closed = (values, (self._window + 1) * self.every, self._epoch)
         self._clear()
         return closed
+
+
+def _weights(samples: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What the loss of each step weighs: a step without a usable row still has one."""
+    return np.where(samples > 0, np.maximum(rows, 1), 0)

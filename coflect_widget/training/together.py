@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from coflect_widget.distributed.group import Fault, Group, RankFailedError
 from coflect_widget.distributed.orders import Act, Order
@@ -23,6 +23,14 @@ PULSE = 1.0
 KNOWN, WHY = 10.0, 3.0
 
 Validation = dict[str, float]
+
+
+def several(loop: Any) -> bool:
+    """Whether several processes train the model of a `loop.TrainingLoop`.
+
+    True before they do, too, once they have met: what is done then, all do as they begin.
+    """
+    return loop.together is not None or bool(loop.backend.several)
 
 
 class Place(Protocol):

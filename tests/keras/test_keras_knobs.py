@@ -191,6 +191,17 @@ def test_samples_are_added_and_taken_back(make_session, shapes):
     assert store.target[5] == 1
 
 
+def test_a_batch_of_which_all_is_left_out_weighs_nothing(make_session, shapes):
+    data = shapes.images.transpose(0, 2, 3, 1), shapes.labels
+    backend = make_session(compiled(sequential(), optimizer=sgd()), data=data)._backend
+    batch = next(iter(backend.train_batches(0)))
+    rows = batch.indices.tolist()
+    for left_out, shown in ((rows[1:], len(rows)), (rows, 0)):
+        backend.set_labels(dict.fromkeys(left_out))
+        output = backend.train_step(batch)
+        assert {len(output.indices), len(output.targets), len(output.logits)} == {shown}
+
+
 def test_data_that_are_drawn_anew_take_no_more_samples(make_session, shapes):
     images = shapes.images.transpose(0, 2, 3, 1)
     data = tf.data.Dataset.from_tensor_slices((images, shapes.labels))

@@ -98,6 +98,29 @@ def test_a_sample_that_is_left_out_is_trained_on_no_more(make_session):
     assert (session._parts.forecaster.store.last_seen > at + STEPS).all()
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_batch_of_which_nothing_is_left_weighs_nothing(make_session, kept):
+    def cycle(optimizer):
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=5 * STEPS)
+
+    session = held(make_session, scheduler=cycle, config={"log_every": 1})
+    session.step("epoch")
+    at, before = session.metrics["step"], session._backend.scheduler.last_epoch
+    order = session._backend.order(session.metrics["epoch"])
+    session.drop(order[: 3 * 32 - kept])  # all of two batches, and all or all but one of another
+    session.step("epoch")
+    session._parts.forecaster.drain(30)
+    assert session._parts.forecaster.failures == 0
+    assert session._backend.scheduler.last_epoch == before + STEPS  # by batches, as it would be
+    session.stop()
+    session._parts.stream.flush()
+    told = [event.step for event, _ in session.run.iter_metrics() if event.split == "train"]
+    assert [step - at for step in told if step > at] == list(range(4, STEPS + 1))
+    assert session._parts.forecaster.store.last_seen[order[: 3 * 32]].max() <= at
+    last = session._backend.train_step(next(iter(session._backend.train_batches(1))))
+    assert len(last.indices) == len(last.targets) == len(last.logits)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [

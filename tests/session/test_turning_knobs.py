@@ -280,3 +280,37 @@ def test_a_run_that_goes_on_has_its_knobs_and_can_undo_them(make_session):
     assert session._backend.batch_size == 64
     assert all(p.requires_grad for p in session._backend.model.parameters())
     assert session._backend.model[1].training
+
+
+def ends_at_nothing(optimizer):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+
+
+def test_a_schedule_that_ends_at_0_ends_neither_resuming_nor_other_knobs(make_session):
+    session = make_session(optimizer=sgd, scheduler=ends_at_nothing, batch_size=64)
+    slower = session.set(lr=0.05)
+    session.train(epochs=4)
+    assert session.wait(240)
+    group = session._backend.optimizer.param_groups[0]
+    assert group["lr"] == 0
+    decay = session.set(weight_decay=0.5)
+    session.undo(session.set(momentum=0.5))
+    assert (group["weight_decay"], group["momentum"]) == (0.5, 0.9)
+    with pytest.raises(ValueError, match="gives lr 0 at this step"):
+        session.set(lr=0.1)
+    session.checkpoint()
+    session.close()
+    more = {"optimizer": sgd, "scheduler": ends_at_nothing, "batch_size": 64}
+    resumed = make_session(resume=session.run, **more)
+    group = resumed._backend.optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0, 0.5)
+    resumed.train(epochs=1)
+    assert resumed.wait(240)
+    # The curve comes back from 0, and the rate is half of what it gives.
+    natural = resumed._backend.knobs.natural("lr")[0]
+    assert natural > 0
+    assert group["lr"] == pytest.approx(natural / 2)
+    resumed.undo(slower.id)
+    assert group["lr"] == natural
+    resumed.undo(decay.id)
+    assert group["weight_decay"] == 1e-3

@@ -115,9 +115,10 @@ def test_a_placebo_is_as_large_and_elsewhere(kind, x, roi):
 
 
 def cheat(folder, **more):
+    more.setdefault("optimizer", lambda p: torch.optim.Adam(p, 3e-3))
     return coflect.Session(
         tiny_cnn(2), cheating(192, 1), cheating(96, 2, planted=False), run_dir=folder,
-        batch_size=24, optimizer=lambda p: torch.optim.Adam(p, 3e-3),
+        batch_size=24,
         config={"attribution": {"budget": 0}, "guidance": {"effect_after": 0}}, **more,
     )  # fmt: skip
 
@@ -179,6 +180,41 @@ def test_branches_are_equal_where_nothing_differs(tmp_path, capsys):
     with pytest.raises(Ended):  # by the session's end
         asked.result(300)
     assert coflect.open_run(session.run.path).events("proving")[-1].data.over
+
+
+def test_branches_under_knobs_are_trained_as_the_run_is_and_gone_on_with(tmp_path):
+    scheduled = {
+        "optimizer": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+        "scheduler": lambda o: torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
+    }
+    with cheat(tmp_path, **scheduled) as session:
+        session.train(steps=6)
+        assert session.wait(240)
+        session.set(lr=0.05, batch_size=12)  # the size from the next epoch on, in two steps
+        null = session.feedback(sample=0, ignore=SQUARE, strength=0.0)
+        session.train(steps=6)
+        assert session.wait(240)
+        backend, here = session._backend, state_of(session)
+
+        def rates():
+            return backend.learning_rate(), *backend.knobs.natural("lr"), backend.batch_size
+
+        assert rates() == (0.025, 0.05, 12)
+        proof = session.prove(null, steps=6, seeds=2, say=lambda text: None)
+        for branch in proof.branches:  # at the rates of the first, though a schedule moved them
+            assert branch.model_copy(update={"name": "untreated"}) == proof.branches[0]
+        session.train(steps=14)
+        assert session.wait(240)
+        ahead, there = state_of(session), rates()
+        assert there == (0.0125, 0.025, 12)
+        for branch in ("treated", "placebo"):
+            session.keep(null, branch)
+            assert rates() == (0.025, 0.05, 12)
+            assert equal(state_of(session), here)
+        session.train(steps=14)
+        assert session.wait(240)
+        assert rates() == there
+        assert equal(state_of(session), ahead)
 
 
 @pytest.mark.slow

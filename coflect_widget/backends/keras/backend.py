@@ -253,6 +253,8 @@ class KerasBackend(Exports, KeepsState, Meanings):
         if not bool(finite):
             batch = Batch(indices, np.asarray(inputs), labels)
             raise NonFiniteLossError(f"the loss is {float(loss)}", batch, logits)
+        if self._judged.any and not np.any(np.asarray(weights)):  # all of it is left out
+            indices, labels, logits = indices[:0], labels[:0], logits[:0]
         return StepOutput(
             indices=indices, targets=labels, logits=logits, loss=loss, guidance_loss=extra
         )

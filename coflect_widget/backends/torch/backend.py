@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from coflect_widget.backends.torch.outputs import (
     note_width,
 )
 from coflect_widget.backends.torch.portable import Exports
+from coflect_widget.backends.torch.precision import autocast, half_type, scaler_for
 from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
@@ -150,12 +151,9 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
         self._each_batch, self._unit_known = schedule_of_batches(
             self.scheduler, config.schedule_unit, self.steps_per_epoch, self.warnings
         )
-        self._amp = config.mixed_precision
-        if self._amp is None:
-            self._amp = self._device.type == "cuda"
-        half = self._device.type == "cuda" and not torch.cuda.is_bf16_supported()
-        self._amp_type = torch.float16 if half else torch.bfloat16
-        self._scaler = torch.amp.GradScaler("cuda") if self._amp and half else None
+        values = self.regression and self.task is None
+        self._half = half_type(config.mixed_precision, self._device, values=values)
+        self._scaler = scaler_for(self._half, self._device)
         self._outputs_known = loss is None  # or a loss of the user's has missed none
         self._on_cpu = self._device.type == "cpu"
         self._looks_left = 8  # at targets (B, classes) of a loop of the user's own
@@ -198,18 +196,14 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             whole, batch = batch, as_judged(batch, self._judged)
             # A person has left out all of them, or all but one, which many a model cannot take.
             if len(batch.indices) < min(2, len(whole.indices)):
-                if self._wrapper is not None:  # the step is of all processes
-                    self.optimizer.zero_grad(set_to_none=True)
-                    self._step(self._forward(whole.inputs).sum() * 0)
-                nothing = torch.zeros(0, self.num_classes)
-                return StepOutput(batch.indices, batch.targets, nothing, torch.zeros(()), None)
+                return self._step_of_none(whole)
         if not self.model.training:  # after an evaluation, here or in another cell
             self._frozen.train(self.model)
         self.optimizer.zero_grad(set_to_none=True)
         extra: torch.Tensor | None = None
         found: float | None = None
         seen = batch  # or what guidance makes of it
-        if self._amp or self.guiding is not None:
+        if self._half is not None or self.guiding is not None:
             with self._autocast():
                 if self.guiding is not None:
                     logits, seen, task_loss, extra = self._guided(batch)
@@ -233,6 +227,23 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             return StepOutput(batch.indices, batch.targets, logits.data, found, None)
         return self._output(batch.indices, logits, seen.targets, task_loss, extra)
 
+    def _step_of_none(self, whole: Batch) -> StepOutput:
+        """A step that is counted, and in which this process learns nothing of the batch."""
+        if self._wrapper is None:
+            self._step_schedule()
+        else:  # the step is of all processes
+            if not self.model.training:
+                self._frozen.train(self.model)
+            self.optimizer.zero_grad(set_to_none=True)
+            with self._autocast():  # 0 times NaN, of a sample that was left out for it, is NaN
+                logits = self._forward(whole.inputs.nan_to_num(0.0, 0.0, 0.0))
+            nothing = logits.sum() * 0
+            found = nothing.item() if self._on_cpu else None
+            self._step(nothing, partial(self._check_all, found, whole, logits))
+        logits = torch.zeros(0, self._outputs, device=self._device)
+        loss = torch.zeros((), device=self._device)
+        return self._output(whole.indices[:0], logits, whole.targets[:0], loss, None)
+
     def _step(self, total: torch.Tensor, check: Callable[[], None] | None = None) -> None:
         if self._scaler is None:
             total.backward()  # type: ignore[no-untyped-call]
@@ -243,6 +254,9 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             self._scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        self._step_schedule()
+
+    def _step_schedule(self) -> None:
         if self._each_batch is not None:
             with self.knobs.values.beneath():
                 self._each_batch.step()
@@ -403,9 +417,4 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
         return structure(self.model)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if not self._amp:
-            return nullcontext()
-        return cast(
-            "AbstractContextManager[Any]",
-            torch.autocast(self._device.type, dtype=self._amp_type),
-        )
+        return autocast(self._half, self._device)

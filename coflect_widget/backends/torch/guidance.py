@@ -33,10 +33,16 @@ from coflect_widget.backends.torch.quiet import (
     quiet,
     refresh_statistics,
 )
+from coflect_widget.backends.torch.ranks import several
 
 #: Factor on a term before its backward pass in float16, so that small gradients do not vanish;
 #: it shrinks, down to 1, where large ones do not fit.
 HALF_SCALE, SHRINK = 1024.0, 4.0
+
+_TOGETHER = (
+    "where several processes train, only what torch.autograd.grad differentiates is guided, as "
+    "checkpointed layers are with use_reentrant=False; it says: "
+)
 
 ReadRows = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
 
@@ -53,6 +59,8 @@ class TorchGuided(TorchGradients):
     device : str or torch.device
     ops : differentiable.Ops, optional
         How logits and targets make a loss.
+    wrapped : bool
+        Whether the model is in a wrapper that averages gradients over processes.
     """
 
     def __init__(
@@ -61,6 +69,8 @@ class TorchGuided(TorchGradients):
         read_rows: ReadRows,
         device: str | torch.device = "cpu",
         ops: Any = None,
+        *,
+        wrapped: bool = False,
     ) -> None:
         super().__init__(model)
         self.placed = False
@@ -68,6 +78,7 @@ class TorchGuided(TorchGradients):
         self.read_rows = read_rows
         self._device = torch.device(device)
         self.looks = self._device.type == "cpu"
+        self._wrapped = wrapped
         self._whole = False  # whether only a whole backward pass gives a gradient
         self._scale = HALF_SCALE
 
@@ -153,8 +164,10 @@ class TorchGuided(TorchGradients):
                 value = term()
                 try:
                     return differentiate(value, parameters, scale)
-                except RuntimeError:
-                    pass
+                except RuntimeError as error:
+                    # A whole backward pass would set off what averages the gradients, too early.
+                    if self._wrapped or several():
+                        raise RuntimeError(f"{_TOGETHER}{error}") from error
             checked = accumulate(term(), parameters, scale)
             self._whole = True
             return checked

@@ -31,6 +31,7 @@ class Meanings(SourcedBackend):
     model: Any
     regression: bool
     _device: torch.device
+    _wrapper: torch.nn.Module | None
 
     def find_task(
         self,
@@ -83,7 +84,8 @@ class Meanings(SourcedBackend):
         return OfValues(TorchOps(), float(self.train_source.values().var(0).mean()))
 
     def guided(self) -> TorchGuided:
-        return TorchGuided(self.model, self.read_rows, self._device, self.ops())
+        wrapped = self._wrapper is not None
+        return TorchGuided(self.model, self.read_rows, self._device, self.ops(), wrapped=wrapped)
 
     def read_rows(self, indices: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of training samples."""

@@ -42,11 +42,14 @@ def follows() -> bool:
     return any(each.isdigit() and int(each) > 0 for each in told)
 
 
+def several() -> bool:
+    """Whether this process has met others, with which it trains."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def find_group() -> Group:
     """The processes of this training; all of them call it at the same place of the program."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() < 2:
-        return Alone()
-    return TorchGroup()
+    return TorchGroup() if several() else Alone()
 
 
 class TorchGroup:
@@ -175,6 +178,10 @@ class Ranked:
     @cached_property
     def follows(self) -> bool:  # noqa: D102 - as `Backend` has it
         return follows()
+
+    @property
+    def several(self) -> bool:  # noqa: D102 - as `Backend` has it
+        return several()
 
     def group(self) -> Group:  # noqa: D102 - as `Backend` has it
         self._check_whole()
