@@ -10,10 +10,11 @@ costs nothing: it is made anew when it is needed.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
+
+from coflect_widget.process.shell import shell_here
 
 _HARD = 2  # omp_pause_hard: give up the threads too
 
@@ -41,7 +42,6 @@ def release_helpers(*_: object) -> None:
 
 def release_after_each_cell() -> None:
     """In a notebook, give back what a cell has used when it ends; harmless the second time."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    shell = shell_here()
     if shell is not None:
         shell.events.register("post_run_cell", release_helpers)

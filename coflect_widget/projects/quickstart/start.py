@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from coflect_widget.process.shell import shell_here
 from coflect_widget.projects.quickstart.asking.terminal import decided, proposed, refuse, typed
 from coflect_widget.projects.quickstart.building import build
 from coflect_widget.projects.quickstart.deciding import Choices, Question, decide
@@ -111,8 +112,7 @@ def _names(leave_out: Sequence[str]) -> tuple[str, ...]:
 
 def _in_notebook() -> bool:
     """Whether a cell shows widgets."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
+    shell = shell_here()
     return shell is not None and hasattr(shell, "kernel")
 
 
