@@ -43,6 +43,13 @@ def test_the_column_tells_what_a_comma_is(cells, read, marks):
     assert marks_of(cells)[0] == marks
 
 
+def test_one_mistyped_cell_makes_no_column_decimal():
+    cells = objects(["1,234", "56,789", "1,234,567", "980"] * 25 + ["12,5"])
+    assert numbers(cells)[:4].tolist() == [1234, 56789, 1234567, 980]
+    assert np.isnan(numbers(cells)[-1])
+    assert marks_of(cells)[0] == ".,"
+
+
 def test_what_was_taken_is_said_where_it_is_in_doubt():
     found = column_of("paid", objects(["1,234", "5,678", "7,001"]))
     assert "'1,234' is 1234. Where they are decimal, write 1.234." in found.doubt

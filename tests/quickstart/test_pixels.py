@@ -61,6 +61,32 @@ def test_deep_shades_of_grey_are_scaled_in_files_and_requests(tmp_path, values, 
     assert np.allclose(inputs.transform(asked), x[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("top", "white", "kind"),
+    [(255, 255, np.int32), (4_000, 4_095, np.uint16), (1, 1, np.int32), (1.2, 255, np.float32)],
+)
+def test_white_is_that_of_the_training_pictures(tmp_path, top, white, kind):
+    light, dark = (Image.fromarray((SHADES * part).astype(kind)) for part in (top, top / 2))
+    sheet, columns = of_files(tmp_path, [light, dark, dark], "tiff")
+    inputs = KINDS["image"]()
+    inputs.fit(sheet, columns)
+    again = KINDS["image"].from_state(inputs.state())
+    x = again.transform(sheet)
+    for row, picture in zip(x, (light, dark, dark), strict=True):
+        assert np.abs(row[0] - np.asarray(picture, np.float32) / white).max() < 1e-3
+    asked = again.requested({"file": encoded(dark, "TIFF")})
+    assert np.allclose(again.transform(asked), x[1:2], atol=1e-5)
+
+
+def test_a_run_of_before_sees_shades_as_it_learned_them(tmp_path):
+    sheet, columns = of_files(tmp_path, [Image.fromarray((SHADES * 65_535).astype(np.uint16))] * 3)
+    inputs = KINDS["image"]()
+    inputs.fit(sheet, columns)
+    state = inputs.state()
+    del state["white"]
+    assert (KINDS["image"].from_state(state).transform(sheet)[0, 0, 1:] == 1).all()
+
+
 def test_deep_shades_among_coloured_pictures(tmp_path):
     grey = Image.fromarray((SHADES * 65_535).astype(np.uint16))
     sheet, columns = of_files(tmp_path, [Image.new("RGB", (28, 28), "red"), grey])

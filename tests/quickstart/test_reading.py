@@ -43,7 +43,8 @@ def test_first_rows_that_count_up_are_rows(tmp_path):
     said = [f"a sentence of its own about thing {k}" for k in range(40)]
     rows = [f"{k},{k % 3 + 1},{said[k]}" for k in range(40)]  # a number, a mark, a text
     classes = [f"{k % 4 + 1},{k % 4 + 2},{'ab'[k % 2]}" for k in range(40)]
-    for lines in (rows, classes):
+    gaps = [f"{'?' if k % 9 == 0 else k},{k % 4 + 1},{k % 4 + 2}" for k in range(40)]
+    for lines in (rows, classes, gaps):
         (tmp_path / "a.csv").write_text("\n".join(lines))
         assert len(look(tmp_path / "a.csv").sheet) == 40
     with pytest.raises(

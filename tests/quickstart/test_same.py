@@ -40,6 +40,7 @@ def test_names_that_are_the_same_are_one():
     assert different(["1.0", "1", "2"]) == ["1", "2"]
     assert different(["01", "1", "A"]) == ["01", "1", "A"]
     assert different(["true", "True"]) == ["True"]
+    assert different(["3.1", "3.10", "3.9", "dev"]) == ["3.1", "3.10", "3.9", "dev"]
 
 
 def test_class_numbers_are_the_same_however_they_are_written():

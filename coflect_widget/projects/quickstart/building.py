@@ -94,9 +94,11 @@ def build(
     coded = task.coded(cells_of(task, sheet, target))
     told_by = inputs.told_by(columns)
     equal = groups(sheet, told_by)
+    own = [c for c in decision.look.columns if c.name == target and c.name in sheet.cells]
+    chance = by_chance(equal, groups(sheet, [*told_by, *own]), told_by)
     split = divide(
         coded, equal, sheet.part,
-        classes=task.by_class, together=not by_chance(equal, told_by), seed=seed,
+        classes=task.by_class, together=not chance, seed=seed,
     )  # fmt: skip
     train = sheet.rows(split.train)
     if begin is None:

@@ -28,16 +28,25 @@ def groups(sheet: Sheet, columns: Sequence[Column]) -> NDArray[np.int64]:
     return np.array([seen.setdefault(key, len(seen)) for key in zip(*parts, strict=True)], np.int64)
 
 
-def by_chance(groups_: NDArray[np.int64], columns: Sequence[Column]) -> bool:
+def by_chance(
+    groups_: NDArray[np.int64], whole: NDArray[np.int64], columns: Sequence[Column]
+) -> bool:
     """Whether equal rows are different ones that look alike, and need not be kept together.
 
-    Measurements are not equal by chance; nor are rows of which each is there as often, as in a file
-    that was appended to itself.
+    Measurements are not equal by chance; nor are rows of which each is there as often with its
+    target, as in a file that was appended to itself. Of a design in which each combination was
+    tried as often the targets differ.
+
+    Parameters
+    ----------
+    groups_, whole : ndarray (N,)
+        Numbers of `groups`, without the target's column and with it.
+    columns : sequence of Column
+        Those of `groups_`.
     """
-    often = np.unique(groups_, return_counts=True)[1]
-    if len(often) > _BY_CHANCE * len(groups_) or not all(map(_of_few, columns)):
+    if len(np.unique(groups_)) > _BY_CHANCE * len(groups_) or not all(map(_of_few, columns)):
         return False
-    return bool(np.gcd.reduce(often) == 1)
+    return bool(np.gcd.reduce(np.unique(whole, return_counts=True)[1]) == 1)
 
 
 def _of_few(column: Column) -> bool:

@@ -31,13 +31,14 @@ _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 def marks_of(cells: Sequence[Any] | NDArray[Any]) -> tuple[str, str]:
     """Marks of a column (N,), and a cell that other marks would make another number of; or "".
 
-    A comma that cannot stand before thousands makes all commas decimal.
+    Commas that cannot stand before thousands make all commas decimal, unless more of them can
+    stand nowhere else.
     """
     if not any(isinstance(cell, str) and "," in cell for cell in cells):
         return "", ""
-    decimal = thousands = both = broken = False
+    both = broken = False
     unsure = dotted = ""
-    commas = dots = 0
+    decimal = thousands = commas = dots = 0
     for cell in cells:
         if not isinstance(cell, str):
             continue
@@ -48,15 +49,15 @@ def marks_of(cells: Sequence[Any] | NDArray[Any]) -> tuple[str, str]:
             if as_thousands and as_decimal:
                 unsure = unsure or text
             elif as_decimal:
-                decimal, both = True, both or "." in text
+                decimal, both = decimal + 1, both or "." in text
             elif as_thousands:
-                thousands = True
+                thousands += 1
         elif _DOTS.fullmatch(text):
             dotted = dotted or text
             dots += 1
         elif _POINT.fullmatch(text):
             broken = True
-    if not decimal:
+    if not decimal or thousands > decimal:
         return (".,", "" if thousands else unsure) if thousands or unsure else ("", "")
     # Beside decimal commas a dot stands before thousands, unless another dot cannot.
     if both or (0 < dots < commas and not broken):
@@ -71,7 +72,7 @@ def number_of(text: str, marks: str) -> float:
         as_decimal = _DECIMAL.fullmatch(text)
         if _COMMAS.fullmatch(text) and not (as_decimal and marks.startswith(",")):
             text = text.replace(",", "")
-        elif as_decimal:
+        elif as_decimal and marks != ".,":
             text = text.replace(".", "").replace(",", ".")
         else:
             return np.nan

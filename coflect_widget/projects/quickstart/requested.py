@@ -142,15 +142,17 @@ def pixels(row: Mapping[str, Any], name: str) -> int:
         return math.prod(opened.size)
 
 
-def picture(row: Mapping[str, Any], name: str, channels: int, side: int) -> NDArray[np.float32]:
-    """A picture file in base64, brought to (C, side, side), from 0 to 255."""
+def picture(
+    row: Mapping[str, Any], name: str, channels: int, side: int, white: float | None
+) -> NDArray[np.float32]:
+    """A picture file in base64, brought to (C, side, side), from 0 to 255; see `pixels_of`."""
     with _picture(row, name) as opened:
         try:
             opened.load()
         except Exception:  # noqa: BLE001 - as below
             raise FieldError(name, _NO_PICTURE) from None
         try:
-            return pixels_of(opened, channels, side)
+            return pixels_of(opened, channels, side, white)
         except ValueError as error:
             raise FieldError(name, str(error)) from None
 

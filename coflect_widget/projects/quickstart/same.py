@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 
-_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")  # versions 1.1 and 1.10 are two
 
 
 def places_of(words: Iterable[str], names: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from coflect_widget.projects.quickstart.sheet import TEST, TRAIN, VALIDATION
 _VALIDATION, _TEST = 0.15, 0.15
 #: A class with fewer rows is in the training part alone.
 _LEAST = 6
+#: Share of the rows whose classes may be in no other part so that equal rows stay together.
+_RARE = 0.1
 #: Fewer rows than this are too few to divide.
 _ROWS = 30
 
@@ -78,7 +81,8 @@ def divide(
     found: list[NDArray[np.int64]] = []
     for units in (groups, alone) if together else (alone,):
         found = _parts(targets, units, part, seed, classes=classes)
-        if all(map(len, found)):
+        few = units is groups and part is None and classes and _lacks(targets, found)
+        if all(map(len, found)) and not few:
             break
     else:
         raise ValueError("the rows cannot be divided: too few of them are of one class")
@@ -97,6 +101,13 @@ def divide(
         f"{len(found[2]):,} to test once."
     )
     return Split(found[0], found[1], found[2], tuple(said))
+
+
+def _lacks(targets: NDArray[Any], parts: Sequence[NDArray[np.int64]]) -> bool:
+    """Whether one of the parts is without classes that more than a tenth of the rows have."""
+    count = np.bincount(np.unique(targets, return_inverse=True)[1])
+    names = np.unique(targets)
+    return any(count[~np.isin(names, targets[part])].sum() > _RARE * len(targets) for part in parts)
 
 
 def _parts(
@@ -129,13 +140,24 @@ def _drawn(
     *,
     classes: bool,
 ) -> NDArray[np.bool_]:
-    """About `count` of the rows, whole units, as many of each class as its share."""
+    """About `count` of the rows and no more, whole units, of each class as many as its share.
+
+    A unit too large for what is still wanted stays where it is.
+    """
     _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    rows = np.bincount(unit)
     label = targets[first] if classes else np.zeros(len(first), np.int64)
     taken = np.zeros(len(first), np.bool_)
     for kind in np.unique(label):
         of_kind = rng.permutation(np.flatnonzero(label == kind))
-        if len(of_kind) >= _LEAST:
-            taken[of_kind[: max(1, round(count / len(targets) * len(of_kind)))]] = True
+        if len(of_kind) < _LEAST:
+            continue
+        wanted = max(1, round(count / len(targets) * int(rows[of_kind].sum())))
+        for each in of_kind:
+            if rows[each] <= wanted:
+                taken[each] = True
+                wanted -= rows[each]
+            if not wanted:
+                break
     found: NDArray[np.bool_] = taken[unit]
     return found

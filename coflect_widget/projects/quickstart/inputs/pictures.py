@@ -14,7 +14,7 @@ from PIL import Image
 from coflect_widget.projects.quickstart import requested
 from coflect_widget.projects.quickstart.columns import FORMATS, Column
 from coflect_widget.projects.quickstart.inputs.of_rows import OfRows
-from coflect_widget.projects.quickstart.pixels import DEEP, check, pixels_of
+from coflect_widget.projects.quickstart.pixels import DEEP, check, pixels_of, white_of
 from coflect_widget.projects.quickstart.sheet import Sheet
 
 #: Sides that pictures are brought to; the largest that the data have and that memory has room for.
@@ -41,6 +41,7 @@ class Pictures(OfRows):
         self.side = 0
         self.channels = 0
         self.scale = 1.0
+        self.white: float | None = 0.0
         self.said: list[str] = []
 
     @property
@@ -98,11 +99,13 @@ class Pictures(OfRows):
                     "or 0 to 255"
                 )
         else:
-            sizes, modes = [], set()
+            sizes, modes, whites = [], set(), [0.0]
             for cell in values[:: -(-len(values) // _LOOKED_AT)]:
                 with _opened(sheet.folder, cell) as picture:
                     sizes.append(min(picture.size))
                     modes.add(picture.mode)
+                    whites.append(white_of(picture))
+            self.white = max(whites)
             size = int(np.median(sizes))
             self.channels = 1 if modes <= {"L", "1", *DEEP} else 3
             self.scale = 255.0
@@ -126,11 +129,11 @@ class Pictures(OfRows):
             return found
         for row, cell in enumerate(values):
             with _opened(sheet.folder, cell) as picture:
-                found[row] = pixels_of(picture, self.channels, self.side) / 255
+                found[row] = pixels_of(picture, self.channels, self.side, self.white) / 255
         return found
 
     def requested(self, row: Mapping[str, Any]) -> Sheet:
-        pixels = requested.picture(row, self.column, self.channels, self.side)
+        pixels = requested.picture(row, self.column, self.channels, self.side, self.white)
         return Sheet("a request", {self.column: pixels[None] * np.float32(self.scale / 255)})
 
     def weight(self, row: Mapping[str, Any]) -> int:
@@ -169,7 +172,7 @@ class Pictures(OfRows):
     def state(self) -> dict[str, Any]:
         return {
             "column": self.column, "side": self.side, "channels": self.channels,
-            "scale": self.scale,
+            "scale": self.scale, "white": self.white,
         }  # fmt: skip
 
     @classmethod
@@ -178,6 +181,8 @@ class Pictures(OfRows):
         pictures.column = str(state["column"])
         pictures.side, pictures.channels = int(state["side"]), int(state["channels"])
         pictures.scale = float(state["scale"])
+        white = state.get("white")  # a run of before had all shades cut off at 255
+        pictures.white = None if white is None else float(white)
         if pictures.side not in _SIDES or pictures.channels not in _CHANNELS or pictures.scale <= 0:
             raise ValueError("pictures of a size that is none")
         return pictures

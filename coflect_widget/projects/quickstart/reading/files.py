@@ -213,6 +213,8 @@ def _counts_up(first: list[str], rest: list[list[str]]) -> bool:
     if not first[0] and index == [str(k) for k in range(len(index))]:
         return True
     words = [k for k, cell in enumerate(first) if cell and np.isnan(read[k])]
+    if any(first[k].lower() in EMPTY for k in words):
+        return False
     below = [{row[k].strip() for row in rest} for k in words]
     if not words or any(first[k] in cells for k, cells in zip(words, below, strict=True)):
         return False
