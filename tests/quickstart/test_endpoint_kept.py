@@ -4,6 +4,7 @@ import json
 import stat
 
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
@@ -180,6 +181,21 @@ def test_no_labelled_row_is_one_that_the_run_is_judged_by(run, trained, tmp_path
     assert (
         "2 labelled rows equal rows of the validation or the test part" in capsys.readouterr().out
     )
+
+
+def test_equal_rows_of_a_run_of_before_are_not_divided_anew(run, trained, tmp_path):
+    file = next(run.rglob("divided.json"))
+    told = json.loads(file.read_text())
+    del told["rule"]
+    file.write_text(json.dumps(told))
+    keep(run, 1, [trained.row])
+    kept = coflect.kept(run)
+    kept.label(0, "yes")
+    doubled = pd.concat([trained.data, trained.data.iloc[:5]])
+    with pytest.raises(ValueError, match=r"rule of an earlier version.*begin a run anew"):
+        kept.session(doubled, run_dir=tmp_path)
+    with kept.session(trained.data, run_dir=tmp_path) as session:  # without any it is the same
+        assert session.state == "idle"
 
 
 def test_trees_are_grown_anew_with_all_their_rounds(trained, tmp_path):

@@ -91,3 +91,11 @@ def test_an_index_or_column_of_a_zone_or_of_periods_is_read(index, first, step):
         assert str(moments[0]) == first
         assert step is None or (np.diff(moments).astype(int) == step).all()
         assert decide(look(data), Choices("load")).kind == "timeline"
+
+
+@pytest.mark.parametrize("step", ["D", "MS"])
+def test_days_of_a_zone_are_those_of_its_calendar(step):
+    index = pd.date_range("2024-01-01", periods=60, freq=step, tz="Europe/Berlin")
+    moments = read(pd.DataFrame({"load": np.arange(60.0)}, index)).cells["time"]
+    plain = pd.date_range("2024-01-01", periods=60, freq=step)
+    assert (moments == plain.to_numpy().astype(moments.dtype)).all()

@@ -21,7 +21,8 @@ from coflect_widget.projects.endpoint.keeping import (
 from coflect_widget.projects.endpoint.sources import pipeline_in
 from coflect_widget.projects.quickstart.building import build
 from coflect_widget.projects.quickstart.deciding import Choices, Question, decide
-from coflect_widget.projects.quickstart.divided import remembered
+from coflect_widget.projects.quickstart.divided import RULE, remembered
+from coflect_widget.projects.quickstart.duplicates import groups
 from coflect_widget.projects.quickstart.looking import look
 from coflect_widget.projects.quickstart.pipeline import Pipeline
 from coflect_widget.records.durable import replacing
@@ -221,13 +222,20 @@ class Kept:
         """
         to_come = self.classes and self.queue and not self._labelled()
         more = None if to_come else self.arrays()
-        columns, seed = remembered(self.folder)
+        columns, seed, rule = remembered(self.folder)
         pipeline = Pipeline.of(self.folder, model)
         found = look(data)
         out = {column.name for column in found.speaking} - {*columns, self.target}
         lacking = [name for name in columns if name not in found.sheet.cells]
         if lacking:
             raise ValueError(f"the data have no column {lacking[0]!r}, with which the run was made")
+        own = [column for column in found.columns if column.name in columns]
+        if rule != RULE and len(set(groups(found.sheet, own).tolist())) < len(found.sheet):
+            raise ValueError(
+                f"{self.folder} divided equal rows by the rule of an earlier version: some that "
+                "it was trained on would be among those to test; begin a run anew with "
+                "coflect.quickstart"
+            )
         choices = Choices(self.target, self._inputs.name, self._goal.name, tuple(out))
         decision = decide(found, choices)
         if isinstance(decision, Question):

@@ -11,16 +11,20 @@ from coflect_widget.records.durable import replacing
 from coflect_widget.records.inside import read_text
 
 FILE = "divided.json"
+#: Which rule divides: 2 since groups of equal rows are drawn by how many rows they have.
+RULE = 2
 
 
 def remember(run: Path, columns: Sequence[str], seed: int) -> None:
     """Write which columns the network was given, and the seed of the division."""
     with replacing(run / FOLDER / FILE) as part:
-        part.write_text(json.dumps({"columns": list(columns), "seed": seed}), encoding="utf-8")
+        part.write_text(
+            json.dumps({"columns": list(columns), "seed": seed, "rule": RULE}), encoding="utf-8"
+        )
 
 
-def remembered(run: Path) -> tuple[list[str], int]:
-    """What `remember` wrote.
+def remembered(run: Path) -> tuple[list[str], int, int]:
+    """What `remember` wrote, and by which rule rows were divided then.
 
     Raises
     ------
@@ -29,7 +33,8 @@ def remembered(run: Path) -> tuple[list[str], int]:
     """
     try:
         told = json.loads(read_text(run, f"{FOLDER}/{FILE}"))
-        return [str(name) for name in told["columns"]], int(told["seed"])
+        columns, seed = [str(name) for name in told["columns"]], int(told["seed"])
+        return columns, seed, int(told.get("rule", 1))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{run} does not say how its rows were divided ({error}); begin a run anew with "

@@ -43,6 +43,7 @@ def from_frame(frame: Any) -> Sheet:
 def _moments(column: Any) -> Any:
     """Moments of a zone in UTC, and periods as their begin; other columns and indexes as they are.
 
+    Days of a zone, and so its months, stay what its calendar says: in UTC their hour jumps.
     An array has neither a zone nor periods: both would be objects.
     """
     kind = str(getattr(column, "dtype", ""))
@@ -50,7 +51,10 @@ def _moments(column: Any) -> Any:
     if kind.startswith("period[") and hasattr(of, "to_timestamp"):
         return of.to_timestamp()
     if kind.startswith("datetime64[") and "," in kind and hasattr(of, "tz_convert"):
-        return of.tz_convert(None)
+        local = of.tz_localize(None)
+        midnights = local.normalize() if of is column else local.dt.normalize()
+        days = local.is_unique and bool((local == midnights).all())
+        return local if days else of.tz_convert(None)
     return column
 
 
