@@ -376,6 +376,9 @@ class Modality(Protocol):
     def narrower(self, values: Map, region: Region) -> Region | None:
         """The smaller part of what `heaviest` gave that holds most; None where it has none."""
 
+    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
+        """What `heaviest` gave, moved by `share` of its sides each way, as far as there is room."""
+
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> Any:
@@ -419,7 +422,6 @@ class Modality(Protocol):
         x : ndarray
             The first sample's input.
         probes : sequence of ndarray
-            Some more.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -261,17 +262,43 @@ class Units:
         del values, region
         return None
 
+    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
+        """None: neighbours need not have anything to do with each other."""
+        del region, extent, share
+        return []
+
+    def _moved_box(
+        self, region: Region, extent: tuple[int, ...], share: float, axes: Sequence[int]
+    ) -> list[Region]:
+        """A box after steps along `axes` of the extent, and slantwise."""
+        low, high = (
+            np.rint(np.multiply(corner[::-1], extent)).astype(np.int64)
+            for corner in np.reshape(region.to_json()["box"], (2, -1))
+        )
+        sides = high - low
+        step = np.maximum(1, np.rint(share * sides)).astype(np.int64)
+        found = []
+        for turn in itertools.product((-1, 0, 1), repeat=len(axes)):
+            if any(turn):
+                begin = low.copy()
+                begin[list(axes)] += np.array(turn) * step[list(axes)]
+                begin = np.clip(begin, 0, extent - sides)
+                found.append(self._box(begin, begin + sides, extent))
+        return found
+
+    def _box(self, low: Any, high: Any, extent: tuple[int, ...]) -> Region:
+        begin, end = (
+            [int(at) / length for at, length in zip(corner, extent, strict=True)][::-1]
+            for corner in (low, high)
+        )
+        return self.region({"box": [*begin, *end]}, "region", extent)
+
     def _holds_most(self, values: Map, sides: Sequence[int]) -> Region:
         sums = np.asarray(values, np.float64)
         for axis, side in enumerate(sides):
             sums = np.lib.stride_tricks.sliding_window_view(sums, side, axis).sum(-1)
         low = np.unravel_index(int(sums.argmax()), sums.shape)
-        begin = [at / length for at, length in zip(low, values.shape, strict=True)]
-        end = [
-            (at + side) / length for at, side, length in zip(low, sides, values.shape, strict=True)
-        ]
-        box = [float(v) for v in (*begin[::-1], *end[::-1])]
-        return self.region({"box": box}, "region", values.shape)
+        return self._box(low, np.add(low, sides), values.shape)
 
     def template(self, x: Array, region: Region, others: Array) -> Any:
         """See `Modality.template`."""

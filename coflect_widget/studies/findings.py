@@ -253,11 +253,9 @@ class Finder:
         for one in self._looking.carriers(known.finding):
             pattern = self._modality.pattern(one.region, one.x)
             stroke = StrokeRecord(
-                kind="ignore",
-                roi=one.region.to_json(),
-                sample=one.index,
+                kind="ignore", roi=one.region.to_json(), sample=one.index,
                 spreads=pattern is not None,
-            )
+            )  # fmt: skip
             drawn.setdefault(b"" if pattern is None else repr(pattern).encode(), stroke)
         strokes = list(drawn.values())
         return strokes, {} if strokes[0].spreads else known.places.boxes
@@ -309,6 +307,7 @@ class Finder:
         enough = max(FEWEST, SHARE * len(looked))
         if len(strong) < enough:
             return
+        strong = self._looking.placed(snapshot, strong, receivers, FIRST_EACH)
         same = self._looking.alike(strong, strong, receivers)
         same |= same.T | np.eye(len(same), dtype=np.bool_)
         for members in groups(same, [one.label for one in strong]):

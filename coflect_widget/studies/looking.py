@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ CHUNK = 10
 BARED, FEWEST_BARED = 50, 12
 #: Of a region's pull, what a narrower one must have to stand in its place.
 KEPT = 0.8
+#: Steps by which a region is moved to where it decides most, in shares of its sides.
+STEPS = (0.5, 0.25)
 #: Training samples that are looked through for a finding, and templates that are looked for.
 SEARCHED, TEMPLATES = 20_000, 12
 SEARCH_CHUNK = 128
@@ -165,6 +168,36 @@ class Looking:
                 if now >= max(least, KEPT * pulls[k])
             }
         return list(found.values())
+
+    def placed(
+        self, snapshot: Snapshot, group: Sequence[Carrier], receivers: Array, each: int
+    ) -> list[Carrier]:
+        """Each with its region moved to where it decides most, by ever smaller steps.
+
+        A map is coarser than what it shows, so that regions hold a part of it, each another one.
+        """
+        extents = [self._modality.extent(one.x) for one in group]
+        nowhere = np.empty((0, 0), np.int64)  # the same shape elsewhere says as much of all of them
+        found = list(group)
+        best = self.pulls(snapshot, found, receivers, each, nowhere)
+        for share in STEPS:
+            beside = [
+                self._modality.beside(one.region, extent, share)
+                for one, extent in zip(found, extents, strict=True)
+            ]
+            for regions in zip_longest(*beside):
+                moved = {
+                    k: replace(group[k], region=region)
+                    for k, region in enumerate(regions)
+                    if region is not None
+                }
+                if self._closed:
+                    return found
+                now = self.pulls(snapshot, list(moved.values()), receivers, each, nowhere)
+                for (k, one), pull in zip(moved.items(), now, strict=True):
+                    if pull > best[k]:
+                        found[k], best[k] = one, pull
+        return found
 
     def carriers(self, finding: Finding) -> list[Carrier]:
         """The samples of a finding, with its regions in them."""

@@ -141,6 +141,10 @@ class Image(Units):
             return None
         return self._holds_most(np.where(self.mask(region, values.shape), values, 0), sides)
 
+    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
+        """Eight squares round it."""
+        return self._moved_box(region, extent, share, (0, 1))
+
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> search.Template:

@@ -240,6 +240,10 @@ class Series(Units):
         """A twelfth of the length, of all channels."""
         return extent[0], max(1, round(WINDOW * extent[1]))
 
+    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
+        """Earlier and later."""
+        return self._moved_box(region, extent, share, (1,))
+
     # --- the same in other samples ---------------------------------------------------------------
 
     def template(self, x: Array, region: Region, others: Array) -> search.Template:
