@@ -1,6 +1,7 @@
 # make demo   environment for the demo, then JupyterLab on the first notebook
 # make setup  environment of a developer; does nothing when it is there and up to date
 # make test   everything CI runs
+# make slow   the tests that take too long for each change; half an hour and more
 # make bench  what it costs a training, beside other tools; an hour, alone on the machine
 PYTHON ?= python3
 VENV := .venv
@@ -75,7 +76,8 @@ bench: $(BENCH_VENV)/.ready
 test:
 	$(MAKE) --jobs 2 setup
 	$(MAKE) --jobs 2 --output-sync=target lint types front-end
-	$(MAKE) unit notebooks e2e
+	$(MAKE) unit
+	$(MAKE) --jobs 2 --output-sync=target notebooks e2e
 
 lint:
 	$(BIN)/ruff check .
@@ -126,8 +128,9 @@ notebooks:
 	COFLECT_EPOCHS=2 $(ONE_THREAD) $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 --timeout=900 -n 2 --dist loadfile $(NOTEBOOKS)
 
+# Notebooks run beside it, in two processes, while browsers and kernels wait for each other.
 e2e:
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile $(AGAIN) -m "not slow" tests/e2e
+	$(ONE_THREAD) $(BIN)/python -m pytest $(AGAIN) -m "not slow" tests/e2e
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SINKS_VENV) node_modules runs build dist

@@ -129,7 +129,7 @@ def run(task: Any, how: str, seed: int, epochs: int) -> Run:
                 return Run(quality(session, task, val), {}, forecast)
             session.train(epochs=rest)
             session.wait()
-            maps = localised(session, data) if how == "left alone" else {}
+            maps = localised(session, data, task) if how == "left alone" else {}
             return Run(quality(session, task, val), maps, {})
 
 
@@ -196,12 +196,12 @@ def scored(said: list[Any], wrong: list[NDArray[np.bool_]]) -> list[float]:
     return np.mean(figures, 0).tolist() if figures else [float("nan")] * 3
 
 
-def localised(session: Any, data: Blobs) -> dict[str, tuple[float, float]]:
+def localised(session: Any, data: Blobs, task: Any) -> dict[str, tuple[float, float]]:
     """Of each map the share on the square, and how often its largest value is there."""
     found: dict[str, list[tuple[float, bool]]] = {}
     side = data.images.shape[2]
-    for sample in np.flatnonzero(data.there[:, 0])[:EXPLAINED].tolist():
-        explanation = session.explain(sample, target="disc")
+    for sample, target in explained(session, data, task):
+        explanation = session.explain(sample, target=target)
         x0, y0, x1, y1 = (data.squares[sample] * side).round().astype(int)
         shown = {
             "default": explanation.map,
@@ -214,6 +214,23 @@ def localised(session: Any, data: Blobs) -> dict[str, tuple[float, float]]:
             found.setdefault(name, []).append((inside, y0 <= row < y1 and x0 <= column < x1))
     means = {name: np.mean(pairs, 0) for name, pairs in found.items()}
     return {name: (float(energy), float(points)) for name, (energy, points) in means.items()}
+
+
+def explained(session: Any, data: Blobs, task: Any) -> list[tuple[int, str]]:
+    """Samples and classes: of several labels the disc, of masks what the square decides.
+
+    A network may call every shape by one class, unless a square says another. The square has no
+    part in that class, and no map of it shows one: it is the class that shapes without a square
+    are given most.
+    """
+    if task == "multi_label":
+        return [(int(k), "disc") for k in np.flatnonzero(data.there[:, 0])[:EXPLAINED]]
+    bare = coflect.data.blobs("test", task=task, square="none")
+    with torch.no_grad():
+        said = session._backend.model.eval()(torch.from_numpy(bare.images[:200])).argmax(1)
+    usual = int(np.bincount(said.numpy().ravel(), minlength=4)[1:].argmax())
+    rows = np.flatnonzero(~data.there[:, usual])[:EXPLAINED]
+    return [(int(k), data.classes[1 + int(data.there[k].argmax())]) for k in rows]
 
 
 def main() -> None:

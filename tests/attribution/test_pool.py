@@ -123,6 +123,7 @@ def test_forked_workers_are_replaced_and_so_is_the_process_that_forks_them(torch
     assert psutil.Process(slot.pid).ppid() not in (server, 1)
 
 
+@pytest.mark.slow
 @LINUX
 def test_a_library_with_threads_is_not_forked_but_spawned(tmp_path):
     (tmp_path / "threaded_library.py").write_text(
@@ -355,6 +356,7 @@ def test_a_killed_kernel_leaves_no_process_behind():
     assert gone(children) == []
 
 
+@pytest.mark.slow
 def test_interrupts_reach_no_worker_and_a_script_that_never_closes_ends_by_itself():
     # From the very start: a worker's imports must not be interrupted either.
     process = kernel(

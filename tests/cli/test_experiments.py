@@ -38,6 +38,7 @@ def ended(process):
     return process.returncode
 
 
+@pytest.mark.slow
 def test_train_is_interrupted_and_stays_to_be_gone_on_with(file, tmp_path, capsys):  # noqa: F811
     process, said = started("train", file, "--training.epochs=1000000", "--json", lines=3)
     assert ended(process) == 130

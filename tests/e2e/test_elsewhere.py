@@ -31,6 +31,7 @@ CELL = (
 )
 
 
+@pytest.mark.slow
 def test_a_notebook_steers_a_training_of_a_script_which_outlives_it(tmp_path, server):
     with script(tmp_path / "runs") as (process, run):
         for by in ("ada", "grace"):

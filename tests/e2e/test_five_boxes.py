@@ -42,6 +42,7 @@ MARKED = """chart => {
 }"""
 
 
+@pytest.mark.slow
 def test_five_boxes_by_mouse_teach_the_digits(tmp_path, server):
     write_notebook(tmp_path / "five.ipynb", [CELL])
     with chromium(1600, 1100) as page:

@@ -48,6 +48,7 @@ def dashboard(page, cell, state):
     return part
 
 
+@pytest.mark.slow
 def test_the_dashboard_goes_on_where_it_ended(tmp_path, server):
     root = tmp_path
     write_notebook(root / "killed.ipynb", [BEGUN, RESUMED])

@@ -61,6 +61,7 @@ for _ in range(3):
 ]
 
 
+@pytest.mark.slow
 def test_labels_alike_maps_window_finger_and_pen(tmp_path, server):
     write_notebook(tmp_path / "lists.ipynb", CELLS)
     with chromium() as page:

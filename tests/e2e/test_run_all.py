@@ -161,7 +161,17 @@ def queued(page):
 FRONTS = ["lab", pytest.param("notebooks", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+#: The others' cells are run by nbval each time, and in a browser by `make slow`.
+ALWAYS = ("01", "03", "04", "08", "10")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name.startswith(ALWAYS) else pytest.mark.slow)
+        for name in EXAMPLES
+    ],
+)
 @pytest.mark.parametrize("front", FRONTS)
 def test_an_example_by_run_all(served, browser, front, name):
     with opened(served, browser, front, name) as (page, folder):

@@ -30,6 +30,7 @@ TRAIN = (
 IN_LAB = ".jp-Notebook [data-testid=cw-root]"
 
 
+@pytest.mark.slow
 def test_reload_second_browser_reopening_restart(tmp_path, server):
     root, address, token = tmp_path, server.address, server.token
     write_notebook(root / "states.ipynb", [TRAIN])

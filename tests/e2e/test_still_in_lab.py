@@ -35,6 +35,7 @@ root => {
 """
 
 
+@pytest.mark.slow
 def test_it_is_hidden_while_the_dashboard_lives_and_stands_there_without_a_kernel(tmp_path, server):
     root = tmp_path
     cells = [TRAIN, "session.pause()", "session.explain(3)", "session.stop()\nsession.close()"]

@@ -395,6 +395,7 @@ def test_what_cannot_be_connected_to_says_why(served, tmp_path):
         coflect.connect(run, by="")
 
 
+@pytest.mark.slow
 def test_coflect_run_serves_a_script_that_does_not_know_it_and_its_end_is_told(tmp_path):
     command = ("-m", "coflect_widget.cli", "run", str(SCRIPT), str(tmp_path), "plainly")
     with script(tmp_path, *command) as (process, run):

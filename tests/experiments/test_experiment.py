@@ -199,6 +199,7 @@ def test_an_installed_package_names_an_architecture(file, tmp_path, monkeypatch)
     assert "thin_of_theirs" in experiment.calls_others()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_compiled_keeps_its_own_optimizer():
     import keras
 

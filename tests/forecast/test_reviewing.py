@@ -264,6 +264,7 @@ def test_the_named_are_evaluated_by_probes(make: Callable[..., Any]) -> None:
     assert session._parts.scheduler.counts.probed > 0
 
 
+@pytest.mark.slow
 def test_a_score_is_evaluated_by_the_weights_of_its_epochs_end(make: Callable[..., Any]) -> None:
     session = make(config={"attribution": {"budget": 60}, "forecast": {"horizon_epochs": 1}})
     backend = session._parts.backend

@@ -154,6 +154,7 @@ def test_the_effect_is_measured_beside_the_training(make_session, shapes):
     assert session.interventions[0].effect == effect
 
 
+@pytest.mark.slow
 def test_boxes_drawn_one_after_the_other_are_measured_together(make_session, shapes):
     session = make_session(val=shapes, config={"guidance": {"effect_after": 20}})
     for more in (8, 1, 5):  # the third comes more than a tenth of 20 steps after the first

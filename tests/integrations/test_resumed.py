@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 import torch
 
 from tests.conftest import tiny_cnn
@@ -51,6 +52,7 @@ def test_lightning_goes_on_from_its_own_checkpoint_and_the_session_from_the_same
     assert (resumed._parts.forecaster.store.times_seen == 3).all()
 
 
+@pytest.mark.slow
 def test_transformers_goes_on_from_its_own_checkpoint_with_what_is_known(
     make_session, pairs, tmp_path
 ):

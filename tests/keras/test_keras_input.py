@@ -306,6 +306,7 @@ def test_a_sample_that_is_nan_leaves_running_statistics_as_they_were(arrays, eag
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "ignore_loss"),
     [("mixed_float16", None), ("mixed_bfloat16", "input_gradient"), ("float64", None)],

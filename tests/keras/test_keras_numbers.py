@@ -110,6 +110,7 @@ def labelled():
     return x, there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("last", "loss"),
     [

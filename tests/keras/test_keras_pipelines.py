@@ -104,6 +104,7 @@ ANEW = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ANEW)
 def test_random_augmentation_is_drawn_anew_in_each_epoch(kind):
     backend = backend_of(ANEW[kind]())

@@ -98,6 +98,7 @@ def test_training_is_bit_for_bit_the_same_with_a_rehearsal_as_without(kind, monk
     assert same(with_it, trained())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rehearsal_leaves_model_optimizer_metrics_and_random_numbers_as_they_were(kind):
     model = KINDS[kind]()

@@ -89,6 +89,7 @@ def test_resumed_in_mid_epoch_it_ends_as_if_it_had_never_been_interrupted(make):
         make(network(keras.optimizers.Adam()), resume=whole.run)
 
 
+@pytest.mark.slow
 def test_fit_goes_on_with_weights_optimizer_and_what_is_known(make):
     given = coflect.data.synthetic(n=96)
     x, y = np.moveaxis(given.images, 1, -1), given.labels

@@ -192,6 +192,7 @@ def test_a_session_names_explains_and_guides_regions(tmp_path, executor):
         assert "validation IoU" in effects[0].text
 
 
+@pytest.mark.slow
 def test_pipelines_items_one_hot_and_void_are_as_arrays():
     small = MASKS.astype(np.uint8)
     plain = backend((INPUTS, MASKS))

@@ -123,6 +123,7 @@ def test_a_guided_training_on_series(make):
     assert not session.events("lapsed")
 
 
+@pytest.mark.slow
 def test_a_recurrent_net_has_the_map_and_the_terms_that_need_no_layer(make):
     train = signals(100, length=64)
     session = make(recurrent(), last(train))

@@ -144,6 +144,7 @@ def test_every_kind_of_model_is_rebuilt_and_read_at_its_last_map(shapes, make, l
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_a_worker_is_quiet_and_takes_no_gpu(make_session, capfd):
     # one of its own: the shared one was started before anybody listened
     session = make_session(model=compiled(sequential()), executor=None)

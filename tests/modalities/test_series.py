@@ -142,6 +142,7 @@ def test_metrics_queue_map_stroke_search_undo_and_effect(make_session):
     assert len(other.ledger.state().strokes) == len(session.ledger.state().strokes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "layers", "method", "loss"),
     [(Recurrent, False, "smoothgrad", "input gradient inside"),

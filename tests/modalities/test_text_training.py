@@ -98,6 +98,7 @@ def test_a_data_set_of_ids_and_what_others_were_told(make_session, tmp_path):
     assert sorted(hit.index for hit in hits) == np.flatnonzero(same.any(1)).tolist()
 
 
+@pytest.mark.slow
 def test_ids_and_masks_as_transformers_gives_them(make_session):
     import transformers
 

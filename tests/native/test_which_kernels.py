@@ -72,6 +72,7 @@ def test_what_does_not_fit_is_left_alone_and_said(tmp_path: Path, text: str, sai
     assert "pip install" in why
 
 
+@pytest.mark.slow
 def test_doctor_says_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out

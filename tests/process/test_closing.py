@@ -94,6 +94,7 @@ print(session.state, session.run.checkpoints.last.reason)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_in_a_forked_child_nothing_waits_and_the_parent_goes_on(tmp_path):
     done = subprocess.run(

@@ -60,6 +60,7 @@ run("session.close()")
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_gives_them_back_after_each_cell(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CELLS], cwd=tmp_path, capture_output=True, text=True, timeout=120,

@@ -264,6 +264,7 @@ def test_rows_begin_with_ridge_regression_and_runs_of_before_are_read():
     assert before.layers[0].out_features == 192
 
 
+@pytest.mark.slow
 def test_own_networks_and_trees_are_served(start, tmp_path):
     for model, own in ((Mine, Mine), ("hist_gradient_boosting", None)):
         session = start(FILES["mixed"](tmp_path), target="left", model=model, seed=3)

@@ -222,6 +222,7 @@ def _make_many(run_dir, ready):
         make_run_folder(Path(run_dir))
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_folder_is_made_leaves_one_that_opens_or_none(tmp_path):
     context = multiprocessing.get_context("spawn")
     for wait in (0.001, 0.004, 0.009, 0.02):
@@ -240,6 +241,7 @@ def test_a_kill_while_a_folder_is_made_leaves_one_that_opens_or_none(tmp_path):
         assert coflect.open_run(path).state == "idle"
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_session_leaves_a_folder_that_opens(tmp_path):
     # The folder is there, its facts are not yet.
     script = (

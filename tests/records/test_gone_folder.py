@@ -32,6 +32,7 @@ def gone(path):
     return not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "renamed", "file deleted"])
 def test_feedback_does_not_say_that_it_is_on_disk(make_session, how, tmp_path):
     session = make_session()

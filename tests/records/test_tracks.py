@@ -123,6 +123,7 @@ def test_a_link_of_others_is_not_written_through(folder, tmp_path):
     assert (mine.read_text(), (folder / TRACKS).is_file()) == ("mine", True)
 
 
+@pytest.mark.slow
 def test_a_session_leaves_them_and_a_page_gets_curves_and_columns(make_session, shapes):
     session = make_session(val=shapes)
     session.train(epochs=2)

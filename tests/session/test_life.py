@@ -77,6 +77,7 @@ def test_a_cell_run_twice_is_told_of_the_first_training(shapes, tmp_path):
     assert (first.loop.state, session.state) == ("stopped", "stopped")
 
 
+@pytest.mark.slow
 def test_a_script_that_never_closes_leaves_a_complete_run(tmp_path):
     code = f"""
 import coflect_widget as coflect

@@ -198,6 +198,7 @@ def test_another_training_writes_its_own_and_the_lost_one_is_forgotten(disk, ful
         assert weights_on_disk(session, model)
 
 
+@pytest.mark.slow
 def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path):
     code = textwrap.dedent(f"""
         import resource, warnings

@@ -125,6 +125,7 @@ def test_a_page_finds_its_widgets_and_is_answered_beside_a_busy_cell(busy):
     assert page.answer(page.client.execute("other.value"))["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_subshell_of_the_page_is_kept(busy):
     page, cell, dashboard, controls, _ = busy
     asked = page.client.session.msg("create_subshell_request", {})

@@ -214,6 +214,7 @@ def test_a_fault_of_a_listener_becomes_one_notice(make_session):
     assert len(session.interventions) == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_clicks_and_as_many_malformed_messages(make_session, watched_controls):
     session, controls, _ = watched_controls
     session.train(steps=10**7)

@@ -152,6 +152,7 @@ def test_a_notebook_that_only_closes_shows_its_last_state_too(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pause_and_a_run_from_disk_are_shown(tmp_path):
     saved = executed(
         tmp_path,
