@@ -1,5 +1,7 @@
 """What would have been: a run made again without something that was said, bit for bit."""
 
+import time
+
 import pytest
 import torch
 
@@ -64,14 +66,22 @@ def torch_equal(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_without_a_stroke_it_is_the_run_that_never_had_it_and_later_words_stay(make):
+def test_without_a_stroke_it_is_the_run_that_never_had_it_and_later_words_stay(make, monkeypatch):
     session = make()
     given = told(session, without={"slow", "judged", "undone"})
     before = outcome(session)
     random = torch.get_rng_state()
+    read = Augmented.__getitem__
+
+    def slowly(data, index):  # so that the replay is still under way when `train` is called
+        time.sleep(0.005)
+        return read(data, index)
+
+    monkeypatch.setattr(Augmented, "__getitem__", slowly)
     replayed = session.replay(without=[given["box"]])
     with pytest.raises(RuntimeError, match=f"a replay, {replayed.id}, trains"):
         session.train(epochs=1)
+    monkeypatch.setattr(Augmented, "__getitem__", read)
     assert replayed.wait(300)
     same(outcome(session), before)
     assert torch.equal(torch.get_rng_state(), random)
