@@ -230,7 +230,7 @@ def test_what_only_a_classifier_has_is_refused_with_the_reason(make):
     session = make()
     with pytest.raises(ValueError, match="have no one class"):
         session.feedback(sample=0, ignore=(0, 0, 0.5, 0.5), scope="class")
-    with pytest.raises(ValueError, match="no labels to judge"):
+    with pytest.raises(ValueError, match="where each has one class, and this is a regression"):
         session.judge(0, "right")
     trained(session, 1)
 

@@ -137,7 +137,10 @@ class Labels:
     def check_able(self) -> None:
         """Raise ValueError where training takes no other labels than the data set's."""
         if not self._task.labelled:
-            raise ValueError(f"a {self._task.name} has no labels to judge")
+            raise ValueError(
+                "samples are judged and left out where each has one class, and this is a "
+                f"{self._task.name.replace('_', ' ')}; give a session data without them"
+            )
         if not self._backend.takes_labels:
             raise ValueError(
                 f"the {self._backend.name} backend cannot change labels while it trains"
