@@ -75,16 +75,22 @@ def _moved(
 def _elsewhere(
     marked: BoolArray, x: Array, modality: Modality, rng: np.random.Generator
 ) -> BoolArray:
-    """A place of the same shape that shares least with what is marked, in one piece if it was."""
-    best: tuple[int, int] | None = None
+    """A place of the same shape that shares least with what is marked, in one piece if it was.
+
+    What a stroke takes along in other samples, such as a corner's mirror images, is avoided too: it
+    would do as much as the place itself.
+    """
+    taken = np.logical_or.reduce([marked, *modality.alike(marked)])
+    best: tuple[int, int, int] | None = None
     for _ in range(DRAWN):
         drawn = modality.elsewhere(marked, x, rng)
         if drawn.sum() == 0:
             continue
-        score = int((drawn & marked).sum()), int(_sides(drawn) != _sides(marked))
+        shared = int((drawn & marked).sum())
+        score = shared, int((drawn & taken).sum()), int(_sides(drawn) != _sides(marked))
         if best is None or score < best:
             best, found = score, drawn
-        if best == (0, 0):
+        if best == (0, 0, 0):
             break
     if best is None or best[0] == marked.sum():
         raise ValueError("there is no other place of that shape, so no random region can be drawn")
