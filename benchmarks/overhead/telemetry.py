@@ -132,7 +132,7 @@ class Untold:
         if not backend.model.training:
             backend._frozen.train(backend.model)
         backend.optimizer.zero_grad(set_to_none=True)
-        assert not backend._amp
+        assert backend._half is None
         assert not (backend._guidance is not None and backend._guidance.active)
         logits = backend._forward(batch.inputs)
         total = backend.loss(logits, batch.targets)

@@ -270,21 +270,20 @@ class Units:
     def _moved_box(
         self, region: Region, extent: tuple[int, ...], share: float, axes: Sequence[int]
     ) -> list[Region]:
-        """A box after steps along `axes` of the extent, and slantwise."""
+        """A box after steps along `axes` of the extent, and slantwise; not where it is."""
         low, high = (
             np.rint(np.multiply(corner[::-1], extent)).astype(np.int64)
             for corner in np.reshape(region.to_json()["box"], (2, -1))
         )
         sides = high - low
         step = np.maximum(1, np.rint(share * sides)).astype(np.int64)
-        found = []
+        begins: dict[tuple[int, ...], None] = {}
         for turn in itertools.product((-1, 0, 1), repeat=len(axes)):
-            if any(turn):
-                begin = low.copy()
-                begin[list(axes)] += np.array(turn) * step[list(axes)]
-                begin = np.clip(begin, 0, extent - sides)
-                found.append(self._box(begin, begin + sides, extent))
-        return found
+            begin = low.copy()
+            begin[list(axes)] += np.array(turn) * step[list(axes)]
+            begins[tuple(np.clip(begin, 0, extent - sides).tolist())] = None
+        begins.pop(tuple(low.tolist()), None)
+        return [self._box(begin, begin + sides, extent) for begin in begins]
 
     def _box(self, low: Any, high: Any, extent: tuple[int, ...]) -> Region:
         begin, end = (

@@ -286,7 +286,8 @@ class Proving:
         donors = np.stack([sample.input for sample in samples])
         labels = np.array([int(sample.target) for sample in samples])
         moves = modality.moves(modality.extent(samples[0].input), PLACES, rng)
-        given = (donors, labels, np.stack(masks), receivers, EACH, moves)
+        starts = [number * EACH for number in range(len(samples))]
+        given = (donors, labels, np.stack(masks), receivers, EACH, starts, moves)
         copy = partial(snapshot_of, parts.backend, structure, modality)
 
         def measured() -> float | None:

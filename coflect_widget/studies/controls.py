@@ -160,6 +160,8 @@ def random_places(
             values = np.zeros(modality.extent(one.x), np.float32)
             values.reshape(-1)[rng.integers(values.size)] = 1
             region = modality.heaviest(values)
+            if region is not None:  # findings mostly are the narrower ones
+                region = modality.narrower(values, region) or region
             if region is not None and not (modality.mask_in(region, one.x) & marked).any():
                 found.append(Carrier(one.index, one.x, one.label, region))
                 break

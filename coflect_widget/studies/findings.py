@@ -301,23 +301,23 @@ class Finder:
         if len(looked) < FEWEST_LOOKED:
             return
         receivers = self._looking.bare(snapshot, self._receivers(rng))
+        # By some it is found where a region decides, and by others how far.
+        finding, judging = receivers[::2], receivers[1::2]
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
         few = places[:FIRST_PLACES]
-        strong = self._looking.strong(snapshot, looked, receivers, FIRST_EACH, few, PULL)
+        strong = self._looking.strong(snapshot, looked, finding, FIRST_EACH, few, PULL)
         enough = max(FEWEST, SHARE * len(looked))
         if len(strong) < enough:
             return
-        strong = self._looking.placed(snapshot, strong, receivers, FIRST_EACH)
+        strong = self._looking.placed(snapshot, strong, finding, FIRST_EACH)
         same = self._looking.alike(strong, strong, receivers)
         same |= same.T | np.eye(len(same), dtype=np.bool_)
         for members in groups(same, [one.label for one in strong]):
             if len(members) < enough or self._closed:
                 break
             group = [strong[k] for k in members]
-            # Donors of all classes in turn, and other receivers than the first measurement's.
-            again = self._looking.pulls(
-                snapshot, _by_turns(group)[:DONORS], receivers[::-1].copy(), EACH, places
-            )
+            donors = _by_turns(group)[:DONORS]  # of all classes in turn
+            again = self._looking.pulls(snapshot, donors, judging, EACH, places)
             again = again[~np.isnan(again)]
             low, high = interval(again, self._seed) if len(again) else (0.0, 0.0)
             if low > SURELY:
@@ -390,7 +390,7 @@ class Finder:
             }
         )
         with self._changed:
-            if known.finding.answer:
+            if known.finding.answer or self._closed:
                 return  # meanwhile
             known.finding = newer
             self._known[newer.id] = known

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from coflect_widget.backends.base import Sample
 from coflect_widget.events import Finding
 from coflect_widget.modalities.base import Array, BoolArray, Corners, Modality, Region
-from coflect_widget.studies.pulls import Snapshot, alike, bared, heaviest_regions, pulls
+from coflect_widget.studies.pulls import Snapshot, alike, bared, climbed, heaviest_regions, pulls
 from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Confidently right samples that are looked at, of at most so many that are read for them.
@@ -25,9 +24,11 @@ LOOKED, READ = 40, 160
 #: Samples that are given to the worker at once: a person's search waits no longer than for these.
 CHUNK = 10
 #: Receivers that are taken their own place, and how many of them must be left.
-BARED, FEWEST_BARED = 50, 12
+BARED, FEWEST_BARED = 60, 24
 #: Of a region's pull, what a narrower one must have to stand in its place.
 KEPT = 0.8
+#: The same of those whose region is moved, for each of which more is computed.
+FEW = 3
 #: Steps by which a region is moved to where it decides most, in shares of its sides.
 STEPS = (0.5, 0.25)
 #: Training samples that are looked through for a finding, and templates that are looked for.
@@ -127,17 +128,24 @@ class Looking:
         receivers: Array,
         each: int,
         places: NDArray[np.int64],
+        at: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
-        """How far each donor's region decides (d,); see `studies.pulls.pulls`."""
-        parts = []
+        """How far each donor's region decides (d,); see `studies.pulls.pulls`.
+
+        Numbers `at` (d,), or those of the row, say which receivers each one gives to, so that a
+        donor's regions are compared by the same.
+        """
+        numbers = list(range(len(donors)) if at is None else at)
+        found = np.full(len(donors), np.nan, np.float32)
         for start in range(0, len(donors), CHUNK):
-            some = donors[start : start + CHUNK]
-            masks = np.stack([self._modality.mask_in(one.region, one.x) for one in some])
-            labels = np.array([one.label for one in some])
-            turned = np.roll(receivers, -start * each, 0)
-            inputs = np.stack([one.x for one in some])
-            parts.append(self._run(pulls, snapshot, inputs, labels, masks, turned, each, places))
-        return np.concatenate(parts)
+            some = slice(start, start + CHUNK)
+            masks = np.stack([self._modality.mask_in(one.region, one.x) for one in donors[some]])
+            inputs, labels = _given(donors[some])
+            starts = [number * each for number in numbers[some]]
+            found[some] = self._run(
+                pulls, snapshot, inputs, labels, masks, receivers, each, starts, places
+            )
+        return found
 
     def strong(
         self,
@@ -161,7 +169,9 @@ class Looking:
             if one.narrower is not None
         }
         if narrow:
-            again = self.pulls(snapshot, list(narrow.values()), receivers, each, places)
+            again = self.pulls(
+                snapshot, list(narrow.values()), receivers, each, places, list(narrow)
+            )
             found |= {
                 k: one
                 for (k, one), now in zip(narrow.items(), again, strict=True)
@@ -176,27 +186,25 @@ class Looking:
 
         A map is coarser than what it shows, so that regions hold a part of it, each another one.
         """
-        extents = [self._modality.extent(one.x) for one in group]
-        nowhere = np.empty((0, 0), np.int64)  # the same shape elsewhere says as much of all of them
-        found = list(group)
-        best = self.pulls(snapshot, found, receivers, each, nowhere)
-        for share in STEPS:
-            beside = [
-                self._modality.beside(one.region, extent, share)
-                for one, extent in zip(found, extents, strict=True)
+        found: list[Carrier] = []
+        for start in range(0, len(group), FEW):
+            some = group[start : start + FEW]
+            neighbours = [
+                self._modality.beside(one.region, self._modality.extent(one.x), STEPS[0])
+                for one in some
             ]
-            for regions in zip_longest(*beside):
-                moved = {
-                    k: replace(group[k], region=region)
-                    for k, region in enumerate(regions)
-                    if region is not None
-                }
-                if self._closed:
-                    return found
-                now = self.pulls(snapshot, list(moved.values()), receivers, each, nowhere)
-                for (k, one), pull in zip(moved.items(), now, strict=True):
-                    if pull > best[k]:
-                        found[k], best[k] = one, pull
+            if self._closed or not any(neighbours):
+                found += some
+                continue
+            inputs, labels = _given(some)
+            starts = [number * each for number in range(start, start + len(some))]
+            regions = [one.region for one in some]
+            regions = self._run(
+                climbed, snapshot, inputs, labels, regions, receivers, each, starts, STEPS
+            )
+            found += [
+                replace(one, region=region) for one, region in zip(some, regions, strict=True)
+            ]
         return found
 
     def carriers(self, finding: Finding) -> list[Carrier]:
@@ -244,6 +252,11 @@ class Looking:
 
     def _run(self, function: Callable[..., Any], snapshot: Snapshot, *given: Any) -> Any:
         return self._worker.run(function, snapshot, *given, imports=snapshot.explainer)
+
+
+def _given(carriers: Sequence[Carrier]) -> tuple[Array, NDArray[np.int64]]:
+    """Their inputs (n, ...) and labels (n,)."""
+    return np.stack([one.x for one in carriers]), np.array([one.label for one in carriers])
 
 
 def _marked(carriers: Sequence[Carrier]) -> tuple[Array, list[Region]]:

@@ -90,6 +90,7 @@ def pulls(
     masks: BoolArray,
     receivers: Array,
     each: int,
+    starts: Sequence[int],
     moves: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """How far what is marked decides, of each donor (d,).
@@ -105,30 +106,90 @@ def pulls(
         The classes that the model sees in them.
     masks : ndarray (d, E) of bool
     receivers : ndarray (r, ...)
+    starts : sequence of int (d,)
+        Where each donor's receivers begin among those of another class.
     moves : ndarray (m, axes)
         Of `Modality.moves`.
     """
     model, modality = snapshot.load(), snapshot.modality
     seen = _probabilities(model, receivers).argmax(1)
     found = np.full(len(donors), np.nan, np.float32)
-    start = 0
     for k, (donor, label, mask) in enumerate(zip(donors, labels, masks, strict=True)):
-        others = np.flatnonzero(seen != label)
-        if not len(others):
+        chosen = _others(receivers, seen, int(label), starts[k], each)
+        if not len(chosen):
             continue
-        places = range(start, start + min(each, len(others)))
-        chosen = receivers[np.take(others, places, mode="wrap")]
-        start += each
-        given = np.repeat(donor[None], len(chosen), 0)
-
-        def named(marked: BoolArray) -> float:
-            masked = np.repeat(marked, len(chosen), 0)  # noqa: B023 - called in this turn
-            put = modality.put(masked, chosen, given).astype(chosen.dtype)  # noqa: B023
-            return float((_probabilities(model, put).argmax(1) == label).mean())  # noqa: B023
-
-        elsewhere = [named(modality.moved(mask[None], donor[None], by)) for by in moves]
-        found[k] = named(mask[None]) - (float(np.mean(elsewhere)) if elsewhere else 0.0)
+        elsewhere = [modality.moved(mask[None], donor[None], by)[0] for by in moves]
+        here, *there = _named(model, modality, donor, int(label), [mask, *elsewhere], chosen)
+        found[k] = here - (float(np.mean(there)) if there else 0.0)
     return found
+
+
+def climbed(
+    snapshot: Snapshot,
+    donors: Array,
+    labels: NDArray[np.int64],
+    regions: Sequence[Region],
+    receivers: Array,
+    each: int,
+    starts: Sequence[int],
+    steps: Sequence[float],
+) -> list[Region]:
+    """The regions, each moved to where it decides most: by steps, in shares of its sides.
+
+    Parameters
+    ----------
+    donors, labels, receivers, each, starts
+        As of `pulls`.
+    regions : sequence of Region (d,)
+    """
+    model, modality = snapshot.load(), snapshot.modality
+    seen = _probabilities(model, receivers).argmax(1)
+    found = []
+    for k, (donor, label, region) in enumerate(zip(donors, labels, regions, strict=True)):
+        chosen = _others(receivers, seen, int(label), starts[k], each)
+        best, now = -1.0, region
+        for share in steps if len(chosen) else ():
+            tried = modality.beside(now, modality.extent(donor), share)
+            tried = tried if best >= 0 else [now, *tried]
+            if not tried:
+                break
+            masks = [modality.mask_in(one, donor) for one in tried]
+            pulls = _named(model, modality, donor, int(label), masks, chosen)
+            at = int(np.argmax(pulls))  # of equal ones the first: where it is
+            if pulls[at] > best:
+                best, now = pulls[at], tried[at]
+            if best == 1:
+                break
+        found.append(now)
+    return found
+
+
+def _others(receivers: Array, seen: NDArray[np.int64], label: int, start: int, each: int) -> Array:
+    """At most `each` receivers that the model sees as another class than `label`."""
+    others = np.flatnonzero(seen != label)
+    if not len(others):
+        return receivers[:0]
+    places = range(start, start + min(each, len(others)))
+    return receivers[np.take(others, places, mode="wrap")]
+
+
+def _named(
+    model: Explainer,
+    modality: Modality,
+    donor: Array,
+    label: int,
+    masks: Sequence[BoolArray],
+    chosen: Array,
+) -> list[float]:
+    """Share of receivers that are named after the donor, with what each mask (E) marks in it."""
+    put = [
+        modality.put(
+            np.repeat(mask[None], len(chosen), 0), chosen, np.repeat(donor[None], len(chosen), 0)
+        )
+        for mask in masks
+    ]
+    seen = _probabilities(model, np.concatenate(put).astype(chosen.dtype)).argmax(1)
+    return [float(share) for share in (seen == label).reshape(len(masks), -1).mean(1)]
 
 
 def alike(

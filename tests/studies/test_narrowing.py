@@ -51,8 +51,8 @@ class Told(Looking):
     def __init__(self, pulls):
         self.given = pulls
 
-    def pulls(self, snapshot, donors, receivers, each, places):
-        del snapshot, receivers, each, places
+    def pulls(self, snapshot, donors, receivers, each, places, at=None):
+        del snapshot, receivers, each, places, at
         return np.array([self.given[one.index, one.region] for one in donors], np.float32)
 
 

@@ -364,14 +364,6 @@ class Parts(Units):
         found = part.modality.heaviest(part.units(values))
         return None if found is None else PartRegion(part.name, found)
 
-    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
-        """That of its part."""
-        del extent
-        held = cast("PartRegion", region)
-        part = self.member(held.part)
-        found = part.modality.beside(held.inner, part.extent, share)
-        return [PartRegion(held.part, one) for one in found]
-
     def maps(self, values: Map) -> dict[str, Map]:
         """A map (U,) as one (E) for each part."""
         return {part.name: part.units(values) for part in self.members}

@@ -154,6 +154,11 @@ class Volume(Image):
         rows, columns = grid(self.depth)
         return super().window((extent[0] // rows, extent[1] // columns))
 
+    def beside(self, region: Region, extent: tuple[int, ...], share: float) -> list[Region]:
+        """None: what is beside it on the sheet may be of another slice."""
+        del region, extent, share
+        return []
+
 
 def _is_box(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 4 and not hasattr(value[0], "__len__")
