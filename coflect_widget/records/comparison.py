@@ -60,17 +60,23 @@ class Comparison:
 
     @property
     def labels(self) -> list[str]:
-        """A name for each run that no other has: its id, or as much of its path as tells."""
+        """A name for each run that no other has: its id, or as much of its path as tells.
+
+        A run that is given twice is numbered.
+        """
         paths = [run.path.resolve().parts for run in self._runs]
         names = list(self.ids)
         for depth in range(2, max(map(len, paths)) + 1):
-            if len(set(names)) == len(names):
+            if len(set(names)) == len(set(paths)):
                 break
             names = [
                 "/".join(path[-depth:]) if self.ids.count(one) > 1 else one
                 for one, path in zip(self.ids, paths, strict=True)
             ]
-        return names
+        return [
+            one if names.count(one) == 1 else f"{one} ({names[: k + 1].count(one)})"
+            for k, one in enumerate(names)
+        ]
 
     @cached_property
     def tracks(self) -> list[Tracks]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,17 @@ class Run:
         """Recorded events, oldest first; only those of `type`, if given."""
         return list(self.iter_events(type))
 
-    def iter_events(self, type: str | None = None) -> Iterator[Event]:  # noqa: A002
-        """Like `events`, one at a time. A torn last line is left out."""
+    def iter_events(
+        self,
+        type: str | Sequence[str] | None = None,  # noqa: A002
+    ) -> Iterator[Event]:
+        """Like `events`, one at a time, of one or several types. A torn last line is left out."""
         self.damaged = 0
-        wanted = None if type is None else f'"{type}"'.encode()  # other programs put a space
+        types = (type,) if isinstance(type, str) else tuple(type or ())
+        wanted = [f'"{one}"'.encode() for one in types]  # other programs put a space
         with open_inside(self.path, "events.jsonl") as file:
             for line in whole_lines(file):
-                if line is not None and wanted is not None and wanted not in line:
+                if line is not None and wanted and not any(one in line for one in wanted):
                     continue
                 event = None if line is None else read_event(line)
                 if event is None:
@@ -104,13 +108,13 @@ class Run:
                     continue
                 if event.schema_version > SCHEMA_VERSION:
                     self.newer = max(self.newer or 0, event.schema_version)
-                if type is None or event.type == type:
+                if not types or event.type in types:
                     yield event
 
     def iter_metrics(self) -> Iterator[tuple[Event, dict[str, float | None]]]:
         """Metrics that hold: where the run was resumed, later ones of before are left out."""
         held: list[Event] = []
-        for event in self.iter_events():
+        for event in self.iter_events(("metrics", "resumed")):
             if isinstance(event.data, Metrics):
                 held.append(event)
             elif isinstance(event.data, Resumed):

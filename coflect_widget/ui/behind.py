@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coflect_widget.events import Metrics, Resumed
 from coflect_widget.records.run import Run
 
 MOST_RUNS = 50  # that are offered, the newest first
@@ -46,9 +47,15 @@ def lines_of(path: Path) -> dict[str, NDArray[np.float64]]:
         If the run cannot be read.
     """
     series: dict[str, array[float]] = {}
-    for event, values in Run(path).iter_metrics():
-        for name, value in values.items():
-            if name not in UNDRAWN:
-                line = series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
-                line.extend((event.step, float("nan") if value is None else value))
+    for event in Run(path).iter_events(("metrics", "resumed")):
+        if isinstance(event.data, Resumed):
+            for name, line in series.items():
+                limit = event.data.validated if name.startswith("val/") else event.step
+                points = np.array(line).reshape(-1, 2)
+                series[name] = array("d", points[points[:, 0] <= limit].ravel().tolist())
+        elif isinstance(event.data, Metrics):
+            for name, value in event.data.values.items():
+                if name not in UNDRAWN:
+                    line = series.setdefault(f"{event.split or 'train'}/{name}", array("d"))
+                    line.extend((event.step, float("nan") if value is None else value))
     return {name: np.frombuffer(line).reshape(-1, 2) for name, line in series.items()}

@@ -56,9 +56,7 @@ def save_html(run: Run, path: str | Path) -> Path:
     """
     view = replay(run)
     saved = snapshot(view, shelf_bytes=SHELF_BYTES)
-    status = saved["update"]["status"]
-    status["mode"] = "live"  # a state that was saved, not a run to look through
-    status["others"] = []  # nobody can ask for them here, and their names are for who has them
+    saved["update"]["status"]["mode"] = "live"  # saved, and not a run to look through
     data = json.dumps(
         {
             "update": saved["update"],

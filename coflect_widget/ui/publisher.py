@@ -71,6 +71,7 @@ class Publisher:
         self._view = view
         self._screen = screen
         self._keeps = keeps
+        self._behind: str | None = None  # another run that is asked for, and not drawn yet
         self._events: deque[Event] = deque()
         self._actions: deque[Callable[[], None]] = deque()
         self._replies: deque[dict[str, Any]] = deque()
@@ -158,8 +159,14 @@ class Publisher:
         self._settled.wait(seconds)
 
     def compare(self, run: str) -> None:
-        """Draw another run of the folder behind the charts; "" for none."""
-        self._do(lambda: self._view.compare(run))
+        """Draw another run of the folder behind the charts; "" for none. The newest ask counts."""
+        self._behind = run
+        self._do(self._draw_behind)
+
+    def _draw_behind(self) -> None:
+        run, self._behind = self._behind, None
+        if run is not None:  # else a later ask, which was answered with an earlier one
+            self._view.compare(run)
 
     def close(self) -> None:
         """Send what waits, refresh what a saved notebook shows, and end the thread.
@@ -290,12 +297,20 @@ class Publisher:
 
 
 def snapshot(view: View, shelf_bytes: int = 0) -> dict[str, Any]:
-    """Everything a view shows, in one value for a trait of the widget or a file."""
-    sections, buffers = view.everything(shelf_bytes)
-    return {"update": {"kind": "update", "seq": 0, "full": True, **sections}, "buffers": buffers}
+    """Everything a view shows, in one value for a trait of the widget or a file.
+
+    It names no other run than one that is drawn: nobody can ask a page or a saved notebook for
+    another, and the names are for who has the folder.
+    """
+    return _alone(*view.everything(shelf_bytes))
 
 
 def figures(view: View) -> dict[str, Any]:
     """As `snapshot`, without what has to be read from disk or data: at once."""
-    sections, buffers = view.figures()
+    return _alone(*view.figures())
+
+
+def _alone(sections: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
+    drawn = sections["behind"]["run"] if sections.get("behind") else ""
+    sections["status"] = {**sections["status"], "others": [drawn] if drawn else []}
     return {"update": {"kind": "update", "seq": 0, "full": True, **sections}, "buffers": buffers}

@@ -265,7 +265,9 @@ def _queue(
     ):
         items = [item for item in queue["items"] if item["wrong_now"] == wrong]
         tiles = [_tile(item, glances, buffers, classes) for item in items[:MOST_TILES]]
-        more = len(items) - MOST_TILES
+        known = queue.get("wrong") if wrong else None  # of all samples
+        count = len(items) if known is None else known
+        more = count - len(tiles)
         note = f"and {more} more" if more > 0 else ""
         blocks.append(cells.block(title, tiles, note) if tiles else "")
     return "".join(blocks)

@@ -52,9 +52,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   const smooth = h("select", { class: "cw-input cw-select cw-small", testid: "cw-smooth", "aria-label": "Smoothing of the lines", title: "Exact: each value as it was; smooth: a running mean" },
     ...[["0", "exact"], ["0.6", "smooth"], ["0.9", "smoother"]].map(([value = "", label = ""]) => h("option", { value }, label)));
   const other = h("select", { class: "cw-input cw-select cw-small cw-other", testid: "cw-behind", "aria-label": "Another run of this folder, drawn faintly behind", title: "Another run of this folder, drawn faintly behind" });
+  let asked: string | null = null; // another run, not drawn yet
   other.addEventListener("change", () => {
-    actions.compare(other.value);
-    other.value = store.state.behind?.run ?? ""; // until it is drawn
+    asked = other.value;
+    setAttr(other, "aria-busy", "true");
+    actions.compare(asked);
   }, { signal });
   const log = button("log", { class: "cw-button cw-small", testid: "cw-log", "aria-pressed": "false", title: "Logarithmic scale" });
   const reset = button("whole run", { class: "cw-button cw-small", testid: "cw-zoom-reset", title: "Show the whole run again (0, or double click)" });
@@ -259,8 +261,11 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
   }
 
   let offered = "";
-  function showOthers({ status, behind }: State): void {
+  function showOthers({ status, behind }: State, came: boolean): void {
     const names = status?.others ?? [];
+    const drawn = behind?.run ?? "";
+    if (!actions.connected || (came && (drawn === asked || drawn === ""))) asked = null;
+    setAttr(other, "aria-busy", asked === null ? null : "true");
     // Without a kernel it only says what is drawn.
     other.disabled = !actions.connected;
     setHidden(other, names.length === 0 || (other.disabled && behind === null));
@@ -268,7 +273,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
       offered = names.join();
       other.replaceChildren(...["", ...names].map((name) => h("option", { value: name }, name === "" ? "compare with…" : name)));
     }
-    if (other.value !== (behind?.run ?? "")) other.value = behind?.run ?? "";
+    if (other.value !== (asked ?? drawn)) other.value = asked ?? drawn;
   }
 
   let drawnAt = -Infinity;
@@ -313,7 +318,7 @@ export function createCharts(context: Context): Part & { repaint: () => void } {
     repaint,
     update(state, changed) {
       markers = state.markers;
-      if (["status", "behind", "connection"].some((key) => changed.has(key as keyof State))) showOthers(state);
+      if (["status", "behind", "connection"].some((key) => changed.has(key as keyof State))) showOthers(state, changed.has("behind"));
       if (!["metrics", "markers", "ledger", "chart", "behind"].some((key) => changed.has(key as keyof State))) return;
       if (changed.has("chart")) {
         smooth.value = String(state.chart.smooth);

@@ -5,7 +5,7 @@ import { focusedBeside, h, setAttr, setText } from "./dom";
 import { clamp } from "./geometry";
 import { runText } from "./header";
 import { MAPS } from "./looks";
-import { hasMaps, shownExplanation, timelineOf, type MapView, type Tab } from "./state";
+import { hasMaps, isReachable, shownExplanation, timelineOf, type MapView, type Tab } from "./state";
 import { RADII } from "./tools";
 import type { Context, Part } from "./view";
 
@@ -20,7 +20,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["[ ]", "smaller, larger brush"],
   ["A", "add a stroke in the middle of the picture"],
   ["Enter", "submit the strokes and the sentence"],
-  ["X", "undo what was told last"],
+  ["X", "undo what was told last; what was told before, by a second press"],
   ["R W", "the frame is the right reason, the wrong reason"],
   ["Ctrl+Z", "take back a change of the drawing; with Shift: redo"],
   ["V", "outlines of ground truth and prediction, where each pixel has a class; a click there, or Enter at the cross, explains the region"],
@@ -79,12 +79,17 @@ export function listenForKeys({ root, store, actions, signal, ask, keep }: Conte
     const found = where.map((one) => root.querySelector<HTMLElement>(one)).find((one) => one !== null);
     found?.focus();
   };
-  /** Where the line under the picture speaks of something else, the ledger's own Undo: pressed where it is seen, else brought out. */
+  /**
+   * Where the line under the picture speaks of something else, the ledger's own Undo: pressed where it is seen and the newest
+   * entry's, or has the focus; else brought out, because what was told long ago may be of another sample.
+   */
   const undo = (): void => {
-    const id = store.state.ledger.filter((item) => !item.undone).at(-1)?.id;
+    const { ledger, echo } = store.state;
+    const id = ledger.filter((item) => !item.undone).at(-1)?.id;
+    if (id === undefined || echo?.level === "busy" || !isReachable(store.state)) return;
     const entries = [...root.querySelectorAll<HTMLElement>("[data-testid='cw-ledger-item']")];
     const control = entries.find((one) => one.dataset["id"] === id)?.querySelector<HTMLButtonElement>(".cw-undo");
-    if (control?.offsetParent) {
+    if (control?.offsetParent && (ledger.at(-1)?.id === id || focusedBeside(control) === control)) {
       control.click();
       return;
     }

@@ -33,7 +33,8 @@ export function typed(text: string): number[] | null {
 }
 
 /** Why a field's text is taken for no number. */
-function complaint(text: string): string {
+function complaint(name: string | undefined, text: string): string {
+  if (name === "batch_size") return "a whole number, as 64";
   return COMMA.test(text.trim()) ? "use a point, as 0.001; between the values of groups a space" : "a number, as 0.001 or 1e-3";
 }
 
@@ -73,7 +74,10 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
     const name = pressed?.closest<HTMLElement>("[data-knob]")?.dataset["knob"];
     if (!pressed || name === undefined) return;
     const field = pressed.parentElement?.querySelector("input");
-    if (field) judge(field, false); // what was typed there gives way to what holds
+    if (field?.getAttribute("aria-invalid") === "true") { // what was typed there gives way to what holds
+      field.value = shownOf(known, name);
+      judge(field, false);
+    }
     turn({ name, factor: Number(pressed.dataset["factor"]) });
   });
   root.addEventListener("change", (event) => {
@@ -107,7 +111,7 @@ function create(root: HTMLElement): (state: KnobState, send: SendKnob) => void {
     const note = input.closest("[data-knob]")?.lastElementChild;
     if (!note) return;
     setAttr(input, "aria-invalid", wrong ? "true" : null);
-    setText(note, wrong ? complaint(input.value) : (notes.get(note) ?? ""));
+    setText(note, wrong ? complaint(input.closest<HTMLElement>("[data-knob]")?.dataset["knob"], input.value) : (notes.get(note) ?? ""));
   }
 
   function row(name: string): HTMLElement {

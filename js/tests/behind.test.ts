@@ -1,4 +1,4 @@
-// Another run behind the charts: what is chosen is shown as chosen once it is drawn, and only a kernel can be asked.
+// Another run behind the charts: what is chosen is busy until it is drawn, and only a kernel can be asked.
 import { expect, it } from "vitest";
 import { raw } from "./fixtures";
 import { frame, get, lastOf, mountEach } from "./mounted";
@@ -33,14 +33,22 @@ async function draw(run: string): Promise<void> {
   await receive({ behind: { run, metrics } }, [new DataView(new Float64Array([1, 0.5]).buffer)]);
 }
 
-it("is chosen once it is drawn", async () => {
+it("is busy with what was chosen last until that is drawn", async () => {
   await offer();
   expect([choice().hidden, choice().disabled]).toEqual([false, false]);
+  const shown = (): unknown[] => [choice().value, choice().getAttribute("aria-busy")];
+  choose("run_001"); // as the arrow keys step
   choose("run_002");
   expect(lastOf(mounted)).toMatchObject({ kind: "compare", run: "run_002" });
-  expect(choice().value).toBe("");
+  expect(shown()).toEqual(["run_002", "true"]);
+  await receive({ status: { ...raw.updateFull.message.status, others: ["run_001", "run_002"], step: 900 } });
+  await draw("run_001");
+  expect(shown()).toEqual(["run_002", "true"]);
   await draw("run_002");
-  expect(choice().value).toBe("run_002");
+  expect(shown()).toEqual(["run_002", null]);
+  choose("run_001");
+  await receive({ behind: { run: "", metrics: [] } }); // it could not be read
+  expect(shown()).toEqual(["", null]);
 });
 
 it("cannot be asked for without a kernel", async () => {

@@ -122,6 +122,7 @@ describe("the panel", () => {
     expect(sent).toEqual([{ kind: "set_knobs", knobs: [{ name: "weight_decay", value: [0.5] }] }]);
     type("lr", "0,1");
     root.querySelector<HTMLButtonElement>('[data-knob="lr"] button')?.click();
+    expect(field("lr").value).toBe("0.01"); // at once: the kernel may refuse, and say nothing of values
     show();
     expect(field("lr").value).toBe("0.01"); // what is halved
   });

@@ -48,9 +48,38 @@ describe("a proof", () => {
     await frame();
     expect(lastOf(mounted)).toBe(before); // what is not seen is not pressed
     own.style.display = "";
+    get("cw-root").focus();
     press(get("cw-root"), "x");
     await frame();
+    expect(lastOf(mounted)).toBe(before); // the newest is undone already: an older one is shown first
+    expect(document.activeElement).toBe(own);
+    press(own, "x");
+    await frame();
     expect(lastOf(mounted)).toMatchObject({ kind: "undo", intervention: "i7" });
+  });
+
+  it("leaves X nothing to do while something is sent, and where nothing is in force", async () => {
+    seq = 1;
+    const newest = { ...entry, id: "i7", sample: 99, step: 1 };
+    mounted.test.receive({ kind: "update", seq: ++seq, full: false, ledger: [newest] });
+    await frame();
+    const line = get("cw-instruction") as HTMLInputElement;
+    line.value = "increase focus by 10%";
+    line.dispatchEvent(new Event("input", { bubbles: true }));
+    await frame();
+    get("cw-submit").click();
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "feedback" });
+    press(get("cw-root"), "x");
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "feedback" });
+    const tab = get("cw-root").dataset["tab"];
+    mounted.test.receive({ kind: "update", seq: ++seq, full: false, ledger: [{ ...newest, undone: true }] });
+    await frame();
+    press(get("cw-root"), "x");
+    await frame();
+    expect(lastOf(mounted)).toMatchObject({ kind: "feedback" });
+    expect(get("cw-root").dataset["tab"]).toBe(tab);
   });
 
   it("has a verdict, and the figures for the pointer", async () => {

@@ -52,8 +52,9 @@ def test_runs_with_one_id_are_told_apart(tmp_path):
         assert f"<th>{label}</th>" in shown
         assert f"<h2>{label}</h2>" in page
         assert label in repr(compared)
-    twice = coflect.compare([paths[0], paths[0]])  # nothing tells those apart
-    assert twice.labels[0] == twice.labels[1]
+    twice = coflect.compare([paths[0], paths[1], paths[0]])
+    assert twice.labels == ["first/folds/run_a (1)", "second/folds/run_a", "first/folds/run_a (2)"]
+    assert coflect.compare([paths[2], paths[2]]).labels == ["run_b (1)", "run_b (2)"]
 
 
 def test_lines_are_seen_on_light_and_dark_pages():

@@ -4,6 +4,7 @@ import numpy as np
 
 from coflect_widget.records.pictures import Gallery
 from coflect_widget.ui.behind import lines_of, others
+from coflect_widget.ui.publisher import figures, snapshot
 from coflect_widget.ui.view import View
 from tests.records.test_runs_table import locked
 from tests.ui.test_flow import happened
@@ -29,9 +30,14 @@ def test_another_run_of_the_folder_is_drawn_behind_and_none_from_elsewhere(tmp_p
     assert (update["behind"]["run"], line["name"]) == ("run_001", "train/loss")
     points = np.frombuffer(buffers[line["points_buffer"]]).reshape(-1, 2)
     assert points.tolist() == [[10, 0.9], [20, 0.5]]
+    kept = snapshot(view)["update"]
+    assert kept["status"]["others"] == ["run_001"], "what is drawn has its name in a saved notebook"
     for name in ("../run_001", "/etc", "run_002", ""):
         view.compare(name)
         assert view.update(full=False)[0]["behind"] == {"run": "", "metrics": []}
+    assert snapshot(view)["update"]["status"]["others"] == [], "and no other run has"
+    assert figures(view)["update"]["status"]["others"] == []
+    assert view.update(full=True)[0]["status"]["others"] == ["run_001"]
 
 
 def test_the_run_behind_is_drawn_as_it_went_on(tmp_path):

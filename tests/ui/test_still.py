@@ -194,6 +194,9 @@ def test_samples_that_are_wrong_already_are_listed_apart_and_no_risk_is_certain(
     assert re.findall(r"#(\d) · ([^<]+)<", wrong) == [("4", "90%")]
     shown["update"]["queue"] = {"due": 7, "items": items[3:]}
     assert "Likely to be wrong" not in bundle(shown)["text/html"]
+    assert "more" not in bundle(shown)["text/html"].partition("Wrong when")[2]
+    shown["update"]["queue"]["wrong"] = 812  # of all samples, of which the queue lists one
+    assert "and 811 more" in bundle(shown)["text/html"]
 
 
 def test_effects_show_the_stroke(make_session, shapes):

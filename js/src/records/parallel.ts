@@ -47,8 +47,10 @@ export function createParallel(names: readonly string[], link: Link, colours: ()
   function choose(): void {
     const settings = all.slice(0, -1);
     const room = Math.min(MOST, Math.max(Math.floor((chart.width() - 2 * SIDE) / ROOM), 1));
-    const held = settings.filter((one) => kept.has(one.name));
-    const others = settings.filter((one) => !kept.has(one.name)).slice(0, Math.max(room - held.length, 0));
+    const focused = focusedBeside(chart.el) as SVGElement | null;
+    const stays = (one: Column): boolean => kept.has(one.name) || (focused !== null && chart.el.contains(focused) && focused.dataset["axis"] === one.name);
+    const held = settings.filter(stays);
+    const others = settings.filter((one) => !stays(one)).slice(0, Math.max(room - held.length, 0));
     columns = [...settings.filter((one) => held.includes(one) || others.includes(one)), ...all.slice(-1)];
     left = settings.length - held.length - others.length;
   }
