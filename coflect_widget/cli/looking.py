@@ -79,10 +79,9 @@ def _connect(given: argparse.Namespace) -> Answer:
 
 
 def _audit(given: argparse.Namespace) -> Answer:
-    from coflect_widget.projects.audit import Audit
-    from coflect_widget.studies.findings import findings_of
+    from coflect_widget.projects.audit import of_run
     from coflect_widget.ui.recorded import open_run
 
-    found = Audit(findings_of(open_run(given.run).events()), given.threshold)
+    found = of_run(open_run(given.run), given.threshold)
     value = [one.model_dump(mode="json") for one in found.findings]
     return value, f"{found}\n", found.code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 from coflect_widget.events import Finding
 from coflect_widget.records.run import Run
 from coflect_widget.session import Session
-from coflect_widget.studies.findings import findings_of
+from coflect_widget.session.asking import TooFewSureWarning
+from coflect_widget.studies.recorded_findings import findings_of
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,33 @@ class Audit:
         Pull from which one counts.
     pictures : Path or None
         A page with their pictures.
+    why_not : str
+        Why nothing can be told; "" where it was looked.
     """
 
     findings: Sequence[Finding]
     threshold: float
     pictures: Path | None = None
+    why_not: str = ""
 
     @property
     def shortcuts(self) -> list[Finding]:
-        """Findings above the threshold that nobody said to be right."""
+        """Findings above the threshold that nobody said to be right, and that have not faded."""
         return [
             one
             for one in self.findings
-            if one.pull >= self.threshold and one.answer != "right reason"
+            if one.pull >= self.threshold and one.answer != "right reason" and not faded(one)
         ]
 
     @property
     def code(self) -> int:
-        """For ``sys.exit``: 1 where there is a shortcut, else 0."""
-        return int(bool(self.shortcuts))
+        """For ``sys.exit``: 1 where there is a shortcut, 2 where nothing can be told, else 0."""
+        return 1 if self.shortcuts else 2 * bool(self.why_not)
 
     def __str__(self) -> str:
         lines = [f"{one.id}: {one.text} (pull {_span(one)})" for one in self.findings]
+        if self.why_not:
+            lines.append(f"Nothing can be told of shortcuts: {self.why_not}.")
         lines = lines or ["No small region decides by itself."]
         if self.pictures is not None:
             lines.append(f"Pictures: {self.pictures}")
@@ -69,7 +76,8 @@ def audit(
 ) -> Audit:
     """Look for small regions that decide by themselves in a trained model; print what is found.
 
-    ``sys.exit(coflect.audit(model, train, val).code)`` is a test for shortcuts.
+    ``sys.exit(coflect.audit(model, train, val).code)`` is a test for shortcuts: 1 where there is
+    one, and 2 where nothing can be told, as of a model that is surely right on few samples.
 
     Parameters
     ----------
@@ -97,29 +105,63 @@ def audit(
                 "audit(model, train_data, val_data)"
             )
         run = model if isinstance(model, Run) else Run(Path(model))
-        return _told(findings_of(run.events()), threshold, None)
+        return _printed(of_run(run, threshold))
     if isinstance(model, Session):
-        return _told(model.find_shortcuts(), threshold, pictures)
+        return _looked(model, threshold, pictures)
     if data is None:
         raise TypeError("audit() of a model needs its training data: audit(model, train_data)")
     with (
         tempfile.TemporaryDirectory(prefix="coflect-audit-") as folder,
         Session(model, data, val_data, run_dir=folder, **arguments) as session,
     ):
-        return _told(session.find_shortcuts(), threshold, pictures)
+        return _looked(session, threshold, pictures)
 
 
-def _told(findings: Sequence[Finding], threshold: float, pictures: str | Path | None) -> Audit:
+def of_run(run: Run, threshold: float) -> Audit:
+    """What a run has found, by itself or where somebody asked."""
+    found = findings_of(run.events())
+    looks = run.config.get("findings", {}).get("act", "off") != "off"
+    why_not = "" if found or looks else (
+        'this run did not look by itself (config["findings"]["act"] is "off"); give the model: '
+        "audit(model, train_data, val_data)"
+    )  # fmt: skip
+    return Audit(found, threshold, None, why_not)
+
+
+def _looked(session: Session, threshold: float, pictures: str | Path | None) -> Audit:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TooFewSureWarning)
+        try:
+            found: Sequence[Finding] = session.find_shortcuts()
+        except (ValueError, RuntimeError) as error:
+            return _told([], threshold, None, str(error))
+    few = [str(one.message) for one in caught if issubclass(one.category, TooFewSureWarning)]
+    return _told(found, threshold, pictures, few[0] if few else "")
+
+
+def _told(
+    findings: Sequence[Finding], threshold: float, pictures: str | Path | None, why_not: str
+) -> Audit:
     page = None
     if pictures is not None:
         page = Path(pictures)
         drawn = getattr(findings, "_repr_html_")()  # noqa: B009 - a list that shows itself
         page.write_text(f"<!doctype html><meta charset=utf-8><title>Findings</title>{drawn}")
-    found = Audit(findings, threshold, page)
+    return _printed(Audit(findings, threshold, page, why_not))
+
+
+def _printed(found: Audit) -> Audit:
     print(found)  # noqa: T201 - a script's own output
     return found
 
 
+def faded(one: Finding) -> bool:
+    """Whether its pull, as it was measured over the run, has fallen below half of its largest."""
+    pulls = [row.pull for row in one.history]
+    return bool(pulls) and pulls[-1] < max(pulls) / 2
+
+
 def _span(one: Finding) -> str:
     low, high = one.interval
-    return f"{one.pull:.2f}, {low:.2f} to {high:.2f}"
+    now = f"; now {one.history[-1].pull:.2f}: no longer" if faded(one) else ""
+    return f"{one.pull:.2f}, {low:.2f} to {high:.2f}{now}"

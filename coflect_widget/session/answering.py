@@ -64,14 +64,15 @@ class Answering:
     def _answer(self, finding: str, said: events.Answer) -> tuple[Asked, Intervention | None]:
         told: Intervention | None = None
         control = self._findings.controls.get(finding) is not None
-        if said == "wrong reason" and not control:
+        if not control:
             before = self._findings.named(finding).intervention
             given = self._steering.ledger.interventions
             if any(one.id == before and not one.undone for one in given):
                 raise ValueError(
                     f"finding {finding!r} is ignored already, by {before}; undo({before!r}) takes "
-                    "it back"
+                    "it back, and the finding can be answered anew"
                 )
+        if said == "wrong reason" and not control:
             ignored = self._steering.ignore_places(finding, *self._findings.strokes(finding))
             try:
                 told = ignored.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import get_args
 
 from coflect_widget import events
@@ -11,6 +12,10 @@ from coflect_widget.session.arguments import one_of
 from coflect_widget.session.drawing import findings
 from coflect_widget.session.held import Held
 from coflect_widget.studies.controls import Controls
+
+
+class TooFewSureWarning(UserWarning):
+    """A model is sure of too few samples for anything to be told of shortcuts."""
 
 
 class Asks(Held):
@@ -49,10 +54,21 @@ class Asks(Held):
 
         Raises
         ------
+        ValueError
+            If such a model cannot be looked at.
+        RuntimeError
+            If looking failed.
         TimeoutError
             If it takes longer than `timeout` seconds.
+
+        Warns
+        -----
+        UserWarning
+            If the model is sure of too few samples for anything to be told.
         """
         parts = self._led(steers=False)
+        if parts.findings.missed and not parts.findings.able:
+            raise ValueError(f"shortcuts cannot be looked for: {parts.findings.missed}")
         loop = parts.loop
 
         def look() -> None:
@@ -62,6 +78,11 @@ class Asks(Held):
         if not parts.findings.wait(timeout):
             raise TimeoutError(f"find_shortcuts() took longer than {timeout:.0f} s")
         parts.stream.flush()
+        if parts.findings.failed or not parts.findings.able:
+            raise RuntimeError(f"shortcuts were not looked for: {parts.findings.missed}")
+        if parts.findings.missed:
+            text = f"nothing can be told of shortcuts: {parts.findings.missed}; train on"
+            warnings.warn(text, TooFewSureWarning, stacklevel=2)
         return self.findings
 
     def answer(

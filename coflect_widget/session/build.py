@@ -50,7 +50,7 @@ from coflect_widget.session.steering import Steering
 from coflect_widget.session.telling import Telling
 from coflect_widget.studies.findings import Finder
 from coflect_widget.studies.knob_effect import KnobWatch
-from coflect_widget.studies.looking import snapshot_of
+from coflect_widget.studies.looking import snapshot_of, unlooked
 from coflect_widget.tasks.base import Task
 from coflect_widget.telemetry.store import SampleStore
 from coflect_widget.training.checkpoints import ALARM
@@ -177,7 +177,9 @@ def build(
         by_itself=config.findings.act != "off",
         asks=config.findings.act == "ask",
         controls=config.findings.controls,
-        able=task.labelled and bool(backend.explainer) and isinstance(structure, bytes),
+        why_not=unlooked(
+            backend.explainer, structure, labelled=task.labelled, several=bool(modality.members)
+        ),
     )
     labels = Labels(
         backend,
@@ -274,6 +276,7 @@ def build(
     )
     coach = Coach(tell.emit, watched=lambda: holding.watched)
     stream.subscribe(coach.event)
+    stream.subscribe(findings.event)
     desk = Desk(
         loop,
         controls,

@@ -440,7 +440,9 @@ def _said_of_finding(done: tuple[Asked, Intervention | None]) -> Answer:
         return Answer(f"That was a control, a random place; nothing is ignored. {finding}")
     more = f". It alone turns {finding.pull:.0%} of other samples" if finding.blind else ""
     if told is not None:
-        samples = "1 sample" if finding.count == 1 else f"{finding.count:,} samples"
+        found = told.record.found  # where it has a place of its own in each sample
+        count = finding.count if found is None else len(found.index)
+        samples = "1 sample" if count == 1 else f"{count:,} samples"
         return Answer(f"Ignored in {samples}{more}", told.step, told)
     good = finding.answer == "right reason"
     return Answer(f"A right reason: it is not asked about again{more}" if good else "Put away")

@@ -35,7 +35,7 @@ from coflect_widget.records.locks import hold_for_writing
 from coflect_widget.records.run import Run
 from coflect_widget.session.keeping import draws_by_itself
 from coflect_widget.studies.controls import tally_of
-from coflect_widget.studies.findings import findings_of
+from coflect_widget.studies.recorded_findings import findings_of
 from coflect_widget.tasks import given_names
 
 if TYPE_CHECKING:

@@ -232,7 +232,9 @@ class Tries(Held):
         try:
             if refit:
                 proof = parts.refits.prove(entry, count(seeds, "seeds"), say or to_stderr)
-                return Proof.model_validate(proof.model_dump())
+                proof = Proof.model_validate(proof.model_dump())
+                proof._keep = self.keep
+                return proof
             wanted = plan(
                 self._run,
                 parts,
@@ -286,6 +288,11 @@ class Tries(Held):
         if name is None:
             raise ValueError(f"branch=None; expected one of {', '.join(get_args(events.Branch))}")
         proved = proved.intervention if isinstance(proved, events.Proof) else self._name(proved)
+        if self._open().steering.ledger[proved].record.refit is not None:
+            raise ValueError(
+                f"{proved!r} is a refit, whose proof trains no branches; it is in force, and "
+                f"session.undo({proved!r}) takes it out"
+            )
         parts = self._at_rest("keep()")
         try:
             return go_on_from(self._run, parts, proved, name)

@@ -10,20 +10,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from coflect_widget.backends.base import Sample
-from coflect_widget.events import Answered, Event, Finding, StrokeRecord
+from coflect_widget.events import Answered, Event, Finding, StrokeRecord, Undone
 from coflect_widget.modalities.base import Array, Corners, Modality
 from coflect_widget.studies.began import Course, Kept, Past
 from coflect_widget.studies.controls import ControlQuestions, Tally
 from coflect_widget.studies.grouping import groups, interval
-from coflect_widget.studies.looking import SEARCHED, TEMPLATES, Carrier, Looking, Places
+from coflect_widget.studies.looking import (
+    READ,
+    SEARCHED,
+    TEMPLATES,
+    Carrier,
+    Looking,
+    Places,
+    by_turns,
+)
 from coflect_widget.studies.pulls import Snapshot
+from coflect_widget.studies.recorded_findings import sentence
 from coflect_widget.workers.idle_worker import IdleWorker
 
 #: Fewer tell nothing.
@@ -37,6 +46,8 @@ DONORS, EACH, PLACES = 16, 30, 4
 PULL, SURELY = 0.4, 0.3
 #: Share of the samples looked at that must have it, and how many at least.
 SHARE, FEWEST = 0.15, 4
+#: Seconds that a person waits at most while all samples are searched for what is to be ignored.
+PATIENCE = 120.0
 #: A round begins at an epoch's end if the last ended before as many times its own length.
 PAUSE = 2.0
 
@@ -72,8 +83,8 @@ class Finder:
         Whether it looks after epochs, and not only where it is asked to.
     asks : bool
         Whether a person is asked about what it then finds; about the rest one is.
-    able : bool
-        Whether it looks at all.
+    why_not : str
+        Why it looks at nothing; "" where it can.
     controls : float
         For so many findings, a share of those that it has a person asked about, a random place is
         asked about too; as many are asked about without their figures.
@@ -82,6 +93,12 @@ class Finder:
     ----------
     controls : ControlQuestions
     past : Past
+    missed : str
+        Why the last look told nothing; "" after one that did.
+    able : bool
+        Whether it looks at all.
+    failed : bool
+        Whether the last look ended with an error.
     """
 
     def __init__(
@@ -101,7 +118,7 @@ class Finder:
         nbytes: int,
         by_itself: bool,
         asks: bool,
-        able: bool,
+        why_not: str,
         controls: float = 0.0,
     ) -> None:
         self._looking = Looking(worker, modality, read_train, num_train, seed)
@@ -118,7 +135,9 @@ class Finder:
         self._problem = problem
         self._by_itself = by_itself
         self._asks = asks
-        self._able = able
+        self.missed = why_not
+        self.able = not why_not
+        self.failed = False
         share = controls if by_itself and asks else 0.0
         self.controls = ControlQuestions(share, self._looking, modality, seed)
         self._known: dict[str, _Known] = {}
@@ -135,7 +154,7 @@ class Finder:
         """An epoch has ended, or with `last` the training: it is looked at if that is wanted."""
         if self._by_itself and looks:
             self.look(step, epoch, last=last, asks=self._asks)
-        if self._able and self._course.copies(step) and self._copied(step, epoch) is not None:
+        if self.able and self._course.copies(step) and self._copied(step, epoch) is not None:
             self._wake()
 
     def go_back(self, step: int) -> None:
@@ -151,7 +170,7 @@ class Finder:
         try:
             return self._course.add(step, epoch)
         except Exception as error:  # noqa: BLE001 - looking ends no training
-            self._able = False
+            self.able, self.missed = False, str(error)
             self._problem(f"Shortcuts are not looked for: {error}")
             return None
 
@@ -162,7 +181,7 @@ class Finder:
         """
         with self._changed:
             free = not self._busy and self._next is None
-            if not self._able or self._closed:
+            if not self.able or self._closed:
                 return
             if not last and not (free and time.monotonic() >= self._rest_until):
                 return
@@ -233,6 +252,19 @@ class Finder:
             )
             return known.finding
 
+    def event(self, event: Event) -> None:
+        """Something was recorded: where what ignores a finding was undone, it is open again."""
+        if not isinstance(event.data, Undone):
+            return
+        with self._changed:
+            known = next(
+                (k for k in self._known.values() if k.finding.intervention == event.data.id), None
+            )
+            if known is None:
+                return
+            known.finding = known.finding.model_copy(update={"answer": "", "intervention": ""})
+        self._tell(known.finding)
+
     def strokes(self, finding: str) -> tuple[list[StrokeRecord], dict[int, Corners]]:
         """What has to be ignored for "wrong reason": strokes, and where else it was found.
 
@@ -242,8 +274,10 @@ class Finder:
             If there is no such finding.
         """
         known = self._held(finding)
-        if known.places is None:
-            known.places = self._looking.search(self._looking.carriers(known.finding))
+        searched = known.places is not None and self._num_train <= SEARCHED
+        if known.places is None or not (searched or known.places.everywhere):
+            group = self._looking.carriers(known.finding)
+            known.places = self._looking.search(group, self._num_train, PATIENCE)
         if known.places.everywhere:
             return [
                 StrokeRecord(kind="ignore", roi=region.to_json())
@@ -290,6 +324,7 @@ class Finder:
                     self._look_back(known, now)
                 self._rounds += 1
             except BaseException as error:  # noqa: BLE001 - the next round may do better
+                self.missed, self.failed = repr(error), True
                 if not self._closed:
                     self._problem(f"Shortcuts were not looked for: {error!r}")
             ended = time.monotonic()
@@ -298,14 +333,18 @@ class Finder:
     def _round(self, snapshot: Snapshot, epoch: int, *, asks: bool) -> None:
         rng = np.random.default_rng([self._seed, self._rounds])
         looked = self._looking.sure(snapshot, rng)
+        self.failed, self.missed = False, ""
         if len(looked) < FEWEST_LOOKED:
+            self.missed = f"of {READ} samples the model is surely right on {len(looked)} only"
+        if self.missed:
             return
         receivers = self._looking.bare(snapshot, self._receivers(rng))
         # By some it is found where a region decides, and by others how far.
         finding, judging = receivers[::2], receivers[1::2]
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
-        few = places[:FIRST_PLACES]
-        strong = self._looking.strong(snapshot, looked, finding, FIRST_EACH, few, PULL)
+        strong = self._looking.strong(
+            snapshot, looked, finding, FIRST_EACH, places[:FIRST_PLACES], PULL
+        )
         enough = max(FEWEST, SHARE * len(looked))
         if len(strong) < enough:
             return
@@ -316,14 +355,14 @@ class Finder:
             if len(members) < enough or self._closed:
                 break
             group = [strong[k] for k in members]
-            donors = _by_turns(group)[:DONORS]  # of all classes in turn
+            donors = by_turns(group)[:DONORS]  # of all classes in turn
             again = self._looking.pulls(snapshot, donors, judging, EACH, places)
             again = again[~np.isnan(again)]
             low, high = interval(again, self._seed) if len(again) else (0.0, 0.0)
             if low > SURELY:
                 pull = round(float(again.mean()), 3)
                 self._report(
-                    _by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
+                    by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
                 )
         if self.controls.wanted:
             name = self._new_name()
@@ -357,10 +396,8 @@ class Finder:
         if known is not None and known.finding.answer:
             return  # told already
         if known is None:
-            places = self._looking.search(group)
+            places = self._looking.search(group, SEARCHED)
             count = self._num_train if places.everywhere else len(places.boxes)
-            if self._num_train > SEARCHED and not places.everywhere:
-                count = round(count * self._num_train / SEARCHED)
             classes = sorted({one.label for one in group})
             new = Finding(
                 id=self._new_name(),
@@ -379,6 +416,7 @@ class Finder:
                 blind=asks and self.controls.blind(),
             )
             known = _Known(new, places)
+        searched = min(self._num_train, SEARCHED)
         newer = known.finding.model_copy(
             update={
                 "looked": looked,
@@ -386,7 +424,7 @@ class Finder:
                 "pull": pull,
                 "interval": span,
                 "asked": known.finding.asked or asks,
-                "text": self._text(pull, known.finding.classes, known.finding.count),
+                "text": sentence(self._modality, self._classes, pull, known.finding, searched),
             }
         )
         with self._changed:
@@ -410,40 +448,3 @@ class Finder:
         before = self._looking.carriers(finding)[:TEMPLATES]
         same = self._looking.alike(before, group, others)
         return bool(same.any(0).mean() >= 0.5)
-
-    # --- words ---------------------------------------------------------------------------------
-
-    def _text(self, pull: float, classes: Sequence[int], count: int) -> str:
-        nouns = self._modality.nouns
-        into = (
-            repr(self._classes[classes[0]])
-            if len(classes) == 1 and classes[0] < len(self._classes)
-            else f"the class of the {self._modality.noun} that it is taken from"
-        )
-        return (
-            f"This place alone turns {pull:.0%} of other {nouns} into {into}; it was found in "
-            f"{count} of {self._num_train} {nouns}. Is it the reason?"
-        )
-
-
-def _by_turns(group: Sequence[Carrier]) -> list[Carrier]:
-    """One of each class, then a second one of each, ..."""
-    seen: dict[int, int] = {}
-    order = []
-    for one in group:
-        seen[one.label] = seen.get(one.label, 0) + 1
-        order.append(seen[one.label])
-    return [group[k] for k in np.argsort(order, kind="stable")]
-
-
-def findings_of(recorded: Iterable[Event]) -> list[Finding]:
-    """The findings in a run's events, with their newest figures and answers, oldest first."""
-    found: dict[str, Finding] = {}
-    for event in recorded:
-        match event.data:
-            case Finding() as data:
-                found[data.id] = data
-            case Answered() as data if data.finding in found:
-                said = {"answer": data.answer, "intervention": data.intervention}
-                found[data.finding] = found[data.finding].model_copy(update=said)
-    return list(found.values())

@@ -5,7 +5,9 @@ Samples are read on the thread that asks; all that computes is done by the worke
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -216,10 +218,11 @@ class Looking:
             found.append(Carrier(index, sample.input, int(sample.target), region))
         return found
 
-    def search(self, group: Sequence[Carrier]) -> Places:
-        """Where it is in the training data."""
+    def search(self, group: Sequence[Carrier], most: int, seconds: float = math.inf) -> Places:
+        """Where it is in the training data: in at most so many samples, for at most as long."""
+        until = time.monotonic() + seconds
         modality = self._modality
-        indices = np.random.default_rng(self._seed).permutation(self._num_train)[:SEARCHED]
+        indices = np.random.default_rng(self._seed).permutation(self._num_train)[:most]
         others = np.stack([self._read_train(int(k)).input for k in indices[:TYPICAL]])
         try:
             templates = [modality.template(one.x, one.region, others) for one in group[:TEMPLATES]]
@@ -228,7 +231,7 @@ class Looking:
         best: dict[int, float] = {}
         boxes = {}
         for start in range(0, len(indices), SEARCH_CHUNK):
-            if self._closed:
+            if self._closed or time.monotonic() > until:
                 break
             some = indices[start : start + SEARCH_CHUNK]
             inputs = np.stack([self._read_train(int(k)).input for k in some])
@@ -263,6 +266,17 @@ def _marked(carriers: Sequence[Carrier]) -> tuple[Array, list[Region]]:
     return np.stack([one.x for one in carriers]), [one.region for one in carriers]
 
 
+def unlooked(explainer: str, structure: bytes | Exception, *, labelled: bool, several: bool) -> str:
+    """Why a model cannot be looked at, in words; "" where it can."""
+    if not labelled:
+        return "only classifiers of one class a sample are looked at"
+    if several:
+        return "models of several inputs are not looked at"
+    if isinstance(structure, Exception):
+        return f"the model cannot be rebuilt in a worker: {structure}"
+    return "" if explainer else "the backend has nothing that rebuilds its model in a worker"
+
+
 def snapshot_of(
     backend: Any, structure: bytes | Exception, modality: Modality
 ) -> Callable[[], Snapshot]:
@@ -289,3 +303,13 @@ def snapshot_of(
         return Snapshot(backend.explainer, sent, arrays, modality)
 
     return made
+
+
+def by_turns(group: Sequence[Carrier]) -> list[Carrier]:
+    """One of each class, then a second one of each, ..."""
+    seen: dict[int, int] = {}
+    order = []
+    for one in group:
+        seen[one.label] = seen.get(one.label, 0) + 1
+        order.append(seen[one.label])
+    return [group[k] for k in np.argsort(order, kind="stable")]

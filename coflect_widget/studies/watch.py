@@ -384,7 +384,8 @@ class EffectWatch:
                 return union(regions, modality, extent, x)
 
             if not samples or (wanders and strokes[0].spreads):
-                samples = self._carriers(marked, strokes[0].label, rng)
+                others = self._carriers(marked, strokes[0].label, rng)
+                samples = list(dict.fromkeys([*samples, *others]))  # its own surely has it
             drawn = [marked(self._read["train"](int(k)).input) for k in samples]
         if not samples:
             raise ValueError("no sample of that class, or with what is marked, was found")

@@ -69,7 +69,7 @@ def test_replay_into_a_sink_of_ones_own(two, tmp_path, monkeypatch):  # noqa: F8
 def test_audit_open_trials_and_a_project_at_once(two, tmp_path):  # noqa: F811
     run, notebook, project = tmp_path / "run_a", tmp_path / "a.ipynb", tmp_path / "mine"
     tried = {
-        ("audit", run): 0,
+        ("audit", run): 2,  # nobody looked
         ("open", run, "--notebook", notebook, "--write-only"): 0,
         ("trials", tmp_path): 1,
         ("new", "image", project): 0,

@@ -14,8 +14,8 @@ from coflect_widget.data import synthetic
 from coflect_widget.events import Finding, PullThen
 from coflect_widget.modalities.image import IMAGE
 from coflect_widget.studies.began import MOST, Course, Kept, Past, began, thinned
-from coflect_widget.studies.findings import findings_of
 from coflect_widget.studies.looking import snapshot_of
+from coflect_widget.studies.recorded_findings import findings_of
 from coflect_widget.ui.began import add_pulls, with_beginning
 from coflect_widget.ui.view import replay
 from tests.conftest import tiny_cnn

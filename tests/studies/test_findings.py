@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coflect_widget as coflect
+from coflect_widget.events import Finding, PullThen
 from coflect_widget.modalities import find_modality
 from coflect_widget.modalities.image import IMAGE
-from coflect_widget.studies.findings import findings_of
+from coflect_widget.projects.audit import Audit
 from coflect_widget.studies.grouping import groups, interval
+from coflect_widget.studies.recorded_findings import findings_of
 from tests.conftest import tiny_cnn
+from tests.test_several_inputs import Both, arrays
 
 
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 2**32 - 1))
@@ -93,7 +96,10 @@ def test_one_answer_ignores_what_decides(tmp_path, capsys):
         tiny_cnn(2), train, val, run_dir=tmp_path, batch_size=24, config=config
     )
     with session:
-        assert coflect.audit(session).code == 0  # before any training
+        blind = coflect.audit(session)  # before any training
+        assert (blind.code, "nothing can be told" in str(blind).lower()) == (2, True)
+        with pytest.warns(UserWarning, match="of 160 samples the model is surely right on"):
+            assert not session.find_shortcuts()
         session.train(epochs=8)
         assert session.wait(240)
         assert session.find_shortcuts(timeout=240)
@@ -123,18 +129,58 @@ def test_one_answer_ignores_what_decides(tmp_path, capsys):
         assert len(told.record.found.index) == first.count
         assert [one.id for one in session.interventions] == [told.id]
         assert session.findings[0].answer == "wrong reason"
+        with pytest.raises(ValueError, match=f"ignored already, by {told.id}; undo"):
+            session.answer(first, "right reason")  # the place would stay ignored
         session.undo(told)
         assert session.interventions[0].undone
-        # what was answered is not asked again, and no second finding is made of it
+        # it is open again, as after a key that was not meant, and no second finding is made of it
+        session._parts.stream.flush()
+        assert (session.findings[0].answer, session.findings[0].intervention) == ("", "")
+        assert session.advice.key == f"finding:{first.id}"
+        session.answer(first, "right reason")
         assert [one.id for one in session.find_shortcuts()] == [one.id for one in session.findings]
-        assert session.findings[0].answer == "wrong reason"
+        assert session.findings[0].answer == "right reason"
+        assert coflect.audit(session).code == 0
         recorded = findings_of(session.events())
         assert recorded == list(session.findings)
-        assert recorded[0].intervention == told.id
         path = session.run.path
     assert coflect.audit(path).findings == recorded
     with pytest.raises(TypeError, match="give the model"):
         coflect.audit(path, train)
+
+
+@pytest.mark.parametrize("kind", ["several labels", "two inputs"])
+def test_what_cannot_be_looked_at_passes_no_audit(tmp_path, kind):
+    if kind == "several labels":
+        data = coflect.data.blobs(count=24, task="multi_label")
+        model, more = tiny_cnn(3), {"task": "multi_label", "classes": data.classes}
+        why = "only classifiers of one class"
+    else:
+        images, tables, labels = arrays()
+        data, model, more = ((images, tables), labels), Both(), {}
+        why = "models of several inputs"
+    found = coflect.audit(model, data, **more)
+    assert (found.code, why in str(found)) == (2, True)
+    with coflect.Session(model, data, run_dir=tmp_path, **more) as session:
+        with pytest.raises(ValueError, match=why):
+            session.find_shortcuts()
+        session.train(epochs=1)
+        session.wait()
+        run = session.run
+    assert "did not look by itself" in str(coflect.audit(run))
+    assert coflect.audit(run).code == 2
+
+
+def test_what_has_faded_is_no_shortcut_any_more():
+    rows = [PullThen(step=k, epoch=k, pull=p, low=p, high=p) for k, p in enumerate((0.9, 0.1))]
+    kept = Finding(
+        id="f1", index=[0], regions=[{}], looked=40, share=0.5, pull=0.9, interval=(0.8, 0.95),
+        held_out=True, classes=[0], since=1, count=9, text="This place", history=rows[:1],
+    )  # fmt: skip
+    gone = kept.model_copy(update={"history": rows})
+    assert Audit([kept], 0.5).code == 1
+    assert Audit([gone], 0.5).code == 0
+    assert "now 0.10: no longer" in str(Audit([gone], 0.5))
 
 
 @pytest.mark.slow

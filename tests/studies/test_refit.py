@@ -88,6 +88,8 @@ def test_a_refit_is_in_the_ledger_taken_back_and_gone_on_with(tmp_path):
 
         said = []
         proof = session.prove(told, seeds=3, say=said.append)
+        with pytest.raises(ValueError, match="is a refit, whose proof trains no branches"):
+            proof.keep("treated")
         assert said[0] == f"Proof of {told.id}: 3 last layers x 3 seeds; no step is trained."
         untreated, treated, _ = proof.branches
         assert (untreated.name, treated.name) == ("untreated", "treated")

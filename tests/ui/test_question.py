@@ -98,7 +98,7 @@ def test_an_answer_of_the_browser_ignores_the_finding_once_and_undo_asks_no_more
         assert not send("no")["ok"]
         assert not session.interventions
 
-        assert send("wrong reason")["text"] == "Ignored in 7 samples"
+        assert send("wrong reason")["text"] == "Ignored in 9 samples"  # where it was found
         assert screen.recorded[-1] == 1  # on disk before the screen said so
         (told,) = session.interventions
         assert session.findings[0].intervention == told.id
