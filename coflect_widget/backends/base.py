@@ -198,6 +198,8 @@ class Backend(Protocol):
     losses_of_output: Callable[[Any, dict[str, Any], Any], Any] | None
     #: * whether this process is of a training of several that another process leads
     follows: bool
+    #: * whether `last_layer` can be asked
+    refits: bool
     #: * whether processes that train this model together have met, before their training or in it
     several: bool
 

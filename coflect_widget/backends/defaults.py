@@ -47,6 +47,7 @@ class BackendDefaults:
     losses_of_output: Any = None
     follows: Any = False
     several: Any = False
+    refits: bool = False
 
     @cached_property
     def warnings(self) -> list[str]:

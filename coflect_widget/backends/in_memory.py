@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coflect_widget.backends.base import Sample, StepOutput
 from coflect_widget.backends.defaults import BackendDefaults
+from coflect_widget.backends.last_layer import LastLayer
 from coflect_widget.backends.state import Memory, TrainingState, copied
 from coflect_widget.records.trees import Arrays
 
@@ -79,6 +80,10 @@ class InMemoryBackend(BackendDefaults):
 
     def set_guidance(self, guidance: Any) -> str:
         raise ValueError(self.no_guidance)
+
+    def last_layer(self, probe: NDArray[Any]) -> LastLayer:
+        """None of them has one."""
+        raise ValueError(f"there is no last layer to fit again; {self.no_guidance}")
 
     # --- weights, samples ----------------------------------------------------------------------
 

@@ -23,9 +23,14 @@ class Answering:
     ----------
     findings, steering, tell
         Who knows the findings, who ignores them, and who records the answers.
+    refits : bool
+        Whether the model's last layer can be fitted again.
     """
 
-    def __init__(self, findings: Finder, steering: Steering, tell: Telling) -> None:
+    def __init__(
+        self, findings: Finder, steering: Steering, tell: Telling, *, refits: bool
+    ) -> None:
+        self._refits = refits
         self._findings = findings
         self._steering = steering
         self._tell = tell
@@ -77,6 +82,8 @@ class Answering:
             try:
                 told = ignored.result()
             except ValueError as error:
+                if not self._refits:
+                    raise
                 raise ValueError(
                     f"{error}; session.refit({finding!r}) fits the last layer again instead, where "
                     "held-out samples contradict it"

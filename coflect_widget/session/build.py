@@ -289,7 +289,7 @@ def build(
         overlays,
         holding,
         samples,
-        Answering(findings, steering, tell),
+        Answering(findings, steering, tell, refits=backend.refits),
         tell,
         modality=modality,
         classes=classes,

@@ -90,7 +90,7 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
     """
 
     name = "torch"
-    explainer = "coflect_widget.backends.torch.methods:load"
+    explainer, refits = "coflect_widget.backends.torch.methods:load", True
     load = staticmethod(load)
 
     def __init__(
