@@ -171,7 +171,7 @@ class OptimizerValues:
     def plan(self, turns: Sequence[KnobTurn]) -> dict[str, Values]:
         """What these turns would make of each value; raises ValueError where one cannot be.
 
-        A value that a schedule has brought to 0 stays there under each turn, and is allowed to.
+        A value that a schedule has brought to 0 stays there under a factor, and is allowed to.
         """
         names = dict.fromkeys([*(turn.name for turn in turns), *self._turns])
         planned = {}
@@ -180,7 +180,7 @@ class OptimizerValues:
             natural = self.natural(name)
             planned[name] = fold(natural, mine)
             for value, alone in zip(planned[name], natural, strict=True):
-                if mine and alone:
+                if mine and (alone or value):
                     check_value(name, value)
         return planned
 

@@ -182,8 +182,9 @@ def turn_of(
     _check_given(knob, name, before, at, knobs.scheduled(name))
     turn = KnobTurn(name=name, value=knob.value, factor=knob.factor, before=before, at=at)
     after = fold(at, [*mine, turn])
-    for value in after:
-        check_value(name, value)
+    for value, alone in zip(after, at, strict=True):
+        if value or alone:  # one that is 0 by itself may stay so
+            check_value(name, value)
     return turn.model_copy(update={"after": after})
 
 
@@ -204,14 +205,14 @@ def _check_given(knob: KnobInput, name: str, before: Values, at: Values, schedul
             f"{name} is {shown} in the groups of the optimizer; give one for each, "
             f"{name}=[{shown}], or a factor, '{name} x 0.5', which keeps their ratios"
         )
-    for value in knob.value:
-        if value is not None:
-            check_value(name, value)
-    if schedule and not all(at):
-        raise ValueError(
-            f"the {schedule} gives {name} 0 at this step, which no factor moves; turn it a step "
-            "later"
-        )
+    given = knob.value * len(at) if len(knob.value) == 1 else knob.value
+    for value, alone in zip(given, at, strict=True):
+        if value is None or not (value or alone):
+            continue
+        check_value(name, value)
+        if not alone and (schedule or (name == "lr" and not any(at))):
+            by = f"the {schedule} gives {name} 0" if schedule else "lr is 0, as a warm-up begins,"
+            raise ValueError(f"{by} at this step, which no factor moves; turn it a step later")
 
 
 def _batch_turn(knob: KnobInput, batch_size: int, samples: int) -> KnobTurn:

@@ -98,10 +98,10 @@ class Replay(Run):
             self._error = error
         finally:
             try:
-                self._after()
+                self.session.close()  # first: its threads put random numbers back that they found
             finally:
                 try:
-                    self.session.close()
+                    self._after()
                 finally:
                     self._ended.set()
 

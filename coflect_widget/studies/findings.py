@@ -274,17 +274,15 @@ class Finder:
             If there is no such finding.
         """
         known = self._held(finding)
-        searched = known.places is not None and self._num_train <= SEARCHED
-        if known.places is None or not (searched or known.places.everywhere):
-            group = self._looking.carriers(known.finding)
-            known.places = self._looking.search(group, self._num_train, PATIENCE)
-        if known.places.everywhere:
-            return [
-                StrokeRecord(kind="ignore", roi=region.to_json())
-                for region in known.places.everywhere
-            ], {}
+        carriers, found = self._looking.carriers(known.finding), known.places
+        if found is None or not (found.everywhere or found.reached >= self._num_train):
+            found = self._looking.search(carriers, self._num_train, PATIENCE, found)
+            known.places = found
+        if found.everywhere:
+            whole = [region.to_json() for region in found.everywhere]
+            return [StrokeRecord(kind="ignore", roi=roi) for roi in whole], {}
         drawn: dict[bytes, StrokeRecord] = {}  # the first of each pattern
-        for one in self._looking.carriers(known.finding):
+        for one in carriers:
             pattern = self._modality.pattern(one.region, one.x)
             stroke = StrokeRecord(
                 kind="ignore", roi=one.region.to_json(), sample=one.index,
@@ -292,7 +290,7 @@ class Finder:
             )  # fmt: skip
             drawn.setdefault(b"" if pattern is None else repr(pattern).encode(), stroke)
         strokes = list(drawn.values())
-        return strokes, {} if strokes[0].spreads else known.places.boxes
+        return strokes, {} if strokes[0].spreads else found.boxes
 
     def _held(self, finding: str) -> _Known:
         with self._changed:
@@ -341,6 +339,8 @@ class Finder:
         receivers = self._looking.bare(snapshot, self._receivers(rng))
         # By some it is found where a region decides, and by others how far.
         finding, judging = receivers[::2], receivers[1::2]
+        if len(receivers) < 2 * FIRST_EACH:  # too few to be divided
+            finding = judging = receivers
         places = self._modality.moves(self._modality.extent(looked[0].x), PLACES, rng)
         strong = self._looking.strong(
             snapshot, looked, finding, FIRST_EACH, places[:FIRST_PLACES], PULL

@@ -42,10 +42,14 @@ TYPICAL = 32
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a finding is: boxes, sample by sample, or regions that are the same in all."""
+    """Where a finding is: boxes, sample by sample, or regions that are the same in all.
+
+    Of the samples, in the order that they are searched in, `reached` were.
+    """
 
     boxes: dict[int, Corners]
     everywhere: tuple[Region, ...] = ()
+    reached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +222,17 @@ class Looking:
             found.append(Carrier(index, sample.input, int(sample.target), region))
         return found
 
-    def search(self, group: Sequence[Carrier], most: int, seconds: float = math.inf) -> Places:
-        """Where it is in the training data: in at most so many samples, for at most as long."""
+    def search(
+        self,
+        group: Sequence[Carrier],
+        most: int,
+        seconds: float = math.inf,
+        known: Places | None = None,
+    ) -> Places:
+        """Where it is in the training data: in at most so many samples, for at most as long.
+
+        A search that is `known` goes on where it came to.
+        """
         until = time.monotonic() + seconds
         modality = self._modality
         indices = np.random.default_rng(self._seed).permutation(self._num_train)[:most]
@@ -229,11 +242,13 @@ class Looking:
         except ValueError:  # of this kind nothing is looked for
             return Places({}, tuple(dict.fromkeys(one.region for one in group)))
         best: dict[int, float] = {}
-        boxes = {}
-        for start in range(0, len(indices), SEARCH_CHUNK):
+        reached = 0 if known is None else known.reached
+        boxes = {} if known is None else dict(known.boxes)
+        while reached < len(indices):
             if self._closed or time.monotonic() > until:
                 break
-            some = indices[start : start + SEARCH_CHUNK]
+            start, reached = reached, min(reached + SEARCH_CHUNK, len(indices))
+            some = indices[start:reached]
             inputs = np.stack([self._read_train(int(k)).input for k in some])
             for template in templates:
                 scores, found, same = self._worker.run(modality.find, inputs, template)
@@ -242,7 +257,7 @@ class Looking:
                     if scores[k] > best.get(index, -np.inf):
                         best[index] = float(scores[k])
                         boxes[index] = tuple(round(float(v), 5) for v in found[k])
-        return Places(boxes)
+        return Places(boxes, (), reached)
 
     def alike(
         self, marked: Sequence[Carrier], there: Sequence[Carrier], others: Array

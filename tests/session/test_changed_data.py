@@ -255,7 +255,7 @@ def test_a_regression_grows_too(make_session, shapes):
     session.add(shapes.images[:2], [[1.0], [2.0]])
     with pytest.raises(ValueError, match="1 finite number for each of 2 samples"):
         session.add(shapes.images[:2], [1.0, np.nan])
-    with pytest.raises(ValueError, match="no labels"):
+    with pytest.raises(ValueError, match="where each has one class, and this is a regression"):
         session.drop(3)
     session.train(epochs=1)
     assert session.wait(240)

@@ -46,6 +46,7 @@ from coflect_widget.backends.torch.outputs import (
 )
 from coflect_widget.backends.torch.portable import Exports
 from coflect_widget.backends.torch.precision import autocast, half_type, scaler_for
+from coflect_widget.backends.torch.quiet import held_statistics
 from coflect_widget.backends.torch.ranks import Ranked
 from coflect_widget.backends.torch.schedules import (
     BatchSchedule,
@@ -62,6 +63,8 @@ from coflect_widget.modalities.base import Modality
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+#: Of what is computed along with others and not learned from: a magnitude that overflows nothing.
+_HARMLESS = 1e3
 Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
@@ -235,8 +238,11 @@ class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
             if not self.model.training:
                 self._frozen.train(self.model)
             self.optimizer.zero_grad(set_to_none=True)
-            with self._autocast():  # 0 times NaN, of a sample that was left out for it, is NaN
-                logits = self._forward(whole.inputs.nan_to_num(0.0, 0.0, 0.0))
+            inputs = whole.inputs  # 0 times what is not finite is NaN
+            if inputs.is_floating_point():
+                inputs = inputs.nan_to_num(0.0, 0.0, 0.0).clamp(-_HARMLESS, _HARMLESS)
+            with self._autocast(), held_statistics(self.model):
+                logits = self._forward(inputs)
             nothing = logits.sum() * 0
             found = nothing.item() if self._on_cpu else None
             self._step(nothing, partial(self._check_all, found, whole, logits))

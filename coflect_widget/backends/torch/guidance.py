@@ -160,13 +160,16 @@ class TorchGuided(TorchGradients):
         scale = self._scale if self._in_half() else 1.0
         # The backward pass may compute layers again, where they are checkpointed.
         with torch.enable_grad(), quiet(self.model, self._device):
-            if not self._whole:
+            # A whole backward pass would set off what averages the gradients, too early.
+            together = self._wrapped or several()
+            if together or not self._whole:
                 value = term()
                 try:
                     return differentiate(value, parameters, scale)
+                except torch.OutOfMemoryError:
+                    raise
                 except RuntimeError as error:
-                    # A whole backward pass would set off what averages the gradients, too early.
-                    if self._wrapped or several():
+                    if together:
                         raise RuntimeError(f"{_TOGETHER}{error}") from error
             checked = accumulate(term(), parameters, scale)
             self._whole = True
