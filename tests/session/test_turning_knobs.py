@@ -314,3 +314,34 @@ def test_a_schedule_that_ends_at_0_ends_neither_resuming_nor_other_knobs(make_se
     assert group["lr"] == natural
     resumed.undo(decay.id)
     assert group["weight_decay"] == 1e-3
+
+
+def test_a_value_that_is_0_by_itself_has_its_limits_all_the_same(make_session):
+    session = make_session(optimizer=lambda p: torch.optim.SGD(p, 0.1))
+    (group,) = session._backend.optimizer.param_groups
+    session.set(momentum=0.9)
+    smaller = session.set(momentum=0.5)
+    session.set(momentum="x 1.5")
+    with pytest.raises(ValueError, match=r"momentum=1.35 must be a number from 0 to below 1"):
+        session.undo(smaller)
+    assert group["momentum"] == pytest.approx(0.75)
+
+
+def test_a_group_at_0_keeps_no_other_from_being_turned(make_session):
+    def two(parameters):
+        first, *others = parameters
+        return torch.optim.AdamW([{"params": [first], "lr": 0.0}, {"params": others, "lr": 1e-3}])
+
+    session = make_session(optimizer=two)
+
+    def rates():
+        return [group["lr"] for group in session._backend.optimizer.param_groups]
+
+    for given, wanted in (
+        ("x 0.5", [0, 5e-4]), ([None, 2e-3], [0, 2e-3]), ([0, 4e-3], [0, 4e-3]),
+        ([1e-4, None], [1e-4, 4e-3]), ([0, None], [0, 4e-3]),
+    ):  # fmt: skip
+        session.set(lr=given)
+        assert rates() == pytest.approx(wanted)
+    with pytest.raises(ValueError, match="lr=0 must be a number above 0"):
+        session.set(lr=[None, 0])  # this one is not 0 by itself

@@ -1,5 +1,7 @@
 """A region is moved to where it decides most: a map is coarser than what it shows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,20 @@ def test_columns_and_words_have_no_neighbours():
         modality = find_modality(kind)
         region = modality.heaviest(np.eye(1, extent[0], 2, dtype=np.float32)[0])
         assert modality.beside(region, extent, 0.5) == []
+
+
+def test_a_search_goes_on_where_it_came_to():
+    rng = np.random.default_rng(0)
+    images = rng.normal(0.5, 0.1, (300, 3, 16, 16)).astype(np.float32)
+    images[::2, :, 2:7, 2:7] = np.array([1, 0.2, 0])[:, None, None]
+    read = [SimpleNamespace(input=x, target=0) for x in images]
+    looking = Looking(Here(), IMAGE, read.__getitem__, 300, 0)
+    region = IMAGE.region({"box": [2 / 16, 2 / 16, 7 / 16, 7 / 16]}, "region", (16, 16))
+    group = [Carrier(0, images[0], 0, region)]
+    whole = looking.search(group, 300)
+    assert sorted(whole.boxes) == list(range(0, 300, 2))
+    some = looking.search(group, 200)
+    assert (some.reached, whole.reached) == (200, 300)
+    assert 60 < len(some.boxes) < 150
+    assert looking.search(group, 300, seconds=-1.0, known=some) == some  # none is lost
+    assert looking.search(group, 300, known=some) == whole
