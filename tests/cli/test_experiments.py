@@ -105,6 +105,9 @@ def test_names_that_a_file_may_use(capsys):
 def test_a_run_without_a_file_is_told_how_it_goes_on(two, tmp_path, capsys):  # noqa: F811
     assert main(["resume", str(tmp_path / "run_a")]) == 1
     assert ".resume(model, train_data, val_data)" in capsys.readouterr().err
+    assert main(["audit", str(tmp_path / "run_a")]) == 2  # what nobody looked at has not passed
+    assert "this run did not look by itself" in capsys.readouterr().out
+    (tmp_path / "run_a" / "config.yaml").write_text("findings:\n  act: report\n")
     assert main(["audit", str(tmp_path / "run_a")]) == 0
     assert capsys.readouterr().out == "No small region decides by itself.\n"
     assert main(["trials", str(tmp_path)]) == 1

@@ -153,4 +153,4 @@ def test_a_question_without_figures_says_them_after_the_answer(make_session):
     assert "f1" not in shown["text"]
     assert (shown["count"], shown["pull"], shown["interval"]) == (None, None, [])
     answer = parts.desk.handle(events.AnswerFinding(finding="f1", answer="wrong reason"))
-    assert answer.result(240).text == "Ignored in 7 samples. It alone turns 90% of other samples"
+    assert answer.result(240).text == "Ignored in 2 samples. It alone turns 90% of other samples"
