@@ -120,7 +120,7 @@ def audit(
 def of_run(run: Run, threshold: float) -> Audit:
     """What a run has found, by itself or where somebody asked."""
     found = findings_of(run.events())
-    looks = run.config.get("findings", {}).get("act", "off") != "off"
+    looks = (run.config.get("findings") or {}).get("act", "off") != "off"
     why_not = "" if found or looks else (
         'this run did not look by itself (config["findings"]["act"] is "off"); give the model: '
         "audit(model, train_data, val_data)"
