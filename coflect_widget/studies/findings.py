@@ -334,7 +334,6 @@ class Finder:
         self.failed, self.missed = False, ""
         if len(looked) < FEWEST_LOOKED:
             self.missed = f"of {READ} samples the model is surely right on {len(looked)} only"
-        if self.missed:
             return
         receivers = self._looking.bare(snapshot, self._receivers(rng))
         # By some it is found where a region decides, and by others how far.
@@ -354,16 +353,13 @@ class Finder:
         for members in groups(same, [one.label for one in strong]):
             if len(members) < enough or self._closed:
                 break
-            group = [strong[k] for k in members]
-            donors = by_turns(group)[:DONORS]  # of all classes in turn
-            again = self._looking.pulls(snapshot, donors, judging, EACH, places)
+            group = by_turns([strong[k] for k in members])
+            again = self._looking.pulls(snapshot, group[:DONORS], judging, EACH, places)
             again = again[~np.isnan(again)]
             low, high = interval(again, self._seed) if len(again) else (0.0, 0.0)
             if low > SURELY:
                 pull = round(float(again.mean()), 3)
-                self._report(
-                    by_turns(group), len(looked), pull, (low, high), receivers, epoch, asks=asks
-                )
+                self._report(group, len(looked), pull, (low, high), receivers, epoch, asks=asks)
         if self.controls.wanted:
             name = self._new_name()
             control = self.controls.made(name, snapshot, looked, receivers, places, rng)

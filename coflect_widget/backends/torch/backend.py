@@ -63,9 +63,9 @@ from coflect_widget.modalities.base import Modality
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Optimizer = torch.optim.Optimizer | Callable[[Any], torch.optim.Optimizer]
+Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 #: Of what is computed along with others and not learned from: a magnitude that overflows nothing.
 _HARMLESS = 1e3
-Scheduler = LRScheduler | Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class TorchBackend(Exports, Meanings, KeepsState, Ranked, OfSteps):
